@@ -1,0 +1,175 @@
+// Package provider holds the words that payment providers are translated into.
+//
+// A provider lives in a folder below this one and turns what it receives into
+// these types. Whatever would change if the provider changed stays in that
+// folder. This package declares no interfaces: whoever needs one declares it
+// where it is used.
+package provider
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/shopspring/decimal"
+)
+
+// A Delivery is one HTTP call as it reached the receiver, before anything in
+// it is believed.
+type Delivery struct {
+	Method   string
+	RawQuery string
+	Header   http.Header
+	Body     []byte
+}
+
+// A Disposition says what is to be done with an event.
+type Disposition uint8
+
+const (
+	// Settle: fetch the payment named by ResourceID and settle its order.
+	Settle Disposition = iota + 1
+	// Unhandled: keep the event; there is nothing to do for its topic yet.
+	Unhandled
+	// Test: the provider's own test delivery; nothing stands behind it.
+	Test
+)
+
+// An Event is a delivery that was accepted, in provider-neutral words.
+type Event struct {
+	// Source names the provider, for example "mercadopago".
+	Source string
+	// Topic is the provider's topic as the delivery names it.
+	Topic string
+	// Action is the provider's action, empty when it names none.
+	Action string
+	// ResourceID is the id to fetch, as text whatever its JSON type was; empty
+	// when the delivery names none.
+	ResourceID string
+	// LiveMode is what the body claims; nil when it claims nothing.
+	LiveMode *bool
+	// Disposition says what is to be done with the event.
+	Disposition Disposition
+	// Signed is true when a signature over the delivery was verified.
+	Signed bool
+	// SignatureKey identifies a signed delivery: the matched signature. Two
+	// deliveries of one source with the same key are one. Nil when unsigned:
+	// such deliveries are never duplicates.
+	SignatureKey []byte
+}
+
+// A RefusalKind groups refusals by what the sender is told.
+type RefusalKind uint8
+
+const (
+	// Malformed: the delivery cannot be read unambiguously (HTTP 400).
+	Malformed RefusalKind = iota + 1
+	// Unauthenticated: its signature is absent or does not match (HTTP 401).
+	Unauthenticated
+)
+
+// A Refusal is the error for a delivery that was not accepted.
+type Refusal struct {
+	Kind RefusalKind
+	// Reason is a stable machine-readable word, for example "signature_mismatch".
+	Reason string
+}
+
+// Error implements error. It never contains anything of the delivery.
+func (r *Refusal) Error() string { return "delivery refused: " + r.Reason }
+
+// A Payment is a provider's payment as it was fetched.
+type Payment struct {
+	// ID is the payment's id as text.
+	ID string
+	// Reference is the merchant's order reference; empty when there is none.
+	Reference string
+	// Status is the provider's status word, not yet judged.
+	Status string
+	// StatusDetail is the provider's finer word; empty when there is none.
+	StatusDetail string
+	// Amount is what was charged, in units of Currency.
+	Amount decimal.Decimal
+	// Refunded is what of Amount went back, in units of Currency.
+	Refunded decimal.Decimal
+	// Currency is the ISO 4217 code.
+	Currency string
+	// CollectorID is the account that was paid; empty when not said.
+	CollectorID string
+	// LiveMode is false for the provider's test payments.
+	LiveMode bool
+	// Validation is true for a check of a card that moves no money.
+	Validation bool
+	// UpdatedAt is when the provider last changed the payment.
+	UpdatedAt time.Time
+	// Raw is the body as received.
+	Raw []byte
+}
+
+// An ErrorKind says what a failed call means for the one who made it.
+type ErrorKind uint8
+
+const (
+	// Unexpected: an answer that no other kind covers.
+	Unexpected ErrorKind = iota
+	// NotFound: the provider does not know the payment, or not yet.
+	NotFound
+	// RateLimited: too many calls; see Error.RetryAfter.
+	RateLimited
+	// Unauthorized: the credential was not accepted for this call.
+	Unauthorized
+	// Forbidden: the credential is not allowed to make this call.
+	Forbidden
+	// Unavailable: no answer, a timeout, or a failure on the provider's side.
+	Unavailable
+	// Unreadable: an answer came and its body could not be understood.
+	Unreadable
+)
+
+// String returns the kind's stable word, as it is logged and stored.
+func (k ErrorKind) String() string {
+	switch k {
+	case NotFound:
+		return "payment_not_found"
+	case RateLimited:
+		return "rate_limited"
+	case Unauthorized:
+		return "unauthorized"
+	case Forbidden:
+		return "forbidden"
+	case Unavailable:
+		return "provider_unavailable"
+	case Unreadable:
+		return "unreadable_answer"
+	case Unexpected:
+		return "unexpected_answer"
+	}
+	return fmt.Sprintf("provider_error_%d", uint8(k))
+}
+
+// An Error is a failed call to a provider. Its text is safe to store and log:
+// it holds no credential and nothing of the answer's body.
+type Error struct {
+	Kind ErrorKind
+	// StatusCode is the HTTP status, 0 when no answer came.
+	StatusCode int
+	// RetryAfter is how long the provider asked us to wait, 0 when it did not.
+	RetryAfter time.Duration
+	// Err is the cause, nil when the status says it all.
+	Err error
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	msg := e.Kind.String()
+	if e.StatusCode != 0 {
+		msg += fmt.Sprintf(" (HTTP %d)", e.StatusCode)
+	}
+	if e.Err != nil {
+		msg += ": " + e.Err.Error()
+	}
+	return msg
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
