@@ -1,0 +1,101 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// An Inserter puts event jobs into River's table. It works nothing and never
+// leads, so a process that only receives webhooks needs no more than this.
+type Inserter struct {
+	client *river.Client[pgx.Tx]
+}
+
+// NewInserter returns an Inserter on pool.
+func NewInserter(pool *pgxpool.Pool, cfg Config) (*Inserter, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
+		// River's notification on insert is throttled by the fetch cooldown.
+		// A NOTIFY takes a lock that serialises commits, so the inserting side
+		// keeps River's default of 100 ms.
+		Hooks:       []rivertype.Hook{&presetHook{}},
+		Logger:      cfg.Logger,
+		MaxAttempts: cfg.MaxAttempts,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("jobs: insert-only client: %w", err)
+	}
+	return &Inserter{client: client}, nil
+}
+
+// Insert inserts the event jobs in tx. It is a store.InsertJobs.
+func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) error {
+	params := make([]river.InsertManyParams, len(jobs))
+	for k, job := range jobs {
+		params[k] = river.InsertManyParams{
+			Args:       PaymentArgs{QueueID: job.QueueID, preset: preset{id: job.ID, at: job.At}},
+			InsertOpts: &river.InsertOpts{Priority: priorityOf(job.Origin)},
+		}
+	}
+	inserted, err := i.client.InsertManyTx(ctx, tx, params)
+	if err != nil {
+		return fmt.Errorf("jobs: insert: %w", err)
+	}
+	for k, result := range inserted {
+		if result.UniqueSkippedAsDuplicate || result.Job.ID != jobs[k].ID {
+			return fmt.Errorf("jobs: insert: job %d of event %d was not inserted as asked", jobs[k].ID, jobs[k].QueueID)
+		}
+	}
+	return nil
+}
+
+// Live webhooks pass what a person or a reconciliation asked for.
+const (
+	priorityLive    = 1
+	priorityCatchUp = 2
+)
+
+func priorityOf(origin string) int {
+	if origin == store.OriginWebhook {
+		return priorityLive
+	}
+	return priorityCatchUp
+}
+
+// A preset is what an event job takes from its event's row instead of leaving
+// it to River. The id is drawn together with the event's, which saves a
+// statement that would write it back. The time is PostgreSQL's: River would
+// take this process's clock, and a clock that runs ahead would delay the job.
+type preset struct {
+	id int64
+	at time.Time
+}
+
+type presetHook struct{ river.HookDefaults }
+
+// InsertBegin applies the preset of an event job.
+func (*presetHook) InsertBegin(_ context.Context, params *rivertype.JobInsertParams) error {
+	args, ok := params.Args.(PaymentArgs)
+	if !ok {
+		return nil
+	}
+	if args.preset.id == 0 || args.preset.at.IsZero() {
+		return errors.New("jobs: an event job is inserted with its event only")
+	}
+	params.ID = &args.preset.id
+	params.CreatedAt = &args.preset.at
+	params.ScheduledAt = &args.preset.at
+	return nil
+}

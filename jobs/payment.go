@@ -1,0 +1,214 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// QueueWebhooks is the River queue that event jobs wait in.
+const QueueWebhooks = "webhooks"
+
+// PaymentArgs are the arguments of the job that settles an event about a
+// payment. They are stored data: fields are added, never renamed.
+type PaymentArgs struct {
+	QueueID int64 `json:"queue_id"`
+
+	preset preset
+	// notBefore is set by the attempt that fails and read by NextRetry.
+	notBefore time.Time
+}
+
+// Kind is the job's name in the database. The prefix "webhook_" makes it an
+// event job for the trigger that mirrors dead letters.
+func (PaymentArgs) Kind() string { return "webhook_payment" }
+
+// InsertOpts puts event jobs into their own queue.
+func (PaymentArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{Queue: QueueWebhooks} }
+
+// A PaymentFetcher asks a provider for the truth.
+type PaymentFetcher interface {
+	// Payment fetches one payment. Its error is a *provider.Error.
+	Payment(ctx context.Context, id string) (provider.Payment, error)
+	// CheckCredentials returns nil when the provider accepts our credentials.
+	CheckCredentials(ctx context.Context) error
+}
+
+// paymentWorker fetches the payment that an event is about and settles it.
+type paymentWorker struct {
+	river.WorkerDefaults[PaymentArgs]
+
+	store    *store.Store
+	payments map[string]PaymentFetcher
+	policy   *RetryPolicy
+	logger   *slog.Logger
+}
+
+// NextRetry is when a failed attempt is repeated: by the ladder, and never
+// before the provider said.
+func (w *paymentWorker) NextRetry(job *river.Job[PaymentArgs]) time.Time {
+	next := w.policy.NextRetry(job.JobRow)
+	if job.Args.notBefore.After(next) {
+		return job.Args.notBefore
+	}
+	return next
+}
+
+// attemptReport is what one attempt's log line tells.
+type attemptReport struct {
+	event   store.AttemptStart
+	result  store.SettleResult
+	outcome string
+}
+
+// Work runs one attempt.
+func (w *paymentWorker) Work(ctx context.Context, job *river.Job[PaymentArgs]) error {
+	began := time.Now()
+	attempt := store.Attempt{QueueID: job.Args.QueueID, JobID: job.ID, Number: job.Attempt}
+	var report attemptReport
+	err := w.attempt(ctx, job, attempt, &report)
+	if err == nil {
+		w.log(ctx, slog.LevelInfo, attempt, report, began)
+		return nil
+	}
+	if w.isStale(ctx, attempt, err) {
+		report.outcome = "stale"
+		w.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error", err.Error()))
+		return w.leave(ctx, attempt)
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		// The process is stopping: River gives the attempt back, but only when
+		// it can still see the cancellation.
+		return err
+	}
+	verdict := w.classify(ctx, report.event.Source, err)
+	job.Args.notBefore = verdict.notBefore
+	report.outcome = verdict.outcome()
+	w.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error_class", verdict.class), slog.String("error", err.Error()))
+	failure := &AttemptError{Class: verdict.class, Err: err}
+	if verdict.action == actionPermanent {
+		return river.JobCancel(failure)
+	}
+	return failure
+}
+
+// attempt does the work of one attempt.
+func (w *paymentWorker) attempt(ctx context.Context, job *river.Job[PaymentArgs], a store.Attempt, report *attemptReport) error {
+	event, err := w.store.StartAttempt(ctx, a.QueueID)
+	if err != nil {
+		return err
+	}
+	report.event = event
+	complete := func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) }
+	if event.Completed || event.Covered {
+		report.outcome = store.OutcomeCovered
+		return w.store.Complete(ctx, a, store.OutcomeCovered, complete)
+	}
+	fetcher, ok := w.payments[event.Source]
+	if !ok {
+		return &AttemptError{Class: "unknown_source", Err: fmt.Errorf("no provider is set up for source %q", event.Source)}
+	}
+	fetched, err := fetcher.Payment(ctx, event.ResourceID)
+	if err != nil {
+		return err
+	}
+	payment, err := paymentOf(fetched, event.Now)
+	if err != nil {
+		// A person will want to see what the provider said.
+		return errors.Join(err, w.store.KeepResource(ctx, a, fetched.Raw))
+	}
+	report.result, err = w.store.Settle(ctx, a, store.FetchedPayment{
+		Source: event.Source, Payment: payment, Reference: fetched.Reference, Raw: fetched.Raw,
+	}, complete)
+	report.outcome = report.result.Outcome
+	return err
+}
+
+// completeJob completes the job as the last statement of tx. River answers a
+// job that is not running with its row and no error, so the state is checked.
+func completeJob(ctx context.Context, tx pgx.Tx, job *river.Job[PaymentArgs]) error {
+	done, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job)
+	if err != nil {
+		return fmt.Errorf("complete job %d: %w", job.ID, err)
+	}
+	if done.State != rivertype.JobStateCompleted {
+		return fmt.Errorf("complete job %d: it is %s: %w", job.ID, done.State, store.ErrStaleAttempt)
+	}
+	return nil
+}
+
+// paymentOf translates a fetched payment into the books' words. The error is
+// order.ErrUnknownStatus for a status outside the known ones.
+func paymentOf(p provider.Payment, fetchedAt time.Time) (order.Payment, error) {
+	status, err := order.ParsePaymentStatus(p.Status)
+	if err != nil {
+		return order.Payment{}, fmt.Errorf("payment %s: %w", p.ID, err)
+	}
+	return order.Payment{
+		ID: p.ID, Status: status, StatusDetail: p.StatusDetail, Amount: p.Amount, Refunded: p.Refunded,
+		Currency: p.Currency, CollectorID: p.CollectorID, LiveMode: p.LiveMode, Validation: p.Validation,
+		UpdatedAt: p.UpdatedAt, FetchedAt: fetchedAt,
+	}, nil
+}
+
+// isStale reports whether the attempt lost its job. A failure must be fenced
+// like a success: River files it by the job's id alone.
+func (w *paymentWorker) isStale(ctx context.Context, a store.Attempt, err error) bool {
+	if errors.Is(err, store.ErrStaleAttempt) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fenceTimeout)
+	defer cancel()
+	current, checkErr := w.store.AttemptIsCurrent(ctx, a)
+	return checkErr == nil && !current
+}
+
+const (
+	// fenceTimeout bounds one look at the job's state.
+	fenceTimeout = 2 * time.Second
+	// leavePoll is how often a stale worker looks whether it may leave.
+	leavePoll = 500 * time.Millisecond
+)
+
+// leave ends a stale attempt without an effect. Whatever a worker returns,
+// River applies to the job if it is running, and now it would be another
+// worker's attempt: so this one waits until the job does not run any more. It
+// gives up waiting when its own context ends; then the newer attempt is put
+// back and done again, which costs time and nothing else.
+func (w *paymentWorker) leave(ctx context.Context, a store.Attempt) error {
+	poll := time.NewTicker(leavePoll)
+	defer poll.Stop()
+	for {
+		running, err := w.store.JobIsRunning(ctx, a.JobID)
+		if err == nil && !running {
+			return river.JobSnooze(0)
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return river.JobSnooze(0)
+		}
+	}
+}
+
+func (w *paymentWorker) log(ctx context.Context, level slog.Level, a store.Attempt, r attemptReport, began time.Time, extra ...slog.Attr) {
+	attrs := []slog.Attr{
+		slog.Int64("queue_id", a.QueueID), slog.Int64("job_id", a.JobID), slog.Int("attempt", a.Number),
+		slog.String("topic", r.event.Topic), slog.String("payment_id", r.event.ResourceID),
+		slog.String("order_reference", r.result.Reference), slog.String("outcome", r.outcome),
+		slog.String("order_status", string(r.result.OrderStatus)),
+		slog.Float64("duration_ms", float64(time.Since(began).Microseconds())/1000),
+	}
+	w.logger.LogAttrs(ctx, level, "attempt", append(attrs, extra...)...)
+}

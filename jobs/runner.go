@@ -1,0 +1,160 @@
+// Package jobs says when and how work is done and repeated: one file for each
+// kind of job, with its arguments, its policy and its worker.
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// Config is what jobs need to know of the configuration.
+type Config struct {
+	// Workers is how many attempts run at once in this process.
+	Workers int
+	// JobTimeout bounds one attempt. RescueAfter is when a job whose worker
+	// died is tried again, and must be longer.
+	JobTimeout  time.Duration
+	RescueAfter time.Duration
+	// Retention is how long completed events are kept; their jobs stay a day
+	// longer.
+	Retention time.Duration
+	// RetryBase is the first step of the ladder.
+	RetryBase time.Duration
+	// MaxAttempts is the attempt whose failure ends in the dead letter.
+	MaxAttempts int
+	Logger      *slog.Logger
+}
+
+func (c Config) validate() error {
+	var problems []error
+	check := func(ok bool, problem string) {
+		if !ok {
+			problems = append(problems, errors.New("jobs: "+problem))
+		}
+	}
+	check(c.Workers > 0, "workers must be positive")
+	check(c.JobTimeout > 0, "the job timeout must be positive")
+	check(c.RescueAfter > c.JobTimeout, "jobs may be rescued only after their timeout")
+	check(c.Retention > 0, "the retention must be positive")
+	check(c.RetryBase > 0, "the first retry delay must be positive")
+	check(c.MaxAttempts > 0, "the number of attempts must be positive")
+	check(c.Logger != nil, "a logger is required")
+	return errors.Join(problems...)
+}
+
+// Deps are the parts that jobs work with.
+type Deps struct {
+	Store *store.Store
+	// Payments are the providers by the source that events name.
+	Payments map[string]PaymentFetcher
+}
+
+const (
+	// fetchCooldown is the least time between two fetches of one process. With
+	// River's default of 100 ms it would cap a process at ten jobs a second
+	// for each worker.
+	fetchCooldown = 5 * time.Millisecond
+	// softStop is how long a stopping process waits for its attempts before it
+	// cancels and gives them back.
+	softStop = 7 * time.Second
+	// sweepEvery is how often orders that were inserted by plain SQL are
+	// looked for, and sweepBatch how many are settled at a time.
+	sweepEvery = 2 * time.Second
+	sweepBatch = 100
+	// jobsOutlive is how much longer than their events jobs are kept.
+	jobsOutlive = 24 * time.Hour
+)
+
+// A Runner works jobs.
+type Runner struct {
+	client *river.Client[pgx.Tx]
+	store  *store.Store
+	logger *slog.Logger
+
+	stopSweep context.CancelFunc
+	sweeping  sync.WaitGroup
+}
+
+// NewRunner returns a Runner on pool. Start starts it.
+func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if deps.Store == nil || len(deps.Payments) == 0 {
+		return nil, errors.New("jobs: a store and at least one provider are required")
+	}
+	policy := NewRetryPolicy(cfg.RetryBase)
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &paymentWorker{store: deps.Store, payments: deps.Payments, policy: policy, logger: cfg.Logger})
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
+		CancelledJobRetentionPeriod: cfg.Retention + jobsOutlive,
+		CompletedJobRetentionPeriod: cfg.Retention + jobsOutlive,
+		DiscardedJobRetentionPeriod: cfg.Retention + jobsOutlive,
+		FetchCooldown:               fetchCooldown,
+		// A job of a kind that only a newer release knows is left to it.
+		FetchOnlyKnownKinds:  true,
+		JobTimeout:           cfg.JobTimeout,
+		Logger:               cfg.Logger,
+		MaxAttempts:          cfg.MaxAttempts,
+		Queues:               map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}},
+		RescueStuckJobsAfter: cfg.RescueAfter,
+		RetryPolicy:          policy,
+		SoftStopTimeout:      softStop,
+		Workers:              workers,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("jobs: client: %w", err)
+	}
+	return &Runner{client: client, store: deps.Store, logger: cfg.Logger}, nil
+}
+
+// Start begins to work jobs. The context bounds only the start; Stop stops.
+func (r *Runner) Start(ctx context.Context) error {
+	life := context.WithoutCancel(ctx)
+	if err := r.client.Start(life); err != nil {
+		return fmt.Errorf("jobs: start: %w", err)
+	}
+	sweepCtx, stop := context.WithCancel(life)
+	r.stopSweep = stop
+	r.sweeping.Go(func() { r.sweep(sweepCtx) })
+	return nil
+}
+
+// Stop takes no more jobs, waits for the running ones, gives back those that
+// take too long, and returns when all have ended or ctx is done.
+func (r *Runner) Stop(ctx context.Context) error {
+	r.stopSweep()
+	r.sweeping.Wait()
+	if err := r.client.Stop(ctx); err != nil {
+		return fmt.Errorf("jobs: stop: %w", err)
+	}
+	return nil
+}
+
+// sweep settles orders that somebody inserted by plain SQL after their
+// payments had come.
+func (r *Runner) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if _, err := r.store.SettleUnsettled(ctx, sweepBatch); err != nil && ctx.Err() == nil {
+				r.logger.WarnContext(ctx, "unsettled orders not settled", "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// An Attempt names one run of an event's job.
+type Attempt struct {
+	QueueID int64
+	JobID   int64
+	// Number is the job's attempt, 1 for the first.
+	Number int
+}
+
+// Outcomes of a completed event.
+const (
+	// OutcomeSettled: the payment's state was new and was applied.
+	OutcomeSettled = "settled"
+	// OutcomeUnchanged: the payment's state was known already.
+	OutcomeUnchanged = "unchanged"
+	// OutcomeCovered: a fetch that began after the event was received had
+	// already told what the event could tell.
+	OutcomeCovered = "covered"
+	// OutcomeUnhandled: the event's topic is not settled.
+	OutcomeUnhandled = "unhandled"
+	// OutcomeTest: the provider's own test delivery.
+	OutcomeTest = "test"
+)
+
+// ErrStaleAttempt means that the job is not running this attempt any more:
+// another process took it up, or somebody ended it. Nothing was changed.
+var ErrStaleAttempt = errors.New("store: the attempt is stale")
+
+// ErrEventNotFound means that no event has that id.
+var ErrEventNotFound = errors.New("store: no such event")
+
+// An AttemptStart is what a worker needs to know before it asks the provider.
+type AttemptStart struct {
+	Source     string
+	Topic      string
+	ResourceID string
+	RequestID  string
+	ReceivedAt time.Time
+	// Now is PostgreSQL's clock: a fetch that follows began after it.
+	Now time.Time
+	// Completed is true when the event has ended already.
+	Completed bool
+	// Covered is true when a fetch of the event's payment began after the event
+	// was received: its outcome holds everything the event could tell.
+	Covered bool
+}
+
+// StartAttempt reads the event that an attempt is about.
+func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, error) {
+	var a AttemptStart
+	err := s.pool.QueryRow(ctx, `
+		SELECT q.source, q.topic, q.resource_id, q.request_id, q.received_at, clock_timestamp(),
+		       q.completed_at IS NOT NULL,
+		       EXISTS (SELECT FROM payments p
+		               WHERE p.source = q.source AND p.payment_id = q.resource_id AND p.fetched_at > q.received_at)
+		FROM webhook_queue q
+		WHERE q.id = $1`, queueID).
+		Scan(&a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Completed, &a.Covered)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound)
+	}
+	if err != nil {
+		return AttemptStart{}, fmt.Errorf("store: event %d: %w", queueID, err)
+	}
+	return a, nil
+}
+
+// A CompleteJob completes the job of the attempt in tx. It is called as the
+// transaction's last statement.
+type CompleteJob func(ctx context.Context, tx pgx.Tx) error
+
+// Complete ends an event that needed no settlement.
+func (s *Store) Complete(ctx context.Context, a Attempt, outcome string, complete CompleteJob) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		failures, err := lockAttempt(ctx, tx, a)
+		if err != nil {
+			return err
+		}
+		if err := endEvent(ctx, tx, a, outcome, failures); err != nil {
+			return err
+		}
+		return complete(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("store: complete event %d: %w", a.QueueID, err)
+	}
+	return nil
+}
+
+// AttemptIsCurrent reports whether the job is still running this attempt.
+// Unlike lockAttempt it promises nothing beyond the moment.
+func (s *Store) AttemptIsCurrent(ctx context.Context, a Attempt) (bool, error) {
+	running, number, err := s.jobState(ctx, a.JobID)
+	return running && number == a.Number, err
+}
+
+// JobIsRunning reports whether any attempt of the job is running.
+func (s *Store) JobIsRunning(ctx context.Context, jobID int64) (bool, error) {
+	running, _, err := s.jobState(ctx, jobID)
+	return running, err
+}
+
+func (s *Store) jobState(ctx context.Context, jobID int64) (running bool, attempt int, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT state = 'running', attempt FROM river_job WHERE id = $1`, jobID).Scan(&running, &attempt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, 0, nil
+	}
+	if err != nil {
+		return false, 0, fmt.Errorf("store: job %d: %w", jobID, err)
+	}
+	return running, attempt, nil
+}
+
+// lockAttempt locks the job's row until the transaction ends and returns the
+// errors of its earlier attempts. It fails with ErrStaleAttempt when the job is
+// not running this very attempt: River completes by id alone, so a worker that
+// lost its job must find out here, before it changes anything.
+func lockAttempt(ctx context.Context, tx pgx.Tx, a Attempt) (json.RawMessage, error) {
+	var running bool
+	var number int
+	var failures json.RawMessage
+	err := tx.QueryRow(ctx, `
+		SELECT state = 'running', attempt, coalesce(to_jsonb(errors), '[]')
+		FROM river_job WHERE id = $1 FOR UPDATE`, a.JobID).Scan(&running, &number, &failures)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrStaleAttempt
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !running || number != a.Number {
+		return nil, ErrStaleAttempt
+	}
+	return failures, nil
+}
+
+// endEvent marks the event done and keeps its attempts, which outlive River's
+// row. An event that has ended keeps its first end.
+func endEvent(ctx context.Context, tx pgx.Tx, a Attempt, outcome string, failures json.RawMessage) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE webhook_queue
+		SET completed_at = now(), outcome = $2, attempts = $3, attempt_errors = $4
+		WHERE id = $1 AND completed_at IS NULL`, a.QueueID, outcome, a.Number, failures)
+	return err
+}
+
+// KeepResource keeps the provider's answer of an attempt that could not apply
+// it, for the person who will look at the dead letter.
+func (s *Store) KeepResource(ctx context.Context, a Attempt, raw []byte) error {
+	_, err := s.pool.Exec(ctx, `UPDATE webhook_queue SET resource = $2 WHERE id = $1 AND completed_at IS NULL`, a.QueueID, raw)
+	if err != nil {
+		return fmt.Errorf("store: keep the answer for event %d: %w", a.QueueID, err)
+	}
+	return nil
+}

@@ -1,0 +1,197 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// QueueStatus counts events by where they are. The counts of events that have
+// no end are exact.
+type QueueStatus struct {
+	// Pending events wait for their first attempt.
+	Pending int64 `json:"pending"`
+	// Processing events are being attempted now.
+	Processing int64 `json:"processing"`
+	// Failed events wait for their next attempt.
+	Failed int64 `json:"failed"`
+	// Held events wait out an outage of the provider; no age counts them.
+	Held int64 `json:"held"`
+	// Completed events have ended and are not archived yet.
+	Completed int64 `json:"completed"`
+	// DeadLetter counts events that will not be tried again by themselves.
+	DeadLetter int64 `json:"dead_letter"`
+	// OldestPendingSeconds is the age of the oldest event that waits for its
+	// first attempt, 0 when none does.
+	OldestPendingSeconds int64 `json:"oldest_pending_seconds"`
+	// NextRetryAt is when the next failed event is due, nil when none is.
+	NextRetryAt *time.Time `json:"next_retry_at"`
+}
+
+// DeadLetterStatus counts dead letters.
+type DeadLetterStatus struct {
+	Open     int64            `json:"open"`
+	ByReason map[string]int64 `json:"by_reason"`
+	// Last24h counts deaths in the last day, whatever became of them.
+	Last24h int64 `json:"last_24h"`
+}
+
+// Throughput counts events of the last hour.
+type Throughput struct {
+	Received1h  int64 `json:"received_1h"`
+	Completed1h int64 `json:"completed_1h"`
+	// Failed1h counts events that became dead letters.
+	Failed1h int64 `json:"failed_1h"`
+}
+
+// AnomalyStatus counts open anomalies.
+type AnomalyStatus struct {
+	Open   int64            `json:"open"`
+	ByKind map[string]int64 `json:"by_kind"`
+}
+
+// A Run is one reconciliation as its log row has it.
+type Run struct {
+	ID              int64      `json:"id"`
+	Trigger         string     `json:"trigger"`
+	Status          string     `json:"status"`
+	WindowStart     *time.Time `json:"window_start"`
+	WindowEnd       *time.Time `json:"window_end"`
+	PaymentsChecked int64      `json:"payments_checked"`
+	OrdersChecked   int64      `json:"orders_checked"`
+	StuckRequeued   int64      `json:"stuck_requeued"`
+	RetriesDue      int64      `json:"retries_due"`
+	MissingFound    int64      `json:"missing_found"`
+	DriftFound      int64      `json:"drift_found"`
+	Archived        int64      `json:"archived"`
+	StartedAt       time.Time  `json:"started_at"`
+	FinishedAt      *time.Time `json:"finished_at"`
+	Error           *string    `json:"error"`
+}
+
+// Status is what the books say about the service's health.
+type Status struct {
+	Queue         QueueStatus
+	DeadLetters   DeadLetterStatus
+	Throughput    Throughput
+	Anomalies     AnomalyStatus
+	LastSuccessAt *time.Time
+	RecentRuns    []Run
+}
+
+// Status reads the statistics in one snapshot, so that its numbers agree with
+// each other while everything moves.
+func (s *Store) Status(ctx context.Context) (Status, error) {
+	var st Status
+	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
+		for _, read := range []func(context.Context, pgx.Tx, *Status) error{
+			readQueue, readDeadLetters, readThroughput, readAnomalies, readRuns,
+		} {
+			if err := read(ctx, tx, &st); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return Status{}, fmt.Errorf("store: status: %w", err)
+	}
+	return st, nil
+}
+
+// readQueue counts from the index over events without an end: its size is what
+// waits, not what was ever received.
+func readQueue(ctx context.Context, tx pgx.Tx, st *Status) error {
+	var oldest *time.Time
+	q := &st.Queue
+	err := tx.QueryRow(ctx, `
+		SELECT count(*) FILTER (WHERE v.status = 'pending'),
+		       count(*) FILTER (WHERE v.status = 'processing'),
+		       count(*) FILTER (WHERE v.status = 'failed'),
+		       count(*) FILTER (WHERE v.status = 'held'),
+		       count(*) FILTER (WHERE v.status = 'dead_letter'),
+		       min(v.received_at) FILTER (WHERE v.status = 'pending'),
+		       min(v.next_retry_at) FILTER (WHERE v.status = 'failed')
+		FROM webhook_queue_status v
+		WHERE v.completed_at IS NULL`).
+		Scan(&q.Pending, &q.Processing, &q.Failed, &q.Held, &q.DeadLetter, &oldest, &q.NextRetryAt)
+	if err != nil {
+		return err
+	}
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM webhook_queue WHERE completed_at IS NOT NULL`).Scan(&q.Completed); err != nil {
+		return err
+	}
+	if oldest != nil {
+		return tx.QueryRow(ctx, `SELECT greatest(0, extract(epoch FROM now() - $1::timestamptz))::bigint`, *oldest).Scan(&q.OldestPendingSeconds)
+	}
+	return nil
+}
+
+func readDeadLetters(ctx context.Context, tx pgx.Tx, st *Status) error {
+	byReason, open, err := countBy(ctx, tx, `SELECT reason, count(*) FROM webhook_dead_letter WHERE state = 'open' GROUP BY reason`)
+	if err != nil {
+		return err
+	}
+	st.DeadLetters.ByReason, st.DeadLetters.Open = byReason, open
+	return tx.QueryRow(ctx, `SELECT count(*) FROM webhook_dead_letter WHERE died_at > now() - interval '24 hours'`).Scan(&st.DeadLetters.Last24h)
+}
+
+func readThroughput(ctx context.Context, tx pgx.Tx, st *Status) error {
+	return tx.QueryRow(ctx, `
+		SELECT (SELECT count(*) FROM webhook_queue WHERE received_at > now() - interval '1 hour'),
+		       (SELECT count(*) FROM webhook_queue WHERE completed_at > now() - interval '1 hour'),
+		       (SELECT count(*) FROM webhook_dead_letter WHERE died_at > now() - interval '1 hour')`).
+		Scan(&st.Throughput.Received1h, &st.Throughput.Completed1h, &st.Throughput.Failed1h)
+}
+
+func readAnomalies(ctx context.Context, tx pgx.Tx, st *Status) (err error) {
+	st.Anomalies.ByKind, st.Anomalies.Open, err = countBy(ctx, tx,
+		`SELECT kind, count(*) FROM anomalies WHERE closed_at IS NULL GROUP BY kind`)
+	return err
+}
+
+const runColumns = `id, trigger, status, window_start, window_end, payments_checked, orders_checked, stuck_requeued,
+	retries_due, missing_found, drift_found, archived, started_at, finished_at, error`
+
+func scanRun(row pgx.CollectableRow) (Run, error) {
+	var r Run
+	err := row.Scan(&r.ID, &r.Trigger, &r.Status, &r.WindowStart, &r.WindowEnd, &r.PaymentsChecked, &r.OrdersChecked,
+		&r.StuckRequeued, &r.RetriesDue, &r.MissingFound, &r.DriftFound, &r.Archived, &r.StartedAt, &r.FinishedAt, &r.Error)
+	return r, err
+}
+
+// recentRuns is how many runs the status shows.
+const recentRuns = 10
+
+func readRuns(ctx context.Context, tx pgx.Tx, st *Status) error {
+	err := tx.QueryRow(ctx, `SELECT max(finished_at) FROM webhook_reconciliation_logs WHERE status = 'succeeded'`).Scan(&st.LastSuccessAt)
+	if err != nil {
+		return err
+	}
+	rows, err := tx.Query(ctx, `SELECT `+runColumns+` FROM webhook_reconciliation_logs ORDER BY id DESC LIMIT $1`, recentRuns)
+	if err != nil {
+		return err
+	}
+	st.RecentRuns, err = pgx.CollectRows(rows, scanRun)
+	return err
+}
+
+// countBy runs a query of names and counts, and adds the counts up.
+func countBy(ctx context.Context, tx pgx.Tx, query string) (map[string]int64, int64, error) {
+	rows, err := tx.Query(ctx, query)
+	if err != nil {
+		return nil, 0, err
+	}
+	counts, total := map[string]int64{}, int64(0)
+	var name string
+	var n int64
+	_, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+		counts[name] = n
+		total += n
+		return nil
+	})
+	return counts, total, err
+}
