@@ -1,0 +1,83 @@
+package order
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/shopspring/decimal"
+)
+
+var (
+	// ErrInvalidTerms is the error for an order that asks for no money, or for
+	// money in no currency.
+	ErrInvalidTerms = errors.New("invalid order terms")
+	// ErrUnknownMode is the error for a mode that is not one of the three.
+	ErrUnknownMode = errors.New("unknown mode")
+)
+
+// amountLimit is the exclusive upper bound of one amount in any currency.
+// Nothing sold reaches it, and a number of ten thousand digits stops here.
+var amountLimit = decimal.New(1, 15)
+
+// Terms are what the merchant asks for an order.
+type Terms struct {
+	// Amount is the price, in units of Currency.
+	Amount decimal.Decimal
+	// Currency is the ISO 4217 code, three upper-case letters.
+	Currency string
+}
+
+// Validate returns an error that wraps ErrInvalidTerms unless the amount is
+// positive and below 10^15 and the currency is three letters A to Z. Whether
+// the currency exists is not checked: the payments would tell.
+func (t Terms) Validate() error {
+	if !t.Amount.IsPositive() {
+		return fmt.Errorf("%w: the amount is not positive", ErrInvalidTerms)
+	}
+	if t.Amount.GreaterThanOrEqual(amountLimit) {
+		return fmt.Errorf("%w: the amount is not below 10^15", ErrInvalidTerms)
+	}
+	if len(t.Currency) != 3 {
+		return fmt.Errorf("%w: the currency is not three letters A to Z", ErrInvalidTerms)
+	}
+	for _, letter := range []byte(t.Currency) {
+		if letter < 'A' || letter > 'Z' {
+			return fmt.Errorf("%w: the currency is not three letters A to Z", ErrInvalidTerms)
+		}
+	}
+	return nil
+}
+
+// Mode says which payments may move an order: real ones, test ones, or both.
+type Mode string
+
+// The modes.
+const (
+	ModeAny  Mode = "any"
+	ModeLive Mode = "live"
+	ModeTest Mode = "test"
+)
+
+// allows reports whether a payment of this kind may move an order. A mode that
+// is not one of the three allows nothing.
+func (m Mode) allows(liveMode bool) bool {
+	return m == ModeAny || m == ModeLive && liveMode || m == ModeTest && !liveMode
+}
+
+// Rules say which payments are the merchant's own.
+type Rules struct {
+	// CollectorID is the account that must have been paid; empty accepts any.
+	CollectorID string
+	// Mode says which payments may move an order.
+	Mode Mode
+}
+
+// Validate returns an error that wraps ErrUnknownMode when the mode is not one
+// of the three. An empty mode is none of them.
+func (r Rules) Validate() error {
+	switch r.Mode {
+	case ModeAny, ModeLive, ModeTest:
+		return nil
+	}
+	return fmt.Errorf("%w %.40q", ErrUnknownMode, string(r.Mode))
+}
