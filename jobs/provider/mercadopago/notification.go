@@ -1,0 +1,173 @@
+package mercadopago
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+)
+
+const (
+	topicPayment = "payment"
+	topicTest    = "test"
+	actionTest   = "test.created"
+
+	// testID is the id in every test that the dashboard sends, unless its user
+	// types another one. Nothing stands behind it.
+	testID = "123456"
+
+	// maxHintBody is how much of a body we look into; a notification has about
+	// 300 bytes. A longer one is accepted all the same, and is no hint.
+	maxHintBody = 64 << 10
+)
+
+// A Receiver turns deliveries into events. It is safe for concurrent use.
+type Receiver struct {
+	verifier      *Verifier
+	allowUnsigned bool
+}
+
+// NewReceiver returns a receiver. With allowUnsigned it also takes what Mercado
+// Pago does not sign in a way that can be verified: IPN (the IPN page) and the
+// notifications of the older QR codes. Anyone can send these; all they do is
+// name a payment to be fetched.
+func NewReceiver(verifier *Verifier, allowUnsigned bool) *Receiver {
+	return &Receiver{verifier: verifier, allowUnsigned: allowUnsigned}
+}
+
+// Receive accepts a delivery or refuses it; the error is a *provider.Refusal.
+//
+// The query says what a delivery is about. The body, which no signature covers,
+// fills in what the query lacks, and never the id of a signed delivery. A body
+// that can't be read is no hint and no reason to refuse.
+func (r *Receiver) Receive(d provider.Delivery) (provider.Event, error) {
+	q := parseQuery(d.RawQuery)
+	ipn := q.isIPN()
+	if d.Method != http.MethodPost && (d.Method != http.MethodGet || !ipn) {
+		return provider.Event{}, malformed(ReasonUnexpectedMethod)
+	}
+	// An IPN carries an x-signature that can't be verified (the IPN page), and
+	// if one day it could, it would not cover this form's id.
+	if ipn && r.allowUnsigned {
+		return receiveUnsigned(q, d.Body)
+	}
+	sig, refusal := r.verifier.verify(d.Header, q)
+	switch {
+	case refusal == nil:
+		event := describe(q, readHints(d.Body), sig.DataID)
+		event.Signed, event.SignatureKey = true, sig.Key
+		return event, nil
+	case r.allowUnsigned && refusal.Reason == ReasonMissingSignatureHeader:
+		return receiveUnsigned(q, d.Body)
+	}
+	return provider.Event{}, refusal
+}
+
+// receiveUnsigned accepts a delivery as a hint to fetch something. One that does
+// not say what to fetch hints at nothing, and is refused like a forged one.
+func receiveUnsigned(q query, body []byte) (provider.Event, error) {
+	h := readHints(body)
+	id, refusal := q.signedID()
+	if refusal == nil && id == "" {
+		id, refusal = q.id.one(ReasonAmbiguousID, ReasonMalformedID)
+	}
+	if refusal != nil {
+		return provider.Event{}, refusal
+	}
+	if id == "" {
+		id = h.resourceID
+	}
+	if id == "" || q.topicWord() == "" && h.topic == "" {
+		return provider.Event{}, unauthenticated(ReasonMissingSignatureHeader)
+	}
+	return describe(q, h, id), nil
+}
+
+// describe says what a delivery is about, id being what it names to fetch.
+func describe(q query, h hints, id string) provider.Event {
+	topic := word(q.topicWord())
+	if topic == "" {
+		topic = word(h.topic)
+	}
+	if topic == "" {
+		topic = unknownWord
+	}
+	event := provider.Event{
+		Source: Source, Topic: topic, Action: word(h.action), ResourceID: id, LiveMode: h.liveMode,
+		Disposition: provider.Unhandled,
+	}
+	switch {
+	case isTest(event, h):
+		event.Disposition = provider.Test
+	case topic == topicPayment && id != "":
+		event.Disposition = provider.Settle
+	}
+	return event
+}
+
+// isTest recognises what the dashboard's "simulate" button sends.
+func isTest(event provider.Event, h hints) bool {
+	if event.Topic == topicTest || event.Action == actionTest {
+		return true
+	}
+	if event.LiveMode == nil || *event.LiveMode {
+		return false
+	}
+	// Some tests have the id in the body's envelope only. That is not enough
+	// where a payment would go unread for it.
+	return event.ResourceID == testID || event.Topic != topicPayment && h.envelopeID == testID
+}
+
+// hints is what a body says, believed where nothing better is known.
+type hints struct {
+	topic, action string
+	// envelopeID is the notification's own id, not the resource's.
+	envelopeID string
+	// resourceID is the id to fetch.
+	resourceID string
+	liveMode   *bool
+}
+
+func readHints(body []byte) hints {
+	if len(body) == 0 || len(body) > maxHintBody {
+		return hints{}
+	}
+	o, err := readObject(body)
+	if err != nil {
+		return hints{}
+	}
+	h := hints{
+		topic: o.str("type"), action: o.str("action"), envelopeID: o.id("id"), liveMode: o.boolean("live_mode"),
+		resourceID: o.child("data").id("id"),
+	}
+	if h.topic == "" {
+		h.topic = o.str("topic")
+	}
+	if h.action == "" { // chargebacks have a list of them
+		var actions []string
+		if json.Unmarshal(o["actions"], &actions) == nil && len(actions) > 0 {
+			h.action = actions[0]
+		}
+	}
+	if h.resourceID == "" {
+		h.resourceID = resourceID(o.scalar("resource"))
+	}
+	return h
+}
+
+// resourceID is the id in an IPN's resource: a bare id, or an address that ends
+// in it. The address is never called: whoever sends it could name any host.
+func resourceID(resource string) string {
+	resource, _, _ = strings.Cut(resource, "#")
+	resource, _, _ = strings.Cut(resource, "?")
+	if _, rest, isAddress := strings.Cut(resource, "://"); isAddress {
+		_, resource, _ = strings.Cut(rest, "/") // a host is no id
+	}
+	resource = strings.TrimRight(resource, "/")
+	id := resource[strings.LastIndex(resource, "/")+1:]
+	if !validID(id) {
+		return ""
+	}
+	return id
+}

@@ -1,0 +1,329 @@
+package mercadopago
+
+import (
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+)
+
+// fixture is a body of our own in a shape that Mercado Pago sends.
+func fixture(t testing.TB, name string) []byte {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/" + name + ".json")
+	require.NoError(t, err)
+	return raw
+}
+
+// deliver makes a delivery that is signed as Mercado Pago would.
+func deliver(t testing.TB, rawQuery string, body []byte) provider.Delivery {
+	t.Helper()
+	query, err := url.ParseQuery(rawQuery)
+	require.NoError(t, err)
+	return provider.Delivery{Method: http.MethodPost, RawQuery: rawQuery, Body: body,
+		Header: signed(query.Get("data.id"), testRequestID, testTS)}
+}
+
+func unsigned(method, rawQuery string, body []byte) provider.Delivery {
+	return provider.Delivery{Method: method, RawQuery: rawQuery, Header: http.Header{}, Body: body}
+}
+
+func ptr(b bool) *bool { return &b }
+
+func TestReceiveSigned(t *testing.T) {
+	t.Parallel()
+	live, test := ptr(true), ptr(false)
+	for _, c := range []struct {
+		fixture, query    string
+		topic, action, id string
+		live              *bool
+		disposition       provider.Disposition
+	}{
+		{"payment_created", "data.id=90210000001&type=payment", "payment", "payment.created", "90210000001", live, provider.Settle},
+		{"payment_updated", "data.id=90210000002&type=payment", "payment", "payment.updated", "90210000002", live, provider.Settle},
+		{"payment_numeric_data_id", "data.id=90210000003&type=payment", "payment", "payment.created", "90210000003", live, provider.Settle},
+		// The query lacks the topic: the body fills it in.
+		{"payment_updated", "data.id=90210000002", "payment", "payment.updated", "90210000002", live, provider.Settle},
+		{"payment_updated", "data.id=90210000002&topic=payment", "payment", "payment.updated", "90210000002", live, provider.Settle},
+		{"payment_updated", "type=mine&data.id=90210000002&type=payment", "payment", "payment.updated", "90210000002", live, provider.Settle},
+		// The body names another payment, or another topic: the query decides.
+		{"payment_updated", "data.id=90210000999&type=payment", "payment", "payment.updated", "90210000999", live, provider.Settle},
+		{"claim", "data.id=90210000002&type=payment", "payment", "updated", "90210000002", live, provider.Settle},
+		// No data.id was signed: the body's is not fetched.
+		{"payment_updated", "type=payment", "payment", "payment.updated", "", live, provider.Unhandled},
+		{"payment_updated", "type=payment&data.id=", "payment", "payment.updated", "", live, provider.Unhandled},
+		{"payment_updated", "topic=payment&id=90210000002", "payment", "payment.updated", "", live, provider.Unhandled},
+		{"payment_dashboard_test", "data.id=123456&type=payment", "payment", "payment.updated", "123456", test, provider.Test},
+		{"test_created", "data.id=123456&type=test", "test", "test.created", "123456", test, provider.Test},
+		{"test_created", "data.id=77&type=payment", "payment", "test.created", "77", test, provider.Test},
+		{"order_dashboard_test", "data.id=ORD01KXAMPLE0000000000000009&type=order", "order", "order.action_required", "ORD01KXAMPLE0000000000000009", test, provider.Test},
+		// A test's envelope around a payment's id: the payment is read.
+		{"payment_dashboard_test", "data.id=90210000002&type=payment", "payment", "payment.updated", "90210000002", test, provider.Settle},
+		// The test's id around a live envelope: an id like any other.
+		{"payment_updated", "data.id=123456&type=payment", "payment", "payment.updated", "123456", live, provider.Settle},
+		{"merchant_order", "data.id=31000000001&type=topic_merchant_order_wh", "topic_merchant_order_wh", "update", "31000000001", live, provider.Unhandled},
+		{"chargeback", "data.id=217000061307271123&type=topic_chargebacks_wh", "topic_chargebacks_wh", "changed_case_status", "217000061307271123", live, provider.Unhandled},
+		{"order_charged_back", "data.id=ORD01KXAMPLE0000000000000001&type=topic_chargebacks_wh", "topic_chargebacks_wh", "order.charged_back", "ORD01KXAMPLE0000000000000001", live, provider.Unhandled},
+		{"order_processed", "data.id=ORD01KXAMPLE0000000000000001&type=order", "order", "order.processed", "ORD01KXAMPLE0000000000000001", live, provider.Unhandled},
+		{"claim", "data.id=5200000001&type=claim", "claim", "updated", "5200000001", live, provider.Unhandled},
+		{"subscription_preapproval", "data.id=5aef01a4883161b001885f06d9391b80&type=subscription_preapproval", "subscription_preapproval", "updated", "5aef01a4883161b001885f06d9391b80", nil, provider.Unhandled},
+		{"subscription_authorized_payment", "data.id=6114200001&type=subscription_authorized_payment", "subscription_authorized_payment", "updated", "6114200001", nil, provider.Unhandled},
+		{"subscription_preapproval_plan", "data.id=5c938084726fca480172750000000001&type=subscription_preapproval_plan", "subscription_preapproval_plan", "updated", "5c938084726fca480172750000000001", nil, provider.Unhandled},
+		{"stop_delivery", "data.id=99100200304&type=stop_delivery_op_wh", "stop_delivery_op_wh", "Created", "99100200304", live, provider.Unhandled},
+		{"card_updater", "type=automatic-payments", "automatic-payments", "card.updated", "", live, provider.Unhandled},
+		{"mp_connect", "data.id=700100201&type=mp-connect", "mp-connect", "application.deauthorized", "700100201", live, provider.Unhandled},
+		{"wallet_connect", "data.id=33abcd1235ed497f945f755fcaba3c6d&type=wallet_connect", "wallet_connect", "status.updated", "33abcd1235ed497f945f755fcaba3c6d", nil, provider.Unhandled},
+		{"delivery", "", "delivery", "", "", nil, provider.Unhandled},
+		{"point_finished", "", "unknown", "", "", nil, provider.Unhandled},
+		{"unknown_topic", "data.id=abc-1&type=topic_of_another_year", "topic_of_another_year", "x.y", "abc-1", nil, provider.Unhandled},
+	} {
+		t.Run(c.fixture+"?"+c.query, func(t *testing.T) {
+			t.Parallel()
+			d := deliver(t, c.query, fixture(t, "notifications/"+c.fixture))
+			event, err := NewReceiver(newVerifier(t), false).Receive(d)
+			require.NoError(t, err)
+			key, err := hex.DecodeString(d.Header.Get("x-signature")[len("ts="+testTS+",v1="):])
+			require.NoError(t, err)
+			require.Equal(t, provider.Event{
+				Source: "mercadopago", Topic: c.topic, Action: c.action, ResourceID: c.id, LiveMode: c.live,
+				Disposition: c.disposition, Signed: true, SignatureKey: key,
+			}, event)
+		})
+	}
+}
+
+func TestReceiveAnyBody(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"none":              "",
+		"white space":       " \n",
+		"not JSON":          "<html>",
+		"cut short":         `{"type":"order","action":"x`,
+		"byte order mark":   "\ufeff{}",
+		"null":              "null",
+		"list":              `[{"type":"order"}]`,
+		"number":            "1e999999999",
+		"data a list":       `{"data":[1],"live_mode":"no","action":7,"type":{"a":1},"id":{}}`,
+		"data null":         `{"data":null,"live_mode":null,"action":null,"type":null,"id":null}`,
+		"other capitals":    `{"LIVE_MODE":false,"Action":"test.created","ID":123456}`,
+		"actions no list":   `{"actions":{"a":"test.created"}}`,
+		"actions of others": `{"actions":[7,"test.created"]}`,
+		"nested":            strings.Repeat(`{"data":`, 10_000) + "1" + strings.Repeat("}", 10_000),
+		"lists nested":      strings.Repeat("[", 60_000),
+		"too long to read":  `{"action":"test.created","x":"` + strings.Repeat("x", maxHintBody) + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			event, err := NewReceiver(newVerifier(t), false).Receive(deliver(t, paymentQuery, []byte(body)))
+			require.NoError(t, err)
+			event.SignatureKey = nil
+			require.Equal(t, provider.Event{Source: Source, Topic: "payment", ResourceID: testPaymentID,
+				Disposition: provider.Settle, Signed: true}, event)
+		})
+	}
+}
+
+func TestReceiveOddBodies(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ body, action string }{
+		"a key twice":     {`{"action":"first","action":"second"}`, "second"},
+		"deep, elsewhere": {`{"x":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + `,"action":"seen"}`, "seen"},
+		"NUL":             {`{"action":"a\u0000b"}`, "unknown"},
+		"invalid UTF-8":   {"{\"action\":\"a\xffb\"}", "unknown"},
+		"lone surrogate":  {`{"action":"a\ud800b"}`, "unknown"},
+		"escape sequence": {`{"action":"\u001b[31m"}`, "unknown"},
+		"long":            {`{"action":"` + strings.Repeat("é", 1000) + `"}`, strings.Repeat("é", 64)},
+		"spaces":          {`{"action":" payment.updated\n"}`, "payment.updated"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			event, err := NewReceiver(newVerifier(t), false).Receive(deliver(t, paymentQuery, []byte(c.body)))
+			require.NoError(t, err)
+			require.Equal(t, c.action, event.Action)
+			require.Equal(t, provider.Settle, event.Disposition)
+		})
+	}
+	for query, topic := range map[string]string{
+		"data.id=1&type=a%00b":                       "unknown",
+		"data.id=1&type=%ff":                         "unknown",
+		"data.id=1&type=%20order%20":                 "order",
+		"data.id=1&type=Payment":                     "Payment",
+		"data.id=1&type=" + strings.Repeat("t", 999): strings.Repeat("t", 64),
+	} {
+		event, err := NewReceiver(newVerifier(t), false).Receive(deliver(t, query, nil))
+		require.NoError(t, err, query)
+		require.Equal(t, topic, event.Topic)
+		require.Equal(t, provider.Unhandled, event.Disposition)
+	}
+}
+
+func TestReceiveUnsigned(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		method, query, fixture string
+		topic, id              string
+		disposition            provider.Disposition
+	}{
+		{"POST", "topic=payment&id=90210000007", "ipn_payment", "payment", "90210000007", provider.Settle},
+		{"POST", "topic=payment&id=90210000007", "", "payment", "90210000007", provider.Settle},
+		{"GET", "topic=payment&id=90210000007", "", "payment", "90210000007", provider.Settle},
+		{"POST", "client=7&topic=payment&id=90210000007&source_news=ipn", "ipn_payment_url", "payment", "90210000007", provider.Settle},
+		{"POST", "", "ipn_payment", "payment", "90210000007", provider.Settle},
+		{"POST", "", "ipn_payment_url", "payment", "90210000007", provider.Settle},
+		{"POST", "topic=payment&id=90210000001", "ipn_payment", "payment", "90210000001", provider.Settle},
+		{"POST", "topic=merchant_order&id=31000000003", "ipn_merchant_order", "merchant_order", "31000000003", provider.Unhandled},
+		{"POST", "", "ipn_merchant_order", "merchant_order", "31000000003", provider.Unhandled},
+		{"POST", "topic=chargebacks&id=217000061307271123", "", "chargebacks", "217000061307271123", provider.Unhandled},
+		{"POST", "topic=point_integration_ipn&id=0aa0519d-d985-4e83-b62d-dda123456780", "", "point_integration_ipn", "0aa0519d-d985-4e83-b62d-dda123456780", provider.Unhandled},
+		{"POST", "", "delivery", "delivery", "44500001", provider.Unhandled},
+		// The notifications of the older QR codes, in the Webhooks form.
+		{"POST", "data.id=90210000002&type=payment", "payment_updated", "payment", "90210000002", provider.Settle},
+		{"POST", "", "chargeback", "topic_chargebacks_wh", "217000061307271123", provider.Unhandled},
+	} {
+		t.Run(c.method+"?"+c.query+" "+c.fixture, func(t *testing.T) {
+			t.Parallel()
+			var body []byte
+			if c.fixture != "" {
+				body = fixture(t, "notifications/"+c.fixture)
+			}
+			d := unsigned(c.method, c.query, body)
+			event, err := NewReceiver(newVerifier(t), true).Receive(d)
+			require.NoError(t, err)
+			require.Equal(t, c.topic, event.Topic)
+			require.Equal(t, c.id, event.ResourceID)
+			require.Equal(t, c.disposition, event.Disposition)
+			require.False(t, event.Signed)
+			require.Nil(t, event.SignatureKey)
+
+			_, err = NewReceiver(newVerifier(t), false).Receive(d)
+			requireRefusal(t, err, provider.Unauthenticated, ReasonMissingSignatureHeader)
+		})
+	}
+}
+
+func TestReceiveIPNWithSignature(t *testing.T) {
+	t.Parallel()
+	const query = "topic=payment&id=90210000007"
+	for name, xSignature := range map[string]string{
+		"that does not verify": Sign("another", "90210000007", testRequestID, testTS),
+		"that is no signature": "garbage",
+		"over another id":      Sign(testSecret, "90210000007", testRequestID, testTS),
+		"that verifies":        Sign(testSecret, "", testRequestID, testTS),
+	} {
+		d := unsigned(http.MethodPost, query, nil)
+		d.Header.Set("x-signature", xSignature)
+		d.Header.Set("x-request-id", testRequestID)
+		event, err := NewReceiver(newVerifier(t), true).Receive(d)
+		require.NoError(t, err, name)
+		require.Equal(t, provider.Event{Source: Source, Topic: "payment", ResourceID: "90210000007",
+			Disposition: provider.Settle}, event, name)
+	}
+	d := unsigned(http.MethodPost, query, nil)
+	d.Header.Set("x-signature", Sign("another", "90210000007", testRequestID, testTS))
+	_, err := NewReceiver(newVerifier(t), false).Receive(d)
+	requireRefusal(t, err, provider.Unauthenticated, ReasonSignatureMismatch)
+}
+
+func TestReceiveRefuses(t *testing.T) {
+	t.Parallel()
+	forged := http.Header{"X-Signature": {Sign("another", testPaymentID, "", testTS)}}
+	ipnBody := []byte(`{"topic":"payment","resource":"90210000007"}`)
+	for name, c := range map[string]struct {
+		delivery provider.Delivery
+		kind     provider.RefusalKind
+		reason   string
+	}{
+		"forged":                  {provider.Delivery{Method: "POST", RawQuery: paymentQuery, Header: forged}, provider.Unauthenticated, ReasonSignatureMismatch},
+		"forged, as IPN too":      {provider.Delivery{Method: "POST", RawQuery: paymentQuery + "&topic=payment&id=1", Header: forged}, provider.Unauthenticated, ReasonSignatureMismatch},
+		"forged, IPN in the body": {provider.Delivery{Method: "POST", Header: forged, Body: ipnBody}, provider.Unauthenticated, ReasonSignatureMismatch},
+		"forged, no topic":        {provider.Delivery{Method: "POST", RawQuery: "id=1", Header: forged}, provider.Unauthenticated, ReasonSignatureMismatch},
+		"two data.id":             {unsigned("POST", paymentQuery+"&data.id=1", nil), provider.Malformed, ReasonAmbiguousDataID},
+		"odd data.id":             {unsigned("POST", "data.id=..%2f&type=payment", nil), provider.Malformed, ReasonMalformedDataID},
+		"two id":                  {unsigned("POST", "topic=payment&id=1&id=2", nil), provider.Malformed, ReasonAmbiguousID},
+		"odd id":                  {unsigned("GET", "topic=payment&id=..%2f", nil), provider.Malformed, ReasonMalformedID},
+		"long id":                 {unsigned("GET", "topic=payment&id="+strings.Repeat("1", 129), nil), provider.Malformed, ReasonMalformedID},
+		"nothing":                 {unsigned("POST", "", nil), provider.Unauthenticated, ReasonMissingSignatureHeader},
+		"no topic":                {unsigned("POST", "id=1", []byte("{}")), provider.Unauthenticated, ReasonMissingSignatureHeader},
+		"no id":                   {unsigned("POST", "topic=payment", []byte(`{"resource":"https://host/","data":{"id":1.5}}`)), provider.Unauthenticated, ReasonMissingSignatureHeader},
+		"an id for a path":        {unsigned("POST", "topic=payment", []byte(`{"resource":"https://host/v1/.."}`)), provider.Unauthenticated, ReasonMissingSignatureHeader},
+		"GET of a webhook":        {provider.Delivery{Method: "GET", RawQuery: paymentQuery, Header: signed(testPaymentID, "", testTS)}, provider.Malformed, ReasonUnexpectedMethod},
+		"GET of nothing":          {unsigned("GET", "", nil), provider.Malformed, ReasonUnexpectedMethod},
+		"PUT":                     {unsigned("PUT", "topic=payment&id=1", nil), provider.Malformed, ReasonUnexpectedMethod},
+		"no method":               {unsigned("", "topic=payment&id=1", nil), provider.Malformed, ReasonUnexpectedMethod},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			event, err := NewReceiver(newVerifier(t), true).Receive(c.delivery)
+			requireRefusal(t, err, c.kind, c.reason)
+			require.Empty(t, event)
+		})
+	}
+}
+
+// The signature vectors once more, as whole deliveries.
+func TestReceiveVectors(t *testing.T) {
+	t.Parallel()
+	accepted := 0
+	for _, v := range loadVectors(t) {
+		if v.ToleranceS > 0 || len(v.ExtraSecrets) > 0 {
+			continue
+		}
+		event, err := NewReceiver(newVerifier(t), false).Receive(provider.Delivery{
+			Method: v.Method, RawQuery: v.Query, Header: v.header(), Body: []byte(v.Body)})
+		if v.Expected != "valid" {
+			refusal := &provider.Refusal{}
+			require.ErrorAs(t, err, &refusal, v.ID)
+			require.Equal(t, v.Reason, refusal.Reason, v.ID)
+			continue
+		}
+		accepted++
+		require.NoError(t, err, v.ID)
+		require.Equal(t, v.EffectiveID, event.ResourceID, v.ID)
+	}
+	require.Equal(t, 21, accepted)
+}
+
+func FuzzReceive(f *testing.F) {
+	files, err := os.ReadDir("testdata/notifications")
+	require.NoError(f, err)
+	for _, file := range files {
+		f.Add("POST", "topic=payment&id=1", "", fixture(f, "notifications/"+strings.TrimSuffix(file.Name(), ".json")))
+	}
+	f.Add("POST", paymentQuery, Sign(testSecret, testPaymentID, "", testTS), []byte(`{"action":"\ud800","data":{"id":1e5}}`))
+	f.Add("GET", "topic=%00&id=1", "ts=1,v1=\xff", []byte("{\"resource\":\"a/\xff\"}"))
+	f.Fuzz(func(t *testing.T, method, rawQuery, xSignature string, body []byte) {
+		header := http.Header{}
+		if xSignature != "" {
+			header.Set("x-signature", xSignature)
+		}
+		for _, allow := range []bool{false, true} {
+			event, err := NewReceiver(newVerifier(t), allow).Receive(provider.Delivery{
+				Method: method, RawQuery: rawQuery, Header: header, Body: body})
+			if err != nil {
+				refusal := &provider.Refusal{}
+				require.ErrorAs(t, err, &refusal)
+				require.Empty(t, event)
+				continue
+			}
+			require.True(t, event.Signed || allow)
+			require.Equal(t, event.Signed, event.SignatureKey != nil)
+			require.Regexp(t, plainID, event.ResourceID)
+			require.NotEmpty(t, event.Topic)
+			for _, text := range []string{event.Topic, event.Action} {
+				require.LessOrEqual(t, len([]rune(text)), 64)
+				require.NotContains(t, text, "\x00")
+				require.True(t, strings.ToValidUTF8(text, "") == text)
+			}
+			if event.Disposition == provider.Settle {
+				require.Equal(t, "payment", event.Topic)
+				require.NotEmpty(t, event.ResourceID)
+			}
+		}
+	})
+}
