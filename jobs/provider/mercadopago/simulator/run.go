@@ -1,0 +1,429 @@
+package simulator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// Run makes the payments of the plan's orders, walks each through its life and
+// sends a notification after every change, with the simulator's faults. A
+// notification that is not answered 2xx is sent again, with a new
+// x-request-id, ts, signature and body id, until Config.RedeliveryDelays is
+// used up.
+//
+// Which order lives which life, what changes after what and what befalls which
+// notification is the same in every run with the same seed and plan, as long as
+// one Run goes on at a time. When the sends end is up to the target.
+//
+// When ctx is done Run stops and returns what was reached, with ctx's error.
+func (s *Simulator) Run(ctx context.Context, plan Plan) (Report, error) {
+	begun := time.Now()
+	plan, err := plan.complete()
+	if err != nil {
+		return Report{}, err
+	}
+	if s.target.Load() == nil {
+		return Report{}, errors.New("simulator plan: no target for notifications")
+	}
+	specs := s.Orders(plan)
+	if err := s.open(specs); err != nil {
+		return Report{}, err
+	}
+	limit, burst := rate.Inf, 1
+	if plan.Rate > 0 {
+		// Some burst, as timers are too coarse for one by one at high rates.
+		limit, burst = rate.Limit(plan.Rate), max(1, int(min(plan.Rate/20, 1000)))
+	}
+	r := &run{
+		sim:      s,
+		plan:     plan,
+		limiter:  rate.NewLimiter(limit, burst),
+		ready:    make(chan *delivery),
+		queueIDs: make(map[int64]struct{}),
+	}
+	var workers sync.WaitGroup
+	for range plan.Concurrency {
+		workers.Go(func() {
+			for d := range r.ready {
+				r.deliver(ctx, d)
+			}
+		})
+	}
+	err = r.feed(ctx, specs)
+	r.open.Wait()
+	close(r.ready)
+	workers.Wait()
+	if s.ownClient {
+		s.client.CloseIdleConnections()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id := range r.queueIDs {
+		r.report.QueueIDs = append(r.report.QueueIDs, id)
+	}
+	slices.Sort(r.report.QueueIDs)
+	r.report.Elapsed = time.Since(begun)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		return r.report, fmt.Errorf("simulator run: %w", err)
+	}
+	return r.report, nil
+}
+
+// open enters the orders of a Run into the ledger.
+func (s *Simulator) open(specs []OrderSpec) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, spec := range specs {
+		if s.orders[spec.Reference] != nil {
+			return fmt.Errorf("simulator plan: order %s exists already; use another ReferencePrefix", spec.Reference)
+		}
+	}
+	for _, spec := range specs {
+		s.ledgerOrderOf(spec.Reference, spec.Amount, spec.Currency).lifecycle = spec.Lifecycle
+	}
+	return nil
+}
+
+// A run is one Run under way.
+type run struct {
+	sim     *Simulator
+	plan    Plan
+	limiter *rate.Limiter
+	ready   chan *delivery // deliveries that are due
+	open    sync.WaitGroup // deliveries that were handed out and have not ended
+
+	mu       sync.Mutex // guards what follows
+	report   Report
+	queueIDs map[int64]struct{}
+	progress sync.Mutex // guards done, and is held while Progress is called
+	done     int
+}
+
+// A lifeline is an order that lives.
+type lifeline struct {
+	spec     OrderSpec
+	steps    []step
+	next     int    // the step that is due
+	firstSeq uint64 // the sequence number of its first payment
+	payments []*payment
+	open     atomic.Int64 // deliveries that have not ended, and one while steps are left
+}
+
+// A delivery is one notification to be sent until it is acknowledged.
+type delivery struct {
+	life    *lifeline
+	payment *payment
+	step    int
+	copy    int // 0: the first; others are Faults.Duplicates
+	attempt int
+	action  string
+	wait    time.Duration // before it is due
+	sealed  *envelope     // what the first attempt sends, when that is replayed
+	replay  bool          // sends sealed, once
+}
+
+// feed walks the orders through their lives, several at a time, and hands out
+// the notifications. It is one goroutine, so that the seed decides the order of
+// everything it does.
+func (r *run) feed(ctx context.Context, specs []OrderSpec) error {
+	seed := r.sim.cfg.Seed
+	plan := keyOf(r.plan.ReferencePrefix)
+	chance := draws(seed, forInterleaving, plan)
+	out := &shuffle{chance: draws(seed, forDisorder, plan)}
+	if r.sim.cfg.Faults.Disorder {
+		out.size = 2 * r.plan.Window
+	}
+	var living []*lifeline
+	for len(specs) > 0 || len(living) > 0 {
+		for len(specs) > 0 && len(living) < r.plan.Window {
+			if life := r.begin(specs[0]); life != nil {
+				living = append(living, life)
+			}
+			specs = specs[1:]
+		}
+		if len(living) == 0 {
+			continue
+		}
+		i := chance.IntN(len(living))
+		life := living[i]
+		deliveries, err := r.advance(life)
+		if err != nil {
+			return err
+		}
+		for _, d := range deliveries {
+			if due := out.swap(d); due != nil && !r.hand(ctx, due) {
+				return nil // Run reports ctx's error
+			}
+		}
+		if life.next == len(life.steps) {
+			living[i] = living[len(living)-1]
+			living = living[:len(living)-1]
+			r.release(life)
+		}
+	}
+	for due := out.take(); due != nil; due = out.take() {
+		if !r.hand(ctx, due) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// A shuffle holds up to size deliveries and gives them back in disorder.
+type shuffle struct {
+	size   int
+	chance *rand.Rand
+	held   []*delivery
+}
+
+// swap takes a delivery in and returns one that is due, nil while there is
+// room.
+func (s *shuffle) swap(d *delivery) *delivery {
+	s.held = append(s.held, d)
+	if len(s.held) <= s.size {
+		return nil
+	}
+	return s.take()
+}
+
+// take returns one of the deliveries held, nil when there is none.
+func (s *shuffle) take() *delivery {
+	if len(s.held) == 0 {
+		return nil
+	}
+	i := s.chance.IntN(len(s.held))
+	d := s.held[i]
+	s.held[i] = s.held[len(s.held)-1]
+	s.held = s.held[:len(s.held)-1]
+	return d
+}
+
+// begin begins an order's life; nil when nothing ever happens in it.
+func (r *run) begin(spec OrderSpec) *lifeline {
+	kind, _ := lifecycleNamed(spec.Lifecycle)
+	payments := uint64(kind.payments()) //nolint:gosec // not negative
+	life := &lifeline{
+		spec:     spec,
+		steps:    kind.steps,
+		firstSeq: r.sim.lastSeq.Add(payments) - payments + 1,
+	}
+	life.open.Store(1)
+	r.count(func(report *Report) { report.Orders++ })
+	if len(life.steps) == 0 {
+		r.release(life)
+		return nil
+	}
+	return life
+}
+
+// advance takes an order's next step and returns the notifications that follow
+// from it.
+func (r *run) advance(life *lifeline) ([]*delivery, error) {
+	s, st, number := r.sim, life.steps[life.next], life.next
+	life.next++
+	action := "payment.updated"
+	if st.payment == len(life.payments) {
+		action = "payment.created"
+		seq := life.firstSeq + uint64(st.payment) //nolint:gosec // not negative
+		life.payments = append(life.payments, s.create(seq, st.spec(s, life.spec)))
+		r.count(func(report *Report) { report.Payments++ })
+	} else {
+		refunded := st.refunded.of(life.spec.Amount, scaleOf(life.spec.Currency))
+		if err := s.move(life.payments[st.payment], st.status, st.detail, refunded); err != nil {
+			return nil, fmt.Errorf("order %s, step %d: %w", life.spec.Reference, number, err)
+		}
+	}
+	p := life.payments[st.payment]
+
+	faults := s.cfg.Faults
+	chance := draws(s.cfg.Seed, forNotification, p.seq, uint64(number)) //nolint:gosec // not negative
+	dropped := chance.Float64() < faults.Drop
+	late := chance.Float64() < faults.LateShare
+	replayed := chance.Float64() < faults.ExactReplays
+	r.count(func(report *Report) {
+		report.Notifications++
+		if dropped {
+			report.NeverSent++
+		}
+	})
+	if dropped {
+		return nil, nil
+	}
+	first := delivery{life: life, payment: p, step: number, action: action}
+	if late {
+		first.wait = faults.LateBy
+	}
+	if replayed {
+		first.sealed = r.envelope(&first)
+	}
+	deliveries := []*delivery{&first}
+	for i := range faults.Duplicates {
+		again := first
+		again.copy, again.sealed = i+1, nil
+		deliveries = append(deliveries, &again)
+	}
+	if replayed {
+		again := first
+		again.replay = true
+		deliveries = append(deliveries, &again)
+	}
+	life.open.Add(int64(len(deliveries)))
+	return deliveries, nil
+}
+
+// hand gives a delivery to the workers, at the plan's rate. It reports false
+// when ctx is done.
+func (r *run) hand(ctx context.Context, d *delivery) bool {
+	if r.limiter.Wait(ctx) != nil {
+		// Wait fails early when ctx would end within the wait; it is as good
+		// as done then.
+		<-ctx.Done()
+		return false
+	}
+	r.open.Add(1)
+	if d.wait > 0 {
+		r.later(ctx, d, d.wait)
+		return true
+	}
+	select {
+	case r.ready <- d:
+		return true
+	case <-ctx.Done():
+		r.open.Done()
+		return false
+	}
+}
+
+// later hands out a delivery after a wait. The caller has counted it as open.
+func (r *run) later(ctx context.Context, d *delivery, wait time.Duration) {
+	go func() {
+		if pause(ctx, wait) {
+			select {
+			case r.ready <- d:
+				return
+			case <-ctx.Done():
+			}
+		}
+		r.open.Done()
+	}()
+}
+
+// deliver makes one attempt at a delivery.
+func (r *run) deliver(ctx context.Context, d *delivery) {
+	delays := r.sim.cfg.RedeliveryDelays
+	last := d.replay || d.attempt == len(delays)
+	acknowledged := r.attempt(ctx, d, last)
+	switch {
+	case ctx.Err() != nil:
+		r.open.Done()
+	case acknowledged || d.replay:
+		r.release(d.life)
+		r.open.Done()
+	case last:
+		r.sim.log.WarnContext(ctx, "notification given up",
+			"payment_id", d.payment.current.Load().state.ID, "attempt", d.attempt+1)
+		r.count(func(report *Report) { report.GivenUp++ })
+		r.release(d.life)
+		r.open.Done()
+	default:
+		wait := delays[d.attempt]
+		d.attempt++
+		d.sealed = nil
+		r.later(ctx, d, wait)
+	}
+}
+
+// attempt sends a delivery once and reports whether it was acknowledged. The
+// last attempt's answer is never dropped.
+func (r *run) attempt(ctx context.Context, d *delivery, last bool) bool {
+	s := r.sim
+	sealed := d.sealed
+	if sealed == nil {
+		sealed = r.envelope(d)
+	}
+	req, err := s.request(ctx, sealed)
+	if err != nil {
+		s.log.ErrorContext(ctx, "notification not made", "error", err)
+		r.tally(d, Result{Err: err}, false)
+		return false
+	}
+	if share := s.cfg.Faults.DropAnswer; share > 0 && !last {
+		chance := draws(s.cfg.Seed, forDelivery, d.payment.seq,
+			uint64(d.step), uint64(d.copy), uint64(d.attempt)) //nolint:gosec // not negative
+		if chance.Float64() < share {
+			err := s.sendAndCut(req, chance.IntN(2) == 0)
+			r.tally(d, Result{Err: err}, err == nil)
+			return false
+		}
+	}
+	result := s.send(req)
+	r.tally(d, result, false)
+	return result.Acknowledged()
+}
+
+// envelope makes a delivery's next attempt.
+func (r *run) envelope(d *delivery) *envelope {
+	return r.sim.envelopeOf(d.payment, d.action, d.attempt, uint64(d.step), uint64(d.copy)) //nolint:gosec // not negative
+}
+
+// tally counts an attempt's end.
+func (r *run) tally(d *delivery, result Result, cut bool) {
+	r.count(func(report *Report) {
+		report.Sent++
+		if d.attempt > 0 {
+			report.Redelivered++
+		}
+		if d.replay {
+			report.Replayed++
+		}
+		switch {
+		case cut:
+			report.Cut++
+		case result.Acknowledged():
+			report.Acknowledged++
+			if result.Duplicate {
+				report.Duplicates++
+			}
+			if result.QueueID != 0 {
+				r.queueIDs[result.QueueID] = struct{}{}
+			}
+		case result.Err == nil && result.StatusCode < http.StatusInternalServerError:
+			report.Refused++
+		default:
+			report.Failed++
+		}
+	})
+}
+
+// count changes the report.
+func (r *run) count(change func(*Report)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.report)
+}
+
+// release says that one thing that an order waited for has ended, and tells of
+// the order when it was the last.
+func (r *run) release(life *lifeline) {
+	if life.open.Add(-1) > 0 {
+		return
+	}
+	r.progress.Lock()
+	defer r.progress.Unlock()
+	r.done++
+	if r.plan.Progress != nil {
+		r.plan.Progress(r.done, r.plan.Orders)
+	}
+}
