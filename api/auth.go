@@ -1,0 +1,94 @@
+package api
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// A tokenName names a token in logs and in the audit trail: the first eight
+// hexadecimal digits of its SHA-256. It cannot be turned back into the token.
+type tokenName string
+
+// TokenName returns the name under which logs show the token.
+func TokenName(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return string(nameOf(sum))
+}
+
+func nameOf(sum [sha256.Size]byte) tokenName { return tokenName(hex.EncodeToString(sum[:4])) }
+
+// A gate admits calls by their bearer token (RFC 6750, section 2.1). It keeps
+// the tokens' hashes only: comparing hashes takes the same time whatever the
+// tokens have in common, their lengths included.
+type gate struct {
+	hashes map[access][][sha256.Size]byte
+	// failed limits wrong tokens by address. A right token always passes.
+	failed *limiter[addressKey]
+}
+
+func newGate(tokens Tokens, failed *limiter[addressKey]) *gate {
+	g := &gate{hashes: map[access][][sha256.Size]byte{}, failed: failed}
+	for scope, list := range map[access][]string{
+		accessStatus: tokens.Status, accessProcessQueue: tokens.ProcessQueue,
+		accessReconcile: tokens.Reconcile, accessOrders: tokens.Orders,
+	} {
+		for _, token := range list {
+			g.hashes[scope] = append(g.hashes[scope], sha256.Sum256([]byte(token)))
+		}
+	}
+	return g
+}
+
+// admit returns the name of the token that the call carries, or a problem.
+func (g *gate) admit(r *http.Request, scope access, now time.Time, remote netip.Addr) (tokenName, error) {
+	token, given := bearer(r.Header)
+	if given {
+		sum, match := sha256.Sum256([]byte(token)), 0
+		for i := range g.hashes[scope] {
+			match |= subtle.ConstantTimeCompare(sum[:], g.hashes[scope][i][:])
+		}
+		if match == 1 {
+			return nameOf(sum), nil
+		}
+	}
+	if wait, ok := g.failed.take(now, keyOf(remote)); !ok {
+		return "", tooMany("Too many calls from this address have no valid token.", wait)
+	}
+	p := newProblem(problemUnauthorized, "This endpoint needs its bearer token; the call has none.")
+	p.authenticate = `Bearer realm="conciliar"`
+	if given {
+		p.detail = "The token is not valid for this endpoint."
+		p.authenticate += `, error="invalid_token"`
+	}
+	return "", p
+}
+
+// bearer returns the one bearer token of a call. Two Authorization headers are
+// none: a proxy in between may have judged the other one.
+func bearer(h http.Header) (token string, given bool) {
+	values := h["Authorization"]
+	if len(values) != 1 {
+		return "", false
+	}
+	scheme, token, found := strings.Cut(values[0], " ")
+	if !found || !strings.EqualFold(scheme, "Bearer") {
+		return "", false
+	}
+	token = strings.Trim(token, " ")
+	return token, token != ""
+}
+
+// validToken accepts visible ASCII, which is what a header carries unchanged.
+func validToken(token string) bool {
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] > '~' {
+			return false
+		}
+	}
+	return token != ""
+}

@@ -1,0 +1,174 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// WebhookPath is where the first provider's webhooks arrive.
+const WebhookPath = "/api/checkout/webhook"
+
+// receiver judges a delivery. A delivery that it does not accept is a
+// *provider.Refusal.
+type receiver interface {
+	Receive(d provider.Delivery) (provider.Event, error)
+}
+
+// inbox makes an event durable before it returns.
+type inbox interface {
+	Accept(ctx context.Context, ev store.NewEvent) (store.Receipt, error)
+}
+
+// refusedLog keeps refused deliveries without waiting.
+type refusedLog interface {
+	Record(r store.Refused)
+}
+
+// books are what the operations read and write.
+type books interface {
+	Order(ctx context.Context, reference string) (store.Order, error)
+	RegisterOrder(ctx context.Context, reference string, terms order.Terms) (created bool, err error)
+	Status(ctx context.Context) (store.Status, error)
+}
+
+// A Webhook is one sender of webhooks and where it sends them.
+type Webhook struct {
+	// Path is where its deliveries arrive, by POST or GET.
+	Path string
+	// Source names it in the books, for example "mercadopago".
+	Source string
+	// Receiver judges its deliveries.
+	Receiver receiver
+}
+
+// Tokens are the bearer tokens by what they open. Each list holds several
+// during a rotation.
+type Tokens struct {
+	Status       []string
+	ProcessQueue []string
+	Reconcile    []string
+	Orders       []string
+}
+
+// SourceIPMode says what the address of a webhook's sender decides.
+type SourceIPMode string
+
+// The modes.
+const (
+	// SourceIPOff looks at no address.
+	SourceIPOff SourceIPMode = "off"
+	// SourceIPObserve says in the log whether the address is in the list.
+	SourceIPObserve SourceIPMode = "observe"
+	// SourceIPEnforce refuses addresses outside of the list (403).
+	SourceIPEnforce SourceIPMode = "enforce"
+)
+
+// A Check is one thing that must hold before the process is ready for work.
+type Check struct {
+	// Name is shown to anyone who asks, for example "database".
+	Name string
+	// Check returns what is wrong, which is logged and not shown.
+	Check func(ctx context.Context) error
+}
+
+// Deps are the parts that the API works with. All are required unless said
+// otherwise.
+type Deps struct {
+	Books   books
+	Inbox   inbox
+	Refused refusedLog
+	// Webhooks are the senders, at least one.
+	Webhooks []Webhook
+	// Ready are the checks of /readyz, at least one.
+	Ready  []Check
+	Tokens Tokens
+	// Extras are what the status shows beside the books. It is called for each
+	// answer; Now may stay zero.
+	Extras func() StatusExtras
+
+	// TrustedProxies are the proxies whose X-Forwarded-For counts; may be empty.
+	TrustedProxies []netip.Prefix
+	SourceIPMode   SourceIPMode
+	// SourceIPCIDRs are the senders' addresses; required to enforce.
+	SourceIPCIDRs []netip.Prefix
+
+	// APIRate is calls a second for one token, burst five times that.
+	APIRate int
+	// UnverifiedRate is webhooks a second that fail or lack verification, for
+	// one source address, burst ten times that. Calls with a wrong token have
+	// a limit of the same size.
+	UnverifiedRate int
+
+	Logger *slog.Logger
+	// Now is the clock of limits and durations; time.Now when nil.
+	Now func() time.Time
+}
+
+// validate names everything that is missing or wrong.
+func (d Deps) validate() error {
+	var problems []error
+	need := func(ok bool, what string) {
+		if !ok {
+			problems = append(problems, errors.New("api: "+what))
+		}
+	}
+	need(d.Books != nil, "Books is missing")
+	need(d.Inbox != nil, "Inbox is missing")
+	need(d.Refused != nil, "Refused is missing")
+	need(d.Extras != nil, "Extras is missing")
+	need(d.Logger != nil, "Logger is missing")
+	need(d.APIRate > 0, "APIRate must be positive")
+	need(d.UnverifiedRate > 0, "UnverifiedRate must be positive")
+
+	need(len(d.Webhooks) > 0, "Webhooks is empty")
+	paths := map[string]bool{}
+	for i, w := range d.Webhooks {
+		need(!paths[w.Path], fmt.Sprintf("Webhooks[%d].Path is taken by another webhook", i))
+		paths[w.Path] = true
+		need(len(w.Path) > 1 && w.Path[0] == '/', fmt.Sprintf("Webhooks[%d].Path must begin with a slash", i))
+		need(w.Source != "", fmt.Sprintf("Webhooks[%d].Source is missing", i))
+		need(w.Receiver != nil, fmt.Sprintf("Webhooks[%d].Receiver is missing", i))
+	}
+	need(len(d.Ready) > 0, "Ready is empty")
+	for i, c := range d.Ready {
+		need(c.Name != "" && c.Check != nil, fmt.Sprintf("Ready[%d] lacks its name or its check", i))
+	}
+	switch d.SourceIPMode {
+	case SourceIPOff, SourceIPObserve:
+	case SourceIPEnforce:
+		need(len(d.SourceIPCIDRs) > 0, "SourceIPCIDRs is empty, so enforcing would refuse everyone")
+	default:
+		need(false, fmt.Sprintf("SourceIPMode %q is not off, observe or enforce", d.SourceIPMode))
+	}
+	for _, list := range []struct {
+		name     string
+		prefixes []netip.Prefix
+	}{{"TrustedProxies", d.TrustedProxies}, {"SourceIPCIDRs", d.SourceIPCIDRs}} {
+		for i, p := range list.prefixes {
+			// Addresses are compared as what they are, so a range of IPv4
+			// written as IPv6 would match nothing.
+			need(p.IsValid() && !p.Addr().Is4In6(), fmt.Sprintf("%s[%d] is not a range, or one of IPv4 written as IPv6", list.name, i))
+		}
+	}
+	for _, list := range []struct {
+		name   string
+		tokens []string
+	}{
+		{"Status", d.Tokens.Status}, {"ProcessQueue", d.Tokens.ProcessQueue},
+		{"Reconcile", d.Tokens.Reconcile}, {"Orders", d.Tokens.Orders},
+	} {
+		need(len(list.tokens) > 0, "Tokens."+list.name+" is empty")
+		for i, token := range list.tokens {
+			need(validToken(token), fmt.Sprintf("Tokens.%s[%d] is empty or has characters that a header can't carry", list.name, i))
+		}
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,143 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// A Problem is an error as a caller sees it: RFC 9457, application/problem+json,
+// with a stable code and the request's id beside the standard members.
+type Problem struct {
+	// Type is a URI that identifies the kind of problem, and where it is
+	// described.
+	Type string `json:"type"`
+	// Title says the same for every problem of its kind.
+	Title string `json:"title"`
+	// Status is the HTTP status.
+	Status int `json:"status"`
+	// Detail says what is wrong with this call, and where.
+	Detail string `json:"detail"`
+	// Code is the kind's stable word, for programs.
+	Code string `json:"code"`
+	// RequestID finds the call in the log.
+	RequestID string `json:"request_id"`
+}
+
+// problem is an error that callers may be told.
+type problem struct {
+	kind   *ProblemKind
+	detail string
+	// retryAfter is sent when positive.
+	retryAfter time.Duration
+	// authenticate is the WWW-Authenticate challenge, when there is one.
+	authenticate string
+	// closes asks to close the connection: the rest of the call is not read.
+	closes bool
+	// cause is logged and never answered.
+	cause error
+}
+
+func newProblem(kind *ProblemKind, detail string) *problem {
+	return &problem{kind: kind, detail: detail}
+}
+
+// Error implements error.
+func (p *problem) Error() string {
+	text := p.kind.Code + ": " + p.detail
+	if p.cause != nil {
+		text += ": " + p.cause.Error()
+	}
+	return text
+}
+
+// Unwrap returns the cause.
+func (p *problem) Unwrap() error { return p.cause }
+
+// because attaches what is logged and not answered.
+func (p *problem) because(err error) *problem {
+	p.cause = err
+	return p
+}
+
+// after says when to try again. Parts of a second are rounded up.
+func (p *problem) after(d time.Duration) *problem {
+	p.retryAfter = d
+	return p
+}
+
+// answerError answers err and leaves in ev what the log line says about it.
+func (a *api) answerError(c *gin.Context, ev *requestEvent, err error) {
+	var p *problem
+	if !errors.As(err, &p) {
+		p = newProblem(problemInternal, internalDetail).because(err)
+	}
+	ev.code, ev.err = p.kind.Code, p.cause
+	writeProblem(c, ev, p)
+}
+
+func writeProblem(c *gin.Context, ev *requestEvent, p *problem) {
+	h := c.Writer.Header()
+	if p.retryAfter > 0 {
+		h["Retry-After"] = []string{strconv.FormatInt(ceilSeconds(p.retryAfter), 10)}
+	}
+	if p.authenticate != "" {
+		h["Www-Authenticate"] = []string{p.authenticate}
+	}
+	if p.closes {
+		h["Connection"] = []string{"close"}
+	}
+	writeJSON(c, p.kind.Status, "application/problem+json", Problem{
+		Type: p.kind.URI(), Title: p.kind.Title, Status: p.kind.Status,
+		Detail: p.detail, Code: p.kind.Code, RequestID: ev.id,
+	})
+}
+
+// ceilSeconds rounds up, to 1 at least: a caller told to wait for 0 seconds
+// would come back at once.
+func ceilSeconds(d time.Duration) int64 {
+	return max(1, int64((d+time.Second-1)/time.Second))
+}
+
+// answerJSON answers v.
+func answerJSON(c *gin.Context, status int, v any) { writeJSON(c, status, "application/json", v) }
+
+// writeJSON panics over a value that cannot be JSON, before anything is sent:
+// that is a mistake in this program.
+func writeJSON(c *gin.Context, status int, contentType string, v any) {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		panic("api: answer cannot be encoded: " + err.Error())
+	}
+	writeBody(c, status, contentType, body.Bytes())
+}
+
+func writeBody(c *gin.Context, status int, contentType string, body []byte) {
+	h := c.Writer.Header()
+	h["Content-Type"] = []string{contentType}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["Cache-Control"] = []string{"no-store"}
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+	c.Writer.WriteHeader(status)
+	if c.Request.Method == http.MethodHead {
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	// A failure here means that the caller is gone; there is nobody to tell.
+	_, _ = c.Writer.Write(body)
+}
+
+// clip shortens what came from outside before it is logged or answered.
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + "…"
+}

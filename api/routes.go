@@ -1,0 +1,179 @@
+package api
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+)
+
+// An access says who may call a route.
+type access uint8
+
+const (
+	// accessOpen: anyone; limited by address.
+	accessOpen access = iota + 1
+	// accessSignature: anyone; the handler judges the delivery and limits it.
+	accessSignature
+	// The rest need a token of that list; limited by token.
+	accessStatus
+	accessProcessQueue
+	accessReconcile
+	accessOrders
+)
+
+// A handler answers one call. A returned *problem is answered as it is; any
+// other error is logged and answered as an internal one.
+type handler func(c *gin.Context, ev *requestEvent) error
+
+// A route is one row of the surface.
+type route struct {
+	method string
+	path   string
+	access access
+	// query are the parameters that the route knows; another one is refused.
+	query []string
+	// anyQuery lets every query pass: it belongs to the caller, not to us.
+	anyQuery bool
+	handle   handler
+}
+
+// routes is the whole surface.
+func (a *api) routes() []route {
+	table := []route{
+		{method: http.MethodGet, path: "/livez", access: accessOpen, anyQuery: true, handle: a.livez},
+		{method: http.MethodHead, path: "/livez", access: accessOpen, anyQuery: true, handle: a.livez},
+		{method: http.MethodGet, path: "/readyz", access: accessOpen, anyQuery: true, handle: a.readyz},
+		{method: http.MethodHead, path: "/readyz", access: accessOpen, anyQuery: true, handle: a.readyz},
+
+		{method: http.MethodGet, path: "/api/webhooks/status", access: accessStatus, handle: a.status},
+
+		{method: http.MethodGet, path: "/api/orders/:reference", access: accessOrders, handle: a.showOrder},
+		{method: http.MethodPut, path: "/api/orders/:reference", access: accessOrders, handle: a.putOrder},
+	}
+	for _, w := range a.deps.Webhooks {
+		handle := a.webhook(w)
+		table = append(table,
+			route{method: http.MethodPost, path: w.Path, access: accessSignature, anyQuery: true, handle: handle},
+			route{method: http.MethodGet, path: w.Path, access: accessSignature, anyQuery: true, handle: handle},
+		)
+	}
+	return table
+}
+
+// api holds what the handlers share.
+type api struct {
+	deps Deps
+	now  func() time.Time
+	gate *gate
+	// sources tells the sender's address from the proxies'.
+	sources *sources
+	bodies  *bodyReader
+	ready   *readiness
+
+	byToken   *limiter[tokenName]
+	byAddress *limiter[addressKey]
+	// lost limits calls to what is not there.
+	lost *limiter[addressKey]
+	// Webhooks that fail verification, and accepted ones that have none.
+	failing  *limiter[addressKey]
+	unsigned *limiter[addressKey]
+}
+
+// releaseMode quiets Gin, which otherwise prints every route when it starts.
+var releaseMode = sync.OnceFunc(func() { gin.SetMode(gin.ReleaseMode) })
+
+// New returns the handler of the whole surface. Its error names everything
+// that deps lack.
+func New(deps Deps) (http.Handler, error) {
+	if err := deps.validate(); err != nil {
+		return nil, err
+	}
+	releaseMode()
+	a := &api{deps: deps, now: deps.Now, bodies: newBodyReader()}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	a.gate = newGate(deps.Tokens, newLimiter[addressKey]("failed-auth", deps.UnverifiedRate, unverifiedBurst))
+	a.sources = newSources(deps.SourceIPMode, deps.TrustedProxies, deps.SourceIPCIDRs)
+	a.ready = newReadiness(deps.Ready, deps.Logger)
+	a.byToken = newLimiter[tokenName]("token", deps.APIRate, apiBurst)
+	a.byAddress = newLimiter[addressKey]("address", deps.APIRate, apiBurst)
+	a.lost = newLimiter[addressKey]("lost", deps.UnverifiedRate, unverifiedBurst)
+	a.failing = newLimiter[addressKey]("failed", deps.UnverifiedRate, unverifiedBurst)
+	a.unsigned = newLimiter[addressKey]("unsigned", deps.UnverifiedRate, unverifiedBurst)
+
+	engine := gin.New()
+	// A reference may hold an encoded slash, so routes match the path as it was
+	// sent, and handlers decode their part of it. A path is never corrected: a
+	// redirect would turn a PUT into something else.
+	engine.UseEscapedPath = true
+	engine.UnescapePathValues = false
+	engine.RedirectTrailingSlash = false
+	engine.HandleMethodNotAllowed = true
+	engine.Use(a.observe)
+	engine.NoRoute(a.adapt(a.unmatched(problemNotFound, "There is nothing at this path.")))
+	engine.NoMethod(a.adapt(a.unmatched(problemMethodNotAllowed, "This path does not answer this method; the Allow header says which it answers.")))
+	for _, r := range a.routes() {
+		engine.Handle(r.method, r.path, a.adapt(a.guard(r)))
+	}
+	return engine, nil
+}
+
+// adapt turns a handler into Gin's, with the one place where an error becomes
+// an answer.
+func (a *api) adapt(h handler) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		ev := eventOf(c)
+		if err := h(c, ev); err != nil {
+			a.answerError(c, ev, err)
+		}
+	}
+}
+
+// unmatched answers what no route answers. It has a limit of its own: whoever
+// searches for paths must not use up the limit of the health checks.
+func (a *api) unmatched(kind *ProblemKind, detail string) handler {
+	return func(c *gin.Context, ev *requestEvent) error {
+		ev.remote = a.sources.client(c.Request)
+		if wait, ok := a.lost.take(a.now(), keyOf(ev.remote)); !ok {
+			return tooMany("Too many calls from this address lead nowhere.", wait)
+		}
+		return newProblem(kind, detail)
+	}
+}
+
+// guard puts a route's checks before its handler: the body's limit, who calls,
+// how often, and the query.
+func (a *api) guard(r route) handler {
+	return func(c *gin.Context, ev *requestEvent) error {
+		ev.remote = a.sources.client(c.Request)
+		if r.access == accessSignature {
+			return r.handle(c, ev)
+		}
+		if c.Request.ContentLength > maxBody {
+			return bodyTooLarge()
+		}
+		if r.access == accessOpen {
+			if err := a.byAddress.charge(c, a.now(), keyOf(ev.remote)); err != nil {
+				return err
+			}
+		} else {
+			token, err := a.gate.admit(c.Request, r.access, a.now(), ev.remote)
+			if err != nil {
+				return err
+			}
+			ev.token = token
+			if err := a.byToken.charge(c, a.now(), token); err != nil {
+				return err
+			}
+		}
+		if !r.anyQuery {
+			if err := checkQuery(c.Request.URL.RawQuery, r.query); err != nil {
+				return err
+			}
+		}
+		return r.handle(c, ev)
+	}
+}

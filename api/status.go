@@ -1,0 +1,129 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// CircuitState says whether calls to the provider are let through.
+type CircuitState string
+
+// The states.
+const (
+	CircuitClosed   CircuitState = "closed"
+	CircuitOpen     CircuitState = "open"
+	CircuitHalfOpen CircuitState = "half_open"
+)
+
+// StatusExtras are what the status shows beside the books.
+type StatusExtras struct {
+	// Circuit is closed when empty.
+	Circuit CircuitState
+	// CircuitSince is when the circuit changed last; nil when it never did.
+	CircuitSince *time.Time
+	// NextRunAt is when the schedule starts the next reconciliation; nil when
+	// nothing is scheduled.
+	NextRunAt *time.Time
+	// RunEvery is the schedule's period; 0 when nothing is scheduled, and then
+	// no reconciliation is overdue.
+	RunEvery time.Duration
+	// Version is the program's.
+	Version string
+	// Now is the moment that ages are measured from.
+	Now time.Time
+}
+
+// A StatusReport is the answer of GET /api/webhooks/status and of the status
+// command.
+type StatusReport struct {
+	Health Health `json:"health"`
+	// Reasons says why it is not healthy: stable sentences, worst first.
+	Reasons        []string               `json:"reasons"`
+	Queue          store.QueueStatus      `json:"queue"`
+	DeadLetters    store.DeadLetterStatus `json:"dead_letters"`
+	Throughput     store.Throughput       `json:"throughput"`
+	Provider       ProviderStatus         `json:"provider"`
+	Reconciliation ReconciliationStatus   `json:"reconciliation"`
+	Anomalies      store.AnomalyStatus    `json:"anomalies"`
+	Version        string                 `json:"version"`
+}
+
+// ProviderStatus says whether the provider is being called.
+type ProviderStatus struct {
+	Circuit CircuitState `json:"circuit"`
+	Since   *time.Time   `json:"since"`
+}
+
+// ReconciliationStatus says when reconciliation ran and will run.
+type ReconciliationStatus struct {
+	LastSuccessAt *time.Time  `json:"last_success_at"`
+	NextRunAt     *time.Time  `json:"next_run_at"`
+	Recent        []store.Run `json:"recent"`
+}
+
+// NewStatusReport puts the report together and judges it. It depends on its
+// arguments alone. Times are in UTC; lists and objects are never null.
+func NewStatusReport(st store.Status, extras StatusExtras) StatusReport {
+	report := StatusReport{
+		Queue:       st.Queue,
+		DeadLetters: st.DeadLetters,
+		Throughput:  st.Throughput,
+		Provider:    ProviderStatus{Circuit: extras.Circuit, Since: utc(extras.CircuitSince)},
+		Reconciliation: ReconciliationStatus{
+			LastSuccessAt: utc(st.LastSuccessAt),
+			NextRunAt:     utc(extras.NextRunAt),
+			Recent:        make([]store.Run, len(st.RecentRuns)),
+		},
+		Anomalies: st.Anomalies,
+		Version:   extras.Version,
+	}
+	if report.Provider.Circuit == "" {
+		report.Provider.Circuit = CircuitClosed
+	}
+	report.Queue.NextRetryAt = utc(st.Queue.NextRetryAt)
+	for i, run := range st.RecentRuns {
+		run.StartedAt = run.StartedAt.UTC()
+		run.FinishedAt, run.WindowStart, run.WindowEnd = utc(run.FinishedAt), utc(run.WindowStart), utc(run.WindowEnd)
+		report.Reconciliation.Recent[i] = run
+	}
+	report.DeadLetters.ByReason = orEmpty(st.DeadLetters.ByReason)
+	report.Anomalies.ByKind = orEmpty(st.Anomalies.ByKind)
+	report.Health, report.Reasons = judge(report, extras)
+	return report
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
+
+func orEmpty(counts map[string]int64) map[string]int64 {
+	if counts == nil {
+		return map[string]int64{}
+	}
+	return counts
+}
+
+// status answers the report.
+func (a *api) status(c *gin.Context, _ *requestEvent) error {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), booksTimeout)
+	defer cancel()
+	st, err := a.deps.Books.Status(ctx)
+	if err != nil {
+		return booksProblem(err)
+	}
+	extras := a.deps.Extras()
+	if extras.Now.IsZero() {
+		extras.Now = a.now()
+	}
+	answerJSON(c, http.StatusOK, NewStatusReport(st, extras))
+	return nil
+}

@@ -1,0 +1,223 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/store"
+)
+
+const (
+	// acceptTimeout bounds how long a delivery waits to become durable: less
+	// than the 22 s after which Mercado Pago, for one, stops waiting.
+	acceptTimeout = 15 * time.Second
+	// refusedBody is how much of a refused body is handed on.
+	refusedBody = 64 << 10
+
+	reasonBodyTooLarge     = "body_too_large"
+	reasonSourceNotAllowed = "source_not_allowed"
+
+	outcomeQueued    = "queued"
+	outcomeDuplicate = "duplicate"
+	outcomeRefused   = "refused"
+	outcomeLimited   = "limited"
+)
+
+// webhook receives the deliveries of one sender. It answers 200 after the
+// event is durable and never before.
+func (a *api) webhook(w Webhook) handler {
+	return func(c *gin.Context, ev *requestEvent) error {
+		r := c.Request
+		ev.providerRequestID = clip(headerText(r.Header, requestIDHeader), 128)
+		body, release, err := a.bodies.read(r)
+		defer release()
+		d := delivery{webhook: w, request: r, body: body, ev: ev}
+		if err != nil {
+			var p *problem
+			if errors.As(err, &p) && p.kind == problemBodyTooLarge {
+				return a.refuse(d, reasonBodyTooLarge, p)
+			}
+			return err
+		}
+
+		event, err := w.Receiver.Receive(provider.Delivery{Method: r.Method, RawQuery: r.URL.RawQuery, Header: r.Header, Body: body})
+		verified := err == nil && event.Signed
+		var refusal *provider.Refusal
+		if err != nil && !errors.As(err, &refusal) {
+			return fmt.Errorf("receive: %w", err)
+		}
+		word, allowed := a.sources.judge(ev.remote)
+		ev.source = word
+		switch {
+		case !allowed && verified:
+			// It is authentic, so the list is wrong: nothing limits the record.
+			a.record(d, reasonSourceNotAllowed)
+			return sourceNotAllowed()
+		case !allowed:
+			return a.refuse(d, reasonSourceNotAllowed, sourceNotAllowed())
+		case refusal != nil:
+			return a.refuse(d, refusal.Reason, refusalProblem(refusal))
+		}
+
+		ev.topic = event.Topic
+		if !event.Signed {
+			if wait, ok := a.unsigned.take(a.now(), keyOf(ev.remote)); !ok {
+				return a.limited(ev, wait)
+			}
+		}
+		return a.accept(c, d, event)
+	}
+}
+
+// A delivery is one call and what is known about it.
+type delivery struct {
+	webhook Webhook
+	request *http.Request
+	body    []byte
+	ev      *requestEvent
+}
+
+// accept makes the event durable and answers.
+func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
+	outcome, err := outcomeOf(event.Disposition)
+	if err != nil {
+		return err
+	}
+	// The sender may hang up while the event waits for its commit. It is ours
+	// by then: the wait outlives the call, and is bounded by itself.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.request.Context()), acceptTimeout)
+	defer cancel()
+	receipt, err := a.deps.Inbox.Accept(ctx, store.NewEvent{
+		Source:     event.Source,
+		Topic:      event.Topic,
+		Action:     event.Action,
+		ResourceID: event.ResourceID,
+		Origin:     store.OriginWebhook,
+		Payload:    d.body,
+		Query:      d.request.URL.RawQuery,
+		RequestID:  headerText(d.request.Header, requestIDHeader),
+		RemoteIP:   d.ev.remote,
+		LiveMode:   event.LiveMode,
+		Signed:     event.Signed,
+		Signature:  event.SignatureKey,
+		Outcome:    outcome,
+	})
+	switch {
+	case errors.Is(err, store.ErrInboxFull):
+		return newProblem(problemOverloaded, "Too many deliveries wait to be written.").after(5 * time.Second).because(err)
+	case errors.Is(err, store.ErrInboxClosed):
+		return newProblem(problemShuttingDown, "The service is stopping.").after(5 * time.Second).because(err)
+	case err != nil:
+		return newProblem(problemStorage, "The delivery could not be made durable.").after(10 * time.Second).because(err)
+	}
+
+	d.ev.queueID = receipt.QueueID
+	switch {
+	case receipt.Duplicate:
+		d.ev.outcome = outcomeDuplicate
+	case outcome != "":
+		d.ev.outcome = outcome
+	default:
+		d.ev.outcome = outcomeQueued
+	}
+	answer := make([]byte, 0, 80)
+	answer = append(answer, `{"status":"queued","queue_id":`...)
+	answer = strconv.AppendInt(answer, receipt.QueueID, 10)
+	answer = append(answer, `,"duplicate":`...)
+	answer = strconv.AppendBool(answer, receipt.Duplicate)
+	answer = append(answer, "}\n"...)
+	writeBody(c, http.StatusOK, "application/json", answer)
+	return nil
+}
+
+// outcomeOf says how an event with that disposition ends before it began,
+// empty for one that has work to do.
+func outcomeOf(d provider.Disposition) (string, error) {
+	switch d {
+	case provider.Settle:
+		return "", nil
+	case provider.Unhandled:
+		return store.OutcomeUnhandled, nil
+	case provider.Test:
+		return store.OutcomeTest, nil
+	}
+	return "", fmt.Errorf("unknown disposition %d of an event", d)
+}
+
+// refuse charges the sender's address for a delivery that lacks verification.
+// What is within the limit is recorded and answered by p; what is beyond it is
+// answered 429 and leaves no record, so that a flood does not wash out the rest.
+// A body that is too large is answered as that in any case.
+func (a *api) refuse(d delivery, reason string, p *problem) error {
+	wait, ok := a.failing.take(a.now(), keyOf(d.ev.remote))
+	if ok {
+		a.record(d, reason)
+		return p
+	}
+	if p.kind == problemBodyTooLarge {
+		d.ev.outcome, d.ev.quiet = outcomeLimited, true
+		return p
+	}
+	return a.limited(d.ev, wait)
+}
+
+func (a *api) limited(ev *requestEvent, wait time.Duration) error {
+	ev.outcome = outcomeLimited
+	return tooMany("Too many deliveries from this address fail or lack verification.", wait)
+}
+
+// record keeps the refused delivery for whoever looks for it.
+func (a *api) record(d delivery, reason string) {
+	d.ev.outcome, d.ev.refusal = outcomeRefused, reason
+	body := d.body
+	if len(body) > refusedBody {
+		// A copy: the rest must not stay in memory while this part waits.
+		body = bytes.Clone(body[:refusedBody])
+	}
+	a.deps.Refused.Record(store.Refused{
+		Source:     d.webhook.Source,
+		Reason:     reason,
+		Method:     d.request.Method,
+		Query:      d.request.URL.RawQuery,
+		XSignature: headerText(d.request.Header, "X-Signature"),
+		XRequestID: headerText(d.request.Header, requestIDHeader),
+		RemoteIP:   d.ev.remote,
+		BodyBytes:  int64(len(d.body)),
+		Body:       body,
+	})
+}
+
+// refusalProblem says no more than that the delivery was refused: the reason is
+// for the merchant, in the log and in the record, and not for a forger.
+func refusalProblem(refusal *provider.Refusal) *problem {
+	switch refusal.Kind {
+	case provider.Malformed:
+		return newProblem(problemWebhookMalformed, "The delivery's query or headers cannot be read in one way only.")
+	case provider.Unauthenticated:
+		return newProblem(problemWebhookUnauthenticated, "The delivery's signature is missing or does not hold.")
+	}
+	return newProblem(problemInternal, internalDetail).because(fmt.Errorf("unknown kind %d of a refusal: %w", refusal.Kind, refusal))
+}
+
+func sourceNotAllowed() *problem {
+	return newProblem(problemSourceNotAllowed, "Deliveries are accepted from the sender's known addresses only.")
+}
+
+// headerText returns a header that should be there once, and all of its values
+// when it is there more often.
+func headerText(h http.Header, name string) string {
+	values := h[name]
+	if len(values) == 1 {
+		return values[0]
+	}
+	return strings.Join(values, ", ")
+}
