@@ -76,6 +76,11 @@ CREATE TABLE payment_logs (
     queue_id          bigint      NOT NULL,
     applied_at        timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT payment_logs_state_key UNIQUE (source, payment_id, status, status_detail, amount, refunded_amount, date_last_updated),
+    CONSTRAINT payment_logs_status_known CHECK (status IN ('pending', 'in_process', 'authorized', 'rejected', 'cancelled',
+        'approved', 'in_mediation', 'refunded', 'charged_back')),
+    CONSTRAINT payment_logs_amount_not_negative CHECK (amount >= 0 AND amount < 1e15),
+    CONSTRAINT payment_logs_refunded_within_amount CHECK (refunded_amount >= 0 AND refunded_amount <= amount),
+    CONSTRAINT payment_logs_currency_code CHECK (currency ~ '^[A-Z]{3}$'),
     CONSTRAINT payment_logs_payment_fkey FOREIGN KEY (source, payment_id) REFERENCES payments (source, payment_id)
 );
 CREATE INDEX payment_logs_queue_idx ON payment_logs (queue_id);
@@ -91,7 +96,11 @@ CREATE TABLE order_logs (
     paid_amount     numeric     NOT NULL,
     refunded_amount numeric     NOT NULL,
     changed_at      timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT order_logs_cause_known CHECK (cause IN ('registered', 'payment', 'repair'))
+    CONSTRAINT order_logs_cause_known CHECK (cause IN ('registered', 'payment', 'repair')),
+    CONSTRAINT order_logs_status_known CHECK (status IN ('pending', 'in_process', 'authorized', 'rejected', 'cancelled',
+        'partially_paid', 'paid', 'partially_refunded', 'refunded', 'in_mediation', 'charged_back')),
+    CONSTRAINT order_logs_paid_not_negative CHECK (paid_amount >= 0 AND paid_amount < 1e15),
+    CONSTRAINT order_logs_refunded_within_paid CHECK (refunded_amount >= 0 AND refunded_amount <= paid_amount)
 );
 CREATE INDEX order_logs_order_idx ON order_logs (order_reference, id);
 CREATE INDEX order_logs_queue_idx ON order_logs (queue_id) WHERE queue_id IS NOT NULL;

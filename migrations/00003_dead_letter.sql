@@ -53,7 +53,8 @@ BEGIN
     END IF;
 
     failure := to_jsonb(job.errors) -> -1;
-    message := coalesce(failure ->> 'error', '');
+    -- River puts its own word before what a worker returned to end the job.
+    message := regexp_replace(coalesce(failure ->> 'error', ''), '^JobCancelError: ', '');
     failed_now := TG_OP = 'UPDATE' AND coalesce(cardinality(NEW.errors), 0) > coalesce(cardinality(OLD.errors), 0);
 
     cause := CASE
@@ -123,7 +124,8 @@ SELECT q.id,
        q.job_id,
        CASE
            WHEN q.completed_at IS NOT NULL THEN 'completed'
-           WHEN d.state IN ('open', 'replayed', 'dismissed') THEN 'dead_letter'
+           -- The job counts too: its end stands even where the mirror failed.
+           WHEN d.state IN ('open', 'replayed', 'dismissed') OR j.state IN ('discarded', 'cancelled') THEN 'dead_letter'
            WHEN j.state = 'running' THEN 'processing'
            WHEN j.metadata ? 'snoozes' AND j.state IN ('scheduled', 'available') AND j.scheduled_at > now() THEN 'held'
            WHEN j.attempt > 0 THEN 'failed'

@@ -48,21 +48,17 @@ type Step struct {
 // Up applies every pending step, River's first. Two processes that call it at
 // once do so one after the other.
 func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
-	conn, err := pool.Acquire(ctx)
+	// The lock has a connection of its own: taken from the pool, it would leave
+	// none for the steps where the pool has only one.
+	conn, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig)
 	if err != nil {
 		return fmt.Errorf("migrate: connect: %w", err)
 	}
-	defer conn.Release()
+	// The lock goes with the session.
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockKey); err != nil {
 		return fmt.Errorf("migrate: wait for another migration: %w", err)
 	}
-	defer func() {
-		// The lock goes with the session at the latest, so a failure here only
-		// costs the connection.
-		if _, err := conn.Exec(context.WithoutCancel(ctx), "SELECT pg_advisory_unlock($1)", lockKey); err != nil {
-			_ = conn.Conn().Close(context.WithoutCancel(ctx))
-		}
-	}()
 
 	migrator, err := riverMigrator(pool, logger)
 	if err != nil {

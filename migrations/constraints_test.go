@@ -1,0 +1,175 @@
+package migrations_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// Every column of these rows can be replaced, one at a time, and what stands
+// here is accepted.
+var rightRows = map[string][][2]string{
+	"orders": {
+		{"reference", `'A-1'`}, {"status", `'paid'`}, {"amount", `100`}, {"currency", `'ARS'`},
+		{"paid_amount", `100`}, {"refunded_amount", `40.5`}, {"origin", `'merchant'`},
+	},
+	"payments": {
+		{"source", `'mercadopago'`}, {"payment_id", `'77'`}, {"order_reference", `'A-1'`}, {"status", `'approved'`},
+		{"amount", `100`}, {"refunded_amount", `40.5`}, {"currency", `'ARS'`}, {"live_mode", `true`},
+		{"date_last_updated", `now()`}, {"fetched_at", `now()`}, {"raw", `''`},
+	},
+	"payment_logs": {
+		{"source", `'mercadopago'`}, {"payment_id", `'logged'`}, {"order_reference", `'A-1'`}, {"status", `'approved'`},
+		{"status_detail", `''`}, {"amount", `100`}, {"refunded_amount", `40.5`}, {"currency", `'ARS'`},
+		{"date_last_updated", `now()`}, {"queue_id", `1`},
+	},
+	"order_logs": {
+		{"order_reference", `'logged'`}, {"cause", `'payment'`}, {"status", `'paid'`}, {"paid_amount", `100`}, {"refunded_amount", `40.5`},
+	},
+	"anomalies": {
+		{"kind", `'underpaid'`}, {"order_reference", `'A-1'`}, {"closed_at", `NULL`}, {"closed_by", `NULL`},
+	},
+	"webhook_queue": {
+		{"source", `'mercadopago'`}, {"topic", `'payment'`}, {"payload", `''`}, {"origin", `'webhook'`}, {"attempts", `0`},
+		{"signed", `true`}, {"signature", `'\x01'`}, {"completed_at", `NULL`}, {"outcome", `NULL`},
+	},
+	"webhook_refused": {
+		{"source", `'mercadopago'`}, {"reason", `'malformed'`}, {"method", `'POST'`}, {"body", `convert_to(repeat('x', 65536), 'UTF8')`},
+	},
+	"webhook_dead_letter": {
+		{"queue_id", `-1`}, {"reason", `'deleted'`}, {"state", `'open'`}, {"deaths", `1`},
+	},
+	"webhook_reconciliation_logs": {
+		{"trigger", `'schedule'`}, {"status", `'succeeded'`}, {"finished_at", `now()`},
+		{"window_start", `'2026-01-02'`}, {"window_end", `'2026-01-02'`},
+	},
+}
+
+// insertion is the right row with one column, or none, replaced.
+func insertion(table, column, value string) string {
+	var names, values []string
+	for _, c := range rightRows[table] {
+		if c[0] == column {
+			c[1] = value
+		}
+		names, values = append(names, c[0]), append(values, c[1])
+	}
+	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", table, strings.Join(names, ", "), strings.Join(values, ", "))
+}
+
+func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	const (
+		checkViolation      = "23514"
+		uniqueViolation     = "23505"
+		foreignKeyViolation = "23503"
+	)
+	cases := map[string]struct {
+		code   string
+		values []string
+	}{
+		"orders.reference orders_reference_length":                 {checkViolation, []string{`''`, `repeat('x', 65)`}},
+		"orders.status orders_status_known":                        {checkViolation, []string{`'approved'`, `'Paid'`, `''`}},
+		"orders.amount orders_amount_positive":                     {checkViolation, []string{`0`, `-0.01`, `'NaN'`, `'Infinity'`, `'-Infinity'`, `1e15`}},
+		"orders.currency orders_currency_code":                     {checkViolation, []string{`'ars'`, `'AR'`, `'ARSS'`, `'AR1'`, `''`, `E'ARS\n'`, `' ARS'`}},
+		"orders.paid_amount orders_paid_not_negative":              {checkViolation, []string{`-100`, `'NaN'`, `'Infinity'`, `1e15`}},
+		"orders.refunded_amount orders_refunded_within_paid":       {checkViolation, []string{`100.01`, `-0.01`, `'NaN'`, `'Infinity'`}},
+		"orders.origin orders_origin_known":                        {checkViolation, []string{`'webhook'`}},
+		"payments.payment_id payments_id_present":                  {checkViolation, []string{`''`}},
+		"payments.order_reference payments_reference_present":      {checkViolation, []string{`''`}},
+		"payments.status payments_status_known":                    {checkViolation, []string{`'paid'`, `'Approved'`, `''`}},
+		"payments.amount payments_amount_not_negative":             {checkViolation, []string{`-100`, `'NaN'`, `'Infinity'`, `1e15`}},
+		"payments.refunded_amount payments_refunded_within_amount": {checkViolation, []string{`100.01`, `-0.01`, `'NaN'`, `'Infinity'`}},
+		"payments.currency payments_currency_code":                 {checkViolation, []string{`'ars'`, `'AR'`, `''`}},
+
+		"payment_logs.status payment_logs_status_known":                    {checkViolation, []string{`'paid'`, `''`}},
+		"payment_logs.amount payment_logs_amount_not_negative":             {checkViolation, []string{`-100`, `'NaN'`, `1e15`}},
+		"payment_logs.refunded_amount payment_logs_refunded_within_amount": {checkViolation, []string{`100.01`, `-0.01`, `'NaN'`}},
+		"payment_logs.currency payment_logs_currency_code":                 {checkViolation, []string{`'ars'`, `''`}},
+		"payment_logs.payment_id payment_logs_payment_fkey":                {foreignKeyViolation, []string{`'nobody fetched this'`}},
+		"order_logs.cause order_logs_cause_known":                          {checkViolation, []string{`'magic'`}},
+		"order_logs.status order_logs_status_known":                        {checkViolation, []string{`'approved'`, `''`}},
+		"order_logs.paid_amount order_logs_paid_not_negative":              {checkViolation, []string{`-100`, `'NaN'`, `1e15`}},
+		"order_logs.refunded_amount order_logs_refunded_within_paid":       {checkViolation, []string{`100.01`, `-0.01`, `'NaN'`}},
+		"order_logs.order_reference order_logs_order_reference_fkey":       {foreignKeyViolation, []string{`'nobody registered this'`}},
+
+		"anomalies.kind anomalies_kind_known":                                                 {checkViolation, []string{`'odd'`}},
+		"anomalies.order_reference anomalies_about_something":                                 {checkViolation, []string{`NULL`}},
+		"anomalies.closed_at anomalies_closed_by_someone":                                     {checkViolation, []string{`now()`}},
+		"anomalies.closed_by anomalies_closed_by_someone":                                     {checkViolation, []string{`'settlement'`}},
+		"anomalies.kind anomalies_open_key":                                                   {uniqueViolation, []string{`'overpaid'`}},
+		"webhook_queue.origin webhook_queue_origin_known":                                     {checkViolation, []string{`'elsewhere'`}},
+		"webhook_queue.attempts webhook_queue_attempts_not_negative":                          {checkViolation, []string{`-1`}},
+		"webhook_queue.signed webhook_queue_signature_when_signed":                            {checkViolation, []string{`false`}},
+		"webhook_queue.signature webhook_queue_signature_key":                                 {uniqueViolation, []string{`'\xff'`}},
+		"webhook_queue.completed_at webhook_queue_ends_with_outcome":                          {checkViolation, []string{`now()`}},
+		"webhook_queue.outcome webhook_queue_ends_with_outcome":                               {checkViolation, []string{`'settled'`}},
+		"webhook_refused.body webhook_refused_body_bounded":                                   {checkViolation, []string{`convert_to(repeat('x', 65537), 'UTF8')`}},
+		"webhook_dead_letter.reason webhook_dead_letter_reason_known":                         {checkViolation, []string{`'bored'`}},
+		"webhook_dead_letter.state webhook_dead_letter_state_known":                           {checkViolation, []string{`'ajar'`}},
+		"webhook_dead_letter.deaths webhook_dead_letter_deaths_positive":                      {checkViolation, []string{`0`}},
+		"webhook_dead_letter.queue_id webhook_dead_letter_event_key":                          {uniqueViolation, []string{`-2`}},
+		"webhook_dead_letter.queue_id webhook_dead_letter_queue_id_fkey":                      {foreignKeyViolation, []string{`404`}},
+		"webhook_reconciliation_logs.trigger webhook_reconciliation_logs_trigger_known":       {checkViolation, []string{`'whim'`}},
+		"webhook_reconciliation_logs.status webhook_reconciliation_logs_status_known":         {checkViolation, []string{`'lost'`}},
+		"webhook_reconciliation_logs.status webhook_reconciliation_logs_ends":                 {checkViolation, []string{`'running'`}},
+		"webhook_reconciliation_logs.finished_at webhook_reconciliation_logs_ends":            {checkViolation, []string{`NULL`}},
+		"webhook_reconciliation_logs.window_start webhook_reconciliation_logs_window_forward": {checkViolation, []string{`'2026-01-03'`}},
+	}
+	tx, err := storetest.Pool(t).Begin(t.Context())
+	require.NoError(t, err)
+	for _, statement := range []string{
+		`INSERT INTO orders (reference, amount, currency) VALUES ('logged', 1, 'ARS')`,
+		`INSERT INTO payments (source, payment_id, status, amount, currency, live_mode, date_last_updated, fetched_at, raw)
+		 VALUES ('mercadopago', 'logged', 'approved', 1, 'ARS', true, now(), now(), '')`,
+		`INSERT INTO webhook_queue (id, source, topic, payload, signed, signature) VALUES
+		 (-1, 'mercadopago', 'payment', '', false, NULL), (-2, 'mercadopago', 'payment', '', true, '\xff')`,
+		`INSERT INTO webhook_dead_letter (queue_id, reason) VALUES (-2, 'deleted')`,
+		`INSERT INTO anomalies (kind, order_reference) VALUES ('overpaid', 'A-1')`,
+	} {
+		_, err := tx.Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
+	// insert undoes what it does.
+	insert := func(statement string) error {
+		savepoint, err := tx.Begin(t.Context())
+		require.NoError(t, err)
+		_, refusal := savepoint.Exec(t.Context(), statement)
+		require.NoError(t, savepoint.Rollback(t.Context()))
+		return refusal
+	}
+	for table := range rightRows {
+		require.NoError(t, insert(insertion(table, "", "")), "the row of %s that is right", table)
+	}
+	for name, c := range cases {
+		where, constraint, _ := strings.Cut(name, " ")
+		table, column, _ := strings.Cut(where, ".")
+		for _, value := range c.values {
+			err := insert(insertion(table, column, value))
+
+			var refused *pgconn.PgError
+			require.ErrorAs(t, err, &refused, "%s: %s", name, value)
+			require.Equal(t, constraint, refused.ConstraintName, "%s: %s: %s", name, value, refused.Message)
+			require.Equal(t, c.code, refused.Code, "%s: %s", name, value)
+		}
+	}
+	require.NoError(t, tx.Rollback(t.Context()))
+}
+
+// A delivery of another source may have the same signature, and a payment of
+// another source the same id.
+func TestKeysAreBySource(t *testing.T) {
+	t.Parallel()
+	tx := storetest.Tx(t)
+	for _, table := range []string{"webhook_queue", "payments"} {
+		for _, source := range []string{`'mercadopago'`, `'another'`} {
+			_, err := tx.Exec(t.Context(), insertion(table, "source", source))
+			require.NoError(t, err)
+		}
+	}
+}

@@ -1,0 +1,114 @@
+package migrations_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/migrations"
+)
+
+// written are rows as each of our steps allows them first, by the step's
+// version. Version 0 is River's schema alone.
+var written = map[int64][]string{
+	0: {
+		`INSERT INTO river_job (id, kind, args, state, attempt, max_attempts, finalized_at, errors)
+		 VALUES (900, 'webhook_payment', '{"queue_id": 1}', 'discarded', 7, 7, now(),
+		         ARRAY['{"at": "2026-01-02T03:04:05Z", "attempt": 7, "error": "timeout: late", "trace": ""}'::jsonb]),
+		        (901, 'webhook_payment', '{"queue_id": 2}', 'available', 0, 7, NULL, NULL)`,
+	},
+	1: {
+		`INSERT INTO webhook_queue (id, job_id, source, topic, resource_id, payload, signed, signature, query, remote_ip)
+		 VALUES (1, 900, 'mercadopago', 'payment', '77', '\x00ff7b', true, '\x01', 'data.id=77', '192.0.2.7')`,
+		`INSERT INTO webhook_queue (id, job_id, source, topic, payload, completed_at, outcome, attempts)
+		 VALUES (2, 901, 'mercadopago', 'payment', '', now(), 'settled', 1)`,
+		`INSERT INTO webhook_archive SELECT * FROM webhook_queue WHERE id = 2`,
+		`INSERT INTO webhook_refused (source, reason, method, body) VALUES ('mercadopago', 'signature_mismatch', 'POST', '\xff')`,
+	},
+	2: {
+		`INSERT INTO orders (reference, amount, currency, status, paid_amount) VALUES ('A-1', 150.05, 'ARS', 'paid', 150.05)`,
+		`INSERT INTO payments (source, payment_id, order_reference, status, amount, currency, live_mode, date_last_updated, fetched_at, raw)
+		 VALUES ('mercadopago', '77', 'A-1', 'approved', 150.05, 'ARS', true, '2026-01-02T03:04:05.678901Z', now(), '\x7b7d')`,
+		`INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, queue_id)
+		 VALUES ('mercadopago', '77', 'A-1', 'approved', 'accredited', 150.05, 0, 'ARS', '2026-01-02T03:04:05.678901Z', 2)`,
+		`INSERT INTO order_logs (order_reference, cause, queue_id, status, paid_amount, refunded_amount) VALUES ('A-1', 'payment', 2, 'paid', 150.05, 0)`,
+		`INSERT INTO anomalies (kind, order_reference, detail) VALUES ('overpaid', 'A-1', '{"by": "0.05"}')`,
+	},
+	3: {
+		`INSERT INTO webhook_dead_letter (queue_id, reason, error_class, error, errors, attempts)
+		 VALUES (1, 'retries_exhausted', 'timeout', 'timeout: late', '[{"attempt": 7}]', 7)`,
+	},
+	4: {
+		`INSERT INTO webhook_reconciliation_logs (trigger, status, finished_at, payments_checked) VALUES ('schedule', 'succeeded', now(), 3)`,
+	},
+}
+
+func TestEachStepKeepsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	pool := empty(t)
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
+	require.NoError(t, err)
+	_, err = migrator.Migrate(t.Context(), rivermigrate.DirectionUp, nil)
+	require.NoError(t, err)
+	steps, err := migrations.Status(t.Context(), pool)
+	require.NoError(t, err)
+	provider, closeProvider, err := migrations.OurProvider(pool)
+	require.NoError(t, err)
+	t.Cleanup(closeProvider)
+
+	write := func(version int64) {
+		for _, statement := range written[version] {
+			exec(t, pool, statement)
+		}
+	}
+	write(0)
+	known := rows(t, pool)
+	require.Len(t, known["river_job"], 2)
+	for _, step := range steps {
+		if step.Line != "conciliar" {
+			continue
+		}
+		results, err := provider.UpTo(t.Context(), step.Version)
+		require.NoError(t, err)
+		require.Len(t, results, 1)
+
+		after := rows(t, pool)
+		for table, before := range known {
+			require.Equal(t, before, after[table], "step %d and the rows of %s", step.Version, table)
+		}
+		write(step.Version)
+		known = rows(t, pool)
+	}
+	require.NoError(t, migrations.Up(t.Context(), pool, silent))
+	requireCurrent(t, pool)
+	require.Equal(t, known, rows(t, pool))
+
+	for table, present := range known {
+		require.NotEmpty(t, present, "every table has a row to lose; %s has none", table)
+	}
+}
+
+// rows returns every row of every table but those that belong to the machinery.
+func rows(t *testing.T, pool *pgxpool.Pool) map[string][]string {
+	t.Helper()
+	collect := func(query string) []string {
+		found, err := pool.Query(t.Context(), query)
+		require.NoError(t, err)
+		lines, err := pgx.CollectRows(found, pgx.RowTo[string])
+		require.NoError(t, err)
+		return lines
+	}
+	all := map[string][]string{}
+	for _, table := range collect(`SELECT tablename FROM pg_tables WHERE schemaname = 'public'`) {
+		if slices.Contains([]string{"conciliar_migrations", "river_migration", "river_leader", "river_notification", "river_queue"}, table) {
+			continue
+		}
+		all[table] = collect(`SELECT r::text FROM ` + pgx.Identifier{table}.Sanitize() + ` r ORDER BY 1`)
+	}
+	return all
+}
