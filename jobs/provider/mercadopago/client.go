@@ -1,0 +1,274 @@
+package mercadopago
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+)
+
+const (
+	// DefaultBaseURL is Mercado Pago's API.
+	DefaultBaseURL = "https://api.mercadopago.com"
+
+	defaultTimeout   = 10 * time.Second
+	defaultMaxBody   = 1 << 20
+	defaultUserAgent = "conciliar"
+
+	// pageBodies is how many times the body of one payment a page of a search
+	// may have: a payment has about 6 KiB, a page up to 50 of them.
+	pageBodies = 8
+
+	maxResponseHeader = 256 << 10
+	maxIdleConns      = 64
+)
+
+// A Config says how to reach Mercado Pago. It does not print its access token.
+type Config struct {
+	// BaseURL is where the API is; DefaultBaseURL when empty.
+	BaseURL string
+	// AccessToken is the API credential; required.
+	AccessToken string `json:"-"`
+	// Transport carries the calls; when nil, one of our own.
+	Transport http.RoundTripper `json:"-"`
+	// Timeout bounds one call, from the request to the last byte; 10 s when 0.
+	Timeout time.Duration
+	// MaxBody bounds the answer about one payment, in bytes after decompression;
+	// 1 MiB when 0. A page of a search may have eight times as many.
+	MaxBody int64
+	// RateLimit is how many calls are made in a second at most, and in one burst;
+	// 0 means any number.
+	RateLimit float64
+	// UserAgent names us to Mercado Pago; "conciliar" when empty.
+	UserAgent string
+	// Now is the clock that a date in Retry-After is held against.
+	Now func() time.Time `json:"-"`
+}
+
+// String says what this is and nothing of what is in it.
+func (c Config) String() string { return "mercadopago.Config" }
+
+// Format is String, for every verb.
+func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String()) }
+
+// LogValue is String, for log/slog.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// A Client asks Mercado Pago's API. It only reads, makes one attempt per call,
+// and follows no redirect. It is safe for concurrent use and cannot print its
+// access token.
+//
+// Its errors are *provider.Error. One that comes of the caller's own context
+// still answers to errors.Is with context.Canceled or context.DeadlineExceeded,
+// and says nothing about Mercado Pago.
+type Client struct {
+	base *url.URL
+	http *http.Client
+	// Closures: whatever prints a Client finds addresses, no token.
+	authorize func(http.Header)
+	redact    func(string) string
+	timeout   time.Duration
+	maxBody   int64
+	limiter   *rate.Limiter
+	userAgent string
+	now       func() time.Time
+}
+
+// NewClient returns a client, or an error that names the field that is wrong.
+func NewClient(cfg Config) (*Client, error) {
+	base, err := parseBaseURL(cfg.BaseURL)
+	if err != nil {
+		return nil, err
+	}
+	token := cfg.AccessToken
+	switch {
+	case token == "":
+		return nil, errors.New("mercadopago: no access token")
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return nil, errors.New("mercadopago: the access token has characters that no token has, such as spaces or line ends")
+	case cfg.Timeout < 0 || cfg.MaxBody < 0 || cfg.RateLimit < 0 || math.IsNaN(cfg.RateLimit):
+		return nil, errors.New("mercadopago: timeout, body limit and rate limit must not be negative")
+	}
+	transport := cfg.Transport
+	if transport == nil {
+		transport = newTransport()
+	}
+	c := &Client{
+		base: base,
+		http: &http.Client{
+			Transport: transport,
+			// A redirect is an answer that we don't expect; the token stays here.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		authorize: func(h http.Header) { h.Set("Authorization", "Bearer "+token) },
+		redact:    func(s string) string { return strings.ReplaceAll(s, token, "[redacted]") },
+		timeout:   cfg.Timeout,
+		maxBody:   cfg.MaxBody,
+		limiter:   rate.NewLimiter(rate.Inf, 0),
+		userAgent: cfg.UserAgent,
+		now:       cfg.Now,
+	}
+	if c.timeout == 0 {
+		c.timeout = defaultTimeout
+	}
+	if c.maxBody == 0 {
+		c.maxBody = defaultMaxBody
+	}
+	if cfg.RateLimit > 0 {
+		c.limiter = rate.NewLimiter(rate.Limit(cfg.RateLimit), int(min(math.Ceil(cfg.RateLimit), math.MaxInt32)))
+	}
+	if c.userAgent == "" {
+		c.userAgent = defaultUserAgent
+	}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	return c, nil
+}
+
+func parseBaseURL(s string) (*url.URL, error) {
+	if s == "" {
+		s = DefaultBaseURL
+	}
+	base, err := url.Parse(s)
+	switch {
+	case err != nil: // its text repeats s, which may hold a password
+		return nil, errors.New("mercadopago: the base URL can't be read")
+	case base.Scheme != "https" && base.Scheme != "http" || base.Host == "":
+		return nil, errors.New("mercadopago: the base URL is no http or https address")
+	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
+		return nil, errors.New("mercadopago: the base URL has more than scheme, host and path")
+	case base.Scheme == "http" && (base.Hostname() == "mercadopago.com" || strings.HasSuffix(base.Hostname(), ".mercadopago.com")):
+		return nil, errors.New("mercadopago: the base URL would send the access token to Mercado Pago unencrypted")
+	}
+	return base, nil
+}
+
+func newTransport() http.RoundTripper {
+	t, isTransport := http.DefaultTransport.(*http.Transport)
+	if !isTransport { // somebody replaced it, and meant it
+		return http.DefaultTransport
+	}
+	t = t.Clone()
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = maxIdleConns, maxIdleConns
+	t.MaxResponseHeaderBytes = maxResponseHeader
+	return t
+}
+
+// String says where the API is, and nothing secret.
+func (c *Client) String() string { return "mercadopago.Client(" + c.base.String() + ")" }
+
+// CloseIdleConnections closes what connections no call is using.
+func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
+
+// Payment fetches one payment: GET /v1/payments/{id}. An answer about another
+// payment is Unreadable.
+func (c *Client) Payment(ctx context.Context, id string) (provider.Payment, error) {
+	if !validID(id) {
+		return provider.Payment{}, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: this is no payment's id")}
+	}
+	raw, err := c.get(ctx, c.base.JoinPath("v1", "payments", url.PathEscape(id)), c.maxBody)
+	if err != nil {
+		return provider.Payment{}, err
+	}
+	payment, err := DecodePayment(raw)
+	if err == nil && payment.ID != id {
+		err = errors.New("payment: the answer is about another one")
+	}
+	if err != nil {
+		return provider.Payment{}, unreadable(err)
+	}
+	return payment, nil
+}
+
+// SearchPayments fetches one page: GET /v1/payments/search. What a search finds
+// lags behind what Payment reads, by minutes.
+func (c *Client) SearchPayments(ctx context.Context, query SearchQuery) (Page, error) {
+	values, err := query.values()
+	if err != nil {
+		return Page{}, &provider.Error{Kind: provider.Unexpected, Err: fmt.Errorf("not asked: %w", err)}
+	}
+	u := c.base.JoinPath("v1", "payments", "search")
+	u.RawQuery = values.Encode()
+	raw, err := c.get(ctx, u, pageBodies*c.maxBody)
+	if err != nil {
+		return Page{}, noPayment(err)
+	}
+	page, err := DecodeSearchPage(raw)
+	if err != nil {
+		return Page{}, unreadable(err)
+	}
+	return page, nil
+}
+
+// CheckCredentials asks who we are, which changes nothing and depends on no
+// payment. Nil means that Mercado Pago accepts our access token.
+func (c *Client) CheckCredentials(ctx context.Context) error {
+	_, err := c.Account(ctx)
+	return err
+}
+
+// Account returns the id of the account that the access token belongs to:
+// GET /users/me, the call that the official SDKs have for it. It is the
+// collector of the payments that this account is paid.
+func (c *Client) Account(ctx context.Context) (string, error) {
+	raw, err := c.get(ctx, c.base.JoinPath("users", "me"), c.maxBody)
+	if err != nil {
+		return "", noPayment(err)
+	}
+	o, err := readObject(raw)
+	if err != nil {
+		return "", unreadable(fmt.Errorf("account: %w", err))
+	}
+	id := o.id("id")
+	if id == "" {
+		return "", unreadable(errors.New("account: id is missing or is no id"))
+	}
+	return id, nil
+}
+
+// get makes one attempt. net/http may send a request again on a new connection
+// when the one that it kept turns out to be closed before any answer came.
+func (c *Client) get(ctx context.Context, u *url.URL, limit int64) ([]byte, error) {
+	if err := c.limiter.Wait(ctx); err != nil {
+		return nil, c.waitFailure(ctx)
+	}
+	call, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(call, http.MethodGet, u.String(), http.NoBody)
+	if err != nil {
+		return nil, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: the request can't be made")}
+	}
+	c.authorize(req.Header)
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", c.userAgent)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.failure(ctx, err, 0)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		// A little is read so that the connection can be used again; no error
+		// here could tell more than the status.
+		_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBody)
+		return nil, c.answered(resp)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, c.failure(ctx, err, resp.StatusCode)
+	}
+	if int64(len(body)) > limit {
+		return nil, unreadable(fmt.Errorf("the answer is longer than %d bytes", limit))
+	}
+	return body, nil
+}

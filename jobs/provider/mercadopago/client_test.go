@@ -1,0 +1,499 @@
+package mercadopago
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+)
+
+const testToken = "APP_USR-0000-token-of-the-tests"
+
+// secretBody stands in every odd answer: no error may repeat it.
+const secretBody = "body-of-the-answer"
+
+// serve starts an API and returns a client of it.
+func serve(t testing.TB, handler http.HandlerFunc, changes ...func(*Config)) *Client {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	cfg := Config{BaseURL: server.URL, AccessToken: testToken, Transport: server.Client().Transport}
+	for _, change := range changes {
+		change(&cfg)
+	}
+	client, err := NewClient(cfg)
+	require.NoError(t, err)
+	return client
+}
+
+func requireError(t testing.TB, err error, kind provider.ErrorKind, status int) *provider.Error {
+	t.Helper()
+	var failed *provider.Error
+	require.ErrorAs(t, err, &failed)
+	require.Equal(t, kind.String(), failed.Kind.String(), "%v", err)
+	require.Equal(t, status, failed.StatusCode)
+	for _, format := range []string{"%v", "%+v", "%#v"} {
+		for text := err; text != nil; text = errors.Unwrap(text) {
+			require.NotContains(t, fmt.Sprintf(format, text), testToken)
+			require.NotContains(t, fmt.Sprintf(format, text), secretBody)
+		}
+	}
+	return failed
+}
+
+func TestClientPayment(t *testing.T) {
+	t.Parallel()
+	body := fixture(t, "payments/approved")
+	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.URL.RequestURI() != "/v1/payments/90210000001" || r.ContentLength != 0 ||
+			r.Header.Get("Authorization") != "Bearer "+testToken || r.Header.Get("Accept") != "application/json" ||
+			r.Header.Get("User-Agent") != "conciliar/test" {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		_, _ = w.Write(body)
+	}, func(c *Config) { c.UserAgent = "conciliar/test" })
+	payment, err := client.Payment(t.Context(), "90210000001")
+	require.NoError(t, err)
+	want, err := DecodePayment(body)
+	require.NoError(t, err)
+	requirePayment(t, want, payment)
+}
+
+func TestClientBaseURLWithPath(t *testing.T) {
+	t.Parallel()
+	var path atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path.Store(r.URL.Path)
+		_, _ = w.Write(paymentWith())
+	}))
+	t.Cleanup(server.Close)
+	for _, suffix := range []string{"/mp", "/mp/"} {
+		client, err := NewClient(Config{BaseURL: server.URL + suffix, AccessToken: testToken})
+		require.NoError(t, err)
+		_, err = client.Payment(t.Context(), "7")
+		require.NoError(t, err)
+		require.Equal(t, "/mp/v1/payments/7", path.Load())
+		client.CloseIdleConnections()
+	}
+}
+
+func TestClientAnswers(t *testing.T) {
+	t.Parallel()
+	for status, kind := range map[int]provider.ErrorKind{
+		400: provider.Unexpected, 401: provider.Unauthorized, 403: provider.Forbidden, 404: provider.NotFound,
+		405: provider.Unexpected, 408: provider.Unavailable, 423: provider.Unavailable, 429: provider.RateLimited,
+		500: provider.Unavailable, 502: provider.Unavailable, 503: provider.Unavailable, 504: provider.Unavailable, 599: provider.Unavailable,
+		201: provider.Unexpected, 202: provider.Unexpected, 204: provider.Unexpected, 206: provider.Unexpected,
+		301: provider.Unexpected, 304: provider.Unexpected, 418: provider.Unexpected,
+	} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int64
+			client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				calls.Add(1)
+				w.WriteHeader(status)
+				if status != http.StatusNoContent && status != http.StatusNotModified {
+					_, _ = fmt.Fprintf(w, `{"message":%q,"status":%d}`, secretBody+testToken, status)
+				}
+			})
+			_, err := client.Payment(t.Context(), "7")
+			failed := requireError(t, err, kind, status)
+			require.Zero(t, failed.RetryAfter)
+			require.EqualValues(t, 1, calls.Load(), "one attempt for a call")
+		})
+	}
+}
+
+// Only of a payment can it be said that it was not found.
+func TestClientNotFoundElsewhere(t *testing.T) {
+	t.Parallel()
+	client := serve(t, http.NotFound)
+	requireError(t, client.CheckCredentials(t.Context()), provider.Unexpected, 404)
+	_, err := client.SearchPayments(t.Context(), SearchQuery{})
+	requireError(t, err, provider.Unexpected, 404)
+}
+
+func TestClientUnreadable(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string][]byte{
+		"empty": nil, "html": []byte("<html>" + secretBody), "cut": []byte(`{"id":7,"x":"` + secretBody),
+		"another payment": paymentWith("id", "8"), "no status": paymentWith("status", ""),
+		"an error": []byte(`{"message":"` + secretBody + `","status":500}`),
+		"too long": paymentWith("x", `"`+strings.Repeat("x", 1000)+`"`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) },
+				func(c *Config) { c.MaxBody = 1000 })
+			_, err := client.Payment(t.Context(), "7")
+			requireError(t, err, provider.Unreadable, 200)
+		})
+	}
+}
+
+func TestClientBodyLimitIsExact(t *testing.T) {
+	t.Parallel()
+	body := paymentWith()
+	for limit, fits := range map[int64]bool{int64(len(body)): true, int64(len(body)) - 1: false} {
+		client := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) },
+			func(c *Config) { c.MaxBody = limit })
+		_, err := client.Payment(t.Context(), "7")
+		if fits {
+			require.NoError(t, err)
+		} else {
+			requireError(t, err, provider.Unreadable, 200)
+		}
+	}
+}
+
+func TestClientCompression(t *testing.T) {
+	t.Parallel()
+	zip := func(body []byte) []byte {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		_, err := w.Write(body)
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		return b.Bytes()
+	}
+	answer := func(body []byte) *Client {
+		return serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Accept-Encoding") != "gzip" {
+				w.WriteHeader(http.StatusTeapot)
+				return
+			}
+			w.Header().Set("Content-Encoding", "gzip")
+			_, _ = w.Write(body)
+		})
+	}
+	payment, err := answer(zip(paymentWith())).Payment(t.Context(), "7")
+	require.NoError(t, err)
+	require.Equal(t, "7", payment.ID)
+
+	bomb := zip(paymentWith("x", `"`+strings.Repeat("x", defaultMaxBody)+`"`))
+	require.Less(t, len(bomb), 10_000)
+	_, err = answer(bomb).Payment(t.Context(), "7")
+	failed := requireError(t, err, provider.Unreadable, 200)
+	require.ErrorContains(t, failed, "longer than 1048576 bytes")
+
+	_, err = answer([]byte("no gzip at all, "+secretBody)).Payment(t.Context(), "7")
+	requireError(t, err, provider.Unreadable, 200)
+	good := zip(paymentWith())
+	good[len(good)-6] ^= 0xff // its checksum
+	_, err = answer(good).Payment(t.Context(), "7")
+	requireError(t, err, provider.Unreadable, 200)
+}
+
+func TestClientUnavailable(t *testing.T) {
+	t.Parallel()
+	t.Run("nobody listens", func(t *testing.T) {
+		t.Parallel()
+		server := httptest.NewServer(http.NotFoundHandler())
+		address := server.URL
+		server.Close()
+		client, err := NewClient(Config{BaseURL: address, AccessToken: testToken})
+		require.NoError(t, err)
+		_, err = client.Payment(t.Context(), "7")
+		failed := requireError(t, err, provider.Unavailable, 0)
+		require.ErrorContains(t, failed, "connection refused")
+	})
+	t.Run("cut within the body", func(t *testing.T) {
+		t.Parallel()
+		client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "1000")
+			_, _ = io.WriteString(w, `{"id":7,"x":"`+secretBody)
+		})
+		_, err := client.Payment(t.Context(), "7")
+		requireError(t, err, provider.Unavailable, 200)
+	})
+	t.Run("cut before the answer", func(t *testing.T) {
+		t.Parallel()
+		client := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+		_, err := client.Payment(t.Context(), "7")
+		requireError(t, err, provider.Unavailable, 0)
+	})
+	t.Run("an answer that is no HTTP", func(t *testing.T) {
+		t.Parallel()
+		client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(conn, secretBody+testToken+"\r\n\r\n")
+				_ = conn.Close()
+			}
+		})
+		_, err := client.Payment(t.Context(), "7")
+		requireError(t, err, provider.Unavailable, 0)
+	})
+	t.Run("a certificate of nobody", func(t *testing.T) {
+		t.Parallel()
+		server := httptest.NewUnstartedServer(http.NotFoundHandler())
+		server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		client, err := NewClient(Config{BaseURL: server.URL, AccessToken: testToken})
+		require.NoError(t, err)
+		_, err = client.Payment(t.Context(), "7")
+		failed := requireError(t, err, provider.Unavailable, 0)
+		require.ErrorContains(t, failed, "certificate")
+	})
+	for name, part := range map[string]string{"no answer in time": "", "no whole answer in time": `{"id":7,`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if part != "" {
+					_, _ = io.WriteString(w, part)
+					_ = http.NewResponseController(w).Flush()
+				}
+				<-r.Context().Done()
+			}, func(c *Config) { c.Timeout = 20 * time.Millisecond })
+			_, err := client.Payment(t.Context(), "7")
+			var failed *provider.Error
+			require.ErrorAs(t, err, &failed)
+			requireError(t, err, provider.Unavailable, failed.StatusCode)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorContains(t, err, "within 20ms")
+		})
+	}
+}
+
+func TestClientCancelled(t *testing.T) {
+	t.Parallel()
+	for name, part := range map[string]string{"before the answer": "", "within it": `{"id":7,`} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if part != "" {
+					_, _ = io.WriteString(w, part)
+					_ = http.NewResponseController(w).Flush()
+				}
+				cancel()
+				<-r.Context().Done()
+			})
+			_, err := client.Payment(ctx, "7")
+			require.ErrorIs(t, err, context.Canceled)
+			require.NotErrorIs(t, err, context.DeadlineExceeded)
+			require.ErrorContains(t, err, "given up by the caller")
+		})
+	}
+}
+
+func TestClientFollowsNoRedirect(t *testing.T) {
+	t.Parallel()
+	var visited atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		visited.Add(1)
+		_, _ = w.Write(paymentWith())
+	}))
+	t.Cleanup(elsewhere.Close)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/here" {
+				visited.Add(1)
+			}
+			target := elsewhere.URL
+			if status == 302 {
+				target = "/here"
+			}
+			http.Redirect(w, r, target, status)
+		})
+		_, err := client.Payment(t.Context(), "7")
+		requireError(t, err, provider.Unexpected, status)
+	}
+	require.Zero(t, visited.Load())
+}
+
+func TestClientRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 2, 3, 15, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "007": 7 * time.Second,
+		"86400": 24 * time.Hour, "86401": 24 * time.Hour, "99999999999999999999": 24 * time.Hour,
+		"-5": 0, "+5": 0, "1.5": 0, "soon": 0, "5s": 0,
+		"Tue, 03 Feb 2026 15:01:30 GMT":   90 * time.Second,
+		"Tuesday, 03-Feb-26 15:01:30 GMT": 90 * time.Second,
+		"Tue Feb  3 15:01:30 2026":        90 * time.Second,
+		"Tue, 03 Feb 2026 14:59:00 GMT":   0,
+		"Tue, 03 Feb 2099 15:00:00 GMT":   24 * time.Hour,
+	} {
+		require.Equal(t, want, retryAfter(value, now), value)
+	}
+	for _, status := range []int{429, 503} {
+		client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "Tue, 03 Feb 2026 15:00:42 GMT")
+			w.WriteHeader(status)
+		}, func(c *Config) { c.Now = func() time.Time { return now } })
+		_, err := client.Payment(t.Context(), "7")
+		var failed *provider.Error
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, 42*time.Second, failed.RetryAfter)
+	}
+}
+
+func TestClientRateLimit(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		_, _ = w.Write(paymentWith())
+	}, func(c *Config) { c.RateLimit = 0.0001 })
+	_, err := client.Payment(t.Context(), "7")
+	require.NoError(t, err)
+
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = client.Payment(cancelled, "7")
+	requireError(t, err, provider.Unavailable, 0)
+	require.ErrorIs(t, err, context.Canceled)
+
+	hour, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	_, err = client.Payment(hour, "7")
+	requireError(t, err, provider.Unavailable, 0)
+	require.ErrorIs(t, err, context.DeadlineExceeded, "told at once: the next turn is in hours")
+	require.EqualValues(t, 1, calls.Load())
+
+	client = serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(paymentWith()) })
+	for range 50 {
+		_, err = client.Payment(t.Context(), "7")
+		require.NoError(t, err, "no limit unless one is set")
+	}
+}
+
+func TestClientSearch(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Value
+	long := paymentWith("x", `"`+strings.Repeat("x", 900)+`"`)
+	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Store(*r.URL)
+		_, _ = w.Write(pageOf(`{"total":6,"limit":50,"offset":0}`, long, long, long, long, long, long))
+	}, func(c *Config) { c.MaxBody = 1000 })
+	query := SearchQuery{Begin: time.Unix(1_770_000_000, 0), End: time.Unix(1_770_003_600, 0), Reference: "A+77&x=1"}
+	page, err := client.SearchPayments(t.Context(), query)
+	require.NoError(t, err, "a page may be longer than a payment")
+	require.Len(t, page.Payments, 6)
+	got := asked.Load().(url.URL)
+	require.Equal(t, "/v1/payments/search", got.Path)
+	want, err := query.values()
+	require.NoError(t, err)
+	require.Equal(t, want, got.Query())
+
+	_, err = client.SearchPayments(t.Context(), SearchQuery{Limit: 51})
+	requireError(t, err, provider.Unexpected, 0)
+	for _, body := range [][]byte{[]byte("{}"), pageOf(`{"total":1,"limit":50,"offset":0}`, bytes.Repeat([]byte(" "), 8001))} {
+		client = serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }, func(c *Config) { c.MaxBody = 1000 })
+		_, err = client.SearchPayments(t.Context(), query)
+		requireError(t, err, provider.Unreadable, 200)
+	}
+}
+
+func TestClientCredentials(t *testing.T) {
+	t.Parallel()
+	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet || r.URL.Path != "/users/me" || r.Header.Get("Authorization") != "Bearer "+testToken {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		_, _ = io.WriteString(w, `{"id":700100200,"nickname":"SHOP","site_id":"MLA"}`)
+	})
+	require.NoError(t, client.CheckCredentials(t.Context()))
+	id, err := client.Account(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "700100200", id)
+
+	for body, status := range map[string]int{"<html>log in</html>": 200, "{}": 200, `{"id":null}`: 200} {
+		client = serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+		requireError(t, client.CheckCredentials(t.Context()), provider.Unreadable, status)
+	}
+	for status, kind := range map[int]provider.ErrorKind{401: provider.Unauthorized, 403: provider.Forbidden, 503: provider.Unavailable} {
+		client = serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
+		requireError(t, client.CheckCredentials(t.Context()), kind, status)
+	}
+}
+
+func TestClientAsksForIDsOnly(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	client := serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
+	for _, id := range []string{"", "..", "../users/me", "7/refunds", "7?x=1", "7%2f", "7\n", strings.Repeat("7", 129)} {
+		_, err := client.Payment(t.Context(), id)
+		requireError(t, err, provider.Unexpected, 0)
+	}
+	require.Zero(t, calls.Load())
+}
+
+func TestNewClientChecksItsConfig(t *testing.T) {
+	t.Parallel()
+	for name, cfg := range map[string]Config{
+		"no token": {}, "blank token": {AccessToken: " "}, "token with a line end": {AccessToken: testToken + "\r\nX: y"},
+		"token not ASCII":   {AccessToken: testToken + "é"},
+		"no address":        {AccessToken: testToken, BaseURL: "api.mercadopago.com"},
+		"not HTTP":          {AccessToken: testToken, BaseURL: "ftp://host"},
+		"no host":           {AccessToken: testToken, BaseURL: "https://"},
+		"not a URL":         {AccessToken: testToken, BaseURL: "https://user:" + secretBody + "@ho st"},
+		"with a password":   {AccessToken: testToken, BaseURL: "https://user:" + secretBody + "@host"},
+		"with a query":      {AccessToken: testToken, BaseURL: "https://host?a=" + secretBody},
+		"unencrypted":       {AccessToken: testToken, BaseURL: "http://api.mercadopago.com"},
+		"negative timeout":  {AccessToken: testToken, Timeout: -1},
+		"negative body":     {AccessToken: testToken, MaxBody: -1},
+		"negative rate":     {AccessToken: testToken, RateLimit: -1},
+		"rate not a number": {AccessToken: testToken, RateLimit: func() float64 { var z float64; return z / z }()},
+	} {
+		client, err := NewClient(cfg)
+		require.ErrorContains(t, err, "mercadopago: ", name)
+		require.NotContains(t, err.Error(), testToken)
+		require.NotContains(t, err.Error(), secretBody)
+		require.Nil(t, client)
+	}
+	client, err := NewClient(Config{AccessToken: testToken})
+	require.NoError(t, err)
+	require.Equal(t, "mercadopago.Client(https://api.mercadopago.com)", client.String())
+	require.Equal(t, 10*time.Second, client.timeout)
+	require.EqualValues(t, 1<<20, client.maxBody)
+}
+
+// echo is a transport that tells in its error what it was given.
+type echo struct{}
+
+func (echo) RoundTrip(r *http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("%v %v", r.URL, r.Header)
+}
+
+func TestTokenIsNeverPrinted(t *testing.T) {
+	t.Parallel()
+	cfg := Config{AccessToken: testToken, Transport: echo{}}
+	client, err := NewClient(cfg)
+	require.NoError(t, err)
+	_, failed := client.Payment(t.Context(), "7")
+	requireError(t, failed, provider.Unavailable, 0)
+
+	for _, value := range []any{cfg, &cfg, client, *client, failed} {
+		var printed bytes.Buffer
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&printed, format, value)
+		}
+		slog.New(slog.NewTextHandler(&printed, nil)).Error("x", "value", value)
+		slog.New(slog.NewJSONHandler(&printed, nil)).Error("x", "value", value)
+		encoded, err := json.Marshal(value)
+		require.NoError(t, err)
+		printed.Write(encoded)
+		require.NotContains(t, printed.String(), testToken)
+		require.NotContains(t, printed.String(), fmt.Sprintf("%x", testToken))
+	}
+}
