@@ -28,7 +28,8 @@ type Faults struct {
 	// DropAnswer is the share of sends whose connection is cut after the
 	// request was written, half of them once an answer begins to arrive. The
 	// notification is then sent again, as Mercado Pago would. These sends open
-	// a connection of their own, beside Config.HTTPClient.
+	// a connection of their own, beside Config.HTTPClient. The answer to a
+	// notification's last try is never dropped.
 	DropAnswer float64
 	// Latency is added to each API answer.
 	Latency time.Duration

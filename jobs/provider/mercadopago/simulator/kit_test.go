@@ -113,16 +113,17 @@ func (rc *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rc.mu.Lock()
 	defer rc.mu.Unlock()
 	rc.all = append(rc.all, got)
+	status := http.StatusOK
+	if rc.answer != nil {
+		status = rc.answer(len(rc.all), got)
+	}
 	if v1 != hex.EncodeToString(mac.Sum(nil)) {
 		rc.forged++
-		w.WriteHeader(http.StatusUnauthorized)
-		return
+		status = http.StatusUnauthorized
 	}
-	if rc.answer != nil {
-		if status := rc.answer(len(rc.all), got); status != http.StatusOK {
-			w.WriteHeader(status)
-			return
-		}
+	if status != http.StatusOK {
+		w.WriteHeader(status)
+		return
 	}
 	if rc.queueID == nil {
 		rc.queueID = make(map[string]int64)

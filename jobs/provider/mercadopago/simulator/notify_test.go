@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -117,10 +116,7 @@ func TestNotifyTellsWhyNothingCame(t *testing.T) {
 
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	u, err := url.Parse(server.URL)
-	require.NoError(t, err)
-	u.User = url.UserPassword("user", "hunter2")
-	require.NoError(t, s.SetTarget(u.String()))
+	require.NoError(t, s.SetTarget(server.URL+"/?key=hunter2"))
 	result := s.Notify(t.Context(), id)
 	require.Error(t, result.Err)
 	require.NotContains(t, result.Err.Error(), "hunter2")
