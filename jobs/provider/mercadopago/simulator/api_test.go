@@ -21,7 +21,7 @@ func TestAPaymentHasTheShapeOfTheAPI(t *testing.T) {
 	id := s.CreatePayment(PaymentSpec{
 		Reference: "order-1", Amount: money("1234567.89"), Status: Approved, StatusDetail: "accredited",
 	})
-	rec := get(s, "/v1/payments/"+id)
+	rec := get(t, s, "/v1/payments/"+id)
 	require.Equal(t, http.StatusOK, rec.Code)
 	require.Equal(t, "application/json;charset=UTF-8", rec.Header().Get("Content-Type"))
 	raw := rec.Body.String()
@@ -53,20 +53,20 @@ func TestARefundIsListedAndNumbersKeepTheirDigits(t *testing.T) {
 	id := s.CreatePayment(PaymentSpec{Reference: "o", Amount: money("0.30"), Status: Approved})
 	require.NoError(t, s.Move(id, Approved, "partially_refunded", money("0.10")))
 	require.NoError(t, s.Move(id, Refunded, "refunded", money("0.30")))
-	raw := get(s, "/v1/payments/"+id).Body.String()
+	raw := get(t, s, "/v1/payments/"+id).Body.String()
 	require.Contains(t, raw, `"transaction_amount":0.3,"transaction_amount_refunded":0.3,`)
 	require.Contains(t, raw, `"amount":0.1,`)
 	require.Contains(t, raw, `"amount":0.2,`)
 
 	huge := s.CreatePayment(PaymentSpec{Amount: decimal.New(9_007_199_254_740_993, 0)})
-	require.Contains(t, get(s, "/v1/payments/"+huge).Body.String(), `"transaction_amount":9007199254740993,`)
+	require.Contains(t, get(t, s, "/v1/payments/"+huge).Body.String(), `"transaction_amount":9007199254740993,`)
 }
 
 func TestAPaymentWithoutAReferenceSaysNull(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	id := s.CreatePayment(PaymentSpec{Amount: money("5")})
-	raw := get(s, "/v1/payments/"+id).Body.String()
+	raw := get(t, s, "/v1/payments/"+id).Body.String()
 	require.Contains(t, raw, `"external_reference":null`)
 	require.Contains(t, raw, `"date_approved":null`)
 	require.Contains(t, raw, `"status":"pending","status_detail":"pending_waiting_payment"`)
@@ -83,7 +83,7 @@ func TestASpecIsPrintedAsItIs(t *testing.T) {
 		Amount: money("0"), Currency: "BRL", Status: "novel", StatusDetail: "", CollectorID: 9, LiveMode: &test,
 		OperationType: "card_validation", CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
 	})
-	raw := get(s, "/v1/payments/"+id).Body.String()
+	raw := get(t, s, "/v1/payments/"+id).Body.String()
 	for _, exact := range []string{
 		`"currency_id":"BRL"`, `"status":"novel","status_detail":""`, `"collector_id":9`, `"live_mode":false`,
 		`"operation_type":"card_validation"`, `"transaction_amount":0,`, `"date_created":"2026-01-01T23:04:05.000-04:00"`,
@@ -98,7 +98,7 @@ func TestErrorsHaveTheShapeOfTheAPI(t *testing.T) {
 	id := s.CreatePayment(PaymentSpec{Amount: money("1")})
 
 	for _, header := range []string{"", "Bearer wrong", testToken, "bearer " + testToken} {
-		req := httptest.NewRequest(http.MethodGet, "/v1/payments/"+id, nil)
+		req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/payments/"+id, nil)
 		req.Header.Set("Authorization", header)
 		rec := httptest.NewRecorder()
 		s.Handler().ServeHTTP(rec, req)
@@ -106,7 +106,7 @@ func TestErrorsHaveTheShapeOfTheAPI(t *testing.T) {
 		require.JSONEq(t, `{"message":"invalid access token","error":"unauthorized","status":401,"cause":[]}`, rec.Body.String())
 	}
 	for _, unknown := range []string{"1", "abc", "99999999999999999999999"} {
-		rec := get(s, "/v1/payments/"+unknown)
+		rec := get(t, s, "/v1/payments/"+unknown)
 		require.Equal(t, http.StatusNotFound, rec.Code, unknown)
 		fields := decode(t, rec.Body)
 		require.Equal(t, "Payment not found", fields["message"])
@@ -115,7 +115,7 @@ func TestErrorsHaveTheShapeOfTheAPI(t *testing.T) {
 		require.Equal(t, "2000", fmt.Sprint(cause["code"]))
 		require.Regexp(t, `^01-03-2026T15:00:00UTC;[0-9a-f-]{36}$`, cause["data"])
 	}
-	require.Equal(t, http.StatusNotFound, get(s, "/v1/elsewhere").Code)
+	require.Equal(t, http.StatusNotFound, get(t, s, "/v1/elsewhere").Code)
 	stats := s.Stats()
 	require.EqualValues(t, 4, stats.Unauthorized)
 	require.EqualValues(t, 3, stats.NotFound)
@@ -123,7 +123,7 @@ func TestErrorsHaveTheShapeOfTheAPI(t *testing.T) {
 
 func TestTheAccountIsTheCollector(t *testing.T) {
 	t.Parallel()
-	rec := get(setup(t, Config{CollectorID: 4242}), "/users/me")
+	rec := get(t, setup(t, Config{CollectorID: 4242}), "/users/me")
 	require.Equal(t, http.StatusOK, rec.Code)
 	require.Equal(t, "4242", fmt.Sprint(decode(t, rec.Body)["id"]))
 }
@@ -169,7 +169,7 @@ func TestAnswersTakeTheLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := setup(t, Config{Faults: Faults{Latency: 3 * time.Second}})
 		begun := time.Now()
-		require.Equal(t, http.StatusOK, get(s, "/users/me").Code)
+		require.Equal(t, http.StatusOK, get(t, s, "/users/me").Code)
 		require.Equal(t, 3*time.Second, time.Since(begun))
 	})
 }
@@ -182,7 +182,7 @@ func verdicts(t *testing.T, s *Simulator, n, times int) [][]int {
 		id := s.CreatePayment(PaymentSpec{Amount: money("1")})
 		var statuses []int
 		for range times {
-			statuses = append(statuses, get(s, "/v1/payments/"+id).Code)
+			statuses = append(statuses, get(t, s, "/v1/payments/"+id).Code)
 		}
 		all = append(all, statuses)
 	}
@@ -229,13 +229,13 @@ func TestRetryAfterIsSecondsAndADateByTurns(t *testing.T) {
 	s := setup(t, Config{Clock: clock.Now, Faults: Faults{RateLimited: 1}})
 	id := s.CreatePayment(PaymentSpec{Amount: money("1")})
 	for range 3 {
-		first := get(s, "/v1/payments/"+id)
+		first := get(t, s, "/v1/payments/"+id)
 		require.Equal(t, http.StatusTooManyRequests, first.Code)
 		require.JSONEq(t, `{"message":"too_many_requests","error":"too_many_requests","status":429,"cause":[]}`, first.Body.String())
 		seconds, err := strconv.Atoi(first.Header().Get("Retry-After"))
 		require.NoError(t, err)
 		require.Positive(t, seconds)
-		at, err := http.ParseTime(get(s, "/v1/payments/search").Header().Get("Retry-After"))
+		at, err := http.ParseTime(get(t, s, "/v1/payments/search").Header().Get("Retry-After"))
 		require.NoError(t, err)
 		require.True(t, at.After(clock.Now().Add(time.Second)))
 	}
@@ -256,9 +256,9 @@ func TestCallsAndChangesMayCoincide(t *testing.T) {
 				if err := s.Move(id, Approved, "partially_refunded", decimal.NewFromInt(int64(i))); err != nil {
 					t.Error(err)
 				}
-				get(s, "/v1/payments/"+own)
-				get(s, "/v1/payments/"+id)
-				get(s, "/v1/payments/search?range=date_last_updated&limit=5")
+				get(t, s, "/v1/payments/"+own)
+				get(t, s, "/v1/payments/"+id)
+				get(t, s, "/v1/payments/search?range=date_last_updated&limit=5")
 				s.Truth()
 				s.Stats()
 			}
@@ -295,7 +295,7 @@ func benchmarkGet(b *testing.B, path string) {
 		id = s.CreatePayment(PaymentSpec{Reference: "order", Amount: money("1.50")})
 	}
 	handler := s.Handler()
-	req := httptest.NewRequest(http.MethodGet, "/v1/payments/"+orElse(path, id), nil)
+	req := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/v1/payments/"+orElse(path, id), nil)
 	req.Header.Set("Authorization", "Bearer "+testToken)
 	for b.Loop() {
 		rec := httptest.NewRecorder()

@@ -123,7 +123,7 @@ func mix(x uint64) uint64 {
 // keyOf turns a text into a key for draws.
 func keyOf(text string) uint64 {
 	h := fnv.New64a()
-	h.Write([]byte(text))
+	_, _ = h.Write([]byte(text)) // never fails
 	return h.Sum64()
 }
 

@@ -32,8 +32,9 @@ func setup(t *testing.T, cfg Config) *Simulator {
 }
 
 // get calls the API with the right token and returns the answer.
-func get(s *Simulator, path string) *httptest.ResponseRecorder {
-	req := httptest.NewRequest(http.MethodGet, path, nil)
+func get(t *testing.T, s *Simulator, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
 	req.Header.Set("Authorization", "Bearer "+testToken)
 	rec := httptest.NewRecorder()
 	s.Handler().ServeHTTP(rec, req)

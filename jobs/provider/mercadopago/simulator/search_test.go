@@ -22,7 +22,7 @@ type page struct {
 // search asks for a page; query is its parameters, name=value.
 func search(t *testing.T, s *Simulator, query ...string) page {
 	t.Helper()
-	rec := searchRaw(s, query...)
+	rec := searchRaw(t, s, query...)
 	require.Equal(t, http.StatusOK, rec.Code, rec.Body.String())
 	fields := decode(t, rec.Body)
 	paging := fields["paging"].(map[string]any)
@@ -35,12 +35,13 @@ func search(t *testing.T, s *Simulator, query ...string) page {
 	return p
 }
 
-func searchRaw(s *Simulator, query ...string) *httptest.ResponseRecorder {
+func searchRaw(t *testing.T, s *Simulator, query ...string) *httptest.ResponseRecorder {
+	t.Helper()
 	values := url.Values{}
 	for i := 0; i+1 < len(query); i += 2 {
 		values.Set(query[i], query[i+1])
 	}
-	return get(s, "/v1/payments/search?"+values.Encode())
+	return get(t, s, "/v1/payments/search?"+values.Encode())
 }
 
 // manyPayments creates n pending payments, a second apart, and returns their
@@ -75,7 +76,7 @@ func TestSearchPagesThrough(t *testing.T) {
 
 func TestAnEmptySearchHasAnEmptyList(t *testing.T) {
 	t.Parallel()
-	rec := searchRaw(setup(t, Config{}))
+	rec := searchRaw(t, setup(t, Config{}))
 	require.JSONEq(t, `{"paging":{"total":0,"limit":30,"offset":0},"results":[]}`, rec.Body.String())
 }
 
@@ -125,7 +126,7 @@ func TestSearchBoundsAndFilters(t *testing.T) {
 			require.Equal(t, tt.want, search(t, s, tt.query...).ids)
 		})
 	}
-	require.Equal(t, http.StatusOK, get(s, "/v1/payments/"+ancient).Code)
+	require.Equal(t, http.StatusOK, get(t, s, "/v1/payments/"+ancient).Code)
 }
 
 func TestSearchRefuses(t *testing.T) {
@@ -153,7 +154,7 @@ func TestSearchRefuses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			rec := searchRaw(s, tt.query...)
+			rec := searchRaw(t, s, tt.query...)
 			require.Equal(t, http.StatusBadRequest, rec.Code)
 			fields := decode(t, rec.Body)
 			require.Equal(t, "bad_request", fields["error"])
@@ -163,7 +164,7 @@ func TestSearchRefuses(t *testing.T) {
 			require.Nil(t, cause["data"])
 		})
 	}
-	require.Equal(t, http.StatusOK, searchRaw(s, "limit", "50", "offset", "950").Code)
+	require.Equal(t, http.StatusOK, searchRaw(t, s, "limit", "50", "offset", "950").Code)
 }
 
 func TestSearchLagsBehindAGet(t *testing.T) {
@@ -176,7 +177,7 @@ func TestSearchLagsBehindAGet(t *testing.T) {
 	require.NoError(t, s.Move(id, Approved, "accredited", money("0")))
 	clock.Add(time.Second)
 	require.Equal(t, []string{Pending}, search(t, s).statuses)
-	require.Contains(t, get(s, "/v1/payments/"+id).Body.String(), `"status":"approved"`)
+	require.Contains(t, get(t, s, "/v1/payments/"+id).Body.String(), `"status":"approved"`)
 	clock.Add(59 * time.Second)
 	require.Equal(t, []string{Approved}, search(t, s).statuses)
 }

@@ -197,7 +197,9 @@ func (s *Simulator) Serve(ctx context.Context, ln net.Listener) error {
 			return fmt.Errorf("simulator: closing the API: %w", err)
 		}
 	}
-	<-failed
+	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("simulator: serving the API: %w", err)
+	}
 	return nil
 }
 

@@ -29,7 +29,7 @@ func TestNewSaysAllThatIsWrong(t *testing.T) {
 
 func TestNewKeepsTheTargetOutOfItsError(t *testing.T) {
 	t.Parallel()
-	_, err := New(Config{AccessToken: "a", Secret: "b", TargetURL: "http://user:hunter2@ho st/"})
+	_, err := New(Config{AccessToken: "a", Secret: "b", TargetURL: "http://ho st/?key=hunter2"})
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "hunter2")
 }
@@ -37,7 +37,7 @@ func TestNewKeepsTheTargetOutOfItsError(t *testing.T) {
 func TestServeAnswersUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -59,7 +59,7 @@ func TestServeAnswersUntilItIsStopped(t *testing.T) {
 
 func TestServeTellsWhyItCannot(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, ln.Close())
 	require.Error(t, setup(t, Config{}).Serve(t.Context(), ln))

@@ -93,8 +93,8 @@ func TestARefundMayBeTakenBack(t *testing.T) {
 	requireTruth(t, s, want{"partially_refunded", "10", "3"})
 	require.NoError(t, s.Move(id, Approved, "partially_refunded", money("2")))
 	requireTruth(t, s, want{"partially_refunded", "10", "2"})
-	require.Contains(t, get(s, "/v1/payments/"+id).Body.String(), `"amount":2,`)
+	require.Contains(t, get(t, s, "/v1/payments/"+id).Body.String(), `"amount":2,`)
 	require.NoError(t, s.Move(id, Approved, "accredited", money("0")))
 	requireTruth(t, s, want{"paid", "10", "0"})
-	require.Contains(t, get(s, "/v1/payments/"+id).Body.String(), `"refunds":[]`)
+	require.Contains(t, get(t, s, "/v1/payments/"+id).Body.String(), `"refunds":[]`)
 }
