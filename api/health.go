@@ -65,19 +65,28 @@ func (rd *readiness) run(ctx context.Context) []string {
 	}
 	var failed []string
 	for i, check := range rd.checks {
-		var err error
-		select {
-		case result := <-results[i]:
-			err = result.Err
-		case <-ctx.Done():
-			err = errCheckTimeout
-		}
-		if err != nil {
+		if err := outcome(ctx, results[i]); err != nil {
 			failed = append(failed, check.Name)
 			rd.logger.WarnContext(ctx, "not ready", "check", check.Name, "error", err)
 		}
 	}
 	return failed
+}
+
+// outcome waits for a check's result. One that is there counts, also when the
+// time is up because another check has used it.
+func outcome(ctx context.Context, result <-chan singleflight.Result) error {
+	select {
+	case r := <-result:
+		return r.Err
+	case <-ctx.Done():
+	}
+	select {
+	case r := <-result:
+		return r.Err
+	default:
+		return errCheckTimeout
+	}
 }
 
 // one runs a check apart from the call that asked for it: others may wait for

@@ -1,0 +1,268 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+const (
+	secret    = "a-signing-secret-of-these-tests"
+	requestID = "2066ca19-c6f1-498a-be75-1923005edd06"
+
+	statusToken    = "status-token-0123456789"
+	statusToken2   = "status-token-after-rotation"
+	processToken   = "process-token-0123456789"
+	reconcileToken = "reconcile-token-0123456789"
+	ordersToken    = "orders-token-0123456789"
+)
+
+// A bundle is the API on a database of its own, with the real parts behind it.
+type bundle struct {
+	http.Handler
+	deps    api.Deps
+	pool    *pgxpool.Pool
+	store   *store.Store
+	inbox   *store.Inbox
+	refused *store.RefusedLog
+	clock   *clock
+	logs    *logs
+}
+
+type setupOptions struct {
+	allowUnsigned bool
+	inbox         store.InboxOptions
+	deps          func(*api.Deps)
+}
+
+func setup(t testing.TB, opts setupOptions) *bundle {
+	t.Helper()
+	b := &bundle{pool: storetest.Pool(t), clock: newClock(), logs: &logs{}}
+	logger := slog.New(slog.NewJSONHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+
+	inserter, err := jobs.NewInserter(b.pool, jobs.Config{
+		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour,
+		RetryBase: time.Minute, MaxAttempts: 7, Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	b.store, err = store.New(b.pool, store.Options{
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
+		InsertJobs: inserter.Insert, Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+	b.inbox, err = store.NewInbox(b.store, opts.inbox)
+	require.NoError(t, err)
+	t.Cleanup(b.inbox.Close)
+	b.refused = store.NewRefusedLog(b.store)
+	t.Cleanup(b.refused.Close)
+
+	verifier, err := mercadopago.NewVerifier([]string{secret})
+	require.NoError(t, err)
+	b.deps = api.Deps{
+		Books: b.store, Inbox: b.inbox, Refused: b.refused,
+		Webhooks: []api.Webhook{{
+			Path: api.WebhookPath, Source: mercadopago.Source, Receiver: mercadopago.NewReceiver(verifier, opts.allowUnsigned),
+		}},
+		Ready: []api.Check{{Name: "database", Check: b.store.Ping}},
+		Tokens: api.Tokens{
+			Status: []string{statusToken, statusToken2}, ProcessQueue: []string{processToken},
+			Reconcile: []string{reconcileToken}, Orders: []string{ordersToken},
+		},
+		Extras:       func() api.StatusExtras { return api.StatusExtras{Version: "v1.2.3"} },
+		SourceIPMode: api.SourceIPObserve,
+		APIRate:      200, UnverifiedRate: 20,
+		Logger: logger, Now: b.clock.now,
+	}
+	if opts.deps != nil {
+		opts.deps(&b.deps)
+	}
+	b.Handler, err = api.New(b.deps)
+	require.NoError(t, err)
+	return b
+}
+
+// A call is one request to the handler, from peer.
+type call struct {
+	method, target string
+	peer           string
+	header         http.Header
+	body           io.Reader
+	ctx            context.Context
+}
+
+func (b *bundle) do(t testing.TB, c call) *httptest.ResponseRecorder {
+	t.Helper()
+	if c.ctx == nil {
+		c.ctx = t.Context()
+	}
+	r := httptest.NewRequestWithContext(c.ctx, c.method, c.target, c.body)
+	r.RemoteAddr = "203.0.113.7:41000"
+	if c.peer != "" {
+		r.RemoteAddr = c.peer
+	}
+	for name, values := range c.header {
+		r.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, r)
+	require.NotEmpty(t, w.Header().Get("X-Request-Id"), "every answer has an id")
+	return w
+}
+
+// signed is a correctly signed payment notification.
+func signed(id, ts string) call {
+	return call{
+		method: http.MethodPost,
+		target: api.WebhookPath + "?data.id=" + id + "&type=payment",
+		header: http.Header{
+			"X-Signature":  {mercadopago.Sign(secret, id, requestID, ts)},
+			"X-Request-Id": {requestID},
+			"Content-Type": {"application/json"},
+		},
+		body: strings.NewReader(`{"action":"payment.updated","data":{"id":"` + id + `"},"live_mode":true,"type":"payment"}`),
+	}
+}
+
+// forged is the same with a signature that does not hold.
+func forged(id string) call {
+	c := signed(id, "1742505638")
+	c.header["X-Signature"] = []string{mercadopago.Sign("another secret", id, requestID, "1742505638")}
+	return c
+}
+
+func bearer(token string) http.Header {
+	return http.Header{"Authorization": {"Bearer " + token}}
+}
+
+func putOrder(path, body string) call {
+	h := bearer(ordersToken)
+	h["Content-Type"] = []string{"application/json"}
+	return call{method: http.MethodPut, target: path, header: h, body: strings.NewReader(body)}
+}
+
+func requireProblem(t testing.TB, w *httptest.ResponseRecorder, status int, code string) api.Problem {
+	t.Helper()
+	require.Equal(t, status, w.Code, w.Body.String())
+	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+	dec := json.NewDecoder(bytes.NewReader(w.Body.Bytes()))
+	dec.DisallowUnknownFields()
+	var p api.Problem
+	require.NoError(t, dec.Decode(&p))
+	require.Equal(t, code, p.Code, p.Detail)
+	require.Equal(t, status, p.Status)
+	require.Equal(t, w.Header().Get("X-Request-Id"), p.RequestID)
+	require.NotEmpty(t, p.Title)
+	require.NotEmpty(t, p.Detail)
+	require.True(t, strings.HasSuffix(p.Type, "#"+code), p.Type)
+	return p
+}
+
+type receipt struct {
+	Status    string `json:"status"`
+	QueueID   int64  `json:"queue_id"`
+	Duplicate bool   `json:"duplicate"`
+}
+
+func requireReceipt(t testing.TB, w *httptest.ResponseRecorder) receipt {
+	t.Helper()
+	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	var r receipt
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &r))
+	require.Equal(t, "queued", r.Status)
+	require.Positive(t, r.QueueID)
+	return r
+}
+
+func (b *bundle) count(t testing.TB, query string, args ...any) int {
+	t.Helper()
+	var n int
+	require.NoError(t, b.pool.QueryRow(t.Context(), query, args...).Scan(&n))
+	return n
+}
+
+// requireRefused waits until n refusals are recorded, which happens after their
+// answers.
+func (b *bundle) requireRefused(t testing.TB, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool { return b.count(t, `SELECT count(*) FROM webhook_refused`) >= n },
+		20*time.Second, 5*time.Millisecond)
+	require.Equal(t, n, b.count(t, `SELECT count(*) FROM webhook_refused`))
+}
+
+// A clock stands still until it is moved.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newClock() *clock { return &clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
+
+// logs collects what was logged.
+type logs struct {
+	mu  sync.Mutex
+	raw bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.raw.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.raw.String()
+}
+
+// last returns the newest line.
+func (l *logs) last(t testing.TB) map[string]any {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(l.String()), "\n")
+	var line map[string]any
+	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &line))
+	return line
+}
+
+func prefixes(t testing.TB, list ...string) []netip.Prefix {
+	t.Helper()
+	var out []netip.Prefix
+	for _, s := range list {
+		p, err := netip.ParsePrefix(s)
+		require.NoError(t, err)
+		out = append(out, p)
+	}
+	return out
+}

@@ -1,0 +1,58 @@
+package api
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+func TestMoneyIsWrittenExactly(t *testing.T) {
+	t.Parallel()
+	amount := decimal.RequireFromString
+	for _, s := range []string{"150.00", "150.0", "150", "0", "0.00000001", "999999999999999.99999999", "1000"} {
+		require.Equal(t, s, money(amount(s)))
+	}
+	require.Equal(t, "1000", money(decimal.New(1, 3)), "no exponent")
+	for _, c := range []struct{ paid, price, want string }{
+		{"150", "150.00", "150.00"}, {"0", "150.00", "0.00"}, {"100.125", "150.00", "100.125"}, {"1500", "1500", "1500"},
+		{"0.5", "1500", "0.5"},
+	} {
+		require.Equal(t, c.want, sum(amount(c.paid), order.Terms{Amount: amount(c.price)}))
+	}
+}
+
+func TestTheOrderDocument(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 1, 9, 0, 0, 500_000_000, time.FixedZone("", -4*3600))
+	event := int64(42)
+	doc := newOrderDocument(store.Order{
+		Reference: "shop-1", Status: order.StatusPaid, CreatedAt: at, UpdatedAt: at,
+		Terms: order.Terms{Amount: decimal.RequireFromString("150.00"), Currency: "ARS"},
+		Paid:  decimal.RequireFromString("150"), Refunded: decimal.Zero,
+		Payments: []store.OrderPayment{{Source: "mercadopago", Payment: order.Payment{
+			ID: "139221234567890123", Status: order.PaymentApproved, StatusDetail: "accredited", Currency: "ARS",
+			Amount: decimal.RequireFromString("150.0"), CollectorID: "77", LiveMode: true, UpdatedAt: at, FetchedAt: at,
+		}}},
+		Timeline:  []store.OrderChange{{At: at, Cause: "payment", QueueID: &event, Status: order.StatusPaid, Paid: decimal.RequireFromString("150")}},
+		Anomalies: []store.Anomaly{{ID: 7, Kind: order.AnomalyWrongMode, PaymentID: "9", Detail: json.RawMessage(`{"mode":"test"}`), OpenedAt: at}},
+	})
+	raw, err := json.Marshal(doc)
+	require.NoError(t, err)
+	require.JSONEq(t, `{
+		"reference": "shop-1", "status": "paid", "amount": "150.00", "currency": "ARS",
+		"paid_amount": "150.00", "refunded_amount": "0.00",
+		"created_at": "2026-03-01T13:00:00.5Z", "updated_at": "2026-03-01T13:00:00.5Z",
+		"payments": [{"id": "139221234567890123", "source": "mercadopago", "status": "approved", "status_detail": "accredited",
+			"amount": "150.0", "refunded_amount": "0", "currency": "ARS", "collector_id": "77", "live_mode": true,
+			"date_last_updated": "2026-03-01T13:00:00.5Z", "fetched_at": "2026-03-01T13:00:00.5Z"}],
+		"timeline": [{"at": "2026-03-01T13:00:00.5Z", "cause": "payment", "queue_id": 42, "status": "paid",
+			"paid_amount": "150.00", "refunded_amount": "0.00"}],
+		"anomalies": [{"id": 7, "kind": "wrong_mode", "payment_id": "9", "detail": {"mode": "test"}, "opened_at": "2026-03-01T13:00:00.5Z"}]
+	}`, string(raw))
+}

@@ -1,0 +1,332 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+)
+
+// An orderAnswer is an order as a merchant's program reads it.
+type orderAnswer struct {
+	Reference      string    `json:"reference"`
+	Status         string    `json:"status"`
+	Amount         string    `json:"amount"`
+	Currency       string    `json:"currency"`
+	PaidAmount     string    `json:"paid_amount"`
+	RefundedAmount string    `json:"refunded_amount"`
+	CreatedAt      time.Time `json:"created_at"`
+	UpdatedAt      time.Time `json:"updated_at"`
+	Payments       []struct {
+		ID              string `json:"id"`
+		Source          string `json:"source"`
+		Status          string `json:"status"`
+		StatusDetail    string `json:"status_detail"`
+		Amount          string `json:"amount"`
+		RefundedAmount  string `json:"refunded_amount"`
+		Currency        string `json:"currency"`
+		CollectorID     string `json:"collector_id"`
+		LiveMode        bool   `json:"live_mode"`
+		DateLastUpdated string `json:"date_last_updated"`
+		FetchedAt       string `json:"fetched_at"`
+	} `json:"payments"`
+	Timeline []struct {
+		At             string `json:"at"`
+		Cause          string `json:"cause"`
+		QueueID        *int64 `json:"queue_id"`
+		Status         string `json:"status"`
+		PaidAmount     string `json:"paid_amount"`
+		RefundedAmount string `json:"refunded_amount"`
+	} `json:"timeline"`
+	Anomalies []struct {
+		ID        int64             `json:"id"`
+		Kind      string            `json:"kind"`
+		PaymentID *string           `json:"payment_id"`
+		Detail    map[string]string `json:"detail"`
+		OpenedAt  string            `json:"opened_at"`
+	} `json:"anomalies"`
+}
+
+func requireOrder(t testing.TB, w *httptest.ResponseRecorder, status int) orderAnswer {
+	t.Helper()
+	require.Equal(t, status, w.Code, w.Body.String())
+	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	dec := json.NewDecoder(w.Body)
+	dec.DisallowUnknownFields()
+	var o orderAnswer
+	require.NoError(t, dec.Decode(&o))
+	return o
+}
+
+// requireMoney compares amounts as numbers: "150" and "150.00" are one.
+func requireMoney(t testing.TB, want, got string) {
+	t.Helper()
+	require.Regexp(t, `^[0-9]+(\.[0-9]+)?$`, got)
+	require.True(t, decimal.RequireFromString(want).Equal(decimal.RequireFromString(got)), got)
+}
+
+func TestAnOrderIsRegisteredOnceAndConfirmedAfterwards(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	const terms = `{"amount":"150.00","currency":"ARS"}`
+	w := b.do(t, putOrder("/api/orders/shop-0001", terms))
+	require.Equal(t, "/api/orders/shop-0001", w.Header().Get("Location"))
+	o := requireOrder(t, w, http.StatusCreated)
+	require.Equal(t, []string{"shop-0001", "pending", "ARS"}, []string{o.Reference, o.Status, o.Currency})
+	requireMoney(t, "150", o.Amount)
+	requireMoney(t, "0", o.PaidAmount)
+	requireMoney(t, "0", o.RefundedAmount)
+	require.Equal(t, time.UTC, o.CreatedAt.Location())
+	require.Equal(t, time.UTC, o.UpdatedAt.Location())
+	line := b.logs.last(t)
+	require.Equal(t, []any{"created", "shop-0001", "/api/orders/:reference"}, []any{line["outcome"], line["order_reference"], line["path"]})
+
+	again := b.do(t, putOrder("/api/orders/shop-0001", terms))
+	require.Empty(t, again.Header().Get("Location"))
+	require.Equal(t, o, requireOrder(t, again, http.StatusOK))
+	require.Equal(t, "confirmed", b.logs.last(t)["outcome"])
+	requireOrder(t, b.do(t, putOrder("/api/orders/shop-0001", `{ "currency" : "ARS" , "amount" : "150" }`)), http.StatusOK)
+	shown := requireOrder(t, b.do(t, call{method: http.MethodGet, target: "/api/orders/shop-0001", header: bearer(ordersToken)}), http.StatusOK)
+	require.Equal(t, o, shown)
+	require.Len(t, shown.Timeline, 1)
+	require.NotNil(t, shown.Payments)
+	require.NotNil(t, shown.Anomalies)
+
+	for _, other := range []string{`{"amount":"150.01","currency":"ARS"}`, `{"amount":"150.00","currency":"BRL"}`} {
+		p := requireProblem(t, b.do(t, putOrder("/api/orders/shop-0001", other)), http.StatusConflict, "order_conflict")
+		require.Regexp(t, `registered with 150(\.00)? ARS;`, p.Detail)
+		var says struct{ Amount, Currency string }
+		require.NoError(t, json.Unmarshal([]byte(other), &says))
+		require.Contains(t, p.Detail, "says "+says.Amount+" "+says.Currency+".")
+	}
+	requireProblem(t, b.do(t, call{method: http.MethodGet, target: "/api/orders/shop-0002", header: bearer(ordersToken)}),
+		http.StatusNotFound, "order_not_found")
+}
+
+func TestOneOrderIsCreatedOnceByManyCalls(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	codes := make([]int, 8)
+	var calls sync.WaitGroup
+	for i := range codes {
+		calls.Go(func() { codes[i] = b.do(t, putOrder("/api/orders/same", `{"amount":"1.00","currency":"ARS"}`)).Code })
+	}
+	calls.Wait()
+	created := 0
+	for _, code := range codes {
+		if code == http.StatusCreated {
+			created++
+		} else {
+			require.Equal(t, http.StatusOK, code)
+		}
+	}
+	require.Equal(t, 1, created)
+}
+
+func TestAnOrderShowsItsMoney(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	_, err := b.pool.Exec(t.Context(), `
+		INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency,
+			collector_id, live_mode, date_last_updated, fetched_at, raw)
+		VALUES ('mercadopago', '139221234567890123', 'paid-early', 'approved', 'accredited', 100.5, 0.25, 'ARS', '77', true,
+			'2026-03-01T09:00:00.5-04:00', '2026-03-01T13:00:01Z', '{}'),
+		       ('mercadopago', '2', 'paid-early', 'rejected', 'cc_rejected_other_reason', 150.00, 0, 'ARS', '77', true,
+			'2026-03-01T08:00:00-04:00', '2026-03-01T13:00:02Z', '{}')`)
+	require.NoError(t, err)
+	o := requireOrder(t, b.do(t, putOrder("/api/orders/paid-early", `{"amount":"150.00","currency":"ARS"}`)), http.StatusCreated)
+	require.Equal(t, "partially_paid", o.Status)
+	requireMoney(t, "150", o.Amount)
+	requireMoney(t, "100.5", o.PaidAmount)
+	requireMoney(t, "0.25", o.RefundedAmount)
+	require.Len(t, o.Payments, 2)
+	p := o.Payments[0]
+	require.Equal(t, []string{"139221234567890123", "mercadopago", "approved", "accredited", "100.5", "0.25", "ARS", "77"},
+		[]string{p.ID, p.Source, p.Status, p.StatusDetail, p.Amount, p.RefundedAmount, p.Currency, p.CollectorID})
+	require.True(t, p.LiveMode)
+	require.Equal(t, "2026-03-01T13:00:00.5Z", p.DateLastUpdated)
+	require.Equal(t, "2026-03-01T13:00:01Z", p.FetchedAt)
+	require.Len(t, o.Timeline, 1)
+	change := o.Timeline[0]
+	require.Equal(t, []string{"registered", "partially_paid"}, []string{change.Cause, change.Status})
+	requireMoney(t, "100.5", change.PaidAmount)
+	requireMoney(t, "0.25", change.RefundedAmount)
+	require.True(t, strings.HasSuffix(change.At, "Z"))
+	require.Nil(t, change.QueueID)
+	require.Len(t, o.Anomalies, 1)
+	require.Equal(t, "underpaid", o.Anomalies[0].Kind)
+	require.Nil(t, o.Anomalies[0].PaymentID)
+	require.Equal(t, "49.75", o.Anomalies[0].Detail["missing"])
+	require.True(t, strings.HasSuffix(o.Anomalies[0].OpenedAt, "Z"))
+}
+
+func TestReferencesAreKeptAsTheyAre(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	for encoded, reference := range map[string]string{
+		"plain.A_1:-":                      "plain.A_1:-",
+		"a%2Fb":                            "a/b",
+		"a%2fb%2Fc":                        "a/b/c",
+		"%2F":                              "/",
+		"with%20space":                     "with space",
+		"%20":                              " ",
+		"a+b":                              "a+b",
+		"a%2Bb":                            "a+b",
+		"%C3%B1and%C3%BA":                  "ñandú",
+		"ñandú-2":                          "ñandú-2",
+		"%25":                              "%",
+		"%252F":                            "%2F",
+		".":                                ".",
+		"%2E%2E":                           "..",
+		"..":                               "..",
+		"%3Fa%3D1%23":                      "?a=1#",
+		"a;b=c,d@e&f=g":                    "a;b=c,d@e&f=g",
+		":reference":                       ":reference",
+		"*":                                "*",
+		"%0A":                              "\n",
+		strings.Repeat("%F0%9F%92%B8", 64): strings.Repeat("💸", 64),
+		url.PathEscape(`"><script>alert(1)</script>`): `"><script>alert(1)</script>`,
+	} {
+		path := "/api/orders/" + encoded
+		w := b.do(t, putOrder(path, `{"amount":"1.00","currency":"ARS"}`))
+		if w.Code == http.StatusOK {
+			require.Contains(t, []string{"..", "a+b"}, reference, "written in two ways")
+		} else {
+			require.Equal(t, reference, requireOrder(t, w, http.StatusCreated).Reference)
+			require.Equal(t, 1, b.count(t, `SELECT count(*) FROM orders WHERE reference = $1`, reference))
+			// Where the answer points is the same order.
+			path = w.Header().Get("Location")
+		}
+		shown := requireOrder(t, b.do(t, call{method: http.MethodGet, target: path, header: bearer(ordersToken)}), http.StatusOK)
+		require.Equal(t, reference, shown.Reference)
+	}
+	for _, encoded := range []string{"%00", "a%00b", "%FF", "%C3", strings.Repeat("x", 65), strings.Repeat("%C3%B1", 65)} {
+		for _, c := range []call{
+			putOrder("/api/orders/"+encoded, `{"amount":"1.00","currency":"ARS"}`),
+			{method: http.MethodGet, target: "/api/orders/" + encoded, header: bearer(ordersToken)},
+		} {
+			requireProblem(t, b.do(t, c), http.StatusBadRequest, "invalid_reference")
+		}
+	}
+}
+
+func TestOrderBodiesThatAreRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	amount := func(s string) string { return `{"amount":` + s + `,"currency":"ARS"}` }
+	for body, want := range map[string][2]string{
+		``:                     {"invalid_json", "empty"},
+		`   `:                  {"invalid_json", ""},
+		`{`:                    {"invalid_json", "ends in the middle"},
+		`{"amount":"1"`:        {"invalid_json", "ends in the middle"},
+		`{"amount":"1",}`:      {"invalid_json", "at byte"},
+		`{"amount" "1"}`:       {"invalid_json", "at byte"},
+		`{amount:"1"}`:         {"invalid_json", "at byte"},
+		`{"amount":tru}`:       {"invalid_json", "at byte"},
+		`{"amount":'1'}`:       {"invalid_json", "at byte"},
+		`null`:                 {"invalid_json", "not a JSON object"},
+		`[]`:                   {"invalid_json", "not a JSON object"},
+		`"x"`:                  {"invalid_json", "not a JSON object"},
+		`1`:                    {"invalid_json", "not a JSON object"},
+		amount(`"1.00"`) + `x`: {"invalid_json", "follows"},
+		amount(`"1.00"`) + `{"amount":"2.00","currency":"ARS"}`: {"invalid_json", "follows"},
+
+		`{}`:                                 {"invalid_field", `"amount" is missing`},
+		`{"amount":"1.00"}`:                  {"invalid_field", `"currency" is missing`},
+		`{"currency":"ARS"}`:                 {"invalid_field", `"amount" is missing`},
+		`{"Amount":"1.00","currency":"ARS"}`: {"invalid_field", `"Amount" is not known`},
+		`{"amount":"1.00","currency":"ARS","status":"paid"}`:          {"invalid_field", `"status" is not known`},
+		`{"amount":"1.00","amount":"2.00","currency":"ARS"}`:          {"invalid_field", `"amount" is there more than once`},
+		`{"\u0061mount":"1.00","amount":"2.00"}`:                      {"invalid_field", `"amount" is there more than once`},
+		`{"` + strings.Repeat("x", 5000) + `":1}`:                     {"invalid_field", "not known"},
+		strings.Repeat(`{"amount":`, 20_000):                          {"invalid_json", ""},
+		amount(strings.Repeat("[", 500_000)):                          {"invalid_json", ""},
+		amount(strings.Repeat("[", 5000) + strings.Repeat("]", 5000)): {"invalid_field", "an array"},
+
+		amount(`1.00`):     {"invalid_field", `"amount" is a number; it must be a string like "150.00"`},
+		amount(`1e2`):      {"invalid_field", "a number"},
+		amount(`null`):     {"invalid_field", "null"},
+		amount(`true`):     {"invalid_field", "a boolean"},
+		amount(`{}`):       {"invalid_field", "an object"},
+		amount(`["1.00"]`): {"invalid_field", "an array"},
+
+		amount(`""`):                 {"invalid_field", "must be digits"},
+		amount(`"."`):                {"invalid_field", "must be digits"},
+		amount(`"1."`):               {"invalid_field", "must be digits"},
+		amount(`".5"`):               {"invalid_field", "must be digits"},
+		amount(`"1.2.3"`):            {"invalid_field", "must be digits"},
+		amount(`"1,00"`):             {"invalid_field", "must be digits"},
+		amount(`"1e3"`):              {"invalid_field", "must be digits"},
+		amount(`"1E999999999"`):      {"invalid_field", "must be digits"},
+		amount(`"-1.00"`):            {"invalid_field", "must be digits"},
+		amount(`"−1.00"`):            {"invalid_field", "must be digits"},
+		amount(`"+1.00"`):            {"invalid_field", "must be digits"},
+		amount(`" 1.00"`):            {"invalid_field", "must be digits"},
+		amount(`"1.00\u0000"`):       {"invalid_field", "must be digits"},
+		amount(`"١.٠٠"`):             {"invalid_field", "must be digits"},
+		amount(`"0x10"`):             {"invalid_field", "must be digits"},
+		amount(`"NaN"`):              {"invalid_field", "must be digits"},
+		amount(`"Infinity"`):         {"invalid_field", "must be digits"},
+		amount(`"01.00"`):            {"invalid_field", "zeros"},
+		amount(`"0"`):                {"invalid_field", "more than zero"},
+		amount(`"0.00000000"`):       {"invalid_field", "more than zero"},
+		amount(`"1000000000000000"`): {"invalid_field", "more than 15 digits"},
+		amount(`"1.000000001"`):      {"invalid_field", "more than 8 digits"},
+		amount(`"` + strings.Repeat("9", 100_000) + `"`): {"invalid_field", "more than 15 digits"},
+
+		`{"amount":"1.00","currency":""}`:                {"invalid_field", "three letters"},
+		`{"amount":"1.00","currency":"ars"}`:             {"invalid_field", "three letters"},
+		`{"amount":"1.00","currency":"AR"}`:              {"invalid_field", "three letters"},
+		`{"amount":"1.00","currency":"ARSS"}`:            {"invalid_field", "three letters"},
+		`{"amount":"1.00","currency":"ÑR"}`:              {"invalid_field", "three letters"},
+		`{"amount":"1.00","currency":32}`:                {"invalid_field", "a number"},
+		"{\"amount\":\"1.00\xff\",\"currency\":\"ARS\"}": {"invalid_field", "must be digits"},
+	} {
+		p := requireProblem(t, b.do(t, putOrder("/api/orders/refused", body)), http.StatusBadRequest, want[0])
+		require.Contains(t, p.Detail, want[1], clipped(body))
+		require.Less(t, len(p.Detail), 250, clipped(body))
+		b.clock.move(time.Second)
+	}
+	require.Zero(t, b.count(t, `SELECT count(*) FROM orders`))
+
+	for _, good := range []string{"0.01", "0.00000001", "999999999999999.99999999", "1", "150.0"} {
+		reference := "/api/orders/good-" + good
+		o := requireOrder(t, b.do(t, putOrder(reference, amount(`"`+good+`"`))), http.StatusCreated)
+		requireMoney(t, good, o.Amount)
+	}
+}
+
+func clipped(s string) string { return s[:min(len(s), 100)] }
+
+func TestOrderBodiesAreJSONInTheOpen(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	put := func(header, value string) *httptest.ResponseRecorder {
+		c := putOrder("/api/orders/typed", `{"amount":"1.00","currency":"ARS"}`)
+		delete(c.header, "Content-Type")
+		if value != "" {
+			c.header[header] = []string{value}
+		}
+		return b.do(t, c)
+	}
+	for _, bad := range []string{"application/x-www-form-urlencoded", "text/plain", "application/json-patch+json", "application/", "\xff"} {
+		requireProblem(t, put("Content-Type", bad), http.StatusUnsupportedMediaType, "unsupported_media_type")
+	}
+	for _, bad := range []string{"gzip", "br", "gzip, identity"} {
+		requireProblem(t, put("Content-Encoding", bad), http.StatusUnsupportedMediaType, "unsupported_media_type")
+	}
+	require.Zero(t, b.count(t, `SELECT count(*) FROM orders`))
+	requireOrder(t, put("", ""), http.StatusCreated)
+	for _, good := range []string{"application/json", "application/json; charset=utf-8", "Application/JSON"} {
+		requireOrder(t, put("Content-Type", good), http.StatusOK)
+	}
+	requireOrder(t, put("Content-Encoding", "identity"), http.StatusOK)
+}

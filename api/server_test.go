@@ -1,0 +1,98 @@
+package api_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/api"
+)
+
+// listen serves the bundle on a real connection and returns its address.
+func (b *bundle) listen(t *testing.T) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := api.NewServer(listener.Addr().String(), b, slog.New(slog.DiscardHandler))
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		require.NoError(t, server.Close())
+		require.ErrorIs(t, <-done, http.ErrServerClosed)
+	})
+	return listener.Addr().String()
+}
+
+// send writes raw bytes on a connection of its own and reads one answer.
+func send(t *testing.T, addr string, raw ...string) *http.Response {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	for _, part := range raw {
+		_, err = conn.Write([]byte(part))
+		require.NoError(t, err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	answer.Body = io.NopCloser(bytes.NewReader(body))
+	return answer
+}
+
+func TestHostileCallsOnARealConnection(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	addr := b.listen(t)
+
+	// The length alone is enough: nothing of 10 MiB needs to be sent.
+	answer := send(t, addr, "POST "+api.WebhookPath+" HTTP/1.1\r\nHost: x\r\nContent-Length: 10485760\r\n\r\n")
+	require.Equal(t, http.StatusRequestEntityTooLarge, answer.StatusCode)
+	require.True(t, answer.Close)
+
+	// One byte too many in chunks, without their end.
+	chunk := "100000\r\n" + strings.Repeat("x", 1<<20) + "\r\n1\r\nx\r\n"
+	answer = send(t, addr, "POST "+api.WebhookPath+" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", chunk)
+	require.Equal(t, http.StatusRequestEntityTooLarge, answer.StatusCode)
+
+	answer = send(t, addr, "POST "+api.WebhookPath+" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnot a length\r\n")
+	require.Equal(t, http.StatusBadRequest, answer.StatusCode)
+
+	var headers strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&headers, "X-Header-%d: %s\r\n", i, strings.Repeat("v", 10))
+	}
+	answer = send(t, addr, "GET /livez HTTP/1.1\r\nHost: x\r\n"+headers.String()+"\r\n")
+	require.Equal(t, http.StatusOK, answer.StatusCode, "a thousand small headers are not too much")
+	answer = send(t, addr, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("v", 40<<10)+"\r\n\r\n")
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, answer.StatusCode)
+
+	answer = send(t, addr, "GET /api/orders/a%2Fb HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+ordersToken+"\r\n\r\n")
+	require.Equal(t, http.StatusNotFound, answer.StatusCode)
+	require.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"))
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	require.Contains(t, string(body), "order_not_found")
+
+	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_queue`))
+}
+
+func TestTheServerHasLimits(t *testing.T) {
+	t.Parallel()
+	s := api.NewServer("127.0.0.1:0", http.NotFoundHandler(), slog.New(slog.DiscardHandler))
+	require.Positive(t, s.ReadHeaderTimeout)
+	require.Greater(t, s.ReadTimeout, s.ReadHeaderTimeout)
+	require.Greater(t, s.WriteTimeout.Seconds(), 30.0, "operations wait up to 30 s")
+	require.Greater(t, s.IdleTimeout.Seconds(), 60.0, "longer than the usual proxies keep connections")
+	require.LessOrEqual(t, s.MaxHeaderBytes, 64<<10)
+	require.NotNil(t, s.ErrorLog)
+}
