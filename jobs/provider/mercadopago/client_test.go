@@ -162,6 +162,28 @@ func TestClientBodyLimitIsExact(t *testing.T) {
 	}
 }
 
+// flood is a transport whose answer hardly ends; it counts what was read of it.
+type flood struct{ read atomic.Int64 }
+
+func (f *flood) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(io.LimitReader(f, 64<<20))}, nil
+}
+
+func (f *flood) Read(p []byte) (int, error) {
+	f.read.Add(int64(len(p)))
+	return len(p), nil
+}
+
+func TestClientReadsNoMoreThanItsLimit(t *testing.T) {
+	t.Parallel()
+	transport := &flood{}
+	client, err := NewClient(Config{AccessToken: testToken, Transport: transport, MaxBody: 100_000})
+	require.NoError(t, err)
+	_, err = client.Payment(t.Context(), "7")
+	requireError(t, err, provider.Unreadable, 200)
+	require.EqualValues(t, 100_001, transport.read.Load())
+}
+
 func TestClientCompression(t *testing.T) {
 	t.Parallel()
 	zip := func(body []byte) []byte {
@@ -314,7 +336,7 @@ func TestClientFollowsNoRedirect(t *testing.T) {
 			http.Redirect(w, r, target, status)
 		})
 		_, err := client.Payment(t.Context(), "7")
-		requireError(t, err, provider.Unexpected, status)
+		require.ErrorContains(t, requireError(t, err, provider.Unexpected, status), "redirect")
 	}
 	require.Zero(t, visited.Load())
 }
@@ -325,6 +347,7 @@ func TestClientRetryAfter(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "007": 7 * time.Second,
 		"86400": 24 * time.Hour, "86401": 24 * time.Hour, "99999999999999999999": 24 * time.Hour,
+		"9300000000": 24 * time.Hour, "9223372036854775807": 24 * time.Hour,
 		"-5": 0, "+5": 0, "1.5": 0, "soon": 0, "5s": 0,
 		"Tue, 03 Feb 2026 15:01:30 GMT":   90 * time.Second,
 		"Tuesday, 03-Feb-26 15:01:30 GMT": 90 * time.Second,

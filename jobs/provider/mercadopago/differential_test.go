@@ -174,6 +174,26 @@ func TestOfficialSDKSlipsAreReal(t *testing.T) {
 	require.Equal(t, ok, official(t, Sign("", "1", "", testTS), "", "1", ""))
 }
 
+// Headers whose reason hangs on which parts there are.
+func TestVerifyNamesWhatIsMissingLikeOfficialSDK(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{
+		"v2=abc":           ReasonMissingTimestamp,
+		"V12=abc,x=y":      ReasonMissingTimestamp,
+		"v=abc":            ReasonMalformedSignatureHeader,
+		"v1x=abc":          ReasonMalformedSignatureHeader,
+		"ts=1,v2=abc":      ReasonMissingHash,
+		"ts=1,v1= ":        ReasonMissingHash,
+		"ts=x,v2=abc":      ReasonMalformedSignatureHeader,
+		"ts=1,v1":          ReasonMissingHash,
+		"=1,ts=1,=v1,v1=a": ReasonSignatureMismatch,
+	} {
+		_, got := ours(t, newVerifier(t), header, "", paymentQuery)
+		require.Equal(t, want, got, header)
+		require.Equal(t, want, official(t, header, "", testPaymentID, testSecret), header)
+	}
+}
+
 func FuzzVerifyAgainstOfficialSDK(f *testing.F) {
 	for _, v := range loadVectors(f) {
 		query, err := url.ParseQuery(v.Query)

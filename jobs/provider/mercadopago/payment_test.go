@@ -84,6 +84,7 @@ func TestDecodePaymentAmounts(t *testing.T) {
 		"1000000000000000": "", `"NaN"`: "", `"Infinity"`: "", `"1,5"`: "", `" 1"`: "", `"+1"`: "", `"0x10"`: "", `"1e"`: "",
 		`"1."`: "", `".5"`: "", `"−1"`: "", `"1_0"`: "", `"٣"`: "", "null": "", `""`: "", "{}": "", "[1]": "", "true": "",
 		`"` + strings.Repeat("1", 100) + `"`: "", strings.Repeat("1", 500_000): "",
+		`"` + strings.Repeat("0", 60) + `1"`: "",
 	} {
 		got, err := DecodePayment(paymentWith("transaction_amount", text))
 		if want == "" {
@@ -194,6 +195,9 @@ func TestDecodePaymentRefusesWhatItNeeds(t *testing.T) {
 	} {
 		got, err := DecodePayment(raw)
 		require.ErrorContains(t, err, "payment: ", name)
+		if len(raw) == 0 || raw[0] != '{' {
+			require.EqualError(t, err, "payment: not a JSON object", name)
+		}
 		require.NotContains(t, err.Error(), body, name)
 		require.Zero(t, got, name)
 	}
