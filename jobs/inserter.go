@@ -46,7 +46,7 @@ func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) erro
 	for k, job := range jobs {
 		params[k] = river.InsertManyParams{
 			Args:       PaymentArgs{QueueID: job.QueueID, preset: preset{id: job.ID, at: job.At}},
-			InsertOpts: &river.InsertOpts{Priority: priorityOf(job.Origin)},
+			InsertOpts: &river.InsertOpts{Priority: priorityOf(job)},
 		}
 	}
 	inserted, err := i.client.InsertManyTx(ctx, tx, params)
@@ -61,14 +61,19 @@ func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) erro
 	return nil
 }
 
-// Live webhooks pass what a person or a reconciliation asked for.
+// Live webhooks pass what a person or a reconciliation asked for, and these
+// pass what was years in the making.
 const (
-	priorityLive    = 1
-	priorityCatchUp = 2
+	priorityLive       = 1
+	priorityCatchUp    = 2
+	priorityBackground = 3
 )
 
-func priorityOf(origin string) int {
-	if origin == store.OriginWebhook {
+func priorityOf(job store.Job) int {
+	switch {
+	case job.Background:
+		return priorityBackground
+	case job.Origin == store.OriginWebhook:
 		return priorityLive
 	}
 	return priorityCatchUp

@@ -46,7 +46,10 @@ var rightRows = map[string][][2]string{
 	},
 	"webhook_reconciliation_logs": {
 		{"trigger", `'schedule'`}, {"status", `'succeeded'`}, {"finished_at", `now()`},
-		{"window_start", `'2026-01-02'`}, {"window_end", `'2026-01-02'`},
+		{"window_start", `'2026-01-02'`}, {"window_end", `'2026-01-02'`}, {"scope", `'regular'`},
+	},
+	"webhook_reconciliation_findings": {
+		{"run_id", `-1`}, {"kind", `'missing'`}, {"source", `'mercadopago'`}, {"payment_id", `'77'`},
 	},
 }
 
@@ -98,31 +101,36 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 		"order_logs.refunded_amount order_logs_refunded_within_paid":       {checkViolation, []string{`100.01`, `-0.01`, `'NaN'`}},
 		"order_logs.order_reference order_logs_order_reference_fkey":       {foreignKeyViolation, []string{`'nobody registered this'`}},
 
-		"anomalies.kind anomalies_kind_known":                                                 {checkViolation, []string{`'odd'`}},
-		"anomalies.order_reference anomalies_about_something":                                 {checkViolation, []string{`NULL`}},
-		"anomalies.closed_at anomalies_closed_by_someone":                                     {checkViolation, []string{`now()`}},
-		"anomalies.closed_by anomalies_closed_by_someone":                                     {checkViolation, []string{`'settlement'`}},
-		"anomalies.kind anomalies_open_key":                                                   {uniqueViolation, []string{`'overpaid'`}},
-		"webhook_queue.origin webhook_queue_origin_known":                                     {checkViolation, []string{`'elsewhere'`}},
-		"webhook_queue.attempts webhook_queue_attempts_not_negative":                          {checkViolation, []string{`-1`}},
-		"webhook_queue.signed webhook_queue_signature_when_signed":                            {checkViolation, []string{`false`}},
-		"webhook_queue.signature webhook_queue_signature_key":                                 {uniqueViolation, []string{`'\xff'`}},
-		"webhook_queue.completed_at webhook_queue_ends_with_outcome":                          {checkViolation, []string{`now()`}},
-		"webhook_queue.outcome webhook_queue_ends_with_outcome":                               {checkViolation, []string{`'settled'`}},
-		"webhook_refused.body webhook_refused_body_bounded":                                   {checkViolation, []string{`convert_to(repeat('x', 65537), 'UTF8')`}},
-		"webhook_dead_letter.reason webhook_dead_letter_reason_known":                         {checkViolation, []string{`'bored'`}},
-		"webhook_dead_letter.state webhook_dead_letter_state_known":                           {checkViolation, []string{`'ajar'`}},
-		"webhook_dead_letter.deaths webhook_dead_letter_deaths_positive":                      {checkViolation, []string{`0`}},
-		"webhook_dead_letter.queue_id webhook_dead_letter_event_key":                          {uniqueViolation, []string{`-2`}},
-		"webhook_dead_letter.queue_id webhook_dead_letter_queue_id_fkey":                      {foreignKeyViolation, []string{`404`}},
-		"webhook_reconciliation_logs.trigger webhook_reconciliation_logs_trigger_known":       {checkViolation, []string{`'whim'`}},
-		"webhook_reconciliation_logs.status webhook_reconciliation_logs_status_known":         {checkViolation, []string{`'lost'`}},
-		"webhook_reconciliation_logs.status webhook_reconciliation_logs_ends":                 {checkViolation, []string{`'running'`}},
-		"webhook_reconciliation_logs.finished_at webhook_reconciliation_logs_ends":            {checkViolation, []string{`NULL`}},
-		"webhook_reconciliation_logs.window_start webhook_reconciliation_logs_window_forward": {checkViolation, []string{`'2026-01-03'`}},
+		"anomalies.kind anomalies_kind_known":                                                        {checkViolation, []string{`'odd'`}},
+		"anomalies.order_reference anomalies_about_something":                                        {checkViolation, []string{`NULL`}},
+		"anomalies.closed_at anomalies_closed_by_someone":                                            {checkViolation, []string{`now()`}},
+		"anomalies.closed_by anomalies_closed_by_someone":                                            {checkViolation, []string{`'settlement'`}},
+		"anomalies.kind anomalies_open_key":                                                          {uniqueViolation, []string{`'overpaid'`}},
+		"webhook_queue.origin webhook_queue_origin_known":                                            {checkViolation, []string{`'elsewhere'`}},
+		"webhook_queue.attempts webhook_queue_attempts_not_negative":                                 {checkViolation, []string{`-1`}},
+		"webhook_queue.signed webhook_queue_signature_when_signed":                                   {checkViolation, []string{`false`}},
+		"webhook_queue.signature webhook_queue_signature_key":                                        {uniqueViolation, []string{`'\xff'`}},
+		"webhook_queue.completed_at webhook_queue_ends_with_outcome":                                 {checkViolation, []string{`now()`}},
+		"webhook_queue.outcome webhook_queue_ends_with_outcome":                                      {checkViolation, []string{`'settled'`}},
+		"webhook_refused.body webhook_refused_body_bounded":                                          {checkViolation, []string{`convert_to(repeat('x', 65537), 'UTF8')`}},
+		"webhook_dead_letter.reason webhook_dead_letter_reason_known":                                {checkViolation, []string{`'bored'`}},
+		"webhook_dead_letter.state webhook_dead_letter_state_known":                                  {checkViolation, []string{`'ajar'`}},
+		"webhook_dead_letter.deaths webhook_dead_letter_deaths_positive":                             {checkViolation, []string{`0`}},
+		"webhook_dead_letter.queue_id webhook_dead_letter_event_key":                                 {uniqueViolation, []string{`-2`}},
+		"webhook_dead_letter.queue_id webhook_dead_letter_queue_id_fkey":                             {foreignKeyViolation, []string{`404`}},
+		"webhook_reconciliation_logs.trigger webhook_reconciliation_logs_trigger_known":              {checkViolation, []string{`'whim'`}},
+		"webhook_reconciliation_logs.scope webhook_reconciliation_logs_scope_known":                  {checkViolation, []string{`'whole'`}},
+		"webhook_reconciliation_findings.run_id webhook_reconciliation_findings_run_id_fkey":         {foreignKeyViolation, []string{`0`}},
+		"webhook_reconciliation_findings.payment_id webhook_reconciliation_findings_payment_key":     {uniqueViolation, []string{`'found'`}},
+		"webhook_reconciliation_findings.kind webhook_reconciliation_findings_kind_known":            {checkViolation, []string{`'odd'`}},
+		"webhook_reconciliation_findings.source webhook_reconciliation_findings_payment_has_source":  {checkViolation, []string{`NULL`}},
+		"webhook_reconciliation_findings.payment_id webhook_reconciliation_findings_about_something": {checkViolation, []string{`NULL`}},
+		"webhook_reconciliation_logs.status webhook_reconciliation_logs_status_known":                {checkViolation, []string{`'lost'`}},
+		"webhook_reconciliation_logs.status webhook_reconciliation_logs_ends":                        {checkViolation, []string{`'running'`}},
+		"webhook_reconciliation_logs.finished_at webhook_reconciliation_logs_ends":                   {checkViolation, []string{`NULL`}},
+		"webhook_reconciliation_logs.window_start webhook_reconciliation_logs_window_forward":        {checkViolation, []string{`'2026-01-03'`}},
 	}
-	tx, err := storetest.Pool(t).Begin(t.Context())
-	require.NoError(t, err)
+	tx := storetest.Tx(t)
 	for _, statement := range []string{
 		`INSERT INTO orders (reference, amount, currency) VALUES ('logged', 1, 'ARS')`,
 		`INSERT INTO payments (source, payment_id, status, amount, currency, live_mode, date_last_updated, fetched_at, raw)
@@ -131,6 +139,8 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 		 (-1, 'mercadopago', 'payment', '', false, NULL), (-2, 'mercadopago', 'payment', '', true, '\xff')`,
 		`INSERT INTO webhook_dead_letter (queue_id, reason) VALUES (-2, 'deleted')`,
 		`INSERT INTO anomalies (kind, order_reference) VALUES ('overpaid', 'A-1')`,
+		`INSERT INTO webhook_reconciliation_logs (id, trigger) OVERRIDING SYSTEM VALUE VALUES (-1, 'manual')`,
+		`INSERT INTO webhook_reconciliation_findings (run_id, kind, source, payment_id) VALUES (-1, 'drift', 'mercadopago', 'found')`,
 	} {
 		_, err := tx.Exec(t.Context(), statement)
 		require.NoError(t, err)
@@ -158,7 +168,6 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 			require.Equal(t, c.code, refused.Code, "%s: %s", name, value)
 		}
 	}
-	require.NoError(t, tx.Rollback(t.Context()))
 }
 
 // A delivery of another source may have the same signature, and a payment of

@@ -74,7 +74,7 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) error {
 		), closed AS (
 			UPDATE anomalies a SET closed_at = now(), closed_by = $5
 			WHERE a.closed_at IS NULL
-			  AND a.kind <> 'fraud_alert'
+			  AND a.kind NOT IN ('fraud_alert', 'unsettled_difference')
 			  AND (a.order_reference = ANY ($2) OR (a.payment_id = $4 AND a.source = $3))
 			  AND NOT EXISTS (SELECT FROM yielded y
 			                  WHERE y.kind = a.kind

@@ -46,6 +46,8 @@ type NewEvent struct {
 	Outcome string
 	// ReplayOf is the event that this one replays, 0 for none.
 	ReplayOf int64
+	// Background is true for an event that has time: every other passes it.
+	Background bool
 }
 
 // A Receipt says that an event is durable.

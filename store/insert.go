@@ -85,7 +85,9 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 		case receivedAt == nil:
 			lost = append(lost, i)
 		case jobID != nil:
-			jobs = append(jobs, Job{ID: *jobID, QueueID: id, At: *receivedAt, Origin: events[i].Origin})
+			jobs = append(jobs, Job{
+				ID: *jobID, QueueID: id, At: *receivedAt, Origin: events[i].Origin, Background: events[i].Background,
+			})
 		}
 		return nil
 	})

@@ -23,6 +23,7 @@ const (
 const (
 	causeRegistered = "registered"
 	causePayment    = "payment"
+	causeRepair     = "repair"
 )
 
 // ErrOrderNotFound means that no order has that reference.
@@ -109,7 +110,7 @@ func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order
 			}
 			created = true
 		}
-		return s.settleOrder(ctx, tx, reference, terms)
+		return s.settleOrder(ctx, tx, reference, terms, causeRegistered)
 	})
 	if err != nil {
 		return false, fmt.Errorf("store: register order %q: %w", reference, err)
@@ -137,7 +138,7 @@ func (s *Store) SettleUnsettled(ctx context.Context, limit int) (int, error) {
 			if err != nil || !exists {
 				return err
 			}
-			return s.settleOrder(ctx, tx, reference, terms)
+			return s.settleOrder(ctx, tx, reference, terms, causeRegistered)
 		})
 		if err != nil {
 			return i, fmt.Errorf("store: settle order %q: %w", reference, err)
@@ -147,8 +148,8 @@ func (s *Store) SettleUnsettled(ctx context.Context, limit int) (int, error) {
 }
 
 // settleOrder derives one order, which the caller has locked, and its anomalies.
-func (s *Store) settleOrder(ctx context.Context, tx pgx.Tx, reference string, terms order.Terms) error {
-	settled, _, err := s.deriveOrder(ctx, tx, reference, terms, causeRegistered, 0)
+func (s *Store) settleOrder(ctx context.Context, tx pgx.Tx, reference string, terms order.Terms, cause string) error {
+	settled, _, err := s.deriveOrder(ctx, tx, reference, terms, cause, 0)
 	if err != nil {
 		return err
 	}

@@ -54,9 +54,16 @@ type AnomalyStatus struct {
 
 // A Run is one reconciliation as its log row has it.
 type Run struct {
-	ID              int64      `json:"id"`
-	Trigger         string     `json:"trigger"`
-	Status          string     `json:"status"`
+	ID      int64  `json:"id"`
+	Trigger string `json:"trigger"`
+	// Scope is ScopeRegular or ScopeBackfill.
+	Scope  string `json:"scope"`
+	Status string `json:"status"`
+	// Phase is what the run does now, or did last.
+	Phase string `json:"phase"`
+	// Position is how far into the window the search has come; nil before it
+	// began.
+	Position        *time.Time `json:"position"`
 	WindowStart     *time.Time `json:"window_start"`
 	WindowEnd       *time.Time `json:"window_end"`
 	PaymentsChecked int64      `json:"payments_checked"`
@@ -69,6 +76,10 @@ type Run struct {
 	StartedAt       time.Time  `json:"started_at"`
 	FinishedAt      *time.Time `json:"finished_at"`
 	Error           *string    `json:"error"`
+	// RequestedBy is who asked for the run; empty for the schedule.
+	RequestedBy string `json:"requested_by"`
+	// Note is what a person should know of a run that went well.
+	Note string `json:"note"`
 }
 
 // Status is what the books say about the service's health.
@@ -154,12 +165,14 @@ func readAnomalies(ctx context.Context, tx pgx.Tx, st *Status) (err error) {
 }
 
 const runColumns = `id, trigger, status, window_start, window_end, payments_checked, orders_checked, stuck_requeued,
-	retries_due, missing_found, drift_found, archived, started_at, finished_at, error`
+	retries_due, missing_found, drift_found, archived, started_at, finished_at, error, scope, phase, position,
+	requested_by, note`
 
-func scanRun(row pgx.CollectableRow) (Run, error) {
+func scanRun(row pgx.Row) (Run, error) {
 	var r Run
 	err := row.Scan(&r.ID, &r.Trigger, &r.Status, &r.WindowStart, &r.WindowEnd, &r.PaymentsChecked, &r.OrdersChecked,
-		&r.StuckRequeued, &r.RetriesDue, &r.MissingFound, &r.DriftFound, &r.Archived, &r.StartedAt, &r.FinishedAt, &r.Error)
+		&r.StuckRequeued, &r.RetriesDue, &r.MissingFound, &r.DriftFound, &r.Archived, &r.StartedAt, &r.FinishedAt, &r.Error,
+		&r.Scope, &r.Phase, &r.Position, &r.RequestedBy, &r.Note)
 	return r, err
 }
 
@@ -167,7 +180,7 @@ func scanRun(row pgx.CollectableRow) (Run, error) {
 const recentRuns = 10
 
 func readRuns(ctx context.Context, tx pgx.Tx, st *Status) error {
-	err := tx.QueryRow(ctx, `SELECT max(finished_at) FROM webhook_reconciliation_logs WHERE status = 'succeeded'`).Scan(&st.LastSuccessAt)
+	err := tx.QueryRow(ctx, `SELECT max(finished_at) FROM webhook_reconciliation_logs WHERE status = 'succeeded' AND scope = 'regular'`).Scan(&st.LastSuccessAt)
 	if err != nil {
 		return err
 	}
@@ -175,7 +188,7 @@ func readRuns(ctx context.Context, tx pgx.Tx, st *Status) error {
 	if err != nil {
 		return err
 	}
-	st.RecentRuns, err = pgx.CollectRows(rows, scanRun)
+	st.RecentRuns, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) { return scanRun(row) })
 	return err
 }
 

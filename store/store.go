@@ -46,11 +46,17 @@ type Job struct {
 	At time.Time
 	// Origin is the event's origin.
 	Origin string
+	// Background is true for a job that every other passes.
+	Background bool
 }
 
 // InsertJobs inserts the event jobs of one transaction. Any error rolls the
 // transaction back.
 type InsertJobs func(ctx context.Context, tx pgx.Tx, jobs []Job) error
+
+// InsertStep inserts the job that does a run's next step, and returns the job's
+// id. Any error rolls the transaction back.
+type InsertStep func(ctx context.Context, tx pgx.Tx, runID int64) (jobID int64, err error)
 
 // Options are what a Store needs besides its pool.
 type Options struct {
@@ -60,6 +66,8 @@ type Options struct {
 	UnknownOrder UnknownOrder
 	// InsertJobs inserts event jobs. A Store without it cannot accept events.
 	InsertJobs InsertJobs
+	// InsertStep inserts the steps of runs. A Store without it cannot start one.
+	InsertStep InsertStep
 	// Logger receives what no caller is told. Required.
 	Logger *slog.Logger
 }
@@ -70,6 +78,7 @@ type Store struct {
 	rules        order.Rules
 	unknownOrder UnknownOrder
 	insertJobs   InsertJobs
+	insertStep   InsertStep
 	logger       *slog.Logger
 }
 
@@ -85,7 +94,7 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	}
 	return &Store{
 		pool: pool, rules: opts.Rules, unknownOrder: opts.UnknownOrder,
-		insertJobs: opts.InsertJobs, logger: opts.Logger,
+		insertJobs: opts.InsertJobs, insertStep: opts.InsertStep, logger: opts.Logger,
 	}, nil
 }
 

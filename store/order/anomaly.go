@@ -39,6 +39,10 @@ const (
 	// AnomalyFraudAlert: the provider warns of a fraud. No payment's state
 	// says so; it comes from elsewhere than this package.
 	AnomalyFraudAlert AnomalyKind = "fraud_alert"
+	// AnomalyUnsettledDifference: what is held still differs from what the
+	// provider shows, or from itself, after it was asked for again. No payment's
+	// state says so; a reconciliation does. Details: what differs, by field.
+	AnomalyUnsettledDifference AnomalyKind = "unsettled_difference"
 )
 
 // AnomalyKinds returns every kind of anomaly, sorted. The slice is the
@@ -53,6 +57,7 @@ func AnomalyKinds() []AnomalyKind {
 		AnomalyOverpaid,
 		AnomalyUnderpaid,
 		AnomalyUnknownOrder,
+		AnomalyUnsettledDifference,
 		AnomalyWrongMode,
 	}
 }

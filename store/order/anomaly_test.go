@@ -12,7 +12,7 @@ func TestAnomalyKinds(t *testing.T) {
 	kinds := AnomalyKinds()
 	require.ElementsMatch(t, []AnomalyKind{
 		"underpaid", "overpaid", "duplicate_payment", "currency_mismatch", "foreign_collector",
-		"wrong_mode", "unknown_order", "no_reference", "fraud_alert",
+		"wrong_mode", "unknown_order", "no_reference", "fraud_alert", "unsettled_difference",
 	}, kinds)
 	require.True(t, slices.IsSorted(kinds))
 }
