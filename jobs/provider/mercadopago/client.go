@@ -193,20 +193,20 @@ func (c *Client) Payment(ctx context.Context, id string) (provider.Payment, erro
 
 // SearchPayments fetches one page: GET /v1/payments/search. What a search finds
 // lags behind what Payment reads, by minutes.
-func (c *Client) SearchPayments(ctx context.Context, query SearchQuery) (Page, error) {
-	values, err := query.values()
+func (c *Client) SearchPayments(ctx context.Context, query provider.SearchQuery) (provider.SearchPage, error) {
+	values, err := searchValues(query)
 	if err != nil {
-		return Page{}, &provider.Error{Kind: provider.Unexpected, Err: fmt.Errorf("not asked: %w", err)}
+		return provider.SearchPage{}, &provider.Error{Kind: provider.Unexpected, Err: fmt.Errorf("not asked: %w", err)}
 	}
 	u := c.base.JoinPath("v1", "payments", "search")
 	u.RawQuery = values.Encode()
 	raw, err := c.get(ctx, u, pageBodies*c.maxBody)
 	if err != nil {
-		return Page{}, noPayment(err)
+		return provider.SearchPage{}, noPayment(err)
 	}
 	page, err := DecodeSearchPage(raw)
 	if err != nil {
-		return Page{}, unreadable(err)
+		return provider.SearchPage{}, unreadable(err)
 	}
 	return page, nil
 }

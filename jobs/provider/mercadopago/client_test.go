@@ -125,7 +125,7 @@ func TestClientNotFoundElsewhere(t *testing.T) {
 	t.Parallel()
 	client := serve(t, http.NotFound)
 	requireError(t, client.CheckCredentials(t.Context()), provider.Unexpected, 404)
-	_, err := client.SearchPayments(t.Context(), SearchQuery{})
+	_, err := client.SearchPayments(t.Context(), provider.SearchQuery{})
 	requireError(t, err, provider.Unexpected, 404)
 }
 
@@ -407,17 +407,17 @@ func TestClientSearch(t *testing.T) {
 		asked.Store(*r.URL)
 		_, _ = w.Write(pageOf(`{"total":6,"limit":50,"offset":0}`, long, long, long, long, long, long))
 	}, func(c *Config) { c.MaxBody = 1000 })
-	query := SearchQuery{Begin: time.Unix(1_770_000_000, 0), End: time.Unix(1_770_003_600, 0), Reference: "A+77&x=1"}
+	query := provider.SearchQuery{Begin: time.Unix(1_770_000_000, 0), End: time.Unix(1_770_003_600, 0), Reference: "A+77&x=1"}
 	page, err := client.SearchPayments(t.Context(), query)
 	require.NoError(t, err, "a page may be longer than a payment")
 	require.Len(t, page.Payments, 6)
 	got := asked.Load().(url.URL)
 	require.Equal(t, "/v1/payments/search", got.Path)
-	want, err := query.values()
+	want, err := searchValues(query)
 	require.NoError(t, err)
 	require.Equal(t, want, got.Query())
 
-	_, err = client.SearchPayments(t.Context(), SearchQuery{Limit: 51})
+	_, err = client.SearchPayments(t.Context(), provider.SearchQuery{Limit: 51})
 	requireError(t, err, provider.Unexpected, 0)
 	for _, body := range [][]byte{[]byte("{}"), pageOf(`{"total":1,"limit":50,"offset":0}`, bytes.Repeat([]byte(" "), 8001))} {
 		client = serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }, func(c *Config) { c.MaxBody = 1000 })

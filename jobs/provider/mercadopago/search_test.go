@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider"
 )
 
 func pageOf(paging string, results ...[]byte) []byte {
@@ -27,7 +29,7 @@ func TestDecodeSearchPage(t *testing.T) {
 
 	page, err = DecodeSearchPage(pageOf(`{"total":0,"limit":30,"offset":0}`))
 	require.NoError(t, err)
-	require.Equal(t, Page{Limit: 30}, page)
+	require.Equal(t, provider.SearchPage{Limit: 30}, page)
 }
 
 func TestDecodeSearchPageKeepsWhatItCannotRead(t *testing.T) {
@@ -62,11 +64,11 @@ func TestDecodeSearchPageIsNeverEmptyByMistake(t *testing.T) {
 func TestSearchQueryValues(t *testing.T) {
 	t.Parallel()
 	west := time.FixedZone("", -4*60*60)
-	got, err := SearchQuery{
+	got, err := searchValues(provider.SearchQuery{
 		Begin:     time.Date(2026, 2, 3, 11, 0, 0, 999_999, west),
 		End:       time.Date(2026, 2, 3, 12, 0, 0, 1, west),
 		Reference: "A 77&b", CollectorID: "700100200", Limit: 20, Offset: 40,
-	}.values()
+	})
 	require.NoError(t, err)
 	require.Equal(t, url.Values{
 		"sort": {"date_last_updated"}, "criteria": {"asc"}, "range": {"date_last_updated"},
@@ -75,7 +77,7 @@ func TestSearchQueryValues(t *testing.T) {
 		"external_reference": {"A 77&b"}, "collector.id": {"700100200"}, "limit": {"20"}, "offset": {"40"},
 	}, got)
 
-	got, err = SearchQuery{Reference: "A-77"}.values()
+	got, err = searchValues(provider.SearchQuery{Reference: "A-77"})
 	require.NoError(t, err)
 	require.Equal(t, url.Values{
 		"sort": {"date_last_updated"}, "criteria": {"asc"}, "range": {"date_last_updated"},
@@ -83,13 +85,13 @@ func TestSearchQueryValues(t *testing.T) {
 	}, got)
 
 	at := time.Unix(1_770_000_000, 0)
-	got, err = SearchQuery{Begin: at, End: at}.values()
+	got, err = searchValues(provider.SearchQuery{Begin: at, End: at})
 	require.NoError(t, err)
 	require.Equal(t, got.Get("begin_date"), got.Get("end_date"), "whole milliseconds stay")
-	for _, wrong := range []SearchQuery{
+	for _, wrong := range []provider.SearchQuery{
 		{Begin: at}, {End: at}, {Begin: at, End: at.Add(-1)}, {Limit: 51}, {Limit: -1}, {Offset: -1}, {Offset: 10_001}, {CollectorID: "a&b"},
 	} {
-		_, err := wrong.values()
+		_, err := searchValues(wrong)
 		require.ErrorContains(t, err, "search: ")
 	}
 }
