@@ -77,29 +77,35 @@ func candidates(ctx context.Context, folders []string) []string {
 	if out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
 		dirs = append(dirs, strings.TrimSpace(string(out)))
 	}
-	var installed []string
-	for _, pattern := range folders {
-		matches, err := filepath.Glob(pattern)
-		if err == nil {
-			installed = append(installed, matches...)
-		}
-	}
-	slices.SortStableFunc(installed, func(a, b string) int { return cmp.Compare(folderVersion(b), folderVersion(a)) })
-	return append(dirs, installed...)
+	return append(dirs, installed(folders)...)
 }
 
-var lastNumber = regexp.MustCompile(`([0-9]+)[^0-9/]*(/bin)?$`)
+// installed lists the folders that match the patterns, newest first.
+func installed(patterns []string) []string {
+	var dirs []string
+	for _, pattern := range patterns {
+		// The only error is that of a bad pattern, and ours are fixed.
+		matches, err := filepath.Glob(pattern)
+		if err == nil {
+			dirs = append(dirs, matches...)
+		}
+	}
+	slices.SortStableFunc(dirs, func(a, b string) int { return cmp.Compare(folderVersion(b), folderVersion(a)) })
+	return dirs
+}
+
+var versionAtEnd = regexp.MustCompile(`([0-9]+)(\.[0-9]+)?(/bin)?$`)
 
 // folderVersion guesses the major version from a folder's name, for the order
 // only; the program itself is asked before it is used.
 func folderVersion(dir string) int {
-	m := lastNumber.FindStringSubmatch(strings.Replace(dir, "9.", "9", 1))
+	m := versionAtEnd.FindStringSubmatch(dir)
 	if m == nil {
 		return 0
 	}
 	n, err := strconv.Atoi(m[1])
-	if err != nil || n >= 90 { // 9.6 and its like, which come before 10
-		return 9
+	if err != nil {
+		return 0
 	}
 	return n
 }

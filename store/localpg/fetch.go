@@ -1,8 +1,8 @@
 package localpg
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -75,7 +75,7 @@ func fetch(ctx context.Context, as *identity, folder, from string) (binaries, er
 	}
 	b, probeErr := probe(ctx, as, folder)
 	if probeErr != nil {
-		return binaries{}, errors.Join(err, probeErr)
+		return binaries{}, cmp.Or(err, probeErr)
 	}
 	return b, nil
 }

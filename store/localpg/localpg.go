@@ -14,7 +14,10 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,9 +127,11 @@ func (s *Server) Stop(ctx context.Context) error {
 func (s *Server) await(ctx context.Context) error {
 	const pause = 20 * time.Millisecond
 	for {
-		err := s.ping(ctx)
-		if err == nil {
-			return nil
+		err := errNotReady
+		if s.ready() {
+			if err = s.ping(ctx); err == nil {
+				return nil
+			}
 		}
 		select {
 		case <-s.process.done:
@@ -136,6 +141,22 @@ func (s *Server) await(ctx context.Context) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+var errNotReady = errors.New("it is still starting")
+
+// ready reports whether our server has opened its port. Before that, whoever
+// answers there is somebody else's server, and must not be taken for ours.
+func (s *Server) ready() bool {
+	const statusLine = 8 // as PostgreSQL's miscadmin.h numbers the lines of postmaster.pid
+	body, err := os.ReadFile(filepath.Join(s.dir.cluster(), "postmaster.pid"))
+	if err != nil {
+		return false
+	}
+	lines := strings.Split(string(body), "\n")
+	return len(lines) >= statusLine &&
+		lines[0] == strconv.Itoa(s.process.cmd.Process.Pid) &&
+		strings.TrimSpace(lines[statusLine-1]) == "ready"
 }
 
 func (s *Server) ping(ctx context.Context) error {

@@ -88,7 +88,7 @@ func connect(ctx context.Context) (*server, error) {
 func StartServer(ctx context.Context, logger *slog.Logger) (*localpg.Server, error) {
 	return localpg.Start(ctx, localpg.Options{
 		Logger:  logger,
-		TempDir: memoryDir(),
+		TempDir: localpg.MemoryDir(),
 		Settings: map[string]string{
 			"max_connections": connections,
 			// Keeps the log of a forgetful server small: it may lie in memory.

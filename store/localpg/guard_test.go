@@ -1,0 +1,79 @@
+//go:build unix
+
+package localpg
+
+import (
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAKilledOwner(t *testing.T) {
+	t.Parallel()
+
+	t.Run("LeavesNothingOfATemporaryServer", func(t *testing.T) {
+		t.Parallel()
+		h := startHelper(t, "")
+		require.True(t, exists(h.Dir))
+		require.False(t, ended(h.postmaster))
+		require.NoError(t, h.cmd.Process.Kill())
+		eventually(t, "the server ends", func() bool { return ended(h.postmaster) })
+		eventually(t, "the directory goes", func() bool { return !exists(h.Dir) })
+		require.Error(t, h.cmd.Wait())
+	})
+
+	t.Run("LeavesKeptDataAndNoProcess", func(t *testing.T) {
+		t.Parallel()
+		dir := keptDir(t)
+		h := startHelper(t, dir)
+		conn, err := pgx.Connect(t.Context(), h.URL)
+		require.NoError(t, err)
+		_, err = conn.Exec(t.Context(), "CREATE TABLE kept AS SELECT 42 AS n")
+		require.NoError(t, err)
+		require.NoError(t, h.cmd.Process.Kill())
+		require.Error(t, h.cmd.Wait())
+		_ = conn.Close(t.Context())
+
+		// At once, while the server is still being shut down: the next start
+		// waits for that and then finds the data.
+		next := start(t, Options{DataDir: dir})
+		require.True(t, ended(h.postmaster))
+		var n int
+		require.NoError(t, connect(t, next).QueryRow(t.Context(), "SELECT n FROM kept").Scan(&n))
+		require.Equal(t, 42, n)
+	})
+}
+
+func TestATerminalsInterrupt(t *testing.T) {
+	t.Parallel()
+	h := startHelper(t, "")
+	// A terminal's Ctrl-C goes to the whole group in the foreground. The helper
+	// fails when its server is gone before it could stop it.
+	require.NoError(t, syscall.Kill(-h.cmd.Process.Pid, syscall.SIGINT))
+	require.NoError(t, h.cmd.Wait())
+	require.False(t, exists(h.Dir))
+	require.True(t, ended(h.postmaster))
+}
+
+func TestAServerThatDiesIsNoticed(t *testing.T) {
+	t.Parallel()
+	s := start(t, Options{})
+	require.NoError(t, syscall.Kill(postmaster(t, s.Dir()), syscall.SIGKILL))
+	<-s.Done()
+	require.NoError(t, s.Stop(t.Context()))
+	require.False(t, exists(s.Dir()))
+}
+
+func TestTheServerKnowsNoneOfOurVariables(t *testing.T) {
+	t.Setenv("MERCADOPAGO_ACCESS_TOKEN", "kept-from-the-server")
+	t.Setenv("PGPORT", "1")
+	for _, variable := range environment() {
+		require.NotContains(t, variable, "kept-from-the-server")
+		require.NotContains(t, variable, "PGPORT")
+	}
+	require.NotEmpty(t, os.Getenv("PATH"))
+	require.Contains(t, environment(), "PATH="+os.Getenv("PATH"))
+}

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package storetest
-
-// memoryDir is known for Linux only.
-func memoryDir() string { return "" }
