@@ -31,7 +31,7 @@ func NewInserter(pool *pgxpool.Pool, cfg Config) (*Inserter, error) {
 		// A NOTIFY takes a lock that serialises commits, so the inserting side
 		// keeps River's default of 100 ms.
 		Hooks:       []rivertype.Hook{&presetHook{}},
-		Logger:      cfg.Logger,
+		Logger:      cfg.riverLogger(),
 		MaxAttempts: cfg.MaxAttempts,
 	})
 	if err != nil {

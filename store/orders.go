@@ -259,3 +259,32 @@ func (s *Store) Order(ctx context.Context, reference string) (Order, error) {
 	}
 	return o, nil
 }
+
+// A LoggedChange is an entry of any order's timeline.
+type LoggedChange struct {
+	ID        int64
+	Reference string
+	Currency  string
+	OrderChange
+}
+
+// ChangesSince returns up to limit changes of orders with an id above after,
+// the oldest first.
+func (s *Store) ChangesSince(ctx context.Context, after int64, limit int) ([]LoggedChange, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT l.id, l.order_reference, o.currency, l.changed_at, l.cause, l.queue_id, l.status, l.paid_amount, l.refunded_amount
+		FROM order_logs l JOIN orders o ON o.reference = l.order_reference
+		WHERE l.id > $1 ORDER BY l.id LIMIT $2`, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("store: changes of orders: %w", err)
+	}
+	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (LoggedChange, error) {
+		var c LoggedChange
+		err := row.Scan(&c.ID, &c.Reference, &c.Currency, &c.At, &c.Cause, &c.QueueID, &c.Status, &c.Paid, &c.Refunded)
+		return c, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: changes of orders: %w", err)
+	}
+	return changes, nil
+}

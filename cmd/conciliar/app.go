@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// A role is what a process does of the service's work.
+type role struct{ api, worker bool }
+
+// shutdownLimit bounds the whole of a shutdown.
+const shutdownLimit = 10 * time.Second
+
+// An app is the service, wired. Its parts are in the order in which they are
+// made; they are stopped in the reverse order.
+type app struct {
+	logger  *slog.Logger
+	pool    *pgxpool.Pool
+	store   *store.Store
+	inbox   *store.Inbox
+	refused *store.RefusedLog
+	runner  *jobs.Runner
+	working atomic.Bool
+	server  *http.Server
+}
+
+// newApp wires the service and starts nothing that accepts work.
+func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logger) (_ *app, err error) {
+	a := &app{logger: logger}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if a.pool, err = openPool(ctx, cfg.Database, connectionsFor(cfg, does), sessionSettings); err != nil {
+		return nil, err
+	}
+	if err = requireSchema(ctx, a.pool); err != nil {
+		return nil, err
+	}
+	jobsConfig := jobsConfig(cfg, logger)
+	inserter, err := jobs.NewInserter(a.pool, jobsConfig)
+	if err != nil {
+		return nil, err
+	}
+	a.store, err = store.New(a.pool, store.Options{
+		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
+		UnknownOrder: store.UnknownOrder(cfg.UnknownOrder),
+		InsertJobs:   inserter.Insert,
+		Logger:       logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if does.worker {
+		if err = a.wireWorker(cfg, jobsConfig); err != nil {
+			return nil, err
+		}
+	}
+	if err = a.wireAPI(cfg, does); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func jobsConfig(cfg config.Config, logger *slog.Logger) jobs.Config {
+	return jobs.Config{
+		Workers: cfg.Workers, JobTimeout: cfg.JobTimeout, RescueAfter: cfg.RescueAfter, Retention: cfg.Retention,
+		RetryBase: cfg.RetryBaseDelay, MaxAttempts: cfg.RetryMaxAttempts,
+		Logger: logger, RiverLogger: atLeast(logger, slog.LevelWarn),
+	}
+}
+
+// connectionsFor is how many database connections a process may hold. An
+// attempt waits for Mercado Pago most of its time, so two share one connection;
+// the rest is for the inbox's writers, operations, River's own and headroom.
+func connectionsFor(cfg config.Config, does role) int {
+	connections := 10
+	if does.worker {
+		connections += (cfg.Workers + 1) / 2
+	}
+	return connections
+}
+
+func (a *app) wireWorker(cfg config.Config, jobsConfig jobs.Config) error {
+	client, err := mercadopago.NewClient(mercadopago.Config{
+		BaseURL: cfg.BaseURL.String(), AccessToken: cfg.AccessToken.Reveal(),
+		RateLimit: float64(cfg.ProviderRateLimit), UserAgent: "conciliar/" + version,
+	})
+	if err != nil {
+		return err
+	}
+	a.runner, err = jobs.NewRunner(a.pool, jobsConfig, jobs.Deps{
+		Store: a.store, Payments: map[string]jobs.PaymentFetcher{mercadopago.Source: client},
+	})
+	return err
+}
+
+func (a *app) wireAPI(cfg config.Config, does role) error {
+	verifier, err := mercadopago.NewVerifier(config.Reveal(cfg.WebhookSecrets), mercadopago.WithTolerance(cfg.SignatureTolerance))
+	if err != nil {
+		return err
+	}
+	if a.inbox, err = store.NewInbox(a.store, store.InboxOptions{}); err != nil {
+		return err
+	}
+	a.refused = store.NewRefusedLog(a.store)
+	ready := []api.Check{
+		{Name: "database", Check: a.store.Ping},
+		{Name: "schema", Check: func(ctx context.Context) error { return requireSchema(ctx, a.pool) }},
+	}
+	if does.worker {
+		ready = append(ready, api.Check{Name: "river", Check: a.checkWorking})
+	}
+	handler, err := api.New(api.Deps{
+		Books: a.store, Inbox: a.inbox, Refused: a.refused,
+		Webhooks: []api.Webhook{{
+			Path: api.WebhookPath, Source: mercadopago.Source,
+			Receiver: mercadopago.NewReceiver(verifier, cfg.AllowUnsigned),
+		}},
+		Ready: ready,
+		Tokens: api.Tokens{
+			Status: config.Reveal(cfg.StatusTokens), ProcessQueue: config.Reveal(cfg.ProcessQueueTokens),
+			Reconcile: config.Reveal(cfg.ReconcileTokens), Orders: config.Reveal(cfg.OrdersTokens),
+		},
+		Extras:         func() api.StatusExtras { return api.StatusExtras{Version: version, Now: time.Now()} },
+		TrustedProxies: cfg.TrustedProxies, SourceIPMode: api.SourceIPMode(cfg.SourceIPMode), SourceIPCIDRs: cfg.SourceIPCIDRs,
+		APIRate: cfg.APIRateLimit, UnverifiedRate: cfg.UnverifiedRateLimit,
+		Logger: a.logger,
+	})
+	if err != nil {
+		return err
+	}
+	a.server = api.NewServer(cfg.HTTPAddr, handler, a.logger)
+	return nil
+}
+
+func (a *app) checkWorking(context.Context) error {
+	if !a.working.Load() {
+		return errors.New("the workers are not running")
+	}
+	return nil
+}
+
+// run serves on ln and works until ctx is done, then shuts down: it stops
+// accepting, writes what was accepted, gives back or ends the attempts, and
+// closes the pool.
+func (a *app) run(ctx context.Context, ln net.Listener) error {
+	defer a.close()
+	if a.runner != nil {
+		if err := a.runner.Start(ctx); err != nil {
+			return errors.Join(err, ln.Close())
+		}
+		a.working.Store(true)
+	}
+	serving := make(chan error, 1)
+	go func() { serving <- a.server.Serve(ln) }()
+	var failed error
+	select {
+	case <-ctx.Done():
+		a.logger.Info("stopping")
+	case err := <-serving:
+		failed = fmt.Errorf("http: %w", err)
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
+	defer cancel()
+	return errors.Join(failed, a.shutdown(limit))
+}
+
+func (a *app) shutdown(ctx context.Context) error {
+	var problems []error
+	if err := a.server.Shutdown(ctx); err != nil {
+		problems = append(problems, fmt.Errorf("http: %w", err), a.server.Close())
+	}
+	if a.working.CompareAndSwap(true, false) {
+		problems = append(problems, a.runner.Stop(ctx))
+	}
+	return errors.Join(problems...)
+}
+
+// close ends what holds resources. It may be called more than once.
+func (a *app) close() {
+	if a.inbox != nil {
+		a.inbox.Close()
+		a.inbox = nil
+	}
+	if a.refused != nil {
+		a.refused.Close()
+		a.refused = nil
+	}
+	if a.pool != nil {
+		a.pool.Close()
+		a.pool = nil
+	}
+}

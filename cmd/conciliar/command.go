@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conciliar/conciliar/config"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	// exitUsage is for wrong flags or arguments and for a configuration that
+	// cannot be used.
+	exitUsage = 2
+)
+
+// stdio is what a command may touch of the world besides the network.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+	environ  []string
+}
+
+// errSilent ends a command as failed when it has said why already.
+var errSilent = errors.New("failed")
+
+// usageError marks an error as wrong usage.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// usagef returns an error about how the command was called.
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// run runs the command that args name and returns its exit code.
+func run(ctx context.Context, args []string, std stdio) int {
+	root := newRoot(std)
+	root.SetArgs(args)
+	root.SetContext(ctx)
+	// Until a command begins to run, whatever fails is wrong usage.
+	began := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
+	err := root.Execute()
+	if err == nil {
+		return exitDone
+	}
+	var usage usageError
+	var problems config.Problems
+	switch {
+	case errors.Is(err, errSilent):
+		return exitFailed
+	case errors.As(err, &problems):
+		_, _ = fmt.Fprintln(std.err, "conciliar: the configuration cannot be used:")
+		_, _ = fmt.Fprintln(std.err, problems)
+		return exitUsage
+	case !began || errors.As(err, &usage):
+		_, _ = fmt.Fprintf(std.err, "conciliar: %v\nSee 'conciliar --help'.\n", err)
+		return exitUsage
+	}
+	_, _ = fmt.Fprintln(std.err, "conciliar:", err)
+	return exitFailed
+}
+
+func newRoot(std stdio) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "conciliar",
+		Short: "Receives Mercado Pago's webhooks and keeps orders equal to what was paid",
+		Long: `Conciliar receives a merchant's Mercado Pago webhooks, never loses one, and
+keeps the merchant's orders equal to what Mercado Pago says was paid.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		newDev(std),
+		newMigrate(std),
+		newServe(std),
+		newSimulate(std),
+		newStatus(std),
+		newVersion(std),
+	)
+	return root
+}
+
+// printJSON writes v as indented JSON, for --json.
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// jsonFlag adds --json to a command that prints data.
+func jsonFlag(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("json", false, "print JSON")
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/migrations"
+)
+
+// sessionSettings bound what one session of the service may take. Commands
+// that change the schema go without: a new index takes as long as it takes.
+var sessionSettings = map[string]string{
+	"statement_timeout":                   "60s",
+	"lock_timeout":                        "15s",
+	"idle_in_transaction_session_timeout": "60s",
+}
+
+// openPool connects to the database. connections is how many it may open, for
+// an address that does not say so itself by pool_max_conns.
+func openPool(ctx context.Context, database config.Database, connections int, settings map[string]string) (*pgxpool.Pool, error) {
+	address := database.DatabaseURL.Reveal()
+	cfg, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, errors.New("DATABASE_URL cannot be read")
+	}
+	if !strings.Contains(address, "pool_max_conns") {
+		cfg.MaxConns = int32(connections) //nolint:gosec // bounded by the configuration's checks
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "conciliar"
+	}
+	for name, value := range settings {
+		if cfg.ConnConfig.RuntimeParams[name] == "" {
+			cfg.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return pool, nil
+}
+
+// requireSchema fails when the schema is behind what this binary needs. One
+// that is ahead will do: a release that was rolled back must start.
+func requireSchema(ctx context.Context, pool *pgxpool.Pool) error {
+	pending, err := migrations.Pending(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if len(pending) > 0 {
+		return fmt.Errorf("the database's schema is %d steps behind this release; run 'conciliar migrate' first", len(pending))
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/migrations"
+	"github.com/conciliar/conciliar/store/localpg"
+)
+
+func newDev(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything on this machine, with nothing set up",
+		Long: `Starts a private PostgreSQL, brings up its schema, plays Mercado Pago with the
+simulator, runs the service against both, and lets sample shoppers buy: the
+orders turn paid through signed webhooks, the queue, the fetch and the
+settlement. Nothing leaves this machine. Ctrl-C stops and removes it all.
+
+PostgreSQL's programs are taken from where they are installed, else fetched.`,
+		Example: "  conciliar dev\n  conciliar dev --data ./conciliar-data --http 127.0.0.1:8080",
+		Args:    cobra.NoArgs,
+	}
+	data := cmd.Flags().String("data", "", "keep the data in this directory")
+	httpAddr := cmd.Flags().String("http", "", "listen address of the service (default 127.0.0.1:8080, or a free port)")
+	quiet := cmd.Flags().Bool("no-shoppers", false, "no sample shoppers")
+	verbose := cmd.Flags().BoolP("verbose", "v", false, "show the service's own log")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		level := slog.LevelWarn
+		if *verbose {
+			level = slog.LevelDebug
+		}
+		d := &dev{std: std, dataDir: *data, httpAddr: *httpAddr, shoppers: !*quiet,
+			logger: newLogger(std.err, config.Log{LogLevel: config.LogLevel{Level: level}, LogFormat: "auto"})}
+		return d.run(cmd.Context())
+	}
+	return cmd
+}
+
+// dev is one run of the command.
+type dev struct {
+	std      stdio
+	dataDir  string
+	httpAddr string
+	shoppers bool
+	logger   *slog.Logger
+
+	database *localpg.Server
+	sim      *simulator.Simulator
+	simURL   string
+	secret   string
+	access   string
+	tokens   map[string]string
+	service  string
+}
+
+func (d *dev) say(format string, args ...any) { _, _ = fmt.Fprintf(d.std.out, format+"\n", args...) }
+
+func (d *dev) run(ctx context.Context) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d.say("starting a private PostgreSQL …")
+	if d.database, err = localpg.Start(ctx, localpg.Options{DataDir: d.dataDir, Logger: d.logger, Fsync: d.dataDir != ""}); err != nil {
+		return stoppedOr(ctx, err)
+	}
+	defer func() {
+		limit, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
+		defer done()
+		err = errors.Join(err, d.database.Stop(limit))
+		if err == nil {
+			d.say("stopped")
+		}
+	}()
+	if err := d.database.CreateDatabase(ctx, "conciliar"); err != nil {
+		return stoppedOr(ctx, err)
+	}
+	simulating := make(chan error, 1)
+	if err := d.startSimulator(ctx, simulating); err != nil {
+		return err
+	}
+	serving := make(chan error, 1)
+	if err := d.startService(ctx, serving); err != nil {
+		return stoppedOr(ctx, err)
+	}
+	if err := d.introduce(ctx); err != nil {
+		return errors.Join(stoppedOr(ctx, err), stopAndWait(cancel, serving))
+	}
+	return d.live(ctx, cancel, simulating, serving)
+}
+
+// live lets the shoppers buy until the end of ctx or of any part.
+func (d *dev) live(ctx context.Context, cancel context.CancelFunc, simulating, serving chan error) error {
+	buying := make(chan error, 1)
+	if d.shoppers {
+		go func() { buying <- d.buy(ctx) }()
+	}
+	select {
+	case <-ctx.Done():
+		return stopAndWait(cancel, serving)
+	case err := <-serving:
+		return err
+	case err := <-simulating:
+		return errors.Join(fmt.Errorf("the simulator: %w", err), stopAndWait(cancel, serving))
+	case err := <-buying:
+		return errors.Join(stoppedOr(ctx, err), stopAndWait(cancel, serving))
+	case <-d.database.Done():
+		return errors.Join(errors.New("PostgreSQL ended by itself"), stopAndWait(cancel, serving))
+	}
+}
+
+func stopAndWait(cancel context.CancelFunc, serving <-chan error) error {
+	cancel()
+	return <-serving
+}
+
+// stoppedOr is nil when ctx was ended on purpose, and err otherwise.
+func stoppedOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+func (d *dev) startSimulator(ctx context.Context, ended chan<- error) error {
+	d.secret, d.access = rand.Text(), "TEST-"+rand.Text()
+	// Another seed in every run: with kept data, payments must not repeat.
+	seed, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		return err
+	}
+	d.sim, err = simulator.New(simulator.Config{Seed: seed.Uint64(), AccessToken: d.access, Secret: d.secret, Logger: atLeast(d.logger, slog.LevelWarn)})
+	if err != nil {
+		return err
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	d.simURL = "http://" + ln.Addr().String()
+	go func() { ended <- d.sim.Serve(ctx, ln) }()
+	return nil
+}
+
+func (d *dev) startService(ctx context.Context, ended chan<- error) error {
+	ln, err := d.listen(ctx)
+	if err != nil {
+		return err
+	}
+	d.service = "http://" + ln.Addr().String()
+	cfg, err := config.Load(d.environ(ln.Addr().String()))
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	if err := d.migrate(ctx, cfg); err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	a, err := newApp(ctx, cfg, role{api: true, worker: true}, d.logger)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	if err := d.sim.SetTarget(d.service + api.WebhookPath); err != nil {
+		a.close()
+		return errors.Join(err, ln.Close())
+	}
+	go func() { ended <- a.run(ctx, ln) }()
+	return nil
+}
+
+// listen takes the address asked for; without one, the usual port or a free one.
+func (d *dev) listen(ctx context.Context) (net.Listener, error) {
+	var lc net.ListenConfig
+	if d.httpAddr != "" {
+		return lc.Listen(ctx, "tcp", d.httpAddr)
+	}
+	if ln, err := lc.Listen(ctx, "tcp", "127.0.0.1:8080"); err == nil {
+		return ln, nil
+	}
+	return lc.Listen(ctx, "tcp", "127.0.0.1:0")
+}
+
+// environ is the environment that the service of this run gets: the same way
+// in as in production.
+func (d *dev) environ(addr string) []string {
+	d.tokens = map[string]string{}
+	environ := []string{
+		"DATABASE_URL=" + d.database.URL("conciliar"),
+		"HTTP_ADDR=" + addr,
+		"MERCADOPAGO_ACCESS_TOKEN=" + d.access,
+		"MERCADOPAGO_WEBHOOK_SECRETS=" + d.secret,
+		"MERCADOPAGO_BASE_URL=" + d.simURL,
+		// The simulator has no limits; sample shoppers should not wait.
+		"PROVIDER_RATE_LIMIT=200",
+	}
+	for _, name := range []string{"STATUS_TOKENS", "PROCESS_QUEUE_TOKENS", "RECONCILE_TOKENS", "ORDERS_TOKENS"} {
+		d.tokens[name] = rand.Text()
+		environ = append(environ, name+"="+d.tokens[name])
+	}
+	return environ
+}
+
+func (d *dev) migrate(ctx context.Context, cfg config.Config) error {
+	pool, err := openPool(ctx, cfg.Database, 4, nil)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return migrations.Up(ctx, pool, d.logger)
+}
+
+// introduce registers an order to play with and prints how to reach everything.
+func (d *dev) introduce(ctx context.Context) error {
+	reference := "demo-" + strings.ToLower(rand.Text()[:6])
+	orders := &orderClient{service: d.service, token: d.tokens["ORDERS_TOKENS"]}
+	if err := orders.register(ctx, reference, demoAmount, "ARS"); err != nil {
+		return err
+	}
+	id := d.sim.CreatePayment(simulator.PaymentSpec{
+		Reference: reference, Amount: demoAmount, Status: simulator.Approved, StatusDetail: "accredited", CreatedAt: time.Now(),
+	})
+	d.say(`
+Conciliar %s is running.
+
+  service     %s
+  simulator   %s   (plays Mercado Pago)
+  database    %s
+
+Tokens of this run:
+  status          %s
+  process-queue   %s
+  reconcile       %s
+  orders          %s
+
+How things are:
+  curl -H 'Authorization: Bearer %s' %s/api/webhooks/status
+
+Order %s waits for 150.00 ARS, and its payment is approved, but no webhook
+has told so yet. This one does:
+  %s
+and then:
+  curl -H 'Authorization: Bearer %s' %s/api/orders/%s
+
+Ctrl-C stops everything.
+`, version, d.service, d.simURL, d.database.URL("conciliar"),
+		d.tokens["STATUS_TOKENS"], d.tokens["PROCESS_QUEUE_TOKENS"], d.tokens["RECONCILE_TOKENS"], d.tokens["ORDERS_TOKENS"],
+		d.tokens["STATUS_TOKENS"], d.service, reference,
+		curlFor(d.service+api.WebhookPath, d.secret, id, time.Now()),
+		d.tokens["ORDERS_TOKENS"], d.service, reference)
+	return nil
+}

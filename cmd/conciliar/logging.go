@@ -1,0 +1,40 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+
+	"github.com/conciliar/conciliar/config"
+)
+
+// newLogger returns the program's logger: tint for a person at a terminal,
+// JSON for machines.
+func newLogger(w io.Writer, cfg config.Log) *slog.Logger {
+	format := cfg.LogFormat
+	if format == "auto" {
+		format = "json"
+		if isTerminal(w) {
+			format = "tint"
+		}
+	}
+	if format == "tint" {
+		return slog.New(tint.NewHandler(w, &tint.Options{Level: cfg.LogLevel.Level, TimeFormat: time.TimeOnly}))
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: cfg.LogLevel.Level}))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// atLeast returns a logger that drops what is below level. River tells a lot
+// of what our own lines say already.
+func atLeast(logger *slog.Logger, level slog.Level) *slog.Logger {
+	return slog.New(&levelHandler{Handler: logger.Handler(), level: level})
+}

@@ -1,0 +1,20 @@
+// Command conciliar receives Mercado Pago's webhooks and keeps a merchant's
+// orders equal to what was paid.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// version is set by the linker; see the Makefile.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ()})
+	stop()
+	os.Exit(code)
+}

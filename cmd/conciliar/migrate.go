@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/migrations"
+)
+
+func newMigrate(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the database's schema up to this release",
+		Long: `Applies the steps of the schema that the database lacks: River's first, then
+Conciliar's. Each step is safe while the previous release still runs. Needs
+DATABASE_URL.`,
+		Example: "  conciliar migrate\n  conciliar migrate --status\n  conciliar migrate --check && conciliar serve",
+		Args:    cobra.NoArgs,
+	}
+	status := cmd.Flags().Bool("status", false, "show the steps, change nothing")
+	check := cmd.Flags().Bool("check", false, "exit 1 when the schema is behind, change nothing")
+	asJSON := jsonFlag(cmd)
+	cmd.MarkFlagsMutuallyExclusive("status", "check")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := config.LoadDatabase(std.environ)
+		if err != nil {
+			return err
+		}
+		ctx := cmd.Context()
+		pool, err := openPool(ctx, cfg.Database, 4, nil)
+		if err != nil {
+			return err
+		}
+		defer pool.Close()
+		if *check {
+			return requireSchema(ctx, pool)
+		}
+		if !*status {
+			if err := migrations.Up(ctx, pool, newLogger(std.err, cfg.Log)); err != nil {
+				return err
+			}
+		}
+		steps, err := migrations.Status(ctx, pool)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			return printJSON(std.out, steps)
+		}
+		return printSteps(std, steps)
+	}
+	return cmd
+}
+
+func printSteps(std stdio, steps []migrations.Step) error {
+	table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "LINE\tVERSION\tSTEP\tAPPLIED")
+	for _, s := range steps {
+		applied := "pending"
+		if s.AppliedAt != nil {
+			applied = s.AppliedAt.Format(time.RFC3339)
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", s.Line, s.Version, s.Name, applied)
+	}
+	return table.Flush()
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conciliar/conciliar/config"
+)
+
+func newServe(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the service: HTTP and workers",
+		Long: `Receives webhooks, settles orders and answers operators until it is told to
+stop (SIGINT or SIGTERM), which takes at most ten seconds. Several processes
+may run against one database; --only splits them into receivers and workers.
+A worker serves HTTP too, so that it can be monitored.
+
+Configuration comes from the environment. Each variable may also be given as
+NAME_FILE, the path of a file to read it from. Lists are separated by commas.
+
+` + variableTable(),
+		Example: "  conciliar serve\n  conciliar serve --only worker",
+		Args:    cobra.NoArgs,
+	}
+	only := cmd.Flags().String("only", "", "run one half: api (receives, works no jobs) or worker")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		does := role{api: true, worker: true}
+		switch *only {
+		case "":
+		case "api":
+			does.worker = false
+		case "worker":
+			does.api = false
+		default:
+			return usagef("--only takes api or worker")
+		}
+		cfg, err := config.Load(std.environ)
+		if err != nil {
+			return err
+		}
+		logger := newLogger(std.err, cfg.Log)
+		a, err := newApp(cmd.Context(), cfg, does, logger)
+		if err != nil {
+			return err
+		}
+		ln, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", cfg.HTTPAddr)
+		if err != nil {
+			a.close()
+			return fmt.Errorf("HTTP_ADDR: %w", err)
+		}
+		logger.Info("serving", "address", ln.Addr().String(), "version", version, "api", does.api, "worker", does.worker)
+		return a.run(cmd.Context(), ln)
+	}
+	return cmd
+}
+
+// variableTable lists the environment for --help.
+func variableTable() string {
+	var b strings.Builder
+	table := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, v := range config.Variables() {
+		value := v.Default
+		if v.Required {
+			value = "required"
+		}
+		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\n", v.Name, value, v.Meaning)
+	}
+	_ = table.Flush()
+	return strings.TrimRight(b.String(), "\n")
+}

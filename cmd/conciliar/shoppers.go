@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+var demoAmount = decimal.RequireFromString("150.00")
+
+const (
+	// shopperRate is how many notifications the sample shoppers cause a second.
+	shopperRate = 2
+	// shopperBatch is how many orders they make at a time.
+	shopperBatch = 20
+	// watchEvery is how often changes of orders are looked for.
+	watchEvery = 200 * time.Millisecond
+)
+
+// buy lets sample shoppers buy, and shows what becomes of their orders, until
+// ctx ends.
+func (d *dev) buy(ctx context.Context) error {
+	cfg := config.Database{DatabaseURL: config.NewSecret(d.database.URL("conciliar"))}
+	pool, err := openPool(ctx, cfg, 2, sessionSettings)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	books, err := store.New(pool, store.Options{
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watched := make(chan error, 1)
+	go func() { watched <- d.watch(ctx, books); cancel() }()
+	shopped := d.shop(ctx)
+	cancel()
+	return errors.Join(shopped, <-watched)
+}
+
+func (d *dev) shop(ctx context.Context) error {
+	orders := &orderClient{service: d.service, token: d.tokens["ORDERS_TOKENS"]}
+	run := strings.ToLower(time.Now().UTC().Format("150405-"))
+	for batch := 1; ctx.Err() == nil; batch++ {
+		plan := simulator.Plan{
+			Orders: shopperBatch, Rate: shopperRate, Concurrency: 2, Window: 3,
+			ReferencePrefix: fmt.Sprintf("shop-%s%02d-", run, batch),
+		}
+		for _, o := range d.sim.Orders(plan) {
+			if err := orders.register(ctx, o.Reference, o.Amount, o.Currency); err != nil {
+				return stoppedOr(ctx, err)
+			}
+		}
+		if _, err := d.sim.Run(ctx, plan); err != nil {
+			return stoppedOr(ctx, fmt.Errorf("sample shoppers: %w", err))
+		}
+	}
+	return nil
+}
+
+// watch prints every change of an order.
+func (d *dev) watch(ctx context.Context, books *store.Store) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	var seen int64
+	for {
+		changes, err := books.ChangesSince(ctx, seen, 100)
+		if err != nil {
+			return stoppedOr(ctx, err)
+		}
+		for _, c := range changes {
+			seen = c.ID
+			if c.Cause == "registered" && c.Status == order.StatusPending {
+				continue // it only says that the order is there
+			}
+			line := fmt.Sprintf("order %-26s %-18s %10s %s", c.Reference, c.Status, c.Paid.StringFixed(2), c.Currency)
+			if c.Refunded.IsPositive() {
+				line += " (" + c.Refunded.StringFixed(2) + " refunded)"
+			}
+			d.say("%s", line)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// An orderClient registers orders as a merchant's shop does.
+type orderClient struct {
+	service string
+	token   string
+}
+
+// register puts one order. An order that stands with the same terms is fine.
+func (c *orderClient) register(ctx context.Context, reference string, amount decimal.Decimal, currency string) error {
+	body, err := json.Marshal(map[string]string{"amount": amount.String(), "currency": currency})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, c.service+"/api/orders/"+url.PathEscape(reference), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("register order %s: %w", reference, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<16))
+	if err != nil {
+		return fmt.Errorf("register order %s: %w", reference, err)
+	}
+	if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusCreated {
+		return fmt.Errorf("register order %s: %s: %s", reference, resp.Status, answer)
+	}
+	return nil
+}

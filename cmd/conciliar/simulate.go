@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+)
+
+// simulateOptions are the flags of the simulate command.
+type simulateOptions struct {
+	listen      string
+	target      string
+	accessToken string
+	secret      string
+	ordersURL   string
+	ordersToken string
+	seed        uint64
+	count       int
+	rate        float64
+	concurrency int
+	outage      time.Duration
+	exit        bool
+	faults      simulator.Faults
+}
+
+func newSimulate(std stdio) *cobra.Command {
+	var o simulateOptions
+	cmd := &cobra.Command{
+		Use:   "simulate",
+		Short: "Play Mercado Pago: serve its API, create payments, send signed webhooks",
+		Long: `Serves the parts of Mercado Pago's API that Conciliar asks, makes payments that
+live through its statuses, and sends its signed webhooks to --target, with the
+faults asked for. The same seed gives the same payments and the same faults.
+
+Point a service at it with MERCADOPAGO_BASE_URL, MERCADOPAGO_ACCESS_TOKEN and
+MERCADOPAGO_WEBHOOK_SECRETS. The orders are registered first when --orders-url
+is given. When all is sent it keeps serving the API until Ctrl-C, or ends with
+--exit.`,
+		Example: `  conciliar simulate --listen 127.0.0.1:9090 --access-token TEST-1 --secret s3cret \
+      --target http://127.0.0.1:8080/api/checkout/webhook --count 1000 --duplicates 2 --drop 0.15
+  conciliar simulate sign --secret s3cret --id 123 --url http://127.0.0.1:8080/api/checkout/webhook`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.listen, "listen", "127.0.0.1:9090", "address of the simulated API")
+	f.StringVar(&o.target, "target", "http://127.0.0.1:8080/api/checkout/webhook", "where webhooks are sent")
+	f.StringVar(&o.accessToken, "access-token", "TEST-simulator", "the token that API calls must carry")
+	f.StringVar(&o.secret, "secret", "", "the secret that signs webhooks (required)")
+	f.StringVar(&o.ordersURL, "orders-url", "", "base URL of the service to register the orders at, for example http://127.0.0.1:8080")
+	f.StringVar(&o.ordersToken, "orders-token", "", "bearer token for --orders-url")
+	f.Uint64Var(&o.seed, "seed", 1, "what every draw comes from")
+	f.IntVar(&o.count, "count", 100, "how many orders are paid; 0 only serves the API")
+	f.Float64Var(&o.rate, "rate", 0, "webhooks a second; 0 is as fast as possible")
+	f.IntVar(&o.concurrency, "concurrency", 8, "webhooks under way at a time")
+	f.IntVar(&o.faults.Duplicates, "duplicates", 0, "how often each webhook is delivered once more")
+	f.BoolVar(&o.faults.Disorder, "disorder", false, "send webhooks out of order")
+	f.Float64Var(&o.faults.Drop, "drop", 0, "share of webhooks that are never sent, 0 to 1")
+	f.DurationVar(&o.faults.Latency, "latency", 0, "added to each answer of the API")
+	f.DurationVar(&o.faults.SearchLag, "search-lag", 0, "how long after a change the search shows it")
+	f.DurationVar(&o.outage, "outage", 0, "begin with an outage of the API of this length")
+	f.BoolVar(&o.exit, "exit", false, "end when everything is sent")
+	_ = cmd.MarkFlagRequired("secret")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return simulate(cmd.Context(), std, o) }
+	cmd.AddCommand(newSimulateSign(std))
+	return cmd
+}
+
+func simulate(ctx context.Context, std stdio, o simulateOptions) error {
+	sim, err := simulator.New(simulator.Config{
+		Seed: o.seed, AccessToken: o.accessToken, Secret: o.secret, TargetURL: o.target, Faults: o.faults,
+		Logger: newLogger(std.err, config.Log{LogFormat: "auto"}),
+	})
+	if err != nil {
+		return usageError{err}
+	}
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return err
+	}
+	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	served := make(chan error, 1)
+	go func() { served <- sim.Serve(serveCtx, ln) }()
+	_, _ = fmt.Fprintf(std.out, "simulated API at http://%s\n", ln.Addr())
+	if o.outage > 0 {
+		sim.SetOutage(true)
+		end := time.AfterFunc(o.outage, func() { sim.SetOutage(false) })
+		defer end.Stop()
+	}
+	failed := simulateRun(ctx, std, sim, o)
+	if failed == nil && !o.exit && ctx.Err() == nil {
+		_, _ = fmt.Fprintln(std.out, "serving until Ctrl-C")
+		select {
+		case <-ctx.Done():
+		case err := <-served:
+			return err
+		}
+	}
+	stopServing()
+	return errors.Join(failed, <-served)
+}
+
+func simulateRun(ctx context.Context, std stdio, sim *simulator.Simulator, o simulateOptions) error {
+	if o.count == 0 {
+		return nil
+	}
+	plan := simulator.Plan{Orders: o.count, Rate: o.rate, Concurrency: o.concurrency, ReferencePrefix: fmt.Sprintf("sim-%d-", o.seed)}
+	if o.ordersURL != "" {
+		orders := &orderClient{service: o.ordersURL, token: o.ordersToken}
+		for _, spec := range sim.Orders(plan) {
+			if err := orders.register(ctx, spec.Reference, spec.Amount, spec.Currency); err != nil {
+				return stoppedOr(ctx, err)
+			}
+		}
+		_, _ = fmt.Fprintf(std.out, "%d orders registered\n", o.count)
+	}
+	step := max(1, o.count/10)
+	plan.Progress = func(done, total int) {
+		if done%step == 0 || done == total {
+			_, _ = fmt.Fprintf(std.out, "%d of %d orders told\n", done, total)
+		}
+	}
+	report, err := sim.Run(ctx, plan)
+	_, _ = fmt.Fprintln(std.out, report)
+	return stoppedOr(ctx, err)
+}
+
+func newSimulateSign(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sign",
+		Short: "Print a curl that delivers one correctly signed webhook",
+		Long: `Prints a curl command with the notification of one payment, signed as Mercado
+Pago signs: HMAC-SHA256 over data.id of the query, x-request-id and ts.`,
+		Example: "  conciliar simulate sign --secret s3cret --id 123 | sh",
+		Args:    cobra.NoArgs,
+	}
+	target := cmd.Flags().String("url", "http://127.0.0.1:8080/api/checkout/webhook", "where the webhook goes")
+	id := cmd.Flags().String("id", "", "the payment's id (required)")
+	secret := cmd.Flags().String("secret", "", "the signing secret (required)")
+	headerOnly := cmd.Flags().Bool("header-only", false, "print the two headers instead")
+	_ = cmd.MarkFlagRequired("id")
+	_ = cmd.MarkFlagRequired("secret")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		if _, err := url.Parse(*target); err != nil {
+			return usagef("--url is not a URL")
+		}
+		now := time.Now()
+		if *headerOnly {
+			requestID := rand.Text()
+			_, err := fmt.Fprintf(std.out, "x-request-id: %s\nx-signature: %s\n", requestID,
+				mercadopago.Sign(*secret, *id, requestID, fmt.Sprint(now.Unix())))
+			return err
+		}
+		_, err := fmt.Fprintln(std.out, curlFor(*target, *secret, *id, now))
+		return err
+	}
+	return cmd
+}
+
+// curlFor is a curl command that delivers one signed webhook about a payment.
+func curlFor(target, secret, paymentID string, now time.Time) string {
+	requestID := rand.Text()
+	return fmt.Sprintf(`curl -X POST '%s?data.id=%s&type=payment' \
+    -H 'Content-Type: application/json' \
+    -H 'x-request-id: %s' \
+    -H 'x-signature: %s' \
+    -d '{"action":"payment.updated","api_version":"v1","data":{"id":"%s"},"live_mode":true,"type":"payment"}'`,
+		target, url.QueryEscape(paymentID), requestID,
+		mercadopago.Sign(secret, paymentID, requestID, fmt.Sprint(now.Unix())), paymentID)
+}

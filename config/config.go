@@ -1,0 +1,86 @@
+// Package config knows the names, the defaults and the checks of everything
+// that the environment decides. Other packages receive values, never a Config.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Config is what the service needs to know. The tags hold each variable's
+// name, its default and its meaning; Variables reads them.
+type Config struct {
+	Database
+
+	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" help:"listen address"`
+
+	AccessToken    Secret     `env:"MERCADOPAGO_ACCESS_TOKEN,required" help:"Mercado Pago's API credential"`
+	WebhookSecrets []Secret   `env:"MERCADOPAGO_WEBHOOK_SECRETS,required" help:"signing secrets; several during a rotation"`
+	BaseURL        ServiceURL `env:"MERCADOPAGO_BASE_URL" envDefault:"https://api.mercadopago.com" help:"Mercado Pago's API; another for the simulator"`
+	CollectorID    string     `env:"MERCADOPAGO_COLLECTOR_ID" help:"when set, payments collected by another account never pay an order"`
+	LiveMode       LiveMode   `env:"MERCADOPAGO_LIVE_MODE" envDefault:"any" help:"live, test or any: which payments may move an order"`
+
+	SourceIPMode   SourceIPMode   `env:"SOURCE_IP_MODE" envDefault:"observe" help:"off, observe (record and count) or enforce (403)"`
+	SourceIPCIDRs  []netip.Prefix `env:"SOURCE_IP_CIDRS" help:"address ranges taken for Mercado Pago's, which publishes none"`
+	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" help:"address ranges of proxies whose X-Forwarded-For counts"`
+
+	AllowUnsigned      bool          `env:"ALLOW_UNSIGNED" envDefault:"false" help:"accept IPN and QR notifications, whose signature can't be verified, as a hint to fetch"`
+	SignatureTolerance time.Duration `env:"SIGNATURE_TOLERANCE" envDefault:"0s" help:"largest distance of a signature's ts from now; 0s is off"`
+
+	StatusTokens       []Secret `env:"STATUS_TOKENS,required" help:"bearer tokens for reading, 16 characters or more"`
+	ProcessQueueTokens []Secret `env:"PROCESS_QUEUE_TOKENS,required" help:"bearer tokens for processing and replaying events, 16 characters or more"`
+	ReconcileTokens    []Secret `env:"RECONCILE_TOKENS,required" help:"bearer tokens for the reconciliation, 16 characters or more"`
+	OrdersTokens       []Secret `env:"ORDERS_TOKENS,required" help:"bearer tokens for orders, 16 characters or more"`
+
+	RetryBaseDelay   time.Duration `env:"RETRY_BASE_DELAY" envDefault:"1m" help:"first backoff step; each step doubles, up to 32 times it"`
+	RetryMaxAttempts int           `env:"RETRY_MAX_ATTEMPTS" envDefault:"7" help:"the attempt whose failure ends in the dead letter"`
+	JobTimeout       time.Duration `env:"JOB_TIMEOUT" envDefault:"30s" help:"one attempt's limit"`
+	RescueAfter      time.Duration `env:"RESCUE_AFTER" envDefault:"2m" help:"when a job whose worker died is tried again; longer than JOB_TIMEOUT"`
+	Workers          int           `env:"WORKERS" envDefault:"50" help:"concurrent attempts in one process"`
+
+	ProviderRateLimit   int `env:"PROVIDER_RATE_LIMIT" envDefault:"20" help:"requests a second to Mercado Pago from one process"`
+	APIRateLimit        int `env:"API_RATE_LIMIT" envDefault:"200" help:"calls a second for one token, burst five times that"`
+	UnverifiedRateLimit int `env:"UNVERIFIED_RATE_LIMIT" envDefault:"20" help:"webhooks a second that fail or lack verification, for one source address, burst ten times that"`
+
+	UnknownOrder      UnknownOrder  `env:"UNKNOWN_ORDER" envDefault:"wait" help:"a payment whose order we don't know: wait, create or ignore"`
+	ReconcileSchedule Schedule      `env:"RECONCILE_SCHEDULE" envDefault:"0 * * * *" help:"cron expression of the reconciliation, in UTC"`
+	Retention         time.Duration `env:"RETENTION" envDefault:"168h" help:"completed events older than this move to webhook_archive"`
+
+	Log
+}
+
+// Database is what a command needs that only talks to the database.
+type Database struct {
+	DatabaseURL Secret `env:"DATABASE_URL,required" help:"PostgreSQL 14 or newer"`
+}
+
+// Log says what is logged, and how.
+type Log struct {
+	LogLevel  LogLevel  `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
+	LogFormat LogFormat `env:"LOG_FORMAT" envDefault:"auto" help:"auto (tint on a terminal, JSON otherwise), tint or json"`
+}
+
+// DatabaseOnly is the configuration of commands that need nothing but the
+// database.
+type DatabaseOnly struct {
+	Database
+	Log
+}
+
+// Load reads the whole configuration from an environment, as os.Environ gives
+// it. Its error is a Problems.
+func Load(environ []string) (Config, error) {
+	var c Config
+	problems := parse(environ, &c)
+	problems = append(problems, c.check(problems)...)
+	return c, problems.orNil()
+}
+
+// LoadDatabase reads what a command needs that only talks to the database. Its
+// error is a Problems.
+func LoadDatabase(environ []string) (DatabaseOnly, error) {
+	var c DatabaseOnly
+	problems := parse(environ, &c)
+	problems = append(problems, c.Database.check(problems)...)
+	return c, problems.orNil()
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+)
+
+// fileSuffix marks a variable that names a file to read the value from.
+const fileSuffix = "_FILE"
+
+// parse fills to, a pointer to a struct, and returns what could not be read.
+func parse(environ []string, to any) Problems {
+	variables := variablesOf(reflect.TypeOf(to).Elem())
+	values, problems := resolve(environ, variables)
+	err := env.ParseWithOptions(to, env.Options{Environment: values})
+	var failed env.AggregateError
+	if !errors.As(err, &failed) {
+		return problems
+	}
+	for _, err := range failed.Errors {
+		if p := problemOf(err, variables); !problems.about(p.Variable) {
+			problems = append(problems, p)
+		}
+	}
+	return problems
+}
+
+// resolve picks the variables' values out of the environment: files are read,
+// lists are tidied, and an empty value is as good as none.
+func resolve(environ []string, variables []Variable) (map[string]string, Problems) {
+	given := map[string]string{}
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		given[name] = value
+	}
+	values := map[string]string{}
+	var problems Problems
+	for _, v := range variables {
+		value, err := valueOf(v, given)
+		if err != nil {
+			problems = append(problems, Problem{v.Name, err.Error()})
+			continue
+		}
+		if value != "" {
+			values[v.Name] = value
+		}
+	}
+	return values, problems
+}
+
+func valueOf(v Variable, given map[string]string) (string, error) {
+	value, path := given[v.Name], given[v.Name+fileSuffix]
+	if path != "" {
+		if value != "" {
+			return "", errors.New("is given twice, directly and by " + v.Name + fileSuffix)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			// The cause without the path: it may be the value, put into the
+			// wrong variable.
+			var cause *os.PathError
+			errors.As(err, &cause)
+			return "", errors.New(v.Name + fileSuffix + " names a file that cannot be read: " + cause.Err.Error())
+		}
+		value = strings.TrimRight(string(content), "\r\n")
+	}
+	if !v.List || value == "" {
+		return value, nil
+	}
+	items := strings.Split(value, ",")
+	for i := range items {
+		if items[i] = strings.TrimSpace(items[i]); items[i] == "" {
+			return "", errors.New("has an empty item in its list")
+		}
+	}
+	return strings.Join(items, ","), nil
+}
+
+// problemOf words an error of the parser without the value, which the parser's
+// own text may hold.
+func problemOf(err error, variables []Variable) Problem {
+	var unset env.VarIsNotSetError
+	if errors.As(err, &unset) {
+		return Problem{unset.Key, "is required"}
+	}
+	var unreadable env.ParseError
+	if errors.As(err, &unreadable) {
+		i := slices.IndexFunc(variables, func(v Variable) bool { return v.field == unreadable.Name })
+		if i >= 0 {
+			return Problem{variables[i].Name, form(variables[i].kind, unreadable.Err)}
+		}
+	}
+	return Problem{"configuration", "cannot be read"}
+}
+
+func form(kind reflect.Type, err error) string {
+	switch kind {
+	case reflect.TypeFor[time.Duration]():
+		return "must be a duration such as 90s or 2m"
+	case reflect.TypeFor[int]():
+		return "must be a whole number"
+	case reflect.TypeFor[bool]():
+		return "must be true or false"
+	case reflect.TypeFor[[]netip.Prefix]():
+		return "must be address ranges such as 203.0.113.0/24, separated by commas"
+	}
+	// Our own types word their errors themselves, and without the value.
+	return err.Error()
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/robfig/cron/v3"
+)
+
+// LiveMode says which payments may move an order: live, test or any.
+type LiveMode string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *LiveMode) UnmarshalText(text []byte) error {
+	return oneOf((*string)(m), text, "any", "live", "test")
+}
+
+// SourceIPMode says what the address of a webhook's sender decides: off,
+// observe or enforce.
+type SourceIPMode string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *SourceIPMode) UnmarshalText(text []byte) error {
+	return oneOf((*string)(m), text, "off", "observe", "enforce")
+}
+
+// UnknownOrder says what becomes of a payment whose order is not known: wait,
+// create or ignore.
+type UnknownOrder string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *UnknownOrder) UnmarshalText(text []byte) error {
+	return oneOf((*string)(u), text, "wait", "create", "ignore")
+}
+
+// LogFormat says how log lines are written: auto, tint or json.
+type LogFormat string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (f *LogFormat) UnmarshalText(text []byte) error {
+	return oneOf((*string)(f), text, "auto", "tint", "json")
+}
+
+func oneOf(to *string, text []byte, allowed ...string) error {
+	if !slices.Contains(allowed, string(text)) {
+		last := len(allowed) - 1
+		return errors.New("must be " + strings.Join(allowed[:last], ", ") + " or " + allowed[last])
+	}
+	*to = string(text)
+	return nil
+}
+
+// LogLevel is the least level that is logged.
+type LogLevel struct{ slog.Level }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (l *LogLevel) UnmarshalText(text []byte) error {
+	var name string
+	if err := oneOf(&name, text, "debug", "info", "warn", "error"); err != nil {
+		return err
+	}
+	return l.Level.UnmarshalText(text)
+}
+
+// ServiceURL is the base URL of a service, without a slash at its end: https,
+// or http on a loopback address, and no credentials, query or fragment.
+type ServiceURL struct{ text string }
+
+// String returns the URL.
+func (u ServiceURL) String() string { return u.text }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *ServiceURL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(string(text))
+	switch {
+	case err != nil || parsed.Host == "" || (parsed.Scheme != "https" && parsed.Scheme != "http"):
+		return errors.New("must be a URL such as https://api.example.com")
+	case parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "":
+		return errors.New("must be a URL without credentials, query or fragment")
+	case parsed.Scheme == "http" && !isLoopback(parsed.Hostname()):
+		return errors.New("must be https: the access token goes with every request (http is for loopback addresses only)")
+	}
+	u.text = strings.TrimRight(parsed.String(), "/")
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// A Schedule is a cron expression of five fields, in UTC.
+type Schedule struct {
+	cron.Schedule
+	text string
+}
+
+// String returns the expression.
+func (s Schedule) String() string { return s.text }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Schedule) UnmarshalText(text []byte) error {
+	parsed, err := cron.ParseStandard("CRON_TZ=UTC " + string(text))
+	if err != nil {
+		return errors.New("must be a cron expression of five fields such as 0 * * * *")
+	}
+	s.Schedule, s.text = parsed, string(text)
+	return nil
+}

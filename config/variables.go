@@ -1,0 +1,41 @@
+package config
+
+import (
+	"reflect"
+	"strings"
+)
+
+// A Variable is one variable of the environment. Each may also be given as
+// Name_FILE, the path of a file to read it from.
+type Variable struct {
+	Name     string
+	Default  string
+	Required bool
+	Meaning  string
+	// List is true for values separated by commas.
+	List bool
+
+	field string
+	kind  reflect.Type
+}
+
+// Variables lists every variable that the service reads, in the order of the
+// documentation.
+func Variables() []Variable { return variablesOf(reflect.TypeFor[Config]()) }
+
+func variablesOf(t reflect.Type) []Variable {
+	var found []Variable
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if field.Anonymous {
+			found = append(found, variablesOf(field.Type)...)
+			continue
+		}
+		name, flags, _ := strings.Cut(field.Tag.Get("env"), ",")
+		found = append(found, Variable{
+			Name: name, Default: field.Tag.Get("envDefault"), Required: flags == "required", Meaning: field.Tag.Get("help"),
+			List: field.Type.Kind() == reflect.Slice, field: field.Name, kind: field.Type,
+		})
+	}
+	return found
+}
