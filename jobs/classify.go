@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/conciliar/conciliar/jobs/provider"
@@ -11,7 +12,8 @@ import (
 )
 
 // An AttemptError is a failed attempt as it is stored. Its text begins with
-// the class, which is how the class reaches the dead letter.
+// the class, which is how the class reaches the dead letter. The text is one
+// that River can store: see storable.
 type AttemptError struct {
 	// Class is the cause in one stable word, for example "payment_not_found".
 	Class string
@@ -19,10 +21,23 @@ type AttemptError struct {
 }
 
 // Error implements error.
-func (e *AttemptError) Error() string { return e.Class + ": " + e.Err.Error() }
+func (e *AttemptError) Error() string { return storable(e.Class + ": " + e.Err.Error()) }
 
 // Unwrap returns the cause.
 func (e *AttemptError) Unwrap() error { return e.Err }
+
+// maxErrorText is how many bytes of an error are stored, for each attempt.
+const maxErrorText = 2000
+
+// storable makes an error's text something that jsonb can hold, and bounds it.
+// River stores many ended attempts in one statement, and jsonb refuses NUL: the
+// text of one attempt would keep all of them from ending.
+func storable(text string) string {
+	if len(text) > maxErrorText {
+		text = text[:maxErrorText]
+	}
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
 
 type action uint8
 

@@ -87,10 +87,11 @@ func (w *paymentWorker) Work(ctx context.Context, job *river.Job[PaymentArgs]) e
 		w.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error", err.Error()))
 		return w.leave(ctx, attempt)
 	}
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		// The process is stopping: River gives the attempt back, but only when
-		// it can still see the cancellation.
-		return err
+	if errors.Is(ctx.Err(), context.Canceled) {
+		// The process is stopping, or somebody cancels the job. The error says
+		// nothing about the payment. River gives the attempt back, but only
+		// when it can see the cancellation, which not every cause repeats.
+		return errors.Join(context.Canceled, err)
 	}
 	verdict := w.classify(ctx, report.event.Source, err)
 	job.Args.notBefore = verdict.notBefore
@@ -125,8 +126,12 @@ func (w *paymentWorker) attempt(ctx context.Context, job *river.Job[PaymentArgs]
 	}
 	payment, err := paymentOf(fetched, event.Now)
 	if err != nil {
-		// A person will want to see what the provider said.
-		return errors.Join(err, w.store.KeepResource(ctx, a, fetched.Raw))
+		// A person will want to see what the provider said, so the attempt
+		// counts as judged only when that is kept.
+		if keepErr := w.store.KeepResource(ctx, a, fetched.Raw); keepErr != nil {
+			return keepErr
+		}
+		return err
 	}
 	report.result, err = w.store.Settle(ctx, a, store.FetchedPayment{
 		Source: event.Source, Payment: payment, Reference: fetched.Reference, Raw: fetched.Raw,

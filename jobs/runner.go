@@ -3,6 +3,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,11 @@ type Config struct {
 	// MaxAttempts is the attempt whose failure ends in the dead letter.
 	MaxAttempts int
 	Logger      *slog.Logger
+	// RiverLogger is what River logs to; Logger when nil.
+	RiverLogger *slog.Logger
 }
+
+func (c Config) riverLogger() *slog.Logger { return cmp.Or(c.RiverLogger, c.Logger) }
 
 func (c Config) validate() error {
 	var problems []error
@@ -105,7 +110,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		// A job of a kind that only a newer release knows is left to it.
 		FetchOnlyKnownKinds:  true,
 		JobTimeout:           cfg.JobTimeout,
-		Logger:               cfg.Logger,
+		Logger:               cfg.riverLogger(),
 		MaxAttempts:          cfg.MaxAttempts,
 		Queues:               map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}},
 		RescueStuckJobsAfter: cfg.RescueAfter,
@@ -134,6 +139,9 @@ func (r *Runner) Start(ctx context.Context) error {
 // Stop takes no more jobs, waits for the running ones, gives back those that
 // take too long, and returns when all have ended or ctx is done.
 func (r *Runner) Stop(ctx context.Context) error {
+	if r.stopSweep == nil {
+		return nil // it was not started
+	}
 	r.stopSweep()
 	r.sweeping.Wait()
 	if err := r.client.Stop(ctx); err != nil {

@@ -1,0 +1,92 @@
+package jobs_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/riverqueue/river/rivertype"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/store"
+)
+
+func TestInsertedJobBelongsToItsEvent(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *jobs.Config) { c.MaxAttempts = 5 })
+	for _, event := range []int64{b.deliver(t, "77"), b.deliver(t, "78")} {
+		job := b.job(t, event)
+		var args jobs.PaymentArgs
+		require.NoError(t, json.Unmarshal(job.EncodedArgs, &args))
+		require.Equal(t, event, args.QueueID)
+		require.JSONEq(t, `{"queue_id": `+scan[string](t, b, `SELECT $1::bigint::text`, event)+`}`, string(job.EncodedArgs), "ids and nothing else")
+		require.Equal(t, "webhook_payment", job.Kind)
+		require.Equal(t, "webhooks", job.Queue)
+		require.Equal(t, 5, job.MaxAttempts)
+		require.Equal(t, rivertype.JobStateAvailable, job.State)
+
+		// By this process's own clock they would not be equal to the
+		// microsecond.
+		received := scan[time.Time](t, b, `SELECT received_at FROM webhook_queue WHERE id = $1`, event)
+		require.True(t, job.ScheduledAt.Equal(received))
+		require.True(t, job.CreatedAt.Equal(received))
+	}
+}
+
+func TestLiveWebhooksPassTheRest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for origin, priority := range map[string]int{store.OriginWebhook: 1, store.OriginReplay: 2, store.OriginReconciliation: 2} {
+		event := b.deliver(t, "77", func(e *store.NewEvent) { e.Origin = origin })
+		require.Equal(t, priority, b.job(t, event).Priority, origin)
+	}
+	event := b.deliver(t, "77", func(e *store.NewEvent) { e.Origin, e.Background = store.OriginReconciliation, true })
+	require.Equal(t, 3, b.job(t, event).Priority)
+}
+
+func TestEventThatEndsAtOnceHasNoJob(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	event := b.deliver(t, "77", func(e *store.NewEvent) { e.Outcome = store.OutcomeUnhandled })
+	require.Equal(t, "completed", b.status(t, event))
+	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM river_job`))
+}
+
+func TestInsertRefusesAJobThatHasNoEvent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	inserter, err := jobs.NewInserter(b.pool, b.config)
+	require.NoError(t, err)
+	for name, job := range map[string]store.Job{
+		"no id":   {QueueID: 1, At: time.Now()},
+		"no time": {QueueID: 1, ID: 1},
+		"nothing": {},
+	} {
+		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+			return inserter.Insert(t.Context(), tx, []store.Job{{ID: 900, QueueID: 900, At: time.Now()}, job})
+		})
+		require.ErrorContains(t, err, "jobs: an event job is inserted with its event only", name)
+	}
+	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM river_job`))
+}
+
+func TestInsertRefusesAnIDThatIsTaken(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	taken := b.jobID(t, b.deliver(t, "77"))
+	inserter, err := jobs.NewInserter(b.pool, b.config)
+	require.NoError(t, err)
+
+	err = pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
+		return inserter.Insert(t.Context(), tx, []store.Job{{ID: taken, QueueID: 900, At: time.Now()}})
+	})
+
+	var refused *pgconn.PgError
+	require.True(t, errors.As(err, &refused))
+	require.Equal(t, "23505", refused.Code)
+	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM river_job`))
+}

@@ -1,0 +1,250 @@
+package jobs_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
+// A bundle is everything but the workers, on a database of its own.
+type bundle struct {
+	*store.Store
+	pool  *pgxpool.Pool
+	inbox *store.Inbox
+	bank  *bank
+	// operator is what River UI is to River: a client that works nothing.
+	operator *river.Client[pgx.Tx]
+	config   jobs.Config
+}
+
+func setup(t *testing.T, change ...func(*jobs.Config)) *bundle {
+	t.Helper()
+	b := &bundle{pool: storetest.Pool(t), bank: &bank{answers: map[string]answer{}, asked: map[string]int{}}}
+	b.config = jobs.Config{
+		Workers: 4, JobTimeout: 20 * time.Second, RescueAfter: time.Hour, Retention: time.Hour,
+		RetryBase: time.Minute, MaxAttempts: 7, Logger: slog.New(slog.DiscardHandler),
+	}
+	for _, c := range change {
+		c(&b.config)
+	}
+	inserter, err := jobs.NewInserter(b.pool, b.config)
+	require.NoError(t, err)
+	b.Store, err = store.New(b.pool, store.Options{
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
+		InsertJobs: inserter.Insert, Logger: b.config.Logger,
+	})
+	require.NoError(t, err)
+	b.inbox, err = store.NewInbox(b.Store, store.InboxOptions{})
+	require.NoError(t, err)
+	t.Cleanup(b.inbox.Close)
+	b.operator, err = river.NewClient(riverpgxv5.New(b.pool), &river.Config{Logger: b.config.Logger})
+	require.NoError(t, err)
+	return b
+}
+
+// start starts the workers. They stop with the test at the latest.
+func (b *bundle) start(t *testing.T) *jobs.Runner {
+	t.Helper()
+	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Payments: map[string]jobs.PaymentFetcher{"mercadopago": b.bank}})
+	require.NoError(t, err)
+	require.NoError(t, runner.Start(t.Context()))
+	t.Cleanup(func() { stop(t, runner) })
+	return runner
+}
+
+func stop(t *testing.T, runner *jobs.Runner) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	defer cancel()
+	require.NoError(t, runner.Stop(ctx))
+}
+
+// deliver accepts an event about the payment and returns its id.
+func (b *bundle) deliver(t *testing.T, paymentID string, change ...func(*store.NewEvent)) int64 {
+	t.Helper()
+	event := store.NewEvent{
+		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID,
+		Origin: store.OriginWebhook, Payload: []byte(`{}`),
+	}
+	for _, c := range change {
+		c(&event)
+	}
+	receipt, err := b.inbox.Accept(t.Context(), event)
+	require.NoError(t, err)
+	return receipt.QueueID
+}
+
+// job returns the event's job.
+func (b *bundle) job(t *testing.T, event int64) *rivertype.JobRow {
+	t.Helper()
+	job, err := b.operator.JobGet(t.Context(), b.jobID(t, event))
+	require.NoError(t, err)
+	return job
+}
+
+func (b *bundle) jobID(t *testing.T, event int64) int64 {
+	t.Helper()
+	return scan[int64](t, b, `SELECT job_id FROM webhook_queue WHERE id = $1`, event)
+}
+
+// awaitJob waits until the event's job has the state.
+func (b *bundle) awaitJob(t *testing.T, event int64, state rivertype.JobState) *rivertype.JobRow {
+	t.Helper()
+	await(t, func() bool { return b.job(t, event).State == state })
+	return b.job(t, event)
+}
+
+// awaitStatus waits until the event has the status.
+func (b *bundle) awaitStatus(t *testing.T, event int64, status string) {
+	t.Helper()
+	await(t, func() bool { return b.status(t, event) == status })
+}
+
+func (b *bundle) status(t *testing.T, event int64) string {
+	t.Helper()
+	return scan[string](t, b, `SELECT status FROM webhook_queue_status WHERE id = $1`, event)
+}
+
+// await looks until something is so. Unlike require.Eventually it looks from
+// the test's own goroutine, where an assertion may fail.
+func await(t *testing.T, so func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for !so() {
+		select {
+		case <-look.C:
+		case <-deadline:
+			require.FailNow(t, "waited in vain")
+		}
+	}
+}
+
+func (b *bundle) exec(t *testing.T, query string, args ...any) {
+	t.Helper()
+	_, err := b.pool.Exec(t.Context(), query, args...)
+	require.NoError(t, err)
+}
+
+func scan[T any](t *testing.T, b *bundle, query string, args ...any) T {
+	t.Helper()
+	var v T
+	require.NoError(t, b.pool.QueryRow(t.Context(), query, args...).Scan(&v))
+	return v
+}
+
+// A deadLetter is a row of webhook_dead_letter.
+type deadLetter struct {
+	Reason, Class, Error, State string
+	Attempts, Deaths            int
+	// Errors are what each attempt failed with.
+	Errors []string
+}
+
+// letter returns the event's dead letter, nil when there is none.
+func (b *bundle) letter(t *testing.T, event int64) *deadLetter {
+	t.Helper()
+	var d deadLetter
+	var failures []rivertype.AttemptError
+	var raw json.RawMessage
+	err := b.pool.QueryRow(t.Context(), `
+		SELECT reason, error_class, error, state, attempts, deaths, errors FROM webhook_dead_letter WHERE queue_id = $1`, event).
+		Scan(&d.Reason, &d.Class, &d.Error, &d.State, &d.Attempts, &d.Deaths, &raw)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(raw, &failures))
+	for _, f := range failures {
+		d.Errors = append(d.Errors, f.Error)
+	}
+	return &d
+}
+
+// bank is the provider's side: it answers as it is told to.
+type bank struct {
+	mu      sync.Mutex
+	answers map[string]answer
+	asked   map[string]int
+	// refuses is the error for our own credentials, nil when they work.
+	refuses error
+}
+
+// An answer is what the bank says of one payment, the first call being 1.
+type answer func(ctx context.Context, call int) (provider.Payment, error)
+
+func (k *bank) says(paymentID string, a answer) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.answers[paymentID] = a
+}
+
+// fails makes every call about the payment fail alike.
+func (k *bank) fails(paymentID string, err error) {
+	k.says(paymentID, func(context.Context, int) (provider.Payment, error) { return provider.Payment{}, err })
+}
+
+// calls returns how often the payment was asked for.
+func (k *bank) calls(paymentID string) int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.asked[paymentID]
+}
+
+func (k *bank) Payment(ctx context.Context, id string) (provider.Payment, error) {
+	k.mu.Lock()
+	k.asked[id]++
+	call, says := k.asked[id], k.answers[id]
+	k.mu.Unlock()
+	if says == nil {
+		return provider.Payment{}, &provider.Error{Kind: provider.NotFound, StatusCode: 404}
+	}
+	return says(ctx, call)
+}
+
+func (k *bank) CheckCredentials(context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.refuses
+}
+
+// approved is a payment of the order that was paid.
+func approved(id, reference, amount string) provider.Payment {
+	return provider.Payment{
+		ID: id, Reference: reference, Status: "approved", StatusDetail: "accredited", Amount: decimal.RequireFromString(amount),
+		Currency: "ARS", CollectorID: "1", LiveMode: true, UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Raw: []byte(`{"id":` + id + `}`),
+	}
+}
+
+// isPaid makes the bank answer with an approved payment.
+func (k *bank) isPaid(id, reference, amount string) {
+	k.says(id, func(context.Context, int) (provider.Payment, error) { return approved(id, reference, amount), nil })
+}
+
+func (b *bundle) register(t *testing.T, reference, amount string) {
+	t.Helper()
+	_, err := b.RegisterOrder(t.Context(), reference, order.Terms{Amount: decimal.RequireFromString(amount), Currency: "ARS"})
+	require.NoError(t, err)
+}

@@ -1,0 +1,82 @@
+package jobs
+
+import (
+	"testing"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func at(policy *RetryPolicy, now time.Time) *RetryPolicy {
+	policy.now = func() time.Time { return now }
+	return policy
+}
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func TestLadder(t *testing.T) {
+	t.Parallel()
+	policy := NewRetryPolicy(time.Minute)
+	for attempt, minutes := range map[int]int{1: 1, 2: 2, 3: 4, 4: 8, 5: 16, 6: 32, 7: 32, 8: 32, 1000: 32, 0: 1, -1: 1} {
+		require.Equal(t, time.Duration(minutes)*time.Minute, policy.step(attempt), "after attempt %d", attempt)
+	}
+}
+
+func TestNextRetryIsWithinItsStep(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		base := time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "base"))
+		attempt := rapid.IntRange(1, 12).Draw(t, "attempt")
+		policy := at(NewRetryPolicy(base), noon)
+
+		// However often the job failed before, and whenever it was made.
+		next := policy.NextRetry(&rivertype.JobRow{
+			Attempt:     attempt,
+			CreatedAt:   noon.Add(-time.Duration(rapid.Int64Range(0, int64(1000*time.Hour)).Draw(t, "age"))),
+			ScheduledAt: noon.Add(time.Duration(rapid.Int64Range(int64(-time.Hour), int64(time.Hour)).Draw(t, "due"))),
+			Errors:      make([]rivertype.AttemptError, rapid.IntRange(0, 20).Draw(t, "errors")),
+		})
+
+		step := base << min(attempt-1, 5)
+		if next.Before(noon.Add(step)) {
+			t.Fatalf("%s after now, want %s at least", next.Sub(noon), step)
+		}
+		if next.After(noon.Add(step + step/10)) {
+			t.Fatalf("%s after now, want %s and a tenth at most", next.Sub(noon), step)
+		}
+	})
+}
+
+// Events that failed together must not come back together.
+func TestNextRetryIsSpread(t *testing.T) {
+	t.Parallel()
+	policy := at(NewRetryPolicy(time.Minute), noon)
+	early, late := 0, 0
+	for range 1000 {
+		switch after := policy.NextRetry(&rivertype.JobRow{Attempt: 1}).Sub(noon); {
+		case after < 62*time.Second:
+			early++
+		case after > 64*time.Second:
+			late++
+		}
+	}
+	// A third each are expected; fewer than 100 of a thousand never happen.
+	require.Greater(t, early, 100)
+	require.Greater(t, late, 100)
+}
+
+func TestNextRetryIsNotBeforeTheProviderSaid(t *testing.T) {
+	t.Parallel()
+	w := &paymentWorker{policy: at(NewRetryPolicy(time.Minute), noon)}
+	next := func(notBefore time.Time) time.Time {
+		return w.NextRetry(&river.Job[PaymentArgs]{JobRow: &rivertype.JobRow{Attempt: 2}, Args: PaymentArgs{notBefore: notBefore}})
+	}
+	require.Equal(t, noon.Add(time.Hour), next(noon.Add(time.Hour)))
+	for _, sooner := range []time.Time{{}, noon, noon.Add(-time.Hour), noon.Add(119 * time.Second)} {
+		require.False(t, next(sooner).Before(noon.Add(2*time.Minute)))
+		require.False(t, next(sooner).After(noon.Add(132*time.Second)))
+	}
+}
