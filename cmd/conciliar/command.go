@@ -84,6 +84,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
 	root.SetErr(std.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
+		newBench(std),
 		newDev(std),
 		newMigrate(std),
 		newServe(std),
