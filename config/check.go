@@ -48,11 +48,16 @@ func (cfg Config) check(unreadable Problems) Problems {
 	// River keeps attempts as smallint and takes ten thousand workers at most.
 	c.demand("RETRY_MAX_ATTEMPTS", cfg.RetryMaxAttempts <= 100, "must be at most 100")
 	c.demand("WORKERS", cfg.Workers <= 1000, "must be at most 1000")
+	// The ladder's longest step is 32 times as long, and must stay a duration.
+	c.demand("RETRY_BASE_DELAY", cfg.RetryBaseDelay <= 24*time.Hour, "must be at most 24h")
 	c.demand("SIGNATURE_TOLERANCE", cfg.SignatureTolerance >= 0, "must not be negative")
 	c.demand("RESCUE_AFTER", unreadable.about("JOB_TIMEOUT") || cfg.RescueAfter > cfg.JobTimeout, "must be longer than JOB_TIMEOUT")
 	c.demand("SOURCE_IP_CIDRS", cfg.SourceIPMode != "enforce" || len(cfg.SourceIPCIDRs) > 0, "is required when SOURCE_IP_MODE is enforce")
-	_, err := strconv.ParseUint(cfg.CollectorID, 10, 64)
-	c.demand("MERCADOPAGO_COLLECTOR_ID", cfg.CollectorID == "" || err == nil, "must be an account number, digits only")
+	// Written as Mercado Pago writes it: it is compared as text.
+	id, err := strconv.ParseUint(cfg.CollectorID, 10, 64)
+	c.demand("MERCADOPAGO_COLLECTOR_ID", cfg.CollectorID == "" || err == nil && strconv.FormatUint(id, 10) == cfg.CollectorID,
+		"must be an account number, digits only")
+	c.demand("MERCADOPAGO_ACCESS_TOKEN", isVisibleASCII(cfg.AccessToken.Reveal()), "has characters that no token has, such as spaces")
 	for _, s := range cfg.WebhookSecrets {
 		c.demand("MERCADOPAGO_WEBHOOK_SECRETS", strings.TrimSpace(s.Reveal()) != "", "has a blank secret")
 	}
@@ -71,10 +76,17 @@ func (cfg Config) checkTokens(c *checker) {
 	} {
 		for _, token := range list.tokens {
 			value := token.Reveal()
+			c.demand(list.variable, isVisibleASCII(value), "has a token with characters that a header cannot carry, such as spaces")
 			c.demand(list.variable, len(value) >= minTokenLength, "has a token of fewer than 16 characters")
 			other := owner[value]
 			c.demand(list.variable, other == "" || other == list.variable, "has a token that "+other+" has too")
 			owner[value] = list.variable
 		}
 	}
+}
+
+// isVisibleASCII reports whether a header carries text unchanged, whoever
+// sends it and whatever is between.
+func isVisibleASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -12,7 +12,7 @@ import (
 type Config struct {
 	Database
 
-	HTTPAddr string `env:"HTTP_ADDR" envDefault:":8080" help:"listen address"`
+	HTTPAddr ListenAddr `env:"HTTP_ADDR" envDefault:":8080" help:"listen address"`
 
 	AccessToken    Secret     `env:"MERCADOPAGO_ACCESS_TOKEN,required" help:"Mercado Pago's API credential"`
 	WebhookSecrets []Secret   `env:"MERCADOPAGO_WEBHOOK_SECRETS,required" help:"signing secrets; several during a rotation"`

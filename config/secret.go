@@ -8,15 +8,26 @@ import (
 
 // A Secret is a value that cannot print itself. Whatever formats, logs or
 // encodes it shows that there is one and nothing of it.
-type Secret struct{ value string }
+type Secret struct {
+	// value is behind a pointer because fmt goes past our methods where it may
+	// not call them: for %p, and for a Secret in somebody's unexported field.
+	// There it prints the address.
+	value *string
+}
 
 const redacted = "[secret]"
 
 // NewSecret keeps value.
-func NewSecret(value string) Secret { return Secret{value: value} }
+func NewSecret(value string) Secret { return Secret{value: &value} }
 
-// Reveal returns the value. Call it where the value is used and nowhere else.
-func (s Secret) Reveal() string { return s.value }
+// Reveal returns the value, which is empty for the zero Secret. Call it where
+// the value is used and nowhere else.
+func (s Secret) Reveal() string {
+	if s.value == nil {
+		return ""
+	}
+	return *s.value
+}
 
 // String implements fmt.Stringer.
 func (Secret) String() string { return redacted }
@@ -32,7 +43,7 @@ func (Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Secret) UnmarshalText(text []byte) error {
-	s.value = string(text)
+	*s = NewSecret(string(text))
 	return nil
 }
 
@@ -40,7 +51,7 @@ func (s *Secret) UnmarshalText(text []byte) error {
 func Reveal(secrets []Secret) []string {
 	values := make([]string, len(secrets))
 	for i, s := range secrets {
-		values[i] = s.value
+		values[i] = s.Reveal()
 	}
 	return values
 }

@@ -3,10 +3,13 @@ package config
 import (
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/robfig/cron/v3"
 )
@@ -66,6 +69,20 @@ func (l *LogLevel) UnmarshalText(text []byte) error {
 	return l.Level.UnmarshalText(text)
 }
 
+// A ListenAddr is where a server listens: host:port, or :port for every address
+// of the machine. Port 0 takes a free one.
+type ListenAddr string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *ListenAddr) UnmarshalText(text []byte) error {
+	_, port, err := net.SplitHostPort(string(text))
+	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+		return errors.New("must be an address such as :8080 or 127.0.0.1:8080")
+	}
+	*a = ListenAddr(text)
+	return nil
+}
+
 // ServiceURL is the base URL of a service, without a slash at its end: https,
 // or http on a loopback address, and no credentials, query or fragment.
 type ServiceURL struct{ text string }
@@ -110,6 +127,9 @@ func (s *Schedule) UnmarshalText(text []byte) error {
 	parsed, err := cron.ParseStandard("CRON_TZ=UTC " + string(text))
 	if err != nil {
 		return errors.New("must be a cron expression of five fields such as 0 * * * *")
+	}
+	if parsed.Next(time.Unix(0, 0)).IsZero() {
+		return errors.New("must be a cron expression for a time that exists")
 	}
 	s.Schedule, s.text = parsed, string(text)
 	return nil

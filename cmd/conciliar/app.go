@@ -146,7 +146,7 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 	if err != nil {
 		return err
 	}
-	a.server = api.NewServer(cfg.HTTPAddr, handler, a.logger)
+	a.server = api.NewServer(string(cfg.HTTPAddr), handler, a.logger)
 	return nil
 }
 

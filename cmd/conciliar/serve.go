@@ -48,7 +48,7 @@ NAME_FILE, the path of a file to read it from. Lists are separated by commas.
 		if err != nil {
 			return err
 		}
-		ln, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", cfg.HTTPAddr)
+		ln, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", string(cfg.HTTPAddr))
 		if err != nil {
 			a.close()
 			return fmt.Errorf("HTTP_ADDR: %w", err)
