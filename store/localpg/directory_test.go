@@ -3,6 +3,7 @@
 package localpg
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -83,6 +84,19 @@ func TestKeptData(t *testing.T) {
 		require.ErrorContains(t, err, "in use by the PostgreSQL process "+number)
 		require.True(t, exists(pidFile))
 	})
+}
+
+func TestAServerThatIsNotOursIsNotTakenForOurs(t *testing.T) {
+	t.Parallel()
+	// It stands on the port that we want, and would let us in.
+	other := start(t, Options{})
+	dir := keptDir(t)
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	body, err := json.Marshal(ownership{Password: other.password})
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, markerName), body, 0o600))
+	_, err = Start(t.Context(), Options{DataDir: dir, Port: other.Port()})
+	require.ErrorContains(t, err, "could not bind")
 }
 
 func TestForeignDirectoriesAreRefused(t *testing.T) {

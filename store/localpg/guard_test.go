@@ -4,6 +4,7 @@ package localpg
 
 import (
 	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -33,12 +34,20 @@ func TestAKilledOwner(t *testing.T) {
 		require.NoError(t, err)
 		_, err = conn.Exec(t.Context(), "CREATE TABLE kept AS SELECT 42 AS n")
 		require.NoError(t, err)
+		// The server is held back, so that its end comes after the owner's.
+		require.NoError(t, syscall.Kill(h.postmaster, syscall.SIGSTOP))
 		require.NoError(t, h.cmd.Process.Kill())
 		require.Error(t, h.cmd.Wait())
 		_ = conn.Close(t.Context())
+		marker, err := os.Open(filepath.Join(dir, markerName)) //nolint:gosec // our own
+		require.NoError(t, err)
+		defer func() { _ = marker.Close() }()
+		free, err := tryLock(marker)
+		require.NoError(t, err)
+		require.False(t, free, "the directory is given away before it is left")
+		require.NoError(t, syscall.Kill(h.postmaster, syscall.SIGCONT))
 
-		// At once, while the server is still being shut down: the next start
-		// waits for that and then finds the data.
+		// The next start waits for the shutdown and then finds the data.
 		next := start(t, Options{DataDir: dir})
 		require.True(t, ended(h.postmaster))
 		var n int
