@@ -36,6 +36,8 @@ func TestAKilledOwner(t *testing.T) {
 		require.NoError(t, err)
 		// The server is held back, so that its end comes after the owner's.
 		require.NoError(t, syscall.Kill(h.postmaster, syscall.SIGSTOP))
+		// A failure must not leave it so; there is no harm in a second time.
+		t.Cleanup(func() { _ = syscall.Kill(h.postmaster, syscall.SIGCONT) })
 		require.NoError(t, h.cmd.Process.Kill())
 		require.Error(t, h.cmd.Wait())
 		_ = conn.Close(t.Context())
