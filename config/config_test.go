@@ -180,6 +180,7 @@ func TestAWrongValueIsAProblemOfItsVariable(t *testing.T) {
 		{"STATUS_TOKENS", "fifteen-long-15", "fewer than 16 characters"},
 		{"PROCESS_QUEUE_TOKENS", "long-enough-token,short", "fewer than 16 characters"},
 		{"ORDERS_TOKENS", "a token with blanks", "a header cannot carry"},
+		{"ORDERS_TOKENS", "a b", "a header cannot carry"},
 		{"ORDERS_TOKENS", "contraseña-larga-1", "a header cannot carry"},
 		{"ORDERS_TOKENS", "status-token-0001", "has a token that STATUS_TOKENS has too"},
 		{"RETRY_BASE_DELAY", "0s", "must be longer than 0s"},

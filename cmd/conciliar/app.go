@@ -23,8 +23,13 @@ import (
 // A role is what a process does of the service's work.
 type role struct{ api, worker bool }
 
-// shutdownLimit bounds the whole of a shutdown.
-const shutdownLimit = 10 * time.Second
+const (
+	// shutdownLimit bounds the whole of a shutdown.
+	shutdownLimit = 10 * time.Second
+	// hangUpAfter is how long a shutdown waits for calls under way. A webhook
+	// that is cut off is delivered again.
+	hangUpAfter = 5 * time.Second
+)
 
 // An app is the service, wired. Its parts are in the order in which they are
 // made; they are stopped in the reverse order.
@@ -182,15 +187,23 @@ func (a *app) run(ctx context.Context, ln net.Listener) error {
 	return errors.Join(failed, a.shutdown(limit))
 }
 
+// shutdown ends the calls and the attempts side by side: a caller who trickles
+// must not take the time in which attempts end or are given back.
 func (a *app) shutdown(ctx context.Context) error {
-	var problems []error
-	if err := a.server.Shutdown(ctx); err != nil {
-		problems = append(problems, fmt.Errorf("http: %w", err), a.server.Close())
+	stopped := make(chan error, 1)
+	go func() {
+		if a.working.CompareAndSwap(true, false) {
+			stopped <- a.runner.Stop(ctx)
+		}
+		close(stopped)
+	}()
+	calls, cancel := context.WithTimeout(ctx, hangUpAfter)
+	defer cancel()
+	if err := a.server.Shutdown(calls); err != nil {
+		a.logger.Warn("hanging up on calls under way", "error", err)
+		_ = a.server.Close()
 	}
-	if a.working.CompareAndSwap(true, false) {
-		problems = append(problems, a.runner.Stop(ctx))
-	}
-	return errors.Join(problems...)
+	return <-stopped
 }
 
 // close ends what holds resources. It may be called more than once.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,9 +45,14 @@ func run(ctx context.Context, args []string, std stdio) int {
 	root := newRoot(std)
 	root.SetArgs(args)
 	root.SetContext(ctx)
-	// Until a command begins to run, whatever fails is wrong usage.
+	// Until a command begins to run, whatever fails is wrong usage. Cobra would
+	// look at required and exclusive flags after this hook only.
 	began := false
-	root.PersistentPreRun = func(*cobra.Command, []string) { began = true }
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		err := cmp.Or(cmd.ValidateRequiredFlags(), cmd.ValidateFlagGroups())
+		began = err == nil
+		return err
+	}
 	err := root.Execute()
 	if err == nil {
 		return exitDone

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
@@ -64,15 +65,16 @@ type dev struct {
 	access   string
 	tokens   map[string]string
 	service  string
+	began    time.Time
 }
 
 func (d *dev) say(format string, args ...any) { _, _ = fmt.Fprintf(d.std.out, format+"\n", args...) }
 
 func (d *dev) run(ctx context.Context) (err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	d.say("starting a private PostgreSQL …")
-	if d.database, err = localpg.Start(ctx, localpg.Options{DataDir: d.dataDir, Logger: d.logger, Fsync: d.dataDir != ""}); err != nil {
+	d.began = time.Now()
+	d.database, err = localpg.Start(ctx, localpg.Options{DataDir: d.dataDir, Logger: d.logger, Fsync: d.dataDir != ""})
+	if err != nil {
 		return stoppedOr(ctx, err)
 	}
 	defer func() {
@@ -83,46 +85,38 @@ func (d *dev) run(ctx context.Context) (err error) {
 			d.say("stopped")
 		}
 	}()
-	if err := d.database.CreateDatabase(ctx, "conciliar"); err != nil {
-		return stoppedOr(ctx, err)
-	}
-	simulating := make(chan error, 1)
-	if err := d.startSimulator(ctx, simulating); err != nil {
-		return err
-	}
-	serving := make(chan error, 1)
-	if err := d.startService(ctx, serving); err != nil {
-		return stoppedOr(ctx, err)
-	}
-	if err := d.introduce(ctx); err != nil {
-		return errors.Join(stoppedOr(ctx, err), stopAndWait(cancel, serving))
-	}
-	return d.live(ctx, cancel, simulating, serving)
+	return d.runParts(ctx)
 }
 
-// live lets the shoppers buy until the end of ctx or of any part.
-func (d *dev) live(ctx context.Context, cancel context.CancelFunc, simulating, serving chan error) error {
-	buying := make(chan error, 1)
-	if d.shoppers {
-		go func() { buying <- d.buy(ctx) }()
+// runParts starts one part after the other on the database and returns when
+// all have ended: at the end of ctx, or after the first that failed.
+func (d *dev) runParts(ctx context.Context) error {
+	parts, ctx := errgroup.WithContext(ctx)
+	parts.Go(func() error {
+		select {
+		case <-d.database.Done():
+			return errors.New("PostgreSQL ended by itself")
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	start := func() error {
+		if err := d.startSimulator(ctx, parts); err != nil {
+			return err
+		}
+		if err := d.startService(ctx, parts); err != nil {
+			return err
+		}
+		return d.introduce(ctx)
 	}
-	select {
-	case <-ctx.Done():
-		return stopAndWait(cancel, serving)
-	case err := <-serving:
-		return err
-	case err := <-simulating:
-		return errors.Join(fmt.Errorf("the simulator: %w", err), stopAndWait(cancel, serving))
-	case err := <-buying:
-		return errors.Join(stoppedOr(ctx, err), stopAndWait(cancel, serving))
-	case <-d.database.Done():
-		return errors.Join(errors.New("PostgreSQL ended by itself"), stopAndWait(cancel, serving))
-	}
-}
-
-func stopAndWait(cancel context.CancelFunc, serving <-chan error) error {
-	cancel()
-	return <-serving
+	parts.Go(func() error {
+		err := start()
+		if err == nil && d.shoppers {
+			err = d.buy(ctx)
+		}
+		return stoppedOr(ctx, err)
+	})
+	return parts.Wait()
 }
 
 // stoppedOr is nil when ctx was ended on purpose, and err otherwise.
@@ -133,7 +127,7 @@ func stoppedOr(ctx context.Context, err error) error {
 	return err
 }
 
-func (d *dev) startSimulator(ctx context.Context, ended chan<- error) error {
+func (d *dev) startSimulator(ctx context.Context, parts *errgroup.Group) error {
 	d.secret, d.access = rand.Text(), "TEST-"+rand.Text()
 	// Another seed in every run: with kept data, payments must not repeat.
 	seed, err := rand.Int(rand.Reader, big.NewInt(1<<62))
@@ -149,33 +143,40 @@ func (d *dev) startSimulator(ctx context.Context, ended chan<- error) error {
 		return err
 	}
 	d.simURL = "http://" + ln.Addr().String()
-	go func() { ended <- d.sim.Serve(ctx, ln) }()
+	parts.Go(func() error { return d.sim.Serve(ctx, ln) })
 	return nil
 }
 
-func (d *dev) startService(ctx context.Context, ended chan<- error) error {
+func (d *dev) startService(ctx context.Context, parts *errgroup.Group) error {
+	if err := d.database.CreateDatabase(ctx, "conciliar"); err != nil {
+		return err
+	}
 	ln, err := d.listen(ctx)
 	if err != nil {
 		return err
 	}
 	d.service = "http://" + ln.Addr().String()
-	cfg, err := config.Load(d.environ(ln.Addr().String()))
+	a, err := d.wire(ctx, ln.Addr().String())
 	if err != nil {
 		return errors.Join(err, ln.Close())
+	}
+	parts.Go(func() error { return a.run(ctx, ln) })
+	return nil
+}
+
+// wire makes the service as serve does, from an environment.
+func (d *dev) wire(ctx context.Context, addr string) (*app, error) {
+	cfg, err := config.Load(d.environ(addr))
+	if err != nil {
+		return nil, err
 	}
 	if err := d.migrate(ctx, cfg); err != nil {
-		return errors.Join(err, ln.Close())
-	}
-	a, err := newApp(ctx, cfg, role{api: true, worker: true}, d.logger)
-	if err != nil {
-		return errors.Join(err, ln.Close())
+		return nil, err
 	}
 	if err := d.sim.SetTarget(d.service + api.WebhookPath); err != nil {
-		a.close()
-		return errors.Join(err, ln.Close())
+		return nil, err
 	}
-	go func() { ended <- a.run(ctx, ln) }()
-	return nil
+	return newApp(ctx, cfg, role{api: true, worker: true}, d.logger)
 }
 
 // listen takes the address asked for; without one, the usual port or a free one.
@@ -229,6 +230,10 @@ func (d *dev) introduce(ctx context.Context) error {
 	id := d.sim.CreatePayment(simulator.PaymentSpec{
 		Reference: reference, Amount: demoAmount, Status: simulator.Approved, StatusDetail: "accredited", CreatedAt: time.Now(),
 	})
+	curl, err := sign(d.secret, id, time.Now()).curl(d.service + api.WebhookPath)
+	if err != nil {
+		return err
+	}
 	d.say(`
 Conciliar %s is running.
 
@@ -255,7 +260,7 @@ Ctrl-C stops everything.
 `, version, d.service, d.simURL, d.database.URL("conciliar"),
 		d.tokens["STATUS_TOKENS"], d.tokens["PROCESS_QUEUE_TOKENS"], d.tokens["RECONCILE_TOKENS"], d.tokens["ORDERS_TOKENS"],
 		d.tokens["STATUS_TOKENS"], d.service, reference,
-		curlFor(d.service+api.WebhookPath, d.secret, id, time.Now()),
+		curl,
 		d.tokens["ORDERS_TOKENS"], d.service, reference)
 	return nil
 }

@@ -28,8 +28,10 @@ const (
 	shopperRate = 2
 	// shopperBatch is how many orders they make at a time.
 	shopperBatch = 20
-	// watchEvery is how often changes of orders are looked for.
+	// watchEvery is how often changes of orders are looked for, and watchBatch
+	// how many are read at a time.
 	watchEvery = 200 * time.Millisecond
+	watchBatch = 100
 )
 
 // buy lets sample shoppers buy, and shows what becomes of their orders, until
@@ -76,26 +78,30 @@ func (d *dev) shop(ctx context.Context) error {
 	return nil
 }
 
-// watch prints every change of an order.
+// watch prints every change of an order since this run began: kept data hold
+// those of earlier runs.
 func (d *dev) watch(ctx context.Context, books *store.Store) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var seen int64
 	for {
-		changes, err := books.ChangesSince(ctx, seen, 100)
+		changes, err := books.ChangesSince(ctx, seen, watchBatch)
 		if err != nil {
 			return stoppedOr(ctx, err)
 		}
 		for _, c := range changes {
 			seen = c.ID
-			if c.Cause == "registered" && c.Status == order.StatusPending {
-				continue // it only says that the order is there
+			if c.At.Before(d.began) || (c.Cause == "registered" && c.Status == order.StatusPending) {
+				continue // it is old, or only says that the order is there
 			}
 			line := fmt.Sprintf("order %-26s %-18s %10s %s", c.Reference, c.Status, c.Paid.StringFixed(2), c.Currency)
 			if c.Refunded.IsPositive() {
 				line += " (" + c.Refunded.StringFixed(2) + " refunded)"
 			}
 			d.say("%s", line)
+		}
+		if len(changes) == watchBatch {
+			continue // there may be more
 		}
 		select {
 		case <-ctx.Done():

@@ -2,17 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conciliar/conciliar/config"
-	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 )
 
@@ -76,6 +73,9 @@ is given. When all is sent it keeps serving the API until Ctrl-C, or ends with
 }
 
 func simulate(ctx context.Context, std stdio, o simulateOptions) error {
+	if o.count < 0 || o.rate < 0 || o.concurrency < 1 || o.outage < 0 {
+		return usagef("--count, --rate and --outage must not be negative, and --concurrency must be at least 1")
+	}
 	sim, err := simulator.New(simulator.Config{
 		Seed: o.seed, AccessToken: o.accessToken, Secret: o.secret, TargetURL: o.target, Faults: o.faults,
 		Logger: newLogger(std.err, config.Log{LogFormat: "auto"}),
@@ -133,48 +133,4 @@ func simulateRun(ctx context.Context, std stdio, sim *simulator.Simulator, o sim
 	report, err := sim.Run(ctx, plan)
 	_, _ = fmt.Fprintln(std.out, report)
 	return stoppedOr(ctx, err)
-}
-
-func newSimulateSign(std stdio) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "sign",
-		Short: "Print a curl that delivers one correctly signed webhook",
-		Long: `Prints a curl command with the notification of one payment, signed as Mercado
-Pago signs: HMAC-SHA256 over data.id of the query, x-request-id and ts.`,
-		Example: "  conciliar simulate sign --secret s3cret --id 123 | sh",
-		Args:    cobra.NoArgs,
-	}
-	target := cmd.Flags().String("url", "http://127.0.0.1:8080/api/checkout/webhook", "where the webhook goes")
-	id := cmd.Flags().String("id", "", "the payment's id (required)")
-	secret := cmd.Flags().String("secret", "", "the signing secret (required)")
-	headerOnly := cmd.Flags().Bool("header-only", false, "print the two headers instead")
-	_ = cmd.MarkFlagRequired("id")
-	_ = cmd.MarkFlagRequired("secret")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		if _, err := url.Parse(*target); err != nil {
-			return usagef("--url is not a URL")
-		}
-		now := time.Now()
-		if *headerOnly {
-			requestID := rand.Text()
-			_, err := fmt.Fprintf(std.out, "x-request-id: %s\nx-signature: %s\n", requestID,
-				mercadopago.Sign(*secret, *id, requestID, fmt.Sprint(now.Unix())))
-			return err
-		}
-		_, err := fmt.Fprintln(std.out, curlFor(*target, *secret, *id, now))
-		return err
-	}
-	return cmd
-}
-
-// curlFor is a curl command that delivers one signed webhook about a payment.
-func curlFor(target, secret, paymentID string, now time.Time) string {
-	requestID := rand.Text()
-	return fmt.Sprintf(`curl -X POST '%s?data.id=%s&type=payment' \
-    -H 'Content-Type: application/json' \
-    -H 'x-request-id: %s' \
-    -H 'x-signature: %s' \
-    -d '{"action":"payment.updated","api_version":"v1","data":{"id":"%s"},"live_mode":true,"type":"payment"}'`,
-		target, url.QueryEscape(paymentID), requestID,
-		mercadopago.Sign(secret, paymentID, requestID, fmt.Sprint(now.Unix())), paymentID)
 }
