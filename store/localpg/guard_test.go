@@ -72,6 +72,7 @@ func TestATerminalsInterrupt(t *testing.T) {
 func TestAServerThatDiesIsNoticed(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
+	require.Equal(t, "mmap", show(t, connect(t, s), "dynamic_shared_memory_type"), "shared memory would be left behind")
 	require.NoError(t, syscall.Kill(postmaster(t, s.Dir()), syscall.SIGKILL))
 	<-s.Done()
 	require.NoError(t, s.Stop(t.Context()))

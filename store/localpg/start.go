@@ -161,6 +161,11 @@ func (s *Server) arguments(opts Options) []string {
 		settings["synchronous_commit"] = "off"
 		settings["full_page_writes"] = "off"
 	}
+	if s.temporary {
+		// Shared memory that goes with the directory, even when the server is
+		// killed: otherwise it stays behind in the system's.
+		settings["dynamic_shared_memory_type"] = "mmap"
+	}
 	for name, value := range opts.Settings {
 		settings[name] = value
 	}
