@@ -1,0 +1,204 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/conciliar/conciliar"
+
+// ladder says which of our packages each package may import. Nothing points up
+// or left: a package that is not listed, or not listed there, breaks the test.
+var ladder = map[string][]string{
+	"cmd/conciliar": {
+		"api", "api/dashboard", "config", "jobs", "jobs/provider", "jobs/provider/mercadopago",
+		"jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
+	},
+	"api":                       {"api/dashboard", "jobs", "jobs/provider", "store", "store/order"},
+	"api/dashboard":             {"jobs", "jobs/provider", "store", "store/order"},
+	"jobs":                      {"jobs/provider", "store", "store/order"},
+	"jobs/provider":             {},
+	"jobs/provider/mercadopago": {"jobs/provider"},
+	// The simulator testifies about us, so it shares nothing with us.
+	"jobs/provider/mercadopago/simulator": {},
+	"store":                               {"store/order"},
+	"store/order":                         {},
+	"store/localpg":                       {},
+	"store/storetest":                     {"migrations", "store/localpg"},
+	"store/storetest/server":              {"store/storetest"},
+	"migrations":                          {},
+	"config":                              {},
+}
+
+// pure packages know nothing but the standard library and the decimal type.
+var pure = []string{"store/order", "jobs/provider"}
+
+// confined modules belong to the packages that own their subject; "store/..."
+// is store and what is below it.
+var confined = map[string][]string{
+	"github.com/gin-gonic/gin": {"api/..."},
+	// config reads DATABASE_URL with the parser that will read it later; jobs
+	// has River's driver.
+	"github.com/jackc/pgx":          {"store/...", "migrations", "cmd/...", "jobs", "config"},
+	"database/sql":                  {"migrations"},
+	"github.com/pressly/goose":      {"migrations"},
+	"github.com/riverqueue/river":   {"jobs", "migrations", "cmd/...", "api/..."},
+	"riverqueue.com/riverui":        {"api/...", "cmd/..."},
+	"github.com/spf13/cobra":        {"cmd/..."},
+	"github.com/caarlos0/env":       {"config"},
+	"github.com/lmittmann/tint":     {"cmd/..."},
+	"github.com/fergusstrange":      {"store/localpg"},
+	"github.com/govalues/decimal":   {}, // one decimal type everywhere
+	"github.com/mercadopago/sdk-go": {}, // an oracle for tests
+	"github.com/stretchr/testify":   {}, // for tests, as the next two
+	"pgregory.net/rapid":            {},
+	"testing":                       {"store/storetest"},
+}
+
+// nondescript names say nothing about what a package owns.
+var nondescript = []string{"internal", "pkg", "util", "utils", "helpers", "models", "services", "common", "misc", "lib"}
+
+// listed is what `go list -json` says of a package; tests are not in Imports.
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func TestLadder(t *testing.T) {
+	t.Parallel()
+	packages := list(t)
+	require.NotEmpty(t, packages)
+	require.Empty(t, breaches(packages))
+
+	found := map[string]bool{}
+	for _, p := range packages {
+		found[inside(p.ImportPath)] = true
+	}
+	require.True(t, found["cmd/conciliar"] && found["store/order"], "go list did not list the module: %v", found)
+}
+
+func TestLadderNoticesABreach(t *testing.T) {
+	t.Parallel()
+	one := func(pkg string, imports ...string) []string {
+		for i, name := range imports {
+			if _, ok := ladder[name]; ok {
+				imports[i] = module + "/" + name
+			}
+		}
+		return breaches([]listed{{ImportPath: module + "/" + pkg, Imports: imports}})
+	}
+	// What is allowed.
+	require.Empty(t, one("jobs", "context", "store", "store/order", "jobs/provider", "github.com/riverqueue/river"))
+	require.Empty(t, one("store/order", "errors", "math/big", "github.com/shopspring/decimal"))
+	require.Empty(t, one("api", "github.com/gin-gonic/gin/binding"))
+	require.Empty(t, one("store", "github.com/jackc/pgx/v5/pgxpool"))
+	// What points up or left, or to the side.
+	require.Len(t, one("store", "jobs"), 1)
+	require.Len(t, one("jobs", "api"), 1)
+	require.Len(t, one("jobs", "jobs/provider/mercadopago"), 1)
+	require.Len(t, one("api", "config"), 1)
+	require.Len(t, one("jobs", "config"), 1)
+	require.Len(t, one("store", "migrations"), 1)
+	require.Len(t, one("cmd/conciliar", "store/storetest"), 1)
+	require.Len(t, one("store", "jobs/provider"), 1)
+	require.Len(t, one("jobs/provider/mercadopago/simulator", "jobs/provider"), 1)
+	require.Len(t, one("jobs/provider/mercadopago/simulator", "store/order"), 1)
+	// What somebody else owns.
+	require.Len(t, one("jobs", "github.com/gin-gonic/gin"), 1)
+	require.Len(t, one("api", "github.com/jackc/pgx/v5"), 1)
+	require.Len(t, one("store", "testing"), 1)
+	require.Len(t, one("jobs/provider/mercadopago", "github.com/mercadopago/sdk-go/pkg/webhook"), 1)
+	// What a pure package may not know.
+	require.Len(t, one("store/order", "golang.org/x/time/rate"), 1)
+	require.Len(t, one("jobs/provider", "github.com/jackc/pgx/v5"), 2)
+	// What has no place.
+	require.Len(t, one("jobs/newroom"), 1)
+	require.Len(t, one("store/internal/locks"), 2)
+	require.Len(t, one("pkg"), 2)
+}
+
+// breaches lists every import that the rules forbid, and every package without
+// a place in them.
+func breaches(packages []listed) []string {
+	var found []string
+	for _, p := range packages {
+		name := inside(p.ImportPath)
+		for _, part := range strings.Split(name, "/") {
+			if slices.Contains(nondescript, part) {
+				found = append(found, fmt.Sprintf("%s: %q says nothing about what it owns", name, part))
+			}
+		}
+		allowed, ok := ladder[name]
+		if !ok {
+			found = append(found, name+" has no place in the ladder")
+			continue
+		}
+		for _, path := range p.Imports {
+			if path == module || strings.HasPrefix(path, module+"/") {
+				if !slices.Contains(allowed, inside(path)) {
+					found = append(found, fmt.Sprintf("%s may not import %s", name, inside(path)))
+				}
+				continue
+			}
+			if slices.Contains(pure, name) && thirdParty(path) && path != "github.com/shopspring/decimal" {
+				found = append(found, fmt.Sprintf("%s is pure and may not import %s", name, path))
+			}
+			for owned, owners := range confined {
+				if below(path, owned) && !slices.ContainsFunc(owners, func(o string) bool { return matches(name, o) }) {
+					found = append(found, fmt.Sprintf("%s may not import %s, which belongs to %v", name, path, owners))
+				}
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+// inside is a package's path within the module.
+func inside(path string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(path, module), "/")
+}
+
+// matches understands the go command's "folder/...".
+func matches(name, pattern string) bool {
+	folder, all := strings.CutSuffix(pattern, "/...")
+	return name == folder || all && below(name, folder)
+}
+
+func below(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, folder+"/")
+}
+
+// thirdParty tells a module by the dot of its host's name.
+func thirdParty(path string) bool {
+	host, _, _ := strings.Cut(path, "/")
+	return strings.Contains(host, ".")
+}
+
+// list asks the go command for every package of the module, on this system.
+func list(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", module+"/...")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	require.NoError(t, err, stderr.String())
+	var packages []listed
+	for decoder := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		err := decoder.Decode(&p)
+		if errors.Is(err, io.EOF) {
+			return packages
+		}
+		require.NoError(t, err)
+		packages = append(packages, p)
+	}
+}
