@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -135,7 +136,7 @@ func bench(ctx context.Context, std stdio, o benchOptions) (_ benchReport, err e
 		return report, err
 	}
 	defer b.pool.Close()
-	if err := migrations.Up(ctx, b.pool, newLogger(std.err, config.Log{LogFormat: "auto"})); err != nil {
+	if err := migrations.Up(ctx, b.pool, slog.New(slog.DiscardHandler)); err != nil {
 		return report, err
 	}
 	if err := b.startSimulator(ctx); err != nil {

@@ -15,15 +15,16 @@ import (
 
 // ceilingScript is what one event costs the database when it has a
 // transaction to itself: its row and its job. The values have the size of a
-// real payment notification.
+// real payment notification; a colon before a letter or a digit would be a
+// variable of pgbench's.
 const ceilingScript = `
 BEGIN;
 INSERT INTO webhook_queue (source, topic, action, resource_id, request_id, query, remote_ip, live_mode, signed, signature, payload)
 VALUES ('pgbench', 'payment', 'payment.updated', '132646402927', '2066ca19-c6f1-498a-be75-1923005edd06',
         'data.id=132646402927&type=payment', '203.0.113.9', true, true, decode(md5(random()::text) || md5(random()::text), 'hex'),
-        convert_to('{"action":"payment.updated","api_version":"v1","data":{"id":"132646402927"},"date_created":"2025-11-10T13:38:25Z","id":126271778864,"live_mode":true,"type":"payment","user_id":"1538952955"}', 'UTF8'));
+        convert_to('{"action":"payment.updated","api_version":"v1","data":{"id":"132646402927"},"date_created":"2025-11-10T13.38.25Z","id": 126271778864,"live_mode": true,"type":"payment","user_id":"1538952955"}', 'UTF8'));
 INSERT INTO river_job (args, kind, max_attempts, metadata, priority, queue, state, tags)
-VALUES ('{"queue_id":1}', 'webhook_payment', 7, '{}', 1, 'webhooks', 'available', '{}');
+VALUES ('{"queue_id": 1}', 'webhook_payment', 7, '{}', 1, 'webhooks', 'available', '{}');
 COMMIT;
 `
 
