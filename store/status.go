@@ -168,11 +168,16 @@ const runColumns = `id, trigger, status, window_start, window_end, payments_chec
 	retries_due, missing_found, drift_found, archived, started_at, finished_at, error, scope, phase, position,
 	requested_by, note`
 
-func scanRun(row pgx.Row) (Run, error) {
+func scanRun(row pgx.Row) (Run, error) { return scanRunWith(row) }
+
+// scanRunWith scans a run and further columns after it.
+func scanRunWith(row pgx.Row, extra ...any) (Run, error) {
 	var r Run
-	err := row.Scan(&r.ID, &r.Trigger, &r.Status, &r.WindowStart, &r.WindowEnd, &r.PaymentsChecked, &r.OrdersChecked,
+	err := row.Scan(append([]any{
+		&r.ID, &r.Trigger, &r.Status, &r.WindowStart, &r.WindowEnd, &r.PaymentsChecked, &r.OrdersChecked,
 		&r.StuckRequeued, &r.RetriesDue, &r.MissingFound, &r.DriftFound, &r.Archived, &r.StartedAt, &r.FinishedAt, &r.Error,
-		&r.Scope, &r.Phase, &r.Position, &r.RequestedBy, &r.Note)
+		&r.Scope, &r.Phase, &r.Position, &r.RequestedBy, &r.Note,
+	}, extra...)...)
 	return r, err
 }
 

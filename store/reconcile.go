@@ -1,0 +1,348 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Scopes of a run. One of each may run at a time.
+const (
+	// ScopeRegular is the run that the schedule makes: from where the last one
+	// that succeeded ended, up to now.
+	ScopeRegular = "regular"
+	// ScopeBackfill looks at dates that a person names.
+	ScopeBackfill = "backfill"
+)
+
+// What started a run.
+const (
+	TriggerSchedule = "schedule"
+	TriggerStart    = "start"
+	TriggerManual   = "manual"
+	TriggerCron     = "cron"
+	TriggerCLI      = "cli"
+)
+
+// Statuses of a run.
+const (
+	RunRunning   = "running"
+	RunSucceeded = "succeeded"
+	RunFailed    = "failed"
+	// RunStoppedByCap: the run would have changed too much, and changed nothing.
+	RunStoppedByCap = "stopped_by_cap"
+)
+
+// Phases of a run, in their order. A backfill has those of them that look at
+// payments.
+const (
+	// PhaseStuck puts events without an end and without a job back in the queue.
+	PhaseStuck = "stuck"
+	// PhaseRetention moves old events to the archive. It comes early: a provider
+	// that does not answer must not let the queue's table grow.
+	PhaseRetention = "retention"
+	// PhaseMissing looks at every payment that the provider changed in the window.
+	PhaseMissing = "missing"
+	// PhaseUnpaid asks about orders that stay unpaid.
+	PhaseUnpaid = "unpaid"
+	// PhaseDrift holds the books against themselves.
+	PhaseDrift = "drift"
+	// PhaseRepair puts right what differs.
+	PhaseRepair = "repair"
+	// PhaseWait waits for the events that the run made.
+	PhaseWait = "wait"
+	// PhaseDone is that of a run that succeeded.
+	PhaseDone = "done"
+)
+
+const (
+	// windowOverlap is how far a regular run goes back before the end of the
+	// last one: searches lag by minutes, clocks differ, and a page may have been
+	// read while a payment moved.
+	windowOverlap = 2 * time.Hour
+	// firstWindow is how far back the first regular run begins.
+	firstWindow = 48 * time.Hour
+	// searchReach is how far back a window may begin: Mercado Pago searches the
+	// last 12 months and a range of less than 365 days (payments reference).
+	searchReach = 364 * 24 * time.Hour
+)
+
+// stepDied is the error of a run whose step ended without ending the run.
+const stepDied = "its step died"
+
+// ErrRunNotFound means that no run has that id.
+var ErrRunNotFound = errors.New("store: no such run")
+
+// ErrRunWindow means that a backfill cannot look at the dates that were named.
+// Its text says why and may be shown to whoever named them.
+var ErrRunWindow = errors.New("the dates cannot be looked at")
+
+// A RunRequest asks for a run.
+type RunRequest struct {
+	// Trigger is what started it, one of the five.
+	Trigger string
+	// Scope is ScopeRegular or ScopeBackfill.
+	Scope string
+	// Since and Until are a backfill's window. A zero Until, or one that is
+	// still to come, means now.
+	Since, Until time.Time
+	// RequestedBy says who asked; empty for the schedule.
+	RequestedBy string
+	// Attempt and Complete, when set, are the job that asks: it is completed in
+	// the transaction that starts the run, so that it cannot start another.
+	Attempt  Attempt
+	Complete CompleteJob
+}
+
+func (r RunRequest) validate() error {
+	switch r.Trigger {
+	case TriggerSchedule, TriggerStart, TriggerManual, TriggerCron, TriggerCLI:
+	default:
+		return fmt.Errorf("unknown trigger %q", r.Trigger)
+	}
+	switch {
+	case r.Scope == ScopeRegular && r.Since.IsZero() && r.Until.IsZero(),
+		r.Scope == ScopeBackfill && !r.Since.IsZero():
+		return nil
+	case r.Scope == ScopeRegular:
+		return errors.New("a regular run takes no dates")
+	case r.Scope == ScopeBackfill:
+		return fmt.Errorf("%w: a backfill needs the date that it begins with", ErrRunWindow)
+	}
+	return fmt.Errorf("unknown scope %q", r.Scope)
+}
+
+// StartRun starts a run, or joins the one of its scope that is running: joined
+// is then true and the request's trigger and dates count for nothing. A run
+// whose step is gone has died; it is marked as failed and a new one starts.
+//
+// The error wraps ErrRunWindow when the dates cannot be looked at, and
+// ErrStaleAttempt when the job that asks is not running any more.
+func (s *Store) StartRun(ctx context.Context, req RunRequest) (run Run, joined bool, err error) {
+	if s.insertStep == nil {
+		return Run{}, false, errors.New("store: this store cannot start runs")
+	}
+	if err := req.validate(); err != nil {
+		return Run{}, false, fmt.Errorf("store: start a run: %w", err)
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if req.Complete != nil {
+			if _, err := lockAttempt(ctx, tx, req.Attempt); err != nil {
+				return err
+			}
+		}
+		if run, joined, err = s.startOrJoin(ctx, tx, req); err != nil {
+			return err
+		}
+		if req.Complete != nil {
+			return req.Complete(ctx, tx)
+		}
+		return nil
+	})
+	if err != nil {
+		return Run{}, false, fmt.Errorf("store: start a run: %w", err)
+	}
+	return run, joined, nil
+}
+
+func (s *Store) startOrJoin(ctx context.Context, tx pgx.Tx, req RunRequest) (Run, bool, error) {
+	start, end, note, err := runWindow(ctx, tx, req)
+	if err != nil {
+		return Run{}, false, err
+	}
+	// A second round follows when another process starts one at the same time.
+	for {
+		run, live, err := liveRun(ctx, tx, req.Scope)
+		if err != nil || live {
+			return run, live, err
+		}
+		phase := PhaseStuck
+		if req.Scope == ScopeBackfill {
+			phase = PhaseMissing
+		}
+		var id int64
+		err = tx.QueryRow(ctx, `
+			INSERT INTO webhook_reconciliation_logs (trigger, scope, phase, window_start, window_end, requested_by, note)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (scope) WHERE status = 'running' DO NOTHING
+			RETURNING id`, req.Trigger, req.Scope, phase, start, end, text(req.RequestedBy), note).Scan(&id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			continue
+		}
+		if err != nil {
+			return Run{}, false, err
+		}
+		jobID, err := s.insertStep(ctx, tx, id)
+		if err != nil {
+			return Run{}, false, err
+		}
+		run, err = scanRun(tx.QueryRow(ctx, `
+			UPDATE webhook_reconciliation_logs SET job_id = $2 WHERE id = $1 RETURNING `+runColumns, id, jobID))
+		return run, false, err
+	}
+}
+
+// runWindow is the window of the run that is asked for, by PostgreSQL's clock.
+func runWindow(ctx context.Context, tx pgx.Tx, req RunRequest) (start, end time.Time, note string, err error) {
+	var now time.Time
+	var last *time.Time
+	err = tx.QueryRow(ctx, `
+		SELECT now(), (SELECT max(window_end) FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded')`).
+		Scan(&now, &last)
+	if err != nil {
+		return start, end, "", err
+	}
+	reach := now.Add(-searchReach)
+	if req.Scope == ScopeRegular {
+		start = now.Add(-firstWindow)
+		if last != nil {
+			start = last.Add(-windowOverlap)
+		}
+		if start.Before(reach) {
+			note = fmt.Sprintf("the window would begin at %s, which is further back than searches reach", start.UTC().Format(time.RFC3339))
+			start = reach
+		}
+		return start, now, note, nil
+	}
+	start, end = req.Since, req.Until
+	if end.IsZero() || end.After(now) {
+		end = now
+	}
+	switch {
+	case !start.Before(end):
+		return start, end, "", fmt.Errorf("%w: they do not begin before they end", ErrRunWindow)
+	case start.Before(reach):
+		return start, end, "", fmt.Errorf("%w: searches reach 12 months back, to %s", ErrRunWindow, reach.UTC().Format(time.DateOnly))
+	}
+	return start, end, "", nil
+}
+
+// liveRun locks the running run of a scope and reports whether its step is
+// there. A run whose step is gone is marked as failed.
+func liveRun(ctx context.Context, tx pgx.Tx, scope string) (Run, bool, error) {
+	var jobID *int64
+	run, err := scanRunWith(tx.QueryRow(ctx, `
+		SELECT `+runColumns+`, job_id FROM webhook_reconciliation_logs
+		WHERE scope = $1 AND status = 'running' FOR UPDATE`, scope), &jobID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return Run{}, false, nil
+	}
+	if err != nil {
+		return Run{}, false, err
+	}
+	// A statement of its own, after the lock: the step that held the row may
+	// have handed over to another job.
+	var live bool
+	err = tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM river_job WHERE id = $1 AND state NOT IN ('completed', 'cancelled', 'discarded'))`, jobID).Scan(&live)
+	if err != nil || live {
+		return run, live, err
+	}
+	_, err = tx.Exec(ctx, `
+		UPDATE webhook_reconciliation_logs SET status = 'failed', finished_at = now(), error = $2
+		WHERE id = $1`, run.ID, stepDied)
+	return Run{}, false, err
+}
+
+// LastSuccess is when the last regular run that succeeded ended, and what time
+// it is, both by PostgreSQL's clock; nil when none has.
+func (s *Store) LastSuccess(ctx context.Context) (ended *time.Time, now time.Time, err error) {
+	err = s.pool.QueryRow(ctx, `
+		SELECT now(), (SELECT max(finished_at) FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded')`).
+		Scan(&now, &ended)
+	if err != nil {
+		return nil, now, fmt.Errorf("store: last successful run: %w", err)
+	}
+	return ended, now, nil
+}
+
+// Run returns one run, or ErrRunNotFound.
+func (s *Store) Run(ctx context.Context, id int64) (Run, error) {
+	run, err := scanRun(s.pool.QueryRow(ctx, `SELECT `+runColumns+` FROM webhook_reconciliation_logs WHERE id = $1`, id))
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrRunNotFound
+	}
+	if err != nil {
+		return Run{}, fmt.Errorf("store: run %d: %w", id, err)
+	}
+	return run, nil
+}
+
+// Runs returns up to limit runs that are older than the one with the id before,
+// newest first; before 0 begins with the newest.
+func (s *Store) Runs(ctx context.Context, before int64, limit int) ([]Run, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT `+runColumns+` FROM webhook_reconciliation_logs
+		WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("store: runs: %w", err)
+	}
+	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) { return scanRun(row) })
+	if err != nil {
+		return nil, fmt.Errorf("store: runs: %w", err)
+	}
+	return runs, nil
+}
+
+const (
+	// runPoll is how often WaitRun looks, and runLook bounds one look.
+	runPoll = 200 * time.Millisecond
+	runLook = 5 * time.Second
+)
+
+// WaitRun waits until the run has ended and returns it. When ctx ends first it
+// returns the run as it stands, and no error. observe, which may be nil, is told
+// of the run each time that it was looked at.
+func (s *Store) WaitRun(ctx context.Context, id int64, observe func(Run)) (Run, error) {
+	poll := time.NewTicker(runPoll)
+	defer poll.Stop()
+	for {
+		run, err := s.lastLook(ctx, id)
+		if err != nil {
+			return Run{}, err
+		}
+		if observe != nil {
+			observe(run)
+		}
+		if run.Status != RunRunning {
+			return run, nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return run, nil
+		}
+		if err := s.buryDeadRun(ctx, run.Scope); err != nil && ctx.Err() == nil {
+			return Run{}, fmt.Errorf("store: run %d: %w", id, err)
+		}
+	}
+}
+
+// lastLook reads the run even when the time of whoever waits is up: it is what
+// they are answered with.
+func (s *Store) lastLook(ctx context.Context, id int64) (Run, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), runLook)
+	defer cancel()
+	return s.Run(ctx, id)
+}
+
+// buryDeadRun marks the running run of a scope as failed when its step is gone,
+// so that nobody waits for it.
+func (s *Store) buryDeadRun(ctx context.Context, scope string) error {
+	var dead bool
+	err := s.pool.QueryRow(ctx, `
+		SELECT EXISTS (
+			SELECT FROM webhook_reconciliation_logs r LEFT JOIN river_job j ON j.id = r.job_id
+			WHERE r.scope = $1 AND r.status = 'running' AND (j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded')))`,
+		scope).Scan(&dead)
+	if err != nil || !dead {
+		return err
+	}
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		_, _, err := liveRun(ctx, tx, scope)
+		return err
+	})
+}

@@ -1,0 +1,341 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"github.com/conciliar/conciliar/store/order"
+)
+
+const (
+	// booksBatch is how many orders, or payments, one transaction compares.
+	booksBatch = 200
+	// A run that would change more than capShare-th of the orders, and more than
+	// capFloor things, changes nothing: it is likelier that a rule, a release or
+	// the other side is wrong than that so many orders are.
+	capFloor = 50
+	capShare = 20
+)
+
+// booksCursor is where the comparison of the books with themselves is. First
+// come the orders that changed, by when they did, then the payments that changed
+// and whose orders did not.
+type booksCursor struct {
+	// Until is when the comparison began: what changes later is the next run's.
+	Until    time.Time `json:"until"`
+	Payments bool      `json:"payments"`
+	At       time.Time `json:"at"`
+	// Source and ID are the last row of those that changed at At.
+	Source string `json:"source"`
+	ID     string `json:"id"`
+}
+
+// CompareBooks holds a batch of orders against the fold of their payments, and
+// of payments against the states that were applied, and notes what differs. It
+// reports whether that was all. When there is too much, the run is stopped: its
+// status is then RunStoppedByCap.
+func (st *RunStep) CompareBooks(ctx context.Context) (done bool, err error) {
+	err = st.advance(ctx, "compare the books", func(tx pgx.Tx) (progress, error) {
+		done = false
+		at, err := st.booksCursor(ctx, tx)
+		if err != nil {
+			return progress{}, err
+		}
+		b, err := st.store.compareBatch(ctx, tx, *st.Run.WindowStart, at)
+		if err != nil {
+			return progress{}, err
+		}
+		p := progress{cursor: b.next, ordersChecked: b.orders}
+		if err := closeUnsettled(ctx, tx, againstLog, b.soundPayments, nil); err != nil {
+			return p, err
+		}
+		if err := closeUnsettled(ctx, tx, againstPayments, nil, b.soundOrders); err != nil {
+			return p, err
+		}
+		if err := st.keep(ctx, tx, b.differ, &p); err != nil {
+			return p, err
+		}
+		if p.err, err = exceedsCap(ctx, tx, st.Run.DriftFound+p.driftFound); err != nil {
+			return p, err
+		}
+		if p.err != "" {
+			p.status = RunStoppedByCap
+		}
+		done = b.done
+		return p, nil
+	})
+	return done, err
+}
+
+func (st *RunStep) booksCursor(ctx context.Context, tx pgx.Tx) (booksCursor, error) {
+	at := booksCursor{At: *st.Run.WindowStart}
+	if st.Cursor != nil {
+		return at, st.readCursor(&at)
+	}
+	return at, tx.QueryRow(ctx, `SELECT now()`).Scan(&at.Until)
+}
+
+// exceedsCap says why a run that found so many drifts must not repair them, and
+// is empty when it may.
+func exceedsCap(ctx context.Context, tx pgx.Tx, drift int64) (string, error) {
+	if drift <= capFloor {
+		return "", nil
+	}
+	// Counting as far as it matters is enough, however many orders there are.
+	var orders int64
+	err := tx.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM orders LIMIT $1) o`, drift*capShare).Scan(&orders)
+	if err != nil || orders >= drift*capShare {
+		return "", err
+	}
+	return fmt.Sprintf("stopped by the safety cap: %d differences found so far, more than %d and more than 1 in %d of the %d orders; nothing was repaired",
+		drift, capFloor, capShare, orders), nil
+}
+
+// A booksBatchResult is what one batch of the books' comparison found.
+type booksBatchResult struct {
+	next          booksCursor
+	done          bool
+	orders        int64
+	differ        []Difference
+	soundPayments []string
+	soundOrders   []string
+}
+
+// compareBatch compares the batch that begins at the cursor.
+func (s *Store) compareBatch(ctx context.Context, tx pgx.Tx, since time.Time, at booksCursor) (booksBatchResult, error) {
+	b := booksBatchResult{next: at}
+	if at.Payments {
+		return b, s.comparePayments(ctx, tx, since, &b)
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT reference, updated_at FROM orders
+		WHERE (updated_at, reference) > ($1, $2) AND updated_at <= $3
+		ORDER BY updated_at, reference LIMIT $4`, at.At, at.ID, at.Until, booksBatch)
+	if err != nil {
+		return b, err
+	}
+	var references []string
+	if _, err := pgx.ForEachRow(rows, []any{&b.next.ID, &b.next.At}, func() error {
+		references = append(references, b.next.ID)
+		return nil
+	}); err != nil {
+		return b, err
+	}
+	if len(references) < booksBatch {
+		b.next = booksCursor{Until: at.Until, Payments: true, At: since}
+	}
+	return b, s.compareOrders(ctx, tx, references, &b)
+}
+
+// comparePayments compares payments that changed while their orders did not.
+func (s *Store) comparePayments(ctx context.Context, tx pgx.Tx, since time.Time, b *booksBatchResult) error {
+	at := b.next
+	rows, err := tx.Query(ctx, `
+		SELECT p.updated_at, p.source, p.payment_id, coalesce(o.reference, ''), o.updated_at >= $5 AND o.updated_at <= $4
+		FROM payments p LEFT JOIN orders o ON o.reference = p.order_reference
+		WHERE (p.updated_at, p.source, p.payment_id) > ($1, $2, $3) AND p.updated_at <= $4
+		ORDER BY p.updated_at, p.source, p.payment_id LIMIT $6`, at.At, at.Source, at.ID, at.Until, since, booksBatch)
+	if err != nil {
+		return err
+	}
+	var references, sources, orphans []string
+	var reference string
+	var compared *bool
+	n := 0
+	if _, err := pgx.ForEachRow(rows, []any{&b.next.At, &b.next.Source, &b.next.ID, &reference, &compared}, func() error {
+		n++
+		switch {
+		case reference == "":
+			sources, orphans = append(sources, b.next.Source), append(orphans, b.next.ID)
+		case !*compared:
+			references = append(references, reference)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	b.done = n < booksBatch
+	if err := s.compareOrders(ctx, tx, referencesOf(references...), b); err != nil {
+		return err
+	}
+	return s.compareOrphans(ctx, tx, sources, orphans, b)
+}
+
+// soundColumn tells whether a payment's row is a state that was applied, and the
+// latest of those. Every applied state has its log.
+const soundColumn = `(EXISTS (
+		SELECT FROM payment_logs l
+		WHERE l.source = p.source AND l.payment_id = p.payment_id AND l.status = p.status
+		  AND l.status_detail = p.status_detail AND l.amount = p.amount AND l.refunded_amount = p.refunded_amount
+		  AND l.date_last_updated = p.date_last_updated AND l.currency = p.currency
+		  AND l.order_reference IS NOT DISTINCT FROM p.order_reference)
+	AND NOT EXISTS (
+		SELECT FROM payment_logs l
+		WHERE l.source = p.source AND l.payment_id = p.payment_id AND l.date_last_updated > p.date_last_updated))`
+
+// An orderFold is an order with the payments that it has.
+type orderFold struct {
+	reference      string
+	status         order.Status
+	terms          order.Terms
+	paid, refunded decimal.Decimal
+	payments       []order.Payment
+	// unsound is true when a payment is no state that was applied: what follows
+	// from it is no truth about the order.
+	unsound bool
+}
+
+// compareOrders holds orders against the fold of their payments. It is one
+// statement, so that it sees each order with the payments that made it so.
+func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []string, b *booksBatchResult) error {
+	if len(references) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT o.reference, o.status, o.amount, o.currency, o.paid_amount, o.refunded_amount, `+soundColumn+`, `+heldColumns+`
+		FROM orders o LEFT JOIN payments p ON p.order_reference = o.reference
+		WHERE o.reference = ANY ($1) AND o.settled_at IS NOT NULL
+		ORDER BY o.reference, p.source, p.payment_id`, references)
+	if err != nil {
+		return err
+	}
+	var folds []*orderFold
+	var suspects []heldPayment
+	var o orderFold
+	var sound *bool
+	var h heldPayment
+	_, err = pgx.ForEachRow(rows, append([]any{
+		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.paid, &o.refunded, &sound,
+	}, h.targets()...), func() error {
+		if len(folds) == 0 || folds[len(folds)-1].reference != o.reference {
+			next := o
+			folds = append(folds, &next)
+		}
+		fold := folds[len(folds)-1]
+		switch {
+		case !h.exists():
+		case *sound:
+			fold.payments = append(fold.payments, h.payment())
+			b.soundPayments = append(b.soundPayments, *h.id)
+		default:
+			fold.unsound = true
+			suspects = append(suspects, h)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b.orders += int64(len(folds))
+	for _, fold := range folds {
+		if fold.unsound {
+			continue
+		}
+		if d := s.compareFold(*fold); d != nil {
+			b.differ = append(b.differ, *d)
+		} else {
+			b.soundOrders = append(b.soundOrders, fold.reference)
+		}
+	}
+	return explainSuspects(ctx, tx, suspects, b)
+}
+
+// compareFold holds one order against the fold of its payments.
+func (s *Store) compareFold(o orderFold) *Difference {
+	d := &Difference{Kind: FindingDrift, Reference: o.reference}
+	settled, err := order.Settle(o.terms, s.rules, o.payments)
+	if err != nil {
+		d.Kind = FindingUnsettled
+		d.Detail = map[string]string{"against": againstPayments, "error": err.Error()}
+		return d
+	}
+	d.Detail = differing(againstPayments,
+		facts{"status": string(o.status), "paid_amount": plain(o.paid), "refunded_amount": plain(o.refunded)}, "settled_",
+		facts{"status": string(settled.Status), "paid_amount": plain(settled.Paid), "refunded_amount": plain(settled.Refunded)})
+	if len(d.Detail) == 0 {
+		return nil
+	}
+	return d
+}
+
+// compareOrphans holds payments without an order against the states that were
+// applied.
+func (s *Store) compareOrphans(ctx context.Context, tx pgx.Tx, sources, ids []string, b *booksBatchResult) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT `+soundColumn+`, `+heldColumns+`
+		FROM unnest($1::text[], $2::text[]) AS x (source, id)
+		JOIN payments p ON p.source = x.source AND p.payment_id = x.id`, sources, ids)
+	if err != nil {
+		return err
+	}
+	var suspects []heldPayment
+	var sound bool
+	var h heldPayment
+	if _, err := pgx.ForEachRow(rows, append([]any{&sound}, h.targets()...), func() error {
+		if sound {
+			b.soundPayments = append(b.soundPayments, *h.id)
+		} else {
+			suspects = append(suspects, h)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	return explainSuspects(ctx, tx, suspects, b)
+}
+
+// explainSuspects says of payments that are no applied state what they differ
+// in from the latest that is.
+func explainSuspects(ctx context.Context, tx pgx.Tx, suspects []heldPayment, b *booksBatchResult) error {
+	for _, h := range suspects {
+		held := h.payment()
+		logged, reference, err := latestLogged(ctx, tx, *h.source, *h.id)
+		if err != nil {
+			return err
+		}
+		d := Difference{
+			Kind: FindingDrift, Source: *h.source, PaymentID: *h.id, Reference: h.orderReference(),
+			Detail: map[string]string{"against": againstLog, "held_status": string(held.Status)},
+		}
+		if logged != nil {
+			of := factsOf(*logged, reference)
+			// The log does not have these.
+			delete(of, "collector_id")
+			delete(of, "live_mode")
+			d.Detail = differing(againstLog, factsOf(held, h.orderReference()), "logged_", of)
+		}
+		b.differ = append(b.differ, d)
+	}
+	return nil
+}
+
+// latestLogged returns the latest state of a payment that was applied, with its
+// order's reference; nil when none was.
+func latestLogged(ctx context.Context, tx pgx.Tx, source, paymentID string) (*order.Payment, string, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT status, status_detail, amount, refunded_amount, currency, date_last_updated, applied_at, coalesce(order_reference, '')
+		FROM payment_logs WHERE source = $1 AND payment_id = $2 ORDER BY id`, source, paymentID)
+	if err != nil {
+		return nil, "", err
+	}
+	var latest *order.Payment
+	var latestReference, reference string
+	p := order.Payment{ID: paymentID}
+	_, err = pgx.ForEachRow(rows, []any{
+		&p.Status, &p.StatusDetail, &p.Amount, &p.Refunded, &p.Currency, &p.UpdatedAt, &p.FetchedAt, &reference,
+	}, func() error {
+		if latest == nil || p.Supersedes(*latest) {
+			state := p
+			latest, latestReference = &state, reference
+		}
+		return nil
+	})
+	return latest, latestReference, err
+}

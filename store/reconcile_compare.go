@@ -1,0 +1,222 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// Kinds of what a run finds.
+const (
+	// FindingStuck: an event that nothing would have brought to its end.
+	FindingStuck = "stuck"
+	// FindingMissing: a payment that is not known in the state that the provider
+	// shows, and that no event is about to fetch.
+	FindingMissing = "missing"
+	// FindingDrift: what is held differs from what it is held against, and
+	// neither is later.
+	FindingDrift = "drift"
+	// FindingUnsettled: a difference that stands after it was asked for again. It
+	// is an anomaly and counts as nothing else.
+	FindingUnsettled = "unsettled"
+)
+
+// What something was held against, as a difference's detail says.
+const (
+	againstSearch   = "search"
+	againstLog      = "log"
+	againstPayments = "payments"
+)
+
+// A FoundPayment is a payment as a provider's search shows it.
+type FoundPayment struct {
+	FetchedPayment
+	// Unreadable says why nothing but the payment's id is known; empty when it
+	// could be read.
+	Unreadable string
+}
+
+// A Difference is what a comparison found.
+type Difference struct {
+	Kind      string `json:"kind"`
+	Source    string `json:"source,omitempty"`
+	PaymentID string `json:"payment_id,omitempty"`
+	Reference string `json:"order_reference,omitempty"`
+	// Detail holds what differs: "against" says what it was held against, and
+	// for each field its values, such as held_status and found_status.
+	Detail map[string]string `json:"detail"`
+
+	payload  []byte
+	liveMode *bool
+}
+
+// facts are what is compared of a payment, as text: equal facts have equal
+// texts.
+type facts map[string]string
+
+// dateLastUpdated is the one fact in which no money can stand.
+const dateLastUpdated = "date_last_updated"
+
+func factsOf(p order.Payment, reference string) facts {
+	return facts{
+		"status": string(p.Status), "status_detail": p.StatusDetail,
+		"amount": plain(p.Amount), "refunded_amount": plain(p.Refunded), "currency": p.Currency,
+		"order_reference": reference, "collector_id": p.CollectorID, "live_mode": strconv.FormatBool(p.LiveMode),
+		dateLastUpdated: p.UpdatedAt.UTC().Format(time.RFC3339Nano),
+	}
+}
+
+// plain writes an amount without trailing zeros.
+func plain(d decimal.Decimal) string { return d.Normalize().String() }
+
+// differing returns the facts in which held and other differ; held nil is
+// nothing at all.
+func differing(against string, held facts, called string, other facts) map[string]string {
+	detail := map[string]string{}
+	for field, value := range other {
+		was, known := held[field]
+		if known && was == value {
+			continue
+		}
+		if known {
+			detail["held_"+field] = was
+		}
+		detail[called+field] = value
+	}
+	if len(detail) > 0 {
+		detail["against"] = against
+	}
+	return detail
+}
+
+// immaterial reports whether nothing follows from a difference that stands after
+// it was asked for: one of dates alone, or a search that can't be read where the
+// payment's own page can.
+func immaterial(detail map[string]string) bool {
+	for name := range detail {
+		if name != "against" && name != "unreadable" && !strings.HasSuffix(name, dateLastUpdated) {
+			return false
+		}
+	}
+	return true
+}
+
+// A heldPayment is a payment as the books have it. Its fields are null where a
+// join found none.
+type heldPayment struct {
+	source, id, status, detail, currency, collector, reference *string
+	amount, refunded                                           decimal.NullDecimal
+	live, validation                                           *bool
+	updatedAt, fetchedAt                                       *time.Time
+}
+
+const heldColumns = `p.source, p.payment_id, p.status, p.status_detail, p.currency, p.collector_id, p.order_reference,
+	p.amount, p.refunded_amount, p.live_mode, p.validation, p.date_last_updated, p.fetched_at`
+
+func (h *heldPayment) targets() []any {
+	return []any{&h.source, &h.id, &h.status, &h.detail, &h.currency, &h.collector, &h.reference,
+		&h.amount, &h.refunded, &h.live, &h.validation, &h.updatedAt, &h.fetchedAt}
+}
+
+func (h *heldPayment) exists() bool { return h.id != nil }
+
+func (h *heldPayment) payment() order.Payment {
+	return order.Payment{
+		ID: *h.id, Status: order.PaymentStatus(*h.status), StatusDetail: *h.detail, Currency: *h.currency,
+		CollectorID: *h.collector, Amount: h.amount.Decimal, Refunded: h.refunded.Decimal, LiveMode: *h.live,
+		Validation: *h.validation, UpdatedAt: *h.updatedAt, FetchedAt: *h.fetchedAt,
+	}
+}
+
+func (h *heldPayment) orderReference() string {
+	if h.reference == nil {
+		return ""
+	}
+	return *h.reference
+}
+
+// compareFound holds what a search shows against what is held. No difference is
+// nil: also where the search shows an older state, as searches do for minutes.
+func compareFound(f FoundPayment, h *heldPayment) *Difference {
+	d := &Difference{
+		Kind: FindingMissing, Source: f.Source, PaymentID: f.Payment.ID, Reference: f.Reference,
+		payload: f.Raw, liveMode: &f.Payment.LiveMode,
+	}
+	if f.Unreadable != "" {
+		d.Detail, d.liveMode = map[string]string{"against": againstSearch, "unreadable": f.Unreadable}, nil
+		return d
+	}
+	found := factsOf(f.Payment, f.Reference)
+	if !h.exists() {
+		d.Detail = differing(againstSearch, nil, "found_", found)
+		return d
+	}
+	held := h.payment()
+	d.Detail = differing(againstSearch, factsOf(held, h.orderReference()), "found_", found)
+	switch c := f.Payment.UpdatedAt.Compare(held.UpdatedAt); {
+	case c > 0:
+		return d
+	case c < 0 || f.Payment.Status.Rank() < held.Status.Rank() || len(d.Detail) == 0:
+		return nil
+	case f.Payment.Status.Rank() > held.Status.Rank():
+		return d
+	}
+	d.Kind = FindingDrift
+	return d
+}
+
+// compareSearch compares what a search shows of one source with what is held.
+// It returns what differs and is in nobody's hands, and the ids of the payments
+// that are equal.
+//
+// A payment that an event without an end is about is about to be fetched. One
+// that an attempt found hopeless after it changed, or that died within a day, is
+// in a person's hands; buried, when true, returns it all the same.
+func compareSearch(ctx context.Context, tx pgx.Tx, source string, found []FoundPayment, buried bool) (differ []Difference, equal []string, err error) {
+	ids, changed := make([]string, len(found)), make([]time.Time, len(found))
+	for i := range found {
+		// PostgreSQL keeps microseconds.
+		found[i].Payment.UpdatedAt = found[i].Payment.UpdatedAt.Truncate(time.Microsecond)
+		ids[i], changed[i] = found[i].Payment.ID, found[i].Payment.UpdatedAt
+	}
+	// One statement, so that an event which settles meanwhile is seen either
+	// without its end or with what it brought.
+	rows, err := tx.Query(ctx, `
+		SELECT f.n,
+		       EXISTS (SELECT FROM webhook_queue q LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
+		               WHERE q.resource_id = f.id AND q.source = $1 AND q.topic = $4 AND q.completed_at IS NULL
+		                 AND (d.id IS NULL OR d.state = 'reopened')),
+		       EXISTS (SELECT FROM webhook_queue q JOIN webhook_dead_letter d ON d.queue_id = q.id
+		               WHERE q.resource_id = f.id AND q.source = $1 AND q.topic = $4 AND q.completed_at IS NULL
+		                 AND d.state IN ('open', 'dismissed') AND d.died_at > f.changed
+		                 AND (d.reason IN ('permanent_failure', 'cancelled') OR d.died_at > now() - interval '1 day')),
+		       `+heldColumns+`
+		FROM unnest($2::text[], $3::timestamptz[]) WITH ORDINALITY AS f (id, changed, n)
+		LEFT JOIN payments p ON p.source = $1 AND p.payment_id = f.id`, source, ids, changed, topicPayment)
+	if err != nil {
+		return nil, nil, err
+	}
+	var n int
+	var open, dead bool
+	var h heldPayment
+	_, err = pgx.ForEachRow(rows, append([]any{&n, &open, &dead}, h.targets()...), func() error {
+		d := compareFound(found[n-1], &h)
+		switch {
+		case d == nil:
+			equal = append(equal, ids[n-1])
+		case !open && (buried || !dead):
+			differ = append(differ, *d)
+		}
+		return nil
+	})
+	return differ, equal, err
+}
+
+// topicPayment is the topic of events that fetch a payment.
+const topicPayment = "payment"

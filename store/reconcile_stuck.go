@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// stuckBatch is how many events one transaction puts back.
+const stuckBatch = 500
+
+// stuckFrom selects events without an end that nothing will bring to one: no
+// job of theirs is alive and no dead letter holds them. An event is given a
+// minute, so that one whose job was just deleted is left to whoever did it.
+const stuckFrom = `
+	FROM webhook_queue q
+	LEFT JOIN river_job j ON j.id = q.job_id
+	LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
+	WHERE q.completed_at IS NULL
+	  AND q.received_at < now() - interval '1 minute'
+	  AND (j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded'))
+	  AND (d.id IS NULL OR d.state = 'reopened')`
+
+// RequeueStuck gives events that nothing brings to an end a new job, a batch of
+// them, and reports whether that was all. At the phase's beginning it counts the
+// retries that are due.
+func (st *RunStep) RequeueStuck(ctx context.Context) (done bool, err error) {
+	err = st.advance(ctx, "requeue stuck events", func(tx pgx.Tx) (progress, error) {
+		p := progress{cursor: map[string]bool{"counted": true}}
+		if st.Cursor == nil {
+			if p.retriesDue, err = countRetriesDue(ctx, tx); err != nil {
+				return p, err
+			}
+		}
+		rows, err := tx.Query(ctx, `
+			WITH stuck AS (
+				SELECT q.id`+stuckFrom+` ORDER BY q.id LIMIT $1 FOR UPDATE OF q SKIP LOCKED
+			), requeued AS (
+				UPDATE webhook_queue q SET job_id = nextval('river_job_id_seq')
+				FROM stuck WHERE q.id = stuck.id
+				RETURNING q.id, q.job_id, q.origin
+			), found AS (
+				INSERT INTO webhook_reconciliation_findings (run_id, kind, queue_id, repaired_at)
+				SELECT $2, 'stuck', id, now() FROM requeued
+			)
+			SELECT job_id, id, now(), origin FROM requeued ORDER BY id`, stuckBatch, st.Run.ID)
+		if err != nil {
+			return p, err
+		}
+		jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job, error) {
+			var job Job
+			err := row.Scan(&job.ID, &job.QueueID, &job.At, &job.Origin)
+			return job, err
+		})
+		if err != nil {
+			return p, err
+		}
+		p.stuckRequeued = int64(len(jobs))
+		done = len(jobs) < stuckBatch
+		if len(jobs) == 0 {
+			return p, nil
+		}
+		return p, st.store.insertJobs(ctx, tx, jobs)
+	})
+	return done, err
+}
+
+// countRetriesDue counts event jobs whose next attempt is due. River makes them
+// available within seconds, so most of what is seen here waits for a worker.
+func countRetriesDue(ctx context.Context, tx pgx.Tx) (n int64, err error) {
+	err = tx.QueryRow(ctx, `
+		SELECT count(*) FROM river_job
+		WHERE state IN ('available', 'retryable', 'scheduled') AND kind LIKE 'webhook\_%'
+		  AND attempt > 0 AND scheduled_at <= now()`).Scan(&n)
+	return n, err
+}
+
+// countStuck counts what RequeueStuck would requeue.
+func countStuck(ctx context.Context, tx pgx.Tx) (n int64, err error) {
+	err = tx.QueryRow(ctx, `SELECT count(*)`+stuckFrom).Scan(&n)
+	return n, err
+}
