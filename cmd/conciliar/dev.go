@@ -246,6 +246,8 @@ Tokens of this run:
   process-queue   %s
   reconcile       %s
   orders          %s
+Webhooks are signed with
+  secret          %s
 
 How things are:
   curl -H 'Authorization: Bearer %s' %s/api/webhooks/status
@@ -259,6 +261,7 @@ and then:
 Ctrl-C stops everything.
 `, version, d.service, d.simURL, d.database.URL("conciliar"),
 		d.tokens["STATUS_TOKENS"], d.tokens["PROCESS_QUEUE_TOKENS"], d.tokens["RECONCILE_TOKENS"], d.tokens["ORDERS_TOKENS"],
+		d.secret,
 		d.tokens["STATUS_TOKENS"], d.service, reference,
 		curl,
 		d.tokens["ORDERS_TOKENS"], d.service, reference)

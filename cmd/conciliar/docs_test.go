@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/config"
+)
+
+func readDoc(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)))
+	require.NoError(t, err)
+	return string(text)
+}
+
+func TestDocs_TheConfigurationTableIsTheCodes(t *testing.T) {
+	t.Parallel()
+	var rows []string
+	for line := range strings.Lines(readDoc(t, "docs/configuration.md")) {
+		if strings.HasPrefix(line, "| `") {
+			rows = append(rows, strings.TrimSpace(line))
+		}
+	}
+	var want []string
+	for _, v := range config.Variables() {
+		value := "`" + v.Default + "`"
+		switch {
+		case v.Required:
+			value = "required"
+		case v.Default == "":
+			value = "empty"
+		}
+		want = append(want, fmt.Sprintf("| `%s` | %s | %s |", v.Name, value, v.Meaning))
+	}
+	require.Equal(t, want, rows)
+}
+
+func TestDocs_TheProblemsAreTheCodes(t *testing.T) {
+	t.Parallel()
+	var rows []string
+	for line := range strings.Lines(readDoc(t, "docs/problems.md")) {
+		if strings.HasPrefix(line, "| <a ") {
+			rows = append(rows, strings.TrimSpace(line))
+		}
+	}
+	var want []string
+	for _, k := range api.ProblemKinds() {
+		want = append(want, fmt.Sprintf("| <a id=\"%[1]s\"></a>`%[1]s` | %d | %s | %s |", k.Code, k.Status, k.Title, k.Remedy))
+	}
+	require.Equal(t, want, rows)
+}
+
+func TestDocs_TheReadmeNamesEveryCommand(t *testing.T) {
+	t.Parallel()
+	readme := readDoc(t, "README.md")
+	for _, cmd := range newRoot(stdio{}).Commands() {
+		if cmd.IsAvailableCommand() && cmd.Name() != "help" {
+			require.Contains(t, readme, "`conciliar "+cmd.Name()+"`")
+		}
+	}
+	for line := range strings.Lines(readme) {
+		if _, rest, found := strings.Cut(line, "| `conciliar "); found {
+			name, _, _ := strings.Cut(rest, "`")
+			_, _, err := newRoot(stdio{}).Find([]string{name})
+			require.NoError(t, err, "the README names a command that is not there")
+		}
+	}
+}
