@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+func TestStatusIsTheSameDocumentAsTheEndpoints(t *testing.T) {
+	t.Parallel()
+	sim, provider := newProvider(t)
+	environ := environment(storetest.URL(t), provider, nil)
+	_, service := serve(t, environ, "--only", "api")
+	buy(t, sim, service, "order-1")
+
+	got := execute(t, environ, "status", "--json")
+	require.Equal(t, exitDone, got.code, got.err)
+	_, body := get(t, service+"/api/webhooks/status", statusToken)
+	var command, endpoint map[string]any
+	require.NoError(t, json.Unmarshal([]byte(got.out), &command))
+	require.NoError(t, json.Unmarshal([]byte(body), &endpoint))
+	// The one figure that grows by itself.
+	for _, document := range []map[string]any{command, endpoint} {
+		queue, ok := document["queue"].(map[string]any)
+		require.True(t, ok)
+		delete(queue, "oldest_pending_seconds")
+	}
+	require.Equal(t, endpoint, command)
+
+	table := execute(t, environ, "status")
+	require.Equal(t, exitDone, table.code, table.err)
+	require.Regexp(t, `(?m)^health +healthy$`, table.out)
+	require.Regexp(t, `(?m)^pending +1$`, table.out)
+}
+
+func TestStatusNeedsTheSchema(t *testing.T) {
+	t.Parallel()
+	got := execute(t, []string{"DATABASE_URL=" + storetest.EmptyURL(t)}, "status")
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.err, "run 'conciliar migrate'")
+	require.Empty(t, got.out)
+}
+
+func TestTheStatusTableShowsEveryCount(t *testing.T) {
+	t.Parallel()
+	retry := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", -3*60*60))
+	var out bytes.Buffer
+	require.NoError(t, printStatus(&out, api.StatusReport{
+		Health: api.Degraded, Reasons: []string{"one reason", "another"},
+		Queue: store.QueueStatus{
+			Pending: 11, Processing: 12, Failed: 13, Held: 14, Completed: 15, DeadLetter: 16, OldestPendingSeconds: 75, NextRetryAt: &retry,
+		},
+		DeadLetters: store.DeadLetterStatus{Open: 17, ByReason: map[string]int64{"retries_exhausted": 9, "cancelled": 8}},
+		Anomalies:   store.AnomalyStatus{Open: 18, ByKind: map[string]int64{"underpaid": 18}},
+		Throughput:  store.Throughput{Received1h: 19, Completed1h: 20, Failed1h: 21},
+	}))
+	for _, row := range []string{
+		"health +degraded", " +one reason", " +another", "pending +11", "processing +12", "failed +13", "held +14", "completed +15",
+		`dead letters open +17 \(cancelled 8, retries_exhausted 9\)`, `anomalies open +18 \(underpaid 18\)`, "oldest pending +1m15s",
+		"next retry +2026-03-01T15:00:00Z", "last hour +19 received, 20 completed, 21 died", "last reconciliation +never",
+	} {
+		require.Regexp(t, `(?m)^`+row+`$`, out.String())
+	}
+}
