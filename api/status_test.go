@@ -44,6 +44,8 @@ func TestStatusTimesAreInUTC(t *testing.T) {
 	require.NoError(t, err)
 	require.NotContains(t, string(raw), "-03:00")
 	require.Contains(t, string(raw), `"next_retry_at":"2026-03-01T12:00:00Z"`)
+	require.Contains(t, string(raw), `"by_reason":{}`)
+	require.Contains(t, string(raw), `"by_kind":{}`)
 	require.Equal(t, zone, st.RecentRuns[0].StartedAt.Location(), "what it is made from stays as it is")
 }
 

@@ -276,6 +276,30 @@ func TestFailingDeliveriesAreLimitedAndValidOnesNever(t *testing.T) {
 	requireProblem(t, b.do(t, forged("1")), http.StatusTooManyRequests, "rate_limited")
 }
 
+func TestTheLimitChangesNoOtherAnswer(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{deps: func(d *api.Deps) {
+		d.UnverifiedRate = 1
+		d.SourceIPMode, d.SourceIPCIDRs = api.SourceIPEnforce, prefixes(t, "198.51.100.0/24")
+	}})
+	for range 10 {
+		requireProblem(t, b.do(t, forged("1")), http.StatusForbidden, "source_not_allowed")
+	}
+	requireProblem(t, b.do(t, forged("1")), http.StatusTooManyRequests, "rate_limited")
+	// Authentic, but from elsewhere: always told so, and recorded.
+	requireProblem(t, b.do(t, signed("1", "1742505638")), http.StatusForbidden, "source_not_allowed")
+	b.requireRefused(t, 11)
+	// The body's limit comes first, and beyond the other limit leaves no record.
+	c := forged("1")
+	c.body = bytes.NewReader(make([]byte, 1<<20+1))
+	requireProblem(t, b.do(t, c), http.StatusRequestEntityTooLarge, "body_too_large")
+	require.Equal(t, "limited", b.logs.last(t)["outcome"])
+	b.clock.move(time.Second)
+	requireProblem(t, b.do(t, forged("1")), http.StatusForbidden, "source_not_allowed")
+	b.requireRefused(t, 12)
+	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_refused WHERE reason = 'body_too_large'`))
+}
+
 func TestUnsignedDeliveriesHaveALimitOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{allowUnsigned: true})
