@@ -92,23 +92,25 @@ func TestDeadByAnOperatorWhileItRuns(t *testing.T) {
 	}, letter)
 }
 
-// strand makes the event's job look as if its worker had died long ago.
-func (b *bundle) strand(t *testing.T, event int64, attempt int, metadata string) {
+// strand makes the event's job look as if its worker had been silent for so
+// many minutes.
+func (b *bundle) strand(t *testing.T, event int64, attempt, minutes int, metadata string) {
 	t.Helper()
 	b.exec(t, `
-		UPDATE river_job SET state = 'running', attempt = $2, attempted_at = now() - interval '1 day', metadata = $3
-		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, event, attempt, metadata)
+		UPDATE river_job SET state = 'running', attempt = $2, attempted_at = now() - make_interval(mins => $3), metadata = $4
+		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, event, attempt, minutes, metadata)
 }
 
 // The rescuer tells no error handler and emits no event, and is mirrored too.
 func TestRescuer(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	exhausted, cancelled, alive, unknown := b.deliver(t, "1"), b.deliver(t, "2"), b.deliver(t, "3"), b.deliver(t, "4")
-	b.strand(t, exhausted, 7, `{}`)
-	b.strand(t, cancelled, 3, `{"cancel_attempted_at": "2026-01-02T03:04:05Z"}`)
-	b.strand(t, alive, 6, `{}`)
-	b.strand(t, unknown, 1, `{}`)
+	b := setup(t, func(c *jobs.Config) { c.RescueAfter = 10 * time.Minute })
+	exhausted, cancelled, alive, unknown, running := b.deliver(t, "1"), b.deliver(t, "2"), b.deliver(t, "3"), b.deliver(t, "4"), b.deliver(t, "5")
+	b.strand(t, exhausted, 7, 11, `{}`)
+	b.strand(t, cancelled, 3, 11, `{"cancel_attempted_at": "2026-01-02T03:04:05Z"}`)
+	b.strand(t, alive, 6, 11, `{}`)
+	b.strand(t, unknown, 1, 11, `{}`)
+	b.strand(t, running, 7, 5, `{}`)
 	b.exec(t, `UPDATE river_job SET kind = 'webhook_of_a_later_release' WHERE id = $1`, b.jobID(t, unknown))
 	b.start(t)
 
@@ -129,7 +131,8 @@ func TestRescuer(t *testing.T) {
 	}, b.letter(t, unknown))
 	require.Nil(t, b.letter(t, alive))
 	require.False(t, job.ScheduledAt.Before(job.Errors[0].At.Add(32*time.Minute)), "our ladder, not River's")
-	for _, paymentID := range []string{"1", "2", "3", "4"} {
+	require.Equal(t, rivertype.JobStateRunning, b.job(t, running).State, "another process may be at it")
+	for _, paymentID := range []string{"1", "2", "3", "4", "5"} {
 		require.Zero(t, b.bank.calls(paymentID))
 	}
 }

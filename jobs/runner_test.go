@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
@@ -54,4 +55,46 @@ func TestOrderOfPlainSQLIsSettled(t *testing.T) {
 	b.exec(t, `INSERT INTO orders (reference, amount, currency) VALUES ('A-1', 150.05, 'ARS')`)
 
 	await(t, func() bool { return scan[string](t, b, `SELECT status FROM orders`) == string(order.StatusPaid) })
+}
+
+// After a rollback the queue may hold what only the newer release knows.
+func TestJobOfALaterReleaseIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *jobs.Config) { c.Workers = 1 })
+	later, known := b.deliver(t, "77"), b.deliver(t, "78")
+	b.exec(t, `UPDATE river_job SET kind = 'webhook_of_a_later_release' WHERE id = $1`, b.jobID(t, later))
+	b.start(t)
+
+	b.awaitJob(t, known, rivertype.JobStateRetryable)
+
+	job := b.job(t, later)
+	require.Equal(t, rivertype.JobStateAvailable, job.State)
+	require.Zero(t, job.Attempt)
+	require.Nil(t, b.letter(t, later))
+}
+
+// A job outlives its event by a day, so that the event is never without one.
+func TestEndedJobsAreKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ended := map[string]string{"completed": "25 hours 1 minute", "cancelled": "25 hours 2 minutes", "discarded": "25 hours 3 minutes"}
+	old, recent := map[string]int64{}, map[string]int64{}
+	end := func(state, ago string) int64 {
+		id := b.jobID(t, b.deliver(t, "77"))
+		b.exec(t, `UPDATE river_job SET state = $2::river_job_state, finalized_at = now() - $3::interval WHERE id = $1`, id, state, ago)
+		return id
+	}
+	for state, ago := range ended {
+		old[state], recent[state] = end(state, ago), end(state, "24 hours 59 minutes")
+	}
+	letters := scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`)
+	b.start(t)
+
+	await(t, func() bool { return scan[int](t, b, `SELECT count(*) FROM river_job`) <= len(recent) })
+
+	for state := range ended {
+		require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM river_job WHERE id = $1`, recent[state]), state)
+	}
+	require.Equal(t, letters, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`), "to tidy up is no death")
+	require.Equal(t, letters, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'open' AND deaths = 1 AND reason = 'cancelled'`))
 }
