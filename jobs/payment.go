@@ -82,10 +82,10 @@ func (w *paymentWorker) Work(ctx context.Context, job *river.Job[PaymentArgs]) e
 		w.log(ctx, slog.LevelInfo, attempt, report, began)
 		return nil
 	}
-	if w.isStale(ctx, attempt, err) {
+	if isStale(ctx, w.store, attempt, err) {
 		report.outcome = "stale"
 		w.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error", err.Error()))
-		return w.leave(ctx, attempt)
+		return leave(ctx, w.store, attempt)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		// The process is stopping, or somebody cancels the job. The error says
@@ -165,46 +165,6 @@ func paymentOf(p provider.Payment, fetchedAt time.Time) (order.Payment, error) {
 		Currency: p.Currency, CollectorID: p.CollectorID, LiveMode: p.LiveMode, Validation: p.Validation,
 		UpdatedAt: p.UpdatedAt, FetchedAt: fetchedAt,
 	}, nil
-}
-
-// isStale reports whether the attempt lost its job. A failure must be fenced
-// like a success: River files it by the job's id alone.
-func (w *paymentWorker) isStale(ctx context.Context, a store.Attempt, err error) bool {
-	if errors.Is(err, store.ErrStaleAttempt) {
-		return true
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fenceTimeout)
-	defer cancel()
-	current, checkErr := w.store.AttemptIsCurrent(ctx, a)
-	return checkErr == nil && !current
-}
-
-const (
-	// fenceTimeout bounds one look at the job's state.
-	fenceTimeout = 2 * time.Second
-	// leavePoll is how often a stale worker looks whether it may leave.
-	leavePoll = 500 * time.Millisecond
-)
-
-// leave ends a stale attempt without an effect. Whatever a worker returns,
-// River applies to the job if it is running, and now it would be another
-// worker's attempt: so this one waits until the job does not run any more. It
-// gives up waiting when its own context ends; then the newer attempt is put
-// back and done again, which costs time and nothing else.
-func (w *paymentWorker) leave(ctx context.Context, a store.Attempt) error {
-	poll := time.NewTicker(leavePoll)
-	defer poll.Stop()
-	for {
-		running, err := w.store.JobIsRunning(ctx, a.JobID)
-		if err == nil && !running {
-			return river.JobSnooze(0)
-		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			return river.JobSnooze(0)
-		}
-	}
 }
 
 func (w *paymentWorker) log(ctx context.Context, level slog.Level, a store.Attempt, r attemptReport, began time.Time, extra ...slog.Attr) {

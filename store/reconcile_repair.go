@@ -54,7 +54,9 @@ func (st *RunStep) Repair(ctx context.Context) (done bool, err error) {
 // repair locks as every settlement does, payments before orders and each in
 // their order.
 func (st *RunStep) repair(ctx context.Context, tx pgx.Tx, repairs []repair) error {
-	slices.SortFunc(repairs, func(a, b repair) int { return slices.Compare([]string{a.source, a.paymentID}, []string{b.source, b.paymentID}) })
+	slices.SortFunc(repairs, func(a, b repair) int {
+		return slices.Compare([]string{a.source, a.paymentID}, []string{b.source, b.paymentID})
+	})
 	var references []string
 	var events []NewEvent
 	var findings, all []int64

@@ -1,0 +1,51 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+const (
+	// fenceTimeout bounds one look at the job's state.
+	fenceTimeout = 2 * time.Second
+	// leavePoll is how often a stale worker looks whether it may leave.
+	leavePoll = 500 * time.Millisecond
+)
+
+// isStale reports whether the attempt, which ended with err, lost its job. A
+// failure must be fenced like a success: River files it by the job's id alone.
+func isStale(ctx context.Context, s *store.Store, a store.Attempt, err error) bool {
+	if errors.Is(err, store.ErrStaleAttempt) {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fenceTimeout)
+	defer cancel()
+	current, checkErr := s.AttemptIsCurrent(ctx, a)
+	return checkErr == nil && !current
+}
+
+// leave ends a stale attempt without an effect. Whatever a worker returns,
+// River applies to the job if it is running, and now it would be another
+// worker's attempt: so this one waits until the job does not run any more. It
+// gives up waiting when its own context ends; then the newer attempt is put
+// back and done again, which costs time and nothing else.
+func leave(ctx context.Context, s *store.Store, a store.Attempt) error {
+	poll := time.NewTicker(leavePoll)
+	defer poll.Stop()
+	for {
+		running, err := s.JobIsRunning(ctx, a.JobID)
+		if err == nil && !running {
+			return river.JobSnooze(0)
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return river.JobSnooze(0)
+		}
+	}
+}
