@@ -1,0 +1,86 @@
+# Conciliar. `make` lists what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+BIN := bin/conciliar
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+# Pinned: a newer linter must not break an old commit.
+GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# Runs a command with one throw-away PostgreSQL for all packages.
+WITH_POSTGRES := $(GO) run ./store/storetest/server
+
+# PKG narrows test, bench and cover: make test PKG=./store/...
+PKG ?= ./...
+TEST_FLAGS ?=
+FUZZTIME ?= 10s
+BENCH ?= .
+BENCH_FLAGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@echo "usage: make TARGET"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1: \2/p' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## start everything on this machine, with nothing set up (Ctrl-C stops it)
+	@exec $(BIN) dev $(ARGS)
+
+.PHONY: build
+build: ## build one static binary, bin/conciliar
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/conciliar
+
+.PHONY: test
+test: ## run every test against a real PostgreSQL, with the race detector
+	@.ci/prepare
+	$(WITH_POSTGRES) $(GO) test -race -timeout 15m $(TEST_FLAGS) $(PKG)
+
+.PHONY: cover
+cover: ## run every test and say how much of the code they run
+	@.ci/prepare
+	$(WITH_POSTGRES) $(GO) test -timeout 15m -coverpkg=./... -coverprofile=coverage.out $(TEST_FLAGS) $(PKG)
+	@$(GO) tool cover -func=coverage.out | tail -1
+	@echo "line by line: $(GO) tool cover -html=coverage.out"
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' "$$pkg" | grep '^Fuzz' || true); do \
+			echo "$$target ($$pkg, $(FUZZTIME))"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg"; \
+		done; \
+	done
+
+.PHONY: bench
+bench: build ## measure the service beside the database's own ceiling
+	$(BIN) bench $(BENCH_FLAGS)
+
+.PHONY: bench-go
+bench-go: ## run the packages' benchmarks (BENCH=regexp)
+	@.ci/prepare
+	$(WITH_POSTGRES) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+.PHONY: lint
+lint: ## check formatting, the modules' checksums and the code
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+		if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
+	$(GO) mod verify
+	$(GOLANGCI) run ./...
+
+.PHONY: fmt
+fmt: ## format the code
+	$(GOLANGCI) fmt ./...
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities; fails when they can't be looked up
+	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln
+
+.PHONY: ci
+ci: lint build test fuzz ## everything that a change has to pass
+	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln --if-reachable
