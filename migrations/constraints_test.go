@@ -51,6 +51,13 @@ var rightRows = map[string][][2]string{
 	"webhook_reconciliation_findings": {
 		{"run_id", `-1`}, {"kind", `'missing'`}, {"source", `'mercadopago'`}, {"payment_id", `'77'`},
 	},
+	"operator_actions": {
+		{"actor", `'cli:ana'`}, {"action", `'replay'`}, {"target_kind", `'event'`}, {"count", `0`},
+	},
+	"webhook_bulk_replays": {
+		{"state", `'done'`}, {"finished_at", `now()`}, {"filter", `'{}'`}, {"total", `2`}, {"replayed", `2`}, {"upper_id", `9`},
+		{"requested_by", `'cli:ana'`},
+	},
 }
 
 // insertion is the right row with one column, or none, replaced.
@@ -128,6 +135,14 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 		"webhook_reconciliation_logs.status webhook_reconciliation_logs_status_known":                {checkViolation, []string{`'lost'`}},
 		"webhook_reconciliation_logs.status webhook_reconciliation_logs_ends":                        {checkViolation, []string{`'running'`}},
 		"webhook_reconciliation_logs.finished_at webhook_reconciliation_logs_ends":                   {checkViolation, []string{`NULL`}},
+		"operator_actions.actor operator_actions_actor_named":                                        {checkViolation, []string{`''`}},
+		"operator_actions.action operator_actions_action_known":                                      {checkViolation, []string{`'ponder'`}},
+		"operator_actions.target_kind operator_actions_target_known":                                 {checkViolation, []string{`'order'`}},
+		"operator_actions.count operator_actions_count_not_negative":                                 {checkViolation, []string{`-1`}},
+		"webhook_bulk_replays.state webhook_bulk_replays_state_known":                                {checkViolation, []string{`'lost'`}},
+		"webhook_bulk_replays.state webhook_bulk_replays_ends":                                       {checkViolation, []string{`'running'`}},
+		"webhook_bulk_replays.finished_at webhook_bulk_replays_ends":                                 {checkViolation, []string{`NULL`}},
+		"webhook_bulk_replays.replayed webhook_bulk_replays_within_total":                            {checkViolation, []string{`-1`, `3`}},
 		"webhook_reconciliation_logs.window_start webhook_reconciliation_logs_window_forward":        {checkViolation, []string{`'2026-01-03'`}},
 	}
 	tx := storetest.Tx(t)
