@@ -82,6 +82,11 @@ type Check struct {
 // Deps are the parts that the API works with. All are required unless said
 // otherwise.
 type Deps struct {
+	// HealthOnly leaves the routes that a monitor asks, for a process that
+	// receives nothing. Books, Inbox, Refused, Webhooks and Extras are then
+	// not needed.
+	HealthOnly bool
+
 	Books   books
 	Inbox   inbox
 	Refused refusedLog
@@ -120,15 +125,17 @@ func (d Deps) validate() error {
 			problems = append(problems, errors.New("api: "+what))
 		}
 	}
-	need(d.Books != nil, "Books is missing")
-	need(d.Inbox != nil, "Inbox is missing")
-	need(d.Refused != nil, "Refused is missing")
-	need(d.Extras != nil, "Extras is missing")
+	if !d.HealthOnly {
+		need(d.Books != nil, "Books is missing")
+		need(d.Inbox != nil, "Inbox is missing")
+		need(d.Refused != nil, "Refused is missing")
+		need(d.Extras != nil, "Extras is missing")
+		need(len(d.Webhooks) > 0, "Webhooks is empty")
+	}
 	need(d.Logger != nil, "Logger is missing")
 	need(d.APIRate > 0, "APIRate must be positive")
 	need(d.UnverifiedRate > 0, "UnverifiedRate must be positive")
 
-	need(len(d.Webhooks) > 0, "Webhooks is empty")
 	paths := map[string]bool{}
 	for i, w := range d.Webhooks {
 		need(!paths[w.Path], fmt.Sprintf("Webhooks[%d].Path is taken by another webhook", i))

@@ -39,19 +39,23 @@ type route struct {
 	handle   handler
 }
 
-// routes is the whole surface.
+// routes is the whole surface, or what a monitor asks of it.
 func (a *api) routes() []route {
 	table := []route{
 		{method: http.MethodGet, path: "/livez", access: accessOpen, anyQuery: true, handle: a.livez},
 		{method: http.MethodHead, path: "/livez", access: accessOpen, anyQuery: true, handle: a.livez},
 		{method: http.MethodGet, path: "/readyz", access: accessOpen, anyQuery: true, handle: a.readyz},
 		{method: http.MethodHead, path: "/readyz", access: accessOpen, anyQuery: true, handle: a.readyz},
-
+	}
+	if a.deps.HealthOnly {
+		return table
+	}
+	table = append(table, []route{
 		{method: http.MethodGet, path: "/api/webhooks/status", access: accessStatus, handle: a.status},
 
 		{method: http.MethodGet, path: "/api/orders/:reference", access: accessOrders, handle: a.showOrder},
 		{method: http.MethodPut, path: "/api/orders/:reference", access: accessOrders, handle: a.putOrder},
-	}
+	}...)
 	for _, w := range a.deps.Webhooks {
 		handle := a.webhook(w)
 		table = append(table,
@@ -84,7 +88,7 @@ type api struct {
 // releaseMode quiets Gin, which otherwise prints every route when it starts.
 var releaseMode = sync.OnceFunc(func() { gin.SetMode(gin.ReleaseMode) })
 
-// New returns the handler of the whole surface. Its error names everything
+// New returns the handler of the surface. Its error names everything
 // that deps lack.
 func New(deps Deps) (http.Handler, error) {
 	if err := deps.validate(); err != nil {

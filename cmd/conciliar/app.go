@@ -117,6 +117,39 @@ func (a *app) wireWorker(cfg config.Config, jobsConfig jobs.Config) error {
 }
 
 func (a *app) wireAPI(cfg config.Config, does role) error {
+	ready := []api.Check{
+		{Name: "database", Check: a.store.Ping},
+		{Name: "schema", Check: func(ctx context.Context) error { return requireSchema(ctx, a.pool) }},
+	}
+	if does.worker {
+		ready = append(ready, api.Check{Name: "river", Check: a.checkWorking})
+	}
+	deps := api.Deps{
+		HealthOnly: !does.api,
+		Ready:      ready,
+		Tokens: api.Tokens{
+			Status: config.Reveal(cfg.StatusTokens), ProcessQueue: config.Reveal(cfg.ProcessQueueTokens),
+			Reconcile: config.Reveal(cfg.ReconcileTokens), Orders: config.Reveal(cfg.OrdersTokens),
+		},
+		TrustedProxies: cfg.TrustedProxies, SourceIPMode: api.SourceIPMode(cfg.SourceIPMode), SourceIPCIDRs: cfg.SourceIPCIDRs,
+		APIRate: cfg.APIRateLimit, UnverifiedRate: cfg.UnverifiedRateLimit,
+		Logger: a.logger,
+	}
+	if does.api {
+		if err := a.wireReceiver(cfg, &deps); err != nil {
+			return err
+		}
+	}
+	handler, err := api.New(deps)
+	if err != nil {
+		return err
+	}
+	a.server = api.NewServer(string(cfg.HTTPAddr), handler, a.logger)
+	return nil
+}
+
+// wireReceiver adds to deps what a process needs that receives webhooks.
+func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 	verifier, err := mercadopago.NewVerifier(config.Reveal(cfg.WebhookSecrets), mercadopago.WithTolerance(cfg.SignatureTolerance))
 	if err != nil {
 		return err
@@ -125,33 +158,12 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 		return err
 	}
 	a.refused = store.NewRefusedLog(a.store)
-	ready := []api.Check{
-		{Name: "database", Check: a.store.Ping},
-		{Name: "schema", Check: func(ctx context.Context) error { return requireSchema(ctx, a.pool) }},
-	}
-	if does.worker {
-		ready = append(ready, api.Check{Name: "river", Check: a.checkWorking})
-	}
-	handler, err := api.New(api.Deps{
-		Books: a.store, Inbox: a.inbox, Refused: a.refused,
-		Webhooks: []api.Webhook{{
-			Path: api.WebhookPath, Source: mercadopago.Source,
-			Receiver: mercadopago.NewReceiver(verifier, cfg.AllowUnsigned),
-		}},
-		Ready: ready,
-		Tokens: api.Tokens{
-			Status: config.Reveal(cfg.StatusTokens), ProcessQueue: config.Reveal(cfg.ProcessQueueTokens),
-			Reconcile: config.Reveal(cfg.ReconcileTokens), Orders: config.Reveal(cfg.OrdersTokens),
-		},
-		Extras:         func() api.StatusExtras { return api.StatusExtras{Version: version, Now: time.Now()} },
-		TrustedProxies: cfg.TrustedProxies, SourceIPMode: api.SourceIPMode(cfg.SourceIPMode), SourceIPCIDRs: cfg.SourceIPCIDRs,
-		APIRate: cfg.APIRateLimit, UnverifiedRate: cfg.UnverifiedRateLimit,
-		Logger: a.logger,
-	})
-	if err != nil {
-		return err
-	}
-	a.server = api.NewServer(string(cfg.HTTPAddr), handler, a.logger)
+	deps.Books, deps.Inbox, deps.Refused = a.store, a.inbox, a.refused
+	deps.Webhooks = []api.Webhook{{
+		Path: api.WebhookPath, Source: mercadopago.Source,
+		Receiver: mercadopago.NewReceiver(verifier, cfg.AllowUnsigned),
+	}}
+	deps.Extras = func() api.StatusExtras { return api.StatusExtras{Version: version, Now: time.Now()} }
 	return nil
 }
 

@@ -18,7 +18,7 @@ func newServe(std stdio) *cobra.Command {
 		Long: `Receives webhooks, settles orders and answers operators until it is told to
 stop (SIGINT or SIGTERM), which takes at most ten seconds. Several processes
 may run against one database; --only splits them into receivers and workers.
-A worker serves HTTP too, so that it can be monitored.
+A worker answers health checks only, at its own HTTP_ADDR.
 
 Configuration comes from the environment. Each variable may also be given as
 NAME_FILE, the path of a file to read it from. Lists are separated by commas.

@@ -95,6 +95,8 @@ func TestReceiversAndWorkersMayBeApart(t *testing.T) {
 	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
 	status, body = get(t, monitor+"/readyz", "")
 	require.Equal(t, 200, status, body)
+	status, _ = get(t, monitor+"/api/webhooks/status", statusToken)
+	require.Equal(t, 404, status, "a worker has no door but that of its health")
 	require.Equal(t, exitDone, worker.stop())
 	require.Equal(t, exitDone, receiver.stop())
 }
