@@ -124,7 +124,7 @@ func (d *directory) own(ctx context.Context, as *identity) error {
 	}
 	o.Holder = os.Getpid()
 	d.password = o.Password
-	body, err := json.Marshal(o)
+	body, err := json.Marshal(o) //nolint:gosec // the file is there to keep the password, for its owner only
 	if err != nil {
 		return fmt.Errorf("localpg: %s: %w", d.marker.Name(), err)
 	}

@@ -52,7 +52,7 @@ func startGuard(dir *directory) (_ *guard, err error) {
 	if dir.temporary {
 		remove = dir.path
 	}
-	cmd := exec.Command("/bin/sh", "-c", guardScript, "conciliar-guard", remove) //nolint:gosec,noctx // the command is fixed, and it must outlive every context
+	cmd := exec.Command("/bin/sh", "-c", guardScript, "conciliar-guard", remove) //nolint:noctx // it must outlive every context
 	cmd.Dir = "/"
 	cmd.Env = environment()
 	cmd.SysProcAttr = detached(nil)

@@ -41,7 +41,7 @@ func TestAKilledOwner(t *testing.T) {
 		require.NoError(t, h.cmd.Process.Kill())
 		require.Error(t, h.cmd.Wait())
 		_ = conn.Close(t.Context())
-		marker, err := os.Open(filepath.Join(dir, markerName)) //nolint:gosec // our own
+		marker, err := os.Open(filepath.Join(dir, markerName))
 		require.NoError(t, err)
 		defer func() { _ = marker.Close() }()
 		free, err := tryLock(marker)

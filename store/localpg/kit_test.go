@@ -153,8 +153,9 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	require.Eventually(t, condition, time.Minute, 10*time.Millisecond, what)
 }
 
-func listening(port int) bool {
-	conn, err := net.DialTimeout("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
+func listening(t *testing.T, port int) bool {
+	t.Helper()
+	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return false
 	}

@@ -25,7 +25,7 @@ func openDir(t *testing.T) string {
 	dir, err := os.MkdirTemp(MemoryDir(), "localpg-test-") //nolint:usetesting // t.TempDir is on a disk and closed to others
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	require.NoError(t, os.Chmod(dir, 0o711)) //nolint:gosec // another user has to pass
+	require.NoError(t, os.Chmod(dir, 0o711))
 	return dir
 }
 
@@ -65,7 +65,7 @@ func TestStart(t *testing.T) {
 		require.NoError(t, s.Stop(t.Context()), "stopping twice is no mistake")
 		require.False(t, exists(s.Dir()))
 		require.True(t, ended(pid))
-		require.False(t, listening(s.Port()))
+		require.False(t, listening(t, s.Port()))
 		select {
 		case <-s.Done():
 		default:

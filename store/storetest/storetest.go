@@ -130,6 +130,7 @@ func (s *server) url(database string) string {
 
 // afterwards is a context for what comes after a test, when its own is over.
 func afterwards(tb testing.TB) (context.Context, context.CancelFunc) {
+	tb.Helper()
 	return context.WithTimeout(context.WithoutCancel(tb.Context()), patience)
 }
 

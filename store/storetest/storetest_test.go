@@ -2,7 +2,6 @@ package storetest_test
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"testing"
 
@@ -75,11 +74,11 @@ func TestPool(t *testing.T) {
 	})
 }
 
-func TestDatabasesAreDroppedWithTheirTest(t *testing.T) {
+func TestDatabasesAreDroppedWithTheirTest(t *testing.T) { //nolint:tparallel // it looks at what the inner test left
 	t.Parallel()
 	watcher := storetest.Pool(t)
 	var names []string
-	t.Run("Inner", func(t *testing.T) { //nolint:paralleltest // the outer test looks at what it left
+	t.Run("Inner", func(t *testing.T) {
 		for _, pool := range []*pgxpool.Pool{storetest.Pool(t), connectURL(t, storetest.URL(t)), connectURL(t, storetest.EmptyURL(t))} {
 			var name string
 			require.NoError(t, pool.QueryRow(t.Context(), "SELECT current_database()").Scan(&name))
@@ -143,6 +142,6 @@ func TestATemplateCannotBeSpoilt(t *testing.T) {
 		require.NoError(t, conn.Close(t.Context()))
 	}
 	var pgErr *pgconn.PgError
-	require.True(t, errors.As(err, &pgErr), "got %v", err)
+	require.ErrorAs(t, err, &pgErr)
 	require.Equal(t, "55000", pgErr.Code, "the template must not accept connections")
 }
