@@ -54,29 +54,29 @@ type setupOptions struct {
 	deps          func(*api.Deps)
 }
 
-func setup(t testing.TB, opts setupOptions) *bundle {
-	t.Helper()
-	b := &bundle{pool: storetest.Pool(t), clock: newClock(), logs: &logs{}}
+func setup(tb testing.TB, opts setupOptions) *bundle {
+	tb.Helper()
+	b := &bundle{pool: storetest.Pool(tb), clock: newClock(), logs: &logs{}}
 	logger := slog.New(slog.NewJSONHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
 	inserter, err := jobs.NewInserter(b.pool, jobs.Config{
 		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour,
 		RetryBase: time.Minute, MaxAttempts: 7, Logger: slog.New(slog.DiscardHandler),
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	b.store, err = store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
 		InsertJobs: inserter.Insert, Logger: slog.New(slog.DiscardHandler),
 	})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	b.inbox, err = store.NewInbox(b.store, opts.inbox)
-	require.NoError(t, err)
-	t.Cleanup(b.inbox.Close)
+	require.NoError(tb, err)
+	tb.Cleanup(b.inbox.Close)
 	b.refused = store.NewRefusedLog(b.store)
-	t.Cleanup(b.refused.Close)
+	tb.Cleanup(b.refused.Close)
 
 	verifier, err := mercadopago.NewVerifier([]string{secret})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	b.deps = api.Deps{
 		Books: b.store, Inbox: b.inbox, Refused: b.refused,
 		Webhooks: []api.Webhook{{
@@ -96,7 +96,7 @@ func setup(t testing.TB, opts setupOptions) *bundle {
 		opts.deps(&b.deps)
 	}
 	b.Handler, err = api.New(b.deps)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }
 
@@ -109,12 +109,19 @@ type call struct {
 	ctx            context.Context
 }
 
-func (b *bundle) do(t testing.TB, c call) *httptest.ResponseRecorder {
-	t.Helper()
-	if c.ctx == nil {
-		c.ctx = t.Context()
+func (b *bundle) do(tb testing.TB, c call) *httptest.ResponseRecorder {
+	tb.Helper()
+	w := b.serve(tb.Context(), c)
+	require.NotEmpty(tb, w.Header().Get("X-Request-Id"), "every answer has an id")
+	return w
+}
+
+// serve is do without its check, for goroutines.
+func (b *bundle) serve(ctx context.Context, c call) *httptest.ResponseRecorder {
+	if c.ctx != nil {
+		ctx = c.ctx
 	}
-	r := httptest.NewRequestWithContext(c.ctx, c.method, c.target, c.body)
+	r := httptest.NewRequestWithContext(ctx, c.method, c.target, c.body)
 	r.RemoteAddr = "203.0.113.7:41000"
 	if c.peer != "" {
 		r.RemoteAddr = c.peer
@@ -124,7 +131,6 @@ func (b *bundle) do(t testing.TB, c call) *httptest.ResponseRecorder {
 	}
 	w := httptest.NewRecorder()
 	b.ServeHTTP(w, r)
-	require.NotEmpty(t, w.Header().Get("X-Request-Id"), "every answer has an id")
 	return w
 }
 
@@ -143,9 +149,9 @@ func signed(id, ts string) call {
 }
 
 // forged is the same with a signature that does not hold.
-func forged(id string) call {
-	c := signed(id, "1742505638")
-	c.header["X-Signature"] = []string{mercadopago.Sign("another secret", id, requestID, "1742505638")}
+func forged() call {
+	c := signed("1", "1742505638")
+	c.header["X-Signature"] = []string{mercadopago.Sign("another secret", "1", requestID, "1742505638")}
 	return c
 }
 
@@ -159,20 +165,20 @@ func putOrder(path, body string) call {
 	return call{method: http.MethodPut, target: path, header: h, body: strings.NewReader(body)}
 }
 
-func requireProblem(t testing.TB, w *httptest.ResponseRecorder, status int, code string) api.Problem {
-	t.Helper()
-	require.Equal(t, status, w.Code, w.Body.String())
-	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+func requireProblem(tb testing.TB, w *httptest.ResponseRecorder, status int, code string) api.Problem {
+	tb.Helper()
+	require.Equal(tb, status, w.Code, w.Body.String())
+	require.Equal(tb, "application/problem+json", w.Header().Get("Content-Type"))
 	dec := json.NewDecoder(bytes.NewReader(w.Body.Bytes()))
 	dec.DisallowUnknownFields()
 	var p api.Problem
-	require.NoError(t, dec.Decode(&p))
-	require.Equal(t, code, p.Code, p.Detail)
-	require.Equal(t, status, p.Status)
-	require.Equal(t, w.Header().Get("X-Request-Id"), p.RequestID)
-	require.NotEmpty(t, p.Title)
-	require.NotEmpty(t, p.Detail)
-	require.True(t, strings.HasSuffix(p.Type, "#"+code), p.Type)
+	require.NoError(tb, dec.Decode(&p))
+	require.Equal(tb, code, p.Code, p.Detail)
+	require.Equal(tb, status, p.Status)
+	require.Equal(tb, w.Header().Get("X-Request-Id"), p.RequestID)
+	require.NotEmpty(tb, p.Title)
+	require.NotEmpty(tb, p.Detail)
+	require.True(tb, strings.HasSuffix(p.Type, "#"+code), p.Type)
 	return p
 }
 
@@ -182,31 +188,31 @@ type receipt struct {
 	Duplicate bool   `json:"duplicate"`
 }
 
-func requireReceipt(t testing.TB, w *httptest.ResponseRecorder) receipt {
-	t.Helper()
-	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
-	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+func requireReceipt(tb testing.TB, w *httptest.ResponseRecorder) receipt {
+	tb.Helper()
+	require.Equal(tb, http.StatusOK, w.Code, w.Body.String())
+	require.Equal(tb, "application/json", w.Header().Get("Content-Type"))
 	var r receipt
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &r))
-	require.Equal(t, "queued", r.Status)
-	require.Positive(t, r.QueueID)
+	require.NoError(tb, json.Unmarshal(w.Body.Bytes(), &r))
+	require.Equal(tb, "queued", r.Status)
+	require.Positive(tb, r.QueueID)
 	return r
 }
 
-func (b *bundle) count(t testing.TB, query string, args ...any) int {
-	t.Helper()
+func (b *bundle) count(tb testing.TB, query string, args ...any) int {
+	tb.Helper()
 	var n int
-	require.NoError(t, b.pool.QueryRow(t.Context(), query, args...).Scan(&n))
+	require.NoError(tb, b.pool.QueryRow(tb.Context(), query, args...).Scan(&n))
 	return n
 }
 
 // requireRefused waits until n refusals are recorded, which happens after their
 // answers.
-func (b *bundle) requireRefused(t testing.TB, n int) {
-	t.Helper()
-	require.Eventually(t, func() bool { return b.count(t, `SELECT count(*) FROM webhook_refused`) >= n },
+func (b *bundle) requireRefused(tb testing.TB, n int) {
+	tb.Helper()
+	require.Eventually(tb, func() bool { return b.count(tb, `SELECT count(*) FROM webhook_refused`) >= n },
 		20*time.Second, 5*time.Millisecond)
-	require.Equal(t, n, b.count(t, `SELECT count(*) FROM webhook_refused`))
+	require.Equal(tb, n, b.count(tb, `SELECT count(*) FROM webhook_refused`))
 }
 
 // A clock stands still until it is moved.
@@ -248,20 +254,20 @@ func (l *logs) String() string {
 }
 
 // last returns the newest line.
-func (l *logs) last(t testing.TB) map[string]any {
-	t.Helper()
+func (l *logs) last(tb testing.TB) map[string]any {
+	tb.Helper()
 	lines := strings.Split(strings.TrimSpace(l.String()), "\n")
 	var line map[string]any
-	require.NoError(t, json.Unmarshal([]byte(lines[len(lines)-1]), &line))
+	require.NoError(tb, json.Unmarshal([]byte(lines[len(lines)-1]), &line))
 	return line
 }
 
-func prefixes(t testing.TB, list ...string) []netip.Prefix {
-	t.Helper()
+func prefixes(tb testing.TB, list ...string) []netip.Prefix {
+	tb.Helper()
 	var out []netip.Prefix
 	for _, s := range list {
 		p, err := netip.ParsePrefix(s)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		out = append(out, p)
 	}
 	return out

@@ -15,7 +15,7 @@ func TestALimiterForgetsNobodyWhoMatters(t *testing.T) {
 	l := newLimiter[addressKey]("test", 1, 2)
 	address := func(i int) addressKey {
 		var b [4]byte
-		binary.BigEndian.PutUint32(b[:], uint32(i)) //nolint:gosec // small and positive
+		binary.BigEndian.PutUint32(b[:], uint32(i))
 		return keyOf(netip.AddrFrom4(b))
 	}
 	for i := range limiterKeys {

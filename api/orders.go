@@ -64,8 +64,7 @@ func (a *api) putOrder(c *gin.Context, ev *requestEvent) error {
 		ev.outcome = "created"
 		c.Writer.Header()["Location"] = []string{"/api/orders/" + url.PathEscape(reference)}
 	}
-	answerJSON(c, status, newOrderDocument(o))
-	return nil
+	return answerJSON(c, status, newOrderDocument(o))
 }
 
 // showOrder answers the order with everything known about it.
@@ -84,8 +83,7 @@ func (a *api) showOrder(c *gin.Context, ev *requestEvent) error {
 	if err != nil {
 		return booksProblem(err)
 	}
-	answerJSON(c, http.StatusOK, newOrderDocument(o))
-	return nil
+	return answerJSON(c, http.StatusOK, newOrderDocument(o))
 }
 
 func booksProblem(err error) error {

@@ -54,23 +54,23 @@ type orderAnswer struct {
 	} `json:"anomalies"`
 }
 
-func requireOrder(t testing.TB, w *httptest.ResponseRecorder, status int) orderAnswer {
-	t.Helper()
-	require.Equal(t, status, w.Code, w.Body.String())
-	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
-	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+func requireOrder(tb testing.TB, w *httptest.ResponseRecorder, status int) orderAnswer {
+	tb.Helper()
+	require.Equal(tb, status, w.Code, w.Body.String())
+	require.Equal(tb, "application/json", w.Header().Get("Content-Type"))
+	require.Equal(tb, "no-store", w.Header().Get("Cache-Control"))
 	dec := json.NewDecoder(w.Body)
 	dec.DisallowUnknownFields()
 	var o orderAnswer
-	require.NoError(t, dec.Decode(&o))
+	require.NoError(tb, dec.Decode(&o))
 	return o
 }
 
 // requireMoney compares amounts as numbers: "150" and "150.00" are one.
-func requireMoney(t testing.TB, want, got string) {
-	t.Helper()
-	require.Regexp(t, `^[0-9]+(\.[0-9]+)?$`, got)
-	require.True(t, decimal.RequireFromString(want).Equal(decimal.RequireFromString(got)), got)
+func requireMoney(tb testing.TB, want, got string) {
+	tb.Helper()
+	require.Regexp(tb, `^[0-9]+(\.[0-9]+)?$`, got)
+	require.True(tb, decimal.RequireFromString(want).Equal(decimal.RequireFromString(got)), got)
 }
 
 func TestAnOrderIsRegisteredOnceAndConfirmedAfterwards(t *testing.T) {
@@ -117,7 +117,9 @@ func TestOneOrderIsCreatedOnceByManyCalls(t *testing.T) {
 	codes := make([]int, 8)
 	var calls sync.WaitGroup
 	for i := range codes {
-		calls.Go(func() { codes[i] = b.do(t, putOrder("/api/orders/same", `{"amount":"1.00","currency":"ARS"}`)).Code })
+		calls.Go(func() {
+			codes[i] = b.serve(t.Context(), putOrder("/api/orders/same", `{"amount":"1.00","currency":"ARS"}`)).Code
+		})
 	}
 	calls.Wait()
 	created := 0

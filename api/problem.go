@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -92,10 +93,14 @@ func writeProblem(c *gin.Context, ev *requestEvent, p *problem) {
 	if p.closes {
 		h["Connection"] = []string{"close"}
 	}
-	writeJSON(c, p.kind.Status, "application/problem+json", Problem{
+	err := writeJSON(c, p.kind.Status, "application/problem+json", Problem{
 		Type: p.kind.URI(), Title: p.kind.Title, Status: p.kind.Status,
 		Detail: p.detail, Code: p.kind.Code, RequestID: ev.id,
 	})
+	if err != nil {
+		ev.err = errors.Join(ev.err, err)
+		c.Writer.WriteHeader(p.kind.Status)
+	}
 }
 
 // ceilSeconds rounds up, to 1 at least: a caller told to wait for 0 seconds
@@ -104,19 +109,21 @@ func ceilSeconds(d time.Duration) int64 {
 	return max(1, int64((d+time.Second-1)/time.Second))
 }
 
-// answerJSON answers v.
-func answerJSON(c *gin.Context, status int, v any) { writeJSON(c, status, "application/json", v) }
+// answerJSON answers v. After an error, over a value that cannot be JSON,
+// nothing has been sent.
+func answerJSON(c *gin.Context, status int, v any) error {
+	return writeJSON(c, status, "application/json", v)
+}
 
-// writeJSON panics over a value that cannot be JSON, before anything is sent:
-// that is a mistake in this program.
-func writeJSON(c *gin.Context, status int, contentType string, v any) {
+func writeJSON(c *gin.Context, status int, contentType string, v any) error {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		panic("api: answer cannot be encoded: " + err.Error())
+		return fmt.Errorf("encode the answer: %w", err)
 	}
 	writeBody(c, status, contentType, body.Bytes())
+	return nil
 }
 
 func writeBody(c *gin.Context, status int, contentType string, body []byte) {

@@ -68,7 +68,7 @@ func (a *api) observe(c *gin.Context) {
 	}()
 	a.log(c, ev, a.now().Sub(start))
 	if aborts {
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) // how net/http is asked to cut a connection
 	}
 }
 

@@ -27,7 +27,8 @@ func TestRequestIDs(t *testing.T) {
 		require.NotEqual(t, odd, made)
 		require.Regexp(t, `^[A-Z2-7]{26}$`, made)
 	}
-	require.NotEqual(t, id("/livez", ""), id("/livez", ""))
+	one, other := id("/livez", ""), id("/livez", "")
+	require.NotEqual(t, one, other)
 	require.NotEqual(t, "trace", id(api.WebhookPath+"?topic=payment&id=1", "trace"), "the provider's id stays apart from ours")
 }
 

@@ -2,7 +2,6 @@ package api_test
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
@@ -31,22 +30,30 @@ func (b *bundle) listen(t *testing.T) string {
 	return listener.Addr().String()
 }
 
+// An answer is one read from a connection to its end.
+type answer struct {
+	status int
+	header http.Header
+	close  bool
+	body   string
+}
+
 // send writes raw bytes on a connection of its own and reads one answer.
-func send(t *testing.T, addr string, raw ...string) *http.Response {
+func send(t *testing.T, addr string, raw ...string) answer {
 	t.Helper()
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
+	defer func() { _ = conn.Close() }()
 	for _, part := range raw {
 		_, err = conn.Write([]byte(part))
 		require.NoError(t, err)
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	r, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
-	body, err := io.ReadAll(answer.Body)
+	defer func() { require.NoError(t, r.Body.Close()) }()
+	body, err := io.ReadAll(r.Body)
 	require.NoError(t, err)
-	answer.Body = io.NopCloser(bytes.NewReader(body))
-	return answer
+	return answer{status: r.StatusCode, header: r.Header, close: r.Close, body: string(body)}
 }
 
 func TestHostileCallsOnARealConnection(t *testing.T) {
@@ -55,33 +62,31 @@ func TestHostileCallsOnARealConnection(t *testing.T) {
 	addr := b.listen(t)
 
 	// The length alone is enough: nothing of 10 MiB needs to be sent.
-	answer := send(t, addr, "POST "+api.WebhookPath+" HTTP/1.1\r\nHost: x\r\nContent-Length: 10485760\r\n\r\n")
-	require.Equal(t, http.StatusRequestEntityTooLarge, answer.StatusCode)
-	require.True(t, answer.Close)
+	got := send(t, addr, "POST "+api.WebhookPath+" HTTP/1.1\r\nHost: x\r\nContent-Length: 10485760\r\n\r\n")
+	require.Equal(t, http.StatusRequestEntityTooLarge, got.status)
+	require.True(t, got.close)
 
 	// One byte too many in chunks, without their end.
 	chunk := "100000\r\n" + strings.Repeat("x", 1<<20) + "\r\n1\r\nx\r\n"
-	answer = send(t, addr, "POST "+api.WebhookPath+" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", chunk)
-	require.Equal(t, http.StatusRequestEntityTooLarge, answer.StatusCode)
+	got = send(t, addr, "POST "+api.WebhookPath+" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", chunk)
+	require.Equal(t, http.StatusRequestEntityTooLarge, got.status)
 
-	answer = send(t, addr, "POST "+api.WebhookPath+" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnot a length\r\n")
-	require.Equal(t, http.StatusBadRequest, answer.StatusCode)
+	got = send(t, addr, "POST "+api.WebhookPath+" HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnot a length\r\n")
+	require.Equal(t, http.StatusBadRequest, got.status)
 
 	var headers strings.Builder
 	for i := range 1000 {
 		fmt.Fprintf(&headers, "X-Header-%d: %s\r\n", i, strings.Repeat("v", 10))
 	}
-	answer = send(t, addr, "GET /livez HTTP/1.1\r\nHost: x\r\n"+headers.String()+"\r\n")
-	require.Equal(t, http.StatusOK, answer.StatusCode, "a thousand small headers are not too much")
-	answer = send(t, addr, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("v", 40<<10)+"\r\n\r\n")
-	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, answer.StatusCode)
+	got = send(t, addr, "GET /livez HTTP/1.1\r\nHost: x\r\n"+headers.String()+"\r\n")
+	require.Equal(t, http.StatusOK, got.status, "a thousand small headers are not too much")
+	got = send(t, addr, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Large: "+strings.Repeat("v", 40<<10)+"\r\n\r\n")
+	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, got.status)
 
-	answer = send(t, addr, "GET /api/orders/a%2Fb HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+ordersToken+"\r\n\r\n")
-	require.Equal(t, http.StatusNotFound, answer.StatusCode)
-	require.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"))
-	body, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
-	require.Contains(t, string(body), "order_not_found")
+	got = send(t, addr, "GET /api/orders/a%2Fb HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+ordersToken+"\r\n\r\n")
+	require.Equal(t, http.StatusNotFound, got.status)
+	require.Equal(t, "application/problem+json", got.header.Get("Content-Type"))
+	require.Contains(t, got.body, "order_not_found")
 
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_queue`))
 }

@@ -124,6 +124,5 @@ func (a *api) status(c *gin.Context, _ *requestEvent) error {
 	if extras.Now.IsZero() {
 		extras.Now = a.now()
 	}
-	answerJSON(c, http.StatusOK, NewStatusReport(st, extras))
-	return nil
+	return answerJSON(c, http.StatusOK, NewStatusReport(st, extras))
 }
