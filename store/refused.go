@@ -24,6 +24,8 @@ const (
 	refusedBody = 64 << 10
 	// refusedWaiting is how many refusals wait for their write.
 	refusedWaiting = 256
+	// refusedTimeout bounds one write.
+	refusedTimeout = time.Second
 	// refusedPruneEvery is how many writes pass between two prunings.
 	refusedPruneEvery = 100
 )
@@ -104,7 +106,7 @@ func (l *RefusedLog) run(ctx context.Context) {
 	}
 }
 
-// drain writes what waits when the process stops.
+// drain writes what waits when the process stops, for a second at most.
 func (l *RefusedLog) drain(first ...Refused) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -114,6 +116,10 @@ func (l *RefusedLog) drain(first ...Refused) {
 	for {
 		select {
 		case r := <-l.waiting:
+			if ctx.Err() != nil {
+				l.dropped.Add(1)
+				continue
+			}
 			l.write(ctx, r)
 		default:
 			return
@@ -121,7 +127,10 @@ func (l *RefusedLog) drain(first ...Refused) {
 	}
 }
 
+// write writes one refusal. A stop that comes meanwhile does not undo it.
 func (l *RefusedLog) write(ctx context.Context, r Refused) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), refusedTimeout)
+	defer cancel()
 	if err := l.store.InsertRefused(ctx, r); err != nil {
 		l.dropped.Add(1)
 		l.logger.WarnContext(ctx, "refused delivery not recorded", "reason", r.Reason, "error", err)
