@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// States of an anomaly.
+const (
+	AnomalyOpen   = "open"
+	AnomalyClosed = "closed"
+)
+
+// AnomalyStates are all states that there are.
+func AnomalyStates() []string { return []string{AnomalyOpen, AnomalyClosed} }
+
+// ErrAnomalyNotFound means that no anomaly has that id.
+var ErrAnomalyNotFound = errors.New("store: no such anomaly")
+
+// An AnomalyFilter selects anomalies; an empty field selects all.
+type AnomalyFilter struct {
+	// State is AnomalyOpen or AnomalyClosed.
+	State     string
+	Kind      string
+	Order     string
+	PaymentID string
+	// Since and Until bound the time of opening: [Since, Until).
+	Since, Until time.Time
+}
+
+// Anomalies returns one page of the anomalies that the filter selects.
+func (s *Store) Anomalies(ctx context.Context, filter AnomalyFilter, page Page) (List[Anomaly], error) {
+	var c conditions
+	switch filter.State {
+	case "":
+	case AnomalyOpen:
+		c.always("closed_at IS NULL")
+	case AnomalyClosed:
+		c.always("closed_at IS NOT NULL")
+	default:
+		return List[Anomaly]{}, fmt.Errorf("store: anomalies: unknown state %q", filter.State)
+	}
+	c.equal("kind", filter.Kind)
+	c.equal("order_reference", filter.Order)
+	c.equal("payment_id", filter.PaymentID)
+	c.between("opened_at", filter.Since, filter.Until)
+	return readPage(ctx, s, "anomalies", `SELECT `+anomalyColumns+` FROM anomalies`, "id", c, page, scanAnomalyUTC,
+		func(a Anomaly) int64 { return a.ID })
+}
+
+func scanAnomalyUTC(row pgx.CollectableRow) (Anomaly, error) {
+	a, err := scanAnomaly(row)
+	toUTC(&a.OpenedAt, a.ClosedAt)
+	return a, err
+}
+
+// ResolveAnomaly closes an open anomaly for the reason that note gives, and
+// returns it. It does not open again over the same facts. The error wraps
+// ErrAnomalyNotFound, or is a *StateError when the anomaly is closed.
+func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note string, by Actor) (Anomaly, error) {
+	if note == "" {
+		return Anomaly{}, fmt.Errorf("store: resolve anomaly %d: a note is required", id)
+	}
+	if by.Name == closedBySettlement || by.Name == closedByReconciliation {
+		return Anomaly{}, fmt.Errorf("store: resolve anomaly %d: %q is nobody", id, by.Name)
+	}
+	var resolved Anomaly
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			UPDATE anomalies SET closed_at = now(), closed_by = $2, note = $3
+			WHERE id = $1 AND closed_at IS NULL RETURNING `+anomalyColumns, id, text(by.Name), text(note))
+		if err != nil {
+			return err
+		}
+		resolved, err = pgx.CollectExactlyOneRow(rows, scanAnomalyUTC)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return whyNotOpen(ctx, tx, id)
+		}
+		if err != nil {
+			return err
+		}
+		return record(ctx, tx, act{by: by, action: ActionResolve, kind: TargetAnomaly, target: id, count: 1, note: note})
+	})
+	if err != nil {
+		return Anomaly{}, fmt.Errorf("store: resolve anomaly %d: %w", id, err)
+	}
+	return resolved, nil
+}
+
+func whyNotOpen(ctx context.Context, tx pgx.Tx, id int64) error {
+	var exists bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM anomalies WHERE id = $1)`, id).Scan(&exists); err != nil {
+		return err
+	}
+	if !exists {
+		return ErrAnomalyNotFound
+	}
+	return &StateError{What: "anomaly", ID: id, State: AnomalyClosed}
+}

@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What operators do.
+const (
+	ActionReplay           = "replay"
+	ActionDismiss          = "dismiss"
+	ActionResolve          = "resolve"
+	ActionProcessQueue     = "process_queue"
+	ActionReconcile        = "reconcile"
+	ActionBulkReplay       = "bulk_replay"
+	ActionBulkReplayStep   = "bulk_replay_step"
+	ActionCancelBulkReplay = "cancel_bulk_replay"
+)
+
+// What they do it to.
+const (
+	TargetEvent      = "event"
+	TargetDeadLetter = "dead_letter"
+	TargetAnomaly    = "anomaly"
+	// TargetQueue is all that waits; it has no id.
+	TargetQueue      = "queue"
+	TargetRun        = "run"
+	TargetBulkReplay = "bulk_replay"
+)
+
+// An Actor is who does something, as the audit trail names them.
+type Actor struct {
+	// Name is a token's name, "operator" for the dashboard, or "cli:" and the
+	// user's name. Required.
+	Name string
+	// RemoteIP is where the call came from; the zero Addr for a command.
+	RemoteIP netip.Addr
+	// RequestID is the call's; empty for a command.
+	RequestID string
+}
+
+// An OperatorAction is one row of the audit trail.
+type OperatorAction struct {
+	ID         int64     `json:"id"`
+	At         time.Time `json:"at"`
+	Actor      string    `json:"actor"`
+	Action     string    `json:"action"`
+	TargetKind string    `json:"target_kind"`
+	// TargetID is nil for an action on no single thing.
+	TargetID *int64 `json:"target_id"`
+	// Count is how many things it touched.
+	Count     int64   `json:"count"`
+	RemoteIP  *string `json:"remote_ip"`
+	RequestID string  `json:"request_id"`
+	Note      string  `json:"note"`
+}
+
+// act is an action that is about to be recorded.
+type act struct {
+	by     Actor
+	action string
+	kind   string
+	// target is 0 for an action on no single thing.
+	target int64
+	// events are those that it touched or made.
+	events []int64
+	count  int
+	note   string
+}
+
+var errNoActor = errors.New("an action needs the name of who acts")
+
+// record writes the action into the audit trail, in the transaction that does it.
+func record(ctx context.Context, tx pgx.Tx, a act) error {
+	if a.by.Name == "" {
+		return errNoActor
+	}
+	events := a.events
+	if events == nil {
+		events = []int64{}
+	}
+	_, err := tx.Exec(ctx, `
+		INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, count, remote_ip, request_id, note)
+		VALUES ($1, $2, $3, nullif($4::bigint, 0), $5, $6, $7::inet, $8, $9)`,
+		text(a.by.Name), a.action, a.kind, a.target, events, a.count, addressOrNil(a.by.RemoteIP), text(a.by.RequestID), text(a.note))
+	return err
+}
+
+func addressOrNil(ip netip.Addr) *string {
+	if !ip.IsValid() {
+		return nil
+	}
+	address := ip.WithZone("").String()
+	return &address
+}
+
+const actionColumns = `id, acted_at, actor, action, target_kind, target_id, count, host(remote_ip), request_id, note`
+
+func scanAction(row pgx.CollectableRow) (OperatorAction, error) {
+	var a OperatorAction
+	err := row.Scan(&a.ID, &a.At, &a.Actor, &a.Action, &a.TargetKind, &a.TargetID, &a.Count, &a.RemoteIP, &a.RequestID, &a.Note)
+	toUTC(&a.At)
+	return a, err
+}
+
+// actionsOnEvent are the actions that touched the event, oldest first.
+func actionsOnEvent(ctx context.Context, tx pgx.Tx, queueID int64) ([]OperatorAction, error) {
+	rows, err := tx.Query(ctx, `SELECT `+actionColumns+` FROM operator_actions WHERE queue_ids @> ARRAY[$1::bigint] ORDER BY id`, queueID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanAction)
+}

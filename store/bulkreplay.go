@@ -1,0 +1,324 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// States of a bulk replay.
+const (
+	BulkReplayRunning   = "running"
+	BulkReplayDone      = "done"
+	BulkReplayCancelled = "cancelled"
+	// BulkReplayStalled is what one that runs reads as when its step is gone.
+	// What it has not replayed is still open, so another one can take over.
+	BulkReplayStalled = "stalled"
+)
+
+// ErrBulkReplayNotFound means that no bulk replay has that id.
+var ErrBulkReplayNotFound = errors.New("store: no such bulk replay")
+
+// A BulkReplay is a replay of many dead letters, done in steps.
+type BulkReplay struct {
+	ID     int64            `json:"id"`
+	State  string           `json:"state"`
+	Filter DeadLetterFilter `json:"filter"`
+	// Total is how many were to be replayed, Replayed how many were. They
+	// differ in the end when some were handled otherwise meanwhile.
+	Total       int64      `json:"total"`
+	Replayed    int64      `json:"replayed"`
+	RequestedBy string     `json:"requested_by"`
+	StartedAt   time.Time  `json:"started_at"`
+	FinishedAt  *time.Time `json:"finished_at"`
+}
+
+// InsertReplayStep inserts the job that does a bulk replay's next step, and
+// returns the job's id.
+type InsertReplayStep func(ctx context.Context, tx pgx.Tx, bulkID int64) (jobID int64, err error)
+
+// A BulkReplayRequest asks for a bulk replay.
+type BulkReplayRequest struct {
+	// Filter selects among the open dead letters; its State must be empty.
+	Filter DeadLetterFilter
+	// Limit is how many are replayed at most, the oldest ones; 0 is no limit.
+	Limit int64
+	By    Actor
+	// AtOnce is how many are replayed in the call itself. More are left to
+	// steps, which InsertStep inserts.
+	AtOnce     int
+	InsertStep InsertReplayStep
+}
+
+// CountReplayable counts the open dead letters that the filter selects.
+func (s *Store) CountReplayable(ctx context.Context, filter DeadLetterFilter) (int64, error) {
+	var c conditions
+	filter.State = DeadLetterOpen
+	filter.narrow(&c)
+	var n int64
+	if err := s.pool.QueryRow(ctx, `SELECT count(*)`+deadLetterFrom+` WHERE `+c.sql(), c.args...).Scan(&n); err != nil {
+		return 0, fmt.Errorf("store: count dead letters: %w", err)
+	}
+	return n, nil
+}
+
+// StartBulkReplay replays the open dead letters that the filter selects now:
+// those that die later are not swept in. Few are replayed before it returns, and
+// then its state is done.
+func (s *Store) StartBulkReplay(ctx context.Context, req BulkReplayRequest) (BulkReplay, error) {
+	if req.Filter.State != "" {
+		return BulkReplay{}, errors.New("store: bulk replay: only open dead letters are replayed, so the filter takes no state")
+	}
+	var bulk BulkReplay
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		c := conditions{}
+		filter := req.Filter
+		filter.State = DeadLetterOpen
+		filter.narrow(&c)
+		limit := "ALL"
+		if req.Limit > 0 {
+			limit = c.arg(req.Limit)
+		}
+		var total, upper int64
+		err := tx.QueryRow(ctx, `
+			SELECT count(*), coalesce(max(id), 0) FROM (SELECT d.id`+deadLetterFrom+` WHERE `+c.sql()+` ORDER BY d.id LIMIT `+limit+`) AS chosen`,
+			c.args...).Scan(&total, &upper)
+		if err != nil {
+			return err
+		}
+		var id int64
+		err = tx.QueryRow(ctx, `
+			INSERT INTO webhook_bulk_replays (filter, total, upper_id, requested_by, remote_ip, request_id, started_at)
+			VALUES ($1, $2, $3, $4, $5::inet, $6, clock_timestamp()) RETURNING id`,
+			mustJSON(req.Filter), total, upper, text(req.By.Name), addressOrNil(req.By.RemoteIP), text(req.By.RequestID)).Scan(&id)
+		if err != nil {
+			return err
+		}
+		// Even one that finds nothing was asked for.
+		err = record(ctx, tx, act{by: req.By, action: ActionBulkReplay, kind: TargetBulkReplay, target: id, count: int(total), note: string(mustJSON(req.Filter))})
+		if err != nil {
+			return err
+		}
+		if total <= int64(req.AtOnce) {
+			_, err = s.stepBulkReplay(ctx, tx, id, max(1, req.AtOnce))
+		} else {
+			err = insertReplayStep(ctx, tx, id, req.InsertStep)
+		}
+		if err != nil {
+			return err
+		}
+		bulk, err = readBulkReplay(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return BulkReplay{}, fmt.Errorf("store: bulk replay: %w", err)
+	}
+	return bulk, nil
+}
+
+func insertReplayStep(ctx context.Context, tx pgx.Tx, id int64, insert InsertReplayStep) error {
+	jobID, err := insert(ctx, tx, id)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE webhook_bulk_replays SET job_id = $2 WHERE id = $1`, id, jobID)
+	return err
+}
+
+// StepBulkReplay replays the next batch of a bulk replay and completes the job
+// of the attempt; when more is left it inserts the next step. One that was
+// cancelled does nothing more.
+func (s *Store) StepBulkReplay(ctx context.Context, a Attempt, id int64, batch int, next InsertReplayStep, complete CompleteJob) (BulkReplay, error) {
+	var bulk BulkReplay
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if _, err := lockAttempt(ctx, tx, a); err != nil {
+			return err
+		}
+		more, err := s.stepBulkReplay(ctx, tx, id, batch)
+		if err != nil {
+			return err
+		}
+		if more {
+			if err := insertReplayStep(ctx, tx, id, next); err != nil {
+				return err
+			}
+		}
+		if bulk, err = readBulkReplay(ctx, tx, id); err != nil {
+			return err
+		}
+		return complete(ctx, tx)
+	})
+	if err != nil {
+		return BulkReplay{}, fmt.Errorf("store: step of bulk replay %d: %w", id, err)
+	}
+	return bulk, nil
+}
+
+// stepBulkReplay replays up to batch dead letters and reports whether more are
+// left.
+func (s *Store) stepBulkReplay(ctx context.Context, tx pgx.Tx, id int64, batch int) (more bool, err error) {
+	var state string
+	var filter DeadLetterFilter
+	var total, replayed, upper, cursor int64
+	var started time.Time
+	var by Actor
+	var remote *netip.Addr
+	err = tx.QueryRow(ctx, `
+		SELECT state, filter, total, replayed, upper_id, cursor_id, started_at, requested_by, remote_ip, request_id
+		FROM webhook_bulk_replays WHERE id = $1 FOR UPDATE`, id).
+		Scan(&state, &filter, &total, &replayed, &upper, &cursor, &started, &by.Name, &remote, &by.RequestID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, ErrBulkReplayNotFound
+	}
+	if err != nil || state != BulkReplayRunning {
+		return false, err
+	}
+	if remote != nil {
+		by.RemoteIP = *remote
+	}
+	batch = min(batch, int(total-replayed))
+	letters, last, err := claimDeadLetters(ctx, tx, filter, started, cursor, upper, batch)
+	if err != nil {
+		return false, err
+	}
+	if len(letters) > 0 {
+		if err := s.replayLetters(ctx, tx, id, letters, by); err != nil {
+			return false, err
+		}
+	}
+	more = len(letters) == batch && replayed+int64(len(letters)) < total
+	_, err = tx.Exec(ctx, `
+		UPDATE webhook_bulk_replays
+		SET replayed = replayed + $2, cursor_id = greatest(cursor_id, $3),
+		    state = CASE WHEN $4 THEN state ELSE 'done' END, finished_at = CASE WHEN $4 THEN NULL ELSE now() END
+		WHERE id = $1`, id, len(letters), last, more)
+	return more, err
+}
+
+// claimDeadLetters marks the next open dead letters of a bulk replay as replayed
+// and returns their events, and the last one's id. A dead letter that an
+// operator holds right now is waited for, and left out when it is not open then.
+func claimDeadLetters(ctx context.Context, tx pgx.Tx, filter DeadLetterFilter, started time.Time, cursor, upper int64, batch int) (events []int64, last int64, err error) {
+	var c conditions
+	filter.State = DeadLetterOpen
+	filter.narrow(&c)
+	c.add("d.id > ?", cursor)
+	c.add("d.id <= ?", upper)
+	// One that died again meanwhile died after it was asked for.
+	c.add("d.died_at <= ?", started)
+	rows, err := tx.Query(ctx, `
+		WITH claimed AS (
+			SELECT d.id`+deadLetterFrom+` WHERE `+c.sql()+` ORDER BY d.id LIMIT `+c.arg(batch)+` FOR UPDATE OF d
+		)
+		UPDATE webhook_dead_letter d SET state = 'replayed' FROM claimed WHERE claimed.id = d.id
+		RETURNING d.id, d.queue_id`, c.args...)
+	if err != nil {
+		return nil, 0, err
+	}
+	var letter, event int64
+	_, err = pgx.ForEachRow(rows, []any{&letter, &event}, func() error {
+		events = append(events, event)
+		last = max(last, letter)
+		return nil
+	})
+	return events, last, err
+}
+
+// replayLetters makes new events of those of dead letters.
+func (s *Store) replayLetters(ctx context.Context, tx pgx.Tx, id int64, queueIDs []int64, by Actor) error {
+	events, err := loadReplays(ctx, tx, queueIDs)
+	if err != nil {
+		return err
+	}
+	if len(events) != len(queueIDs) {
+		return fmt.Errorf("%d of %d events are not there", len(queueIDs)-len(events), len(queueIDs))
+	}
+	for i := range events {
+		// Whatever is live passes what was dead.
+		events[i].Background = true
+	}
+	receipts, err := s.insertEvents(ctx, tx, events)
+	if err != nil {
+		return err
+	}
+	touched := append([]int64(nil), queueIDs...)
+	for _, r := range receipts {
+		touched = append(touched, r.QueueID)
+	}
+	return record(ctx, tx, act{
+		by: by, action: ActionBulkReplayStep, kind: TargetBulkReplay, target: id, events: touched, count: len(queueIDs),
+	})
+}
+
+// BulkReplay returns one bulk replay, or ErrBulkReplayNotFound.
+func (s *Store) BulkReplay(ctx context.Context, id int64) (BulkReplay, error) {
+	var bulk BulkReplay
+	err := s.readSnapshot(ctx, func(tx pgx.Tx) (err error) {
+		bulk, err = readBulkReplay(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return BulkReplay{}, fmt.Errorf("store: bulk replay %d: %w", id, err)
+	}
+	return bulk, nil
+}
+
+func readBulkReplay(ctx context.Context, tx pgx.Tx, id int64) (BulkReplay, error) {
+	var b BulkReplay
+	var filter json.RawMessage
+	err := tx.QueryRow(ctx, `
+		SELECT b.id,
+		       CASE WHEN b.state = 'running' AND (j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded')) THEN 'stalled' ELSE b.state END,
+		       b.filter, b.total, b.replayed, b.requested_by, b.started_at, b.finished_at
+		FROM webhook_bulk_replays b LEFT JOIN river_job j ON j.id = b.job_id
+		WHERE b.id = $1`, id).
+		Scan(&b.ID, &b.State, &filter, &b.Total, &b.Replayed, &b.RequestedBy, &b.StartedAt, &b.FinishedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return b, ErrBulkReplayNotFound
+	}
+	if err != nil {
+		return b, err
+	}
+	if err := json.Unmarshal(filter, &b.Filter); err != nil {
+		return b, fmt.Errorf("its filter: %w", err)
+	}
+	toUTC(&b.StartedAt, b.FinishedAt)
+	return b, nil
+}
+
+// CancelBulkReplay stops a bulk replay before its next step. What was replayed
+// stays so. One that has ended is a *StateError.
+func (s *Store) CancelBulkReplay(ctx context.Context, id int64, by Actor) (BulkReplay, error) {
+	var bulk BulkReplay
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		var state string
+		var replayed int64
+		err := tx.QueryRow(ctx, `SELECT state, replayed FROM webhook_bulk_replays WHERE id = $1 FOR UPDATE`, id).Scan(&state, &replayed)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrBulkReplayNotFound
+		}
+		if err != nil {
+			return err
+		}
+		if state != BulkReplayRunning {
+			return &StateError{What: "bulk replay", ID: id, State: state}
+		}
+		if _, err := tx.Exec(ctx, `UPDATE webhook_bulk_replays SET state = 'cancelled', finished_at = now() WHERE id = $1`, id); err != nil {
+			return err
+		}
+		if err := record(ctx, tx, act{by: by, action: ActionCancelBulkReplay, kind: TargetBulkReplay, target: id, count: int(replayed)}); err != nil {
+			return err
+		}
+		bulk, err = readBulkReplay(ctx, tx, id)
+		return err
+	})
+	if err != nil {
+		return BulkReplay{}, fmt.Errorf("store: cancel bulk replay %d: %w", id, err)
+	}
+	return bulk, nil
+}

@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Page asks for a part of a list, newest first. Pages are found by the id that
+// the one before ended with, so that rows which come meanwhile move nothing.
+type Page struct {
+	// Before is the id that the one before ended with; 0 begins with the newest.
+	Before int64
+	// Limit is how many rows it holds at most, from 1 on.
+	Limit int
+}
+
+// A List is a page that was read.
+type List[T any] struct {
+	Items []T
+	// Next is what Page.Before must be for what follows; 0 at the list's end.
+	Next int64
+}
+
+// list cuts the row that says that more follow. idOf is a row's id.
+func list[T any](rows []T, page Page, idOf func(T) int64) List[T] {
+	if len(rows) <= page.Limit {
+		return List[T]{Items: rows}
+	}
+	rows = rows[:page.Limit]
+	return List[T]{Items: rows, Next: idOf(rows[page.Limit-1])}
+}
+
+// conditions collects the terms of a WHERE clause with their arguments.
+type conditions struct {
+	terms []string
+	args  []any
+}
+
+// add adds a term, in which every ? stands for the argument.
+func (c *conditions) add(term string, arg any) {
+	c.terms = append(c.terms, strings.ReplaceAll(term, "?", c.arg(arg)))
+}
+
+// always adds a term without an argument.
+func (c *conditions) always(term string) { c.terms = append(c.terms, term) }
+
+// arg adds an argument and returns its placeholder.
+func (c *conditions) arg(v any) string {
+	c.args = append(c.args, v)
+	return "$" + strconv.Itoa(len(c.args))
+}
+
+// equal adds column = value unless value is empty.
+func (c *conditions) equal(column, value string) {
+	if value != "" {
+		c.add(column+" = ?", text(value))
+	}
+}
+
+// between adds the terms that a column of times is in [since, until). A zero
+// time is no bound.
+func (c *conditions) between(column string, since, until time.Time) {
+	if !since.IsZero() {
+		c.add(column+" >= ?", since)
+	}
+	if !until.IsZero() {
+		c.add(column+" < ?", until)
+	}
+}
+
+// sql is the clause, true when there is no term.
+func (c *conditions) sql() string {
+	if len(c.terms) == 0 {
+		return "true"
+	}
+	return strings.Join(c.terms, " AND ")
+}
+
+// readPage reads one page of a statement that selects what the conditions
+// select, without its WHERE, ORDER BY and LIMIT. id is the column of the ids.
+func readPage[T any](ctx context.Context, s *Store, what, statement, id string, c conditions, page Page, scan pgx.RowToFunc[T], idOf func(T) int64) (List[T], error) {
+	if page.Limit < 1 {
+		return List[T]{}, fmt.Errorf("store: %s: a page of %d rows", what, page.Limit)
+	}
+	if page.Before != 0 {
+		c.add(id+" < ?", page.Before)
+	}
+	where := c.sql()
+	rows, err := s.pool.Query(ctx, statement+" WHERE "+where+" ORDER BY "+id+" DESC LIMIT "+c.arg(page.Limit+1), c.args...)
+	if err != nil {
+		return List[T]{}, fmt.Errorf("store: %s: %w", what, err)
+	}
+	found, err := pgx.CollectRows(rows, scan)
+	if err != nil {
+		return List[T]{}, fmt.Errorf("store: %s: %w", what, err)
+	}
+	return list(found, page, idOf), nil
+}
+
+// readSnapshot runs fn in a transaction that sees one moment and writes nothing.
+func (s *Store) readSnapshot(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, fn)
+}
+
+// toUTC puts times that were read into UTC. Those that are not there stay so.
+func toUTC(times ...*time.Time) {
+	for _, t := range times {
+		if t != nil {
+			*t = t.UTC()
+		}
+	}
+}

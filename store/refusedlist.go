@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrRefusedNotFound means that no refused delivery has that id: the ring keeps
+// the newest 10,000 of seven days.
+var ErrRefusedNotFound = errors.New("store: no such refused delivery")
+
+// A RefusedFilter selects refused deliveries; an empty field selects all.
+type RefusedFilter struct {
+	Reason string
+	// Since and Until bound the time of refusal: [Since, Until).
+	Since, Until time.Time
+}
+
+// A RefusedDelivery is a webhook that was refused.
+type RefusedDelivery struct {
+	ID         int64     `json:"id"`
+	RefusedAt  time.Time `json:"refused_at"`
+	Source     string    `json:"source"`
+	Reason     string    `json:"reason"`
+	Method     string    `json:"method"`
+	Query      string    `json:"query"`
+	XRequestID string    `json:"x_request_id"`
+	RemoteIP   *string   `json:"remote_ip"`
+	// BodyBytes is the body's length as far as it was read.
+	BodyBytes int64 `json:"body_bytes"`
+}
+
+// A RefusedDetail is a refused delivery with what was signed and sent.
+type RefusedDetail struct {
+	RefusedDelivery
+	XSignature string `json:"x_signature"`
+	// Body is at most the first 64 KiB.
+	Body Content `json:"body"`
+}
+
+const refusedColumns = `id, refused_at, source, reason, method, query, x_request_id, host(remote_ip), body_bytes`
+
+func scanRefused(row pgx.Row, extra ...any) (RefusedDelivery, error) {
+	var r RefusedDelivery
+	err := row.Scan(append([]any{
+		&r.ID, &r.RefusedAt, &r.Source, &r.Reason, &r.Method, &r.Query, &r.XRequestID, &r.RemoteIP, &r.BodyBytes,
+	}, extra...)...)
+	toUTC(&r.RefusedAt)
+	return r, err
+}
+
+// RefusedDeliveries returns one page of the refused deliveries that the filter
+// selects.
+func (s *Store) RefusedDeliveries(ctx context.Context, filter RefusedFilter, page Page) (List[RefusedDelivery], error) {
+	var c conditions
+	c.equal("reason", filter.Reason)
+	c.between("refused_at", filter.Since, filter.Until)
+	return readPage(ctx, s, "refused deliveries", `SELECT `+refusedColumns+` FROM webhook_refused`, "id", c, page,
+		func(row pgx.CollectableRow) (RefusedDelivery, error) { return scanRefused(row) },
+		func(r RefusedDelivery) int64 { return r.ID })
+}
+
+// RefusedDelivery returns one refused delivery, or ErrRefusedNotFound.
+func (s *Store) RefusedDelivery(ctx context.Context, id int64) (RefusedDetail, error) {
+	var d RefusedDetail
+	var body []byte
+	var err error
+	d.RefusedDelivery, err = scanRefused(s.pool.QueryRow(ctx, `
+		SELECT `+refusedColumns+`, x_signature, body FROM webhook_refused WHERE id = $1`, id), &d.XSignature, &body)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrRefusedNotFound
+	}
+	if err != nil {
+		return RefusedDetail{}, fmt.Errorf("store: refused delivery %d: %w", id, err)
+	}
+	d.Body = newContent(body)
+	return d, nil
+}

@@ -1,0 +1,58 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+func TestRefusedDeliveriesAreListedAndShown(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, r := range []store.Refused{
+		{Source: "mercadopago", Reason: "malformed", Method: "POST", Query: "data.id=1", Body: []byte(`{"a":1}`), BodyBytes: 7},
+		{Source: "mercadopago", Reason: "signature_mismatch", Method: "GET", XSignature: "ts=1,v1=00", XRequestID: "delivery-2",
+			RemoteIP: ana.RemoteIP, Body: []byte{0xff}, BodyBytes: 70_000},
+		{Source: "mercadopago", Reason: "malformed", Method: "POST"},
+	} {
+		require.NoError(t, b.InsertRefused(t.Context(), r))
+	}
+	refused := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	b.exec(t, `UPDATE webhook_refused SET refused_at = $1 WHERE id = 1`, refused)
+
+	for name, c := range map[string]struct {
+		filter store.RefusedFilter
+		want   []int64
+	}{
+		"all":    {store.RefusedFilter{}, []int64{3, 2, 1}},
+		"reason": {store.RefusedFilter{Reason: "malformed"}, []int64{3, 1}},
+		"since":  {store.RefusedFilter{Since: refused.Add(time.Second)}, []int64{3, 2}},
+		"until":  {store.RefusedFilter{Until: refused.Add(time.Second)}, []int64{1}},
+	} {
+		var ids []int64
+		for _, r := range pages(t, func(p store.Page) (store.List[store.RefusedDelivery], error) {
+			return b.RefusedDeliveries(t.Context(), c.filter, p)
+		}) {
+			ids = append(ids, r.ID)
+		}
+		require.Equal(t, c.want, ids, name)
+	}
+
+	d, err := b.RefusedDelivery(t.Context(), 2)
+	require.NoError(t, err)
+	require.Equal(t, "signature_mismatch", d.Reason)
+	require.Equal(t, "GET", d.Method)
+	require.Equal(t, "ts=1,v1=00", d.XSignature)
+	require.Equal(t, "delivery-2", d.XRequestID)
+	require.Equal(t, "203.0.113.7", *d.RemoteIP)
+	require.EqualValues(t, 70_000, d.BodyBytes)
+	require.Equal(t, store.Content{Encoding: store.EncodingBase64, Data: "/w==", Bytes: 1}, d.Body)
+	d, err = b.RefusedDelivery(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, store.Content{Encoding: store.EncodingText, Data: `{"a":1}`, Bytes: 7}, d.Body)
+	_, err = b.RefusedDelivery(t.Context(), 404)
+	require.ErrorIs(t, err, store.ErrRefusedNotFound)
+}

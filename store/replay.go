@@ -1,0 +1,171 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Replay is a new event that does the work of another once more.
+type Replay struct {
+	QueueID  int64 `json:"queue_id"`
+	ReplayOf int64 `json:"replay_of"`
+}
+
+// A ReplayWaitsError means that an earlier replay of the event has not ended
+// yet, so that another one would do the same work twice.
+type ReplayWaitsError struct {
+	// QueueID is the event, Replay the event that replays it.
+	QueueID, Replay int64
+}
+
+// Error implements error.
+func (e *ReplayWaitsError) Error() string {
+	return fmt.Sprintf("event %d is being replayed as event %d, which has not ended yet", e.QueueID, e.Replay)
+}
+
+// ReplayEvent makes a new event of the same delivery. Any event can be replayed,
+// an archived one too; an open dead letter of it becomes replayed. The error
+// wraps ErrEventNotFound, or is a *ReplayWaitsError.
+//
+// An event that ended without work, for its topic or because it was the
+// provider's test, ends so again.
+func (s *Store) ReplayEvent(ctx context.Context, queueID int64, by Actor) (Replay, error) {
+	var replay Replay
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := lockReplays(ctx, tx, queueID); err != nil {
+			return err
+		}
+		made, err := s.replayInto(ctx, tx, queueID)
+		if err != nil {
+			return err
+		}
+		replay = made
+		if _, err := tx.Exec(ctx, `UPDATE webhook_dead_letter SET state = 'replayed' WHERE queue_id = $1 AND state = 'open'`, queueID); err != nil {
+			return err
+		}
+		return record(ctx, tx, act{
+			by: by, action: ActionReplay, kind: TargetEvent, target: queueID, events: []int64{queueID, made.QueueID}, count: 1,
+		})
+	})
+	if err != nil {
+		return Replay{}, fmt.Errorf("store: replay event %d: %w", queueID, err)
+	}
+	return replay, nil
+}
+
+// ReplayDeadLetter makes a new event of the dead letter's delivery. An open one
+// becomes replayed; a reopened one stays what it is, as its own job lives. The
+// error wraps ErrDeadLetterNotFound, or is a *StateError when it was replayed or
+// dismissed already, or a *ReplayWaitsError.
+func (s *Store) ReplayDeadLetter(ctx context.Context, id int64, by Actor) (Replay, error) {
+	var replay Replay
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		queueID, err := eventOfDeadLetter(ctx, tx, id)
+		if err != nil {
+			return err
+		}
+		if err := lockReplays(ctx, tx, queueID); err != nil {
+			return err
+		}
+		letter, err := lockDeadLetter(ctx, tx, id, DeadLetterOpen, DeadLetterReopened)
+		if err != nil {
+			return err
+		}
+		if replay, err = s.replayInto(ctx, tx, queueID); err != nil {
+			return err
+		}
+		if letter.state == DeadLetterOpen {
+			if _, err := tx.Exec(ctx, `UPDATE webhook_dead_letter SET state = 'replayed' WHERE id = $1`, id); err != nil {
+				return err
+			}
+		}
+		return record(ctx, tx, act{
+			by: by, action: ActionReplay, kind: TargetDeadLetter, target: id, events: []int64{queueID, replay.QueueID}, count: 1,
+		})
+	})
+	if err != nil {
+		return Replay{}, fmt.Errorf("store: replay dead letter %d: %w", id, err)
+	}
+	return replay, nil
+}
+
+// lockSeedReplay is the class of advisory locks that make two operators, who
+// replay one event at the same time, come one after the other. An archived event
+// is deleted and inserted, so its row is nothing to lock.
+const lockSeedReplay = 3
+
+// lockReplays locks the replays of an event, before its dead letter's row.
+func lockReplays(ctx context.Context, tx pgx.Tx, queueID int64) error {
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, $2))`, strconv.FormatInt(queueID, 10), lockSeedReplay)
+	return err
+}
+
+// eventOfDeadLetter is the event that the dead letter is about, for good.
+func eventOfDeadLetter(ctx context.Context, tx pgx.Tx, id int64) (queueID int64, err error) {
+	err = tx.QueryRow(ctx, `SELECT queue_id FROM webhook_dead_letter WHERE id = $1`, id).Scan(&queueID)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, ErrDeadLetterNotFound
+	}
+	return queueID, err
+}
+
+// replayInto makes the replay of one event, unless one has not ended yet. The
+// caller holds the lock of the event's replays.
+func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Replay, error) {
+	if s.insertJobs == nil {
+		return Replay{}, errors.New("this store cannot accept events")
+	}
+	var waiting int64
+	err := tx.QueryRow(ctx, `
+		SELECT v.id FROM webhook_queue q JOIN webhook_queue_status v ON v.id = q.id
+		WHERE q.replay_of = $1 AND q.completed_at IS NULL AND v.status <> 'dead_letter'
+		ORDER BY v.id LIMIT 1`, queueID).Scan(&waiting)
+	if err == nil {
+		return Replay{}, &ReplayWaitsError{QueueID: queueID, Replay: waiting}
+	}
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return Replay{}, err
+	}
+	events, err := loadReplays(ctx, tx, []int64{queueID})
+	if err != nil {
+		return Replay{}, err
+	}
+	if len(events) == 0 {
+		return Replay{}, ErrEventNotFound
+	}
+	receipts, err := s.insertEvents(ctx, tx, events)
+	if err != nil {
+		return Replay{}, err
+	}
+	return Replay{QueueID: receipts[0].QueueID, ReplayOf: queueID}, nil
+}
+
+// loadReplays returns what replays the events, by their ids. The signature stays
+// behind: it makes a delivery unique, and this is none. The request id and the
+// query stay, so that the replay is found by what the delivery was called.
+func loadReplays(ctx context.Context, tx pgx.Tx, queueIDs []int64) ([]NewEvent, error) {
+	const columns = `id, source, topic, action, resource_id, payload, query, request_id, live_mode, signed, coalesce(outcome, '')`
+	// One statement sees an event that is being archived exactly once.
+	rows, err := tx.Query(ctx, `
+		SELECT `+columns+` FROM webhook_queue WHERE id = ANY ($1)
+		UNION ALL
+		SELECT `+columns+` FROM webhook_archive WHERE id = ANY ($1)
+		ORDER BY 1`, queueIDs)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (NewEvent, error) {
+		ev := NewEvent{Origin: OriginReplay}
+		err := row.Scan(&ev.ReplayOf, &ev.Source, &ev.Topic, &ev.Action, &ev.ResourceID, &ev.Payload, &ev.Query, &ev.RequestID,
+			&ev.LiveMode, &ev.Signed, &ev.Outcome)
+		if !slices.Contains([]string{OutcomeUnhandled, OutcomeTest}, ev.Outcome) {
+			ev.Outcome = ""
+		}
+		return ev, err
+	})
+}
