@@ -38,26 +38,27 @@ func execute(t *testing.T, environ []string, args ...string) outcome {
 
 // A running command is one that goes on until it is stopped.
 type running struct {
-	t        *testing.T
 	out, err *transcript
-	stop     func() int
+	// Both return the exit code once the command has ended; stop tells it to.
+	stop, wait func() int
 }
 
 // start runs a command in the background. It is stopped when the test ends.
 func start(t *testing.T, environ []string, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	r := &running{t: t, out: newTranscript(), err: newTranscript()}
+	r := &running{out: newTranscript(), err: newTranscript()}
 	ended := make(chan int, 1)
 	go func() {
 		ended <- run(ctx, args, stdio{in: strings.NewReader(""), out: r.out, err: r.err, environ: environ})
 		r.out.end()
 		r.err.end()
 	}()
-	r.stop = sync.OnceValue(func() int {
+	r.wait = sync.OnceValue(func() int { return <-ended })
+	r.stop = func() int {
 		cancel()
-		return <-ended
-	})
+		return r.wait()
+	}
 	t.Cleanup(func() {
 		r.stop()
 		if t.Failed() {

@@ -110,7 +110,7 @@ func TestSimulatePaysTheOrdersOfAService(t *testing.T) {
 	sim <- r.out.await(t, `simulated API at (http://\S+)`)[1]
 	r.out.await(t, `5 orders registered`)
 	r.out.await(t, `5 of 5 orders told`)
-	require.Equal(t, exitDone, r.stop())
+	require.Equal(t, exitDone, r.wait(), "it must end by itself")
 	for _, reference := range []string{"sim-7-000001", "sim-7-000005"} {
 		status, body := get(t, service+"/api/orders/"+reference, ordersToken)
 		require.Equal(t, http.StatusOK, status, body)
