@@ -61,7 +61,7 @@ func valueOf(v Variable, given map[string]string) (string, error) {
 		if value != "" {
 			return "", errors.New("is given twice, directly and by " + v.Name + fileSuffix)
 		}
-		content, err := os.ReadFile(path)
+		content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 		if err != nil {
 			// The cause without the path: it may be the value, put into the
 			// wrong variable.

@@ -121,10 +121,12 @@ func (d *dev) runParts(ctx context.Context) error {
 
 // stoppedOr is nil when ctx was ended on purpose, and err otherwise.
 func stoppedOr(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 func (d *dev) startSimulator(ctx context.Context, parts *errgroup.Group) error {

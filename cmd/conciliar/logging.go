@@ -23,7 +23,7 @@ func newLogger(w io.Writer, cfg config.Log) *slog.Logger {
 		}
 	}
 	if format == "tint" {
-		return slog.New(tint.NewHandler(w, &tint.Options{Level: cfg.LogLevel.Level, TimeFormat: time.TimeOnly}))
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: cfg.LogLevel.Level, TimeFormat: time.TimeOnly}))
 	}
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: cfg.LogLevel.Level}))
 }
@@ -35,6 +35,6 @@ func isTerminal(w io.Writer) bool {
 
 // atLeast returns a logger that drops what is below level. River tells a lot
 // of what our own lines say already.
-func atLeast(logger *slog.Logger, level slog.Level) *slog.Logger {
+func atLeast(logger *slog.Logger, level slog.Level) *slog.Logger { //nolint:unparam // which level is the caller's to say
 	return slog.New(&levelHandler{Handler: logger.Handler(), level: level})
 }
