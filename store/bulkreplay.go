@@ -38,9 +38,14 @@ type BulkReplay struct {
 	FinishedAt  *time.Time `json:"finished_at"`
 }
 
-// InsertReplayStep inserts the job that does a bulk replay's next step, and
-// returns the job's id.
-type InsertReplayStep func(ctx context.Context, tx pgx.Tx, bulkID int64) (jobID int64, err error)
+// InsertReplayStep inserts the job that does a bulk replay's next step at the
+// given time, and returns the job's id.
+type InsertReplayStep func(ctx context.Context, tx pgx.Tx, bulkID int64, at time.Time) (jobID int64, err error)
+
+// replayPace is the time from one step to the next. With it, what was dead comes
+// back no faster than a provider's rate limit lets through, and there is time to
+// look at the first ones and to cancel the rest.
+const replayPace = 5 * time.Second
 
 // A BulkReplayRequest asks for a bulk replay.
 type BulkReplayRequest struct {
@@ -107,7 +112,7 @@ func (s *Store) StartBulkReplay(ctx context.Context, req BulkReplayRequest) (Bul
 		if total <= int64(req.AtOnce) {
 			_, err = s.stepBulkReplay(ctx, tx, id, max(1, req.AtOnce))
 		} else {
-			err = insertReplayStep(ctx, tx, id, req.InsertStep)
+			err = insertReplayStep(ctx, tx, id, 0, req.InsertStep)
 		}
 		if err != nil {
 			return err
@@ -121,8 +126,13 @@ func (s *Store) StartBulkReplay(ctx context.Context, req BulkReplayRequest) (Bul
 	return bulk, nil
 }
 
-func insertReplayStep(ctx context.Context, tx pgx.Tx, id int64, insert InsertReplayStep) error {
-	jobID, err := insert(ctx, tx, id)
+// insertReplayStep inserts the next step, after the pause by PostgreSQL's clock.
+func insertReplayStep(ctx context.Context, tx pgx.Tx, id int64, pause time.Duration, insert InsertReplayStep) error {
+	var at time.Time
+	if err := tx.QueryRow(ctx, `SELECT clock_timestamp() + make_interval(secs => $1)`, pause.Seconds()).Scan(&at); err != nil {
+		return err
+	}
+	jobID, err := insert(ctx, tx, id, at)
 	if err != nil {
 		return err
 	}
@@ -144,7 +154,7 @@ func (s *Store) StepBulkReplay(ctx context.Context, a Attempt, id int64, batch i
 			return err
 		}
 		if more {
-			if err := insertReplayStep(ctx, tx, id, next); err != nil {
+			if err := insertReplayStep(ctx, tx, id, replayPace, next); err != nil {
 				return err
 			}
 		}

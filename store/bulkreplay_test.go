@@ -12,10 +12,10 @@ import (
 )
 
 // insertStep inserts a step as a job that waits.
-func insertStep(ctx context.Context, tx pgx.Tx, bulkID int64) (jobID int64, err error) {
+func insertStep(ctx context.Context, tx pgx.Tx, bulkID int64, at time.Time) (jobID int64, err error) {
 	err = tx.QueryRow(ctx, `
-		INSERT INTO river_job (kind, args, state, max_attempts, queue)
-		VALUES ('replay_step', jsonb_build_object('bulk_replay_id', $1::bigint), 'available', 7, 'operations') RETURNING id`, bulkID).Scan(&jobID)
+		INSERT INTO river_job (kind, args, state, max_attempts, queue, scheduled_at)
+		VALUES ('replay_step', jsonb_build_object('bulk_replay_id', $1::bigint), 'available', 7, 'operations', $2) RETURNING id`, bulkID, at).Scan(&jobID)
 	return jobID, err
 }
 
@@ -99,10 +99,15 @@ func TestManyDeadLettersAreReplayedInSteps(t *testing.T) {
 		(SELECT queue_id FROM webhook_dead_letter WHERE id = $1))`, letters[3])
 	b.exec(t, `UPDATE river_job SET state = 'discarded', finalized_at = now() WHERE state = 'available' AND kind = 'webhook_payment' AND attempt > 0`)
 
+	due := func() int {
+		return b.count(t, `SELECT count(*) FROM river_job WHERE kind = 'replay_step' AND state = 'available' AND scheduled_at <= now()`)
+	}
+	require.Equal(t, 1, due(), "the first step begins at once")
 	bulk, err = b.step(t, bulk.ID, 2)
 	require.NoError(t, err)
 	require.Equal(t, store.BulkReplayRunning, bulk.State)
 	require.EqualValues(t, 2, bulk.Replayed)
+	require.Zero(t, due(), "the next one is paced")
 	bulk, err = b.step(t, bulk.ID, 2)
 	require.NoError(t, err)
 	require.Equal(t, store.BulkReplayRunning, bulk.State)

@@ -29,6 +29,14 @@ func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
 	a := b.startAttempt(t, settled)
 	_, err := b.Settle(t.Context(), a, fetched("77", "A-1", order.PaymentApproved, "10", 1), complete(a))
 	require.NoError(t, err)
+	// The payment moves to another order, by an edit that changes nothing else.
+	moved := signed(40, "77")
+	moved.Topic = "moved"
+	a = b.startAttempt(t, b.accept(t, moved))
+	_, err = b.Settle(t.Context(), a, fetched("77", "A-9", order.PaymentApproved, "10", 1), complete(a))
+	require.NoError(t, err)
+	b.archive(t, a.QueueID)
+	b.exec(t, `DELETE FROM webhook_archive WHERE topic = 'moved'`)
 	b.exec(t, `UPDATE webhook_queue SET received_at = '2026-01-02T03:00:00Z' WHERE id = $1`, settled)
 	replay, err := b.ReplayEvent(t.Context(), settled, ana)
 	require.NoError(t, err)
@@ -57,7 +65,8 @@ func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
 		"origin":            {store.EventFilter{Origin: store.OriginReplay}, []int64{replay.QueueID}},
 		"payment":           {store.EventFilter{ResourceID: "77"}, []int64{replay.QueueID, settled, pending}},
 		"payment and state": {store.EventFilter{ResourceID: "77", Status: store.StatusCompleted}, []int64{settled}},
-		"order":             {store.EventFilter{Order: "A-1"}, []int64{replay.QueueID, settled, pending}},
+		"order once":        {store.EventFilter{Order: "A-1"}, []int64{replay.QueueID, settled, pending}},
+		"order now":         {store.EventFilter{Order: "A-9"}, []int64{replay.QueueID, settled, pending}},
 		"order unknown":     {store.EventFilter{Order: "A-2"}, nil},
 		"request":           {store.EventFilter{RequestID: "delivery-3"}, []int64{unhandled}},
 		"until":             {store.EventFilter{Until: received.Add(time.Second)}, []int64{settled}},
