@@ -61,6 +61,16 @@ func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) erro
 	return nil
 }
 
+// InsertStep inserts the job that does a run's next step in tx. It is a
+// store.InsertStep.
+func (i *Inserter) InsertStep(ctx context.Context, tx pgx.Tx, runID int64, at time.Time) (int64, error) {
+	inserted, err := i.client.InsertTx(ctx, tx, ReconcileStepArgs{RunID: runID, preset: preset{at: at}}, nil)
+	if err != nil {
+		return 0, fmt.Errorf("jobs: insert a step of run %d: %w", runID, err)
+	}
+	return inserted.Job.ID, nil
+}
+
 // Live webhooks pass what a person or a reconciliation asked for, and these
 // pass what was years in the making.
 const (
@@ -79,8 +89,8 @@ func priorityOf(job store.Job) int {
 	return priorityCatchUp
 }
 
-// A preset is what an event job takes from its event's row instead of leaving
-// it to River. The id is drawn together with the event's, which saves a
+// A preset is what a job takes from PostgreSQL instead of leaving it to River.
+// An event job's id is drawn together with the event's, which saves a
 // statement that would write it back. The time is PostgreSQL's: River would
 // take this process's clock, and a clock that runs ahead would delay the job.
 type preset struct {
@@ -90,17 +100,22 @@ type preset struct {
 
 type presetHook struct{ river.HookDefaults }
 
-// InsertBegin applies the preset of an event job.
+// InsertBegin applies the preset of a job.
 func (*presetHook) InsertBegin(_ context.Context, params *rivertype.JobInsertParams) error {
-	args, ok := params.Args.(PaymentArgs)
-	if !ok {
-		return nil
+	switch args := params.Args.(type) {
+	case PaymentArgs:
+		if args.preset.id == 0 || args.preset.at.IsZero() {
+			return errors.New("jobs: an event job is inserted with its event only")
+		}
+		params.ID = &args.preset.id
+		params.CreatedAt = &args.preset.at
+		params.ScheduledAt = &args.preset.at
+	case ReconcileStepArgs:
+		if args.preset.at.IsZero() {
+			return errors.New("jobs: a step is inserted with its run only")
+		}
+		params.CreatedAt = &args.preset.at
+		params.ScheduledAt = &args.preset.at
 	}
-	if args.preset.id == 0 || args.preset.at.IsZero() {
-		return errors.New("jobs: an event job is inserted with its event only")
-	}
-	params.ID = &args.preset.id
-	params.CreatedAt = &args.preset.at
-	params.ScheduledAt = &args.preset.at
 	return nil
 }

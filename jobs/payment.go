@@ -142,7 +142,7 @@ func (w *paymentWorker) attempt(ctx context.Context, job *river.Job[PaymentArgs]
 
 // completeJob completes the job as the last statement of tx. River answers a
 // job that is not running with its row and no error, so the state is checked.
-func completeJob(ctx context.Context, tx pgx.Tx, job *river.Job[PaymentArgs]) error {
+func completeJob[T river.JobArgs](ctx context.Context, tx pgx.Tx, job *river.Job[T]) error {
 	done, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job)
 	if err != nil {
 		return fmt.Errorf("complete job %d: %w", job.ID, err)
@@ -160,11 +160,18 @@ func paymentOf(p provider.Payment, fetchedAt time.Time) (order.Payment, error) {
 	if err != nil {
 		return order.Payment{}, fmt.Errorf("payment %s: %w", p.ID, err)
 	}
+	payment := translate(p, fetchedAt)
+	payment.Status = status
+	return payment, nil
+}
+
+// translate is paymentOf without a judgement on the status.
+func translate(p provider.Payment, fetchedAt time.Time) order.Payment {
 	return order.Payment{
-		ID: p.ID, Status: status, StatusDetail: p.StatusDetail, Amount: p.Amount, Refunded: p.Refunded,
+		ID: p.ID, Status: order.PaymentStatus(p.Status), StatusDetail: p.StatusDetail, Amount: p.Amount, Refunded: p.Refunded,
 		Currency: p.Currency, CollectorID: p.CollectorID, LiveMode: p.LiveMode, Validation: p.Validation,
 		UpdatedAt: p.UpdatedAt, FetchedAt: fetchedAt,
-	}, nil
+	}
 }
 
 func (w *paymentWorker) log(ctx context.Context, level slog.Level, a store.Attempt, r attemptReport, began time.Time, extra ...slog.Attr) {

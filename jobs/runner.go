@@ -35,6 +35,12 @@ type Config struct {
 	// MaxAttempts is the attempt whose failure ends in the dead letter.
 	MaxAttempts int
 	Logger      *slog.Logger
+	// ReconcileSchedule is the cron expression of the runs that start by
+	// themselves; empty for none. See ParseSchedule.
+	ReconcileSchedule string
+	// Helper makes a Runner that works beside a service, for the length of one
+	// command: it leads nothing and starts no scheduled runs.
+	Helper bool
 	// RiverLogger is what River logs to; Logger when nil.
 	RiverLogger *slog.Logger
 }
@@ -63,6 +69,14 @@ type Deps struct {
 	Store *store.Store
 	// Payments are the providers by the source that events name.
 	Payments map[string]PaymentFetcher
+	// Searches are the providers that reconciliations ask, by the same sources.
+	// Without any, this process does no reconciliation.
+	Searches map[string]PaymentSearcher
+	// CollectorID is the account whose payments reconciliations look at; empty
+	// for that of each provider's credentials.
+	CollectorID string
+	// Logger is needed by a Checker only; a Runner has its configuration's.
+	Logger *slog.Logger
 }
 
 const (
@@ -102,26 +116,60 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	policy := NewRetryPolicy(cfg.RetryBase)
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &paymentWorker{store: deps.Store, payments: deps.Payments, policy: policy, logger: cfg.Logger})
+	river.AddWorker(workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
+	queues := map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers}}
+	periodic, err := addReconciliation(cfg, deps, policy, workers, queues)
+	if err != nil {
+		return nil, err
+	}
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
 		CancelledJobRetentionPeriod: cfg.Retention + jobsOutlive,
 		CompletedJobRetentionPeriod: cfg.Retention + jobsOutlive,
 		DiscardedJobRetentionPeriod: cfg.Retention + jobsOutlive,
 		FetchCooldown:               fetchCooldown,
 		// A job of a kind that only a newer release knows is left to it.
-		FetchOnlyKnownKinds:  true,
-		JobTimeout:           cfg.JobTimeout,
-		Logger:               cfg.riverLogger(),
-		MaxAttempts:          cfg.MaxAttempts,
-		Queues:               map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}},
-		RescueStuckJobsAfter: cfg.RescueAfter,
-		RetryPolicy:          policy,
-		SoftStopTimeout:      softStop,
-		Workers:              workers,
+		FetchOnlyKnownKinds: true,
+		JobTimeout:          cfg.JobTimeout,
+		// The leader alone knows what is periodic: a helper must not lead.
+		LeaderElectionDisabled: cfg.Helper,
+		Logger:                 cfg.riverLogger(),
+		MaxAttempts:            cfg.MaxAttempts,
+		PeriodicJobs:           periodic,
+		Queues:                 queues,
+		RescueStuckJobsAfter:   cfg.RescueAfter,
+		RetryPolicy:            policy,
+		SoftStopTimeout:        softStop,
+		Workers:                workers,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("jobs: client: %w", err)
 	}
 	return &Runner{client: client, store: deps.Store, logger: cfg.Logger}, nil
+}
+
+// addReconciliation adds what works runs, and returns the periodic jobs that
+// start them.
+func addReconciliation(cfg Config, deps Deps, policy *RetryPolicy, workers *river.Workers, queues map[string]river.QueueConfig) ([]*river.PeriodicJob, error) {
+	if len(deps.Searches) == 0 {
+		if cfg.ReconcileSchedule != "" {
+			return nil, errors.New("jobs: a schedule for reconciliations needs at least one provider to search")
+		}
+		return nil, nil
+	}
+	deps.Logger = cfg.Logger
+	river.AddWorker(workers, &stepWorker{
+		reconciler: newReconciler(deps), policy: policy, retention: cfg.Retention, budget: min(stepBudget, cfg.JobTimeout/3),
+	})
+	queues[QueueReconciliation] = river.QueueConfig{MaxWorkers: reconciliationWorkers}
+	if cfg.ReconcileSchedule == "" || cfg.Helper {
+		return nil, nil
+	}
+	schedule, err := ParseSchedule(cfg.ReconcileSchedule)
+	if err != nil {
+		return nil, err
+	}
+	river.AddWorker(workers, &startWorker{store: deps.Store, schedule: schedule, logger: cfg.Logger})
+	return []*river.PeriodicJob{schedule.periodic()}, nil
 }
 
 // Start begins to work jobs. The context bounds only the start; Stop stops.

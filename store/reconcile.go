@@ -175,14 +175,27 @@ func (s *Store) startOrJoin(ctx context.Context, tx pgx.Tx, req RunRequest) (Run
 		if err != nil {
 			return Run{}, false, err
 		}
-		jobID, err := s.insertStep(ctx, tx, id)
-		if err != nil {
-			return Run{}, false, err
-		}
-		run, err = scanRun(tx.QueryRow(ctx, `
-			UPDATE webhook_reconciliation_logs SET job_id = $2 WHERE id = $1 RETURNING `+runColumns, id, jobID))
+		run, err = s.addStep(ctx, tx, id)
 		return run, false, err
 	}
+}
+
+// addStep inserts the run's next step.
+func (s *Store) addStep(ctx context.Context, tx pgx.Tx, runID int64) (Run, error) {
+	if s.insertStep == nil {
+		return Run{}, errors.New("this store cannot insert steps")
+	}
+	// PostgreSQL's clock, see Job.At.
+	var now time.Time
+	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+		return Run{}, err
+	}
+	jobID, err := s.insertStep(ctx, tx, runID, now)
+	if err != nil {
+		return Run{}, err
+	}
+	return scanRun(tx.QueryRow(ctx, `
+		UPDATE webhook_reconciliation_logs SET job_id = $2 WHERE id = $1 RETURNING `+runColumns, runID, jobID))
 }
 
 // runWindow is the window of the run that is asked for, by PostgreSQL's clock.

@@ -145,11 +145,7 @@ func (st *RunStep) Enter(ctx context.Context, phase string) error {
 // or nothing. The step is of no use afterwards.
 func (st *RunStep) HandOver(ctx context.Context, complete CompleteJob) error {
 	return st.advance(ctx, "hand over", func(tx pgx.Tx) (progress, error) {
-		jobID, err := st.store.insertStep(ctx, tx, st.Run.ID)
-		if err != nil {
-			return progress{}, err
-		}
-		if _, err := tx.Exec(ctx, `UPDATE webhook_reconciliation_logs SET job_id = $2 WHERE id = $1`, st.Run.ID, jobID); err != nil {
+		if _, err := st.store.addStep(ctx, tx, st.Run.ID); err != nil {
 			return progress{}, err
 		}
 		return progress{cursor: st.cursor()}, complete(ctx, tx)

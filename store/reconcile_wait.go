@@ -42,10 +42,16 @@ func (st *RunStep) Waiting(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("store: run %d: wait for its events: %w", st.Run.ID, err)
 	}
-	// What has ended stays ended: the next look begins here. Kept in memory and
-	// written with the next transaction, whichever that is.
+	// What has ended stays ended: the next look begins here.
 	st.Cursor = mustJSON(waitCursor{From: first})
 	return true, nil
+}
+
+// Remember writes the step's cursor, where it moved without a transaction.
+func (st *RunStep) Remember(ctx context.Context) error {
+	return st.advance(ctx, "remember the cursor", func(pgx.Tx) (progress, error) {
+		return progress{cursor: st.cursor()}, nil
+	})
 }
 
 // Crowded reports whether at least limit events that the run made wait for the

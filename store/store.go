@@ -54,9 +54,9 @@ type Job struct {
 // transaction back.
 type InsertJobs func(ctx context.Context, tx pgx.Tx, jobs []Job) error
 
-// InsertStep inserts the job that does a run's next step, and returns the job's
-// id. Any error rolls the transaction back.
-type InsertStep func(ctx context.Context, tx pgx.Tx, runID int64) (jobID int64, err error)
+// InsertStep inserts the job that does a run's next step, to run at the given
+// time, and returns the job's id. Any error rolls the transaction back.
+type InsertStep func(ctx context.Context, tx pgx.Tx, runID int64, at time.Time) (jobID int64, err error)
 
 // Options are what a Store needs besides its pool.
 type Options struct {

@@ -1,0 +1,185 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// A Checker holds the books against the providers and against themselves, and
+// changes nothing.
+type Checker struct{ reconciler }
+
+// NewChecker returns a Checker. It asks the searches of deps.
+func NewChecker(deps Deps) (*Checker, error) {
+	if deps.Store == nil || len(deps.Searches) == 0 || deps.Logger == nil {
+		return nil, errors.New("jobs: a check needs a store, a logger and at least one provider to search")
+	}
+	return &Checker{newReconciler(deps)}, nil
+}
+
+func newReconciler(deps Deps) reconciler {
+	return reconciler{
+		store: deps.Store, searches: deps.Searches, collectorID: deps.CollectorID, accounts: &sync.Map{}, logger: deps.Logger,
+	}
+}
+
+// A CheckRequest says what is checked.
+type CheckRequest struct {
+	// Since and Until are the window. Both zero is the window that a regular run
+	// would have now; without Until it ends now.
+	Since, Until time.Time
+	// Progress, when not nil, is told how far the check has come after each
+	// piece of it.
+	Progress func(CheckReport)
+}
+
+// A CheckReport is what a check found.
+type CheckReport struct {
+	WindowStart time.Time `json:"window_start"`
+	WindowEnd   time.Time `json:"window_end"`
+	// Position is how far into the window the search has come.
+	Position        time.Time `json:"position"`
+	PaymentsChecked int64     `json:"payments_checked"`
+	OrdersChecked   int64     `json:"orders_checked"`
+	// Stuck counts events that nothing would bring to their end.
+	Stuck int64 `json:"stuck"`
+	// Differences are what a run would act on. An open anomaly is none.
+	Differences []store.Difference `json:"differences"`
+}
+
+// Clean reports whether nothing differs.
+func (r CheckReport) Clean() bool { return r.Stuck == 0 && len(r.Differences) == 0 }
+
+// Check makes the comparisons of a run and writes nothing. The error wraps
+// store.ErrRunWindow when the dates cannot be looked at; what was found until an
+// error came is in the report.
+func (c *Checker) Check(ctx context.Context, req CheckRequest) (CheckReport, error) {
+	report := CheckReport{Differences: []store.Difference{}}
+	var err error
+	if req.Since.IsZero() && req.Until.IsZero() {
+		report.WindowStart, report.WindowEnd, err = c.store.RegularWindow(ctx)
+	} else {
+		report.WindowStart, report.WindowEnd, err = c.store.BackfillWindow(ctx, req.Since, req.Until)
+	}
+	if err != nil {
+		return report, err
+	}
+	report.Position = report.WindowStart
+	k := &check{Checker: c, report: &report, progress: req.Progress, seen: map[string]bool{}}
+	for _, part := range []func(context.Context) error{k.stuck, k.window, k.unpaid, k.books} {
+		if err := part(ctx); err != nil {
+			return report, err
+		}
+	}
+	return report, nil
+}
+
+// A check is one check under way.
+type check struct {
+	*Checker
+	report   *CheckReport
+	progress func(CheckReport)
+	// seen are the payments and orders that were reported.
+	seen map[string]bool
+}
+
+func (k *check) stuck(ctx context.Context) (err error) {
+	k.report.Stuck, err = k.store.CheckStuck(ctx)
+	k.tell()
+	return err
+}
+
+// window looks at every payment that changed in the window.
+func (k *check) window(ctx context.Context) error {
+	for _, source := range k.sources() {
+		collector, err := k.collector(ctx, source)
+		if err != nil {
+			return err
+		}
+		walk := newSearchWalk(k.report.WindowStart, k.report.WindowEnd)
+		for !walk.Ended {
+			found, err := k.next(ctx, source, "", collector, walk)
+			if err != nil {
+				return err
+			}
+			k.report.Position = walk.At
+			if err := k.compare(ctx, source, found); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// unpaid asks about orders that stay unpaid, as many as a run would.
+func (k *check) unpaid(ctx context.Context) error {
+	orders, err := k.store.UnpaidOrders(ctx, store.UnpaidOrder{}, unpaidOrders)
+	if err != nil {
+		return err
+	}
+	for _, o := range orders {
+		for _, source := range k.sources() {
+			found, err := k.ask(ctx, source, o, k.report.WindowEnd)
+			if isRefused(err) {
+				k.logger.WarnContext(ctx, "the provider refuses to search for an order", "order_reference", o.Reference, "error", err)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if err := k.compare(ctx, source, found); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (k *check) compare(ctx context.Context, source string, found []store.FoundPayment) error {
+	differ, err := k.store.CheckFound(ctx, source, found)
+	if err != nil {
+		return err
+	}
+	k.report.PaymentsChecked += int64(len(found))
+	k.add(differ)
+	return nil
+}
+
+// books holds the books against themselves.
+func (k *check) books(ctx context.Context) error {
+	var walk store.BooksCheck
+	for !walk.Done {
+		orders, differ, err := k.store.CheckBooks(ctx, k.report.WindowStart, &walk)
+		if err != nil {
+			return err
+		}
+		k.report.OrdersChecked += orders
+		k.add(differ)
+	}
+	return nil
+}
+
+// add reports differences, each payment and order once.
+func (k *check) add(differ []store.Difference) {
+	for _, d := range differ {
+		key := "payment " + d.Source + "/" + d.PaymentID
+		if d.PaymentID == "" {
+			key = "order " + d.Reference
+		}
+		if !k.seen[key] {
+			k.seen[key] = true
+			k.report.Differences = append(k.report.Differences, d)
+		}
+	}
+	k.tell()
+}
+
+func (k *check) tell() {
+	if k.progress != nil {
+		k.progress(*k.report)
+	}
+}

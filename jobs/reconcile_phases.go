@@ -1,0 +1,157 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// missingCursor is where the search for missing payments is: providers are
+// searched one after the other.
+type missingCursor struct {
+	Source string      `json:"source"`
+	Walk   *searchWalk `json:"walk"`
+}
+
+// lookForMissing looks at one page of the payments that changed in the run's
+// window, and reports whether it was the last.
+func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep) (done bool, err error) {
+	begin, end := *step.Run.WindowStart, *step.Run.WindowEnd
+	at := missingCursor{Source: w.sources()[0], Walk: newSearchWalk(begin, end)}
+	if err := readCursor(step, &at); err != nil {
+		return false, err
+	}
+	if w.searches[at.Source] == nil {
+		return false, fmt.Errorf("no provider is set up for source %q", at.Source)
+	}
+	if step.Run.Scope == store.ScopeBackfill {
+		crowded, err := step.Crowded(ctx, backfillAhead)
+		if err != nil {
+			return false, err
+		}
+		if crowded {
+			return false, river.JobSnooze(waitSnooze)
+		}
+	}
+	collector, err := w.collector(ctx, at.Source)
+	if err != nil {
+		return false, err
+	}
+	found, err := w.next(ctx, at.Source, "", collector, at.Walk)
+	if err != nil {
+		return false, err
+	}
+	source, position := at.Source, at.Walk.At
+	if at.Walk.Ended {
+		all := w.sources()
+		next := slices.Index(all, at.Source) + 1
+		done = next == len(all)
+		if !done {
+			at = missingCursor{Source: all[next], Walk: newSearchWalk(begin, end)}
+		}
+	}
+	return done, step.Found(ctx, source, found, nil, at, position)
+}
+
+// unpaidCursor is where the asking about unpaid orders is.
+type unpaidCursor struct {
+	After store.UnpaidOrder `json:"after"`
+	Asked int               `json:"asked"`
+}
+
+// askAboutUnpaid asks about one order that stays unpaid, and reports whether it
+// was the last.
+func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep) (done bool, err error) {
+	var at unpaidCursor
+	if err := readCursor(step, &at); err != nil {
+		return false, err
+	}
+	if at.Asked >= unpaidOrders {
+		return true, nil
+	}
+	orders, err := w.store.UnpaidOrders(ctx, at.After, 1)
+	if err != nil || len(orders) == 0 {
+		return true, err
+	}
+	at.After, at.Asked = orders[0], at.Asked+1
+	for i, source := range w.sources() {
+		found, err := w.ask(ctx, source, orders[0], *step.Run.WindowEnd)
+		if isRefused(err) {
+			// A reference that the provider will not search for must not keep the
+			// run from the others.
+			w.logger.WarnContext(ctx, "the provider refuses to search for an order", "order_reference", orders[0].Reference, "error", err)
+			err = nil
+		}
+		if err != nil {
+			return false, err
+		}
+		var asked []string
+		if i == len(w.sources())-1 {
+			asked = []string{orders[0].Reference}
+		}
+		if err := step.Found(ctx, source, found, asked, at, time.Time{}); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// ask fetches all payments of an order that one provider knows.
+func (r *reconciler) ask(ctx context.Context, source string, o store.UnpaidOrder, now time.Time) ([]store.FoundPayment, error) {
+	collector, err := r.collector(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	var all []store.FoundPayment
+	walk := newSearchWalk(o.CreatedAt.Add(-unpaidBefore), now)
+	for !walk.Ended {
+		found, err := r.next(ctx, source, o.Reference, collector, walk)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// await waits until the events that the run made have ended or are in other
+// hands. What takes longer than a step is slept through.
+func (w *stepWorker) await(ctx context.Context, step *store.RunStep, until time.Time) (done bool, err error) {
+	poll := time.NewTicker(waitPoll)
+	defer poll.Stop()
+	for {
+		waiting, err := step.Waiting(ctx)
+		if err != nil || !waiting {
+			return !waiting, err
+		}
+		if time.Now().After(until) {
+			if err := step.Remember(ctx); err != nil {
+				return false, err
+			}
+			return false, river.JobSnooze(waitSnooze)
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+}
+
+// readCursor reads the step's cursor, which leaves what is given as it is at a
+// phase's beginning.
+func readCursor(step *store.RunStep, into any) error {
+	if step.Cursor == nil {
+		return nil
+	}
+	if err := json.Unmarshal(step.Cursor, into); err != nil {
+		return fmt.Errorf("the cursor of phase %s: %w", step.Run.Phase, err)
+	}
+	return nil
+}
