@@ -1,0 +1,106 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// WakeLimit is how many events one call of ProcessQueue wakes at most.
+const WakeLimit = 10_000
+
+// An Operator does what people ask of jobs. It works nothing and never leads.
+type Operator struct {
+	client *river.Client[pgx.Tx]
+	store  *store.Store
+}
+
+// NewOperator returns an Operator on pool.
+func NewOperator(pool *pgxpool.Pool, cfg Config, s *store.Store) (*Operator, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if s == nil {
+		return nil, errors.New("jobs: an operator needs a store")
+	}
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: cfg.riverLogger(), MaxAttempts: cfg.MaxAttempts})
+	if err != nil {
+		return nil, fmt.Errorf("jobs: operator's client: %w", err)
+	}
+	return &Operator{client: client, store: s}, nil
+}
+
+// A QueueProcessed says what ProcessQueue did.
+type QueueProcessed struct {
+	// Before and After are the queue's part of the status.
+	Before store.QueueStatus `json:"before"`
+	After  store.QueueStatus `json:"after"`
+	// Woken is how many events were made due.
+	Woken int64 `json:"woken"`
+	// Processed of them ended well, Failed of them failed their attempt, and
+	// Held of them came upon an outage, which spent no attempt. The rest had
+	// not ended their attempt when the time was up.
+	Processed int64 `json:"processed"`
+	Failed    int64 `json:"failed"`
+	Held      int64 `json:"held"`
+	// TimedOut is true when there is such a rest.
+	TimedOut bool `json:"timed_out"`
+}
+
+// ProcessQueue makes the next attempt of up to limit events due now, of those
+// that are pending and of those that failed and wait for their next, and waits
+// until each has had it, or until the time is up. It does not attempt them: a
+// Runner does, in this process or another. Once the events are woken, ctx ending
+// shortens the wait and is no error.
+func (o *Operator) ProcessQueue(ctx context.Context, limit int, wait time.Duration, by store.Actor) (QueueProcessed, error) {
+	if limit < 1 || limit > WakeLimit {
+		return QueueProcessed{}, fmt.Errorf("jobs: process queue: the limit must be from 1 to %d", WakeLimit)
+	}
+	var done QueueProcessed
+	var err error
+	if done.Before, err = o.store.Queue(ctx); err != nil {
+		return QueueProcessed{}, err
+	}
+	woken, err := o.store.WakeEvents(ctx, limit, by, o.retry)
+	if err != nil {
+		return QueueProcessed{}, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	progress, err := o.store.WaitWoken(waiting, woken)
+	if err != nil {
+		return QueueProcessed{}, err
+	}
+	if done.After, err = o.store.Queue(context.WithoutCancel(ctx)); err != nil {
+		return QueueProcessed{}, err
+	}
+	done.Woken = int64(len(woken))
+	done.Processed, done.Failed, done.Held = progress.Processed, progress.Failed, progress.Held
+	done.TimedOut = progress.Waiting > 0
+	return done, nil
+}
+
+// retry is a store.RetryJob.
+func (o *Operator) retry(ctx context.Context, tx pgx.Tx, jobID int64) error {
+	if _, err := o.client.JobRetryTx(ctx, tx, jobID); err != nil {
+		return fmt.Errorf("jobs: retry job %d: %w", jobID, err)
+	}
+	return nil
+}
+
+// ReplayDeadLetters replays the open dead letters that the filter selects, at
+// most limit of them, or all when limit is 0. Few are replayed at once; for many
+// a chain of jobs is begun, which a Runner works.
+func (o *Operator) ReplayDeadLetters(ctx context.Context, filter store.DeadLetterFilter, limit int64, by store.Actor) (store.BulkReplay, error) {
+	return o.store.StartBulkReplay(ctx, store.BulkReplayRequest{
+		Filter: filter, Limit: limit, By: by, AtOnce: replayBatch, InsertStep: insertReplayStep(o.client),
+	})
+}
