@@ -23,6 +23,8 @@ func TestEveryRouteAsksForItsOwnToken(t *testing.T) {
 		want                 int
 	}{
 		{http.MethodGet, "/api/webhooks/status", "", []string{statusToken, statusToken2}, http.StatusOK},
+		{http.MethodGet, "/api/webhooks/runs/1", "", []string{statusToken, statusToken2}, http.StatusNotFound},
+		{http.MethodPost, "/api/webhooks/reconcile?wait=0s", "", []string{reconcileToken}, http.StatusAccepted},
 		{http.MethodPut, "/api/orders/auth", order, []string{ordersToken}, http.StatusOK},
 		{http.MethodGet, "/api/orders/auth", "", []string{ordersToken}, http.StatusOK},
 		{http.MethodGet, "/livez", "", nil, http.StatusOK},

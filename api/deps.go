@@ -37,6 +37,10 @@ type books interface {
 	Order(ctx context.Context, reference string) (store.Order, error)
 	RegisterOrder(ctx context.Context, reference string, terms order.Terms) (created bool, err error)
 	Status(ctx context.Context) (store.Status, error)
+	StartRun(ctx context.Context, req store.RunRequest) (run store.Run, joined bool, err error)
+	Run(ctx context.Context, id int64) (store.Run, error)
+	WaitRun(ctx context.Context, id int64, observe func(store.Run)) (store.Run, error)
+	records
 }
 
 // A Webhook is one sender of webhooks and where it sends them.
@@ -87,9 +91,11 @@ type Deps struct {
 	// not needed.
 	HealthOnly bool
 
-	Books   books
-	Inbox   inbox
-	Refused refusedLog
+	Books books
+	// Operator does what people ask of jobs.
+	Operator operator
+	Inbox    inbox
+	Refused  refusedLog
 	// Webhooks are the senders, at least one.
 	Webhooks []Webhook
 	// Ready are the checks of /readyz, at least one.
@@ -127,6 +133,7 @@ func (d Deps) validate() error {
 	}
 	if !d.HealthOnly {
 		need(d.Books != nil, "Books is missing")
+		need(d.Operator != nil, "Operator is missing")
 		need(d.Inbox != nil, "Inbox is missing")
 		need(d.Refused != nil, "Refused is missing")
 		need(d.Extras != nil, "Extras is missing")

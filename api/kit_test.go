@@ -59,14 +59,15 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	b := &bundle{pool: storetest.Pool(tb), clock: newClock(), logs: &logs{}}
 	logger := slog.New(slog.NewJSONHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
-	inserter, err := jobs.NewInserter(b.pool, jobs.Config{
+	jobsConfig := jobs.Config{
 		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour,
 		RetryBase: time.Minute, MaxAttempts: 7, Logger: slog.New(slog.DiscardHandler),
-	})
+	}
+	inserter, err := jobs.NewInserter(b.pool, jobsConfig)
 	require.NoError(tb, err)
 	b.store, err = store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
-		InsertJobs: inserter.Insert, Logger: slog.New(slog.DiscardHandler),
+		InsertJobs: inserter.Insert, InsertStep: inserter.InsertStep, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(tb, err)
 	b.inbox, err = store.NewInbox(b.store, opts.inbox)
@@ -77,8 +78,10 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 
 	verifier, err := mercadopago.NewVerifier([]string{secret})
 	require.NoError(tb, err)
+	operator, err := jobs.NewOperator(b.pool, jobsConfig, b.store)
+	require.NoError(tb, err)
 	b.deps = api.Deps{
-		Books: b.store, Inbox: b.inbox, Refused: b.refused,
+		Books: b.store, Operator: operator, Inbox: b.inbox, Refused: b.refused,
 		Webhooks: []api.Webhook{{
 			Path: api.WebhookPath, Source: mercadopago.Source, Receiver: mercadopago.NewReceiver(verifier, opts.allowUnsigned),
 		}},

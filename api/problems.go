@@ -1,6 +1,10 @@
 package api
 
-import "net/http"
+import (
+	"cmp"
+	"net/http"
+	"slices"
+)
 
 // problemBase is where the kinds of problem are described.
 const problemBase = "https://github.com/conciliar/conciliar/blob/main/docs/problems.md#"
@@ -37,6 +41,7 @@ func ProblemKinds() []ProblemKind {
 	for i, k := range catalogue {
 		kinds[i] = *k
 	}
+	slices.SortStableFunc(kinds, func(a, b ProblemKind) int { return cmp.Compare(a.Status, b.Status) })
 	return kinds
 }
 
@@ -65,6 +70,8 @@ var (
 		"Check the path.")
 	problemOrderNotFound = kind(http.StatusNotFound, "order_not_found", "No such order",
 		"Register the order first, or check its reference.")
+	problemRunNotFound = kind(http.StatusNotFound, "run_not_found", "No such run",
+		"Check the run's id; the status lists the recent ones.")
 	problemMethodNotAllowed = kind(http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed",
 		"Use a method that the Allow header names.")
 	problemTimeout = kind(http.StatusRequestTimeout, "request_timeout", "The call took too long to arrive",

@@ -52,6 +52,27 @@ func (a *api) routes() []route {
 	}
 	table = append(table, []route{
 		{method: http.MethodGet, path: "/api/webhooks/status", access: accessStatus, handle: a.status},
+		{method: http.MethodGet, path: "/api/webhooks/runs/:id", access: accessStatus, handle: a.showRun},
+		{method: http.MethodPost, path: "/api/webhooks/reconcile", access: accessReconcile, query: []string{"wait", "trigger"}, handle: a.reconcile},
+		{method: http.MethodPost, path: "/api/webhooks/process-queue", access: accessProcessQueue, query: []string{"wait", "limit"}, handle: a.processQueue},
+
+		{method: http.MethodGet, path: eventsPath, access: accessStatus, query: eventQuery, handle: a.listEvents},
+		{method: http.MethodGet, path: eventsPath + "/:queue_id", access: accessStatus, handle: a.showEvent},
+		{method: http.MethodPost, path: eventsPath + "/:queue_id/replay", access: accessProcessQueue, handle: a.replayEvent},
+
+		{method: http.MethodGet, path: deadLettersPath, access: accessStatus, query: deadLetterQuery, handle: a.listDeadLetters},
+		{method: http.MethodGet, path: deadLettersPath + "/:id", access: accessStatus, handle: a.showDeadLetter},
+		{method: http.MethodPost, path: deadLettersPath + "/:id/replay", access: accessProcessQueue, handle: a.replayDeadLetter},
+		{method: http.MethodPost, path: deadLettersPath + "/:id/dismiss", access: accessProcessQueue, handle: a.dismissDeadLetter},
+		{method: http.MethodPost, path: deadLettersPath + "/replay", access: accessProcessQueue, handle: a.replayDeadLetters},
+		{method: http.MethodGet, path: replaysPath + "/:id", access: accessStatus, handle: a.showReplay},
+		{method: http.MethodDelete, path: replaysPath + "/:id", access: accessProcessQueue, handle: a.cancelReplay},
+
+		{method: http.MethodGet, path: "/api/webhooks/anomalies", access: accessStatus, query: anomalyQuery, handle: a.listAnomalies},
+		{method: http.MethodPost, path: "/api/webhooks/anomalies/:id/resolve", access: accessProcessQueue, handle: a.resolveAnomaly},
+
+		{method: http.MethodGet, path: "/api/webhooks/refused", access: accessStatus, query: refusedQuery, handle: a.listRefused},
+		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessStatus, handle: a.showRefused},
 
 		{method: http.MethodGet, path: "/api/orders/:reference", access: accessOrders, handle: a.showOrder},
 		{method: http.MethodPut, path: "/api/orders/:reference", access: accessOrders, handle: a.putOrder},

@@ -87,9 +87,7 @@ func NewStatusReport(st store.Status, extras StatusExtras) StatusReport {
 	}
 	report.Queue.NextRetryAt = utc(st.Queue.NextRetryAt)
 	for i, run := range st.RecentRuns {
-		run.StartedAt = run.StartedAt.UTC()
-		run.FinishedAt, run.WindowStart, run.WindowEnd = utc(run.FinishedAt), utc(run.WindowStart), utc(run.WindowEnd)
-		report.Reconciliation.Recent[i] = run
+		report.Reconciliation.Recent[i] = inUTC(run)
 	}
 	report.DeadLetters.ByReason = orEmpty(st.DeadLetters.ByReason)
 	report.Anomalies.ByKind = orEmpty(st.Anomalies.ByKind)

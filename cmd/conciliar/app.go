@@ -46,34 +46,22 @@ type app struct {
 
 // newApp wires the service and starts nothing that accepts work.
 func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logger) (_ *app, err error) {
-	a := &app{logger: logger}
+	jobsConfig := jobsConfig(cfg, logger)
+	a, err := newBooks(ctx, cfg, jobsConfig, connectionsFor(cfg, does))
+	if err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			a.close()
 		}
 	}()
-	if a.pool, err = openPool(ctx, cfg.Database, connectionsFor(cfg, does), sessionSettings); err != nil {
-		return nil, err
-	}
-	if err = requireSchema(ctx, a.pool); err != nil {
-		return nil, err
-	}
-	jobsConfig := jobsConfig(cfg, logger)
-	inserter, err := jobs.NewInserter(a.pool, jobsConfig)
-	if err != nil {
-		return nil, err
-	}
-	a.store, err = store.New(a.pool, store.Options{
-		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
-		UnknownOrder: store.UnknownOrder(cfg.UnknownOrder),
-		InsertJobs:   inserter.Insert,
-		Logger:       logger,
-	})
-	if err != nil {
-		return nil, err
-	}
 	if does.worker {
-		if err = a.wireWorker(cfg, jobsConfig); err != nil {
+		deps, err := a.jobsDeps(cfg)
+		if err != nil {
+			return nil, err
+		}
+		if a.runner, err = jobs.NewRunner(a.pool, jobsConfig, deps); err != nil {
 			return nil, err
 		}
 	}
@@ -83,10 +71,39 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 	return a, nil
 }
 
+// newBooks wires what every part of the service stands on: the database and
+// the store.
+func newBooks(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, connections int) (_ *app, err error) {
+	a := &app{logger: jobsConfig.Logger}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if a.pool, err = openPool(ctx, cfg.Database, connections, sessionSettings); err != nil {
+		return nil, err
+	}
+	if err = requireSchema(ctx, a.pool); err != nil {
+		return nil, err
+	}
+	inserter, err := jobs.NewInserter(a.pool, jobsConfig)
+	if err != nil {
+		return nil, err
+	}
+	a.store, err = store.New(a.pool, store.Options{
+		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
+		UnknownOrder: store.UnknownOrder(cfg.UnknownOrder),
+		InsertJobs:   inserter.Insert,
+		InsertStep:   inserter.InsertStep,
+		Logger:       jobsConfig.Logger,
+	})
+	return a, err
+}
+
 func jobsConfig(cfg config.Config, logger *slog.Logger) jobs.Config {
 	return jobs.Config{
 		Workers: cfg.Workers, JobTimeout: cfg.JobTimeout, RescueAfter: cfg.RescueAfter, Retention: cfg.Retention,
-		RetryBase: cfg.RetryBaseDelay, MaxAttempts: cfg.RetryMaxAttempts,
+		RetryBase: cfg.RetryBaseDelay, MaxAttempts: cfg.RetryMaxAttempts, ReconcileSchedule: cfg.ReconcileSchedule.String(),
 		Logger: logger, RiverLogger: atLeast(logger, slog.LevelWarn),
 	}
 }
@@ -102,18 +119,21 @@ func connectionsFor(cfg config.Config, does role) int {
 	return connections
 }
 
-func (a *app) wireWorker(cfg config.Config, jobsConfig jobs.Config) error {
+// jobsDeps are the parts that jobs work with.
+func (a *app) jobsDeps(cfg config.Config) (jobs.Deps, error) {
 	client, err := mercadopago.NewClient(mercadopago.Config{
 		BaseURL: cfg.BaseURL.String(), AccessToken: cfg.AccessToken.Reveal(),
 		RateLimit: float64(cfg.ProviderRateLimit), UserAgent: "conciliar/" + version,
 	})
 	if err != nil {
-		return err
+		return jobs.Deps{}, err
 	}
-	a.runner, err = jobs.NewRunner(a.pool, jobsConfig, jobs.Deps{
-		Store: a.store, Payments: map[string]jobs.PaymentFetcher{mercadopago.Source: client},
-	})
-	return err
+	return jobs.Deps{
+		Store:       a.store,
+		Payments:    map[string]jobs.PaymentFetcher{mercadopago.Source: client},
+		Searches:    map[string]jobs.PaymentSearcher{mercadopago.Source: client},
+		CollectorID: cfg.CollectorID,
+	}, nil
 }
 
 func (a *app) wireAPI(cfg config.Config, does role) error {
@@ -158,12 +178,16 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 		return err
 	}
 	a.refused = store.NewRefusedLog(a.store)
-	deps.Books, deps.Inbox, deps.Refused = a.store, a.inbox, a.refused
+	operator, err := jobs.NewOperator(a.pool, jobsConfig(cfg, a.logger), a.store)
+	if err != nil {
+		return err
+	}
+	deps.Books, deps.Operator, deps.Inbox, deps.Refused = a.store, operator, a.inbox, a.refused
 	deps.Webhooks = []api.Webhook{{
 		Path: api.WebhookPath, Source: mercadopago.Source,
 		Receiver: mercadopago.NewReceiver(verifier, cfg.AllowUnsigned),
 	}}
-	deps.Extras = func() api.StatusExtras { return api.StatusExtras{Version: version, Now: time.Now()} }
+	deps.Extras = func() api.StatusExtras { return extras(cfg.ReconcileSchedule) }
 	return nil
 }
 
@@ -232,4 +256,11 @@ func (a *app) close() {
 		a.pool.Close()
 		a.pool = nil
 	}
+}
+
+// extras are what the status shows beside the books.
+func extras(schedule config.Schedule) api.StatusExtras {
+	now := time.Now()
+	next := schedule.Next(now)
+	return api.StatusExtras{NextRunAt: &next, RunEvery: schedule.Next(next).Sub(next), Version: version, Now: now}
 }

@@ -1,0 +1,84 @@
+package api_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// Nobody works the run here: what the endpoint starts stays running.
+func TestReconcileStartsARunAndJoinsIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	post := func(target, body string) (int, map[string]any) {
+		w := b.do(t, call{method: http.MethodPost, target: target, header: bearer(reconcileToken), body: strings.NewReader(body)})
+		var doc map[string]any
+		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &doc))
+		return w.Code, doc
+	}
+	code, first := post("/api/webhooks/reconcile?wait=0s&trigger=cron", "")
+	require.Equal(t, http.StatusAccepted, code, first)
+	require.Equal(t, "running", first["status"])
+	code, second := post("/api/webhooks/reconcile", `{"wait":"0s"}`)
+	require.Equal(t, http.StatusAccepted, code)
+	require.Equal(t, first["id"], second["id"], "one that runs is joined")
+
+	var trigger, by string
+	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT trigger, requested_by FROM webhook_reconciliation_logs`).Scan(&trigger, &by))
+	require.Equal(t, store.TriggerCron, trigger)
+	require.Regexp(t, `^token:[0-9a-f]{8}$`, by, "who asked, and not the token")
+
+	w := b.do(t, call{method: http.MethodGet, target: "/api/webhooks/runs/1", header: bearer(statusToken)})
+	require.Equal(t, http.StatusOK, w.Code)
+	var run store.Run
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &run))
+	require.Equal(t, store.RunRunning, run.Status)
+	require.Equal(t, int64(1), run.ID)
+
+	// Its end is answered with the row.
+	_, err := b.pool.Exec(t.Context(), `UPDATE webhook_reconciliation_logs SET status = 'succeeded', finished_at = now(), missing_found = 3`)
+	require.NoError(t, err)
+	w = b.do(t, call{method: http.MethodGet, target: "/api/webhooks/runs/1", header: bearer(statusToken)})
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &run))
+	require.Equal(t, int64(3), run.MissingFound)
+	require.True(t, strings.HasSuffix(run.StartedAt.String(), "UTC"))
+}
+
+func TestReconcileRefusesWhatItDoesNotUnderstand(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	for name, c := range map[string]struct{ target, body, code string }{
+		"a wait that is no duration": {"?wait=soon", "", "invalid_parameter"},
+		"a wait that is too long":    {"?wait=31s", "", "invalid_parameter"},
+		"a negative wait":            {"?wait=-1s", "", "invalid_parameter"},
+		"an unknown trigger":         {"?trigger=moon", "", "invalid_parameter"},
+		"a trigger of our own":       {"?trigger=schedule", "", "invalid_parameter"},
+		"an unknown parameter":       {"?speed=1", "", "unknown_parameter"},
+		"an unknown field":           {"", `{"speed":"1"}`, "invalid_field"},
+		"a number for a duration":    {"", `{"wait":10}`, "invalid_field"},
+		"one option twice":           {"?wait=1s", `{"wait":"2s"}`, "invalid_field"},
+		"no JSON":                    {"", `wait=1s`, "invalid_json"},
+	} {
+		w := b.do(t, call{method: http.MethodPost, target: "/api/webhooks/reconcile" + c.target, header: bearer(reconcileToken), body: strings.NewReader(c.body)})
+		require.Equal(t, http.StatusBadRequest, w.Code, name)
+		require.Contains(t, w.Body.String(), `"code":"`+c.code+`"`, name)
+	}
+	var runs int
+	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT count(*) FROM webhook_reconciliation_logs`).Scan(&runs))
+	require.Zero(t, runs)
+}
+
+func TestARunThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	for _, id := range []string{"1", "x", "99999999999999999999"} {
+		w := b.do(t, call{method: http.MethodGet, target: "/api/webhooks/runs/" + id, header: bearer(statusToken)})
+		require.Equal(t, http.StatusNotFound, w.Code)
+		require.Contains(t, w.Body.String(), `"code":"run_not_found"`)
+	}
+}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/user"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/store"
+)
+
+func newReconcile(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "reconcile",
+		Short: "Ask Mercado Pago what was paid, and put right what is missing or different",
+		Long: `Runs a reconciliation now, or joins the one that is running. This process works
+it, with or without a running service. Stopped in the middle, it goes on where
+it was: by a running service, or by the same command again.
+
+With --since it is a backfill of that window, for a merchant who comes with a
+history: live webhooks pass it. Mercado Pago searches the last 12 months.
+
+--check changes nothing and exits 1 on a difference; open anomalies are none.`,
+		Example: `  conciliar reconcile
+  conciliar reconcile --since 2026-01-01 --until 2026-02-01
+  conciliar reconcile --check || echo "something differs"`,
+		Args: cobra.NoArgs,
+	}
+	since := cmd.Flags().String("since", "", "begin of the window: a date, a time (RFC 3339) or a duration back from now such as 48h")
+	until := cmd.Flags().String("until", "", "end of the window, written alike (default now)")
+	check := cmd.Flags().Bool("check", false, "change nothing; exit 1 on a difference")
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r := &reconcileCommand{std: std, check: *check, asJSON: *asJSON}
+		var err error
+		now := time.Now()
+		if r.since, err = parseMoment("--since", *since, now); err != nil {
+			return err
+		}
+		if r.until, err = parseMoment("--until", *until, now); err != nil {
+			return err
+		}
+		if r.since.IsZero() && !r.until.IsZero() {
+			return usagef("--until needs --since")
+		}
+		return r.run(cmd.Context())
+	}
+	return cmd
+}
+
+// parseMoment reads a point in time as people write it; empty is the zero time.
+func parseMoment(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, usagef("%s is %q; it takes a date such as 2026-01-31, a time such as 2026-01-31T15:04:05Z or a duration such as 48h", flag, text)
+}
+
+type reconcileCommand struct {
+	std          stdio
+	since, until time.Time
+	check        bool
+	asJSON       bool
+}
+
+func (r *reconcileCommand) run(ctx context.Context) error {
+	cfg, err := config.Load(r.std.environ)
+	if err != nil {
+		return err
+	}
+	// Each attempt's line would come between the lines of the progress.
+	jobsConfig := jobsConfig(cfg, atLeast(newLogger(r.std.err, cfg.Log), slog.LevelWarn))
+	jobsConfig.Helper = true
+	a, err := newBooks(ctx, cfg, jobsConfig, connectionsFor(cfg, role{worker: true}))
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	deps, err := a.jobsDeps(cfg)
+	if err != nil {
+		return err
+	}
+	if r.check {
+		return r.checkOnly(ctx, deps, jobsConfig)
+	}
+	runner, err := jobs.NewRunner(a.pool, jobsConfig, deps)
+	if err != nil {
+		return err
+	}
+	if err := runner.Start(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
+		defer cancel()
+		if err := runner.Stop(limit); err != nil {
+			a.logger.Error("stopping", "error", err)
+		}
+	}()
+	return r.work(ctx, a.store)
+}
+
+// work starts the run or joins it, shows how far it is, and tells its end.
+func (r *reconcileCommand) work(ctx context.Context, books *store.Store) error {
+	request := store.RunRequest{Trigger: store.TriggerCLI, Scope: store.ScopeRegular, RequestedBy: "cli:" + loginName()}
+	if !r.since.IsZero() {
+		request.Scope, request.Since, request.Until = store.ScopeBackfill, r.since, r.until
+	}
+	run, joined, err := books.StartRun(ctx, request)
+	if errors.Is(err, store.ErrRunWindow) {
+		return usageError{err}
+	}
+	if err != nil {
+		return err
+	}
+	if joined {
+		_, _ = fmt.Fprintf(r.std.err, "run %d is running already; waiting for it\n", run.ID)
+	}
+	bar := newProgress(r.std.err)
+	run, err = books.WaitRun(ctx, run.ID, func(run store.Run) { bar.show(runPosition(run), runLine(run)) })
+	bar.end()
+	if err != nil {
+		return err
+	}
+	if err := r.tell(run); err != nil {
+		return err
+	}
+	if run.Status == store.RunRunning {
+		_, _ = fmt.Fprintf(r.std.err, "stopped; run %d goes on with a running service or the next 'conciliar reconcile'\n", run.ID)
+	}
+	if run.Status != store.RunSucceeded {
+		return errSilent
+	}
+	return nil
+}
+
+// runPosition is how far the run's search is into its window, 0 to 1.
+func runPosition(run store.Run) float64 {
+	if run.Status != store.RunRunning {
+		return 1
+	}
+	if run.Position == nil || run.WindowStart == nil || run.WindowEnd == nil {
+		return 0
+	}
+	return share(*run.WindowStart, *run.WindowEnd, *run.Position)
+}
+
+func share(start, end, at time.Time) float64 {
+	if !end.After(start) {
+		return 1
+	}
+	return min(1, max(0, float64(at.Sub(start))/float64(end.Sub(start))))
+}
+
+func runLine(run store.Run) string {
+	return fmt.Sprintf("%s: %d payments, %d orders, %d missing, %d different", run.Phase, run.PaymentsChecked, run.OrdersChecked, run.MissingFound, run.DriftFound)
+}
+
+func (r *reconcileCommand) tell(run store.Run) error {
+	if r.asJSON {
+		return printJSON(r.std.out, run)
+	}
+	table := tabwriter.NewWriter(r.std.out, 0, 0, 2, ' ', 0)
+	row := func(name string, value any) { _, _ = fmt.Fprintf(table, "%s\t%v\n", name, value) }
+	row("run", run.ID)
+	row("status", run.Status)
+	if run.Error != nil {
+		row("error", *run.Error)
+	}
+	if run.Note != "" {
+		row("note", run.Note)
+	}
+	row("window", orNever(run.WindowStart)+" to "+orNever(run.WindowEnd))
+	row("payments checked", run.PaymentsChecked)
+	row("orders checked", run.OrdersChecked)
+	row("stuck, queued again", run.StuckRequeued)
+	row("retries due", run.RetriesDue)
+	row("missing, found", run.MissingFound)
+	row("different", run.DriftFound)
+	row("archived", run.Archived)
+	return table.Flush()
+}
+
+func (r *reconcileCommand) checkOnly(ctx context.Context, deps jobs.Deps, cfg jobs.Config) error {
+	deps.Logger = cfg.Logger
+	checker, err := jobs.NewChecker(deps)
+	if err != nil {
+		return err
+	}
+	bar := newProgress(r.std.err)
+	report, err := checker.Check(ctx, jobs.CheckRequest{Since: r.since, Until: r.until, Progress: func(c jobs.CheckReport) {
+		bar.show(share(c.WindowStart, c.WindowEnd, c.Position), fmt.Sprintf("%d payments, %d orders, %d differences", c.PaymentsChecked, c.OrdersChecked, len(c.Differences)))
+	}})
+	bar.end()
+	if errors.Is(err, store.ErrRunWindow) {
+		return usageError{err}
+	}
+	if err != nil {
+		return err
+	}
+	if r.asJSON {
+		err = printJSON(r.std.out, report)
+	} else {
+		err = r.tellCheck(report)
+	}
+	if err != nil {
+		return err
+	}
+	if !report.Clean() {
+		return errSilent
+	}
+	return nil
+}
+
+func (r *reconcileCommand) tellCheck(report jobs.CheckReport) error {
+	for _, d := range report.Differences {
+		if _, err := fmt.Fprintf(r.std.out, "%s\tpayment %s\torder %s\t%s\n", d.Kind, d.PaymentID, d.Reference, d.Detail); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(r.std.out, "%d payments and %d orders checked: %d differences, %d stuck events\n",
+		report.PaymentsChecked, report.OrdersChecked, len(report.Differences), report.Stuck)
+	return err
+}
+
+// loginName is who runs the command, as far as the system says.
+func loginName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}
