@@ -122,7 +122,7 @@ func (b *bodyReader) options(r *http.Request, known ...string) (callOptions, err
 		if _, twice := options[name]; twice {
 			return nil, newProblem(problemInvalidField, fmt.Sprintf("%q is given twice, in the query and in the body.", name))
 		}
-		if options[name], err = members.text(name, optionHints[name]); err != nil {
+		if options[name], err = members.option(name); err != nil {
 			return nil, err
 		}
 	}
@@ -130,7 +130,19 @@ func (b *bodyReader) options(r *http.Request, known ...string) (callOptions, err
 }
 
 // optionHints say how the options of calls look.
-var optionHints = map[string]string{"wait": `"10s"`, "trigger": `"cron"`}
+var optionHints = map[string]string{"wait": `"10s"`, "trigger": `"cron"`, "limit": `100`}
+
+// option returns an option as the query would have it: the limit, which is a
+// number, by its digits, and the others, which are strings, by their text.
+func (o object) option(name string) (string, error) {
+	if name == "limit" {
+		if kind := jsonType(o[name]); kind != "a number" {
+			return "", newProblem(problemInvalidField, fmt.Sprintf("The field %q is %s; it must be a number like %s.", name, kind, optionHints[name]))
+		}
+		return string(o[name]), nil
+	}
+	return o.text(name, optionHints[name])
+}
 
 // wait is how long the caller waits for an operation's end.
 func (o callOptions) wait() (time.Duration, error) {

@@ -1,0 +1,171 @@
+package api
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+const (
+	// Rows on a page, unless the caller says otherwise, and at most.
+	defaultLimit = 50
+	maxLimit     = 200
+)
+
+// A listDocument is one page of a list.
+type listDocument[T any] struct {
+	Items []T `json:"items"`
+	// NextCursor asks for what follows; null at the list's end.
+	NextCursor *string `json:"next_cursor"`
+}
+
+// newListDocument is the page of the list with that name, its rows as show
+// shows them.
+func newListDocument[T, D any](name string, l store.List[T], show func(T) D) listDocument[D] {
+	doc := listDocument[D]{Items: make([]D, len(l.Items))}
+	for i, item := range l.Items {
+		doc.Items[i] = show(item)
+	}
+	if l.Next != 0 {
+		cursor := encodeCursor(name, l.Next)
+		doc.NextCursor = &cursor
+	}
+	return doc
+}
+
+// as shows a row as it is.
+func as[T any](v T) T { return v }
+
+// cursorVersion begins every cursor, so that a later form can be told from it.
+const cursorVersion = "1"
+
+// encodeCursor is the place in a list after the row with the id. It says which
+// list, so that it cannot be taken for a place in another. To callers it is one
+// word that means nothing.
+func encodeCursor(list string, id int64) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(cursorVersion + "." + list + "." + strconv.FormatInt(id, 10)))
+}
+
+// decodeCursor returns the id of a cursor of the list. Only what encodeCursor
+// makes is one.
+func decodeCursor(list, cursor string) (id int64, ok bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil {
+		return 0, false
+	}
+	number, found := strings.CutPrefix(string(raw), cursorVersion+"."+list+".")
+	if !found {
+		return 0, false
+	}
+	id, err = strconv.ParseInt(number, 10, 64)
+	if err != nil || id < 1 || encodeCursor(list, id) != cursor {
+		return 0, false
+	}
+	return id, true
+}
+
+// filters are the query of a call that lists, which was checked against the
+// route's parameters. The first thing that is wrong is kept.
+type filters struct {
+	values url.Values
+	err    error
+}
+
+func (f *filters) fail(format string, args ...any) {
+	if f.err == nil {
+		f.err = newProblem(problemInvalidParameter, fmt.Sprintf(format, args...))
+	}
+}
+
+// page is the part of the list that is asked for.
+func (f *filters) page(list string) store.Page {
+	page := store.Page{Limit: defaultLimit}
+	if f.values.Has("limit") {
+		text := f.values.Get("limit")
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxLimit || strconv.Itoa(n) != text {
+			f.fail("limit is %q; it takes a number from 1 to %d.", clip(text, 64), maxLimit)
+		}
+		page.Limit = n
+	}
+	if f.values.Has("cursor") {
+		id, ok := decodeCursor(list, f.values.Get("cursor"))
+		if !ok {
+			f.fail("cursor is not one that this list has given; begin without it.")
+		}
+		page.Before = id
+	}
+	return page
+}
+
+// text is a value that may be anything but empty.
+func (f *filters) text(name string) string {
+	value := f.values.Get(name)
+	if value == "" && f.values.Has(name) {
+		f.fail("%s is empty; leave it out, or give it a value.", name)
+	}
+	return value
+}
+
+// word is a value out of a list.
+func (f *filters) word(name string, known []string) string {
+	value := f.text(name)
+	if value != "" && !slices.Contains(known, value) {
+		f.fail("%s is %q; it takes one of %s.", name, clip(value, 64), strings.Join(known, ", "))
+	}
+	return value
+}
+
+// time is a point in time.
+func (f *filters) time(name string) time.Time {
+	value := f.text(name)
+	if value == "" {
+		return time.Time{}
+	}
+	t, ok := parseTime(value)
+	if !ok {
+		f.fail("%s is %q; %s.", name, clip(value, 64), timeHint)
+	}
+	return t
+}
+
+const timeHint = "it takes a time such as 2026-01-31T15:04:05Z, or a date, which begins at midnight UTC"
+
+// parseTime reads a time as RFC 3339 writes it, or a date, which is its begin in
+// UTC. PostgreSQL's range is wider than that of four digits for the year.
+func parseTime(text string) (time.Time, bool) {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+// members of a filter in a body are read like the query's, so that a filter that
+// was tried with a list can be replayed with.
+func filtersOf(raw json.RawMessage, known ...string) (*filters, error) {
+	members, err := parseObject(raw, known...)
+	if err != nil {
+		return nil, err
+	}
+	f := &filters{values: url.Values{}}
+	for _, name := range known {
+		if _, given := members[name]; !given {
+			continue
+		}
+		value, err := members.text(name, `"…"`)
+		if err != nil {
+			return nil, err
+		}
+		f.values.Set(name, value)
+	}
+	return f, nil
+}

@@ -1,0 +1,101 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+const deadLettersPath = "/api/webhooks/dead-letters"
+
+// deadLetterQuery are the parameters of the list of dead letters.
+var deadLetterQuery = []string{"state", "reason", "error_class", "topic", "since", "until", "limit", "cursor"}
+
+func deadLetterFilter(q *filters) store.DeadLetterFilter {
+	return store.DeadLetterFilter{
+		State:      q.word("state", store.DeadLetterStates()),
+		Reason:     q.word("reason", store.DeadLetterReasons()),
+		ErrorClass: q.text("error_class"),
+		Topic:      q.text("topic"),
+		Since:      q.time("since"),
+		Until:      q.time("until"),
+	}
+}
+
+// listDeadLetters answers dead letters, newest first, whatever their state.
+func (a *api) listDeadLetters(c *gin.Context, _ *requestEvent) error {
+	q := &filters{values: c.Request.URL.Query()}
+	filter := deadLetterFilter(q)
+	page := q.page("dead-letters")
+	if q.err != nil {
+		return q.err
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	letters, err := a.deps.Books.DeadLetters(ctx, filter, page)
+	if err != nil {
+		return booksProblem(err)
+	}
+	return answerJSON(c, http.StatusOK, newListDocument("dead-letters", letters, as))
+}
+
+// showDeadLetter answers a dead letter with all attempts' errors and its body.
+func (a *api) showDeadLetter(c *gin.Context, ev *requestEvent) error {
+	id, err := deadLetterID(c)
+	if err != nil {
+		return err
+	}
+	return a.answerDeadLetter(c, ev, id)
+}
+
+func deadLetterID(c *gin.Context) (int64, error) {
+	return idOf(c, "id", problemDeadLetterNotFound, "dead letter")
+}
+
+func (a *api) answerDeadLetter(c *gin.Context, ev *requestEvent, id int64) error {
+	ctx, cancel := bounded(c)
+	defer cancel()
+	letter, err := a.deps.Books.DeadLetter(ctx, id)
+	if err != nil {
+		return operationProblem(err)
+	}
+	ev.queueID = letter.QueueID
+	return answerJSON(c, http.StatusOK, letter)
+}
+
+// replayDeadLetter makes a new event of the dead letter's delivery: 202, or 409
+// when somebody dealt with it before.
+func (a *api) replayDeadLetter(c *gin.Context, ev *requestEvent) error {
+	id, err := deadLetterID(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	replay, err := a.deps.Books.ReplayDeadLetter(ctx, id, actorOf(ev))
+	if err != nil {
+		return operationProblem(err)
+	}
+	return answerReplay(c, ev, replay)
+}
+
+// dismissDeadLetter files a dead letter away: nothing is to be done about it.
+func (a *api) dismissDeadLetter(c *gin.Context, ev *requestEvent) error {
+	id, err := deadLetterID(c)
+	if err != nil {
+		return err
+	}
+	note, err := a.note(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	if err := a.deps.Books.DismissDeadLetter(ctx, id, note, actorOf(ev)); err != nil {
+		return operationProblem(err)
+	}
+	ev.outcome = "dismissed"
+	return a.answerDeadLetter(c, ev, id)
+}

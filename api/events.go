@@ -1,0 +1,80 @@
+package api
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+const eventsPath = "/api/webhooks/events"
+
+// eventQuery are the parameters of the list of events.
+var eventQuery = []string{"status", "topic", "origin", "resource_id", "order_reference", "request_id", "since", "until", "limit", "cursor"}
+
+// listEvents answers events, newest first, archived ones included.
+func (a *api) listEvents(c *gin.Context, _ *requestEvent) error {
+	q := &filters{values: c.Request.URL.Query()}
+	filter := store.EventFilter{
+		Status:     q.word("status", store.EventStatuses()),
+		Topic:      q.text("topic"),
+		Origin:     q.word("origin", store.EventOrigins()),
+		ResourceID: q.text("resource_id"),
+		Order:      q.text("order_reference"),
+		RequestID:  q.text("request_id"),
+		Since:      q.time("since"),
+		Until:      q.time("until"),
+	}
+	page := q.page("events")
+	if q.err != nil {
+		return q.err
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	events, err := a.deps.Books.Events(ctx, filter, page)
+	if err != nil {
+		return booksProblem(err)
+	}
+	return answerJSON(c, http.StatusOK, newListDocument("events", events, as))
+}
+
+// showEvent answers an event with its whole history.
+func (a *api) showEvent(c *gin.Context, ev *requestEvent) error {
+	id, err := idOf(c, "queue_id", problemEventNotFound, "event")
+	if err != nil {
+		return err
+	}
+	ev.queueID = id
+	ctx, cancel := bounded(c)
+	defer cancel()
+	event, err := a.deps.Books.Event(ctx, id)
+	if err != nil {
+		return operationProblem(err)
+	}
+	return answerJSON(c, http.StatusOK, event)
+}
+
+// replayEvent makes a new event of the same delivery: 202, as its work is still
+// to be done.
+func (a *api) replayEvent(c *gin.Context, ev *requestEvent) error {
+	id, err := idOf(c, "queue_id", problemEventNotFound, "event")
+	if err != nil {
+		return err
+	}
+	ev.queueID = id
+	ctx, cancel := bounded(c)
+	defer cancel()
+	replay, err := a.deps.Books.ReplayEvent(ctx, id, actorOf(ev))
+	if err != nil {
+		return operationProblem(err)
+	}
+	return answerReplay(c, ev, replay)
+}
+
+func answerReplay(c *gin.Context, ev *requestEvent, replay store.Replay) error {
+	ev.outcome, ev.queueID = "replayed", replay.QueueID
+	c.Writer.Header()["Location"] = []string{eventsPath + "/" + strconv.FormatInt(replay.QueueID, 10)}
+	return answerJSON(c, http.StatusAccepted, replay)
+}

@@ -1,0 +1,7 @@
+package api
+
+// EncodeCursor and DecodeCursor are what lists make and read.
+var (
+	EncodeCursor = encodeCursor
+	DecodeCursor = decodeCursor
+)

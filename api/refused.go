@@ -1,0 +1,44 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// refusedQuery are the parameters of the list of refused deliveries.
+var refusedQuery = []string{"reason", "since", "until", "limit", "cursor"}
+
+// listRefused answers refused deliveries, newest first.
+func (a *api) listRefused(c *gin.Context, _ *requestEvent) error {
+	q := &filters{values: c.Request.URL.Query()}
+	filter := store.RefusedFilter{Reason: q.text("reason"), Since: q.time("since"), Until: q.time("until")}
+	page := q.page("refused")
+	if q.err != nil {
+		return q.err
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	refused, err := a.deps.Books.RefusedDeliveries(ctx, filter, page)
+	if err != nil {
+		return booksProblem(err)
+	}
+	return answerJSON(c, http.StatusOK, newListDocument("refused", refused, as))
+}
+
+// showRefused answers a refused delivery with what was signed and sent.
+func (a *api) showRefused(c *gin.Context, _ *requestEvent) error {
+	id, err := idOf(c, "id", problemRefusedNotFound, "refused delivery")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	refused, err := a.deps.Books.RefusedDelivery(ctx, id)
+	if err != nil {
+		return operationProblem(err)
+	}
+	return answerJSON(c, http.StatusOK, refused)
+}
