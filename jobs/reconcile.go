@@ -199,13 +199,21 @@ func (w *stepWorker) fail(ctx context.Context, job *river.Job[ReconcileStepArgs]
 	last := job.Attempt >= job.MaxAttempts
 	w.logger.WarnContext(ctx, "step failed", "run_id", job.Args.RunID, "job_id", job.ID, "attempt", job.Attempt,
 		"last_attempt", last, "error_class", failure.Class, "error", failure)
-	if !last || step == nil {
+	if !last {
 		return failure
 	}
 	// The job's time may be up; the run's end is written all the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fenceTimeout)
 	defer cancel()
-	if endErr := step.Fail(ctx, failure.Error()); endErr != nil {
+	var endErr error
+	if step == nil {
+		step, endErr = w.store.OpenStep(ctx, job.Args.RunID, job.ID, job.Attempt)
+	}
+	if endErr == nil {
+		endErr = step.Fail(ctx, failure.Error())
+	}
+	if endErr != nil {
+		// Whoever starts or awaits a run finds that this one has died.
 		return &AttemptError{Class: failure.Class, Err: errors.Join(err, endErr)}
 	}
 	w.logger.ErrorContext(ctx, "reconciliation failed", "run_id", job.Args.RunID, "phase", step.Run.Phase, "error", failure)
@@ -253,7 +261,7 @@ func (w *stepWorker) log(ctx context.Context, job *river.Job[ReconcileStepArgs],
 // goOn does as much of the run as a step may, then hands over or ends the run.
 func (w *stepWorker) goOn(ctx context.Context, step *store.RunStep, complete store.CompleteJob) error {
 	until := time.Now().Add(w.budget)
-	for time.Now().Before(until) {
+	for pieces := 0; pieces == 0 || time.Now().Before(until); pieces++ {
 		var done bool
 		var err error
 		switch phase := step.Run.Phase; phase {

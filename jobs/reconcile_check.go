@@ -60,7 +60,8 @@ func (r CheckReport) Clean() bool { return r.Stuck == 0 && len(r.Differences) ==
 func (c *Checker) Check(ctx context.Context, req CheckRequest) (CheckReport, error) {
 	report := CheckReport{Differences: []store.Difference{}}
 	var err error
-	if req.Since.IsZero() && req.Until.IsZero() {
+	regular := req.Since.IsZero() && req.Until.IsZero()
+	if regular {
 		report.WindowStart, report.WindowEnd, err = c.store.RegularWindow(ctx)
 	} else {
 		report.WindowStart, report.WindowEnd, err = c.store.BackfillWindow(ctx, req.Since, req.Until)
@@ -70,7 +71,11 @@ func (c *Checker) Check(ctx context.Context, req CheckRequest) (CheckReport, err
 	}
 	report.Position = report.WindowStart
 	k := &check{Checker: c, report: &report, progress: req.Progress, seen: map[string]bool{}}
-	for _, part := range []func(context.Context) error{k.stuck, k.window, k.unpaid, k.books} {
+	parts := []func(context.Context) error{k.stuck, k.window, k.books}
+	if regular {
+		parts = append(parts, k.unpaid)
+	}
+	for _, part := range parts {
 		if err := part(ctx); err != nil {
 			return report, err
 		}

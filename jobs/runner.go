@@ -77,6 +77,9 @@ type Deps struct {
 	CollectorID string
 	// Logger is needed by a Checker only; a Runner has its configuration's.
 	Logger *slog.Logger
+
+	// stepBudget shortens the steps of runs in tests.
+	stepBudget *time.Duration
 }
 
 const (
@@ -157,9 +160,11 @@ func addReconciliation(cfg Config, deps Deps, policy *RetryPolicy, workers *rive
 		return nil, nil
 	}
 	deps.Logger = cfg.Logger
-	river.AddWorker(workers, &stepWorker{
-		reconciler: newReconciler(deps), policy: policy, retention: cfg.Retention, budget: min(stepBudget, cfg.JobTimeout/3),
-	})
+	budget := min(stepBudget, cfg.JobTimeout/3)
+	if deps.stepBudget != nil {
+		budget = *deps.stepBudget
+	}
+	river.AddWorker(workers, &stepWorker{reconciler: newReconciler(deps), policy: policy, retention: cfg.Retention, budget: budget})
 	queues[QueueReconciliation] = river.QueueConfig{MaxWorkers: reconciliationWorkers}
 	if cfg.ReconcileSchedule == "" || cfg.Helper {
 		return nil, nil

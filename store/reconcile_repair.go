@@ -23,14 +23,15 @@ type repair struct {
 // Repair puts right a batch of what drifted, and reports whether that was all.
 // An order is derived from its payments again. A payment whose row is no state
 // that was applied goes back to the latest that was, and every payment that
-// drifted enters the inbox, to be asked for like any other.
+// drifted enters the inbox, to be asked for like any other. Payments come before
+// all orders: an order must not follow from one that is about to be put right.
 func (st *RunStep) Repair(ctx context.Context) (done bool, err error) {
 	err = st.advance(ctx, "repair", func(tx pgx.Tx) (progress, error) {
 		rows, err := tx.Query(ctx, `
 			SELECT id, coalesce(source, ''), coalesce(payment_id, ''), coalesce(order_reference, ''), detail
 			FROM webhook_reconciliation_findings
 			WHERE run_id = $1 AND kind = 'drift' AND repaired_at IS NULL
-			ORDER BY id LIMIT $2`, st.Run.ID, repairBatch)
+			ORDER BY payment_id IS NULL, id LIMIT $2`, st.Run.ID, repairBatch)
 		if err != nil {
 			return progress{}, err
 		}
