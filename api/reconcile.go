@@ -42,7 +42,7 @@ func (a *api) reconcile(c *gin.Context, ev *requestEvent) error {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), booksTimeout)
 	defer cancel()
 	run, joined, err := a.deps.Books.StartRun(ctx, store.RunRequest{
-		Trigger: trigger, Scope: store.ScopeRegular, RequestedBy: "token:" + string(ev.token),
+		Trigger: trigger, Scope: store.ScopeRegular, By: actorOf(ev),
 	})
 	if err != nil {
 		return booksProblem(err)

@@ -169,7 +169,7 @@ func (w *world) start(t *testing.T) *jobs.Runner {
 // begin starts a regular run.
 func (w *world) begin(t *testing.T) store.Run {
 	t.Helper()
-	run, joined, err := w.StartRun(t.Context(), store.RunRequest{Trigger: store.TriggerManual, Scope: store.ScopeRegular, RequestedBy: "test"})
+	run, joined, err := w.StartRun(t.Context(), store.RunRequest{Trigger: store.TriggerManual, Scope: store.ScopeRegular, By: store.Actor{Name: "test"}})
 	require.NoError(t, err)
 	require.False(t, joined)
 	return run

@@ -246,7 +246,7 @@ func TestReconcile_BackfillLooksAtItsDatesAndHasTime(t *testing.T) {
 	require.Equal(t, found{}, foundBy(w.reconcile(t)), "a regular run does not look so far back")
 
 	run, joined, err := w.StartRun(t.Context(), store.RunRequest{
-		Trigger: store.TriggerCLI, Scope: store.ScopeBackfill, Since: ago(220), Until: ago(150), RequestedBy: "operator",
+		Trigger: store.TriggerCLI, Scope: store.ScopeBackfill, Since: ago(220), Until: ago(150), By: store.Actor{Name: "operator"},
 	})
 	require.NoError(t, err)
 	require.False(t, joined)

@@ -89,8 +89,8 @@ type RunRequest struct {
 	// Since and Until are a backfill's window. A zero Until, or one that is
 	// still to come, means now.
 	Since, Until time.Time
-	// RequestedBy says who asked; empty for the schedule.
-	RequestedBy string
+	// By is who asked, for the audit trail; the zero Actor for the schedule.
+	By Actor
 	// Attempt and Complete, when set, are the job that asks: it is completed in
 	// the transaction that starts the run, so that it cannot start another.
 	Attempt  Attempt
@@ -137,6 +137,9 @@ func (s *Store) StartRun(ctx context.Context, req RunRequest) (run Run, joined b
 		if run, joined, err = s.startOrJoin(ctx, tx, req); err != nil {
 			return err
 		}
+		if err := recordRun(ctx, tx, req.By, run, joined); err != nil {
+			return err
+		}
 		if req.Complete != nil {
 			return req.Complete(ctx, tx)
 		}
@@ -146,6 +149,18 @@ func (s *Store) StartRun(ctx context.Context, req RunRequest) (run Run, joined b
 		return Run{}, false, fmt.Errorf("store: start a run: %w", err)
 	}
 	return run, joined, nil
+}
+
+// recordRun writes into the audit trail that somebody asked for the run.
+func recordRun(ctx context.Context, tx pgx.Tx, by Actor, run Run, joined bool) error {
+	if by == (Actor{}) {
+		return nil
+	}
+	note := run.Scope
+	if joined {
+		note += ", joined"
+	}
+	return record(ctx, tx, act{by: by, action: ActionReconcile, kind: TargetRun, target: run.ID, count: 1, note: note})
 }
 
 func (s *Store) startOrJoin(ctx context.Context, tx pgx.Tx, req RunRequest) (Run, bool, error) {
@@ -168,7 +183,7 @@ func (s *Store) startOrJoin(ctx context.Context, tx pgx.Tx, req RunRequest) (Run
 			INSERT INTO webhook_reconciliation_logs (trigger, scope, phase, window_start, window_end, requested_by, note)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (scope) WHERE status = 'running' DO NOTHING
-			RETURNING id`, req.Trigger, req.Scope, phase, start, end, text(req.RequestedBy), note).Scan(&id)
+			RETURNING id`, req.Trigger, req.Scope, phase, start, end, text(req.By.Name), note).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue
 		}

@@ -117,7 +117,7 @@ func (r *reconcileCommand) run(ctx context.Context) error {
 
 // work starts the run or joins it, shows how far it is, and tells its end.
 func (r *reconcileCommand) work(ctx context.Context, books *store.Store) error {
-	request := store.RunRequest{Trigger: store.TriggerCLI, Scope: store.ScopeRegular, RequestedBy: "cli:" + loginName()}
+	request := store.RunRequest{Trigger: store.TriggerCLI, Scope: store.ScopeRegular, By: commandActor()}
 	if !r.since.IsZero() {
 		request.Scope, request.Since, request.Until = store.ScopeBackfill, r.since, r.until
 	}
@@ -237,6 +237,9 @@ func (r *reconcileCommand) tellCheck(report jobs.CheckReport) error {
 		report.PaymentsChecked, report.OrdersChecked, len(report.Differences), report.Stuck)
 	return err
 }
+
+// commandActor is who runs the command, as the audit trail names them.
+func commandActor() store.Actor { return store.Actor{Name: "cli:" + loginName()} }
 
 // loginName is who runs the command, as far as the system says.
 func loginName() string {
