@@ -24,7 +24,7 @@ type endpoint struct {
 	lists   bool
 }
 
-func endpoints(b *bundle, t *testing.T) []endpoint {
+func endpoints(t *testing.T, b *bundle) []endpoint {
 	t.Helper()
 	const note = `{"note":"seen"}`
 	event := b.event(t, "1")
@@ -64,7 +64,7 @@ func (e endpoint) call(path, token string) call {
 func TestOperatorsEndpointsAskForTheirOwnToken(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) { d.UnverifiedRate = 1000 }})
-	for _, e := range endpoints(b, t) {
+	for _, e := range endpoints(t, b) {
 		for _, token := range []string{"", "wrong-token-0123456789", statusToken, processToken, reconcileToken, ordersToken} {
 			if token != e.token {
 				requireProblem(t, b.do(t, e.call(e.path, token)), http.StatusUnauthorized, "unauthorized")
@@ -78,7 +78,7 @@ func TestOperatorsEndpointsAskForTheirOwnToken(t *testing.T) {
 func TestOperatorsEndpointsRefuseWhatTheyDoNotKnow(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	for _, e := range endpoints(b, t) {
+	for _, e := range endpoints(t, b) {
 		separator := "?"
 		if strings.Contains(e.path, "?") {
 			separator = "&"
@@ -95,19 +95,19 @@ func TestOperatorsEndpointsRefuseWhatTheyDoNotKnow(t *testing.T) {
 		}
 		if e.lists {
 			for query, detail := range map[string]string{
-				"cursor=":                            "cursor",
-				"cursor=x":                           "cursor",
-				"cursor=1":                           "cursor",
+				"cursor=":                             "cursor",
+				"cursor=x":                            "cursor",
+				"cursor=1":                            "cursor",
 				"cursor=" + api.EncodeCursor("no", 1): "cursor",
-				"limit=0":                            "limit",
-				"limit=201":                          "limit",
-				"limit=-1":                           "limit",
-				"limit=1.5":                          "limit",
-				"limit=":                             "limit",
-				"limit=%2B5":                         "limit",
-				"since=yesterday":                    "since",
-				"until=2026-02-30":                   "until",
-				"since=":                             "since",
+				"limit=0":                             "limit",
+				"limit=201":                           "limit",
+				"limit=-1":                            "limit",
+				"limit=1.5":                           "limit",
+				"limit=":                              "limit",
+				"limit=%2B5":                          "limit",
+				"since=yesterday":                     "since",
+				"until=2026-02-30":                    "until",
+				"since=":                              "since",
 			} {
 				p := requireProblem(t, b.do(t, get(e.path+"?"+query)), http.StatusBadRequest, "invalid_parameter")
 				require.True(t, strings.HasPrefix(p.Detail, detail), "%s: %s", query, p.Detail)
@@ -124,7 +124,7 @@ func TestOperatorsEndpointsRefuseWhatTheyDoNotKnow(t *testing.T) {
 func TestOperatorsAreToldWhenTheBooksCannotBeReached(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	all := endpoints(b, t)
+	all := endpoints(t, b)
 	b.inbox.Close()
 	b.refused.Close()
 	b.pool.Close()

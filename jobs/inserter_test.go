@@ -2,7 +2,6 @@ package jobs_test
 
 import (
 	"encoding/json"
-	"errors"
 	"testing"
 	"time"
 
@@ -86,7 +85,7 @@ func TestInsertRefusesAnIDThatIsTaken(t *testing.T) {
 	})
 
 	var refused *pgconn.PgError
-	require.True(t, errors.As(err, &refused))
+	require.ErrorAs(t, err, &refused)
 	require.Equal(t, "23505", refused.Code)
 	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM river_job`))
 }

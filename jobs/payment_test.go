@@ -196,7 +196,7 @@ func TestClassReachesTheDeadLetter(t *testing.T) {
 		letter := b.letter(t, event)
 		require.Equal(t, class, letter.Class)
 		require.Equal(t, "retries_exhausted", letter.Reason, class)
-		require.Equal(t, letter.Errors, []string{letter.Error}, class)
+		require.Equal(t, []string{letter.Error}, letter.Errors, class)
 	}
 }
 

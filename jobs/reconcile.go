@@ -90,7 +90,9 @@ func (r *reconciler) collector(ctx context.Context, source string) (string, erro
 		return r.collectorID, nil
 	}
 	if known, ok := r.accounts.Load(source); ok {
-		return known.(string), nil
+		if account, ok := known.(string); ok {
+			return account, nil
+		}
 	}
 	account, err := r.searches[source].Account(ctx)
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,9 +74,9 @@ func TestReconcile_AnotherProcessGoesOn(t *testing.T) {
 	const payments = 130
 	w := crowdedWorld(t, payments)
 	hangs, wakes := make(chan struct{}), make(chan struct{})
-	searches := 0
+	var searches atomic.Int64
 	w.startGated(t, func(context.Context, provider.SearchQuery) error {
-		if searches++; searches == 2 {
+		if searches.Add(1) == 2 {
 			close(hangs)
 			<-wakes
 		}
@@ -107,9 +108,9 @@ func TestReconcile_AStoppedProcessGivesTheRunBack(t *testing.T) {
 	const payments = 130
 	w := crowdedWorld(t, payments)
 	hangs := make(chan struct{})
-	searches := 0
+	var searches atomic.Int64
 	runner := w.startGated(t, func(ctx context.Context, _ provider.SearchQuery) error {
-		if searches++; searches == 2 {
+		if searches.Add(1) == 2 {
 			close(hangs)
 			<-ctx.Done()
 			return &provider.Error{Kind: provider.Unavailable, Err: ctx.Err()}
@@ -128,9 +129,9 @@ func TestReconcile_GoesOnAfterErrors(t *testing.T) {
 	t.Parallel()
 	const payments = 130
 	w := crowdedWorld(t, payments)
-	searches := 0
+	var searches atomic.Int64
 	w.startGated(t, func(context.Context, provider.SearchQuery) error {
-		if searches++; searches == 1 || searches == 3 {
+		if n := searches.Add(1); n == 1 || n == 3 {
 			return &provider.Error{Kind: provider.Unavailable, StatusCode: 503}
 		}
 		return nil
@@ -154,9 +155,10 @@ func TestReconcile_TheLastAttemptEndsTheRun(t *testing.T) {
 	w := newWorld(t, worldSpec{})
 	w.register(t, "order")
 	w.pay("order")
-	fails := true
+	var fails atomic.Bool
+	fails.Store(true)
 	w.startGated(t, func(context.Context, provider.SearchQuery) error {
-		if fails {
+		if fails.Load() {
 			return &provider.Error{Kind: provider.Unavailable, StatusCode: 503}
 		}
 		return nil
@@ -171,7 +173,7 @@ func TestReconcile_TheLastAttemptEndsTheRun(t *testing.T) {
 	})
 	require.Zero(t, look[int](t, w, `SELECT count(*) FROM webhook_dead_letter`), "a step is no event")
 
-	fails = false
+	fails.Store(false)
 	require.Equal(t, found{missing: 1}, foundBy(w.reconcile(t)))
 }
 

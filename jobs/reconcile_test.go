@@ -103,6 +103,7 @@ func (w *world) trade(t *testing.T, clock *hand, n int) (late []string) {
 
 // tell sends a notification from whatever goroutine.
 func (w *world) tell(t *testing.T, id string) error {
+	t.Helper()
 	if result := w.sim.Notify(t.Context(), id); !result.Acknowledged() {
 		return fmt.Errorf("payment %s: status %d: %w", id, result.StatusCode, result.Err)
 	}

@@ -31,7 +31,7 @@ func NewRetryPolicy(base time.Duration) *RetryPolicy {
 // counted from now, never less, plus up to a tenth.
 func (p *RetryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
 	step := p.step(job.Attempt)
-	return p.now().Add(step + time.Duration(rand.Float64()*retryJitter*float64(step)))
+	return p.now().Add(step + time.Duration(rand.Float64()*retryJitter*float64(step))) //nolint:gosec // spreads load, guards nothing
 }
 
 // step is the delay after attempt number n, the first being 1.

@@ -121,7 +121,7 @@ func TestManyDeadLettersAreReplayedInSteps(t *testing.T) {
 	require.Equal(t, store.DeadLetterOpen, b.letterState(t, letters[3]))
 	require.Equal(t, store.DeadLetterOpen, b.letterState(t, later))
 	require.Zero(t, b.count(t, `SELECT count(*) FROM river_job WHERE kind = 'replay_step' AND state <> 'completed'`), "the last step makes no other")
-	require.Equal(t, 1+3-1, len(b.actions(t)), "one for the request and one for each step that did something")
+	require.Len(t, b.actions(t), 1+3-1, "one for the request and one for each step that did something")
 }
 
 func TestBulkReplayStopsAtItsLimit(t *testing.T) {

@@ -39,7 +39,9 @@ func TestDeadLettersAreListedByWhatIsAskedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var ids []int64
-			for _, d := range pages(t, func(p store.Page) (store.List[store.DeadLetter], error) { return b.DeadLetters(t.Context(), c.filter, p) }) {
+			for _, d := range pages(t, func(p store.Page) (store.List[store.DeadLetter], error) {
+				return b.DeadLetters(t.Context(), c.filter, p)
+			}) {
 				ids = append(ids, d.ID)
 			}
 			require.Equal(t, c.want, ids)

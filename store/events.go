@@ -337,4 +337,3 @@ func replaysOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]ReplayedAs, err
 		return r, err
 	})
 }
-

@@ -154,7 +154,7 @@ func TestEventShowsItsAttemptsBeforeItEnds(t *testing.T) {
 		require.Equal(t, want, d.AttemptErrors)
 		require.Equal(t, "forbidden: barred", *d.LastError)
 		require.Equal(t, store.Content{Encoding: store.EncodingBase64, Data: "/wA=", Bytes: 2}, d.Payload)
-		require.Equal(t, `{"status":"new"}`, d.Resource.Data)
+		require.JSONEq(t, `{"status":"new"}`, d.Resource.Data)
 		require.Equal(t, store.DeadLetterOpen, d.DeadLetter.State)
 		require.Equal(t, "retries_exhausted", d.DeadLetter.Reason)
 	}

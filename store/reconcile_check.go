@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -124,7 +123,7 @@ func isKnownAnomaly(ctx context.Context, tx pgx.Tx, d Difference) (known bool, e
 		               WHERE a.kind = $1 AND a.closed_at IS NULL AND a.source IS NOT DISTINCT FROM nullif($2, '')
 		                 AND a.order_reference IS NOT DISTINCT FROM nullif($3, '') AND a.payment_id IS NOT DISTINCT FROM nullif($4, ''))
 		    OR EXISTS (`+resolvedUnsettled+`)`,
-		order.AnomalyUnsettledDifference, d.Source, d.Reference, d.PaymentID, json.RawMessage(mustJSON(d.Detail)),
+		order.AnomalyUnsettledDifference, d.Source, d.Reference, d.PaymentID, mustJSON(d.Detail),
 		closedBySettlement, closedByReconciliation).Scan(&known)
 	return known, err
 }

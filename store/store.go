@@ -120,7 +120,7 @@ func (s *Store) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 			return err
 		}
 		s.logger.DebugContext(ctx, "transaction tried again", "try", try, "error", err)
-		pause := time.NewTimer(time.Duration(try) * rand.N(5*time.Millisecond))
+		pause := time.NewTimer(time.Duration(try) * rand.N(5*time.Millisecond)) //nolint:gosec // spreads load, guards nothing
 		select {
 		case <-pause.C:
 		case <-ctx.Done():

@@ -164,7 +164,7 @@ type benchRun struct {
 // loopback address for as long as the benchmark does.
 const (
 	benchSecret = "bench-signing-secret"
-	benchToken  = "TEST-bench-access-token"
+	benchToken  = "TEST-bench-access-token" //nolint:gosec // see above
 )
 
 func (b *benchRun) startSimulator(ctx context.Context) (err error) {
@@ -336,7 +336,7 @@ func (b *benchRun) startService(ctx context.Context, only string) (*benchService
 		return nil, err
 	}
 	s := &benchService{addr: addr, log: &bytes.Buffer{}}
-	s.cmd = exec.CommandContext(ctx, program, "serve", "--only", only)
+	s.cmd = exec.CommandContext(ctx, program, "serve", "--only", only) //nolint:gosec // this very program
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = shutdownLimit
 	s.cmd.Env = append(os.Environ(),

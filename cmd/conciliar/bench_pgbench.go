@@ -52,7 +52,7 @@ func pgbench(ctx context.Context, databaseURL string, clients int, length time.D
 	if err := script.Close(); err != nil {
 		return 0, fmt.Errorf("pgbench: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, program,
+	cmd := exec.CommandContext(ctx, program, //nolint:gosec // found by its name where PostgreSQL lives
 		"--no-vacuum", "--protocol=prepared", "--client="+strconv.Itoa(clients), "--jobs="+strconv.Itoa(min(clients, 2)),
 		"--time="+strconv.Itoa(max(1, int(length.Seconds()))), "--file="+script.Name(),
 		"--host="+u.Hostname(), "--port="+u.Port(), "--username="+u.User.Username(), u.Path[1:])

@@ -32,7 +32,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "conciliar")
-	cmd := exec.Command("go", "build", "-o", path, ".") //nolint:noctx // bounded by the tests' own limit
+	cmd := exec.Command("go", "build", "-o", path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -259,6 +259,7 @@ var hardships = simulator.Faults{
 // what a death means is tested where dead letters are.
 var enoughAttempts = map[string]string{"RETRY_MAX_ATTEMPTS": "30"}
 
+//nolint:paralleltest // it takes both cores
 func TestEndToEnd_TenThousandPaymentsEndAsMercadoPagoSays(t *testing.T) {
 	s := newShop(t, hardships, enoughAttempts)
 	p := s.launch()
@@ -285,6 +286,7 @@ func TestEndToEnd_TenThousandPaymentsEndAsMercadoPagoSays(t *testing.T) {
 	require.Zero(t, p.cmd.ProcessState.ExitCode())
 }
 
+//nolint:paralleltest // it takes both cores
 func TestEndToEnd_AKilledProcessLosesNothingAndDoublesNothing(t *testing.T) {
 	s := newShop(t, hardships, enoughAttempts)
 	p := s.launch()
@@ -327,6 +329,7 @@ func TestEndToEnd_AKilledProcessLosesNothingAndDoublesNothing(t *testing.T) {
 	p.stop()
 }
 
+//nolint:paralleltest // it takes both cores
 func TestEndToEnd_TwoProcessesShareOneDatabaseAndOneMayDie(t *testing.T) {
 	s := newShop(t, hardships, enoughAttempts)
 	first := s.launch()

@@ -97,13 +97,13 @@ func (o object) nothing(name string) bool {
 }
 
 // storable makes text that PostgreSQL can hold: it has no NUL. It is cut after
-// max characters.
-func storable(s string, max int) string {
+// limit characters.
+func storable(s string, limit int) string {
 	s = strings.ReplaceAll(strings.ToValidUTF8(s, string(utf8.RuneError)), "\x00", string(utf8.RuneError))
-	if utf8.RuneCountInString(s) <= max {
+	if utf8.RuneCountInString(s) <= limit {
 		return s
 	}
-	return string([]rune(s)[:max])
+	return string([]rune(s)[:limit])
 }
 
 // maxWord bounds a topic or an action, in characters; the longest documented

@@ -1,7 +1,6 @@
 package mercadopago
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -55,7 +54,7 @@ func ours(t require.TestingT, v *Verifier, xSignature, requestID, rawQuery strin
 		return sig, ok
 	}
 	var refusal *provider.Refusal
-	require.True(t, errors.As(err, &refusal))
+	require.ErrorAs(t, err, &refusal)
 	return sig, refusal.Reason
 }
 

@@ -318,7 +318,7 @@ func FuzzReceive(f *testing.F) {
 			for _, text := range []string{event.Topic, event.Action} {
 				require.LessOrEqual(t, len([]rune(text)), 64)
 				require.NotContains(t, text, "\x00")
-				require.True(t, strings.ToValidUTF8(text, "") == text)
+				require.Equal(t, strings.ToValidUTF8(text, ""), text)
 			}
 			if event.Disposition == provider.Settle {
 				require.Equal(t, "payment", event.Topic)

@@ -69,7 +69,7 @@ func TestRunLivesTheOrdersThatWereAnnounced(t *testing.T) {
 		for n, spec := range specs {
 			truth := runs[i][n]
 			require.Equal(t, fmt.Sprintf("shop-%06d", n+1), truth.Reference)
-			require.Equal(t, spec, OrderSpec{truth.Reference, truth.Amount, truth.Currency, truth.Lifecycle})
+			require.Equal(t, OrderSpec{truth.Reference, truth.Amount, truth.Currency, truth.Lifecycle}, spec)
 			lives[spec.Lifecycle] = true
 		}
 		require.Greater(t, len(lives), 25, "too few kinds of lives")

@@ -61,7 +61,7 @@ func (s *Simulator) search(q searchQuery, ties uint64) []*snapshot {
 		}
 	}
 	slices.SortFunc(found, func(a, b *snapshot) int {
-		order := 0
+		var order int
 		if q.sort != "id" {
 			order = a.date(q.sort).Compare(b.date(q.sort))
 		} else {
