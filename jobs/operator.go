@@ -61,28 +61,47 @@ type QueueProcessed struct {
 // Runner does, in this process or another. Once the events are woken, ctx ending
 // shortens the wait and is no error.
 func (o *Operator) ProcessQueue(ctx context.Context, limit int, wait time.Duration, by store.Actor) (QueueProcessed, error) {
-	if limit < 1 || limit > WakeLimit {
-		return QueueProcessed{}, fmt.Errorf("jobs: process queue: the limit must be from 1 to %d", WakeLimit)
-	}
-	var done QueueProcessed
-	var err error
-	if done.Before, err = o.store.Queue(ctx); err != nil {
-		return QueueProcessed{}, err
-	}
-	woken, err := o.store.WakeEvents(ctx, limit, by, o.retry)
+	woken, err := o.Wake(ctx, limit, by)
 	if err != nil {
 		return QueueProcessed{}, err
 	}
+	return o.Await(ctx, woken, wait)
+}
+
+// Woken is what Wake woke.
+type Woken struct {
+	before store.QueueStatus
+	events []store.WokenEvent
+}
+
+// Wake is the first half of ProcessQueue: it makes the attempts due.
+func (o *Operator) Wake(ctx context.Context, limit int, by store.Actor) (Woken, error) {
+	if limit < 1 || limit > WakeLimit {
+		return Woken{}, fmt.Errorf("jobs: process queue: the limit must be from 1 to %d", WakeLimit)
+	}
+	before, err := o.store.Queue(ctx)
+	if err != nil {
+		return Woken{}, err
+	}
+	events, err := o.store.WakeEvents(ctx, limit, by, o.retry)
+	if err != nil {
+		return Woken{}, err
+	}
+	return Woken{before: before, events: events}, nil
+}
+
+// Await is the second half of ProcessQueue: it waits for the attempts.
+func (o *Operator) Await(ctx context.Context, woken Woken, wait time.Duration) (QueueProcessed, error) {
+	done := QueueProcessed{Before: woken.before, Woken: int64(len(woken.events))}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	progress, err := o.store.WaitWoken(waiting, woken)
+	progress, err := o.store.WaitWoken(waiting, woken.events)
 	if err != nil {
 		return QueueProcessed{}, err
 	}
 	if done.After, err = o.store.Queue(context.WithoutCancel(ctx)); err != nil {
 		return QueueProcessed{}, err
 	}
-	done.Woken = int64(len(woken))
 	done.Processed, done.Failed, done.Held = progress.Processed, progress.Failed, progress.Held
 	done.TimedOut = progress.Waiting > 0
 	return done, nil

@@ -90,10 +90,15 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
 	root.SetErr(std.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
+		newAnomalies(std),
 		newBench(std),
+		newDeadLetters(std),
 		newDev(std),
+		newEvents(std),
 		newMigrate(std),
+		newProcessQueue(std),
 		newReconcile(std),
+		newRefused(std),
 		newServe(std),
 		newSimulate(std),
 		newStatus(std),

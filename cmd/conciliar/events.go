@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/store"
+)
+
+func newEvents(std stdio) *cobra.Command {
+	return group("events", "Look up events with their whole history, and replay them",
+		newEventsList(std), newEventsShow(std), newEventsReplay(std))
+}
+
+func newEventsList(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List events, newest first, archived ones included",
+		Example: "  conciliar events list --payment 123456789\n  conciliar events list --status failed --since 24h --json",
+		Args:    cobra.NoArgs,
+	}
+	var filter store.EventFilter
+	var when span
+	f := cmd.Flags()
+	wordFlag(cmd, &filter.Status, "status", "", "only with this status", store.EventStatuses())
+	f.StringVar(&filter.Topic, "topic", "", "only of this topic, for example payment")
+	wordFlag(cmd, &filter.Origin, "origin", "", "only of this origin", store.EventOrigins())
+	f.StringVar(&filter.ResourceID, "payment", "", "only about the payment, or other resource, with this id")
+	f.StringVar(&filter.Order, "order", "", "only about payments of the order with this reference")
+	f.StringVar(&filter.RequestID, "request-id", "", "only of the delivery that its sender called so")
+	spanFlags(cmd, &when)
+	limit, asJSON := limitFlag(cmd), jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+		if err := checkWord("--status", filter.Status, store.EventStatuses()...); err != nil {
+			return err
+		}
+		if err := checkWord("--origin", filter.Origin, store.EventOrigins()...); err != nil {
+			return err
+		}
+		if filter.Since, filter.Until, err = when.times(time.Now()); err != nil {
+			return err
+		}
+		return withBooks(cmd.Context(), std, func(books *store.Store) error {
+			found, err := readList(*limit, func(page store.Page) (store.List[store.Event], error) {
+				return books.Events(cmd.Context(), filter, page)
+			})
+			if err != nil {
+				return err
+			}
+			return printList(std, *asJSON, found, "EVENT\tRECEIVED\tTOPIC\tRESOURCE\tORIGIN\tSTATUS\tATTEMPTS\tOUTCOME\tLAST ERROR", func(e store.Event) []any {
+				return []any{e.QueueID, e.ReceivedAt, e.Topic, e.ResourceID, e.Origin, e.Status, e.Attempts, e.Outcome, shorten(e.LastError)}
+			})
+		})
+	}
+	return cmd
+}
+
+// shorten cuts what would make a row of a table too long.
+func shorten(text *string) string {
+	const most = 60
+	if text == nil {
+		return ""
+	}
+	runes := []rune(*text)
+	if len(runes) <= most {
+		return *text
+	}
+	return string(runes[:most]) + "…"
+}
+
+func newEventsShow(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "show ID",
+		Short:   "Show an event: its attempts, what it changed, and what was done to it",
+		Example: "  conciliar events show 42",
+		Args:    cobra.ExactArgs(1),
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := recordID(args[0])
+		if err != nil {
+			return err
+		}
+		return withBooks(cmd.Context(), std, func(books *store.Store) error {
+			event, err := books.Event(cmd.Context(), id)
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return printJSON(std.out, event)
+			}
+			return printEvent(std, event)
+		})
+	}
+	return cmd
+}
+
+func printEvent(std stdio, e store.EventDetail) error {
+	t := newTable(std.out)
+	t.row("event", e.QueueID)
+	t.row("status", e.Status)
+	t.row("outcome", e.Outcome)
+	t.row("topic", e.Topic)
+	t.row("action", e.Action)
+	t.row("resource", e.ResourceID)
+	t.row("source", e.Source)
+	t.row("origin", e.Origin)
+	t.row("replay of", e.ReplayOf)
+	t.row("received", e.ReceivedAt)
+	t.row("completed", e.CompletedAt)
+	t.row("attempts", e.Attempts)
+	t.row("next retry", e.NextRetryAt)
+	t.row("signed", e.Signed)
+	t.row("request id", e.RequestID)
+	t.row("sender", e.RemoteIP)
+	t.row("query", e.Query)
+	t.row("job", e.JobID)
+	t.row("archived", e.Archived)
+	if e.DeadLetter != nil {
+		t.row("dead letter", fmt.Sprintf("%d, %s, %s", e.DeadLetter.ID, e.DeadLetter.State, e.DeadLetter.Reason))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if err := printFailures(std, e.AttemptErrors); err != nil {
+		return err
+	}
+	err := section(std.out, "payment states that it applied", "PAYMENT\tORDER\tSTATUS\tDETAIL\tAMOUNT\tREFUNDED\tCURRENCY\tCHANGED AT", e.PaymentLogs,
+		func(p store.PaymentLog) []any {
+			return []any{p.PaymentID, p.OrderReference, p.Status, p.StatusDetail, p.Amount, p.RefundedAmount, p.Currency, p.DateLastUpdated}
+		})
+	if err != nil {
+		return err
+	}
+	err = section(std.out, "orders that it changed", "ORDER\tSTATUS\tPAID\tREFUNDED\tAT", e.OrderChanges, func(o store.EventChange) []any {
+		return []any{o.OrderReference, o.Status, o.PaidAmount, o.RefundedAmount, o.At}
+	})
+	if err != nil {
+		return err
+	}
+	return printAftermath(std, e.Replays, e.Actions, e.Payload, e.Resource)
+}
+
+func printFailures(std stdio, failures []store.AttemptFailure) error {
+	return section(std.out, "failed attempts", "ATTEMPT\tAT\tCLASS\tERROR", failures, func(f store.AttemptFailure) []any {
+		return []any{f.Attempt, f.At, f.ErrorClass, f.Error}
+	})
+}
+
+// printAftermath prints what came of an event, and what it came from.
+func printAftermath(std stdio, replays []store.ReplayedAs, actions []store.OperatorAction, payload store.Content, resource *store.Content) error {
+	err := section(std.out, "replays", "EVENT\tRECEIVED\tSTATUS\tOUTCOME", replays, func(r store.ReplayedAs) []any {
+		return []any{r.QueueID, r.ReceivedAt, r.Status, r.Outcome}
+	})
+	if err != nil {
+		return err
+	}
+	err = section(std.out, "what operators did", "AT\tWHO\tWHAT\tTO\tFROM\tNOTE", actions, func(a store.OperatorAction) []any {
+		target := a.TargetKind
+		if a.TargetID != nil {
+			target = fmt.Sprintf("%s %d", target, *a.TargetID)
+		}
+		return []any{a.At, a.Actor, a.Action, target, a.RemoteIP, a.Note}
+	})
+	if err != nil {
+		return err
+	}
+	if resource != nil {
+		if err := printContent(std.out, "what the provider answered", *resource); err != nil {
+			return err
+		}
+	}
+	return printContent(std.out, "payload", payload)
+}
+
+func newEventsReplay(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "replay ID",
+		Short: "Do an event's work once more, as a new event",
+		Long: `Makes a new event of the same delivery, which a running service works. Any event
+can be replayed, an archived one too. Replaying changes nothing that is right:
+the payment is fetched, and the order follows from what was fetched.`,
+		Example: "  conciliar events replay 42",
+		Args:    cobra.ExactArgs(1),
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		id, err := recordID(args[0])
+		if err != nil {
+			return err
+		}
+		return replayOne(cmd.Context(), std, *asJSON, func(ctx context.Context, books *store.Store) (store.Replay, error) {
+			return books.ReplayEvent(ctx, id, commandActor())
+		})
+	}
+	return cmd
+}
+
+// replayOne replays one thing and tells as what.
+func replayOne(ctx context.Context, std stdio, asJSON bool, replay func(ctx context.Context, books *store.Store) (store.Replay, error)) error {
+	return withWorkshop(ctx, std, func(a *app, _ config.Config) error {
+		made, err := replay(ctx, a.store)
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return printJSON(std.out, made)
+		}
+		_, err = fmt.Fprintf(std.out, "event %d replays event %d\n", made.QueueID, made.ReplayOf)
+		return err
+	})
+}
