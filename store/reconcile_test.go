@@ -298,13 +298,18 @@ func TestRunStep_FoundLeavesOpenEventsAlone(t *testing.T) {
 	_, err := b.Settle(t.Context(), attempt, state.FetchedPayment, complete(attempt))
 	require.NoError(t, err)
 	require.Zero(t, find(state).MissingFound, "it is known in that state")
+	for _, older := range []order.PaymentStatus{order.PaymentApproved, order.PaymentChargedBack, order.PaymentPending} {
+		before := store.FoundPayment{FetchedPayment: fetched("77", "A-1", older, "11", 0)}
+		require.NoError(t, step.Found(t.Context(), "mercadopago", []store.FoundPayment{before}, nil, nil, time.Time{}))
+		require.Zero(t, step.Run.MissingFound+step.Run.DriftFound, "a search that lags shows what was before: %s", older)
+	}
 	later := store.FoundPayment{FetchedPayment: fetched("77", "A-1", order.PaymentRefunded, "10", 2)}
 	other := store.FoundPayment{FetchedPayment: fetched("78", "A-1", order.PaymentApproved, "10", 2)}
 	require.Equal(t, int64(2), find(later, other, later).MissingFound, "a page may show one twice")
 	require.Equal(t, int64(2), find(later, other).MissingFound, "a run finds each once")
 	unreadable := store.FoundPayment{FetchedPayment: store.FetchedPayment{Source: "mercadopago", Payment: order.Payment{ID: "79"}}, Unreadable: "odd"}
 	require.Equal(t, int64(3), find(unreadable).MissingFound, "what cannot be read is fetched")
-	require.Equal(t, int64(8), step.Run.PaymentsChecked)
+	require.Equal(t, int64(11), step.Run.PaymentsChecked)
 	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM webhook_queue WHERE origin = 'reconciliation' AND topic = 'payment'`))
 	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM webhook_reconciliation_findings f JOIN webhook_queue q ON q.id = f.queue_id`))
 }
