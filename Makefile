@@ -39,7 +39,7 @@ build: ## build one static binary, bin/conciliar
 .PHONY: test
 test: ## run every test against a real PostgreSQL, with the race detector
 	@.ci/prepare
-	$(WITH_POSTGRES) $(GO) test -race -timeout 15m $(TEST_FLAGS) $(PKG)
+	$(WITH_POSTGRES) $(GO) test -race -timeout 30m $(TEST_FLAGS) $(PKG)
 
 .PHONY: cover
 cover: ## run every test and say how much of the code they run

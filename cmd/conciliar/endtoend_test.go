@@ -197,7 +197,7 @@ func (s *shop) awaitQuiet() {
 	require.Eventually(s.t, func() bool {
 		last = s.count(`SELECT count(*) FROM webhook_queue_status WHERE status NOT IN ('completed', 'dead_letter')`)
 		return last == 0
-	}, 2*patience, 50*time.Millisecond, "events stay without an end")
+	}, 10*patience, 50*time.Millisecond, "events stay without an end")
 }
 
 // requireBooks holds everything that the service wrote against the simulator's
