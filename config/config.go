@@ -42,9 +42,9 @@ type Config struct {
 	APIRateLimit        int `env:"API_RATE_LIMIT" envDefault:"200" help:"calls a second for one token, burst five times that"`
 	UnverifiedRateLimit int `env:"UNVERIFIED_RATE_LIMIT" envDefault:"20" help:"webhooks a second that fail or lack verification, for one source address, burst ten times that"`
 
-	UnknownOrder      UnknownOrder  `env:"UNKNOWN_ORDER" envDefault:"wait" help:"a payment whose order we don't know: wait, create or ignore"`
-	ReconcileSchedule Schedule      `env:"RECONCILE_SCHEDULE" envDefault:"0 * * * *" help:"cron expression of the reconciliation, in UTC"`
-	Retention         time.Duration `env:"RETENTION" envDefault:"168h" help:"completed events older than this move to webhook_archive"`
+	UnknownOrder UnknownOrder `env:"UNKNOWN_ORDER" envDefault:"wait" help:"a payment whose order we don't know: wait, create or ignore"`
+	Reconciliation
+	Retention time.Duration `env:"RETENTION" envDefault:"168h" help:"completed events older than this move to webhook_archive"`
 
 	Log
 }
@@ -52,6 +52,11 @@ type Config struct {
 // Database is what a command needs that only talks to the database.
 type Database struct {
 	DatabaseURL Secret `env:"DATABASE_URL,required" help:"PostgreSQL 14 or newer"`
+}
+
+// Reconciliation says when reconciliations start by themselves.
+type Reconciliation struct {
+	ReconcileSchedule Schedule `env:"RECONCILE_SCHEDULE" envDefault:"0 * * * *" help:"cron expression of the reconciliation, in UTC"`
 }
 
 // Log says what is logged, and how.
@@ -64,6 +69,7 @@ type Log struct {
 // database.
 type DatabaseOnly struct {
 	Database
+	Reconciliation
 	Log
 }
 

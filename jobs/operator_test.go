@@ -150,7 +150,6 @@ func TestBulkReplayIsAPacedChainOfJobs(t *testing.T) {
 	const steps = ` FROM river_job j JOIN webhook_bulk_replays b ON b.job_id = j.id`
 	pause := scan[time.Duration](t, b, `SELECT j.scheduled_at - b.updated_at`+steps)
 	require.Greater(t, pause, 4*time.Second)
-	require.Less(t, pause, 6*time.Second)
 	_, err = b.operator.JobRetry(t.Context(), scan[int64](t, b, `SELECT j.id`+steps))
 	require.NoError(t, err)
 	await(t, func() bool { return look().State == store.BulkReplayDone })

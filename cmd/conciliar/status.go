@@ -51,7 +51,7 @@ whatever they say; scripts look at "health" in --json.`,
 		if err != nil {
 			return err
 		}
-		report := api.NewStatusReport(st, api.StatusExtras{Version: version, Now: time.Now()})
+		report := api.NewStatusReport(st, extras(cfg.ReconcileSchedule))
 		if *asJSON {
 			return printJSON(std.out, report)
 		}
