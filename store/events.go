@@ -124,8 +124,13 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 	if page.Before != 0 {
 		c.add("q.id < ?", page.Before)
 	}
-	rest := ` ORDER BY q.id DESC LIMIT ` + c.arg(page.Limit+1)
-	archived := `(SELECT ` + archivedEventColumns + archivedEventFrom + ` WHERE ` + c.sql() + rest + `)`
+	live, archived, err := s.eventSpans(ctx, filter)
+	if err != nil {
+		return List[Event]{}, err
+	}
+	limit := c.arg(page.Limit + 1)
+	common := len(c.terms)
+	c.within(live)
 	// What has no end is found by its own index, which is small.
 	switch filter.Status {
 	case "":
@@ -135,9 +140,12 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 		c.always("q.completed_at IS NULL")
 		c.add("v.status = ?", filter.Status)
 	}
-	statement := `(SELECT ` + liveEventColumns + liveEventFrom + ` WHERE ` + c.sql() + rest + `)`
+	statement := `(SELECT ` + liveEventColumns + liveEventFrom + ` WHERE ` + c.sql() + ` ORDER BY q.id DESC LIMIT ` + limit + `)`
 	if filter.Status == "" || filter.Status == StatusCompleted {
-		statement += ` UNION ALL ` + archived + ` ORDER BY 1 DESC LIMIT ` + c.arg(page.Limit+1)
+		c.terms = c.terms[:common]
+		c.within(archived)
+		statement += ` UNION ALL (SELECT ` + archivedEventColumns + archivedEventFrom + ` WHERE ` + c.sql() + ` ORDER BY q.id DESC LIMIT ` + limit + `)
+			ORDER BY 1 DESC LIMIT ` + limit
 	}
 	rows, err := s.pool.Query(ctx, statement, c.args...)
 	if err != nil {
@@ -148,6 +156,15 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 		return List[Event]{}, fmt.Errorf("store: events: %w", err)
 	}
 	return list(events, page, func(e Event) int64 { return e.QueueID }), nil
+}
+
+// eventSpans are the ids that the events of the filter's time can have.
+func (s *Store) eventSpans(ctx context.Context, filter EventFilter) (live, archived idSpan, err error) {
+	if live, err = s.idSpanOf(ctx, "webhook_queue", filter.Since, filter.Until); err != nil {
+		return live, archived, err
+	}
+	archived, err = s.idSpanOf(ctx, "webhook_archive", filter.Since, filter.Until)
+	return live, archived, err
 }
 
 // paymentsOf returns the ids of the payments that belong or belonged to an

@@ -37,7 +37,6 @@ func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
 	require.NoError(t, err)
 	b.archive(t, a.QueueID)
 	b.exec(t, `DELETE FROM webhook_archive WHERE topic = 'moved'`)
-	b.exec(t, `UPDATE webhook_queue SET received_at = '2026-01-02T03:00:00Z' WHERE id = $1`, settled)
 	replay, err := b.ReplayEvent(t.Context(), settled, ana)
 	require.NoError(t, err)
 	running := b.startAttempt(t, b.accept(t, signed(5, "80"))).QueueID
@@ -48,8 +47,12 @@ func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
 	b.exec(t, `UPDATE river_job SET state = 'scheduled', metadata = '{"snoozes": 1}', scheduled_at = now() + interval '1 hour'
 		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, held)
 	b.archive(t, settled)
+	received := func(hour int) time.Time { return time.Date(2026, 1, 2, hour, 0, 0, 0, time.UTC) }
+	for hour, id := range []int64{pending, dead, unhandled, settled, replay.QueueID, running, failed, held} {
+		b.exec(t, `WITH live AS (UPDATE webhook_queue SET received_at = $2 WHERE id = $1)
+			UPDATE webhook_archive SET received_at = $2 WHERE id = $1`, id, received(hour))
+	}
 
-	received := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		filter store.EventFilter
 		want   []int64
@@ -69,10 +72,15 @@ func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
 		"order now":         {store.EventFilter{Order: "A-9"}, []int64{replay.QueueID, settled, pending}},
 		"order unknown":     {store.EventFilter{Order: "A-2"}, nil},
 		"request":           {store.EventFilter{RequestID: "delivery-3"}, []int64{unhandled}},
-		"until":             {store.EventFilter{Until: received.Add(time.Second)}, []int64{settled}},
-		"until excludes":    {store.EventFilter{Until: received}, nil},
-		"since includes":    {store.EventFilter{Since: received, Until: received.Add(time.Second)}, []int64{settled}},
-		"since":             {store.EventFilter{Since: received.Add(time.Second), ResourceID: "77"}, []int64{replay.QueueID, pending}},
+		"since":             {store.EventFilter{Since: received(5).Add(time.Second)}, []int64{held, failed}},
+		"since includes":    {store.EventFilter{Since: received(6)}, []int64{held, failed}},
+		"until":             {store.EventFilter{Until: received(1).Add(time.Second)}, []int64{dead, pending}},
+		"until excludes":    {store.EventFilter{Until: received(1)}, []int64{pending}},
+		"a window":          {store.EventFilter{Since: received(3), Until: received(5)}, []int64{replay.QueueID, settled}},
+		"archived only":     {store.EventFilter{Since: received(3), Until: received(4)}, []int64{settled}},
+		"before all":        {store.EventFilter{Until: received(0)}, nil},
+		"after all":         {store.EventFilter{Since: received(8)}, nil},
+		"a dead window":     {store.EventFilter{Status: store.StatusDeadLetter, Since: received(1), Until: received(2)}, []int64{dead}},
 		"what text can't":   {store.EventFilter{Topic: "pay\x00ment\xff"}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
