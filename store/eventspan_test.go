@@ -26,13 +26,13 @@ func TestEventsOfATimeAreAllOfThem(t *testing.T) {
 		for i, gap := range gaps {
 			id += gap
 			ids[i] = id
-			times[i] = begin.Add(time.Duration(i)*15*time.Minute + time.Duration(rapid.IntRange(-290, 290).Draw(rt, "skew"))*time.Second)
+			times[i] = begin.Add(time.Duration(i)*2*time.Minute + time.Duration(rapid.IntRange(-290, 290).Draw(rt, "skew"))*time.Second)
 		}
 		_, err = b.pool.Exec(t.Context(), `
 			INSERT INTO webhook_queue (id, received_at, source, topic, payload)
 			SELECT id, at, 'mercadopago', 'payment', '' FROM unnest($1::bigint[], $2::timestamptz[]) AS e (id, at)`, ids, times)
 		require.NoError(rt, err)
-		at := rapid.IntRange(-20, 620)
+		at := rapid.IntRange(-15, 95)
 		since := begin.Add(time.Duration(at.Draw(rt, "since")) * time.Minute)
 		until := begin.Add(time.Duration(at.Draw(rt, "until")) * time.Minute)
 		var want []int64
@@ -51,4 +51,26 @@ func TestEventsOfATimeAreAllOfThem(t *testing.T) {
 		}
 		require.Equal(rt, want, got)
 	})
+}
+
+// A transaction that began later can be the first to draw its ids.
+func TestEventsOutOfOrderAreFound(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO webhook_queue (id, received_at, source, topic, payload)
+		SELECT id, at, 'mercadopago', 'payment', ''
+		FROM unnest('{1,2,3}'::bigint[], '{2026-01-02 00:05Z,2026-01-02 00:00Z,2026-01-02 00:10Z}'::timestamptz[]) AS e (id, at)`)
+	for filter, want := range map[store.EventFilter][]int64{
+		{Since: time.Date(2026, 1, 2, 0, 5, 0, 0, time.UTC)}: {3, 1},
+		{Until: time.Date(2026, 1, 2, 0, 5, 0, 0, time.UTC)}: {2},
+		{Until: time.Date(2026, 1, 2, 0, 1, 0, 0, time.UTC)}: {2},
+	} {
+		l, err := b.Events(t.Context(), filter, store.Page{Limit: 10})
+		require.NoError(t, err)
+		var got []int64
+		for _, e := range l.Items {
+			got = append(got, e.QueueID)
+		}
+		require.Equal(t, want, got)
+	}
 }
