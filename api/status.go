@@ -7,25 +7,12 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/store"
-)
-
-// CircuitState says whether calls to the provider are let through.
-type CircuitState string
-
-// The states.
-const (
-	CircuitClosed   CircuitState = "closed"
-	CircuitOpen     CircuitState = "open"
-	CircuitHalfOpen CircuitState = "half_open"
 )
 
 // StatusExtras are what the status shows beside the books.
 type StatusExtras struct {
-	// Circuit is closed when empty.
-	Circuit CircuitState
-	// CircuitSince is when the circuit changed last; nil when it never did.
-	CircuitSince *time.Time
 	// NextRunAt is when the schedule starts the next reconciliation; nil when
 	// nothing is scheduled.
 	NextRunAt *time.Time
@@ -41,22 +28,16 @@ type StatusExtras struct {
 // A StatusReport is the answer of GET /api/webhooks/status and of the status
 // command.
 type StatusReport struct {
-	Health Health `json:"health"`
+	Health jobs.Health `json:"health"`
 	// Reasons says why it is not healthy: stable sentences, worst first.
 	Reasons        []string               `json:"reasons"`
 	Queue          store.QueueStatus      `json:"queue"`
 	DeadLetters    store.DeadLetterStatus `json:"dead_letters"`
 	Throughput     store.Throughput       `json:"throughput"`
-	Provider       ProviderStatus         `json:"provider"`
+	Provider       store.ProviderState    `json:"provider"`
 	Reconciliation ReconciliationStatus   `json:"reconciliation"`
 	Anomalies      store.AnomalyStatus    `json:"anomalies"`
 	Version        string                 `json:"version"`
-}
-
-// ProviderStatus says whether the provider is being called.
-type ProviderStatus struct {
-	Circuit CircuitState `json:"circuit"`
-	Since   *time.Time   `json:"since"`
 }
 
 // ReconciliationStatus says when reconciliation ran and will run.
@@ -70,10 +51,11 @@ type ReconciliationStatus struct {
 // arguments alone. Times are in UTC; lists and objects are never null.
 func NewStatusReport(st store.Status, extras StatusExtras) StatusReport {
 	report := StatusReport{
+		Reasons:     []string{},
 		Queue:       st.Queue,
 		DeadLetters: st.DeadLetters,
 		Throughput:  st.Throughput,
-		Provider:    ProviderStatus{Circuit: extras.Circuit, Since: utc(extras.CircuitSince)},
+		Provider:    st.Provider,
 		Reconciliation: ReconciliationStatus{
 			LastSuccessAt: utc(st.LastSuccessAt),
 			NextRunAt:     utc(extras.NextRunAt),
@@ -82,16 +64,18 @@ func NewStatusReport(st store.Status, extras StatusExtras) StatusReport {
 		Anomalies: st.Anomalies,
 		Version:   extras.Version,
 	}
-	if report.Provider.Circuit == "" {
-		report.Provider.Circuit = CircuitClosed
-	}
+	report.Provider.Since = utc(st.Provider.Since)
 	report.Queue.NextRetryAt = utc(st.Queue.NextRetryAt)
 	for i, run := range st.RecentRuns {
 		report.Reconciliation.Recent[i] = inUTC(run)
 	}
 	report.DeadLetters.ByReason = orEmpty(st.DeadLetters.ByReason)
 	report.Anomalies.ByKind = orEmpty(st.Anomalies.ByKind)
-	report.Health, report.Reasons = judge(report, extras)
+	health, conditions := jobs.Judge(st, jobs.Moment{Now: extras.Now, RunEvery: extras.RunEvery})
+	report.Health = health
+	for _, c := range conditions {
+		report.Reasons = append(report.Reasons, c.Reason)
+	}
 	return report
 }
 

@@ -84,9 +84,11 @@ type Run struct {
 
 // Status is what the books say about the service's health.
 type Status struct {
-	Queue         QueueStatus
-	DeadLetters   DeadLetterStatus
-	Throughput    Throughput
+	Queue       QueueStatus
+	DeadLetters DeadLetterStatus
+	Throughput  Throughput
+	// Provider is closed until the books say otherwise.
+	Provider      ProviderState
 	Anomalies     AnomalyStatus
 	LastSuccessAt *time.Time
 	RecentRuns    []Run
@@ -95,7 +97,7 @@ type Status struct {
 // Status reads the statistics in one snapshot, so that its numbers agree with
 // each other while everything moves.
 func (s *Store) Status(ctx context.Context) (Status, error) {
-	var st Status
+	st := Status{Provider: ProviderState{Circuit: CircuitClosed}}
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
 		for _, read := range []func(context.Context, pgx.Tx, *Status) error{

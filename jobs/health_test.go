@@ -1,0 +1,104 @@
+package jobs_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/store"
+)
+
+func TestHealthIsJudgedByConditions(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
+	pending := func(seconds int64) store.Status {
+		return store.Status{Queue: store.QueueStatus{Pending: 1, OldestPendingSeconds: seconds}}
+	}
+	anomaly := func(kind string) store.Status {
+		return store.Status{Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{kind: 1}}}
+	}
+	deaths := func(failed, received int64) store.Status {
+		return store.Status{Throughput: store.Throughput{Failed1h: failed, Received1h: received}}
+	}
+	runs := func(states ...string) store.Status {
+		st := store.Status{}
+		for _, s := range states {
+			run := store.Run{Status: s, StartedAt: *ago(time.Minute), FinishedAt: ago(0)}
+			if s == "running" {
+				run.FinishedAt = nil
+			}
+			st.RecentRuns = append(st.RecentRuns, run)
+		}
+		return st
+	}
+	hourly := jobs.Moment{RunEvery: time.Hour}
+	circuit := func(state store.CircuitState) store.Status {
+		return store.Status{Provider: store.ProviderState{Circuit: state}}
+	}
+	used := map[string]bool{}
+	for name, c := range map[string]struct {
+		st     store.Status
+		moment jobs.Moment
+		want   jobs.Health
+		reason string
+	}{
+		"nothing yet":                        {store.Status{}, hourly, jobs.Healthy, ""},
+		"a short queue":                      {pending(300), hourly, jobs.Healthy, ""},
+		"a queue that waits":                 {pending(301), hourly, jobs.Degraded, "more than 5 minutes"},
+		"a queue that waits, still":          {pending(1800), hourly, jobs.Degraded, "more than 5 minutes"},
+		"a queue that nobody works":          {pending(1801), hourly, jobs.Unhealthy, "more than 30 minutes"},
+		"retries":                            {store.Status{Queue: store.QueueStatus{Failed: 100}}, hourly, jobs.Healthy, ""},
+		"held events":                        {store.Status{Queue: store.QueueStatus{Held: 100}}, hourly, jobs.Healthy, ""},
+		"a dead letter":                      {store.Status{DeadLetters: store.DeadLetterStatus{Open: 1}}, hourly, jobs.Degraded, "Dead letters are open"},
+		"dead letters that were dealt with":  {store.Status{DeadLetters: store.DeadLetterStatus{Last24h: 5}}, hourly, jobs.Healthy, ""},
+		"few deaths":                         {deaths(9, 9), hourly, jobs.Healthy, ""},
+		"deaths among many":                  {deaths(10, 101), hourly, jobs.Healthy, ""},
+		"many deaths":                        {deaths(10, 100), hourly, jobs.Unhealthy, "One event in ten"},
+		"underpaid":                          {anomaly("underpaid"), hourly, jobs.Degraded, "money does not fit"},
+		"a kind that a newer release writes": {anomaly("novelty"), hourly, jobs.Degraded, "money does not fit"},
+		"no reference":                       {anomaly("no_reference"), hourly, jobs.Healthy, ""},
+		"a test payment":                     {anomaly("wrong_mode"), hourly, jobs.Healthy, ""},
+		"an outage":                          {circuit(store.CircuitOpen), hourly, jobs.Degraded, "circuit is open"},
+		"an unknown circuit":                 {circuit("melted"), hourly, jobs.Degraded, "circuit is open"},
+		"after an outage":                    {circuit(store.CircuitHalfOpen), hourly, jobs.Degraded, "tried again"},
+		"a failed run":                       {runs("failed", "succeeded"), hourly, jobs.Degraded, "latest reconciliation failed"},
+		"a failed run, and another begun":    {runs("running", "failed"), hourly, jobs.Degraded, "latest reconciliation failed"},
+		"a failure that was made good":       {runs("succeeded", "failed"), hourly, jobs.Healthy, ""},
+		"the first run":                      {runs("running"), hourly, jobs.Healthy, ""},
+		"a late run":                         {store.Status{LastSuccessAt: ago(119 * time.Minute)}, hourly, jobs.Healthy, ""},
+		"an overdue run":                     {store.Status{LastSuccessAt: ago(2 * time.Hour)}, hourly, jobs.Degraded, "for two periods"},
+		"no run for long":                    {store.Status{LastSuccessAt: ago(6 * time.Hour)}, hourly, jobs.Unhealthy, "for six periods"},
+		"nothing scheduled":                  {store.Status{LastSuccessAt: ago(1000 * time.Hour)}, jobs.Moment{}, jobs.Healthy, ""},
+	} {
+		if c.st.Provider.Circuit == "" {
+			c.st.Provider.Circuit = store.CircuitClosed
+		}
+		c.moment.Now = now
+		health, conditions := jobs.Judge(c.st, c.moment)
+		require.Equal(t, c.want, health, name)
+		if c.reason == "" {
+			require.Empty(t, conditions, name)
+			continue
+		}
+		require.Len(t, conditions, 1, name)
+		require.Contains(t, conditions[0].Reason, c.reason, name)
+		used[conditions[0].Code] = true
+	}
+	codes := map[string]bool{}
+	for _, c := range jobs.Conditions() {
+		require.True(t, used[c.Code], "no case for: "+c.Reason)
+		require.False(t, codes[c.Code], "a code stands for one condition: "+c.Code)
+		codes[c.Code] = true
+	}
+
+	everything := pending(9999)
+	everything.DeadLetters.Open = 1
+	everything.Provider.Circuit = store.CircuitOpen
+	health, conditions := jobs.Judge(everything, jobs.Moment{Now: now})
+	require.Equal(t, jobs.Unhealthy, health)
+	require.Len(t, conditions, 3)
+	require.Equal(t, "pending_stalled", conditions[0].Code, "the worst first")
+}
