@@ -68,6 +68,12 @@ type shop struct {
 // it is started again.
 func newShop(t *testing.T, faults simulator.Faults, changes map[string]string) *shop {
 	t.Helper()
+	return newShopAt(t, faults, nil, changes)
+}
+
+// newShopAt is newShop with a Mercado Pago whose clock is another.
+func newShopAt(t *testing.T, faults simulator.Faults, clock func() time.Time, changes map[string]string) *shop {
+	t.Helper()
 	s := &shop{t: t, databaseURL: storetest.URL(t)}
 	var err error
 	s.pool, err = pgxpool.New(t.Context(), s.databaseURL)
@@ -76,7 +82,7 @@ func newShop(t *testing.T, faults simulator.Faults, changes map[string]string) *
 	s.addr, err = freeAddress(t.Context())
 	require.NoError(t, err)
 	s.sim, err = simulator.New(simulator.Config{
-		Seed: 20261124, AccessToken: testAccess, Secret: testSecret, Faults: faults,
+		Seed: 20261124, AccessToken: testAccess, Secret: testSecret, Faults: faults, Clock: clock,
 		TargetURL: "http://" + s.addr + api.WebhookPath,
 		// Longer than any restart in a test.
 		RedeliveryDelays: []time.Duration{50 * time.Millisecond, 200 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second},
@@ -200,12 +206,11 @@ func (s *shop) awaitQuiet() {
 	}, 10*patience, 50*time.Millisecond, "events stay without an end")
 }
 
-// requireBooks holds everything that the service wrote against the simulator's
-// own ledger and against what it acknowledged.
-func (s *shop) requireBooks(report simulator.Report) {
+// requireOrders holds every order against the simulator's own ledger, and
+// returns that.
+func (s *shop) requireOrders() []simulator.Truth {
 	s.t.Helper()
 	truth := s.sim.Truth()
-	served, states := map[string]bool{}, 0
 	for _, o := range truth {
 		var status, paid, refunded string
 		err := s.pool.QueryRow(s.t.Context(), `SELECT status, paid_amount::text, refunded_amount::text FROM orders WHERE reference = $1`, o.Reference).
@@ -213,6 +218,18 @@ func (s *shop) requireBooks(report simulator.Report) {
 		require.NoError(s.t, err, o.Reference)
 		want := []string{o.Status, o.Paid.String(), o.Refunded.String()}
 		require.Equal(s.t, want, []string{status, paid, refunded}, "%s (%s)", o.Reference, o.Lifecycle)
+	}
+	require.Equal(s.t, len(truth), s.count(`SELECT count(*) FROM orders`), "no order but the shop's")
+	return truth
+}
+
+// requireBooks holds everything that the service wrote against the simulator's
+// own ledger and against what it acknowledged.
+func (s *shop) requireBooks(report simulator.Report) {
+	s.t.Helper()
+	truth := s.requireOrders()
+	served, states := map[string]bool{}, 0
+	for _, o := range truth {
 		for _, state := range o.States {
 			if state.Served > 0 {
 				states++
@@ -220,7 +237,6 @@ func (s *shop) requireBooks(report simulator.Report) {
 			}
 		}
 	}
-	require.Equal(s.t, len(truth), s.count(`SELECT count(*) FROM orders`), "no order but the shop's")
 
 	// What was acknowledged is there, and each has one end.
 	require.Equal(s.t, len(report.QueueIDs), s.count(`SELECT count(*) FROM webhook_queue WHERE id = ANY ($1)`, report.QueueIDs), "an acknowledged event is missing")

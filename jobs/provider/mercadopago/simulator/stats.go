@@ -50,6 +50,15 @@ func (s *Simulator) Stats() Stats {
 	return stats
 }
 
+// Gets counts the GETs of each payment, by its id, whatever the answers.
+func (s *Simulator) Gets() map[string]int64 {
+	gets := make(map[string]int64)
+	for _, p := range s.paymentsSoFar() {
+		gets[p.current.Load().state.ID] = p.gets.Load()
+	}
+	return gets
+}
+
 // paymentsSoFar is the payments that exist, in the order of their creation.
 // Later payments do not show in it.
 func (s *Simulator) paymentsSoFar() []*payment {
