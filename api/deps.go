@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -37,6 +39,7 @@ type books interface {
 	Order(ctx context.Context, reference string) (store.Order, error)
 	RegisterOrder(ctx context.Context, reference string, terms order.Terms) (created bool, err error)
 	Status(ctx context.Context) (store.Status, error)
+	RunTotals(ctx context.Context) (store.RunTotals, error)
 	StartRun(ctx context.Context, req store.RunRequest) (run store.Run, joined bool, err error)
 	Run(ctx context.Context, id int64) (store.Run, error)
 	WaitRun(ctx context.Context, id int64, observe func(store.Run)) (store.Run, error)
@@ -117,6 +120,10 @@ type Deps struct {
 	// one source address, burst ten times that. Calls with a wrong token have
 	// a limit of the same size.
 	UnverifiedRate int
+
+	// Registry holds what /metrics answers, the callers' own metrics included;
+	// one with the API's alone when nil.
+	Registry *prometheus.Registry
 
 	Logger *slog.Logger
 	// Now is the clock of limits and durations; time.Now when nil.

@@ -66,7 +66,9 @@ func (a *api) observe(c *gin.Context) {
 		}()
 		c.Next()
 	}()
-	a.log(c, ev, a.now().Sub(start))
+	took := a.now().Sub(start)
+	a.metrics.record(c, ev, took)
+	a.log(c, ev, took)
 	if aborts {
 		panic(http.ErrAbortHandler) // how net/http is asked to cut a connection
 	}
@@ -133,15 +135,11 @@ func (a *api) log(c *gin.Context, ev *requestEvent, took time.Duration) {
 	if !a.deps.Logger.Enabled(ctx, level) {
 		return
 	}
-	path := c.FullPath()
-	if path == "" {
-		path = "unmatched"
-	}
 	attrs := make([]slog.Attr, 0, 20)
 	attrs = append(attrs,
 		slog.String("request_id", ev.id),
 		slog.String("method", clip(c.Request.Method, 16)),
-		slog.String("path", path),
+		slog.String("path", routeOf(c)),
 		slog.Int("status", status),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 	)

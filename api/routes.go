@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ func (a *api) routes() []route {
 		{method: http.MethodHead, path: "/livez", access: accessOpen, anyQuery: true, handle: a.livez},
 		{method: http.MethodGet, path: "/readyz", access: accessOpen, anyQuery: true, handle: a.readyz},
 		{method: http.MethodHead, path: "/readyz", access: accessOpen, anyQuery: true, handle: a.readyz},
+		{method: http.MethodGet, path: "/metrics", access: accessStatus, handle: a.showMetrics},
 	}
 	if a.deps.HealthOnly {
 		return table
@@ -96,6 +98,7 @@ type api struct {
 	sources *sources
 	bodies  *bodyReader
 	ready   *readiness
+	metrics *metrics
 
 	byToken   *limiter[tokenName]
 	byAddress *limiter[addressKey]
@@ -123,6 +126,12 @@ func New(deps Deps) (http.Handler, error) {
 	a.gate = newGate(deps.Tokens, newLimiter[addressKey]("failed-auth", deps.UnverifiedRate, unverifiedBurst))
 	a.sources = newSources(deps.SourceIPMode, deps.TrustedProxies, deps.SourceIPCIDRs)
 	a.ready = newReadiness(deps.Ready, deps.Logger)
+	a.metrics = newMetrics(deps.Registry)
+	if deps.Registry != nil && !deps.HealthOnly {
+		if err := deps.Registry.Register(newBooksCollector(deps.Books, deps.Logger)); err != nil {
+			return nil, fmt.Errorf("api: metrics: %w", err)
+		}
+	}
 	a.byToken = newLimiter[tokenName]("token", deps.APIRate, apiBurst)
 	a.byAddress = newLimiter[addressKey]("address", deps.APIRate, apiBurst)
 	a.lost = newLimiter[addressKey]("lost", deps.UnverifiedRate, unverifiedBurst)

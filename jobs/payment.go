@@ -53,6 +53,7 @@ type paymentWorker struct {
 	payments map[string]PaymentFetcher
 	policy   *RetryPolicy
 	logger   *slog.Logger
+	metrics  *metrics
 }
 
 // NextRetry is when a failed attempt is repeated: by the ladder, and never
@@ -70,6 +71,8 @@ type attemptReport struct {
 	event   store.AttemptStart
 	result  store.SettleResult
 	outcome string
+	// class is the failure's; empty when the attempt did not fail.
+	class string
 }
 
 // Work runs one attempt.
@@ -95,7 +98,7 @@ func (w *paymentWorker) Work(ctx context.Context, job *river.Job[PaymentArgs]) e
 	}
 	verdict := w.classify(ctx, report.event.Source, err)
 	job.Args.notBefore = verdict.notBefore
-	report.outcome = verdict.outcome()
+	report.outcome, report.class = verdict.outcome(), verdict.class
 	w.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error_class", verdict.class), slog.String("error", err.Error()))
 	failure := &AttemptError{Class: verdict.class, Err: err}
 	if verdict.action == actionPermanent {
@@ -174,13 +177,16 @@ func translate(p provider.Payment, fetchedAt time.Time) order.Payment {
 	}
 }
 
+// log tells of one attempt, once: its line and its metrics.
 func (w *paymentWorker) log(ctx context.Context, level slog.Level, a store.Attempt, r attemptReport, began time.Time, extra ...slog.Attr) {
+	took := time.Since(began)
+	w.metrics.record(r, took)
 	attrs := []slog.Attr{
 		slog.Int64("queue_id", a.QueueID), slog.Int64("job_id", a.JobID), slog.Int("attempt", a.Number),
 		slog.String("topic", r.event.Topic), slog.String("payment_id", r.event.ResourceID),
 		slog.String("order_reference", r.result.Reference), slog.String("outcome", r.outcome),
 		slog.String("order_status", string(r.result.OrderStatus)),
-		slog.Float64("duration_ms", float64(time.Since(began).Microseconds())/1000),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 	}
 	w.logger.LogAttrs(ctx, level, "attempt", append(attrs, extra...)...)
 }

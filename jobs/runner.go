@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
@@ -41,6 +42,8 @@ type Config struct {
 	// Helper makes a Runner that works beside a service, for the length of one
 	// command: it leads nothing and starts no scheduled runs.
 	Helper bool
+	// Registerer takes the metrics of attempts; nil for none.
+	Registerer prometheus.Registerer
 	// RiverLogger is what River logs to; Logger when nil.
 	RiverLogger *slog.Logger
 }
@@ -118,7 +121,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	}
 	policy := NewRetryPolicy(cfg.RetryBase)
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &paymentWorker{store: deps.Store, payments: deps.Payments, policy: policy, logger: cfg.Logger})
+	river.AddWorker(workers, &paymentWorker{store: deps.Store, payments: deps.Payments, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer)})
 	river.AddWorker(workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	queues := map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers}}
 	periodic, err := addReconciliation(cfg, deps, policy, workers, queues)

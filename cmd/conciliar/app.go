@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
@@ -35,6 +36,7 @@ const (
 // made; they are stopped in the reverse order.
 type app struct {
 	logger  *slog.Logger
+	metrics *prometheus.Registry
 	pool    *pgxpool.Pool
 	store   *store.Store
 	inbox   *store.Inbox
@@ -61,6 +63,7 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 		if err != nil {
 			return nil, err
 		}
+		jobsConfig.Registerer = a.metrics
 		if a.runner, err = jobs.NewRunner(a.pool, jobsConfig, deps); err != nil {
 			return nil, err
 		}
@@ -74,7 +77,7 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 // newBooks wires what every part of the service stands on: the database and
 // the store.
 func newBooks(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, connections int) (_ *app, err error) {
-	a := &app{logger: jobsConfig.Logger}
+	a := &app{logger: jobsConfig.Logger, metrics: newRegistry()}
 	defer func() {
 		if err != nil {
 			a.close()
@@ -97,7 +100,10 @@ func newBooks(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, co
 		InsertStep:   inserter.InsertStep,
 		Logger:       jobsConfig.Logger,
 	})
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	return a, a.store.RegisterMetrics(a.metrics)
 }
 
 func jobsConfig(cfg config.Config, logger *slog.Logger) jobs.Config {
@@ -123,7 +129,7 @@ func connectionsFor(cfg config.Config, does role) int {
 func (a *app) jobsDeps(cfg config.Config) (jobs.Deps, error) {
 	client, err := mercadopago.NewClient(mercadopago.Config{
 		BaseURL: cfg.BaseURL.String(), AccessToken: cfg.AccessToken.Reveal(),
-		RateLimit: float64(cfg.ProviderRateLimit), UserAgent: "conciliar/" + version,
+		RateLimit: float64(cfg.ProviderRateLimit), UserAgent: "conciliar/" + version, Registerer: a.metrics,
 	})
 	if err != nil {
 		return jobs.Deps{}, err
@@ -153,7 +159,7 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 		},
 		TrustedProxies: cfg.TrustedProxies, SourceIPMode: api.SourceIPMode(cfg.SourceIPMode), SourceIPCIDRs: cfg.SourceIPCIDRs,
 		APIRate: cfg.APIRateLimit, UnverifiedRate: cfg.UnverifiedRateLimit,
-		Logger: a.logger,
+		Registry: a.metrics, Logger: a.logger,
 	}
 	if does.api {
 		if err := a.wireReceiver(cfg, &deps); err != nil {

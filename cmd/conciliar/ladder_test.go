@@ -52,6 +52,7 @@ var confined = map[string][]string{
 	"github.com/pressly/goose":      {"migrations"},
 	"github.com/riverqueue/river":   {"jobs", "migrations", "cmd/...", "api/..."},
 	"riverqueue.com/riverui":        {"api/...", "cmd/..."},
+	"github.com/prometheus":         {"api/...", "jobs/...", "store", "cmd/..."},
 	"github.com/spf13/cobra":        {"cmd/..."},
 	"github.com/caarlos0/env":       {"config"},
 	"github.com/lmittmann/tint":     {"cmd/..."},

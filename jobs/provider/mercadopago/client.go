@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
 	"github.com/conciliar/conciliar/jobs/provider"
@@ -51,6 +52,8 @@ type Config struct {
 	RateLimit float64
 	// UserAgent names us to Mercado Pago; "conciliar" when empty.
 	UserAgent string
+	// Registerer takes the metrics of calls; nil for none.
+	Registerer prometheus.Registerer `json:"-"`
 	// Now is the clock that a date in Retry-After is held against.
 	Now func() time.Time `json:"-"`
 }
@@ -81,6 +84,7 @@ type Client struct {
 	maxBody   int64
 	limiter   *rate.Limiter
 	userAgent string
+	metrics   *metrics
 	now       func() time.Time
 }
 
@@ -116,6 +120,7 @@ func NewClient(cfg Config) (*Client, error) {
 		maxBody:   cfg.MaxBody,
 		limiter:   rate.NewLimiter(rate.Inf, 0),
 		userAgent: cfg.UserAgent,
+		metrics:   newMetrics(cfg.Registerer),
 		now:       cfg.Now,
 	}
 	if c.timeout == 0 {
@@ -177,7 +182,7 @@ func (c *Client) Payment(ctx context.Context, id string) (provider.Payment, erro
 	if !validID(id) {
 		return provider.Payment{}, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: this is no payment's id")}
 	}
-	raw, err := c.get(ctx, c.base.JoinPath("v1", "payments", url.PathEscape(id)), c.maxBody)
+	raw, err := c.get(ctx, operationPayment, c.base.JoinPath("v1", "payments", url.PathEscape(id)), c.maxBody)
 	if err != nil {
 		return provider.Payment{}, err
 	}
@@ -200,7 +205,7 @@ func (c *Client) SearchPayments(ctx context.Context, query provider.SearchQuery)
 	}
 	u := c.base.JoinPath("v1", "payments", "search")
 	u.RawQuery = values.Encode()
-	raw, err := c.get(ctx, u, pageBodies*c.maxBody)
+	raw, err := c.get(ctx, operationSearch, u, pageBodies*c.maxBody)
 	if err != nil {
 		return provider.SearchPage{}, noPayment(err)
 	}
@@ -222,7 +227,7 @@ func (c *Client) CheckCredentials(ctx context.Context) error {
 // GET /users/me, the call that the official SDKs have for it. It is the
 // collector of the payments that this account is paid.
 func (c *Client) Account(ctx context.Context) (string, error) {
-	raw, err := c.get(ctx, c.base.JoinPath("users", "me"), c.maxBody)
+	raw, err := c.get(ctx, operationAccount, c.base.JoinPath("users", "me"), c.maxBody)
 	if err != nil {
 		return "", noPayment(err)
 	}
@@ -237,12 +242,20 @@ func (c *Client) Account(ctx context.Context) (string, error) {
 	return id, nil
 }
 
-// get makes one attempt. net/http may send a request again on a new connection
-// when the one that it kept turns out to be closed before any answer came.
-func (c *Client) get(ctx context.Context, u *url.URL, limit int64) ([]byte, error) {
+// get waits for its turn, makes one attempt and counts it.
+func (c *Client) get(ctx context.Context, op operation, u *url.URL, limit int64) ([]byte, error) {
 	if err := c.limiter.Wait(ctx); err != nil {
 		return nil, c.waitFailure(ctx)
 	}
+	began := time.Now()
+	body, err := c.call(ctx, u, limit)
+	c.metrics.record(op, err, time.Since(began))
+	return body, err
+}
+
+// call makes one attempt. net/http may send a request again on a new connection
+// when the one that it kept turns out to be closed before any answer came.
+func (c *Client) call(ctx context.Context, u *url.URL, limit int64) ([]byte, error) {
 	call, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(call, http.MethodGet, u.String(), http.NoBody)

@@ -1,0 +1,101 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// collectTimeout bounds what one scrape asks the books.
+const collectTimeout = 5 * time.Second
+
+// A booksCollector reads what the books say at each scrape. Every process that
+// answers tells the same, so queries over several processes take the maximum.
+type booksCollector struct {
+	books  books
+	logger *slog.Logger
+
+	readable, events, oldest, deadLetters, anomalies, circuit *prometheus.Desc
+	lastSuccess, runs, found                                  *prometheus.Desc
+}
+
+func newBooksCollector(b books, logger *slog.Logger) *booksCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("conciliar_"+name, help, labels, nil)
+	}
+	return &booksCollector{
+		books: b, logger: logger,
+		readable:    desc("books_readable", "1 when the books could be read for this scrape."),
+		events:      desc("events", "Events that have no end, by state.", "state"),
+		oldest:      desc("oldest_pending_event_age_seconds", "Age of the oldest event that waits for its first attempt."),
+		deadLetters: desc("dead_letters_open", "Open dead letters, by reason.", "reason"),
+		anomalies:   desc("anomalies_open", "Open anomalies, by kind.", "kind"),
+		circuit:     desc("provider_circuit", "1 for the state that the provider's circuit is in.", "state"),
+		lastSuccess: desc("reconciliation_last_success_timestamp_seconds", "When a reconciliation succeeded last, in Unix time."),
+		runs:        desc("reconciliation_runs_total", "Reconciliations that ended, by status.", "status"),
+		found:       desc("reconciliation_found_total", "What reconciliations found and put right, by kind.", "kind"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *booksCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.lastSuccess, c.runs, c.found,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *booksCollector) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+	defer cancel()
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	st, err := c.books.Status(ctx)
+	var totals store.RunTotals
+	if err == nil {
+		totals, err = c.books.RunTotals(ctx)
+	}
+	if err != nil {
+		c.logger.WarnContext(ctx, "the books could not be read for the metrics", "error", err)
+		gauge(c.readable, 0)
+		return
+	}
+	gauge(c.readable, 1)
+	q := st.Queue
+	for state, n := range map[string]int64{
+		store.StatusPending: q.Pending, store.StatusProcessing: q.Processing, store.StatusFailed: q.Failed,
+		store.StatusHeld: q.Held, store.StatusDeadLetter: q.DeadLetter,
+	} {
+		gauge(c.events, float64(n), state)
+	}
+	gauge(c.oldest, float64(q.OldestPendingSeconds))
+	for reason, n := range st.DeadLetters.ByReason {
+		gauge(c.deadLetters, float64(n), reason)
+	}
+	for kind, n := range st.Anomalies.ByKind {
+		gauge(c.anomalies, float64(n), kind)
+	}
+	for _, state := range []store.CircuitState{store.CircuitClosed, store.CircuitOpen, store.CircuitHalfOpen} {
+		holds := 0.0
+		if st.Provider.Circuit == state {
+			holds = 1
+		}
+		gauge(c.circuit, holds, string(state))
+	}
+	if st.LastSuccessAt != nil {
+		gauge(c.lastSuccess, float64(st.LastSuccessAt.UnixMilli())/1000)
+	}
+	for status, n := range totals.ByStatus {
+		out <- prometheus.MustNewConstMetric(c.runs, prometheus.CounterValue, float64(n), status)
+	}
+	for kind, n := range totals.Found {
+		out <- prometheus.MustNewConstMetric(c.found, prometheus.CounterValue, float64(n), kind)
+	}
+}

@@ -1,0 +1,47 @@
+package jobs
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// metrics count what attempts come to. They are filled in one place, with the
+// attempt's log line.
+type metrics struct {
+	attempts   *prometheus.CounterVec
+	duration   prometheus.Histogram
+	settlement prometheus.Histogram
+}
+
+// newMetrics registers the metrics; without a registerer they are counted for
+// nobody.
+func newMetrics(registerer prometheus.Registerer) *metrics {
+	with := promauto.With(registerer)
+	return &metrics{
+		attempts: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "conciliar_attempts_total", Help: "Attempts that ended, by outcome and, for those that failed, by class.",
+		}, []string{"outcome", "error_class"}),
+		duration: with.NewHistogram(prometheus.HistogramOpts{
+			Name: "conciliar_attempt_duration_seconds", Help: "How long attempts took.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
+		settlement: with.NewHistogram(prometheus.HistogramOpts{
+			Name: "conciliar_settlement_delay_seconds", Help: "Time from an event's receipt to the settlement of its payment.",
+			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 900, 3600, 14400, 86400},
+		}),
+	}
+}
+
+// record counts one attempt.
+func (m *metrics) record(r attemptReport, took time.Duration) {
+	m.attempts.WithLabelValues(r.outcome, r.class).Inc()
+	m.duration.Observe(took.Seconds())
+	if r.outcome == store.OutcomeSettled && !r.event.ReceivedAt.IsZero() {
+		// Both times are PostgreSQL's, and the attempt went on after the second.
+		m.settlement.Observe((r.event.Now.Sub(r.event.ReceivedAt) + took).Seconds())
+	}
+}
