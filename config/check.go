@@ -35,7 +35,7 @@ func (d Database) check(unreadable Problems) Problems {
 func (cfg Config) check(unreadable Problems) Problems {
 	c := checker{unreadable: unreadable, found: cfg.Database.check(unreadable)}
 	for variable, d := range map[string]time.Duration{
-		"RETRY_BASE_DELAY": cfg.RetryBaseDelay, "JOB_TIMEOUT": cfg.JobTimeout, "RESCUE_AFTER": cfg.RescueAfter, "RETENTION": cfg.Retention,
+		"RETRY_BASE_DELAY": cfg.RetryBaseDelay, "RETENTION": cfg.Retention,
 	} {
 		c.demand(variable, d > 0, "must be longer than 0s")
 	}
@@ -51,18 +51,28 @@ func (cfg Config) check(unreadable Problems) Problems {
 	// The ladder's longest step is 32 times as long, and must stay a duration.
 	c.demand("RETRY_BASE_DELAY", cfg.RetryBaseDelay <= 24*time.Hour, "must be at most 24h")
 	c.demand("SIGNATURE_TOLERANCE", cfg.SignatureTolerance >= 0, "must not be negative")
-	c.demand("RESCUE_AFTER", unreadable.about("JOB_TIMEOUT") || cfg.RescueAfter > cfg.JobTimeout, "must be longer than JOB_TIMEOUT")
+	cfg.Rescue.check(&c)
 	c.demand("SOURCE_IP_CIDRS", cfg.SourceIPMode != "enforce" || len(cfg.SourceIPCIDRs) > 0, "is required when SOURCE_IP_MODE is enforce")
-	// Written as Mercado Pago writes it: it is compared as text.
-	id, err := strconv.ParseUint(cfg.CollectorID, 10, 64)
-	c.demand("MERCADOPAGO_COLLECTOR_ID", cfg.CollectorID == "" || err == nil && strconv.FormatUint(id, 10) == cfg.CollectorID,
-		"must be an account number, digits only")
+	cfg.Money.check(&c)
 	c.demand("MERCADOPAGO_ACCESS_TOKEN", isVisibleASCII(cfg.AccessToken.Reveal()), "has characters that no token has, such as spaces")
 	for _, s := range cfg.WebhookSecrets {
 		c.demand("MERCADOPAGO_WEBHOOK_SECRETS", strings.TrimSpace(s.Reveal()) != "", "has a blank secret")
 	}
 	cfg.checkTokens(&c)
 	return c.found
+}
+
+func (m Money) check(c *checker) {
+	// Written as Mercado Pago writes it: it is compared as text.
+	id, err := strconv.ParseUint(m.CollectorID, 10, 64)
+	c.demand("MERCADOPAGO_COLLECTOR_ID", m.CollectorID == "" || err == nil && strconv.FormatUint(id, 10) == m.CollectorID,
+		"must be an account number, digits only")
+}
+
+func (r Rescue) check(c *checker) {
+	c.demand("JOB_TIMEOUT", r.JobTimeout > 0, "must be longer than 0s")
+	c.demand("RESCUE_AFTER", r.RescueAfter > 0, "must be longer than 0s")
+	c.demand("RESCUE_AFTER", c.unreadable.about("JOB_TIMEOUT") || r.RescueAfter > r.JobTimeout, "must be longer than JOB_TIMEOUT")
 }
 
 func (cfg Config) checkTokens(c *checker) {

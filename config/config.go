@@ -17,8 +17,7 @@ type Config struct {
 	AccessToken    Secret     `env:"MERCADOPAGO_ACCESS_TOKEN,required" help:"Mercado Pago's API credential"`
 	WebhookSecrets []Secret   `env:"MERCADOPAGO_WEBHOOK_SECRETS,required" help:"signing secrets; several during a rotation"`
 	BaseURL        ServiceURL `env:"MERCADOPAGO_BASE_URL" envDefault:"https://api.mercadopago.com" help:"Mercado Pago's API; another for the simulator"`
-	CollectorID    string     `env:"MERCADOPAGO_COLLECTOR_ID" help:"when set, payments collected by another account never pay an order"`
-	LiveMode       LiveMode   `env:"MERCADOPAGO_LIVE_MODE" envDefault:"any" help:"live, test or any: which payments may move an order"`
+	Money
 
 	SourceIPMode   SourceIPMode   `env:"SOURCE_IP_MODE" envDefault:"observe" help:"off, observe (record and count) or enforce (403)"`
 	SourceIPCIDRs  []netip.Prefix `env:"SOURCE_IP_CIDRS" help:"address ranges taken for Mercado Pago's, which publishes none"`
@@ -34,9 +33,8 @@ type Config struct {
 
 	RetryBaseDelay   time.Duration `env:"RETRY_BASE_DELAY" envDefault:"1m" help:"first backoff step; each step doubles, up to 32 times it"`
 	RetryMaxAttempts int           `env:"RETRY_MAX_ATTEMPTS" envDefault:"7" help:"the attempt whose failure ends in the dead letter"`
-	JobTimeout       time.Duration `env:"JOB_TIMEOUT" envDefault:"30s" help:"one attempt's limit"`
-	RescueAfter      time.Duration `env:"RESCUE_AFTER" envDefault:"2m" help:"when a job whose worker died is tried again; longer than JOB_TIMEOUT"`
-	Workers          int           `env:"WORKERS" envDefault:"50" help:"concurrent attempts in one process"`
+	Rescue
+	Workers int `env:"WORKERS" envDefault:"50" help:"concurrent attempts in one process"`
 
 	ProviderRateLimit   int `env:"PROVIDER_RATE_LIMIT" envDefault:"20" help:"requests a second to Mercado Pago from one process"`
 	APIRateLimit        int `env:"API_RATE_LIMIT" envDefault:"200" help:"calls a second for one token, burst five times that"`
@@ -52,6 +50,18 @@ type Config struct {
 // Database is what a command needs that only talks to the database.
 type Database struct {
 	DatabaseURL Secret `env:"DATABASE_URL,required" help:"PostgreSQL 14 or newer"`
+}
+
+// Money says which payments may move an order.
+type Money struct {
+	CollectorID string   `env:"MERCADOPAGO_COLLECTOR_ID" help:"when set, payments collected by another account never pay an order"`
+	LiveMode    LiveMode `env:"MERCADOPAGO_LIVE_MODE" envDefault:"any" help:"live, test or any: which payments may move an order"`
+}
+
+// Rescue says how long an attempt may take, and when it counts as dead.
+type Rescue struct {
+	JobTimeout  time.Duration `env:"JOB_TIMEOUT" envDefault:"30s" help:"one attempt's limit"`
+	RescueAfter time.Duration `env:"RESCUE_AFTER" envDefault:"2m" help:"when a job whose worker died is tried again; longer than JOB_TIMEOUT"`
 }
 
 // Reconciliation says when reconciliations start by themselves.
@@ -73,6 +83,14 @@ type DatabaseOnly struct {
 	Log
 }
 
+// Books is the configuration of a command that holds the books to their rules.
+type Books struct {
+	Database
+	Money
+	Rescue
+	Log
+}
+
 // Load reads the whole configuration from an environment, as os.Environ gives
 // it. Its error is a Problems.
 func Load(environ []string) (Config, error) {
@@ -88,5 +106,17 @@ func LoadDatabase(environ []string) (DatabaseOnly, error) {
 	var c DatabaseOnly
 	problems := parse(environ, &c)
 	problems = append(problems, c.Database.check(problems)...)
+	return c, problems.orNil()
+}
+
+// LoadBooks reads what a command needs that holds the books to their rules. Its
+// error is a Problems.
+func LoadBooks(environ []string) (Books, error) {
+	var c Books
+	problems := parse(environ, &c)
+	check := checker{unreadable: problems, found: c.Database.check(problems)}
+	c.Money.check(&check)
+	c.Rescue.check(&check)
+	problems = append(problems, check.found...)
 	return c, problems.orNil()
 }

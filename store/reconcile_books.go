@@ -167,15 +167,21 @@ func (s *Store) comparePayments(ctx context.Context, tx pgx.Tx, since time.Time,
 
 // soundColumn tells whether a payment's row is a state that was applied, and the
 // latest of those. Every applied state has its log.
-const soundColumn = `(EXISTS (
+const soundColumn = `(EXISTS (` + logOfState + `) AND NOT EXISTS (` + logOfLater + `))`
+
+// logOfState selects the log of the state that the payment p is in, logOfLater
+// those of later ones.
+const (
+	logOfState = `
 		SELECT FROM payment_logs l
 		WHERE l.source = p.source AND l.payment_id = p.payment_id AND l.status = p.status
 		  AND l.status_detail = p.status_detail AND l.amount = p.amount AND l.refunded_amount = p.refunded_amount
 		  AND l.date_last_updated = p.date_last_updated AND l.currency = p.currency
-		  AND l.order_reference IS NOT DISTINCT FROM p.order_reference)
-	AND NOT EXISTS (
+		  AND l.order_reference IS NOT DISTINCT FROM p.order_reference`
+	logOfLater = `
 		SELECT FROM payment_logs l
-		WHERE l.source = p.source AND l.payment_id = p.payment_id AND l.date_last_updated > p.date_last_updated))`
+		WHERE l.source = p.source AND l.payment_id = p.payment_id AND l.date_last_updated > p.date_last_updated`
+)
 
 // An orderFold is an order with the payments that it has.
 type orderFold struct {
@@ -189,49 +195,18 @@ type orderFold struct {
 	unsound bool
 }
 
-// compareOrders holds orders against the fold of their payments. It is one
-// statement, so that it sees each order with the payments that made it so.
+// compareOrders holds orders against the fold of their payments.
 func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []string, b *booksBatchResult) error {
 	if len(references) == 0 {
 		return nil
 	}
-	rows, err := tx.Query(ctx, `
-		SELECT o.reference, o.status, o.amount, o.currency, o.paid_amount, o.refunded_amount, `+soundColumn+`, `+heldColumns+`
-		FROM orders o LEFT JOIN payments p ON p.order_reference = o.reference
-		WHERE o.reference = ANY ($1) AND o.settled_at IS NOT NULL
-		ORDER BY o.reference, p.source, p.payment_id`, references)
+	read, err := readFolds(ctx, tx, references)
 	if err != nil {
 		return err
 	}
-	var folds []*orderFold
-	var suspects []heldPayment
-	var o orderFold
-	var sound *bool
-	var h heldPayment
-	_, err = pgx.ForEachRow(rows, append([]any{
-		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.paid, &o.refunded, &sound,
-	}, h.targets()...), func() error {
-		if len(folds) == 0 || folds[len(folds)-1].reference != o.reference {
-			next := o
-			folds = append(folds, &next)
-		}
-		fold := folds[len(folds)-1]
-		switch {
-		case !h.exists():
-		case *sound:
-			fold.payments = append(fold.payments, h.payment())
-			b.soundPayments = append(b.soundPayments, *h.id)
-		default:
-			fold.unsound = true
-			suspects = append(suspects, h)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	b.orders += int64(len(folds))
-	for _, fold := range folds {
+	b.soundPayments = append(b.soundPayments, read.sound...)
+	b.orders += int64(len(read.folds))
+	for _, fold := range read.folds {
 		if fold.unsound {
 			continue
 		}
@@ -241,7 +216,52 @@ func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []strin
 			b.soundOrders = append(b.soundOrders, fold.reference)
 		}
 	}
-	return explainSuspects(ctx, tx, suspects, b)
+	return explainSuspects(ctx, tx, read.suspects, b)
+}
+
+// foldsRead are orders with their payments.
+type foldsRead struct {
+	folds []*orderFold
+	// suspects are payments that are no state that was applied, sound the ids of
+	// the others.
+	suspects []heldPayment
+	sound    []string
+}
+
+// readFolds reads the orders that are settled. It is one statement, so that it
+// sees each order with the payments that made it so.
+func readFolds(ctx context.Context, tx pgx.Tx, references []string) (read foldsRead, err error) {
+	rows, err := tx.Query(ctx, `
+		SELECT o.reference, o.status, o.amount, o.currency, o.paid_amount, o.refunded_amount, `+soundColumn+`, `+heldColumns+`
+		FROM orders o LEFT JOIN payments p ON p.order_reference = o.reference
+		WHERE o.reference = ANY ($1) AND o.settled_at IS NOT NULL
+		ORDER BY o.reference, p.source, p.payment_id`, references)
+	if err != nil {
+		return read, err
+	}
+	var o orderFold
+	var sound *bool
+	var h heldPayment
+	_, err = pgx.ForEachRow(rows, append([]any{
+		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.paid, &o.refunded, &sound,
+	}, h.targets()...), func() error {
+		if n := len(read.folds); n == 0 || read.folds[n-1].reference != o.reference {
+			next := o
+			read.folds = append(read.folds, &next)
+		}
+		fold := read.folds[len(read.folds)-1]
+		switch {
+		case !h.exists():
+		case *sound:
+			fold.payments = append(fold.payments, h.payment())
+			read.sound = append(read.sound, *h.id)
+		default:
+			fold.unsound = true
+			read.suspects = append(read.suspects, h)
+		}
+		return nil
+	})
+	return read, err
 }
 
 // compareFold holds one order against the fold of its payments.

@@ -102,6 +102,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
 		newServe(std),
 		newSimulate(std),
 		newStatus(std),
+		newVerify(std),
 		newVersion(std),
 	)
 	return root

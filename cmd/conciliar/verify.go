@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// verifyRows is how many rows of each violation are listed unless told otherwise.
+const verifyRows = 20
+
+func newVerify(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Hold the books to their invariants; exit 1 and list what is broken",
+		Long: `Holds the books to what must be true of them at every moment: each event has
+exactly one end or one live job, each payment is applied once, each order is the
+fold of its payments, and so on. Changes nothing, locks nothing, reads one
+snapshot, and may run while the service works. Needs the database alone.
+
+MERCADOPAGO_COLLECTOR_ID, MERCADOPAGO_LIVE_MODE and RESCUE_AFTER must be those of
+the service: they are part of what is held true. An event that a person retried
+in River UI after it had ended is listed until that attempt is over.`,
+		Example: `  conciliar verify
+  conciliar verify --json --limit 100 || mail -s 'the books are broken' you@example.com`,
+		Args: cobra.NoArgs,
+	}
+	limit := cmd.Flags().Int("limit", verifyRows, "how many rows of each violation to list; all are counted")
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *limit < 1 {
+			return usagef("--limit must be at least 1")
+		}
+		report, err := verify(cmd.Context(), std, *limit)
+		if err != nil {
+			return err
+		}
+		if *asJSON {
+			err = printJSON(std.out, report)
+		} else {
+			err = printVerify(std.out, report)
+		}
+		if err != nil {
+			return err
+		}
+		if len(report.Violations) > 0 {
+			return errSilent
+		}
+		return nil
+	}
+	return cmd
+}
+
+// A verifyReport is what the command prints.
+type verifyReport struct {
+	store.VerifyReport
+	Seconds float64 `json:"seconds"`
+}
+
+func verify(ctx context.Context, std stdio, limit int) (verifyReport, error) {
+	cfg, err := config.LoadBooks(std.environ)
+	if err != nil {
+		return verifyReport{}, err
+	}
+	pool, err := openPool(ctx, cfg.Database, 1, sessionSettings)
+	if err != nil {
+		return verifyReport{}, err
+	}
+	defer pool.Close()
+	if err := requireSchema(ctx, pool); err != nil {
+		return verifyReport{}, err
+	}
+	books, err := store.New(pool, store.Options{
+		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
+		UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std.err, cfg.Log),
+	})
+	if err != nil {
+		return verifyReport{}, err
+	}
+	began := time.Now()
+	report, err := books.Verify(ctx, store.VerifyOptions{RescueAfter: cfg.RescueAfter, Limit: limit})
+	return verifyReport{VerifyReport: report, Seconds: time.Since(began).Seconds()}, err
+}
+
+func printVerify(w io.Writer, r verifyReport) error {
+	_, _ = fmt.Fprintf(w, "looked at %d events, %d archived events, %d jobs, %d payments and %d orders in %.1f s\n",
+		r.Events, r.Archived, r.Jobs, r.Payments, r.Orders, r.Seconds)
+	if len(r.Violations) == 0 {
+		_, err := fmt.Fprintln(w, "the books are sound")
+		return err
+	}
+	for _, v := range r.Violations {
+		_, _ = fmt.Fprintf(w, "\n%s: %d broken; what should hold: %s\n", v.Invariant, v.Total, v.Meaning)
+		for _, row := range v.Rows {
+			_, _ = fmt.Fprintf(w, "  %s\n", printable(string(row), ""))
+		}
+		if rest := v.Total - int64(len(v.Rows)); rest > 0 {
+			_, _ = fmt.Fprintf(w, "  … and %d more; --limit shows them\n", rest)
+		}
+	}
+	_, err := fmt.Fprintln(w, "\nthe books are broken")
+	return err
+}

@@ -1,0 +1,93 @@
+package store
+
+import "time"
+
+// An invariant is one that SQL can tell.
+type invariant struct {
+	Invariant
+
+	// broken selects the rows that break it. Its first column orders them, all of
+	// them are shown, and $1 is not its own: args are its $2 and on.
+	broken string
+	args   func(VerifyOptions) []any
+}
+
+// Jobs in these states will run by themselves.
+const liveStates = `('available', 'pending', 'retryable', 'running', 'scheduled')`
+
+// rescueSlack is how much longer than the time to a rescue a job may run: River
+// looks for such jobs every 30 s only.
+const rescueSlack = time.Minute
+
+// invariants are all but orderFolds, which Go has to tell.
+var invariants = []invariant{
+	{
+		Invariant: Invariant{"event_ends_once", "an event has exactly one of: an outcome, a job that lives, a dead letter"},
+		// A reopened dead letter is no end: the job lives again. A replayed or
+		// dismissed one is: another event, or a person, took over.
+		broken: `
+			SELECT q.id AS queue_id, q.completed_at, q.outcome, q.job_id, j.state AS job_state, d.state AS dead_letter_state
+			FROM webhook_queue q
+			LEFT JOIN river_job j ON j.id = q.job_id
+			LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
+			WHERE (q.completed_at IS NOT NULL)::int
+			    + coalesce((j.state IN ` + liveStates + `)::int, 0)
+			    + coalesce((d.state <> 'reopened')::int, 0) <> 1
+			UNION ALL
+			SELECT a.id, a.completed_at, a.outcome, a.job_id, NULL, NULL FROM webhook_archive a WHERE a.completed_at IS NULL`,
+	},
+	{
+		Invariant: Invariant{"job_of_its_event", "a job and its event name each other, and every event job that lives has its event"},
+		broken: `
+			SELECT j.id AS job_id, j.kind, j.state AS job_state, j.args ->> 'queue_id' AS names_queue_id, q.id AS queue_id
+			FROM river_job j LEFT JOIN webhook_queue q ON q.job_id = j.id
+			WHERE (q.id IS NOT NULL AND j.args ->> 'queue_id' IS DISTINCT FROM q.id::text)
+			   OR (q.id IS NULL AND j.kind LIKE 'webhook\_%' AND j.state IN ` + liveStates + `)`,
+	},
+	{
+		Invariant: Invariant{"payment_known", "the payment of an event that ended as settled, unchanged or covered is in the books"},
+		broken: `
+			SELECT e.id AS queue_id, e.outcome, e.source, e.resource_id AS payment_id
+			FROM (SELECT id, outcome, source, resource_id FROM webhook_queue
+			      UNION ALL
+			      SELECT id, outcome, source, resource_id FROM webhook_archive) e
+			WHERE e.outcome IN ('` + OutcomeSettled + `', '` + OutcomeUnchanged + `', '` + OutcomeCovered + `')
+			  AND NOT EXISTS (SELECT FROM payments p WHERE p.source = e.source AND p.payment_id = e.resource_id)`,
+	},
+	{
+		Invariant: Invariant{"payment_logged", "a payment is in a state that was applied, and in the latest of those"},
+		broken: `
+			SELECT p.payment_id, p.source, p.order_reference, p.status, p.status_detail, p.amount, p.refunded_amount, p.date_last_updated
+			FROM payments p WHERE NOT EXISTS (` + logOfState + `)
+			UNION
+			SELECT p.payment_id, p.source, p.order_reference, p.status, p.status_detail, p.amount, p.refunded_amount, p.date_last_updated
+			FROM payments p WHERE EXISTS (` + logOfLater + `)`,
+	},
+	{
+		Invariant: Invariant{"state_logged_once", "each state of a payment was applied once"},
+		broken: `
+			SELECT l.payment_id, l.source, l.status, l.status_detail, l.amount, l.refunded_amount, l.date_last_updated, count(*) AS logs
+			FROM payment_logs l
+			GROUP BY l.source, l.payment_id, l.status, l.status_detail, l.amount, l.refunded_amount, l.date_last_updated
+			HAVING count(*) > 1`,
+	},
+	{
+		Invariant: Invariant{"dead_letter_has_event", "every dead letter has its event in the queue"},
+		broken: `
+			SELECT d.id AS dead_letter_id, d.queue_id, d.state, d.reason
+			FROM webhook_dead_letter d
+			WHERE NOT EXISTS (SELECT FROM webhook_queue q WHERE q.id = d.queue_id)`,
+	},
+	{
+		Invariant: Invariant{"running_within_rescue", "no job runs longer than it takes until it is rescued"},
+		broken: `
+			SELECT j.id AS job_id, j.kind, j.attempt, j.attempted_at, j.attempted_by[cardinality(j.attempted_by)] AS attempted_by
+			FROM river_job j
+			WHERE j.state = 'running' AND j.attempted_at < now() - make_interval(secs => $2)`,
+		args: func(o VerifyOptions) []any { return []any{(o.RescueAfter + rescueSlack).Seconds()} },
+	},
+	{
+		Invariant: Invariant{"archive_disjoint", "no event is in the queue and in the archive"},
+		broken:    `SELECT q.id AS queue_id, q.completed_at, a.completed_at AS archived_completed_at FROM webhook_queue q JOIN webhook_archive a ON a.id = q.id`,
+	},
+}
