@@ -55,6 +55,15 @@ var written = map[int64][]string{
 		`INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, remote_ip) VALUES ('cli:ana', 'replay', 'event', 2, '{2}', '192.0.2.7')`,
 		`INSERT INTO webhook_bulk_replays (filter, total, upper_id, requested_by) VALUES ('{"reason": "deleted"}', 1, 1, 'cli:ana')`,
 	},
+	9: {
+		`UPDATE webhook_rollup SET covered_from = '2026-01-02T03:00:00Z', covered_until = '2026-01-02T04:00:00Z'`,
+		`INSERT INTO webhook_activity_minutes (began_at, topic, origin, outcome, events) VALUES ('2026-01-02T03:04:00Z', 'payment', 'webhook', 'settled', 3)`,
+		`INSERT INTO webhook_activity_hours SELECT date_trunc('hour', began_at), topic, origin, outcome, events FROM webhook_activity_minutes`,
+		`INSERT INTO webhook_latency_minutes (began_at, step, events) VALUES ('2026-01-02T03:04:00Z', 12, 3)`,
+		`INSERT INTO webhook_latency_hours SELECT date_trunc('hour', began_at), step, events FROM webhook_latency_minutes`,
+		`INSERT INTO webhook_completed_slots (began_at, events) VALUES ('2026-01-02T03:00:00Z', 3)`,
+		`INSERT INTO order_money_quarters (began_at, currency, paid, withdrawn, refunded) VALUES ('2026-01-02T03:00:00Z', 'ARS', 150.05, 0, 0)`,
+	},
 }
 
 func TestEachStepKeepsWhatIsThere(t *testing.T) {

@@ -39,8 +39,7 @@ func (st *RunStep) ArchiveBatch(ctx context.Context, retention time.Duration) (d
 			return progress{}, err
 		}
 		// The cursor passes over events with a dead letter only once.
-		var moved int64
-		var last *time.Time
+		var ended []time.Time
 		err := tx.QueryRow(ctx, `
 			WITH old AS (
 				SELECT q.id FROM webhook_queue q
@@ -57,13 +56,18 @@ func (st *RunStep) ArchiveBatch(ctx context.Context, retention time.Duration) (d
 				SELECT `+eventColumns+` FROM moved
 				RETURNING completed_at
 			)
-			SELECT count(*), max(completed_at) FROM archived`, at.After, retention.Seconds(), archiveBatch).Scan(&moved, &last)
+			SELECT coalesce(array_agg(completed_at ORDER BY completed_at), '{}') FROM archived`,
+			at.After, retention.Seconds(), archiveBatch).Scan(&ended)
 		if err != nil {
 			return progress{}, err
 		}
+		moved := int64(len(ended))
 		at.Moved += moved
-		if last != nil {
-			at.After = *last
+		if moved > 0 {
+			at.After = ended[moved-1]
+		}
+		if err := archiveFromSlots(ctx, tx, ended); err != nil {
+			return progress{}, err
 		}
 		done = moved < archiveBatch || at.Moved >= archiveRun
 		return progress{cursor: at, archived: moved}, nil

@@ -134,13 +134,27 @@ func readQueue(ctx context.Context, tx pgx.Tx, st *Status) error {
 	if err != nil {
 		return err
 	}
-	if err := tx.QueryRow(ctx, `SELECT count(*) FROM webhook_queue WHERE completed_at IS NOT NULL`).Scan(&q.Completed); err != nil {
+	if err := readCompleted(ctx, tx, q); err != nil {
 		return err
 	}
 	if oldest != nil {
 		return tx.QueryRow(ctx, `SELECT greatest(0, extract(epoch FROM now() - $1::timestamptz))::bigint`, *oldest).Scan(&q.OldestPendingSeconds)
 	}
 	return nil
+}
+
+// readCompleted adds up the slots that are counted and what ended outside of
+// them: since the last roll-up, or before the first one came so far back. The
+// sum is exact; how long it takes depends on how lately a roll-up ran.
+func readCompleted(ctx context.Context, tx pgx.Tx, q *QueueStatus) error {
+	at, err := readCovered(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return tx.QueryRow(ctx, `
+		SELECT greatest(0, (SELECT coalesce(sum(events), 0) FROM webhook_completed_slots)
+		     + (SELECT count(*) FROM webhook_queue WHERE completed_at >= $2)
+		     + (SELECT count(*) FROM webhook_queue WHERE completed_at < $1))::bigint`, at.from, at.until).Scan(&q.Completed)
 }
 
 func readDeadLetters(ctx context.Context, tx pgx.Tx, st *Status) error {
@@ -152,11 +166,30 @@ func readDeadLetters(ctx context.Context, tx pgx.Tx, st *Status) error {
 	return tx.QueryRow(ctx, `SELECT count(*) FROM webhook_dead_letter WHERE died_at > now() - interval '24 hours'`).Scan(&st.DeadLetters.Last24h)
 }
 
+// readThroughput reads the minutes that are counted and, since then, the events
+// themselves. The hour begins with a whole minute: it is up to a minute longer.
 func readThroughput(ctx context.Context, tx pgx.Tx, st *Status) error {
+	at, err := readCovered(ctx, tx)
+	if err != nil {
+		return err
+	}
+	var hour time.Time
+	if err := tx.QueryRow(ctx, `SELECT date_bin('1 minute', now() - interval '1 hour', 'epoch')`).Scan(&hour); err != nil {
+		return err
+	}
+	since := hour
+	if !at.from.After(hour) {
+		since = later(hour, at.until)
+	}
+	// The archive too: a short retention moves what ended within the hour.
 	return tx.QueryRow(ctx, `
-		SELECT (SELECT count(*) FROM webhook_queue WHERE received_at > now() - interval '1 hour'),
-		       (SELECT count(*) FROM webhook_queue WHERE completed_at > now() - interval '1 hour'),
-		       (SELECT count(*) FROM webhook_dead_letter WHERE died_at > now() - interval '1 hour')`).
+		SELECT (coalesce((SELECT sum(events) FROM webhook_activity_minutes WHERE began_at >= $1 AND began_at < $2 AND outcome = ''), 0)
+		      + (SELECT count(*) FROM webhook_queue WHERE received_at >= $2)
+		      + (SELECT count(*) FROM webhook_archive WHERE received_at >= $2))::bigint,
+		       (coalesce((SELECT sum(events) FROM webhook_activity_minutes WHERE began_at >= $1 AND began_at < $2 AND outcome <> ''), 0)
+		      + (SELECT count(*) FROM webhook_queue WHERE completed_at >= $2)
+		      + (SELECT count(*) FROM webhook_archive WHERE completed_at >= $2))::bigint,
+		       (SELECT count(*) FROM webhook_dead_letter WHERE died_at > now() - interval '1 hour')`, hour, since).
 		Scan(&st.Throughput.Received1h, &st.Throughput.Completed1h, &st.Throughput.Failed1h)
 }
 

@@ -1,0 +1,197 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// What analytics read was counted by roll-ups, up to the last one: a minute ago
+// while workers run. What happened to dead letters and runs is read itself.
+
+// ErrSpan means that a span cannot be answered as it was asked for.
+var ErrSpan = errors.New("store: such a span cannot be shown")
+
+// maxPoints bounds how many buckets one answer has.
+const maxPoints = 5000
+
+// A Span is a time in buckets: [Since, Since+Step), and on until one of them
+// reaches Until. Step is whole minutes and Since begins a minute (it is cut to
+// one). Buckets of whole hours that begin with an hour, in UTC, reach years back;
+// others reach 8 days back, because what is older is kept by the hour.
+type Span struct {
+	Since, Until time.Time
+	Step         time.Duration
+}
+
+// resolve checks the span and names the width of the tables that answer it.
+func (sp Span) resolve(now time.Time) (resolved, error) {
+	since := sp.Since.UTC().Truncate(time.Minute)
+	r := resolved{since: since, step: sp.Step, tables: "minutes"}
+	switch {
+	case sp.Step < time.Minute || sp.Step%time.Minute != 0:
+		return r, fmt.Errorf("%w: steps are whole minutes, and not %s", ErrSpan, sp.Step)
+	case !since.Before(sp.Until):
+		return r, fmt.Errorf("%w: it ends before it begins", ErrSpan)
+	}
+	points := (sp.Until.Sub(since) + sp.Step - 1) / sp.Step
+	if points > maxPoints {
+		return r, fmt.Errorf("%w: %d steps are more than %d", ErrSpan, points, maxPoints)
+	}
+	r.points = int(points)
+	r.until = since.Add(points * sp.Step)
+	if sp.Step%time.Hour == 0 && since.Equal(since.Truncate(time.Hour)) {
+		r.tables = "hours"
+	} else if since.Before(now.Add(-minutesKept)) {
+		return r, fmt.Errorf("%w: what is older than %s is kept by the hour", ErrSpan, minutesKept)
+	}
+	return r, nil
+}
+
+// A resolved span has points buckets and is answered by the tables whose names
+// end so.
+type resolved struct {
+	since, until time.Time
+	step         time.Duration
+	points       int
+	tables       string
+}
+
+// An ActivityPoint is what happened in one bucket.
+type ActivityPoint struct {
+	// At is when the bucket begins, in UTC.
+	At time.Time
+	// Received counts all events that were accepted; ByOrigin has them by
+	// OriginWebhook, OriginReconciliation and OriginReplay.
+	Received int64
+	ByOrigin map[string]int64
+	// Settled counts events that ended with OutcomeSettled, and Others those that
+	// ended otherwise, by outcome.
+	Settled int64
+	Others  map[string]int64
+	// Failed counts dead letters by when they died, a dead letter that died twice
+	// by the last time.
+	Failed int64
+}
+
+// Activity returns what happened in each bucket of the span, also in those where
+// nothing did. The error wraps ErrSpan. Duplicates are answered without a trace
+// in the books, so they are not counted here.
+func (s *Store) Activity(ctx context.Context, span Span) ([]ActivityPoint, error) {
+	topics, err := s.activity(ctx, span, false)
+	if err != nil {
+		return nil, fmt.Errorf("store: activity: %w", err)
+	}
+	return topics[0].Points, nil
+}
+
+// A TopicActivity is the activity of the events of one topic.
+type TopicActivity struct {
+	Topic  string
+	Points []ActivityPoint
+}
+
+// ActivityByTopic is Activity by topic, in the topics' order. Of the topics of
+// one minute, the 20 most frequent are kept apart; the rest counts as "other".
+func (s *Store) ActivityByTopic(ctx context.Context, span Span) ([]TopicActivity, error) {
+	topics, err := s.activity(ctx, span, true)
+	if err != nil {
+		return nil, fmt.Errorf("store: activity by topic: %w", err)
+	}
+	return topics, nil
+}
+
+// activity reads the buckets, by topic or all under the topic "".
+func (s *Store) activity(ctx context.Context, span Span, byTopic bool) ([]TopicActivity, error) {
+	r, err := span.resolve(time.Now())
+	if err != nil {
+		return nil, err
+	}
+	found := activities{span: r, at: map[string]int{}}
+	if !byTopic {
+		found.of("")
+	}
+	rows, err := s.pool.Query(ctx, `
+		SELECT extract(epoch FROM date_bin($3, began_at, $1) - $1)::bigint, CASE WHEN $4 THEN topic ELSE '' END,
+		       origin, outcome, sum(events)::bigint
+		FROM webhook_activity_`+r.tables+`
+		WHERE began_at >= $1 AND began_at < $2
+		GROUP BY 1, 2, 3, 4 ORDER BY 2, 1`, r.since, r.until, r.step, byTopic)
+	if err != nil {
+		return nil, err
+	}
+	var seconds, n int64
+	var topic, origin, outcome string
+	if _, err := pgx.ForEachRow(rows, []any{&seconds, &topic, &origin, &outcome, &n}, func() error {
+		found.point(topic, seconds).count(origin, outcome, n)
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	if rows, err = s.pool.Query(ctx, deathsSQL(byTopic), r.since, r.until, r.step); err != nil {
+		return nil, err
+	}
+	if _, err := pgx.ForEachRow(rows, []any{&seconds, &topic, &n}, func() error {
+		found.point(topic, seconds).Failed += n
+		return nil
+	}); err != nil {
+		return nil, err
+	}
+	return found.topics, nil
+}
+
+// deathsSQL counts dead letters. The event is looked up only for its topic; it is
+// in the queue as long as its dead letter stands.
+func deathsSQL(byTopic bool) string {
+	topic, join := `''`, ``
+	if byTopic {
+		topic, join = `left(q.topic, 64)`, `JOIN webhook_queue q ON q.id = d.queue_id`
+	}
+	return `SELECT extract(epoch FROM date_bin($3, d.died_at, $1) - $1)::bigint, ` + topic + `, count(*)
+		FROM webhook_dead_letter d ` + join + `
+		WHERE d.died_at >= $1 AND d.died_at < $2
+		GROUP BY 1, 2 ORDER BY 2, 1`
+}
+
+// activities are buckets as they are read.
+type activities struct {
+	span   resolved
+	topics []TopicActivity
+	at     map[string]int
+}
+
+// of returns the topic's buckets, empty where it is new.
+func (a *activities) of(topic string) []ActivityPoint {
+	i, ok := a.at[topic]
+	if !ok {
+		i = len(a.topics)
+		a.at[topic] = i
+		points := make([]ActivityPoint, a.span.points)
+		for k := range points {
+			points[k] = ActivityPoint{
+				At: a.span.since.Add(time.Duration(k) * a.span.step), ByOrigin: map[string]int64{}, Others: map[string]int64{},
+			}
+		}
+		a.topics = append(a.topics, TopicActivity{Topic: topic, Points: points})
+	}
+	return a.topics[i].Points
+}
+
+func (a *activities) point(topic string, seconds int64) *ActivityPoint {
+	return &a.of(topic)[time.Duration(seconds)*time.Second/a.span.step]
+}
+
+func (p *ActivityPoint) count(origin, outcome string, n int64) {
+	switch outcome {
+	case "":
+		p.Received += n
+		p.ByOrigin[origin] += n
+	case OutcomeSettled:
+		p.Settled += n
+	default:
+		p.Others[outcome] += n
+	}
+}
