@@ -123,10 +123,14 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &paymentWorker{store: deps.Store, payments: deps.Payments, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer)})
 	river.AddWorker(workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
+	river.AddWorker(workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	queues := map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers}}
 	periodic, err := addReconciliation(cfg, deps, policy, workers, queues)
 	if err != nil {
 		return nil, err
+	}
+	if !cfg.Helper {
+		periodic = append(periodic, periodicRollUp())
 	}
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
 		CancelledJobRetentionPeriod: cfg.Retention + jobsOutlive,

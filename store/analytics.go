@@ -37,12 +37,11 @@ func (sp Span) resolve(now time.Time) (resolved, error) {
 	case !since.Before(sp.Until):
 		return r, fmt.Errorf("%w: it ends before it begins", ErrSpan)
 	}
-	points := (sp.Until.Sub(since) + sp.Step - 1) / sp.Step
-	if points > maxPoints {
-		return r, fmt.Errorf("%w: %d steps are more than %d", ErrSpan, points, maxPoints)
+	r.points = int((sp.Until.Sub(since) + sp.Step - 1) / sp.Step)
+	if r.points > maxPoints {
+		return r, fmt.Errorf("%w: %d steps are more than %d", ErrSpan, r.points, maxPoints)
 	}
-	r.points = int(points)
-	r.until = since.Add(points * sp.Step)
+	r.until = since.Add(time.Duration(r.points) * sp.Step)
 	if sp.Step%time.Hour == 0 && since.Equal(since.Truncate(time.Hour)) {
 		r.tables = "hours"
 	} else if since.Before(now.Add(-minutesKept)) {

@@ -1,0 +1,99 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+const (
+	// rollUpEvery is how often what happened is counted.
+	rollUpEvery = time.Minute
+	// rollUpBudget is how long one job counts at most, when there is much to catch
+	// up with. The rest is left to the next one.
+	rollUpBudget = 10 * time.Second
+
+	// A transaction counts a span of time. Spans grow while they are counted within
+	// spanQuick, and shrink when one takes longer than spanSlow: archiving waits
+	// for it.
+	spanLeast = time.Hour
+	spanMost  = 32 * 24 * time.Hour
+	spanQuick = 250 * time.Millisecond
+	spanSlow  = time.Second
+)
+
+// RollUpArgs are the arguments of the job that counts what happened. They are
+// stored data: fields are added, never renamed.
+type RollUpArgs struct{}
+
+// Kind is the job's name in the database.
+func (RollUpArgs) Kind() string { return "roll_up" }
+
+// InsertOpts makes the job the only one of its kind that is not over. It is not
+// tried again: the next one counts what it did not.
+func (RollUpArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{
+		Queue: QueueOperations, MaxAttempts: 1,
+		UniqueOpts: river.UniqueOpts{ByState: []rivertype.JobState{
+			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning, rivertype.JobStateScheduled,
+		}},
+	}
+}
+
+func periodicRollUp() *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(rollUpEvery),
+		func() (river.JobArgs, *river.InsertOpts) { return RollUpArgs{}, nil },
+		&river.PeriodicJobOpts{ID: "roll_up", RunOnStart: true})
+}
+
+// rollUpWorker counts what happened.
+type rollUpWorker struct {
+	river.WorkerDefaults[RollUpArgs]
+
+	store  *store.Store
+	budget time.Duration
+	logger *slog.Logger
+}
+
+// Work counts what happened since the last time, and then, as long as there is
+// time, what happened before the first.
+func (w *rollUpWorker) Work(ctx context.Context, _ *river.Job[RollUpArgs]) error {
+	ends := time.Now().Add(w.budget)
+	done, err := w.repeat(ctx, ends, w.store.RollUp, func(done store.RollUp) bool { return !done.Behind })
+	if err != nil || done.Behind || done.Complete {
+		return err
+	}
+	done, err = w.repeat(ctx, ends, w.store.RollUpHistory, func(done store.RollUp) bool { return done.Complete })
+	if err == nil {
+		w.logger.InfoContext(ctx, "history counted", "since", done.From, "complete", done.Complete)
+	}
+	return err
+}
+
+// repeat counts span after span until enough is done or the time is over.
+func (w *rollUpWorker) repeat(ctx context.Context, ends time.Time, count func(context.Context, time.Duration) (store.RollUp, error), enough func(store.RollUp) bool) (store.RollUp, error) {
+	for span := spanLeast; ; {
+		began := time.Now()
+		done, err := count(ctx, span)
+		if err != nil || enough(done) || time.Now().After(ends) {
+			return done, err
+		}
+		span = nextSpan(span, time.Since(began))
+	}
+}
+
+// nextSpan is the span to count after one that took so long.
+func nextSpan(span, took time.Duration) time.Duration {
+	switch {
+	case took < spanQuick:
+		return min(2*span, spanMost)
+	case took > spanSlow:
+		return max(span/2, spanLeast)
+	}
+	return span
+}
