@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -44,6 +45,7 @@ type books interface {
 	Run(ctx context.Context, id int64) (store.Run, error)
 	WaitRun(ctx context.Context, id int64, observe func(store.Run)) (store.Run, error)
 	records
+	sessions
 }
 
 // A Webhook is one sender of webhooks and where it sends them.
@@ -90,8 +92,8 @@ type Check struct {
 // otherwise.
 type Deps struct {
 	// HealthOnly leaves the routes that a monitor asks, for a process that
-	// receives nothing. Books, Inbox, Refused, Webhooks and Extras are then
-	// not needed.
+	// receives nothing. Books, Operator, Inbox, Refused, Webhooks, Extras and
+	// what the operator's pages need are then not needed.
 	HealthOnly bool
 
 	Books books
@@ -104,6 +106,11 @@ type Deps struct {
 	// Ready are the checks of /readyz, at least one.
 	Ready  []Check
 	Tokens Tokens
+	// OperatorPassword opens the dashboard and River UI.
+	OperatorPassword string
+	// Dashboard is everything below /dashboard but the login.
+	Dashboard http.Handler
+	RiverUI   *RiverUI
 	// Extras are what the status shows beside the books. It is called for each
 	// answer; Now may stay zero.
 	Extras func() StatusExtras
@@ -145,6 +152,9 @@ func (d Deps) validate() error {
 		need(d.Refused != nil, "Refused is missing")
 		need(d.Extras != nil, "Extras is missing")
 		need(len(d.Webhooks) > 0, "Webhooks is empty")
+		need(d.OperatorPassword != "", "OperatorPassword is missing")
+		need(d.Dashboard != nil, "Dashboard is missing")
+		need(d.RiverUI != nil, "RiverUI is missing")
 	}
 	need(d.Logger != nil, "Logger is missing")
 	need(d.APIRate > 0, "APIRate must be positive")

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/api/dashboard"
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
@@ -34,6 +35,8 @@ const (
 	processToken   = "process-token-0123456789"
 	reconcileToken = "reconcile-token-0123456789"
 	ordersToken    = "orders-token-0123456789"
+	// operatorPassword has what a form must encode.
+	operatorPassword = "a password & more=50%+ñ"
 )
 
 // A bundle is the API on a database of its own, with the real parts behind it.
@@ -80,11 +83,14 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	require.NoError(tb, err)
 	operator, err := jobs.NewOperator(b.pool, jobsConfig, b.store)
 	require.NoError(tb, err)
+	pages, err := dashboard.New(dashboard.Deps{})
+	require.NoError(tb, err)
 	b.deps = api.Deps{
 		Books: b.store, Operator: operator, Inbox: b.inbox, Refused: b.refused,
 		Webhooks: []api.Webhook{{
 			Path: api.WebhookPath, Source: mercadopago.Source, Receiver: mercadopago.NewReceiver(verifier, opts.allowUnsigned),
 		}},
+		OperatorPassword: operatorPassword, Dashboard: pages, RiverUI: newRiverUI(tb, b.store, operator),
 		Ready: []api.Check{{Name: "database", Check: b.store.Ping}},
 		Tokens: api.Tokens{
 			Status: []string{statusToken, statusToken2}, ProcessQueue: []string{processToken},

@@ -85,7 +85,7 @@ func (a *api) answerError(c *gin.Context, ev *requestEvent, err error) {
 func writeProblem(c *gin.Context, ev *requestEvent, p *problem) {
 	h := c.Writer.Header()
 	if p.retryAfter > 0 {
-		h["Retry-After"] = []string{strconv.FormatInt(ceilSeconds(p.retryAfter), 10)}
+		setRetryAfter(h, p.retryAfter)
 	}
 	if p.authenticate != "" {
 		h["Www-Authenticate"] = []string{p.authenticate}
@@ -101,6 +101,10 @@ func writeProblem(c *gin.Context, ev *requestEvent, p *problem) {
 		ev.err = errors.Join(ev.err, err)
 		c.Writer.WriteHeader(p.kind.Status)
 	}
+}
+
+func setRetryAfter(h http.Header, wait time.Duration) {
+	h["Retry-After"] = []string{strconv.FormatInt(ceilSeconds(wait), 10)}
 }
 
 // ceilSeconds rounds up, to 1 at least: a caller told to wait for 0 seconds

@@ -64,8 +64,12 @@ var (
 		"Check the signing secret: the refused deliveries say what was wrong.")
 	problemUnauthorized = kind(http.StatusUnauthorized, "unauthorized", "A valid token is required",
 		"Send \"Authorization: Bearer\" with a token for this endpoint.")
+	problemNotLoggedIn = kind(http.StatusUnauthorized, "not_logged_in", "The operator's login is required",
+		"Log in at /dashboard/login.")
 	problemSourceNotAllowed = kind(http.StatusForbidden, "source_not_allowed", "The sender's address is not allowed",
 		"Add the address to the allowed ranges, or stop enforcing them.")
+	problemCrossOrigin = kind(http.StatusForbidden, "cross_origin", "The call comes from another site",
+		"Act on the service's own pages; behind a proxy, let it pass the Host header on.")
 	problemNotFound = kind(http.StatusNotFound, "not_found", "Nothing is here",
 		"Check the path.")
 	problemOrderNotFound = kind(http.StatusNotFound, "order_not_found", "No such order",

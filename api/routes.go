@@ -22,6 +22,8 @@ const (
 	accessProcessQueue
 	accessReconcile
 	accessOrders
+	// accessOperator needs the operator's login; limited as one token.
+	accessOperator
 )
 
 // A handler answers one call. A returned *problem is answered as it is; any
@@ -79,6 +81,7 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/api/orders/:reference", access: accessOrders, handle: a.showOrder},
 		{method: http.MethodPut, path: "/api/orders/:reference", access: accessOrders, handle: a.putOrder},
 	}...)
+	table = append(table, a.operatorRoutes()...)
 	for _, w := range a.deps.Webhooks {
 		handle := a.webhook(w)
 		table = append(table,
@@ -94,6 +97,7 @@ type api struct {
 	deps Deps
 	now  func() time.Time
 	gate *gate
+	door *door
 	// sources tells the sender's address from the proxies'.
 	sources *sources
 	bodies  *bodyReader
@@ -124,6 +128,7 @@ func New(deps Deps) (http.Handler, error) {
 		a.now = time.Now
 	}
 	a.gate = newGate(deps.Tokens, newLimiter[addressKey]("failed-auth", deps.UnverifiedRate, unverifiedBurst))
+	a.door = newDoor(deps.OperatorPassword)
 	a.sources = newSources(deps.SourceIPMode, deps.TrustedProxies, deps.SourceIPCIDRs)
 	a.ready = newReadiness(deps.Ready, deps.Logger)
 	a.metrics = newMetrics(deps.Registry)
@@ -188,6 +193,9 @@ func (a *api) guard(r route) handler {
 		}
 		if c.Request.ContentLength > maxBody {
 			return bodyTooLarge()
+		}
+		if r.access == accessOperator {
+			return a.enter(c, ev, r)
 		}
 		if r.access == accessOpen {
 			if err := a.byAddress.charge(c, a.now(), keyOf(ev.remote)); err != nil {

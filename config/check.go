@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -76,7 +77,9 @@ func (r Rescue) check(c *checker) {
 }
 
 func (cfg Config) checkTokens(c *checker) {
-	owner := map[string]string{}
+	password := cfg.OperatorPassword.Reveal()
+	c.demand("OPERATOR_PASSWORD", utf8.RuneCountInString(password) >= minTokenLength, "has fewer than 16 characters")
+	owner := map[string]string{password: "OPERATOR_PASSWORD"}
 	for _, list := range []struct {
 		variable string
 		tokens   []Secret

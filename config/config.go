@@ -31,6 +31,8 @@ type Config struct {
 	ReconcileTokens    []Secret `env:"RECONCILE_TOKENS,required" help:"bearer tokens for the reconciliation, 16 characters or more"`
 	OrdersTokens       []Secret `env:"ORDERS_TOKENS,required" help:"bearer tokens for orders, 16 characters or more"`
 
+	OperatorPassword Secret `env:"OPERATOR_PASSWORD,required" help:"opens the dashboard and River UI, 16 characters or more"`
+
 	RetryBaseDelay   time.Duration `env:"RETRY_BASE_DELAY" envDefault:"1m" help:"first backoff step; each step doubles, up to 32 times it"`
 	RetryMaxAttempts int           `env:"RETRY_MAX_ATTEMPTS" envDefault:"7" help:"the attempt whose failure ends in the dead letter"`
 	Rescue

@@ -26,6 +26,7 @@ func required() map[string]string {
 		"PROCESS_QUEUE_TOKENS":        "process-token-0001",
 		"RECONCILE_TOKENS":            "reconcile-token-01",
 		"ORDERS_TOKENS":               "orders-token-00001",
+		"OPERATOR_PASSWORD":           "correct horse battery",
 	}
 }
 
@@ -117,6 +118,7 @@ func TestEveryVariableCanBeGiven(t *testing.T) {
 	require.Equal(t, []string{"process-token-0001"}, config.Reveal(cfg.ProcessQueueTokens))
 	require.Equal(t, []string{"reconcile-token-01"}, config.Reveal(cfg.ReconcileTokens))
 	require.Equal(t, []string{"orders-token-00001"}, config.Reveal(cfg.OrdersTokens))
+	require.Equal(t, "correct horse battery", cfg.OperatorPassword.Reveal())
 	require.Equal(t, 10*time.Second, cfg.RetryBaseDelay)
 	require.Equal(t, 3, cfg.RetryMaxAttempts)
 	require.Equal(t, 10*time.Second, cfg.JobTimeout)
@@ -183,6 +185,8 @@ func TestAWrongValueIsAProblemOfItsVariable(t *testing.T) {
 		{"ORDERS_TOKENS", "a b", "a header cannot carry"},
 		{"ORDERS_TOKENS", "contraseña-larga-1", "a header cannot carry"},
 		{"ORDERS_TOKENS", "status-token-0001", "has a token that STATUS_TOKENS has too"},
+		{"OPERATOR_PASSWORD", "", "is required"},
+		{"OPERATOR_PASSWORD", "quince-letras-ñ", "has fewer than 16 characters"},
 		{"RETRY_BASE_DELAY", "0s", "must be longer than 0s"},
 		{"RETRY_BASE_DELAY", "25h", "must be at most 24h"},
 		{"RETRY_MAX_ATTEMPTS", "0", "must be at least 1"},
@@ -226,6 +230,12 @@ func TestEnforcingNeedsRanges(t *testing.T) {
 	require.Equal(t, config.Problems{{Variable: "SOURCE_IP_CIDRS", Text: "is required when SOURCE_IP_MODE is enforce"}}, problemsOf(t, err))
 }
 
+func TestThePasswordIsNoToken(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(environ(map[string]string{"OPERATOR_PASSWORD": "status-token-0001"}))
+	require.Equal(t, config.Problems{{Variable: "STATUS_TOKENS", Text: "has a token that OPERATOR_PASSWORD has too"}}, problemsOf(t, err))
+}
+
 func TestATokenMayStandTwiceInOneList(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load(environ(map[string]string{"STATUS_TOKENS": "status-token-0001,status-token-0001"}))
@@ -256,7 +266,7 @@ func TestAllProblemsAreReportedAtOnceOneLineForEach(t *testing.T) {
 		names = append(names, name)
 	}
 	require.Equal(t, []string{
-		"DATABASE_URL", "JOB_TIMEOUT", "LOG_LEVEL", "MERCADOPAGO_ACCESS_TOKEN", "MERCADOPAGO_WEBHOOK_SECRETS", "ORDERS_TOKENS",
+		"DATABASE_URL", "JOB_TIMEOUT", "LOG_LEVEL", "MERCADOPAGO_ACCESS_TOKEN", "MERCADOPAGO_WEBHOOK_SECRETS", "OPERATOR_PASSWORD", "ORDERS_TOKENS",
 		"PROCESS_QUEUE_TOKENS", "RECONCILE_TOKENS", "SOURCE_IP_CIDRS", "STATUS_TOKENS", "WORKERS",
 	}, names)
 }

@@ -38,6 +38,9 @@ func NewOperator(pool *pgxpool.Pool, cfg Config, s *store.Store) (*Operator, err
 	return &Operator{client: client, store: s}, nil
 }
 
+// Client is an insert-only client, for River UI.
+func (o *Operator) Client() *river.Client[pgx.Tx] { return o.client }
+
 // A QueueProcessed says what ProcessQueue did.
 type QueueProcessed struct {
 	// Before and After are the queue's part of the status.

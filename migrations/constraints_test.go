@@ -54,6 +54,9 @@ var rightRows = map[string][][2]string{
 	"operator_actions": {
 		{"actor", `'cli:ana'`}, {"action", `'replay'`}, {"target_kind", `'event'`}, {"count", `0`},
 	},
+	"operator_sessions": {
+		{"token_hash", `sha256('token')`}, {"password_mac", `sha256('mac')`}, {"expires_at", `now()`},
+	},
 	"webhook_bulk_replays": {
 		{"state", `'done'`}, {"finished_at", `now()`}, {"filter", `'{}'`}, {"total", `2`}, {"replayed", `2`}, {"upper_id", `9`},
 		{"requested_by", `'cli:ana'`},
@@ -139,6 +142,9 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 		"operator_actions.action operator_actions_action_known":                                      {checkViolation, []string{`'ponder'`}},
 		"operator_actions.target_kind operator_actions_target_known":                                 {checkViolation, []string{`'order'`}},
 		"operator_actions.count operator_actions_count_not_negative":                                 {checkViolation, []string{`-1`}},
+		"operator_sessions.token_hash operator_sessions_token_key":                                   {uniqueViolation, []string{`sha256('taken')`}},
+		"operator_sessions.token_hash operator_sessions_hashes_whole":                                {checkViolation, []string{`'\xff'`, `''`}},
+		"operator_sessions.password_mac operator_sessions_hashes_whole":                              {checkViolation, []string{`'\xff'`}},
 		"webhook_bulk_replays.state webhook_bulk_replays_state_known":                                {checkViolation, []string{`'lost'`}},
 		"webhook_bulk_replays.state webhook_bulk_replays_ends":                                       {checkViolation, []string{`'running'`}},
 		"webhook_bulk_replays.finished_at webhook_bulk_replays_ends":                                 {checkViolation, []string{`NULL`}},
@@ -156,6 +162,7 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 		`INSERT INTO anomalies (kind, order_reference) VALUES ('overpaid', 'A-1')`,
 		`INSERT INTO webhook_reconciliation_logs (id, trigger) OVERRIDING SYSTEM VALUE VALUES (-1, 'manual')`,
 		`INSERT INTO webhook_reconciliation_findings (run_id, kind, source, payment_id) VALUES (-1, 'drift', 'mercadopago', 'found')`,
+		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at) VALUES (sha256('taken'), sha256('mac'), now())`,
 	} {
 		_, err := tx.Exec(t.Context(), statement)
 		require.NoError(t, err)

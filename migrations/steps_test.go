@@ -64,6 +64,10 @@ var written = map[int64][]string{
 		`INSERT INTO webhook_completed_slots (began_at, events) VALUES ('2026-01-02T03:00:00Z', 3)`,
 		`INSERT INTO order_money_quarters (began_at, currency, paid, withdrawn, refunded) VALUES ('2026-01-02T03:00:00Z', 'ARS', 150.05, 0, 0)`,
 	},
+	10: {
+		`INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids) VALUES ('operator', 'retry_jobs', 'job', 900, '{1}', '{900}')`,
+		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at) VALUES (sha256('token'), sha256('mac'), now())`,
+	},
 }
 
 func TestEachStepKeepsWhatIsThere(t *testing.T) {

@@ -19,6 +19,15 @@ const (
 	ActionBulkReplay       = "bulk_replay"
 	ActionBulkReplayStep   = "bulk_replay_step"
 	ActionCancelBulkReplay = "cancel_bulk_replay"
+	ActionLogin            = "login"
+	ActionLogout           = "logout"
+	// What they do in River UI.
+	ActionRetryJobs   = "retry_jobs"
+	ActionCancelJobs  = "cancel_jobs"
+	ActionDeleteJobs  = "delete_jobs"
+	ActionPauseQueue  = "pause_queue"
+	ActionResumeQueue = "resume_queue"
+	ActionChangeQueue = "change_queue"
 )
 
 // What they do it to.
@@ -30,6 +39,10 @@ const (
 	TargetQueue      = "queue"
 	TargetRun        = "run"
 	TargetBulkReplay = "bulk_replay"
+	TargetSession    = "session"
+	TargetJob        = "job"
+	// TargetJobQueue is one of River's queues; the note names it.
+	TargetJobQueue = "job_queue"
 )
 
 // An Actor is who does something, as the audit trail names them.
@@ -66,8 +79,9 @@ type act struct {
 	kind   string
 	// target is 0 for an action on no single thing.
 	target int64
-	// events are those that it touched or made.
+	// events are those that it touched or made, jobs River's that it touched.
 	events []int64
+	jobs   []int64
 	count  int
 	note   string
 }
@@ -79,14 +93,10 @@ func record(ctx context.Context, tx pgx.Tx, a act) error {
 	if a.by.Name == "" {
 		return errNoActor
 	}
-	events := a.events
-	if events == nil {
-		events = []int64{}
-	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, count, remote_ip, request_id, note)
-		VALUES ($1, $2, $3, nullif($4::bigint, 0), $5, $6, $7::inet, $8, $9)`,
-		text(a.by.Name), a.action, a.kind, a.target, events, a.count, addressOrNil(a.by.RemoteIP), text(a.by.RequestID), text(a.note))
+		INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids, count, remote_ip, request_id, note)
+		VALUES ($1, $2, $3, nullif($4::bigint, 0), coalesce($5::bigint[], '{}'), coalesce($6::bigint[], '{}'), $7, $8::inet, $9, $10)`,
+		text(a.by.Name), a.action, a.kind, a.target, a.events, a.jobs, a.count, addressOrNil(a.by.RemoteIP), text(a.by.RequestID), text(a.note))
 	return err
 }
 

@@ -43,6 +43,7 @@ type app struct {
 	refused *store.RefusedLog
 	runner  *jobs.Runner
 	working atomic.Bool
+	riverUI *api.RiverUI
 	server  *http.Server
 }
 
@@ -189,6 +190,9 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 		return err
 	}
 	deps.Books, deps.Operator, deps.Inbox, deps.Refused = a.store, operator, a.inbox, a.refused
+	if err := a.wirePages(cfg, operator, deps); err != nil {
+		return err
+	}
 	deps.Webhooks = []api.Webhook{{
 		Path: api.WebhookPath, Source: mercadopago.Source,
 		Receiver: mercadopago.NewReceiver(verifier, cfg.AllowUnsigned),
@@ -214,6 +218,11 @@ func (a *app) run(ctx context.Context, ln net.Listener) error {
 			return errors.Join(err, ln.Close())
 		}
 		a.working.Store(true)
+	}
+	if a.riverUI != nil {
+		if err := a.riverUI.Start(ctx); err != nil {
+			return errors.Join(err, ln.Close(), a.shutdown(ctx))
+		}
 	}
 	serving := make(chan error, 1)
 	go func() { serving <- a.server.Serve(ln) }()

@@ -343,7 +343,8 @@ func (b *benchRun) startService(ctx context.Context, only string) (*benchService
 		"DATABASE_URL="+b.databaseURL, "HTTP_ADDR="+addr, "LOG_LEVEL=warn",
 		"MERCADOPAGO_ACCESS_TOKEN="+benchToken, "MERCADOPAGO_WEBHOOK_SECRETS="+benchSecret, "MERCADOPAGO_BASE_URL="+b.simURL,
 		"PROVIDER_RATE_LIMIT=1000000",
-		"STATUS_TOKENS="+rand.Text(), "PROCESS_QUEUE_TOKENS="+rand.Text(), "RECONCILE_TOKENS="+rand.Text(), "ORDERS_TOKENS="+rand.Text())
+		"STATUS_TOKENS="+rand.Text(), "PROCESS_QUEUE_TOKENS="+rand.Text(), "RECONCILE_TOKENS="+rand.Text(), "ORDERS_TOKENS="+rand.Text(),
+		"OPERATOR_PASSWORD="+rand.Text())
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("bench: start the service: %w", err)

@@ -122,7 +122,7 @@ func TestEveryProblemOfTheConfigurationIsListedAtOnce(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(got.err), "\n")
 	require.Len(t, lines, 1+9)
 	for i, name := range []string{
-		"DATABASE_URL", "LOG_LEVEL", "MERCADOPAGO_ACCESS_TOKEN", "MERCADOPAGO_WEBHOOK_SECRETS", "ORDERS_TOKENS",
+		"DATABASE_URL", "LOG_LEVEL", "MERCADOPAGO_ACCESS_TOKEN", "MERCADOPAGO_WEBHOOK_SECRETS", "OPERATOR_PASSWORD", "ORDERS_TOKENS",
 		"PROCESS_QUEUE_TOKENS", "RECONCILE_TOKENS", "STATUS_TOKENS", "WORKERS",
 	} {
 		require.True(t, strings.HasPrefix(lines[1+i], name+": "), lines[1+i])

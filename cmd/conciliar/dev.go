@@ -64,6 +64,7 @@ type dev struct {
 	secret   string
 	access   string
 	tokens   map[string]string
+	password string
 	service  string
 	began    time.Time
 }
@@ -206,6 +207,8 @@ func (d *dev) environ(addr string) []string {
 		// The simulator has no limits; sample shoppers should not wait.
 		"PROVIDER_RATE_LIMIT=200",
 	}
+	d.password = rand.Text()
+	environ = append(environ, "OPERATOR_PASSWORD="+d.password)
 	for _, name := range []string{"STATUS_TOKENS", "PROCESS_QUEUE_TOKENS", "RECONCILE_TOKENS", "ORDERS_TOKENS"} {
 		d.tokens[name] = rand.Text()
 		environ = append(environ, name+"="+d.tokens[name])
@@ -242,6 +245,9 @@ Conciliar %s is running.
   service     %s
   simulator   %s   (plays Mercado Pago)
   database    %s
+  dashboard   %s/dashboard   (River UI: %s/riverui/)
+  log in with the password
+              %s
 
 Tokens of this run:
   status          %s
@@ -262,6 +268,7 @@ and then:
 
 Ctrl-C stops everything.
 `, version, d.service, d.simURL, d.database.URL("conciliar"),
+		d.service, d.service, d.password,
 		d.tokens["STATUS_TOKENS"], d.tokens["PROCESS_QUEUE_TOKENS"], d.tokens["RECONCILE_TOKENS"], d.tokens["ORDERS_TOKENS"],
 		d.secret,
 		d.tokens["STATUS_TOKENS"], d.service, reference,

@@ -17,6 +17,7 @@ func TestDevShowsOrdersTurningPaidAndLeavesNothing(t *testing.T) {
 	database := r.out.await(t, `database +(postgres://\S+)`)[1]
 	demo := r.out.await(t, `Order (demo-\S+) waits`)[1]
 	token := r.out.await(t, `\n  orders +(\S+)\n`)[1]
+	password := r.out.await(t, `log in with the password\n +(\S+)\n`)[1]
 	curl := r.out.await(t, `(?s)This one does:\n +(curl .*?)\nand then`)[1]
 	r.out.await(t, `order shop-\S+ +paid +\d+\.\d\d ARS`)
 
@@ -30,6 +31,8 @@ func TestDevShowsOrdersTurningPaidAndLeavesNothing(t *testing.T) {
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	awaitBody(t, url, token, `"status":"paid"`)
 	r.out.await(t, `order `+demo+` +paid +150\.00 ARS`)
+
+	require.Equal(t, http.StatusOK, newOperator(t, service).logIn(t, password).StatusCode, "the password that it prints opens the dashboard")
 
 	require.Equal(t, exitDone, r.stop())
 	require.Regexp(t, `\nstopped\n$`, r.out.String())

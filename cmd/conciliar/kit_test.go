@@ -125,13 +125,15 @@ func (s *transcript) await(t *testing.T, pattern string) []string {
 
 // Secrets of the services that tests start.
 const (
-	testSecret      = "test-signing-secret"
-	testAccess      = "TEST-access-token"
-	statusToken     = "status-token-for-tests"
-	ordersToken     = "orders-token-for-tests"
-	processToken    = "process-token-for-tests"
-	reconcileToken  = "reconcile-token-for-tests"
-	serveLogPattern = `"msg":"serving","address":"([^"]+)"`
+	testSecret     = "test-signing-secret"
+	testAccess     = "TEST-access-token"
+	statusToken    = "status-token-for-tests"
+	ordersToken    = "orders-token-for-tests"
+	processToken   = "process-token-for-tests"
+	reconcileToken = "reconcile-token-for-tests"
+	// operatorPassword opens the dashboard and River UI.
+	operatorPassword = "operator-password-for-tests"
+	serveLogPattern  = `"msg":"serving","address":"([^"]+)"`
 )
 
 // environment is what serve needs, changed.
@@ -146,6 +148,7 @@ func environment(databaseURL, providerURL string, changes map[string]string) []s
 		"PROCESS_QUEUE_TOKENS":        processToken,
 		"RECONCILE_TOKENS":            reconcileToken,
 		"ORDERS_TOKENS":               ordersToken,
+		"OPERATOR_PASSWORD":           operatorPassword,
 		"WORKERS":                     "4",
 		"LOG_FORMAT":                  "json",
 	}

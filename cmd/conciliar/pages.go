@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"riverqueue.com/riverui"
+	"riverqueue.com/riverui/uiendpoints"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/api/dashboard"
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/store"
+)
+
+// wirePages adds to deps what an operator sees in a browser.
+func (a *app) wirePages(cfg config.Config, operator *jobs.Operator, deps *api.Deps) error {
+	pages, err := dashboard.New(dashboard.Deps{})
+	if err != nil {
+		return err
+	}
+	if a.riverUI, err = newRiverUI(a.store, operator, a.logger); err != nil {
+		return err
+	}
+	deps.OperatorPassword, deps.Dashboard, deps.RiverUI = cfg.OperatorPassword.Reveal(), pages, a.riverUI
+	return nil
+}
+
+// newRiverUI wires River UI: what only looks has a client of its own, and what
+// acts a transaction, in which the store records it.
+func newRiverUI(books *store.Store, operator *jobs.Operator, logger *slog.Logger) (*api.RiverUI, error) {
+	client := operator.Client()
+	return api.NewRiverUI(api.RiverUIOptions{
+		Endpoints: riverui.NewEndpoints(client, nil),
+		Act: func(ctx context.Context, action store.JobAction, do func(uiendpoints.Bundle) error) error {
+			return books.ActOnJobs(ctx, action, func(tx pgx.Tx) error {
+				return do(riverui.NewEndpoints(client, &riverui.EndpointsOpts[pgx.Tx]{Tx: &tx}))
+			})
+		},
+		Logger: atLeast(logger, slog.LevelWarn),
+	})
+}
