@@ -190,9 +190,9 @@ type orderFold struct {
 	terms          order.Terms
 	paid, refunded decimal.Decimal
 	payments       []order.Payment
-	// unsound is true when a payment is no state that was applied: what follows
-	// from it is no truth about the order.
-	unsound bool
+	// suspects are payments that are no state that was applied: what follows from
+	// them is no truth about the order.
+	suspects []heldPayment
 }
 
 // compareOrders holds orders against the fold of their payments.
@@ -200,68 +200,64 @@ func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []strin
 	if len(references) == 0 {
 		return nil
 	}
-	read, err := readFolds(ctx, tx, references)
-	if err != nil {
-		return err
-	}
-	b.soundPayments = append(b.soundPayments, read.sound...)
-	b.orders += int64(len(read.folds))
-	for _, fold := range read.folds {
-		if fold.unsound {
-			continue
+	var suspects []heldPayment
+	err := eachFold(ctx, tx, soundColumn, `o.reference = ANY ($1)`, []any{references}, func(fold orderFold) {
+		b.orders++
+		for _, p := range fold.payments {
+			b.soundPayments = append(b.soundPayments, p.ID)
 		}
-		if d := s.compareFold(*fold); d != nil {
+		if suspects = append(suspects, fold.suspects...); len(fold.suspects) > 0 {
+			return
+		}
+		if d := s.compareFold(fold); d != nil {
 			b.differ = append(b.differ, *d)
 		} else {
 			b.soundOrders = append(b.soundOrders, fold.reference)
 		}
-	}
-	return explainSuspects(ctx, tx, read.suspects, b)
-}
-
-// foldsRead are orders with their payments.
-type foldsRead struct {
-	folds []*orderFold
-	// suspects are payments that are no state that was applied, sound the ids of
-	// the others.
-	suspects []heldPayment
-	sound    []string
-}
-
-// readFolds reads the orders that are settled. It is one statement, so that it
-// sees each order with the payments that made it so.
-func readFolds(ctx context.Context, tx pgx.Tx, references []string) (read foldsRead, err error) {
-	rows, err := tx.Query(ctx, `
-		SELECT o.reference, o.status, o.amount, o.currency, o.paid_amount, o.refunded_amount, `+soundColumn+`, `+heldColumns+`
-		FROM orders o LEFT JOIN payments p ON p.order_reference = o.reference
-		WHERE o.reference = ANY ($1) AND o.settled_at IS NOT NULL
-		ORDER BY o.reference, p.source, p.payment_id`, references)
+	})
 	if err != nil {
-		return read, err
+		return err
 	}
-	var o orderFold
-	var sound *bool
+	return explainSuspects(ctx, tx, suspects, b)
+}
+
+// eachFold reads the settled orders of which the condition holds, by reference.
+// sound tells of a payment whether it is a state that was applied. It is one
+// statement, so that it sees each order with the payments that made it so.
+func eachFold(ctx context.Context, tx pgx.Tx, sound, condition string, args []any, each func(orderFold)) error {
+	rows, err := tx.Query(ctx, `
+		SELECT o.reference, o.status, o.amount, o.currency, o.paid_amount, o.refunded_amount, `+sound+`, `+heldColumns+`
+		FROM orders o LEFT JOIN payments p ON p.order_reference = o.reference
+		WHERE `+condition+` AND o.settled_at IS NOT NULL
+		ORDER BY o.reference, p.source, p.payment_id`, args...)
+	if err != nil {
+		return err
+	}
+	var o, fold orderFold
+	var isSound *bool
 	var h heldPayment
 	_, err = pgx.ForEachRow(rows, append([]any{
-		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.paid, &o.refunded, &sound,
+		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.paid, &o.refunded, &isSound,
 	}, h.targets()...), func() error {
-		if n := len(read.folds); n == 0 || read.folds[n-1].reference != o.reference {
-			next := o
-			read.folds = append(read.folds, &next)
+		if fold.reference != o.reference {
+			if fold.reference != "" {
+				each(fold)
+			}
+			fold = o
 		}
-		fold := read.folds[len(read.folds)-1]
 		switch {
 		case !h.exists():
-		case *sound:
+		case *isSound:
 			fold.payments = append(fold.payments, h.payment())
-			read.sound = append(read.sound, *h.id)
 		default:
-			fold.unsound = true
-			read.suspects = append(read.suspects, h)
+			fold.suspects = append(fold.suspects, h)
 		}
 		return nil
 	})
-	return read, err
+	if err == nil && fold.reference != "" {
+		each(fold)
+	}
+	return err
 }
 
 // compareFold holds one order against the fold of its payments.

@@ -66,12 +66,15 @@ type benchReport struct {
 	// one process, the provider answering without a delay.
 	SettledEvents    int     `json:"settled_events"`
 	SettledPerSecond float64 `json:"settled_per_second"`
+	// Verified is how long the verification of the books took.
+	Verified verifyFigure `json:"verified"`
 }
 
 type benchOptions struct {
 	length time.Duration
 	rounds int
 	settle int
+	verify int
 }
 
 func newBench(std stdio) *cobra.Command {
@@ -90,10 +93,14 @@ when a bar is not met.`,
 	cmd.Flags().DurationVar(&o.length, "duration", 4*time.Second, "length of each measurement")
 	cmd.Flags().IntVar(&o.rounds, "rounds", 3, "how often each is measured; the median counts")
 	cmd.Flags().IntVar(&o.settle, "settle", 20_000, "events in the backlog of the settlement benchmark")
+	cmd.Flags().IntVar(&o.verify, "verify", 1_000_000, "events in the books of the verification benchmark; 0 leaves it out")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if o.length < time.Second || o.rounds < 1 || o.settle < 1 {
 			return usagef("--duration takes a second or more, --rounds and --settle take 1 or more")
+		}
+		if o.verify != 0 && o.verify < verifyLeast {
+			return usagef("--verify takes 0 or at least %d", verifyLeast)
 		}
 		report, err := bench(cmd.Context(), std, o)
 		if err != nil {
@@ -107,7 +114,7 @@ when a bar is not met.`,
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(report.Ack, func(f ackFigure) bool { return !f.Met }) {
+		if slices.ContainsFunc(report.Ack, func(f ackFigure) bool { return !f.Met }) || !report.Verified.Met && o.verify > 0 {
 			return errSilent
 		}
 		return nil
@@ -146,7 +153,10 @@ func bench(ctx context.Context, std stdio, o benchOptions) (_ benchReport, err e
 		return report, err
 	}
 	report.SettledEvents = o.settle
-	report.SettledPerSecond, err = b.settled(ctx)
+	if report.SettledPerSecond, err = b.settled(ctx); err != nil || o.verify == 0 {
+		return report, err
+	}
+	report.Verified, err = b.verified(ctx, o.verify)
 	return report, err
 }
 
@@ -308,7 +318,7 @@ func (b *benchRun) watchSettling(ctx context.Context, total int) (float64, error
 
 // empty starts each measurement from the same tables.
 func (b *benchRun) empty(ctx context.Context) error {
-	_, err := b.pool.Exec(ctx, `TRUNCATE webhook_queue, webhook_dead_letter, river_job, orders, order_logs, payments, payment_logs, anomalies CASCADE`)
+	_, err := b.pool.Exec(ctx, `TRUNCATE webhook_queue, webhook_archive, webhook_dead_letter, river_job, orders, order_logs, payments, payment_logs, anomalies CASCADE`)
 	if err != nil {
 		return fmt.Errorf("bench: empty the tables: %w", err)
 	}
@@ -412,8 +422,8 @@ func printBench(w io.Writer, r benchReport) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nsettled events/s: %.0f (backlog of %d, one process, provider without delay)\n", r.SettledPerSecond, r.SettledEvents)
-	return err
+	_, _ = fmt.Fprintf(w, "\nsettled events/s: %.0f (backlog of %d, one process, provider without delay)\n", r.SettledPerSecond, r.SettledEvents)
+	return printVerified(w, r.Verified)
 }
 
 // medianBy returns the middle one of values, the lower middle of an even number.

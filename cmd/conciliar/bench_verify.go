@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// verifyBar is how long a million events may take: a check that cron runs every
+// few minutes must not take one.
+const verifyBar = 30 * time.Second
+
+// verifyLeast is the least number of events that makes books of every kind.
+const verifyLeast = 1000
+
+// A verifyFigure says how long `conciliar verify` took.
+type verifyFigure struct {
+	Events   int64   `json:"events"`
+	Payments int64   `json:"payments"`
+	Orders   int64   `json:"orders"`
+	Seconds  float64 `json:"seconds"`
+	// ScanSeconds is the database's own ceiling: one reading of every row that is
+	// looked at.
+	ScanSeconds float64 `json:"scan_seconds"`
+	BarSeconds  float64 `json:"bar_seconds"`
+	Met         bool    `json:"met"`
+}
+
+// verifySeed makes books of $1 events: nine in ten about a payment, three events
+// to a payment and a payment to an order, one event in eight archived, one in a
+// hundred a dead letter and as many still alive.
+var verifySeed = []string{`
+	INSERT INTO orders (reference, amount, currency, status, paid_amount, settled_at)
+	SELECT 'bench-' || n, 150, 'ARS', 'paid', 150, now() FROM generate_series(1, $1::bigint * 3 / 10) n`, `
+	INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, currency, collector_id, live_mode, date_last_updated, fetched_at, raw)
+	SELECT 'mercadopago', n::text, 'bench-' || n, 'approved', 'accredited', 150, 'ARS', '1', true, now(), now(), convert_to(repeat('x', 1000), 'UTF8')
+	FROM generate_series(1, $1::bigint * 3 / 10) n`, `
+	INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, queue_id)
+	SELECT source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, payment_id::bigint
+	FROM payments`, `
+	INSERT INTO webhook_queue (id, job_id, source, topic, action, resource_id, signed, signature, payload, request_id, completed_at, outcome, attempts)
+	SELECT n, n, 'mercadopago', 'payment', 'payment.updated', (1 + n % ($1::bigint * 3 / 10))::text, true, decode(md5(n::text) || md5((-n)::text), 'hex'),
+	       convert_to(repeat('x', 250), 'UTF8'), md5(n::text), CASE WHEN n % 100 > 1 THEN now() END,
+	       CASE WHEN n % 100 < 2 THEN NULL WHEN n % 10 = 9 THEN 'unhandled' WHEN n % 3 = 0 THEN 'settled' ELSE 'covered' END, 1
+	FROM generate_series(1, $1::bigint) n`, `
+	INSERT INTO river_job (id, args, kind, max_attempts, queue, state, finalized_at)
+	SELECT id, jsonb_build_object('queue_id', id), 'webhook_payment', 7, 'webhooks',
+	       (CASE WHEN completed_at IS NOT NULL THEN 'completed' WHEN id % 100 = 1 THEN 'discarded' ELSE 'retryable' END)::river_job_state,
+	       CASE WHEN completed_at IS NOT NULL OR id % 100 = 1 THEN now() END
+	FROM webhook_queue`, `
+	INSERT INTO webhook_dead_letter (queue_id, reason) SELECT id, 'retries_exhausted' FROM webhook_queue WHERE id % 100 = 1`, `
+	WITH moved AS (DELETE FROM webhook_queue WHERE id % 8 = 0 AND completed_at IS NOT NULL RETURNING *)
+	INSERT INTO webhook_archive SELECT * FROM moved`,
+}
+
+// verified measures the verification of books of so many events.
+func (b *benchRun) verified(ctx context.Context, events int) (verifyFigure, error) {
+	if err := b.makeBooks(ctx, events); err != nil {
+		return verifyFigure{}, err
+	}
+	scan, err := b.scan(ctx)
+	if err != nil {
+		return verifyFigure{}, err
+	}
+	f, err := b.verifyOnce(ctx, events)
+	f.ScanSeconds = scan.Seconds()
+	return f, err
+}
+
+func (b *benchRun) makeBooks(ctx context.Context, events int) error {
+	if err := b.empty(ctx); err != nil {
+		return err
+	}
+	b.say("making the books of %d events …", events)
+	for _, statement := range verifySeed {
+		var args []any
+		if strings.Contains(statement, "$1") {
+			args = append(args, events)
+		}
+		if _, err := b.pool.Exec(ctx, statement, args...); err != nil {
+			return fmt.Errorf("bench: make books: %w", err)
+		}
+	}
+	if _, err := b.pool.Exec(ctx, `VACUUM ANALYZE`); err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	return nil
+}
+
+func (b *benchRun) verifyOnce(ctx context.Context, events int) (verifyFigure, error) {
+	books, err := store.New(b.pool, store.Options{
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return verifyFigure{}, err
+	}
+	b.say("verifying them …")
+	began := time.Now()
+	report, err := books.Verify(ctx, store.VerifyOptions{RescueAfter: time.Minute, Limit: 1})
+	took := time.Since(began)
+	if err != nil {
+		return verifyFigure{}, err
+	}
+	if len(report.Violations) > 0 {
+		return verifyFigure{}, fmt.Errorf("bench: the books that were made break %s: %s", report.Violations[0].Invariant, report.Violations[0].Rows[0])
+	}
+	if report.Events+report.Archived != int64(events) {
+		return verifyFigure{}, errors.New("bench: the verification did not see every event")
+	}
+	bar := verifyBar.Seconds() * max(1, float64(events)/1e6)
+	return verifyFigure{
+		Events: int64(events), Payments: report.Payments, Orders: report.Orders, Seconds: took.Seconds(),
+		BarSeconds: bar, Met: took.Seconds() <= bar,
+	}, nil
+}
+
+// scan reads every row that a verification looks at, once.
+func (b *benchRun) scan(ctx context.Context) (time.Duration, error) {
+	began := time.Now()
+	var bytes int64
+	err := b.pool.QueryRow(ctx, `
+		SELECT (SELECT sum(pg_column_size(q)) FROM webhook_queue q) + (SELECT sum(pg_column_size(a)) FROM webhook_archive a)
+		     + (SELECT sum(pg_column_size(j)) FROM river_job j) + (SELECT sum(pg_column_size(p)) FROM payments p)
+		     + (SELECT sum(pg_column_size(l)) FROM payment_logs l) + (SELECT sum(pg_column_size(o)) FROM orders o)`).Scan(&bytes)
+	if err != nil {
+		return 0, fmt.Errorf("bench: %w", err)
+	}
+	return time.Since(began), nil
+}
+
+func printVerified(w io.Writer, f verifyFigure) error {
+	if f.Events == 0 {
+		return nil
+	}
+	met := "met"
+	if !f.Met {
+		met = "NOT MET"
+	}
+	_, err := fmt.Fprintf(w, "verify of %d events, %d payments, %d orders: %.1f s (reading each row once: %.1f s; bar %.0f s %s)\n",
+		f.Events, f.Payments, f.Orders, f.Seconds, f.ScanSeconds, f.BarSeconds, met)
+	return err
+}
