@@ -86,7 +86,7 @@ func (o *Operator) Wake(ctx context.Context, limit int, by store.Actor) (Woken, 
 	if err != nil {
 		return Woken{}, err
 	}
-	events, err := o.store.WakeEvents(ctx, limit, by, o.retry)
+	events, err := o.store.WakeEvents(ctx, limit, by, retryJob(o.client))
 	if err != nil {
 		return Woken{}, err
 	}
@@ -110,12 +110,14 @@ func (o *Operator) Await(ctx context.Context, woken Woken, wait time.Duration) (
 	return done, nil
 }
 
-// retry is a store.RetryJob.
-func (o *Operator) retry(ctx context.Context, tx pgx.Tx, jobID int64) error {
-	if _, err := o.client.JobRetryTx(ctx, tx, jobID); err != nil {
-		return fmt.Errorf("jobs: retry job %d: %w", jobID, err)
+// retryJob is a store.RetryJob of the client's.
+func retryJob(client *river.Client[pgx.Tx]) store.RetryJob {
+	return func(ctx context.Context, tx pgx.Tx, jobID int64) error {
+		if _, err := client.JobRetryTx(ctx, tx, jobID); err != nil {
+			return fmt.Errorf("jobs: retry job %d: %w", jobID, err)
+		}
+		return nil
 	}
-	return nil
 }
 
 // ReplayDeadLetters replays the open dead letters that the filter selects, at

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/conciliar/conciliar/store"
 )
@@ -81,8 +82,10 @@ type Deps struct {
 	// Logger is needed by a Checker only; a Runner has its configuration's.
 	Logger *slog.Logger
 
-	// stepBudget shortens the steps of runs in tests.
-	stepBudget *time.Duration
+	// stepBudget shortens the steps of runs in tests, orphanTimes what is waited
+	// for until a job counts as nobody's.
+	stepBudget  *time.Duration
+	orphanTimes *orphanTimes
 }
 
 const (
@@ -106,6 +109,9 @@ type Runner struct {
 	client *river.Client[pgx.Tx]
 	store  *store.Store
 	logger *slog.Logger
+	// hold says that this process lives; orphans takes up what others leave.
+	hold    *store.Hold
+	orphans *orphanSweeper
 
 	stopSweep context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -132,7 +138,10 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if !cfg.Helper {
 		periodic = append(periodic, periodicRollUp())
 	}
+	work := newWorkLog()
+	self := newHolderID()
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
+		ID:                          self,
 		CancelledJobRetentionPeriod: cfg.Retention + jobsOutlive,
 		CompletedJobRetentionPeriod: cfg.Retention + jobsOutlive,
 		DiscardedJobRetentionPeriod: cfg.Retention + jobsOutlive,
@@ -144,6 +153,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		LeaderElectionDisabled: cfg.Helper,
 		Logger:                 cfg.riverLogger(),
 		MaxAttempts:            cfg.MaxAttempts,
+		Middleware:             []rivertype.Middleware{work},
 		PeriodicJobs:           periodic,
 		Queues:                 queues,
 		RescueStuckJobsAfter:   cfg.RescueAfter,
@@ -154,7 +164,14 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: client: %w", err)
 	}
-	return &Runner{client: client, store: deps.Store, logger: cfg.Logger}, nil
+	orphans := &orphanSweeper{
+		store: deps.Store, self: self, policy: policy, kinds: []string{PaymentArgs{}.Kind()}, retry: retryJob(client),
+		work: work, times: defaultOrphanTimes, logger: cfg.Logger,
+	}
+	if deps.orphanTimes != nil {
+		orphans.times = *deps.orphanTimes
+	}
+	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, orphans: orphans}, nil
 }
 
 // addReconciliation adds what works runs, and returns the periodic jobs that
@@ -187,24 +204,36 @@ func addReconciliation(cfg Config, deps Deps, policy *RetryPolicy, workers *rive
 // Start begins to work jobs. The context bounds only the start; Stop stops.
 func (r *Runner) Start(ctx context.Context) error {
 	life := context.WithoutCancel(ctx)
-	if err := r.client.Start(life); err != nil {
+	// Before the first job: one of a process that does not say that it lives is
+	// anybody's.
+	hold, err := r.store.Hold(ctx, r.orphans.self)
+	if err != nil {
 		return fmt.Errorf("jobs: start: %w", err)
 	}
+	if err := r.client.Start(life); err != nil {
+		hold.Release()
+		return fmt.Errorf("jobs: start: %w", err)
+	}
+	r.hold = hold
 	sweepCtx, stop := context.WithCancel(life)
 	r.stopSweep = stop
 	r.sweeping.Go(func() { r.sweep(sweepCtx) })
+	r.sweeping.Go(func() { r.orphans.run(sweepCtx) })
 	return nil
 }
 
 // Stop takes no more jobs, waits for the running ones, gives back those that
-// take too long, and returns when all have ended or ctx is done.
+// take too long, and returns when all have ended or ctx is done. What has not
+// ended then is taken up by another process as soon as this one is gone.
 func (r *Runner) Stop(ctx context.Context) error {
 	if r.stopSweep == nil {
 		return nil // it was not started
 	}
 	r.stopSweep()
 	r.sweeping.Wait()
-	if err := r.client.Stop(ctx); err != nil {
+	err := r.client.Stop(ctx)
+	r.hold.Release()
+	if err != nil {
 		return fmt.Errorf("jobs: stop: %w", err)
 	}
 	return nil

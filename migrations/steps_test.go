@@ -51,6 +51,10 @@ var written = map[int64][]string{
 		 SELECT id, 'missing', 'mercadopago', '77', '{"found_status": "approved"}' FROM webhook_reconciliation_logs`,
 		`INSERT INTO webhook_reconciliation_inquiries (order_reference) VALUES ('A-1')`,
 	},
+	8: {
+		`INSERT INTO webhook_queue (id, source, topic, payload) VALUES (3, 'mercadopago', 'payment', '')`,
+		`INSERT INTO webhook_dead_letter (queue_id, reason, kind_reopened_at) VALUES (3, 'unknown_kind', now())`,
+	},
 	6: {
 		`INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, remote_ip) VALUES ('cli:ana', 'replay', 'event', 2, '{2}', '192.0.2.7')`,
 		`INSERT INTO webhook_bulk_replays (filter, total, upper_id, requested_by) VALUES ('{"reason": "deleted"}', 1, 1, 'cli:ana')`,

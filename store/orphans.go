@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A RunningJob is a job that a process works, or worked when it died.
+type RunningJob struct {
+	ID          int64
+	Kind        string
+	Attempt     int
+	MaxAttempts int
+	// Cancelled is true when somebody asked for its end while it ran.
+	Cancelled bool
+	// Orphaned is how many of its attempts ended as orphans.
+	Orphaned int
+	// Now is PostgreSQL's clock.
+	Now time.Time
+}
+
+// EndAttempts ends the attempts of running jobs, which the caller has locked, in
+// tx.
+type EndAttempts func(ctx context.Context, tx pgx.Tx, running []RunningJob) error
+
+// orphanBatch is how many jobs one transaction takes from a process.
+const orphanBatch = 500
+
+const (
+	// holderColumn is the process that a running job is worked by: River adds it
+	// to the end.
+	holderColumn = `j.attempted_by[cardinality(j.attempted_by)]`
+	runningFrom  = `
+		SELECT j.id, j.kind, j.attempt, j.max_attempts, j.metadata ? 'cancel_attempted_at',
+		       (SELECT count(*) FROM unnest(j.errors) e WHERE e ->> 'error' LIKE 'orphaned: %'), clock_timestamp()
+		FROM river_job j
+		WHERE j.state = 'running' AND ` + holderColumn + ` = $1`
+)
+
+// DeadHolders returns the processes that hold running jobs and do not live: those
+// whose id begins with prefix, because only they lock it, without self. That a
+// process is named for a moment while it connects again is no proof of its death.
+func (s *Store) DeadHolders(ctx context.Context, prefix, self string) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT h.holder
+		FROM (SELECT DISTINCT `+holderColumn+` AS holder FROM river_job j WHERE j.state = 'running') h
+		WHERE starts_with(h.holder, $1) AND h.holder <> $2 AND pg_try_advisory_xact_lock_shared(hashtextextended(h.holder, $3))
+		ORDER BY h.holder`, prefix, self, lockSeedHolder)
+	if err != nil {
+		return nil, fmt.Errorf("store: processes that died: %w", err)
+	}
+	dead, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("store: processes that died: %w", err)
+	}
+	return dead, nil
+}
+
+// TakeOrphans ends attempts of a process that does not live, a batch of them, and
+// returns which. It takes nothing when the process turns out to live, and leaves
+// alone what another transaction holds.
+func (s *Store) TakeOrphans(ctx context.Context, holder string, end EndAttempts) (taken []RunningJob, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		var dead bool
+		err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, $2))`, holder, lockSeedHolder).Scan(&dead)
+		if err != nil || !dead {
+			return err
+		}
+		taken, err = takeRunning(ctx, tx, runningFrom+` ORDER BY j.id LIMIT $2 FOR UPDATE OF j SKIP LOCKED`, end, holder, orphanBatch)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: take the jobs of %s: %w", holder, err)
+	}
+	return taken, nil
+}
+
+// RunningUnder returns the jobs that run under a process's id.
+func (s *Store) RunningUnder(ctx context.Context, holder string) ([]RunningJob, error) {
+	rows, err := s.pool.Query(ctx, runningFrom, holder)
+	if err != nil {
+		return nil, fmt.Errorf("store: running jobs: %w", err)
+	}
+	running, err := pgx.CollectRows(rows, scanRunning)
+	if err != nil {
+		return nil, fmt.Errorf("store: running jobs: %w", err)
+	}
+	return running, nil
+}
+
+// TakeBack ends the attempts that are named, of jobs that still run them under
+// the process's id, and returns which those were.
+func (s *Store) TakeBack(ctx context.Context, holder string, attempts []Attempt, end EndAttempts) (taken []RunningJob, err error) {
+	ids, numbers := make([]int64, len(attempts)), make([]int, len(attempts))
+	for i, a := range attempts {
+		ids[i], numbers[i] = a.JobID, a.Number
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		taken, err = takeRunning(ctx, tx, runningFrom+`
+			AND (j.id, j.attempt) IN (SELECT * FROM unnest($2::bigint[], $3::int[])) ORDER BY j.id FOR UPDATE OF j SKIP LOCKED`,
+			end, holder, ids, numbers)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("store: take back jobs of %s: %w", holder, err)
+	}
+	return taken, nil
+}
+
+func takeRunning(ctx context.Context, tx pgx.Tx, query string, end EndAttempts, args ...any) ([]RunningJob, error) {
+	rows, err := tx.Query(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	running, err := pgx.CollectRows(rows, scanRunning)
+	if err != nil || len(running) == 0 {
+		return nil, err
+	}
+	return running, end(ctx, tx, running)
+}
+
+func scanRunning(row pgx.CollectableRow) (RunningJob, error) {
+	var j RunningJob
+	err := row.Scan(&j.ID, &j.Kind, &j.Attempt, &j.MaxAttempts, &j.Cancelled, &j.Orphaned, &j.Now)
+	return j, err
+}
+
+// reopenBatch is how many dead letters one transaction reopens.
+const reopenBatch = 100
+
+// ReopenUnknownKinds retries the jobs of dead letters that died because a process
+// did not know their kind, when it is one of kinds, and returns how many. Each is
+// reopened so once: a process of the older release that leads again would bury it
+// again, and so on for ever.
+func (s *Store) ReopenUnknownKinds(ctx context.Context, kinds []string, retry RetryJob) (reopened int, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		// The job's row first, as everywhere: its trigger writes the dead letter.
+		rows, err := tx.Query(ctx, `
+			SELECT j.id, d.id
+			FROM webhook_dead_letter d
+			JOIN webhook_queue q ON q.id = d.queue_id AND q.completed_at IS NULL
+			JOIN river_job j ON j.id = q.job_id AND j.state = 'discarded' AND j.kind = ANY ($1)
+			WHERE d.state = 'open' AND d.reason = 'unknown_kind' AND d.kind_reopened_at IS NULL
+			ORDER BY d.id LIMIT $2
+			FOR UPDATE OF j SKIP LOCKED`, kinds, reopenBatch)
+		if err != nil {
+			return err
+		}
+		var jobs, letters []int64
+		var job, letter int64
+		if _, err := pgx.ForEachRow(rows, []any{&job, &letter}, func() error {
+			jobs, letters = append(jobs, job), append(letters, letter)
+			return nil
+		}); err != nil {
+			return err
+		}
+		if reopened = len(jobs); reopened == 0 {
+			return nil
+		}
+		for _, id := range jobs {
+			if err := retry(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		_, err = tx.Exec(ctx, `UPDATE webhook_dead_letter SET kind_reopened_at = now() WHERE id = ANY ($1)`, letters)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("store: reopen dead letters of unknown kinds: %w", err)
+	}
+	return reopened, nil
+}
