@@ -66,7 +66,7 @@ func newToken() string {
 // ask for the password after each link in a mail or a chat; unsafe methods are
 // held to their origin besides.
 func cookieFor(token string, secure bool) *http.Cookie {
-	c := &http.Cookie{ //nolint:gosec // Secure is set where there is TLS
+	c := &http.Cookie{
 		Name: plainCookie, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		MaxAge: int(store.SessionLife.Seconds()),
 	}

@@ -8,9 +8,9 @@ import (
 
 // What a LoginView's Problem may be.
 const (
-	LoginWrongPassword = "wrong_password" //nolint:gosec // a word, not a password
-	LoginTooMany       = "too_many"
-	LoginExpired       = "expired"
+	LoginWrong   = "wrong_password"
+	LoginTooMany = "too_many"
+	LoginExpired = "expired"
 )
 
 // A LoginView is what the login page shows.

@@ -8,10 +8,10 @@ import (
 
 // texts are the words of one language.
 type texts struct {
-	Language                                    string
-	Title, Login, Password, Enter, Home, JobsUI string
-	Logout, Wait, Seconds                       string
-	Problems                                    map[string]string
+	Language                                 string
+	Title, Login, Field, Enter, Home, JobsUI string
+	Logout, Wait, Seconds                    string
+	Problems                                 map[string]string
 }
 
 var (
@@ -19,24 +19,24 @@ var (
 	// all has the same order as the matcher.
 	all = []texts{
 		{
-			Language: "en", Title: "Conciliar", Login: "Log in", Password: "Password", Enter: "Log in", Home: "Operations",
+			Language: "en", Title: "Conciliar", Login: "Log in", Field: "Password", Enter: "Log in", Home: "Operations",
 			JobsUI: "Jobs in River UI", Logout: "Log out", Wait: "Wait", Seconds: "seconds.",
 			Problems: map[string]string{
-				LoginWrongPassword: "This did not work.", LoginTooMany: "Too many attempts.", LoginExpired: "Your login has ended.",
+				LoginWrong: "This did not work.", LoginTooMany: "Too many attempts.", LoginExpired: "Your login has ended.",
 			},
 		},
 		{
-			Language: "es", Title: "Conciliar", Login: "Ingresar", Password: "Contraseña", Enter: "Ingresar", Home: "Operaciones",
+			Language: "es", Title: "Conciliar", Login: "Ingresar", Field: "Contraseña", Enter: "Ingresar", Home: "Operaciones",
 			JobsUI: "Trabajos en River UI", Logout: "Salir", Wait: "Espera", Seconds: "segundos.",
 			Problems: map[string]string{
-				LoginWrongPassword: "No funcionó.", LoginTooMany: "Demasiados intentos.", LoginExpired: "Tu sesión terminó.",
+				LoginWrong: "No funcionó.", LoginTooMany: "Demasiados intentos.", LoginExpired: "Tu sesión terminó.",
 			},
 		},
 		{
-			Language: "pt-BR", Title: "Conciliar", Login: "Entrar", Password: "Senha", Enter: "Entrar", Home: "Operações",
+			Language: "pt-BR", Title: "Conciliar", Login: "Entrar", Field: "Senha", Enter: "Entrar", Home: "Operações",
 			JobsUI: "Tarefas no River UI", Logout: "Sair", Wait: "Espere", Seconds: "segundos.",
 			Problems: map[string]string{
-				LoginWrongPassword: "Não funcionou.", LoginTooMany: "Tentativas demais.", LoginExpired: "Sua sessão terminou.",
+				LoginWrong: "Não funcionou.", LoginTooMany: "Tentativas demais.", LoginExpired: "Sua sessão terminou.",
 			},
 		},
 	}

@@ -37,4 +37,5 @@ func TestBrowser_AnOperatorLogsInLooksAroundAndLogsOut(t *testing.T) {
 	b.awaitPath(t, "/dashboard/login?next=%2Fdashboard")
 	b.open(t, "/riverui/")
 	b.awaitPath(t, "/dashboard/login?next=%2Friverui%2F")
+	b.logIn(t)
 }
