@@ -98,15 +98,15 @@ func (s *sources) secure(r *http.Request) bool {
 }
 
 // localNext is where a login leads: the page that was asked for when it is one
-// of the operator's, the dashboard otherwise. What a browser could take for
-// another host is not.
+// of the operator's, the dashboard otherwise. Path and query alone are taken, and
+// written anew, so that no browser can find another host in them.
 func localNext(next string) string {
 	u, err := url.Parse(next)
 	switch {
-	case err != nil, u.Scheme != "", u.Host != "", u.Opaque != "", strings.ContainsAny(next, "\\\r\n\t"):
+	case err != nil:
 	case u.Path == loginPath, u.Path == logoutPath, strings.HasPrefix(u.Path, assetsPath):
 	case u.Path == dashboardPath, strings.HasPrefix(u.Path, dashboardPath+"/"), strings.HasPrefix(u.Path, riverUIPath+"/"):
-		return u.RequestURI()
+		return (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).RequestURI()
 	}
 	return dashboardPath
 }
