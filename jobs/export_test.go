@@ -11,6 +11,7 @@ func (d Deps) WithStepBudget(budget time.Duration) Deps {
 
 // NextSpan is the span that a roll-up counts after one that took so long.
 var NextSpan = nextSpan
+
 // WithOrphanTimes shortens what is waited for until a job counts as nobody's.
 func (d Deps) WithOrphanTimes(every, dead, leftOver time.Duration) Deps {
 	d.orphanTimes = &orphanTimes{every: every, dead: dead, leftOver: leftOver}
