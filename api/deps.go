@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
@@ -131,6 +132,9 @@ type Deps struct {
 	// Registry holds what /metrics answers, the callers' own metrics included;
 	// one with the API's alone when nil.
 	Registry *prometheus.Registry
+
+	// TracerProvider takes the traces of calls; nil for none.
+	TracerProvider trace.TracerProvider
 
 	Logger *slog.Logger
 	// Now is the clock of limits and durations; time.Now when nil.

@@ -66,6 +66,7 @@ func (a *api) observe(c *gin.Context) {
 		}()
 		c.Next()
 	}()
+	nameSpan(c)
 	took := a.now().Sub(start)
 	a.metrics.record(c, ev, took)
 	a.log(c, ev, took)

@@ -157,7 +157,7 @@ func New(deps Deps) (http.Handler, error) {
 	for _, r := range a.routes() {
 		engine.Handle(r.method, r.path, a.adapt(a.guard(r)))
 	}
-	return engine, nil
+	return traced(engine, deps.TracerProvider), nil
 }
 
 // adapt turns a handler into Gin's, with the one place where an error becomes

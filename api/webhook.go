@@ -110,6 +110,7 @@ func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 		Signed:     event.Signed,
 		Signature:  event.SignatureKey,
 		Outcome:    outcome,
+		Trace:      traceparentOf(ctx),
 	})
 	switch {
 	case errors.Is(err, store.ErrInboxFull):

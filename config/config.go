@@ -46,7 +46,13 @@ type Config struct {
 	Reconciliation
 	Retention time.Duration `env:"RETENTION" envDefault:"168h" help:"completed events older than this move to webhook_archive"`
 
+	Tracing
 	Log
+}
+
+// Tracing says where traces go.
+type Tracing struct {
+	TracesEndpoint CollectorURL `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"base URL of an OpenTelemetry collector that takes traces by OTLP over HTTP; none when empty"`
 }
 
 // Database is what a command needs that only talks to the database.

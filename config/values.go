@@ -105,6 +105,27 @@ func (u *ServiceURL) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// A CollectorURL is the base URL of an OpenTelemetry collector, without a slash
+// at its end; empty for none. A collector often stands beside the service, so
+// plain http will do.
+type CollectorURL struct{ text string }
+
+// String returns the URL.
+func (u CollectorURL) String() string { return u.text }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *CollectorURL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(string(text))
+	switch {
+	case err != nil || parsed.Host == "" || (parsed.Scheme != "https" && parsed.Scheme != "http"):
+		return errors.New("must be a URL such as http://localhost:4318")
+	case parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "":
+		return errors.New("must be a URL without credentials, query or fragment")
+	}
+	u.text = strings.TrimRight(parsed.String(), "/")
+	return nil
+}
+
 func isLoopback(host string) bool {
 	if host == "localhost" {
 		return true

@@ -44,9 +44,13 @@ func NewInserter(pool *pgxpool.Pool, cfg Config) (*Inserter, error) {
 func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) error {
 	params := make([]river.InsertManyParams, len(jobs))
 	for k, job := range jobs {
+		metadata, err := traceMetadata(job.Trace)
+		if err != nil {
+			return fmt.Errorf("jobs: insert: %w", err)
+		}
 		params[k] = river.InsertManyParams{
 			Args:       PaymentArgs{QueueID: job.QueueID, preset: preset{id: job.ID, at: job.At}},
-			InsertOpts: &river.InsertOpts{Priority: priorityOf(job)},
+			InsertOpts: &river.InsertOpts{Priority: priorityOf(job), Metadata: metadata},
 		}
 	}
 	inserted, err := i.client.InsertManyTx(ctx, tx, params)

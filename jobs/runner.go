@@ -16,7 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/rivertype"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/conciliar/conciliar/store"
 )
@@ -45,6 +45,8 @@ type Config struct {
 	Helper bool
 	// Registerer takes the metrics of attempts; nil for none.
 	Registerer prometheus.Registerer
+	// TracerProvider takes the traces of attempts; nil for none.
+	TracerProvider trace.TracerProvider
 	// RiverLogger is what River logs to; Logger when nil.
 	RiverLogger *slog.Logger
 }
@@ -153,7 +155,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		LeaderElectionDisabled: cfg.Helper,
 		Logger:                 cfg.riverLogger(),
 		MaxAttempts:            cfg.MaxAttempts,
-		Middleware:             []rivertype.Middleware{work},
+		Middleware:             append(tracing(cfg.TracerProvider), work),
 		PeriodicJobs:           periodic,
 		Queues:                 queues,
 		RescueStuckJobsAfter:   cfg.RescueAfter,

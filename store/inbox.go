@@ -48,6 +48,9 @@ type NewEvent struct {
 	ReplayOf int64
 	// Background is true for an event that has time: every other passes it.
 	Background bool
+	// Trace is the traceparent of the call that brought it (W3C Trace Context);
+	// empty when nobody traces it.
+	Trace string
 }
 
 // A Receipt says that an event is durable.

@@ -87,6 +87,7 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 		case jobID != nil:
 			jobs = append(jobs, Job{
 				ID: *jobID, QueueID: id, At: *receivedAt, Origin: events[i].Origin, Background: events[i].Background,
+				Trace: events[i].Trace,
 			})
 		}
 		return nil

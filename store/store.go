@@ -48,6 +48,8 @@ type Job struct {
 	Origin string
 	// Background is true for a job that every other passes.
 	Background bool
+	// Trace is the traceparent that the job's attempts go on with; may be empty.
+	Trace string
 }
 
 // InsertJobs inserts the event jobs of one transaction. Any error rolls the

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
@@ -30,6 +31,8 @@ const (
 	// hangUpAfter is how long a shutdown waits for calls under way. A webhook
 	// that is cut off is delivered again.
 	hangUpAfter = 5 * time.Second
+	// flushLimit bounds the sending of the last traces.
+	flushLimit = 2 * time.Second
 )
 
 // An app is the service, wired. Its parts are in the order in which they are
@@ -37,6 +40,7 @@ const (
 type app struct {
 	logger  *slog.Logger
 	metrics *prometheus.Registry
+	traces  *sdktrace.TracerProvider
 	pool    *pgxpool.Pool
 	store   *store.Store
 	inbox   *store.Inbox
@@ -64,7 +68,7 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 		if err != nil {
 			return nil, err
 		}
-		jobsConfig.Registerer = a.metrics
+		jobsConfig.Registerer, jobsConfig.TracerProvider = a.metrics, a.tracerProvider()
 		if a.runner, err = jobs.NewRunner(a.pool, jobsConfig, deps); err != nil {
 			return nil, err
 		}
@@ -84,7 +88,10 @@ func newBooks(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, co
 			a.close()
 		}
 	}()
-	if a.pool, err = openPool(ctx, cfg.Database, connections, sessionSettings); err != nil {
+	if a.traces, err = newTracing(ctx, cfg.Tracing, a.logger); err != nil {
+		return nil, err
+	}
+	if a.pool, err = openPool(ctx, cfg.Database, connections, sessionSettings, withTracer(a.queryTracer())); err != nil {
 		return nil, err
 	}
 	if err = requireSchema(ctx, a.pool); err != nil {
@@ -131,6 +138,7 @@ func (a *app) jobsDeps(cfg config.Config) (jobs.Deps, error) {
 	client, err := mercadopago.NewClient(mercadopago.Config{
 		BaseURL: cfg.BaseURL.String(), AccessToken: cfg.AccessToken.Reveal(),
 		RateLimit: float64(cfg.ProviderRateLimit), UserAgent: "conciliar/" + version, Registerer: a.metrics,
+		Transport: a.providerTransport(mercadopago.NewTransport()),
 	})
 	if err != nil {
 		return jobs.Deps{}, err
@@ -160,7 +168,7 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 		},
 		TrustedProxies: cfg.TrustedProxies, SourceIPMode: api.SourceIPMode(cfg.SourceIPMode), SourceIPCIDRs: cfg.SourceIPCIDRs,
 		APIRate: cfg.APIRateLimit, UnverifiedRate: cfg.UnverifiedRateLimit,
-		Registry: a.metrics, Logger: a.logger,
+		Registry: a.metrics, TracerProvider: a.tracerProvider(), Logger: a.logger,
 	}
 	if does.api {
 		if err := a.wireReceiver(cfg, &deps); err != nil {
@@ -270,6 +278,14 @@ func (a *app) close() {
 	if a.pool != nil {
 		a.pool.Close()
 		a.pool = nil
+	}
+	if a.traces != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
+		defer cancel()
+		if err := a.traces.Shutdown(ctx); err != nil {
+			a.logger.Warn("the last traces are lost", "error", err)
+		}
+		a.traces = nil
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/conciliar/conciliar/config"
@@ -20,9 +21,17 @@ var sessionSettings = map[string]string{
 	"idle_in_transaction_session_timeout": "60s",
 }
 
+// A poolOption changes how a pool connects.
+type poolOption func(*pgxpool.Config)
+
+// withTracer has statements traced; by nobody when tracer is nil.
+func withTracer(tracer pgx.QueryTracer) poolOption {
+	return func(cfg *pgxpool.Config) { cfg.ConnConfig.Tracer = tracer }
+}
+
 // openPool connects to the database. connections is how many it may open, for
 // an address that does not say so itself by pool_max_conns.
-func openPool(ctx context.Context, database config.Database, connections int, settings map[string]string) (*pgxpool.Pool, error) {
+func openPool(ctx context.Context, database config.Database, connections int, settings map[string]string, opts ...poolOption) (*pgxpool.Pool, error) {
 	address := database.DatabaseURL.Reveal()
 	cfg, err := pgxpool.ParseConfig(address)
 	if err != nil {
@@ -38,6 +47,9 @@ func openPool(ctx context.Context, database config.Database, connections int, se
 		if cfg.ConnConfig.RuntimeParams[name] == "" {
 			cfg.ConnConfig.RuntimeParams[name] = value
 		}
+	}
+	for _, opt := range opts {
+		opt(cfg)
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {

@@ -139,7 +139,7 @@ func tableRows(text string) string {
 }
 
 // sendSigned delivers a correctly signed webhook about a payment.
-func sendSigned(t *testing.T, service, paymentID string) {
+func sendSigned(t *testing.T, service, paymentID string, change ...func(http.Header)) {
 	t.Helper()
 	d := sign(testSecret, paymentID, time.Now())
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
@@ -147,6 +147,9 @@ func sendSigned(t *testing.T, service, paymentID string) {
 	require.NoError(t, err)
 	req.Header.Set("X-Request-Id", d.requestID)
 	req.Header.Set("X-Signature", d.signature)
+	for _, c := range change {
+		c(req.Header)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())

@@ -105,7 +105,7 @@ func NewClient(cfg Config) (*Client, error) {
 	}
 	transport := cfg.Transport
 	if transport == nil {
-		transport = newTransport()
+		transport = NewTransport()
 	}
 	c := &Client{
 		base: base,
@@ -159,7 +159,9 @@ func parseBaseURL(s string) (*url.URL, error) {
 	return base, nil
 }
 
-func newTransport() http.RoundTripper {
+// NewTransport is what carries a client's calls unless its configuration names
+// another.
+func NewTransport() http.RoundTripper {
 	t, isTransport := http.DefaultTransport.(*http.Transport)
 	if !isTransport { // somebody replaced it, and meant it
 		return http.DefaultTransport
