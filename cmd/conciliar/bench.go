@@ -75,6 +75,9 @@ type benchOptions struct {
 	rounds int
 	settle int
 	verify int
+	// status measures reading instead, over so many rows.
+	status bool
+	rows   int
 }
 
 func newBench(std stdio) *cobra.Command {
@@ -86,16 +89,29 @@ func newBench(std stdio) *cobra.Command {
 the load generator on the same cores. Beside each figure stands what the
 database itself does: pgbench, one transaction with the same two rows for each
 event. The ratio of the two is what can be compared between machines. Exits 1
-when a bar is not met.`,
-		Example: "  conciliar bench\n  conciliar bench --duration 10s --rounds 5 --json",
+when a bar is not met.
+
+With --status it measures reading instead: GET /api/webhooks/status and what the
+dashboard's overview reads, over --rows archived events and a tenth as many in
+the queue. Beside each stands what the same numbers cost by counting rows. At the
+default size it takes some minutes and 15 GB of disk, mostly to make the rows.`,
+		Example: "  conciliar bench\n  conciliar bench --duration 10s --rounds 5 --json\n  conciliar bench --status --rows 1000000",
 		Args:    cobra.NoArgs,
 	}
 	cmd.Flags().DurationVar(&o.length, "duration", 4*time.Second, "length of each measurement")
 	cmd.Flags().IntVar(&o.rounds, "rounds", 3, "how often each is measured; the median counts")
 	cmd.Flags().IntVar(&o.settle, "settle", 20_000, "events in the backlog of the settlement benchmark")
 	cmd.Flags().IntVar(&o.verify, "verify", 1_000_000, "events in the books of the verification benchmark; 0 leaves it out")
+	cmd.Flags().BoolVar(&o.status, "status", false, "measure the status and the dashboard's overview instead")
+	cmd.Flags().IntVar(&o.rows, "rows", 10_000_000, "archived events for --status; a tenth as many are in the queue")
+	for _, other := range []string{"duration", "rounds", "settle", "verify"} {
+		cmd.MarkFlagsMutuallyExclusive("status", other)
+	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if o.status {
+			return runBenchStatus(cmd.Context(), std, o, *asJSON)
+		}
 		if o.length < time.Second || o.rounds < 1 || o.settle < 1 {
 			return usagef("--duration takes a second or more, --rounds and --settle take 1 or more")
 		}
@@ -123,32 +139,12 @@ when a bar is not met.`,
 }
 
 func bench(ctx context.Context, std stdio, o benchOptions) (_ benchReport, err error) {
-	say := func(format string, args ...any) { _, _ = fmt.Fprintf(std.err, format+"\n", args...) }
 	report := benchReport{Cores: runtime.NumCPU(), Rounds: o.rounds, Seconds: o.length.Seconds()}
-	say("starting PostgreSQL, fsync on …")
-	database, err := localpg.Start(ctx, localpg.Options{Fsync: true, Settings: map[string]string{"max_connections": "200"}})
+	b, err := startBench(ctx, std, o, map[string]string{"max_connections": "200"})
 	if err != nil {
 		return report, err
 	}
-	defer func() {
-		limit, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
-		defer done()
-		err = errors.Join(err, database.Stop(limit))
-	}()
-	if err := database.CreateDatabase(ctx, "bench"); err != nil {
-		return report, err
-	}
-	b := &benchRun{options: o, databaseURL: database.URL("bench"), say: say}
-	if b.pool, err = openPool(ctx, config.Database{DatabaseURL: config.NewSecret(b.databaseURL)}, 4, nil); err != nil {
-		return report, err
-	}
-	defer b.pool.Close()
-	if err := migrations.Up(ctx, b.pool, slog.New(slog.DiscardHandler)); err != nil {
-		return report, err
-	}
-	if err := b.startSimulator(ctx); err != nil {
-		return report, err
-	}
+	defer func() { err = errors.Join(err, b.stop(ctx)) }()
 	if report.Ack, err = b.acknowledged(ctx); err != nil {
 		return report, err
 	}
@@ -160,9 +156,46 @@ func bench(ctx context.Context, std stdio, o benchOptions) (_ benchReport, err e
 	return report, err
 }
 
+// startBench starts a migrated database with fsync on, and Mercado Pago's
+// simulator. What it returns has to be stopped.
+func startBench(ctx context.Context, std stdio, o benchOptions, settings map[string]string) (_ *benchRun, err error) {
+	b := &benchRun{options: o, say: func(format string, args ...any) { _, _ = fmt.Fprintf(std.err, format+"\n", args...) }}
+	b.say("starting PostgreSQL, fsync on …")
+	if b.database, err = localpg.Start(ctx, localpg.Options{Fsync: true, Settings: settings}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.stop(ctx))
+		}
+	}()
+	if err := b.database.CreateDatabase(ctx, "bench"); err != nil {
+		return nil, err
+	}
+	b.databaseURL = b.database.URL("bench")
+	if b.pool, err = openPool(ctx, config.Database{DatabaseURL: config.NewSecret(b.databaseURL)}, 4, nil); err != nil {
+		return nil, err
+	}
+	if err := migrations.Up(ctx, b.pool, slog.New(slog.DiscardHandler)); err != nil {
+		return nil, err
+	}
+	return b, b.startSimulator(ctx)
+}
+
+// stop stops the database, with all that is in it.
+func (b *benchRun) stop(ctx context.Context) error {
+	if b.pool != nil {
+		b.pool.Close()
+	}
+	limit, done := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
+	defer done()
+	return b.database.Stop(limit)
+}
+
 // A benchRun is one run of the benchmarks.
 type benchRun struct {
 	options     benchOptions
+	database    *localpg.Server
 	databaseURL string
 	pool        *pgxpool.Pool
 	sim         *simulator.Simulator
@@ -331,9 +364,10 @@ func (b *benchRun) empty(ctx context.Context) error {
 
 // A benchService is the service under test: this binary, as a process.
 type benchService struct {
-	cmd  *exec.Cmd
-	addr string
-	log  *bytes.Buffer
+	cmd         *exec.Cmd
+	addr        string
+	statusToken string
+	log         *bytes.Buffer
 }
 
 func (b *benchRun) startService(ctx context.Context, only string) (*benchService, error) {
@@ -345,7 +379,7 @@ func (b *benchRun) startService(ctx context.Context, only string) (*benchService
 	if err != nil {
 		return nil, err
 	}
-	s := &benchService{addr: addr, log: &bytes.Buffer{}}
+	s := &benchService{addr: addr, statusToken: rand.Text(), log: &bytes.Buffer{}}
 	s.cmd = exec.CommandContext(ctx, program, "serve", "--only", only) //nolint:gosec // this very program
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = shutdownLimit
@@ -353,7 +387,7 @@ func (b *benchRun) startService(ctx context.Context, only string) (*benchService
 		"DATABASE_URL="+b.databaseURL, "HTTP_ADDR="+addr, "LOG_LEVEL=warn",
 		"MERCADOPAGO_ACCESS_TOKEN="+benchToken, "MERCADOPAGO_WEBHOOK_SECRETS="+benchSecret, "MERCADOPAGO_BASE_URL="+b.simURL,
 		"PROVIDER_RATE_LIMIT=1000000",
-		"STATUS_TOKENS="+rand.Text(), "PROCESS_QUEUE_TOKENS="+rand.Text(), "RECONCILE_TOKENS="+rand.Text(), "ORDERS_TOKENS="+rand.Text(),
+		"STATUS_TOKENS="+s.statusToken, "PROCESS_QUEUE_TOKENS="+rand.Text(), "RECONCILE_TOKENS="+rand.Text(), "ORDERS_TOKENS="+rand.Text(),
 		"OPERATOR_PASSWORD="+rand.Text())
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {

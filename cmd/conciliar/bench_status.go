@@ -1,0 +1,270 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+const (
+	// statusBar and overviewBar are the most that reading may take, for 99 of 100.
+	statusBar   = 50 * time.Millisecond
+	overviewBar = 200 * time.Millisecond
+
+	statusReads   = 300
+	overviewReads = 100
+	countingReads = 3
+	// seedRowsLeast is the least that --rows takes: a tenth of it is a multiple of
+	// what the seed needs.
+	seedRowsLeast = 200
+	// statusSpan is how much history one roll-up counts.
+	statusSpan = 7 * 24 * time.Hour
+)
+
+// A readFigure is how long something takes to read.
+type readFigure struct {
+	What      string  `json:"what"`
+	P50Millis float64 `json:"p50_ms"`
+	P99Millis float64 `json:"p99_ms"`
+	// CountingMillis is what the same numbers cost by counting rows: the
+	// database's own ceiling.
+	CountingMillis float64 `json:"counting_ms"`
+	BarMillis      float64 `json:"bar_ms"`
+	Met            bool    `json:"met"`
+}
+
+// A statusBench is what `conciliar bench --status` measured.
+type statusBench struct {
+	Cores     int `json:"cores"`
+	Archived  int `json:"archived"`
+	Completed int `json:"completed"`
+	// SeedSeconds is how long it took to make the rows, HistorySeconds to count
+	// them all for the first time.
+	SeedSeconds    float64      `json:"seed_seconds"`
+	HistorySeconds float64      `json:"history_seconds"`
+	RollUpMillis   float64      `json:"roll_up_ms"`
+	Reads          []readFigure `json:"reads"`
+}
+
+func runBenchStatus(ctx context.Context, std stdio, o benchOptions, asJSON bool) error {
+	if o.rows < seedRowsLeast || o.rows%seedRowsLeast != 0 {
+		return usagef("--rows takes a multiple of %d", seedRowsLeast)
+	}
+	report, err := benchStatus(ctx, std, o)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = printJSON(std.out, report)
+	} else {
+		err = printStatusBench(std.out, report)
+	}
+	if err == nil && slices.ContainsFunc(report.Reads, func(f readFigure) bool { return !f.Met }) {
+		err = errSilent
+	}
+	return err
+}
+
+func benchStatus(ctx context.Context, std stdio, o benchOptions) (_ statusBench, err error) {
+	report := statusBench{Cores: runtime.NumCPU(), Archived: o.rows, Completed: o.rows / 10}
+	b, err := startBench(ctx, std, o, map[string]string{"max_wal_size": "8GB", "maintenance_work_mem": "512MB"})
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, b.stop(ctx)) }()
+	took, err := b.seed(ctx, benchSeed{archived: report.Archived, completed: report.Completed, open: true})
+	if err != nil {
+		return report, err
+	}
+	report.SeedSeconds = took.Seconds()
+	books, err := store.New(b.pool, store.Options{
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return report, err
+	}
+	if err := b.countHistory(ctx, books, &report); err != nil {
+		return report, err
+	}
+	if err := b.checkCounts(ctx, books, report); err != nil {
+		return report, err
+	}
+	status, err := b.readStatus(ctx)
+	if err != nil {
+		return report, err
+	}
+	overview, err := b.readOverview(ctx, books)
+	if err != nil {
+		return report, err
+	}
+	report.Reads = []readFigure{status, overview}
+	return report, nil
+}
+
+// countHistory rolls up what was seeded, as the service does in its first hour,
+// and then what each minute brings.
+func (b *benchRun) countHistory(ctx context.Context, books *store.Store, report *statusBench) error {
+	b.say("rolling up …")
+	began := time.Now()
+	done, err := books.RollUp(ctx, statusSpan)
+	for err == nil && !done.Complete {
+		done, err = books.RollUpHistory(ctx, statusSpan)
+	}
+	if err != nil {
+		return err
+	}
+	report.HistorySeconds = time.Since(began).Seconds()
+	if _, err := b.pool.Exec(ctx, `VACUUM (ANALYZE)`); err != nil {
+		return err
+	}
+	times, err := repeat(10, func() error {
+		_, err := books.RollUp(ctx, statusSpan)
+		return err
+	})
+	report.RollUpMillis = millis(times[len(times)/2])
+	return err
+}
+
+// checkCounts makes sure that what is measured is right.
+func (b *benchRun) checkCounts(ctx context.Context, books *store.Store, report statusBench) error {
+	st, err := books.Status(ctx)
+	if err != nil {
+		return err
+	}
+	q := st.Queue
+	got := [6]int64{q.Completed, q.Pending, q.Failed, q.Held, q.Processing, q.DeadLetter}
+	if want := [6]int64{int64(report.Completed), seedPending, seedFailed, seedHeld, seedProcessing, seedDead}; got != want {
+		return fmt.Errorf("bench: the status counts %v (completed, pending, failed, held, processing, dead), seeded were %v", got, want)
+	}
+	return nil
+}
+
+// readStatus reads the status over HTTP, from the service as a process.
+func (b *benchRun) readStatus(ctx context.Context) (readFigure, error) {
+	f := readFigure{What: "GET /api/webhooks/status", BarMillis: millis(statusBar)}
+	service, err := b.startService(ctx, "api")
+	if err != nil {
+		return f, err
+	}
+	defer service.stop()
+	times, err := repeat(statusReads, func() error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+service.addr+"/api/webhooks/status", nil)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Authorization", "Bearer "+service.statusToken)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return err
+		}
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("bench: the status answers %d", resp.StatusCode)
+		}
+		return nil
+	})
+	if err != nil {
+		return f, err
+	}
+	return b.figure(ctx, f, statusBar, times, []string{
+		`SELECT count(*) FROM webhook_queue WHERE completed_at IS NOT NULL`,
+		`SELECT count(*) FROM webhook_queue WHERE received_at > now() - interval '1 hour'`,
+		`SELECT count(*) FROM webhook_queue WHERE completed_at > now() - interval '1 hour'`,
+	})
+}
+
+// readOverview reads what the overview of the dashboard shows.
+func (b *benchRun) readOverview(ctx context.Context, books *store.Store) (readFigure, error) {
+	f := readFigure{What: "the overview's queries", BarMillis: millis(overviewBar)}
+	now := time.Now().UTC()
+	hour, day := now.Truncate(time.Hour).Add(time.Hour), 24*time.Hour
+	spans := []store.Span{
+		{Since: now.Add(-time.Hour), Until: now, Step: time.Minute},
+		{Since: hour.Add(-day), Until: hour, Step: 15 * time.Minute},
+		{Since: hour.Add(-7 * day), Until: hour, Step: time.Hour},
+	}
+	times, err := repeat(overviewReads, func() error {
+		_, err := books.Status(ctx)
+		for _, span := range spans {
+			_, activity := books.Activity(ctx, span)
+			_, latency := books.LatencyOver(ctx, span)
+			err = errors.Join(err, activity, latency)
+		}
+		_, latency := books.Latency(ctx, now.Add(-day), now)
+		_, money := books.MoneyByDay(ctx, now.Add(-30*day), now, time.UTC)
+		_, reasons := books.TopReasons(ctx, now.Add(-7*day), now)
+		_, healed := books.Healed(ctx, now.Add(-7*day), now)
+		return errors.Join(err, latency, money, reasons, healed)
+	})
+	if err != nil {
+		return f, err
+	}
+	return b.figure(ctx, f, overviewBar, times, []string{
+		`SELECT date_trunc('hour', received_at), topic, count(*) FROM webhook_queue WHERE received_at > now() - interval '7 days' GROUP BY 1, 2`,
+		`SELECT date_trunc('hour', completed_at), outcome, count(*), percentile_cont(0.99) WITHIN GROUP (ORDER BY completed_at - received_at)
+		 FROM webhook_queue WHERE completed_at > now() - interval '7 days' GROUP BY 1, 2`,
+	})
+}
+
+// figure makes a figure of times, beside what counting takes.
+func (b *benchRun) figure(ctx context.Context, f readFigure, bar time.Duration, times []time.Duration, counting []string) (readFigure, error) {
+	p99 := times[len(times)*99/100]
+	f.P50Millis, f.P99Millis, f.Met = millis(times[len(times)/2]), millis(p99), p99 <= bar
+	b.say("%s: p50 %.1f ms, p99 %.1f ms", f.What, f.P50Millis, f.P99Millis)
+	took, err := repeat(countingReads, func() error {
+		for _, query := range counting {
+			if _, err := b.pool.Exec(ctx, query); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	f.CountingMillis = millis(took[len(took)/2])
+	return f, err
+}
+
+// repeat does something n times, after once for nothing, and returns how long
+// each took, the quickest first.
+func repeat(n int, do func() error) ([]time.Duration, error) {
+	times := make([]time.Duration, n)
+	if err := do(); err != nil {
+		return times, err
+	}
+	for i := range times {
+		began := time.Now()
+		if err := do(); err != nil {
+			return times, err
+		}
+		times[i] = time.Since(began)
+	}
+	slices.Sort(times)
+	return times, nil
+}
+
+func printStatusBench(w io.Writer, r statusBench) error {
+	_, _ = fmt.Fprintf(w, "%d cores; %d archived and %d completed events, made in %.0f s; fsync on\n", r.Cores, r.Archived, r.Completed, r.SeedSeconds)
+	_, _ = fmt.Fprintf(w, "their history was rolled up in %.1f s; the roll-up of each minute takes %.1f ms\n\n", r.HistorySeconds, r.RollUpMillis)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, _ = fmt.Fprintln(table, "read\tp50 ms\tp99 ms\tby counting ms\tp99 bar ms\t\t")
+	for _, f := range r.Reads {
+		met := "met"
+		if !f.Met {
+			met = "NOT MET"
+		}
+		_, _ = fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.0f\t%.0f\t%s\t\n", f.What, f.P50Millis, f.P99Millis, f.CountingMillis, f.BarMillis, met)
+	}
+	return table.Flush()
+}
