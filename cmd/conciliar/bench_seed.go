@@ -21,11 +21,11 @@ type benchSeed struct {
 
 // What a seed with open adds.
 const (
-	seedPending    = 5000
-	seedFailed     = 2000
-	seedHeld       = 2000
+	seedPending    = 2000
+	seedFailed     = 1000
+	seedHeld       = 1000
 	seedProcessing = 50
-	seedDead       = 2000
+	seedDead       = 1000
 	// seedChunk is how many events one statement makes.
 	seedChunk = 500_000
 )
