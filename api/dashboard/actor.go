@@ -8,13 +8,14 @@ import (
 
 type actorKey struct{}
 
-// WithActor returns a context that carries who is logged in.
+// WithActor returns a context that carries who acts, for the audit trail. Its
+// RequestID is shown on error pages, so that a person can name the log's line.
 func WithActor(ctx context.Context, actor store.Actor) context.Context {
 	return context.WithValue(ctx, actorKey{}, actor)
 }
 
-// ActorFrom is who is logged in; the zero Actor, in whose name nothing can be
-// done, when nobody is.
+// ActorFrom returns who acts; the zero Actor when nobody is logged in, and the
+// books refuse an action by nobody.
 func ActorFrom(ctx context.Context) store.Actor {
 	actor, _ := ctx.Value(actorKey{}).(store.Actor)
 	return actor

@@ -1,53 +1,132 @@
-// Package dashboard is what operators see in a browser. Who may see it is
-// decided before it: package api has the login.
 package dashboard
 
 import (
-	"embed"
+	"context"
+	"errors"
 	"fmt"
-	"html/template"
+	"log/slog"
 	"net/http"
-	"strconv"
+	"time"
+
+	"github.com/conciliar/conciliar/store"
 )
 
-// Base is the path that everything here is below.
-const Base = "/dashboard"
+// booksTimeout bounds the questions that one page asks the books.
+const booksTimeout = 10 * time.Second
 
-//go:embed templates/*.html
-var templateFiles embed.FS
+// Deps are the parts that the dashboard works with. All are required unless
+// said otherwise.
+type Deps struct {
+	// Books are read and, by what an operator presses, written.
+	Books books
+	// Operator does what people ask of jobs.
+	Operator operator
+	// Schedule is when reconciliations start. It is asked for each page.
+	Schedule func() Schedule
+	// Version is the program's.
+	Version string
+	Logger  *slog.Logger
+	// Now is the clock that ages are measured by; time.Now when nil.
+	Now func() time.Time
+}
 
-var pages = template.Must(template.ParseFS(templateFiles, "templates/*.html"))
+// A Schedule says when reconciliations start by themselves.
+type Schedule struct {
+	// Next is when the next one does; nil when nothing is scheduled.
+	Next *time.Time
+	// Every is the period; 0 when nothing is scheduled.
+	Every time.Duration
+}
 
-// Deps are the parts that the pages work with.
-type Deps struct{}
+func (d Deps) validate() error {
+	var problems []error
+	need := func(ok bool, what string) {
+		if !ok {
+			problems = append(problems, errors.New("dashboard: "+what+" is missing"))
+		}
+	}
+	need(d.Books != nil, "Books")
+	need(d.Operator != nil, "Operator")
+	need(d.Schedule != nil, "Schedule")
+	need(d.Logger != nil, "Logger")
+	return errors.Join(problems...)
+}
 
-// New returns the handler of everything below /dashboard for an operator who
-// has logged in: the calls carry who it is, see WithActor.
-func New(Deps) (http.Handler, error) {
+// dashboard holds what the handlers share.
+type dashboard struct {
+	*site
+
+	deps Deps
+	now  func() time.Time
+}
+
+// New returns the handler of everything below /dashboard but what needs no
+// login. The caller lets only a logged-in operator through, named by WithActor,
+// and refuses unsafe methods that come from other sites.
+func New(deps Deps) (http.Handler, error) {
+	if err := deps.validate(); err != nil {
+		return nil, err
+	}
+	s, err := loadedSite()
+	if err != nil {
+		return nil, err
+	}
+	d := &dashboard{site: s, deps: deps, now: deps.Now}
+	if d.now == nil {
+		d.now = time.Now
+	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+Base, home)
-	mux.HandleFunc("GET "+Base+"/{$}", home)
+	for _, route := range d.routes() {
+		mux.Handle(route.pattern, d.adapt(route.handle))
+	}
+	mux.Handle("/", d.adapt(func(*call) error { return errNoPage }))
 	return mux, nil
 }
 
-// home is the landing page.
-func home(w http.ResponseWriter, r *http.Request) {
-	words := textsFor(r)
-	w.Header().Set("Vary", "Accept-Language")
-	// A failure to write means that the reader is gone; there is nobody to tell.
-	_ = render(w, http.StatusOK, "home.html", struct{ Texts texts }{words})
+// A call is one request for a page.
+type call struct {
+	http.ResponseWriter
+	*http.Request
+
+	reader *reader
+	ctx    context.Context //nolint:containedctx // a call's own, bounded by booksTimeout
 }
 
-// render answers a page, or nothing and an error.
-func render(w http.ResponseWriter, status int, name string, data any) error {
-	body, err := execute(name, data)
-	if err != nil {
-		return fmt.Errorf("dashboard: %s: %w", name, err)
-	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(status)
-	_, err = w.Write(body)
-	return err
+// A handler answers a call. Its error becomes an error page.
+type handler func(c *call) error
+
+// adapt turns a handler into an http.Handler, with the one place where an error
+// becomes a page.
+func (d *dashboard) adapt(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d.choose(w, r) {
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), booksTimeout)
+		defer cancel()
+		c := &call{ResponseWriter: w, Request: r, reader: d.readerOf(r), ctx: ctx}
+		if err := h(c); err != nil {
+			d.answerError(c, err)
+		}
+	})
+}
+
+// show renders a page with the notice that the query names.
+func (d *dashboard) show(c *call, name string, p *page) error {
+	return d.showStatus(c, http.StatusOK, name, p)
+}
+
+func (d *dashboard) showStatus(c *call, status int, name string, p *page) error {
+	p.reader, p.Version = c.reader, d.deps.Version
+	p.readNotice(c.URL.Query())
+	return d.render(c.ResponseWriter, c.Request, status, name, p)
+}
+
+// actor is who acts, for the audit trail.
+func (c *call) actor() store.Actor { return ActorFrom(c.Context()) }
+
+// redirect sends the browser to a page of ours after an action.
+func (c *call) redirect(format string, args ...any) error {
+	http.Redirect(c.ResponseWriter, c.Request, fmt.Sprintf(format, args...), http.StatusSeeOther)
+	return nil
 }

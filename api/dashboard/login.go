@@ -1,49 +1,41 @@
 package dashboard
 
 import (
-	"bytes"
 	"net/http"
+	"strconv"
 	"time"
-)
-
-// What a LoginView's Problem may be.
-const (
-	LoginWrong   = "wrong_password"
-	LoginTooMany = "too_many"
-	LoginExpired = "expired"
 )
 
 // A LoginView is what the login page shows.
 type LoginView struct {
-	// Status is the answer's.
+	// Status is the answer's HTTP status; 0 means 200.
 	Status int
-	// Problem says why nobody is logged in, empty when nobody tried.
+	// Problem says why the operator is not logged in: wrong_password, too_many
+	// or expired; empty at first.
 	Problem string
-	// Next is where the login leads, a path on this host.
+	// Next is the local path that the operator goes to afterwards.
 	Next string
-	// RetryAfter is how long to wait after too many attempts.
+	// RetryAfter is how long no further attempt is taken, with too_many.
 	RetryAfter time.Duration
 }
 
-// LoginPage renders the login's form in the reader's language. It posts to
-// /dashboard/login the fields password and next.
+// LoginPage writes the login form in the browser's language. It posts the
+// fields password and next to /dashboard/login.
 func LoginPage(w http.ResponseWriter, r *http.Request, view LoginView) error {
-	words := textsFor(r)
-	data := struct {
-		Texts   texts
-		Problem string
-		Next    string
-		Seconds int64
-	}{Texts: words, Problem: words.Problems[view.Problem], Next: view.Next}
-	if view.Problem == LoginTooMany {
-		data.Seconds = max(1, int64((view.RetryAfter+time.Second-1)/time.Second))
+	s, err := loadedSite()
+	if err != nil {
+		return err
 	}
-	w.Header().Set("Vary", "Accept-Language")
-	return render(w, view.Status, "login.html", data)
-}
-
-func execute(name string, data any) ([]byte, error) {
-	var body bytes.Buffer
-	err := pages.ExecuteTemplate(&body, name, data)
-	return body.Bytes(), err
+	if s.choose(w, r) {
+		return nil
+	}
+	p := &page{reader: s.readerOf(r), Title: "login.title", Bare: true, Body: view}
+	status := view.Status
+	if status == 0 {
+		status = http.StatusOK
+	}
+	if view.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((view.RetryAfter+time.Second-1)/time.Second), 10))
+	}
+	return s.render(w, r, status, "login", p)
 }

@@ -1,0 +1,71 @@
+// Everything works without this script. It asks for the page again while it is
+// looked at, and tells the server the reader's time zone once.
+(function () {
+  "use strict";
+
+  function cookie(name) {
+    return document.cookie.split("; ").some(function (c) { return c.indexOf(name + "=") === 0; });
+  }
+  if (document.querySelector("form.zone") && !cookie("conciliar_zone")) {
+    var zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (zone && /^[A-Za-z0-9_+\/-]{1,64}$/.test(zone)) {
+      document.cookie = "conciliar_zone=" + zone + "; path=/dashboard; max-age=31536000; samesite=lax" +
+        (location.protocol === "https:" ? "; secure" : "");
+      // Where cookies are off, nothing is asked for again and again.
+      if (zone !== "UTC" && cookie("conciliar_zone")) { location.reload(); return; }
+    }
+  }
+
+  // "Select all" for lists with boxes.
+  document.addEventListener("change", function (event) {
+    var all = event.target;
+    if (!all.matches || !all.matches("input[data-all]")) { return; }
+    all.form.querySelectorAll("input[name='" + all.dataset.all + "']").forEach(function (box) { box.checked = all.checked; });
+  });
+
+  var main = document.getElementById("main");
+  if (!main || !main.dataset.refresh) { return; }
+  var pause = Number(main.dataset.refresh) * 1000;
+
+  // Whoever types, has chosen something or has marked a text is left alone.
+  function busy() {
+    var at = document.activeElement;
+    if (at && main.contains(at) && at.matches("input, textarea, select")) { return true; }
+    if (main.querySelector("input[type=checkbox]:checked")) { return true; }
+    var typed = Array.prototype.some.call(main.querySelectorAll("textarea, input[type=text]"), function (field) {
+      return field.value !== field.defaultValue;
+    });
+    var marked = window.getSelection();
+    return typed || (marked && !marked.isCollapsed && main.contains(marked.anchorNode));
+  }
+
+  function put(fresh) {
+    var at = document.activeElement;
+    var id = at && main.contains(at) ? at.id : "";
+    var open = {};
+    main.querySelectorAll("details[id]").forEach(function (d) { open[d.id] = d.open; });
+    main.replaceChildren.apply(main, Array.prototype.slice.call(fresh.childNodes));
+    main.querySelectorAll("details[id]").forEach(function (d) { if (d.id in open) { d.open = open[d.id]; } });
+    if (id) {
+      var again = document.getElementById(id);
+      if (again) { again.focus({ preventScroll: true }); }
+    }
+  }
+
+  function refresh() {
+    if (document.hidden || busy()) { return Promise.resolve(); }
+    return fetch(location.href, { credentials: "same-origin", headers: { "Accept": "text/html" } }).then(function (answer) {
+      // The session has ended: the server knows where to go.
+      if (answer.redirected) { location.reload(); return null; }
+      return answer.ok ? answer.text() : null;
+    }).then(function (text) {
+      if (!text || busy()) { return; }
+      var fresh = new DOMParser().parseFromString(text, "text/html").getElementById("main");
+      if (fresh) { put(fresh); }
+    }).catch(function () { /* the next one may get through */ });
+  }
+
+  function wait() { setTimeout(function () { refresh().then(wait); }, pause); }
+  wait();
+  document.addEventListener("visibilitychange", function () { if (!document.hidden) { refresh(); } });
+}());

@@ -1,0 +1,46 @@
+package dashboard
+
+import (
+	"context"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// books are what the pages show, and what an operator does that the books alone
+// can do.
+type books interface {
+	Status(ctx context.Context) (store.Status, error)
+
+	Events(ctx context.Context, filter store.EventFilter, page store.Page) (store.List[store.Event], error)
+	Event(ctx context.Context, queueID int64) (store.EventDetail, error)
+	ReplayEvent(ctx context.Context, queueID int64, by store.Actor) (store.Replay, error)
+
+	Order(ctx context.Context, reference string) (store.Order, error)
+	RecentOrders(ctx context.Context, limit int) ([]store.OrderSummary, error)
+	OrderPaymentLogs(ctx context.Context, reference string, limit int) ([]store.LoggedPayment, error)
+	Payment(ctx context.Context, source, paymentID string) (store.KnownPayment, error)
+
+	DeadLetters(ctx context.Context, filter store.DeadLetterFilter, page store.Page) (store.List[store.DeadLetter], error)
+	DeadLetter(ctx context.Context, id int64) (store.DeadLetterDetail, error)
+	ReplayDeadLetter(ctx context.Context, id int64, by store.Actor) (store.Replay, error)
+	DismissDeadLetter(ctx context.Context, id int64, note string, by store.Actor) error
+	CountReplayable(ctx context.Context, filter store.DeadLetterFilter) (int64, error)
+	OpenDeadLetters(ctx context.Context) ([]store.DeadLetterGroup, error)
+	BulkReplay(ctx context.Context, id int64) (store.BulkReplay, error)
+	CancelBulkReplay(ctx context.Context, id int64, by store.Actor) (store.BulkReplay, error)
+
+	Anomalies(ctx context.Context, filter store.AnomalyFilter, page store.Page) (store.List[store.Anomaly], error)
+	ResolveAnomaly(ctx context.Context, id int64, note string, by store.Actor) (store.Anomaly, error)
+
+	Run(ctx context.Context, id int64) (store.Run, error)
+	Runs(ctx context.Context, before int64, limit int) ([]store.Run, error)
+	StartRun(ctx context.Context, req store.RunRequest) (run store.Run, joined bool, err error)
+
+	RefusedDeliveries(ctx context.Context, filter store.RefusedFilter, page store.Page) (store.List[store.RefusedDelivery], error)
+	RefusedDelivery(ctx context.Context, id int64) (store.RefusedDetail, error)
+}
+
+// operator does what people ask of jobs.
+type operator interface {
+	ReplayDeadLetters(ctx context.Context, filter store.DeadLetterFilter, limit int64, by store.Actor) (store.BulkReplay, error)
+}

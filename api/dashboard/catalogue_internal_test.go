@@ -1,0 +1,152 @@
+package dashboard
+
+import (
+	"io/fs"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
+
+func TestEveryTextIsThereInAllLanguages(t *testing.T) {
+	t.Parallel()
+	catalogues, err := loadCatalogues()
+	require.NoError(t, err)
+	for _, c := range catalogues[1:] {
+		for key, text := range catalogues[0].text {
+			require.NotEmpty(t, c.text[key], "%s has no %s", c.code, key)
+			require.ElementsMatch(t, placeholder.FindAllString(text, -1), placeholder.FindAllString(c.text[key], -1), "%s of %s", key, c.code)
+		}
+		require.Len(t, c.text, len(catalogues[0].text))
+	}
+}
+
+// families are the words that are looked up by what the books say, with all
+// that they can say.
+func families() map[string][]string {
+	return map[string][]string{
+		"language":       languageCodes,
+		"month":          {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"},
+		"unit":           {"day", "hour", "minute", "second", "millisecond"},
+		"nav":            sectionNames(),
+		"login.problem":  {"wrong_password", "too_many", "expired"},
+		"health":         {string(jobs.Healthy), string(jobs.Degraded), string(jobs.Unhealthy)},
+		"health.short":   {string(jobs.Healthy), string(jobs.Degraded), string(jobs.Unhealthy)},
+		"condition":      conditionCodes(),
+		"condition.do":   conditionCodes(),
+		"circuit":        {string(store.CircuitClosed), string(store.CircuitOpen), string(store.CircuitHalfOpen)},
+		"circuit.reason": {store.ReasonUnavailable, store.ReasonShutOut},
+		"order_status":   texts(order.Statuses()),
+	}
+}
+
+func sectionNames() []string {
+	names := []string{"river"}
+	for _, s := range sections {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+func conditionCodes() []string {
+	var codes []string
+	for _, c := range jobs.Conditions() {
+		codes = append(codes, c.Code)
+	}
+	return codes
+}
+
+func texts[S ~string](words []S) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = string(w)
+	}
+	return out
+}
+
+func TestEveryWordOfOursIsTranslated(t *testing.T) {
+	t.Parallel()
+	catalogues, err := loadCatalogues()
+	require.NoError(t, err)
+	known := families()
+	for family, words := range known {
+		for _, w := range words {
+			require.Contains(t, catalogues[0].text, family+"."+w)
+		}
+	}
+	for key := range catalogues[0].text {
+		family, word := familyOf(known, key)
+		if family != "" {
+			require.Contains(t, known[family], word, "%s translates a word that nobody says", key)
+		}
+	}
+}
+
+// familyOf is the longest family that the key belongs to.
+func familyOf(known map[string][]string, key string) (family, word string) {
+	for f := range known {
+		if rest, ok := strings.CutPrefix(key, f+"."); ok && len(f) > len(family) {
+			family, word = f, rest
+		}
+	}
+	return family, word
+}
+
+// literal is a text in quotes, in templates and in Go alike.
+var literal = regexp.MustCompile(`"([a-z_]+(?:\.[A-Za-z0-9_-]+)*)"`)
+
+func TestEveryTextIsUsedAndEveryUsedTextIsThere(t *testing.T) {
+	t.Parallel()
+	catalogues, err := loadCatalogues()
+	require.NoError(t, err)
+	known := families()
+	said := map[string]bool{}
+	for _, source := range sources(t) {
+		for _, m := range literal.FindAllStringSubmatch(source, -1) {
+			said[m[1]] = true
+		}
+		for _, m := range regexp.MustCompile(`\.T "([^"]+)"`).FindAllStringSubmatch(source, -1) {
+			key := m[1]
+			_, whole := catalogues[0].text[key]
+			_, plural := catalogues[0].text[key+".other"]
+			require.True(t, whole || plural, "there is no text %s", key)
+		}
+	}
+	for key := range catalogues[0].text {
+		if family, _ := familyOf(known, key); family != "" {
+			continue
+		}
+		base := strings.TrimSuffix(strings.TrimSuffix(key, ".one"), ".other")
+		// Those of errors and notices are said without their family.
+		_, word, _ := strings.Cut(base, ".")
+		inFamily := (strings.HasPrefix(base, "error.") || strings.HasPrefix(base, "notice.")) && said[word]
+		require.True(t, said[base] || inFamily, "nobody says %s", key)
+	}
+}
+
+// sources are the templates and the Go files that are not tests.
+func sources(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, pattern := range []string{"*.go", "pages/*.html"} {
+		names, err := fs.Glob(os.DirFS("."), pattern)
+		require.NoError(t, err)
+		names = slices.DeleteFunc(names, func(n string) bool { return strings.HasSuffix(n, "_test.go") })
+		require.NotEmpty(t, names)
+		for _, n := range names {
+			raw, err := os.ReadFile(n)
+			require.NoError(t, err)
+			all = append(all, string(raw))
+		}
+	}
+	return all
+}

@@ -1,0 +1,167 @@
+package dashboard
+
+import (
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"golang.org/x/text/currency"
+)
+
+// Number writes a whole number in the reader's form.
+func (r *reader) Number(n int64) string {
+	return r.exact(strconv.FormatInt(n, 10))
+}
+
+// exact writes a decimal of the form -1234.5 in the reader's form, digit by
+// digit: nothing is rounded.
+func (r *reader) exact(plain string) string {
+	sign := ""
+	if strings.HasPrefix(plain, "-") {
+		sign, plain = "\u2212", plain[1:]
+	}
+	whole, fraction, broken := strings.Cut(plain, ".")
+	if len(whole) >= r.minGrouped {
+		var b strings.Builder
+		for i, digit := range whole {
+			if i > 0 && (len(whole)-i)%3 == 0 {
+				b.WriteString(r.group)
+			}
+			b.WriteRune(digit)
+		}
+		whole = b.String()
+	}
+	if broken {
+		return sign + whole + r.point + fraction
+	}
+	return sign + whole
+}
+
+// Money writes an amount, a decimal or its string, with its currency's code:
+// several countries call their own money $. It has at least the decimals that
+// the currency has, and all that the amount has.
+func (r *reader) Money(amount any, code string) (string, error) {
+	var d decimal.Decimal
+	switch v := amount.(type) {
+	case decimal.Decimal:
+		d = v
+	case string:
+		parsed, err := decimal.NewFromString(v)
+		if err != nil {
+			return "", fmt.Errorf("dashboard: an amount: %w", err)
+		}
+		d = parsed
+	default:
+		return "", fmt.Errorf("dashboard: %T is no amount", amount)
+	}
+	d = d.Normalize()
+	places := int32(2)
+	if unit, err := currency.ParseISO(code); err == nil {
+		scale, _ := currency.Standard.Rounding(unit)
+		places = int32(scale) //nolint:gosec // a currency has a few decimals
+	}
+	text := d.StringFixed(max(places, -d.Exponent()))
+	// A space that does not break: an amount is read as one word.
+	return strings.TrimLeft(code+"\u00a0"+r.exact(text), "\u00a0"), nil
+}
+
+// Time writes a moment in the reader's zone, to the second, as a time element.
+// A nil or zero one is a dash.
+func (r *reader) Time(t any) (template.HTML, error) {
+	return r.moment(t, func(at time.Time) (string, error) {
+		day, err := r.date(at)
+		if err != nil {
+			return "", err
+		}
+		return r.T("time.at", "date", day, "time", at.Format("15:04:05"))
+	})
+}
+
+// Clock writes a moment's time of day.
+func (r *reader) Clock(t any) (template.HTML, error) {
+	return r.moment(t, func(at time.Time) (string, error) { return at.Format("15:04:05"), nil })
+}
+
+// Day writes the day of a moment.
+func (r *reader) Day(t any) (template.HTML, error) { return r.moment(t, r.date) }
+
+// Ago writes how long ago a moment was, of two units at most.
+func (r *reader) Ago(now time.Time, t any) (template.HTML, error) {
+	return r.moment(t, func(at time.Time) (string, error) {
+		age, err := r.Duration(now.Sub(at))
+		if err != nil {
+			return "", err
+		}
+		return r.T("time.ago", "age", age)
+	})
+}
+
+func (r *reader) moment(t any, write func(time.Time) (string, error)) (template.HTML, error) {
+	var at time.Time
+	switch v := t.(type) {
+	case time.Time:
+		at = v
+	case *time.Time:
+		if v != nil {
+			at = *v
+		}
+	default:
+		return "", fmt.Errorf("dashboard: %T is no time", t)
+	}
+	if at.IsZero() {
+		return "\u2013", nil
+	}
+	text, err := write(at.In(r.zone))
+	if err != nil {
+		return "", err
+	}
+	// Both are ours: a formatted time, and a text from the catalogue.
+	return template.HTML(`<time datetime="` + at.UTC().Format(time.RFC3339) + `">` + //nolint:gosec // see above
+		template.HTMLEscapeString(text) + `</time>`), nil
+}
+
+func (r *reader) date(at time.Time) (string, error) {
+	month := r.Word("month", int(at.Month()))
+	return r.T("time.date", "day", strconv.Itoa(at.Day()), "month", month, "year", strconv.Itoa(at.Year()))
+}
+
+// Duration writes a length of time by its largest unit and the next: 3 d 4 h,
+// 2 h 5 min, 40 s, 1.5 s, 20 ms. One below zero is 0 s: clocks differ.
+func (r *reader) Duration(d time.Duration) (string, error) {
+	unit := func(name string, n int64) (string, error) { return r.T("unit."+name, "count", n) }
+	two := func(large string, n int64, small string, rest int64) (string, error) {
+		first, err := unit(large, n)
+		if err != nil || rest == 0 {
+			return first, err
+		}
+		second, err := unit(small, rest)
+		return first + " " + second, err
+	}
+	day := 24 * time.Hour
+	switch {
+	case d >= day:
+		return two("day", int64(d/day), "hour", int64(d%day/time.Hour))
+	case d >= time.Hour:
+		return two("hour", int64(d/time.Hour), "minute", int64(d%time.Hour/time.Minute))
+	case d >= time.Minute:
+		return two("minute", int64(d/time.Minute), "second", int64(d%time.Minute/time.Second))
+	case d >= 10*time.Second || d <= 0:
+		return unit("second", max(0, int64(d/time.Second)))
+	case d >= time.Second:
+		tenths := d.Round(100 * time.Millisecond)
+		return r.T("unit.second", "count", r.exact(strconv.FormatFloat(tenths.Seconds(), 'f', 1, 64)))
+	}
+	return r.T("unit.millisecond", "count", max(1, d.Milliseconds()))
+}
+
+// Share writes part of whole as a percentage without decimals; a part that is
+// there is never 0 %.
+func (r *reader) Share(part, whole int64) string {
+	if whole <= 0 || part <= 0 {
+		return "0\u00a0%"
+	}
+	return r.Number(max(1, (part*100+whole/2)/whole)) + "\u00a0%"
+}

@@ -1,0 +1,300 @@
+package dashboard_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+
+	"github.com/conciliar/conciliar/api/dashboard"
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// languages are how a browser asks for each.
+var languages = map[string]string{"en": "en-US,en;q=0.9", "es": "es-AR,es;q=0.9", "pt-BR": "pt-BR,pt;q=0.9"}
+
+var operator = store.Actor{Name: "operator", RemoteIP: netip.MustParseAddr("203.0.113.7"), RequestID: "call-7"}
+
+// A bundle is the dashboard on a database of its own.
+type bundle struct {
+	http.Handler
+	store *store.Store
+	pool  *pgxpool.Pool
+	logs  *logs
+	now   time.Time
+}
+
+func setup(t testing.TB) *bundle {
+	t.Helper()
+	b := &bundle{pool: storetest.Pool(t), logs: &logs{}, now: time.Now()}
+	quiet := slog.New(slog.DiscardHandler)
+	config := jobs.Config{
+		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour,
+		RetryBase: time.Minute, MaxAttempts: 7, Logger: quiet,
+	}
+	inserter, err := jobs.NewInserter(b.pool, config)
+	require.NoError(t, err)
+	b.store, err = store.New(b.pool, store.Options{
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
+		InsertJobs: inserter.Insert, InsertStep: inserter.InsertStep, Logger: quiet,
+	})
+	require.NoError(t, err)
+	acts, err := jobs.NewOperator(b.pool, config, b.store)
+	require.NoError(t, err)
+	b.Handler, err = dashboard.New(dashboard.Deps{
+		Books: b.store, Operator: acts, Version: "v1.2.3",
+		Schedule: func() dashboard.Schedule {
+			next := b.now.Add(time.Hour)
+			return dashboard.Schedule{Next: &next, Every: time.Hour}
+		},
+		Logger: slog.New(slog.NewTextHandler(b.logs, nil)), Now: func() time.Time { return b.now },
+	})
+	require.NoError(t, err)
+	return b
+}
+
+// do sends one request as a browser of the operator.
+func (b *bundle) do(t testing.TB, r *http.Request) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	b.ServeHTTP(w, r.WithContext(dashboard.WithActor(t.Context(), operator)))
+	return w
+}
+
+// get asks for a page in a language.
+func (b *bundle) get(t testing.TB, lang, target string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	r.Header.Set("Accept-Language", languages[lang])
+	return b.do(t, r)
+}
+
+// page asks for a page and returns its main part, checked.
+func (b *bundle) page(t testing.TB, lang, target string) string {
+	t.Helper()
+	w := b.get(t, lang, target)
+	require.Equal(t, http.StatusOK, w.Code, w.Body.String())
+	return requirePage(t, w, lang)
+}
+
+// post sends a form and returns where the answer leads.
+func (b *bundle) post(t testing.TB, target string, form url.Values) string {
+	t.Helper()
+	w := b.send(t, target, form)
+	require.Equal(t, http.StatusSeeOther, w.Code, w.Body.String())
+	return w.Header().Get("Location")
+}
+
+func (b *bundle) send(t testing.TB, target string, form url.Values) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, target, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Accept-Language", languages["en"])
+	return b.do(t, r)
+}
+
+// requirePage checks what every page must have, and returns the main part's
+// text without markup.
+func requirePage(t testing.TB, w *httptest.ResponseRecorder, lang string) string {
+	t.Helper()
+	require.Equal(t, "text/html; charset=utf-8", w.Header().Get("Content-Type"))
+	require.Equal(t, lang, w.Header().Get("Content-Language"))
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	root, err := html.Parse(bytes.NewReader(w.Body.Bytes()))
+	require.NoError(t, err)
+	var main *html.Node
+	headings, ids := 0, map[string]bool{}
+	labels := map[string]bool{}
+	var fields []string
+	for n := range root.Descendants() {
+		if n.Type != html.ElementNode {
+			continue
+		}
+		at := attributes(n)
+		require.Empty(t, at["style"], "the content-security policy refuses inline styles")
+		for name := range at {
+			require.False(t, strings.HasPrefix(name, "on"), "the content-security policy refuses inline handlers")
+		}
+		if id := at["id"]; id != "" {
+			require.False(t, ids[id], "the id %s is there twice", id)
+			ids[id] = true
+		}
+		switch n.Data {
+		case "html":
+			require.Equal(t, lang, at["lang"])
+		case "main":
+			main = n
+		case "h1":
+			headings++
+		case "style", "iframe":
+			require.Fail(t, "the content-security policy refuses it", n.Data)
+		case "script":
+			require.NotEmpty(t, at["src"], "the content-security policy refuses inline scripts")
+		case "table":
+			require.NotNil(t, firstChild(n, "caption"), "a table without a caption")
+		case "img":
+			_, ok := at["alt"]
+			require.True(t, ok, "an image without a text")
+		case "label":
+			labels[at["for"]] = true
+		case "input", "select", "textarea":
+			if at["type"] != "hidden" && at["aria-hidden"] != "true" && at["aria-label"] == "" {
+				require.NotEmpty(t, at["id"], "a field without a label: %v", at)
+				fields = append(fields, at["id"])
+			}
+		case "a":
+			requireOwn(t, at["href"])
+		}
+	}
+	for _, id := range fields {
+		require.True(t, labels[id], "the field %s has no label", id)
+	}
+	require.Equal(t, 1, headings, "a page has one h1")
+	require.NotNil(t, main)
+	return textOf(main)
+}
+
+// requireOwn checks that a link stays here.
+func requireOwn(t testing.TB, href string) {
+	t.Helper()
+	require.True(t, strings.HasPrefix(href, "/dashboard") || strings.HasPrefix(href, "/riverui/") || strings.HasPrefix(href, "#"), "a link leads to %q", href)
+}
+
+func attributes(n *html.Node) map[string]string {
+	at := map[string]string{}
+	for _, a := range n.Attr {
+		at[a.Key] = a.Val
+	}
+	return at
+}
+
+func firstChild(n *html.Node, name string) *html.Node {
+	for c := range n.ChildNodes() {
+		if c.Type == html.ElementNode && c.Data == name {
+			return c
+		}
+	}
+	return nil
+}
+
+// textOf is an element's text with single spaces.
+func textOf(n *html.Node) string {
+	var b strings.Builder
+	for c := range n.Descendants() {
+		if c.Type == html.TextNode {
+			b.WriteString(c.Data + " ")
+		}
+	}
+	return strings.Join(strings.FieldsFunc(b.String(), func(r rune) bool { return r == ' ' || r == '\n' || r == '\t' }), " ")
+}
+
+func (b *bundle) exec(t testing.TB, query string, args ...any) {
+	t.Helper()
+	_, err := b.pool.Exec(t.Context(), query, args...)
+	require.NoError(t, err)
+}
+
+func (b *bundle) count(t testing.TB, query string, args ...any) int64 {
+	t.Helper()
+	var n int64
+	require.NoError(t, b.pool.QueryRow(t.Context(), query, args...).Scan(&n))
+	return n
+}
+
+// event is a new event about a payment.
+func (b *bundle) event(t testing.TB, paymentID string, change ...func(*store.NewEvent)) int64 {
+	t.Helper()
+	ev := store.NewEvent{
+		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID, Origin: store.OriginWebhook,
+		Payload: []byte(`{"data":{"id":"` + paymentID + `"}}`), RequestID: "delivery-" + paymentID,
+		Signed: true, Signature: fmt.Appendf(nil, "signature-%08d", b.count(t, `SELECT count(*) FROM webhook_queue`)),
+	}
+	for _, c := range change {
+		c(&ev)
+	}
+	in, err := store.NewInbox(b.store, store.InboxOptions{})
+	require.NoError(t, err)
+	defer in.Close()
+	receipt, err := in.Accept(t.Context(), ev)
+	require.NoError(t, err)
+	return receipt.QueueID
+}
+
+// settle applies a payment through an event about it.
+func (b *bundle) settle(t testing.TB, reference string, p order.Payment) int64 {
+	t.Helper()
+	queueID := b.event(t, p.ID)
+	a := store.Attempt{QueueID: queueID}
+	require.NoError(t, b.pool.QueryRow(t.Context(), `
+		UPDATE river_job SET state = 'running', attempt = attempt + 1, attempted_at = now()
+		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1) RETURNING id, attempt`, queueID).Scan(&a.JobID, &a.Number))
+	_, err := b.store.Settle(t.Context(), a, store.FetchedPayment{
+		Source: "mercadopago", Payment: p, Reference: reference, Raw: []byte(`{"id":` + strconv.Quote(p.ID) + `}`),
+	}, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE river_job SET state = 'completed', finalized_at = now() WHERE id = $1`, a.JobID)
+		return err
+	})
+	require.NoError(t, err)
+	return queueID
+}
+
+func payment(id string, status order.PaymentStatus, amount string) order.Payment {
+	return order.Payment{
+		ID: id, Status: status, Amount: decimal.RequireFromString(amount), Currency: "ARS", CollectorID: "1", LiveMode: true,
+		UpdatedAt: time.Now(), FetchedAt: time.Now(),
+	}
+}
+
+// register makes an order known.
+func (b *bundle) register(t testing.TB, reference, amount string) {
+	t.Helper()
+	_, err := b.store.RegisterOrder(t.Context(), reference, order.Terms{Amount: decimal.RequireFromString(amount), Currency: "ARS"})
+	require.NoError(t, err)
+}
+
+// dead is a dead letter and its event.
+func (b *bundle) dead(t testing.TB, paymentID, lastError string) (letter, queueID int64) {
+	t.Helper()
+	queueID = b.event(t, paymentID)
+	b.exec(t, `
+		UPDATE river_job SET state = 'discarded', attempt = 7, finalized_at = now(), errors = ARRAY[
+			jsonb_build_object('at', '2026-01-02T03:04:05Z', 'attempt', 7, 'error', $2::text, 'trace', '')]
+		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, queueID, lastError)
+	return b.count(t, `SELECT id FROM webhook_dead_letter WHERE queue_id = $1`, queueID), queueID
+}
+
+// logs collects what was logged.
+type logs struct {
+	mu  sync.Mutex
+	raw bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.raw.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.raw.String()
+}

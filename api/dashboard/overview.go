@@ -1,0 +1,40 @@
+package dashboard
+
+import (
+	"time"
+
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/store"
+)
+
+// overviewView is the body of the overview.
+type overviewView struct {
+	Now        time.Time
+	Health     jobs.Health
+	Conditions []jobs.Condition
+	Status     store.Status
+	NextRun    *time.Time
+}
+
+// Waiting is how many events have no end and are in nobody's hands.
+func (v overviewView) Waiting() int64 {
+	q := v.Status.Queue
+	return q.Pending + q.Processing + q.Failed + q.Held
+}
+
+// OldestPending is the age of the oldest event that waits for its first attempt.
+func (v overviewView) OldestPending() time.Duration {
+	return time.Duration(v.Status.Queue.OldestPendingSeconds) * time.Second
+}
+
+// overview says whether all is well and, if not, why and what to do.
+func (d *dashboard) overview(c *call) error {
+	status, err := d.deps.Books.Status(c.ctx)
+	if err != nil {
+		return err
+	}
+	schedule := d.deps.Schedule()
+	v := overviewView{Now: d.now(), Status: status, NextRun: schedule.Next}
+	v.Health, v.Conditions = jobs.Judge(status, jobs.Moment{Now: v.Now, RunEvery: schedule.Every})
+	return d.show(c, "overview", &page{Title: "overview.title", Nav: "overview", Refresh: true, Body: v})
+}

@@ -1,0 +1,70 @@
+package dashboard_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestOverviewOfAHealthyService(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for lang, text := range map[string]string{
+		"en": "All is well", "es": "Todo está bien", "pt-BR": "Tudo em ordem",
+	} {
+		require.Contains(t, b.page(t, lang, "/dashboard"), text)
+	}
+}
+
+func TestOverviewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.dead(t, "100", "payment_not_found: no such payment")
+	b.event(t, "101")
+	b.exec(t, `UPDATE webhook_queue SET received_at = now() - interval '2 hours' WHERE resource_id = '101'`)
+
+	main := b.page(t, "en", "/dashboard")
+	require.Contains(t, main, "Money is not being settled")
+	require.Contains(t, main, "Events have been waiting for their first attempt for more than 30 minutes.")
+	require.Contains(t, main, "Dead letters are open")
+	require.Contains(t, main, "Replay what can succeed now")
+	require.Contains(t, main, "oldest: 2 h")
+	require.Contains(t, b.page(t, "es", "/dashboard"), "el más antiguo: 2 h")
+	require.Contains(t, b.page(t, "pt-BR", "/dashboard"), "o mais antigo: 2 h")
+}
+
+func TestFailingQueryIsAnErrorPageAndNoHalfPage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `ALTER TABLE webhook_dead_letter RENAME TO gone`)
+	w := b.get(t, "en", "/dashboard")
+	require.Equal(t, http.StatusInternalServerError, w.Code)
+	main := requirePage(t, w, "en")
+	require.Contains(t, main, "The page could not be made")
+	require.Contains(t, main, operator.RequestID)
+	require.NotContains(t, w.Body.String(), "webhook_dead_letter", "what failed is in the log alone")
+	require.Contains(t, b.logs.String(), "webhook_dead_letter")
+	require.Contains(t, b.logs.String(), operator.RequestID)
+}
+
+func TestNothingAtAnAddress(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	w := b.get(t, "pt-BR", "/dashboard/nothing")
+	require.Equal(t, http.StatusNotFound, w.Code)
+	require.Contains(t, requirePage(t, w, "pt-BR"), "Não há página neste endereço.")
+}
+
+func TestTimesAreInTheReadersZone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.now = time.Date(2026, 3, 1, 1, 30, 0, 0, time.UTC)
+	r := newGet(t, "/dashboard", "es")
+	r.AddCookie(&http.Cookie{Name: "conciliar_zone", Value: "America/Argentina/Buenos_Aires"})
+	require.Contains(t, requirePage(t, b.do(t, r), "es"), "28 feb 2026, 23:30:00")
+	r = newGet(t, "/dashboard", "en")
+	r.AddCookie(&http.Cookie{Name: "conciliar_zone", Value: "../../etc/passwd"})
+	require.Contains(t, requirePage(t, b.do(t, r), "en"), "Mar 1, 2026, 02:30:00", "a zone that is none is UTC")
+}

@@ -1,0 +1,157 @@
+package dashboard
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"path"
+	"strings"
+	"sync"
+
+	"golang.org/x/text/language"
+)
+
+//go:embed pages/*.html
+var pageFiles embed.FS
+
+// A site is what all pages share, and what never changes.
+type site struct {
+	catalogues []catalogue
+	matcher    language.Matcher
+	assets     map[string]asset
+	assetPaths map[string]string
+	// pages are the templates by the name of their file, without .html.
+	pages map[string]*template.Template
+}
+
+// loadedSite loads the site once: it is part of the program.
+var loadedSite = sync.OnceValues(loadSite)
+
+func loadSite() (*site, error) {
+	s := &site{pages: map[string]*template.Template{}}
+	var err error
+	if s.catalogues, err = loadCatalogues(); err != nil {
+		return nil, err
+	}
+	tags := make([]language.Tag, len(s.catalogues))
+	for i, c := range s.catalogues {
+		tags[i] = c.tag
+	}
+	s.matcher = language.NewMatcher(tags)
+	if s.assets, s.assetPaths, err = loadAssets(); err != nil {
+		return nil, err
+	}
+	return s, s.loadPages()
+}
+
+// loadPages parses each page together with the layout and the parts, which are
+// the files whose names begin with an underscore.
+func (s *site) loadPages() error {
+	funcs := template.FuncMap{"part": newPart, "asset": s.assetPath}
+	base, err := template.New("base").Funcs(funcs).ParseFS(pageFiles, "pages/_*.html")
+	if err != nil {
+		return fmt.Errorf("dashboard: parts: %w", err)
+	}
+	entries, err := pageFiles.ReadDir("pages")
+	if err != nil {
+		return fmt.Errorf("dashboard: pages: %w", err)
+	}
+	for _, entry := range entries {
+		name, isPage := strings.CutSuffix(entry.Name(), ".html")
+		if !isPage || strings.HasPrefix(name, "_") {
+			continue
+		}
+		own, err := base.Clone()
+		if err == nil {
+			own, err = own.ParseFS(pageFiles, path.Join("pages", entry.Name()))
+		}
+		if err != nil {
+			return fmt.Errorf("dashboard: page %s: %w", name, err)
+		}
+		s.pages[name] = own
+	}
+	return nil
+}
+
+// assetPath is where a page loads an asset from.
+func (s *site) assetPath(name string) (string, error) {
+	public, ok := s.assetPaths[name]
+	if !ok {
+		return "", fmt.Errorf("dashboard: there is no asset %q", name)
+	}
+	return public, nil
+}
+
+// A page is what a template is given. Its methods are those of its reader.
+type page struct {
+	*reader
+
+	// Title is the key of its title. Name, when set, is what the page is about
+	// and stands before it.
+	Title, Name string
+	// Nav is the part of the navigation that it belongs to.
+	Nav string
+	// Body is what the page's own template shows.
+	Body any
+	// Refresh is true for a page that is about what moves.
+	Refresh bool
+	// Notice says what an action did: a key below notice.
+	Notice string
+	// NoticeArgs are the arguments of its text.
+	NoticeArgs []any
+	// Path is the page's own address without its preferences, for the switches.
+	Path  string
+	query map[string][]string
+	// Version is the program's; empty on pages for anybody.
+	Version string
+	// Bare is true for a page without navigation.
+	Bare bool
+}
+
+// A part is what a template's part is given: the page, for its reader, and the
+// value that it is about.
+type part struct {
+	*page
+
+	V any
+	// Args are further values.
+	Args []any
+}
+
+func newPart(p any, v any, args ...any) (part, error) {
+	switch p := p.(type) {
+	case *page:
+		return part{page: p, V: v, Args: args}, nil
+	case part:
+		return part{page: p.page, V: v, Args: args}, nil
+	}
+	return part{}, fmt.Errorf("dashboard: a part of %T", p)
+}
+
+// render writes a page, whole or not at all.
+func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name string, p *page) error {
+	t, ok := s.pages[name]
+	if !ok {
+		return fmt.Errorf("dashboard: there is no page %q", name)
+	}
+	p.Path = localPath(r.URL.Path, "")
+	p.query = r.URL.Query()
+	var body bytes.Buffer
+	if err := t.ExecuteTemplate(&body, "layout", p); err != nil {
+		return fmt.Errorf("dashboard: page %s: %w", name, err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", p.Lang())
+	h.Add("Vary", "Accept-Language, Cookie")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	// A reader who has gone away is nobody's error.
+	_, _ = w.Write(body.Bytes())
+	return nil
+}

@@ -1,0 +1,19 @@
+package dashboard
+
+import "net/http"
+
+// A route is one row of the surface. Its pattern is one of net/http's.
+type route struct {
+	pattern string
+	handle  handler
+}
+
+// routes are all pages and actions. An action ends in a redirect, so that a
+// page which is loaded again does nothing again.
+func (d *dashboard) routes() []route {
+	get := func(path string, h handler) route { return route{http.MethodGet + " " + path, h} }
+	return []route{
+		get("/dashboard", d.overview),
+		get("/dashboard/{$}", d.overview),
+	}
+}

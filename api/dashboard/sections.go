@@ -1,0 +1,46 @@
+package dashboard
+
+import (
+	"slices"
+	"strings"
+)
+
+// A section is an entry of the navigation.
+type section struct{ Name, Path string }
+
+// sections are the navigation, in its order. Each has a text below nav.
+var sections = []section{
+	{"overview", "/dashboard"},
+	{"events", "/dashboard/events"},
+	{"orders", "/dashboard/orders"},
+	{"dead_letters", "/dashboard/dead-letters"},
+	{"anomalies", "/dashboard/anomalies"},
+	{"runs", "/dashboard/runs"},
+	{"refused", "/dashboard/refused"},
+}
+
+// Sections are the navigation's entries.
+func (p *page) Sections() []section { return sections }
+
+// A pair is one parameter of the page's address.
+type pair struct{ Name, Value string }
+
+// Kept are the parameters that the form for the time zone keeps.
+func (p *page) Kept() []pair {
+	var kept []pair
+	for name, values := range p.query {
+		if len(values) > 0 && !noticeParams[name] {
+			kept = append(kept, pair{name, values[0]})
+		}
+	}
+	slices.SortFunc(kept, func(a, b pair) int { return strings.Compare(a.Name, b.Name) })
+	return kept
+}
+
+// Zones are those where the provider's merchants are; any other may be typed.
+func (p *page) Zones() []string {
+	return []string{
+		"America/Argentina/Buenos_Aires", "America/Bogota", "America/Lima", "America/Manaus", "America/Mexico_City",
+		"America/Montevideo", "America/Santiago", "America/Sao_Paulo", "America/Tijuana", "UTC",
+	}
+}

@@ -1,0 +1,50 @@
+package dashboard
+
+import "fmt"
+
+// tones are the colour that goes with a word of ours. A colour never says
+// anything alone: the word stands in it.
+var tones = map[string]map[string]string{
+	"health":  {"healthy": "good", "degraded": "warn", "unhealthy": "bad"},
+	"circuit": {"closed": "good", "half_open": "warn", "open": "bad"},
+	"event_status": {
+		"pending": "info", "processing": "info", "failed": "warn", "held": "warn", "completed": "good", "dead_letter": "bad",
+	},
+	"dead_letter_state": {"open": "bad", "reopened": "info"},
+	"anomaly_state":     {"open": "warn"},
+	"run_status":        {"running": "info", "succeeded": "good", "failed": "bad", "stopped_by_cap": "bad"},
+	"bulk_replay_state": {"running": "info", "done": "good", "stalled": "bad"},
+	"order_status": {
+		"paid": "good", "pending": "info", "in_process": "info", "authorized": "info", "partially_paid": "warn",
+		"partially_refunded": "warn", "rejected": "bad", "in_mediation": "bad", "charged_back": "bad",
+	},
+	"payment_status": {
+		"approved": "good", "pending": "info", "in_process": "info", "authorized": "info", "rejected": "bad",
+		"in_mediation": "bad", "charged_back": "bad",
+	},
+}
+
+// Tone is the colour's name for a word; empty for a neutral one.
+func (r *reader) Tone(family string, word any) string { return tones[family][fmt.Sprint(word)] }
+
+// conditionLinks are where an operator looks into a condition.
+var conditionLinks = map[string]string{
+	"pending_stalled":        "/dashboard/events?state=pending",
+	"pending_slow":           "/dashboard/events?state=pending",
+	"deaths_many":            "/dashboard/dead-letters",
+	"dead_letters_open":      "/dashboard/dead-letters",
+	"anomalies_open":         "/dashboard/anomalies",
+	"reconciliation_stalled": "/dashboard/runs",
+	"reconciliation_failed":  "/dashboard/runs",
+	"reconciliation_overdue": "/dashboard/runs",
+	"provider_outage":        "/dashboard/events?state=held",
+	"provider_recovering":    "/dashboard/events?state=held",
+}
+
+// Link is where the operator looks into a word; empty when there is no place.
+func (r *reader) Link(family string, word any) string {
+	if family == "condition" {
+		return conditionLinks[fmt.Sprint(word)]
+	}
+	return ""
+}
