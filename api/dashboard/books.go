@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"context"
+	"time"
 
 	"github.com/conciliar/conciliar/store"
 )
@@ -10,6 +11,7 @@ import (
 // can do.
 type books interface {
 	Status(ctx context.Context) (store.Status, error)
+	analytics
 
 	Events(ctx context.Context, filter store.EventFilter, page store.Page) (store.List[store.Event], error)
 	Event(ctx context.Context, queueID int64) (store.EventDetail, error)
@@ -38,6 +40,16 @@ type books interface {
 
 	RefusedDeliveries(ctx context.Context, filter store.RefusedFilter, page store.Page) (store.List[store.RefusedDelivery], error)
 	RefusedDelivery(ctx context.Context, id int64) (store.RefusedDetail, error)
+}
+
+// analytics are what happened over time.
+type analytics interface {
+	Activity(ctx context.Context, span store.Span) ([]store.ActivityPoint, error)
+	Latency(ctx context.Context, since, until time.Time) (store.Latency, error)
+	LatencyOver(ctx context.Context, span store.Span) ([]store.LatencyPoint, error)
+	MoneyByDay(ctx context.Context, since, until time.Time, zone *time.Location) ([]store.MoneyDay, error)
+	TopReasons(ctx context.Context, since, until time.Time) ([]store.DeathReason, error)
+	Healed(ctx context.Context, since, until time.Time) ([]store.HealedRun, error)
 }
 
 // operator does what people ask of jobs.

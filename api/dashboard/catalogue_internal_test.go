@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
@@ -46,6 +47,10 @@ func families() map[string][]string {
 		"circuit":        {string(store.CircuitClosed), string(store.CircuitOpen), string(store.CircuitHalfOpen)},
 		"circuit.reason": {store.ReasonUnavailable, store.ReasonShutOut},
 		"order_status":   texts(order.Statuses()),
+		"reason":         store.DeadLetterReasons(),
+		"error_class":    errorClasses(),
+		"series":         {"received", "settled", "failed", "p50", "p90", "p99"},
+		"span":           spanNames(),
 	}
 }
 
@@ -63,6 +68,25 @@ func conditionCodes() []string {
 		codes = append(codes, c.Code)
 	}
 	return codes
+}
+
+func spanNames() []string {
+	var names []string
+	for _, s := range spans {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// errorClasses are the providers' kinds of failure and our own.
+func errorClasses() []string {
+	classes := []string{
+		"unknown_status", "event_not_found", "timeout", "internal", "unknown_source", "panic", "worker_died", "unknown_kind",
+	}
+	for kind := provider.Unexpected; kind <= provider.Unreadable; kind++ {
+		classes = append(classes, kind.String())
+	}
+	return classes
 }
 
 func texts[S ~string](words []S) []string {

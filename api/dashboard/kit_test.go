@@ -39,12 +39,13 @@ type bundle struct {
 	store *store.Store
 	pool  *pgxpool.Pool
 	logs  *logs
-	now   time.Time
+	// at is the dashboard's clock; the real one while it is zero.
+	at time.Time
 }
 
 func setup(t testing.TB) *bundle {
 	t.Helper()
-	b := &bundle{pool: storetest.Pool(t), logs: &logs{}, now: time.Now()}
+	b := &bundle{pool: storetest.Pool(t), logs: &logs{}}
 	quiet := slog.New(slog.DiscardHandler)
 	config := jobs.Config{
 		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour,
@@ -62,13 +63,20 @@ func setup(t testing.TB) *bundle {
 	b.Handler, err = dashboard.New(dashboard.Deps{
 		Books: b.store, Operator: acts, Version: "v1.2.3",
 		Schedule: func() dashboard.Schedule {
-			next := b.now.Add(time.Hour)
+			next := b.now().Add(time.Hour)
 			return dashboard.Schedule{Next: &next, Every: time.Hour}
 		},
-		Logger: slog.New(slog.NewTextHandler(b.logs, nil)), Now: func() time.Time { return b.now },
+		Logger: slog.New(slog.NewTextHandler(b.logs, nil)), Now: b.now,
 	})
 	require.NoError(t, err)
 	return b
+}
+
+func (b *bundle) now() time.Time {
+	if b.at.IsZero() {
+		return time.Now()
+	}
+	return b.at
 }
 
 // do sends one request as a browser of the operator.
@@ -297,4 +305,9 @@ func (l *logs) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.raw.String()
+}
+
+// spaced is a text with plain spaces where it has ones that do not break.
+func spaced(text string) string {
+	return strings.NewReplacer("\u00a0", " ", "\u202f", " ").Replace(text)
 }

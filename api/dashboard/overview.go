@@ -14,6 +14,8 @@ type overviewView struct {
 	Conditions []jobs.Condition
 	Status     store.Status
 	NextRun    *time.Time
+	// Activity is what happened over the span that the reader chose.
+	Activity activityView
 }
 
 // Waiting is how many events have no end and are in nobody's hands.
@@ -36,5 +38,8 @@ func (d *dashboard) overview(c *call) error {
 	schedule := d.deps.Schedule()
 	v := overviewView{Now: d.now(), Status: status, NextRun: schedule.Next}
 	v.Health, v.Conditions = jobs.Judge(status, jobs.Moment{Now: v.Now, RunEvery: schedule.Every})
+	if v.Activity, err = d.readActivity(c.ctx, c.reader, c.URL.Query().Get("span")); err != nil {
+		return err
+	}
 	return d.show(c, "overview", &page{Title: "overview.title", Nav: "overview", Refresh: true, Body: v})
 }

@@ -60,7 +60,7 @@ func TestNothingAtAnAddress(t *testing.T) {
 func TestTimesAreInTheReadersZone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.now = time.Date(2026, 3, 1, 1, 30, 0, 0, time.UTC)
+	b.at = time.Date(2026, 3, 1, 1, 30, 0, 0, time.UTC)
 	r := newGet(t, "/dashboard", "es")
 	r.AddCookie(&http.Cookie{Name: "conciliar_zone", Value: "America/Argentina/Buenos_Aires"})
 	require.Contains(t, requirePage(t, b.do(t, r), "es"), "28 feb 2026, 23:30:00")

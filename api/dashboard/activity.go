@@ -1,0 +1,208 @@
+package dashboard
+
+import (
+	"context"
+	"html/template"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// A span is a choice of how far back the overview looks.
+type span struct {
+	// Name is its word in the address, and below span in the catalogues.
+	Name string
+	ago  time.Duration
+	step time.Duration
+}
+
+// spans are the choices; the first one is shown when none is made.
+var spans = []span{
+	{"day", 24 * time.Hour, time.Hour},
+	{"hour", time.Hour, time.Minute},
+	{"week", 7 * 24 * time.Hour, 6 * time.Hour},
+}
+
+func spanNamed(name string) span {
+	for _, s := range spans {
+		if s.Name == name {
+			return s
+		}
+	}
+	return spans[0]
+}
+
+// at is the span that ends with the current minute. It begins with a whole hour
+// where its steps are hours: the books keep what is long ago by the hour.
+func (s span) at(now time.Time) store.Span {
+	until := now.UTC().Truncate(time.Minute).Add(time.Minute)
+	since := until.Add(-s.ago)
+	if s.step%time.Hour == 0 {
+		since = since.Truncate(time.Hour)
+	}
+	return store.Span{Since: since, Until: until, Step: s.step}
+}
+
+// moneyDays is how many days of money the overview shows.
+const moneyDays = 7
+
+// activityView is what happened over a span.
+type activityView struct {
+	Span  span
+	Spans []span
+
+	Received, Settled, Failed int64
+	Activity                  picture
+
+	Latency store.Latency
+	// Times is how the latency moved.
+	Times picture
+
+	Reasons []store.DeathReason
+	Money   []moneyRow
+	Healed  []store.HealedDay
+}
+
+// A picture is a chart, drawn.
+type picture struct {
+	chart
+
+	SVG template.HTML
+}
+
+// readActivity asks the books for all of it at the same time.
+func (d *dashboard) readActivity(ctx context.Context, r *reader, name string) (activityView, error) {
+	now := d.now()
+	v := activityView{Span: spanNamed(name), Spans: []span{spans[1], spans[0], spans[2]}}
+	asked := v.Span.at(now)
+	since := now.AddDate(0, 0, 1-moneyDays)
+	var points []store.ActivityPoint
+	var times []store.LatencyPoint
+	var money []store.MoneyDay
+	var healed []store.HealedRun
+	group, ctx := errgroup.WithContext(ctx)
+	ask := func(question func() error) { group.Go(question) }
+	ask(func() (err error) { points, err = d.deps.Books.Activity(ctx, asked); return err })
+	ask(func() (err error) { times, err = d.deps.Books.LatencyOver(ctx, asked); return err })
+	ask(func() (err error) { v.Latency, err = d.deps.Books.Latency(ctx, asked.Since, now); return err })
+	ask(func() (err error) { v.Reasons, err = d.deps.Books.TopReasons(ctx, asked.Since, now); return err })
+	ask(func() (err error) { money, err = d.deps.Books.MoneyByDay(ctx, since, now, r.zone); return err })
+	ask(func() (err error) { healed, err = d.deps.Books.Healed(ctx, dayOf(since, r.zone), now); return err })
+	if err := group.Wait(); err != nil {
+		return v, err
+	}
+	v.Money = moneyRows(money)
+	v.Healed = store.HealedByDay(healed, r.zone)
+	for _, p := range points {
+		v.Received += p.Received
+		v.Settled += p.Settled
+		v.Failed += p.Failed
+	}
+	var err error
+	if v.Activity, err = drawActivity(r, v.Span, points); err != nil {
+		return v, err
+	}
+	v.Times, err = drawTimes(r, v.Span, times)
+	return v, err
+}
+
+// dayOf is when the day of a moment begins for the reader.
+func dayOf(t time.Time, zone *time.Location) time.Time {
+	year, month, day := t.In(zone).Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, zone)
+}
+
+// stepLabel is a point's short label.
+func stepLabel(r *reader, s span, at time.Time) (string, error) {
+	at = at.In(r.zone)
+	if s.ago > 24*time.Hour {
+		return r.T("time.day_month", "day", at.Format("2"), "month", r.Word("month", int(at.Month())))
+	}
+	return at.Format("15:04"), nil
+}
+
+func drawActivity(r *reader, s span, points []store.ActivityPoint) (picture, error) {
+	p := picture{chart: chart{Series: []string{"received", "settled", "failed"}}}
+	for _, at := range points {
+		label, err := stepLabel(r, s, at.At)
+		if err != nil {
+			return p, err
+		}
+		step := chartStep{Label: label}
+		for _, n := range []int64{at.Received, at.Settled, at.Failed} {
+			step.Values = append(step.Values, float64(n))
+			step.Texts = append(step.Texts, r.Number(n))
+		}
+		p.Steps = append(p.Steps, step)
+	}
+	return p.draw(r, "chart.activity", func(v float64) string { return r.Number(int64(v + 0.5)) })
+}
+
+func drawTimes(r *reader, s span, points []store.LatencyPoint) (picture, error) {
+	p := picture{chart: chart{Series: []string{"p50", "p90", "p99"}}}
+	for _, at := range points {
+		label, err := stepLabel(r, s, at.At)
+		if err != nil {
+			return p, err
+		}
+		step := chartStep{Label: label}
+		for _, d := range []time.Duration{at.P50, at.P90, at.P99} {
+			text, err := r.Duration(d)
+			if err != nil {
+				return p, err
+			}
+			if at.Count == 0 {
+				text = "\u2013"
+			}
+			step.Values = append(step.Values, float64(d.Milliseconds()))
+			step.Texts = append(step.Texts, text)
+		}
+		p.Steps = append(p.Steps, step)
+	}
+	return p.draw(r, "chart.times", func(v float64) string {
+		// The texts of units are there: the catalogues are tested.
+		text, _ := r.Duration(time.Duration(v * float64(time.Millisecond)))
+		return text
+	})
+}
+
+// draw draws what is not flat.
+func (p picture) draw(r *reader, label string, value func(float64) string) (picture, error) {
+	var err error
+	if p.Label, err = r.T(label); err != nil || p.Flat() {
+		return p, err
+	}
+	p.SVG, err = p.svg(value)
+	return p, err
+}
+
+// A moneyRow is the money of a day in one currency.
+type moneyRow struct {
+	store.MoneyDay
+
+	// Percent is how much of the currency's largest day was paid, 0 to 100, for
+	// the bar beside it.
+	Percent int64
+}
+
+// moneyRows puts the latest day first.
+func moneyRows(days []store.MoneyDay) []moneyRow {
+	largest := map[string]decimal.Decimal{}
+	for _, d := range days {
+		if d.Paid.GreaterThan(largest[d.Currency]) {
+			largest[d.Currency] = d.Paid
+		}
+	}
+	rows := make([]moneyRow, 0, len(days))
+	for i := len(days) - 1; i >= 0; i-- {
+		row := moneyRow{MoneyDay: days[i]}
+		if most := largest[row.Currency]; most.IsPositive() {
+			row.Percent = row.Paid.Mul(decimal.NewFromInt(100)).Div(most).IntPart()
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
