@@ -83,7 +83,9 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	require.NoError(tb, err)
 	operator, err := jobs.NewOperator(b.pool, jobsConfig, b.store)
 	require.NoError(tb, err)
-	pages, err := dashboard.New(dashboard.Deps{})
+	pages, err := dashboard.New(dashboard.Deps{
+		Books: b.store, Operator: operator, Schedule: func() dashboard.Schedule { return dashboard.Schedule{} }, Logger: logger,
+	})
 	require.NoError(tb, err)
 	b.deps = api.Deps{
 		Books: b.store, Operator: operator, Inbox: b.inbox, Refused: b.refused,

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -118,4 +119,12 @@ func (b *bundle) audit(t *testing.T) []string {
 	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)
 	return found
+}
+
+// style is where a page's style is: its name holds a hash.
+func (v *visitor) style(t *testing.T) string {
+	t.Helper()
+	path := regexp.MustCompile(`/dashboard/assets/style\.[0-9a-f]+\.css`).FindString(v.get(t, "/dashboard/none").Body.String() + v.get(t, "/dashboard/login").Body.String())
+	require.NotEmpty(t, path)
+	return path
 }

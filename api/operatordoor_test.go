@@ -43,7 +43,7 @@ func TestNobodyPassesWithoutALogin(t *testing.T) {
 		w := v.visit(t, http.MethodGet, "/riverui/api/jobs", "", "Authorization", "Bearer "+token)
 		requireProblem(t, w, http.StatusUnauthorized, "not_logged_in")
 	}
-	require.Equal(t, http.StatusOK, v.get(t, "/dashboard/assets/style.css").Code)
+	require.Equal(t, http.StatusOK, v.get(t, v.style(t)).Code)
 	require.Equal(t, http.StatusNotFound, v.get(t, "/dashboard/assets/").Code)
 	require.Zero(t, b.count(t, `SELECT count(*) FROM operator_actions`))
 }
@@ -207,7 +207,7 @@ func TestAttemptsAreLimited(t *testing.T) {
 	w := v.submit(t, operatorPassword, "/riverui/")
 	require.Equal(t, http.StatusTooManyRequests, w.Code, "the right password waits like any other")
 	require.Equal(t, "30", w.Header().Get("Retry-After"))
-	require.Contains(t, w.Body.String(), "Too many attempts. Wait 30 seconds.")
+	require.Contains(t, w.Body.String(), "Too many attempts. Try again in 30 s.")
 	require.Contains(t, w.Body.String(), `value="/riverui/"`)
 	require.Empty(t, v.cookies)
 
@@ -260,7 +260,7 @@ func TestPagesHaveTheirHeaders(t *testing.T) {
 	b := setup(t, setupOptions{})
 	v := b.visitor()
 	v.logIn(t)
-	for _, target := range []string{"/dashboard", "/dashboard/login", "/dashboard/none", "/dashboard/assets/style.css", "/riverui/", "/riverui/api/jobs"} {
+	for _, target := range []string{"/dashboard", "/dashboard/login", "/dashboard/none", v.style(t), "/riverui/", "/riverui/api/jobs"} {
 		h := v.get(t, target).Header()
 		require.Contains(t, h.Get("Content-Security-Policy"), "default-src 'none'; script-src 'self'; ", target)
 		require.Contains(t, h.Get("Content-Security-Policy"), "frame-ancestors 'none'", target)

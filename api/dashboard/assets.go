@@ -12,8 +12,12 @@ import (
 	"time"
 )
 
-// AssetsPath is where Assets expects to be mounted.
-const AssetsPath = "/dashboard/assets/"
+const (
+	// Base is the path that everything here is below.
+	Base = "/dashboard"
+	// AssetsPath is where Assets expects to be mounted.
+	AssetsPath = Base + "/assets/"
+)
 
 //go:embed assets
 var assetFiles embed.FS

@@ -39,7 +39,7 @@ func families() map[string][]string {
 		"month":          {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"},
 		"unit":           {"day", "hour", "minute", "second", "millisecond"},
 		"nav":            sectionNames(),
-		"login.problem":  {"wrong_password", "too_many", "expired"},
+		"login.problem":  {LoginWrongPassword, LoginTooMany, LoginExpired},
 		"health":         {string(jobs.Healthy), string(jobs.Degraded), string(jobs.Unhealthy)},
 		"health.short":   {string(jobs.Healthy), string(jobs.Degraded), string(jobs.Unhealthy)},
 		"condition":      conditionCodes(),

@@ -6,16 +6,23 @@ import (
 	"time"
 )
 
+// What a LoginView's Problem may be.
+const (
+	LoginWrongPassword = "wrong_password"
+	LoginTooMany       = "too_many"
+	LoginExpired       = "expired"
+)
+
 // A LoginView is what the login page shows.
 type LoginView struct {
 	// Status is the answer's HTTP status; 0 means 200.
 	Status int
-	// Problem says why the operator is not logged in: wrong_password, too_many
-	// or expired; empty at first.
+	// Problem says why the operator is not logged in, one of the three; empty at
+	// first.
 	Problem string
 	// Next is the local path that the operator goes to afterwards.
 	Next string
-	// RetryAfter is how long no further attempt is taken, with too_many.
+	// RetryAfter is how long no further attempt is taken, with LoginTooMany.
 	RetryAfter time.Duration
 }
 

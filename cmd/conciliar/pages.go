@@ -17,7 +17,13 @@ import (
 
 // wirePages adds to deps what an operator sees in a browser.
 func (a *app) wirePages(cfg config.Config, operator *jobs.Operator, deps *api.Deps) error {
-	pages, err := dashboard.New(dashboard.Deps{})
+	pages, err := dashboard.New(dashboard.Deps{
+		Books: a.store, Operator: operator, Version: version, Logger: a.logger,
+		Schedule: func() dashboard.Schedule {
+			next := extras(cfg.ReconcileSchedule)
+			return dashboard.Schedule{Next: next.NextRunAt, Every: next.RunEvery}
+		},
+	})
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@
     if (document.hidden || busy()) { return Promise.resolve(); }
     return fetch(location.href, { credentials: "same-origin", headers: { "Accept": "text/html" } }).then(function (answer) {
       // The session has ended: the server knows where to go.
-      if (answer.redirected) { location.reload(); return null; }
+      if (answer.redirected || answer.status === 401) { location.reload(); return null; }
       return answer.ok ? answer.text() : null;
     }).then(function (text) {
       if (!text || busy()) { return; }
