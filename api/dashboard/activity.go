@@ -134,11 +134,11 @@ func drawActivity(r *reader, s span, points []store.ActivityPoint) (picture, err
 		step := chartStep{Label: label}
 		for _, n := range []int64{at.Received, at.Settled, at.Failed} {
 			step.Values = append(step.Values, float64(n))
-			step.Texts = append(step.Texts, r.Number(n))
+			step.Texts = append(step.Texts, r.whole(n))
 		}
 		p.Steps = append(p.Steps, step)
 	}
-	return p.draw(r, "chart.activity", func(v float64) string { return r.Number(int64(v + 0.5)) })
+	return p.draw(r, "chart.activity", func(v float64) string { return r.whole(int64(v + 0.5)) })
 }
 
 func drawTimes(r *reader, s span, points []store.LatencyPoint) (picture, error) {

@@ -66,7 +66,7 @@ func (r *reader) T(key string, args ...any) (string, error) {
 		}
 		value := fmt.Sprint(pair[1])
 		if isNumber {
-			value = r.Number(n)
+			value = r.whole(n)
 		}
 		pairs = append(pairs, "{"+name+"}", value)
 	}
@@ -90,7 +90,7 @@ func (r *reader) form(n int64) string {
 // is not in the catalogue is shown as it is: a newer release may have written
 // it.
 func (r *reader) Word(family string, word any) string {
-	w := fmt.Sprint(word)
+	w := plain(word)
 	if text, ok := r.texts.text[family+"."+w]; ok {
 		return text
 	}
@@ -99,8 +99,20 @@ func (r *reader) Word(family string, word any) string {
 
 // Has reports whether the catalogue has a text for the word.
 func (r *reader) Has(family string, word any) bool {
-	_, ok := r.texts.text[family+"."+fmt.Sprint(word)]
+	_, ok := r.texts.text[family+"."+plain(word)]
 	return ok
+}
+
+// plain is a word as the books have it: a string of any type, or a pointer to
+// one, as what may be absent is.
+func plain(word any) string {
+	if p, ok := word.(*string); ok {
+		if p == nil {
+			return ""
+		}
+		return *p
+	}
+	return fmt.Sprint(word)
 }
 
 func integer(v any) (int64, bool) {

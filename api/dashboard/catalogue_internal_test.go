@@ -51,6 +51,18 @@ func families() map[string][]string {
 		"error_class":    errorClasses(),
 		"series":         {"received", "settled", "failed", "p50", "p90", "p99"},
 		"span":           spanNames(),
+		"event_status":   store.EventStatuses(),
+		"outcome":        outcomes(), "outcome.long": outcomes(),
+		"origin":            store.EventOrigins(),
+		"payment_status":    texts(order.PaymentStatuses()),
+		"dead_letter_state": store.DeadLetterStates(),
+		"action": {
+			store.ActionReplay, store.ActionDismiss, store.ActionResolve, store.ActionProcessQueue, store.ActionReconcile,
+			store.ActionBulkReplay, store.ActionBulkReplayStep, store.ActionCancelBulkReplay, store.ActionLogin, store.ActionLogout,
+			store.ActionRetryJobs, store.ActionCancelJobs, store.ActionDeleteJobs, store.ActionPauseQueue, store.ActionResumeQueue,
+			store.ActionChangeQueue,
+		},
+		"moment": momentKinds(),
 	}
 }
 
@@ -68,6 +80,18 @@ func conditionCodes() []string {
 		codes = append(codes, c.Code)
 	}
 	return codes
+}
+
+func outcomes() []string {
+	return []string{store.OutcomeSettled, store.OutcomeUnchanged, store.OutcomeCovered, store.OutcomeUnhandled, store.OutcomeTest}
+}
+
+func momentKinds() []string {
+	kinds := []string{"attempt_failed", "payment_applied", "order_changed", "completed", "died", "action", "replayed"}
+	for _, origin := range store.EventOrigins() {
+		kinds = append(kinds, "received_"+origin)
+	}
+	return kinds
 }
 
 func spanNames() []string {

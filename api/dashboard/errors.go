@@ -21,7 +21,9 @@ type failure struct {
 func (f *failure) Error() string { return "dashboard: " + f.key }
 
 var (
-	errNoPage = &failure{status: http.StatusNotFound, key: "no_page"}
+	errNoPage   = &failure{status: http.StatusNotFound, key: "no_page"}
+	errBadInput = &failure{status: http.StatusBadRequest, key: "bad_input"}
+	errNoNote   = &failure{status: http.StatusUnprocessableEntity, key: "no_note"}
 )
 
 // failureOf is what an error means to the operator; nil when it is ours and

@@ -11,10 +11,16 @@ import (
 	"golang.org/x/text/currency"
 )
 
-// Number writes a whole number in the reader's form.
-func (r *reader) Number(n int64) string {
-	return r.exact(strconv.FormatInt(n, 10))
+// Number writes an int or an int64 in the reader's form.
+func (r *reader) Number(n any) (string, error) {
+	whole, ok := integer(n)
+	if !ok {
+		return "", fmt.Errorf("dashboard: %T is no whole number", n)
+	}
+	return r.whole(whole), nil
 }
+
+func (r *reader) whole(n int64) string { return r.exact(strconv.FormatInt(n, 10)) }
 
 // exact writes a decimal of the form -1234.5 in the reader's form, digit by
 // digit: nothing is rounded.
@@ -163,5 +169,5 @@ func (r *reader) Share(part, whole int64) string {
 	if whole <= 0 || part <= 0 {
 		return "0\u00a0%"
 	}
-	return r.Number(max(1, (part*100+whole/2)/whole)) + "\u00a0%"
+	return r.whole(max(1, (part*100+whole/2)/whole)) + "\u00a0%"
 }

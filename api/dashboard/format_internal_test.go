@@ -58,9 +58,9 @@ func replaceSpaces(s string) string {
 
 func TestNumbersDatesAndDurations(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "1,234,567", readerFor(t, "en", "en").Number(1234567))
-	require.Equal(t, "1.234.567", readerFor(t, "pt-BR", "pt-BR").Number(1234567))
-	require.Equal(t, "−12", readerFor(t, "en", "en").Number(-12))
+	require.Equal(t, "1,234,567", readerFor(t, "en", "en").whole(1234567))
+	require.Equal(t, "1.234.567", readerFor(t, "pt-BR", "pt-BR").whole(1234567))
+	require.Equal(t, "−12", readerFor(t, "en", "en").whole(-12))
 
 	at := time.Date(2026, 11, 5, 9, 8, 7, 0, time.UTC)
 	for code, want := range map[string]string{"en": "Nov 5, 2026, 09:08:07", "es": "5 nov 2026, 09:08:07", "pt-BR": "5 nov. 2026, 09:08:07"} {

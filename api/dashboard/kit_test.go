@@ -46,6 +46,11 @@ type bundle struct {
 func setup(t testing.TB) *bundle {
 	t.Helper()
 	b := &bundle{pool: storetest.Pool(t), logs: &logs{}}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(b.logs.String())
+		}
+	})
 	quiet := slog.New(slog.DiscardHandler)
 	config := jobs.Config{
 		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour,

@@ -15,6 +15,8 @@ func (b *bundle) past(t testing.TB, ago time.Duration) {
 	b.exec(t, `UPDATE webhook_queue SET received_at = received_at - $1::interval, completed_at = completed_at - $1::interval`, ago)
 	_, err := b.store.RollUp(t.Context(), 24*time.Hour)
 	require.NoError(t, err)
+	_, err = b.store.RollUpHistory(t.Context(), 24*time.Hour)
+	require.NoError(t, err)
 }
 
 func TestOverviewShowsWhatHappened(t *testing.T) {

@@ -12,8 +12,12 @@ type route struct {
 // page which is loaded again does nothing again.
 func (d *dashboard) routes() []route {
 	get := func(path string, h handler) route { return route{http.MethodGet + " " + path, h} }
+	post := func(path string, h handler) route { return route{http.MethodPost + " " + path, h} }
 	return []route{
 		get("/dashboard", d.overview),
 		get("/dashboard/{$}", d.overview),
+		get("/dashboard/events", d.events),
+		get("/dashboard/events/{id}", d.event),
+		post("/dashboard/events/{id}/replay", d.replayEvent),
 	}
 }

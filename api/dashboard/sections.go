@@ -11,6 +11,12 @@ type section struct{ Name, Path string }
 // sections are the navigation, in its order. Each has a text below nav.
 var sections = []section{
 	{"overview", "/dashboard"},
+	{"events", "/dashboard/events"},
+	{"orders", "/dashboard/orders"},
+	{"dead_letters", "/dashboard/dead-letters"},
+	{"anomalies", "/dashboard/anomalies"},
+	{"runs", "/dashboard/runs"},
+	{"refused", "/dashboard/refused"},
 }
 
 // Sections are the navigation's entries.

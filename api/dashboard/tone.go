@@ -1,6 +1,9 @@
 package dashboard
 
-import "fmt"
+import "strings"
+
+// causeLength is how much of an error a list shows.
+const causeLength = 80
 
 // tones are the colour that goes with a word of ours. A colour never says
 // anything alone: the word stands in it.
@@ -25,7 +28,7 @@ var tones = map[string]map[string]string{
 }
 
 // Tone is the colour's name for a word; empty for a neutral one.
-func (r *reader) Tone(family string, word any) string { return tones[family][fmt.Sprint(word)] }
+func (r *reader) Tone(family string, word any) string { return tones[family][plain(word)] }
 
 // conditionLinks are where an operator looks into a condition.
 var conditionLinks = map[string]string{
@@ -44,7 +47,20 @@ var conditionLinks = map[string]string{
 // Link is where the operator looks into a word; empty when there is no place.
 func (r *reader) Link(family string, word any) string {
 	if family == "condition" {
-		return conditionLinks[fmt.Sprint(word)]
+		return conditionLinks[plain(word)]
 	}
 	return ""
+}
+
+// Cause is the class of an attempt's error in words, else the beginning of the
+// error itself.
+func (r *reader) Cause(text any) string {
+	message := plain(text)
+	if class, _, ok := strings.Cut(message, ": "); ok && r.Has("error_class", class) {
+		return r.Word("error_class", class)
+	}
+	if runes := []rune(message); len(runes) > causeLength {
+		return string(runes[:causeLength]) + "…"
+	}
+	return message
 }

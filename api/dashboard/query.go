@@ -1,0 +1,112 @@
+package dashboard
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+const (
+	// pageRows is how many rows a list shows at once.
+	pageRows = 50
+	// textLength is how many bytes of a filter are taken.
+	textLength = 200
+	// noteLength is how many characters a note may have.
+	noteLength = 2000
+)
+
+// A query reads the parameters of a list. The first one that cannot be what it
+// should be ends in err: a filter that is not understood must not be left out,
+// because the list would then show what was not asked for.
+type query struct {
+	call *call
+	err  error
+}
+
+func (c *call) query() *query { return &query{call: c} }
+
+func (q *query) get(name string) string { return strings.TrimSpace(q.call.URL.Query().Get(name)) }
+
+// text is any text.
+func (q *query) text(name string) string {
+	v := q.get(name)
+	if len(v) > textLength || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+		q.err = errBadInput
+		return ""
+	}
+	return v
+}
+
+// word is one of the words, or empty.
+func (q *query) word(name string, words []string) string {
+	v := q.get(name)
+	if v != "" && !slices.Contains(words, v) {
+		q.err = errBadInput
+		return ""
+	}
+	return v
+}
+
+// day is the bounds of a day in the reader's zone; zero times when none is
+// given. A day may have 23 or 25 hours.
+func (q *query) day(name string) (since, until time.Time) {
+	v := q.get(name)
+	if v == "" {
+		return since, until
+	}
+	day, err := time.ParseInLocation(time.DateOnly, v, q.call.reader.zone)
+	if err != nil || day.Year() < 2000 || day.Year() > 9998 {
+		q.err = errBadInput
+		return since, until
+	}
+	return dayOf(day, q.call.reader.zone), dayOf(day.AddDate(0, 0, 1), q.call.reader.zone)
+}
+
+// page is where a list goes on.
+func (q *query) page() store.Page {
+	p := store.Page{Limit: pageRows}
+	if v := q.get("before"); v != "" {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n < 1 {
+			q.err = errBadInput
+			return p
+		}
+		p.Before = n
+	}
+	return p
+}
+
+// id is the number in the page's path. What is no number names nothing.
+func (c *call) id() (int64, error) {
+	text := c.PathValue("id")
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 1 || strconv.FormatInt(n, 10) != text {
+		return 0, errNoPage
+	}
+	return n, nil
+}
+
+// form reads the form that was sent.
+func (c *call) form() error {
+	if c.Method != http.MethodPost || c.ParseForm() != nil {
+		return errBadInput
+	}
+	return nil
+}
+
+// note is the form's note, which an action must have.
+func (c *call) note() (string, error) {
+	if err := c.form(); err != nil {
+		return "", err
+	}
+	note := strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(c.PostForm.Get("note"), "\x00", ""), "\uFFFD"))
+	if note == "" || utf8.RuneCountInString(note) > noteLength {
+		return "", errNoNote
+	}
+	return note, nil
+}
