@@ -205,8 +205,8 @@ func (a *api) login(c *gin.Context, ev *requestEvent) error {
 		return dashboard.LoginPage(c.Writer, c.Request, view)
 	}
 	if !a.door.password.is(form.Get("password")) {
-		ev.outcome = dashboard.LoginWrong
-		view.Status, view.Problem = http.StatusUnauthorized, dashboard.LoginWrong
+		ev.outcome = dashboard.LoginWrongPassword
+		view.Status, view.Problem = http.StatusUnauthorized, dashboard.LoginWrongPassword
 		return dashboard.LoginPage(c.Writer, c.Request, view)
 	}
 	token := newToken()
