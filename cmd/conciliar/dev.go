@@ -60,6 +60,7 @@ type dev struct {
 
 	database *localpg.Server
 	sim      *simulator.Simulator
+	stopSim  context.CancelFunc
 	simURL   string
 	secret   string
 	access   string
@@ -106,6 +107,7 @@ func (d *dev) runParts(ctx context.Context) error {
 			return err
 		}
 		if err := d.startService(ctx, parts); err != nil {
+			d.stopSim()
 			return err
 		}
 		return d.introduce(ctx)
@@ -146,7 +148,11 @@ func (d *dev) startSimulator(ctx context.Context, parts *errgroup.Group) error {
 		return err
 	}
 	d.simURL = "http://" + ln.Addr().String()
-	parts.Go(func() error { return d.sim.Serve(ctx, ln) })
+	// It outlives the service: attempts under way when both are told to stop
+	// must not fail over it.
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	d.stopSim = stop
+	parts.Go(func() error { return d.sim.Serve(life, ln) })
 	return nil
 }
 
@@ -163,7 +169,10 @@ func (d *dev) startService(ctx context.Context, parts *errgroup.Group) error {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	parts.Go(func() error { return a.run(ctx, ln) })
+	parts.Go(func() error {
+		defer d.stopSim()
+		return a.run(ctx, ln)
+	})
 	return nil
 }
 
