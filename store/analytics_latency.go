@@ -27,8 +27,8 @@ type LatencyPoint struct {
 }
 
 // Latency returns the latency of what settled in [since, until). Times are cut to
-// the minute, or to the hour where since is more than 8 days ago. The error wraps
-// ErrSpan.
+// the minute, or to the hour where since is more than six hours ago. The error
+// wraps ErrSpan.
 func (s *Store) Latency(ctx context.Context, since, until time.Time) (Latency, error) {
 	r, err := resolveSpan(since, until, time.Now())
 	if err != nil {
@@ -41,10 +41,15 @@ func (s *Store) Latency(ctx context.Context, since, until time.Time) (Latency, e
 	return points[0].Latency, nil
 }
 
-// resolveSpan makes one bucket of a time, by the minute where minutes are kept.
+// latencyByMinute is how long ago a latency may begin that is read by the minute:
+// further back an hour more or less tells nothing, and minutes are sixty times as
+// many.
+const latencyByMinute = 6 * time.Hour
+
+// resolveSpan makes one bucket of a time.
 func resolveSpan(since, until, now time.Time) (resolved, error) {
 	r := resolved{points: 1, tables: "minutes", since: since.UTC().Truncate(time.Minute), until: until.UTC()}
-	if r.since.Before(now.Add(-minutesKept)) {
+	if r.since.Before(now.Add(-latencyByMinute)) {
 		r.tables, r.since = "hours", since.UTC().Truncate(time.Hour)
 	}
 	if !r.since.Before(r.until) {

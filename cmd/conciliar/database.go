@@ -19,6 +19,8 @@ var sessionSettings = map[string]string{
 	"statement_timeout":                   "60s",
 	"lock_timeout":                        "15s",
 	"idle_in_transaction_session_timeout": "60s",
+	// Compiling a statement that takes milliseconds would take a hundred of them.
+	"jit": "off",
 }
 
 // A poolOption changes how a pool connects.
