@@ -41,6 +41,7 @@ func (b *benchRun) seed(ctx context.Context, s benchSeed) (time.Duration, error)
 	}
 	defer conn.Release()
 	f := &seeder{conn: conn.Conn(), seed: s, say: b.say}
+	f.err = conn.QueryRow(ctx, `SELECT now()`).Scan(&f.now)
 	for _, setting := range []string{`SET session_replication_role = replica`, `SET synchronous_commit = off`, `SET jit = off`} {
 		f.exec(ctx, setting)
 	}
@@ -66,8 +67,10 @@ func (b *benchRun) seed(ctx context.Context, s benchSeed) (time.Duration, error)
 type seeder struct {
 	conn *pgx.Conn
 	seed benchSeed
-	say  func(format string, args ...any)
-	err  error
+	// now is the same for all: what belongs together has the same times.
+	now time.Time
+	say func(format string, args ...any)
+	err error
 }
 
 func (f *seeder) exec(ctx context.Context, query string, args ...any) {
@@ -81,13 +84,13 @@ func (f *seeder) exec(ctx context.Context, query string, args ...any) {
 
 // inChunks runs the statements for the numbers 1 to total, chunk by chunk. Their
 // parameters are the chunk's first and last number, how many there are in all,
-// and how many archived and completed events there are.
+// how many archived and completed events there are, and the time of the seed.
 func (f *seeder) inChunks(ctx context.Context, what string, total int, statements ...string) {
 	for first := 1; first <= total && f.err == nil; first += seedChunk {
 		last := min(first+seedChunk-1, total)
 		for _, statement := range statements {
 			f.exec(ctx, `WITH seed AS (SELECT n, `+seedTimes+` FROM generate_series($1::bigint, $2::bigint) n) `+statement,
-				first, last, total, f.seed.archived, f.seed.completed)
+				first, last, total, f.seed.archived, f.seed.completed, f.now)
 		}
 		f.say("%s: %d of %d", what, last, total)
 	}
@@ -96,7 +99,7 @@ func (f *seeder) inChunks(ctx context.Context, what string, total int, statement
 // seedTimes spreads the numbers over the last week; how long an event took is
 // between 20 ms and 8 s, most often little.
 const seedTimes = `
-	now() - interval '7 days' + n * interval '7 days' / $3::bigint - interval '10 seconds' AS received_at,
+	$6::timestamptz - interval '7 days' + n * interval '7 days' / $3::bigint - interval '10 seconds' AS received_at,
 	0.02 * exp(6 * ((n * 2654435761) % 1000)::float8 / 1000) * interval '1 second' AS took,
 	$4::bigint AS archived, $5::bigint AS completed`
 
