@@ -41,15 +41,15 @@ func (s *Store) Latency(ctx context.Context, since, until time.Time) (Latency, e
 	return points[0].Latency, nil
 }
 
-// latencyByMinute is how long ago a latency may begin that is read by the minute:
+// latencyRecent is how long ago a latency may begin that is read by the minute:
 // further back an hour more or less tells nothing, and minutes are sixty times as
 // many.
-const latencyByMinute = 6 * time.Hour
+const latencyRecent = 6 * time.Hour
 
 // resolveSpan makes one bucket of a time.
 func resolveSpan(since, until, now time.Time) (resolved, error) {
 	r := resolved{points: 1, tables: "minutes", since: since.UTC().Truncate(time.Minute), until: until.UTC()}
-	if r.since.Before(now.Add(-latencyByMinute)) {
+	if r.since.Before(now.Add(-latencyRecent)) {
 		r.tables, r.since = "hours", since.UTC().Truncate(time.Hour)
 	}
 	if !r.since.Before(r.until) {
