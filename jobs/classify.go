@@ -39,67 +39,113 @@ func storable(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-type action uint8
+// classNotAsked: our own rate limit left no time for a call.
+const classNotAsked = "provider_not_asked"
 
-const (
-	actionRetry action = iota
-	actionPermanent
-)
+// A booksError is an error of the books, and of nothing else that an attempt
+// asks.
+type booksError struct{ err error }
 
-// A verdict says what an attempt's error means.
+func (e *booksError) Error() string { return e.err.Error() }
+func (e *booksError) Unwrap() error { return e.err }
+
+// ofBooks marks an error of the books; nil stays nil.
+func ofBooks(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &booksError{err}
+}
+
+// classOf is the one total function from an attempt's error to its class. What
+// follows is the table's, see FailureClasses.
+func classOf(err error) string {
+	var failed *AttemptError
+	var asked *provider.Error
+	var books *booksError
+	switch {
+	case errors.Is(err, order.ErrUnknownStatus):
+		return "unknown_status"
+	case errors.Is(err, store.ErrEventNotFound):
+		return "event_not_found"
+	case errors.As(err, &failed):
+		return failed.Class
+	case errors.As(err, &asked):
+		if asked.NotAsked {
+			return classNotAsked
+		}
+		return asked.Kind.String()
+	case errors.As(err, &books):
+		if failure, ok := store.FailureOf(books.err); ok {
+			return string(failure)
+		}
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	}
+	return classInternal
+}
+
+// A verdict says what follows a failed attempt.
 type verdict struct {
-	action action
 	class  string
+	action Action
 	// notBefore is when the provider allows the next attempt; zero when it
 	// said nothing.
 	notBefore time.Time
 }
 
 func (v verdict) outcome() string {
-	if v.action == actionPermanent {
+	switch v.action {
+	case ActionPermanent:
 		return "permanent_failure"
+	case ActionHold:
+		return "held"
+	case ActionPutOff:
+		return "put_off"
+	case ActionRetry, ActionDead, ActionDone:
 	}
 	return "retry"
 }
 
-// probeTimeout bounds the question whether our own credentials still work.
-const probeTimeout = 5 * time.Second
-
-// classify is the one total function from an attempt's error to what follows.
-// What it does not know is retried.
-func (w *paymentWorker) classify(ctx context.Context, source string, err error) verdict {
-	var failed *AttemptError
-	var asked *provider.Error
-	switch {
-	case errors.Is(err, order.ErrUnknownStatus):
-		return verdict{action: actionPermanent, class: "unknown_status"}
-	case errors.Is(err, store.ErrEventNotFound):
-		return verdict{action: actionPermanent, class: "event_not_found"}
-	case errors.As(err, &failed):
-		return verdict{class: failed.Class}
-	case errors.As(err, &asked):
-		return w.classifyAnswer(ctx, source, asked)
-	case errors.Is(err, context.DeadlineExceeded):
-		return verdict{class: "timeout"}
-	}
-	return verdict{class: "internal"}
+// A question is what an attempt asked a provider.
+type question struct {
+	source string
+	// about is what was asked for: failures over one thing alone are no outage.
+	about string
+	// began is when the attempt did.
+	began time.Time
+	// last is true when the attempt's failure would end in the dead letter.
+	last bool
 }
 
-func (w *paymentWorker) classifyAnswer(ctx context.Context, source string, asked *provider.Error) verdict {
-	v := verdict{class: asked.Kind.String()}
-	if asked.RetryAfter > 0 {
-		v.notBefore = w.policy.now().Add(asked.RetryAfter)
+// searchQuestion is what a step asks. All searches are one thing asked for.
+func searchQuestion(source string) question {
+	return question{source: source, about: "search", began: time.Now()}
+}
+
+// judge says what follows an attempt's error.
+func (g gates) judge(ctx context.Context, q question, now time.Time, err error) verdict {
+	v := verdict{class: classOf(err)}
+	v.action = actionOf(v.class)
+	var asked *provider.Error
+	if !errors.As(err, &asked) {
+		return v
 	}
-	if asked.Kind == provider.Forbidden && w.credentialsWork(ctx, source) {
-		// The provider knows us and still refuses: only this payment is barred.
-		v.action = actionPermanent
+	if asked.RetryAfter > 0 {
+		v.notBefore = now.Add(asked.RetryAfter)
+	}
+	gate, ok := g[q.source]
+	if !ok {
+		return v
+	}
+	holds, oneOnly := gate.judge(ctx, q, asked)
+	switch {
+	case holds:
+		v.action = ActionHold
+	case v.action == ActionHold, v.action == ActionPermanent && !oneOnly:
+		// The provider as a whole works, or could not be asked whether this is
+		// about one payment only.
+		v.action = ActionRetry
 	}
 	return v
-}
-
-// credentialsWork asks with our own credentials whether we are shut out.
-func (w *paymentWorker) credentialsWork(ctx context.Context, source string) bool {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
-	return w.payments[source].CheckCredentials(ctx) == nil
 }

@@ -20,3 +20,13 @@ func (d Deps) WithOrphanTimes(every, dead, leftOver time.Duration) Deps {
 
 // HolderPrefix begins the id of every process that locks it while it lives.
 const HolderPrefix = holderPrefix
+
+// WithProbeEvery makes a provider that is down be tried that often, and all else
+// around outages happen as much more often.
+func (d Deps) WithProbeEvery(every time.Duration) Deps {
+	usual := defaultGateTiming()
+	faster := float64(every) / float64(usual.probe)
+	scaled := func(t time.Duration) time.Duration { return max(20*time.Millisecond, time.Duration(float64(t)*faster)) }
+	d.gateTiming = &gateTiming{look: scaled(usual.look), probe: every, probeHold: usual.probeHold, release: scaled(usual.release)}
+	return d
+}

@@ -27,6 +27,9 @@ import (
 // patience is how long a test waits for what must come.
 const patience = 30 * time.Second
 
+// probeEvery is how often a provider that is down is tried in tests.
+const probeEvery = 200 * time.Millisecond
+
 // A bundle is everything but the workers, on a database of its own.
 type bundle struct {
 	*store.Store
@@ -66,7 +69,8 @@ func setup(t *testing.T, change ...func(*jobs.Config)) *bundle {
 // start starts the workers. They stop with the test at the latest.
 func (b *bundle) start(t *testing.T) *jobs.Runner {
 	t.Helper()
-	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Payments: map[string]jobs.PaymentFetcher{"mercadopago": b.bank}})
+	deps := jobs.Deps{Store: b.Store, Payments: map[string]jobs.PaymentFetcher{"mercadopago": b.bank}}.WithProbeEvery(probeEvery)
+	runner, err := jobs.NewRunner(b.pool, b.config, deps)
 	require.NoError(t, err)
 	require.NoError(t, runner.Start(t.Context()))
 	t.Cleanup(func() { stop(t, runner) })
@@ -190,6 +194,10 @@ type bank struct {
 	asked   map[string]int
 	// refuses is the error for our own credentials, nil when they work.
 	refuses error
+	// down is the error for every call, nil while the provider works.
+	down error
+	// checks is how often our own credentials were asked about.
+	checks int
 }
 
 // An answer is what the bank says of one payment, the first call being 1.
@@ -216,8 +224,11 @@ func (k *bank) calls(paymentID string) int {
 func (k *bank) Payment(ctx context.Context, id string) (provider.Payment, error) {
 	k.mu.Lock()
 	k.asked[id]++
-	call, says := k.asked[id], k.answers[id]
+	call, says, down := k.asked[id], k.answers[id], k.down
 	k.mu.Unlock()
+	if down != nil {
+		return provider.Payment{}, down
+	}
 	if says == nil {
 		return provider.Payment{}, &provider.Error{Kind: provider.NotFound, StatusCode: 404}
 	}
@@ -227,7 +238,27 @@ func (k *bank) Payment(ctx context.Context, id string) (provider.Payment, error)
 func (k *bank) CheckCredentials(context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.checks++
+	if k.down != nil {
+		return k.down
+	}
 	return k.refuses
+}
+
+// goesDown makes every call fail, until comesBack.
+func (k *bank) goesDown(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.down = err
+}
+
+func (k *bank) comesBack() { k.goesDown(nil) }
+
+// credentialChecks is how often our own credentials were asked about.
+func (k *bank) credentialChecks() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.checks
 }
 
 // approved is a payment of the order that was paid.

@@ -46,6 +46,9 @@ type QueueProcessed struct {
 	// Before and After are the queue's part of the status.
 	Before store.QueueStatus `json:"before"`
 	After  store.QueueStatus `json:"after"`
+	// Provider is the provider's circuit when it was asked for: while it is not
+	// closed, that provider's events wait for it and are not woken.
+	Provider store.CircuitState `json:"provider"`
 	// Woken is how many events were made due.
 	Woken int64 `json:"woken"`
 	// Processed of them ended well, Failed of them failed their attempt, and
@@ -73,8 +76,9 @@ func (o *Operator) ProcessQueue(ctx context.Context, limit int, wait time.Durati
 
 // Woken is what Wake woke.
 type Woken struct {
-	before store.QueueStatus
-	events []store.WokenEvent
+	before   store.QueueStatus
+	provider store.CircuitState
+	events   []store.WokenEvent
 }
 
 // Wake is the first half of ProcessQueue: it makes the attempts due.
@@ -86,16 +90,20 @@ func (o *Operator) Wake(ctx context.Context, limit int, by store.Actor) (Woken, 
 	if err != nil {
 		return Woken{}, err
 	}
+	provider, err := o.store.Provider(ctx)
+	if err != nil {
+		return Woken{}, err
+	}
 	events, err := o.store.WakeEvents(ctx, limit, by, retryJob(o.client))
 	if err != nil {
 		return Woken{}, err
 	}
-	return Woken{before: before, events: events}, nil
+	return Woken{before: before, provider: provider.Circuit, events: events}, nil
 }
 
 // Await is the second half of ProcessQueue: it waits for the attempts.
 func (o *Operator) Await(ctx context.Context, woken Woken, wait time.Duration) (QueueProcessed, error) {
-	done := QueueProcessed{Before: woken.before, Woken: int64(len(woken.events))}
+	done := QueueProcessed{Before: woken.before, Provider: woken.provider, Woken: int64(len(woken.events))}
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	progress, err := o.store.WaitWoken(waiting, woken.events)

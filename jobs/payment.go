@@ -51,6 +51,7 @@ type paymentWorker struct {
 
 	store    *store.Store
 	payments map[string]PaymentFetcher
+	gates    gates
 	policy   *RetryPolicy
 	logger   *slog.Logger
 	metrics  *metrics
@@ -75,15 +76,24 @@ type attemptReport struct {
 	class string
 }
 
+// errHeld means that the event's provider is not to be asked now.
+var errHeld = errors.New("the provider is not asked while it is held to be down")
+
 // Work runs one attempt.
 func (w *paymentWorker) Work(ctx context.Context, job *river.Job[PaymentArgs]) error {
 	began := time.Now()
 	attempt := store.Attempt{QueueID: job.Args.QueueID, JobID: job.ID, Number: job.Attempt}
 	var report attemptReport
+	if w.gates.allHold(ctx) {
+		return w.hold(ctx, attempt, report, began)
+	}
 	err := w.attempt(ctx, job, attempt, &report)
 	if err == nil {
 		w.log(ctx, slog.LevelInfo, attempt, report, began)
 		return nil
+	}
+	if errors.Is(err, errHeld) {
+		return w.hold(ctx, attempt, report, began)
 	}
 	if isStale(ctx, w.store, attempt, err) {
 		report.outcome = "stale"
@@ -96,43 +106,68 @@ func (w *paymentWorker) Work(ctx context.Context, job *river.Job[PaymentArgs]) e
 		// when it can see the cancellation, which not every cause repeats.
 		return errors.Join(context.Canceled, err)
 	}
-	verdict := w.classify(ctx, report.event.Source, err)
+	verdict := w.gates.judge(ctx, question{
+		source: report.event.Source, about: report.event.ResourceID, began: began, last: job.Attempt >= job.MaxAttempts,
+	}, w.policy.now(), err)
 	job.Args.notBefore = verdict.notBefore
 	report.outcome, report.class = verdict.outcome(), verdict.class
 	w.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error_class", verdict.class), slog.String("error", err.Error()))
 	failure := &AttemptError{Class: verdict.class, Err: err}
-	if verdict.action == actionPermanent {
+	switch verdict.action {
+	case ActionPermanent:
 		return river.JobCancel(failure)
+	case ActionHold:
+		return river.JobSnooze(holdFor())
+	case ActionPutOff:
+		return river.JobSnooze(putOffFor)
+	case ActionRetry, ActionDead, ActionDone:
 	}
 	return failure
+}
+
+// putOffFor is how long an attempt that could not ask is put off. River makes a
+// job that is snoozed for less than five seconds available and not scheduled, so
+// it does not count as held.
+const putOffFor = 2 * time.Second
+
+// hold gives the attempt back until the provider can be asked.
+func (w *paymentWorker) hold(ctx context.Context, a store.Attempt, report attemptReport, began time.Time) error {
+	report.outcome = "held"
+	// In an outage this is what becomes of every event.
+	w.log(ctx, slog.LevelDebug, a, report, began)
+	return river.JobSnooze(holdFor())
 }
 
 // attempt does the work of one attempt.
 func (w *paymentWorker) attempt(ctx context.Context, job *river.Job[PaymentArgs], a store.Attempt, report *attemptReport) error {
 	event, err := w.store.StartAttempt(ctx, a.QueueID)
 	if err != nil {
-		return err
+		return ofBooks(err)
 	}
 	report.event = event
 	complete := func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) }
 	if event.Completed || event.Covered {
 		report.outcome = store.OutcomeCovered
-		return w.store.Complete(ctx, a, store.OutcomeCovered, complete)
+		return ofBooks(w.store.Complete(ctx, a, store.OutcomeCovered, complete))
 	}
 	fetcher, ok := w.payments[event.Source]
 	if !ok {
 		return &AttemptError{Class: "unknown_source", Err: fmt.Errorf("no provider is set up for source %q", event.Source)}
 	}
+	if w.gates.holds(ctx, event.Source) {
+		return errHeld
+	}
 	fetched, err := fetcher.Payment(ctx, event.ResourceID)
 	if err != nil {
 		return err
 	}
+	w.gates.succeeded(event.Source)
 	payment, err := paymentOf(fetched, event.Now)
 	if err != nil {
 		// A person will want to see what the provider said, so the attempt
 		// counts as judged only when that is kept.
 		if keepErr := w.store.KeepResource(ctx, a, fetched.Raw); keepErr != nil {
-			return keepErr
+			return ofBooks(keepErr)
 		}
 		return err
 	}
@@ -140,7 +175,7 @@ func (w *paymentWorker) attempt(ctx context.Context, job *river.Job[PaymentArgs]
 		Source: event.Source, Payment: payment, Reference: fetched.Reference, Raw: fetched.Raw,
 	}, complete)
 	report.outcome = report.result.Outcome
-	return err
+	return ofBooks(err)
 }
 
 // completeJob completes the job as the last statement of tx. River answers a

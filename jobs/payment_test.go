@@ -237,20 +237,6 @@ func TestPaymentThatNeverComesClimbsTheWholeLadder(t *testing.T) {
 	}, letter)
 }
 
-func TestForbiddenWhileShutOutIsRetried(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.bank.refuses = &provider.Error{Kind: provider.Unauthorized, StatusCode: 401}
-	b.bank.fails("77", &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
-	event := b.deliver(t, "77")
-	b.start(t)
-
-	job := b.awaitJob(t, event, rivertype.JobStateRetryable)
-
-	require.Equal(t, "forbidden: forbidden (HTTP 403)", job.Errors[0].Error)
-	require.Nil(t, b.letter(t, event))
-}
-
 func TestProviderMayPutAnAttemptOff(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -146,6 +146,7 @@ type stepWorker struct {
 	river.WorkerDefaults[ReconcileStepArgs]
 	reconciler
 
+	gates     gates
 	policy    *RetryPolicy
 	retention time.Duration
 	budget    time.Duration
@@ -193,7 +194,7 @@ func (w *stepWorker) Work(ctx context.Context, job *river.Job[ReconcileStepArgs]
 
 // fail files a failed attempt. The last one ends the run with it.
 func (w *stepWorker) fail(ctx context.Context, job *river.Job[ReconcileStepArgs], step *store.RunStep, err error) error {
-	failure := &AttemptError{Class: stepErrorClass(err), Err: err}
+	failure := &AttemptError{Class: classOf(err), Err: err}
 	var asked *provider.Error
 	if errors.As(err, &asked) && asked.RetryAfter > 0 {
 		job.Args.notBefore = w.policy.now().Add(asked.RetryAfter)
@@ -220,21 +221,6 @@ func (w *stepWorker) fail(ctx context.Context, job *river.Job[ReconcileStepArgs]
 	}
 	w.logger.ErrorContext(ctx, "reconciliation failed", "run_id", job.Args.RunID, "phase", step.Run.Phase, "error", failure)
 	return failure
-}
-
-// stepErrorClass is the cause of a failed step in one stable word.
-func stepErrorClass(err error) string {
-	var failed *AttemptError
-	var asked *provider.Error
-	switch {
-	case errors.As(err, &failed):
-		return failed.Class
-	case errors.As(err, &asked):
-		return asked.Kind.String()
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
-	}
-	return "internal"
 }
 
 // log tells of a step that went well.

@@ -128,7 +128,7 @@ func (k *check) unpaid(ctx context.Context) error {
 	}
 	for _, o := range orders {
 		for _, source := range k.sources() {
-			found, err := k.ask(ctx, source, o, k.report.WindowEnd)
+			found, err := k.paymentsOf(ctx, source, o, k.report.WindowEnd)
 			if isRefused(err) {
 				k.logger.WarnContext(ctx, "the provider refuses to search for an order", "order_reference", o.Reference, "error", err)
 				continue

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -39,11 +40,15 @@ func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep) (d
 			return false, river.JobSnooze(waitSnooze)
 		}
 	}
-	collector, err := w.collector(ctx, at.Source)
-	if err != nil {
-		return false, err
-	}
-	found, err := w.next(ctx, at.Source, "", collector, at.Walk)
+	var found []store.FoundPayment
+	err = w.ask(ctx, at.Source, func() error {
+		collector, err := w.collector(ctx, at.Source)
+		if err != nil {
+			return err
+		}
+		found, err = w.next(ctx, at.Source, "", collector, at.Walk)
+		return err
+	})
 	if err != nil {
 		return false, err
 	}
@@ -81,7 +86,11 @@ func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep) (d
 	}
 	at.After, at.Asked = orders[0], at.Asked+1
 	for i, source := range w.sources() {
-		found, err := w.ask(ctx, source, orders[0], *step.Run.WindowEnd)
+		var found []store.FoundPayment
+		err := w.ask(ctx, source, func() (err error) {
+			found, err = w.paymentsOf(ctx, source, orders[0], *step.Run.WindowEnd)
+			return err
+		})
 		if isRefused(err) {
 			// A reference that the provider will not search for must not keep the
 			// run from the others.
@@ -102,8 +111,28 @@ func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep) (d
 	return false, nil
 }
 
-// ask fetches all payments of an order that one provider knows.
-func (r *reconciler) ask(ctx context.Context, source string, o store.UnpaidOrder, now time.Time) ([]store.FoundPayment, error) {
+// ask puts a question to a provider, unless it is held to be down: then the step
+// sleeps, and none of its attempts is spent.
+func (w *stepWorker) ask(ctx context.Context, source string, question func() error) error {
+	if w.gates.holds(ctx, source) {
+		return river.JobSnooze(stepHeldFor)
+	}
+	err := question()
+	if err == nil {
+		w.gates.succeeded(source)
+		return nil
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return err
+	}
+	if w.gates.judge(ctx, searchQuestion(source), w.policy.now(), err).action == ActionHold {
+		return river.JobSnooze(stepHeldFor)
+	}
+	return err
+}
+
+// paymentsOf fetches all payments of an order that one provider knows.
+func (r *reconciler) paymentsOf(ctx context.Context, source string, o store.UnpaidOrder, now time.Time) ([]store.FoundPayment, error) {
 	collector, err := r.collector(ctx, source)
 	if err != nil {
 		return nil, err

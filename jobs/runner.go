@@ -47,6 +47,9 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// TracerProvider takes the traces of attempts; nil for none.
 	TracerProvider trace.TracerProvider
+	// ProviderRate is how many requests a second go to a provider at most. What
+	// waited an outage out is let go at that pace.
+	ProviderRate float64
 	// RiverLogger is what River logs to; Logger when nil.
 	RiverLogger *slog.Logger
 }
@@ -88,6 +91,8 @@ type Deps struct {
 	// for until a job counts as nobody's.
 	stepBudget  *time.Duration
 	orphanTimes *orphanTimes
+	// gateTiming shortens what happens around outages in tests.
+	gateTiming *gateTiming
 }
 
 const (
@@ -114,6 +119,7 @@ type Runner struct {
 	// hold says that this process lives; orphans takes up what others leave.
 	hold    *store.Hold
 	orphans *orphanSweeper
+	warden  *warden
 
 	stopSweep context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -129,11 +135,14 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	}
 	policy := NewRetryPolicy(cfg.RetryBase)
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &paymentWorker{store: deps.Store, payments: deps.Payments, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer)})
+	gates := newGates(deps, cfg.Logger)
+	river.AddWorker(workers, &paymentWorker{
+		store: deps.Store, payments: deps.Payments, gates: gates, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer),
+	})
 	river.AddWorker(workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	queues := map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers}}
-	periodic, err := addReconciliation(cfg, deps, policy, workers, queues)
+	periodic, err := addReconciliation(cfg, deps, gates, policy, workers, queues)
 	if err != nil {
 		return nil, err
 	}
@@ -173,12 +182,13 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if deps.orphanTimes != nil {
 		orphans.times = *deps.orphanTimes
 	}
-	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, orphans: orphans}, nil
+	warden := &warden{gates: gates, retry: retryJob(client), ahead: releaseAhead(cfg.ProviderRate), logger: cfg.Logger}
+	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, orphans: orphans, warden: warden}, nil
 }
 
 // addReconciliation adds what works runs, and returns the periodic jobs that
 // start them.
-func addReconciliation(cfg Config, deps Deps, policy *RetryPolicy, workers *river.Workers, queues map[string]river.QueueConfig) ([]*river.PeriodicJob, error) {
+func addReconciliation(cfg Config, deps Deps, gates gates, policy *RetryPolicy, workers *river.Workers, queues map[string]river.QueueConfig) ([]*river.PeriodicJob, error) {
 	if len(deps.Searches) == 0 {
 		if cfg.ReconcileSchedule != "" {
 			return nil, errors.New("jobs: a schedule for reconciliations needs at least one provider to search")
@@ -190,7 +200,7 @@ func addReconciliation(cfg Config, deps Deps, policy *RetryPolicy, workers *rive
 	if deps.stepBudget != nil {
 		budget = *deps.stepBudget
 	}
-	river.AddWorker(workers, &stepWorker{reconciler: newReconciler(deps), policy: policy, retention: cfg.Retention, budget: budget})
+	river.AddWorker(workers, &stepWorker{reconciler: newReconciler(deps), gates: gates, policy: policy, retention: cfg.Retention, budget: budget})
 	queues[QueueReconciliation] = river.QueueConfig{MaxWorkers: reconciliationWorkers}
 	if cfg.ReconcileSchedule == "" || cfg.Helper {
 		return nil, nil
@@ -221,6 +231,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.stopSweep = stop
 	r.sweeping.Go(func() { r.sweep(sweepCtx) })
 	r.sweeping.Go(func() { r.orphans.run(sweepCtx) })
+	r.sweeping.Go(func() { r.warden.run(sweepCtx) })
 	return nil
 }
 

@@ -59,6 +59,10 @@ var written = map[int64][]string{
 		`INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, remote_ip) VALUES ('cli:ana', 'replay', 'event', 2, '{2}', '192.0.2.7')`,
 		`INSERT INTO webhook_bulk_replays (filter, total, upper_id, requested_by) VALUES ('{"reason": "deleted"}', 1, 1, 'cli:ana')`,
 	},
+	7: {
+		`INSERT INTO provider_state (source, circuit, reason, next_probe_at) VALUES ('mercadopago', 'open', 'unavailable', now())`,
+		`INSERT INTO provider_outages (source, reason, first_failure_at, opened_at) VALUES ('mercadopago', 'unavailable', now(), now())`,
+	},
 	9: {
 		`UPDATE webhook_rollup SET covered_from = '2026-01-02T03:00:00Z', covered_until = '2026-01-02T04:00:00Z'`,
 		`INSERT INTO webhook_activity_minutes (began_at, topic, origin, outcome, events) VALUES ('2026-01-02T03:04:00Z', 'payment', 'webhook', 'settled', 3)`,

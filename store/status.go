@@ -23,8 +23,9 @@ type QueueStatus struct {
 	Completed int64 `json:"completed"`
 	// DeadLetter counts events that will not be tried again by themselves.
 	DeadLetter int64 `json:"dead_letter"`
-	// OldestPendingSeconds is the age of the oldest event that waits for its
-	// first attempt, 0 when none does.
+	// OldestPendingSeconds is how long the event that has waited longest for its
+	// first attempt could have had it, 0 when none waits. The time that it waited
+	// an outage out is not counted.
 	OldestPendingSeconds int64 `json:"oldest_pending_seconds"`
 	// NextRetryAt is when the next failed event is due, nil when none is.
 	NextRetryAt *time.Time `json:"next_retry_at"`
@@ -87,7 +88,7 @@ type Status struct {
 	Queue       QueueStatus
 	DeadLetters DeadLetterStatus
 	Throughput  Throughput
-	// Provider is closed until the books say otherwise.
+	// Provider is that of the provider that is worst off.
 	Provider      ProviderState
 	Anomalies     AnomalyStatus
 	LastSuccessAt *time.Time
@@ -97,11 +98,11 @@ type Status struct {
 // Status reads the statistics in one snapshot, so that its numbers agree with
 // each other while everything moves.
 func (s *Store) Status(ctx context.Context) (Status, error) {
-	st := Status{Provider: ProviderState{Circuit: CircuitClosed}}
+	var st Status
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
 		for _, read := range []func(context.Context, pgx.Tx, *Status) error{
-			readQueue, readDeadLetters, readThroughput, readAnomalies, readRuns,
+			readQueue, readDeadLetters, readThroughput, readProvider, readAnomalies, readRuns,
 		} {
 			if err := read(ctx, tx, &st); err != nil {
 				return err
@@ -128,14 +129,14 @@ func readQueue(ctx context.Context, tx pgx.Tx, st *Status) error {
 		       count(*) FILTER (WHERE status = 'failed'),
 		       count(*) FILTER (WHERE status = 'held'),
 		       count(*) FILTER (WHERE status = 'dead_letter'),
-		       min(received_at) FILTER (WHERE status = 'pending'),
+		       min(greatest(received_at, scheduled_at)) FILTER (WHERE status = 'pending'),
 		       min(scheduled_at) FILTER (WHERE status = 'failed')
 		FROM (
 			SELECT q.received_at, j.scheduled_at,
 			       CASE
 			           WHEN d.state <> 'reopened' OR ended.state IN ('discarded', 'cancelled') THEN 'dead_letter'
 			           WHEN j.state = 'running' THEN 'processing'
-			           WHEN j.scheduled_at > now() AND j.state IN ('scheduled', 'available') AND j.metadata ? 'snoozes' THEN 'held'
+			           WHEN j.state = 'scheduled' AND j.metadata ? 'snoozes' THEN 'held'
 			           WHEN coalesce(j.attempt, ended.attempt) > 0 THEN 'failed'
 			           ELSE 'pending'
 			       END AS status

@@ -21,8 +21,8 @@ type WokenEvent struct {
 
 // WakeEvents makes the next attempt of events due now: of those that wait for
 // their first one, and of those that failed and wait for their next, the oldest
-// first, up to limit. Events that are being attempted, and events that wait out
-// an outage, are left alone.
+// first, up to limit. Events that are being attempted, and all of a provider that
+// is not to be asked, are left alone.
 func (s *Store) WakeEvents(ctx context.Context, limit int, by Actor, retry RetryJob) ([]WokenEvent, error) {
 	var woken []WokenEvent
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
@@ -57,6 +57,7 @@ func claimWaiting(ctx context.Context, tx pgx.Tx, limit int) (woken []WokenEvent
 		JOIN river_job j ON j.id = v.job_id
 		WHERE v.completed_at IS NULL AND v.status IN ('pending', 'failed')
 		  AND j.state IN ('available', 'retryable', 'scheduled')
+		  AND NOT EXISTS (SELECT FROM provider_state p WHERE p.source = v.source AND p.circuit <> 'closed')
 		ORDER BY v.id LIMIT $1
 		FOR UPDATE OF j SKIP LOCKED`, limit)
 	if err != nil {

@@ -118,7 +118,8 @@ func jobsConfig(cfg config.Config, logger *slog.Logger) jobs.Config {
 	return jobs.Config{
 		Workers: cfg.Workers, JobTimeout: cfg.JobTimeout, RescueAfter: cfg.RescueAfter, Retention: cfg.Retention,
 		RetryBase: cfg.RetryBaseDelay, MaxAttempts: cfg.RetryMaxAttempts, ReconcileSchedule: cfg.ReconcileSchedule.String(),
-		Logger: logger, RiverLogger: atLeast(logger, slog.LevelWarn),
+		ProviderRate: float64(cfg.ProviderRateLimit),
+		Logger:       logger, RiverLogger: atLeast(logger, slog.LevelWarn),
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs"
 )
 
 func readDoc(t *testing.T, name string) string {
@@ -72,4 +73,19 @@ func TestDocs_TheReadmeNamesEveryCommand(t *testing.T) {
 			require.NoError(t, err, "the README names a command that is not there")
 		}
 	}
+}
+
+func TestDocs_TheFailureClassesAreTheCodes(t *testing.T) {
+	t.Parallel()
+	var rows []string
+	for line := range strings.Lines(readDoc(t, "docs/failure-classes.md")) {
+		if strings.HasPrefix(line, "| `") {
+			rows = append(rows, strings.TrimSpace(line))
+		}
+	}
+	var want []string
+	for _, c := range jobs.FailureClasses() {
+		want = append(want, fmt.Sprintf("| `%s` | %s | %s | %s |", c.Class, c.Cause, c.Action, c.Remedy))
+	}
+	require.Equal(t, want, rows)
 }

@@ -17,8 +17,9 @@ func newProcessQueue(std stdio) *cobra.Command {
 		Short: "Attempt what is pending, and what failed and waits for its next attempt, now",
 		Long: `Makes the next attempt of waiting events due now, works them in this process
 (beside a running service, or without one), and says what became of them. A
-failed attempt is one of an event's seven. Events that wait out an outage of
-Mercado Pago are left alone. Exits 1 when the time is up before the last attempt.`,
+failed attempt is one of an event's seven. While the circuit of Mercado Pago is
+not closed, events wait for it and none is woken; the answer says so. Exits 1
+when the time is up before the last attempt.`,
 		Example: "  conciliar process-queue\n  conciliar process-queue --limit 100 --wait 1m --json",
 		Args:    cobra.NoArgs,
 	}
@@ -86,6 +87,11 @@ func processQueue(ctx context.Context, a *app, cfg config.Config, jobsConfig job
 
 func printProcessed(std stdio, done jobs.QueueProcessed) error {
 	t := newTable(std.out)
+	provider := string(done.Provider)
+	if done.Provider != store.CircuitClosed {
+		provider += ": its events wait until it works again, and none was woken"
+	}
+	t.row("provider", provider)
 	t.row("woken", done.Woken)
 	t.row("processed", done.Processed)
 	t.row("failed", done.Failed)

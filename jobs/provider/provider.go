@@ -155,6 +155,9 @@ type Error struct {
 	StatusCode int
 	// RetryAfter is how long the provider asked us to wait, 0 when it did not.
 	RetryAfter time.Duration
+	// NotAsked is true when the call was not made, for a reason of our own: it
+	// says nothing about the provider.
+	NotAsked bool
 	// Err is the cause, nil when the status says it all.
 	Err error
 }

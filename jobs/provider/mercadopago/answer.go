@@ -76,7 +76,9 @@ func (c *Client) waitFailure(ctx context.Context) *provider.Error {
 	if reason == nil { // the limiter saw it coming
 		reason = context.DeadlineExceeded
 	}
-	return c.unavailable("not asked: our own rate limit left no time", reason, 0)
+	e := c.unavailable("not asked: our own rate limit left no time", reason, 0)
+	e.NotAsked = true
+	return e
 }
 
 // failure is the error for a call without an answer, or with part of one.

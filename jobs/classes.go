@@ -1,0 +1,120 @@
+package jobs
+
+import (
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/store"
+)
+
+// An Action is what follows an attempt.
+type Action string
+
+// The actions.
+const (
+	// ActionRetry: the attempt is spent, and the next comes after its step of the
+	// ladder, or when the provider allows it if that is later. The last one's
+	// failure ends in the dead letter.
+	ActionRetry Action = "retry"
+	// ActionPermanent: no other attempt; the event is a dead letter at once.
+	ActionPermanent Action = "permanent"
+	// ActionHold: as ActionRetry while the provider as a whole works. While it
+	// does not, the event waits until it does, and no attempt is spent.
+	ActionHold Action = "hold"
+	// ActionPutOff: again within seconds, and no attempt is spent.
+	ActionPutOff Action = "put off"
+	// ActionDead: the attempts are over already; whatever ended the job made the
+	// dead letter.
+	ActionDead Action = "dead"
+	// ActionDone: the event is completed.
+	ActionDone Action = "done"
+)
+
+// A FailureClass is one way in which an attempt ends, and what follows.
+type FailureClass struct {
+	// Class is the stable word: the first of an attempt's error, the error_class
+	// of a dead letter, or the outcome of a completed event.
+	Class string
+	// Cause is what happened.
+	Cause  string
+	Action Action
+	// Remedy is what an operator does about it.
+	Remedy string
+}
+
+const classInternal = "internal"
+
+// FailureClasses returns the table of every way in which an attempt ends. It is
+// total: an error that no other row covers is "internal".
+func FailureClasses() []FailureClass {
+	const nothing = "Nothing."
+	return []FailureClass{
+		{provider.NotFound.String(), "Mercado Pago does not know the payment, or not yet (404).", ActionRetry,
+			"Nothing while it is retried. As a dead letter: look the payment up at Mercado Pago, then replay or dismiss."},
+		{provider.RateLimited.String(), "Mercado Pago wants fewer calls (429). The next attempt is not before its Retry-After; an outage it is not.", ActionRetry,
+			"Lower PROVIDER_RATE_LIMIT when it stays."},
+		{classNotAsked, "Our own PROVIDER_RATE_LIMIT left no time for the call.", ActionPutOff,
+			"Raise PROVIDER_RATE_LIMIT, or lower WORKERS, when it stays."},
+		{provider.Unavailable.String(), "No answer, a timeout, a broken connection, or an error on Mercado Pago's side (5xx, 408, 423).", ActionHold,
+			"Nothing: events wait an outage out, and what died of it is replayed by itself."},
+		{provider.Unreadable.String(), "Mercado Pago's answer could not be understood: cut off, another payment, or not what is documented.", ActionHold,
+			"Nothing in an outage. When one payment stays so, report it with the dead letter's error."},
+		{provider.Unauthorized.String(), "Our access token was refused for this call (401). When it is refused as such, everything is held until it works.", ActionHold,
+			"When everything is held: put a working MERCADOPAGO_ACCESS_TOKEN in place and restart. When it is one payment: it belongs to another account."},
+		{provider.Forbidden.String(), "This payment is barred to our access token (403), which works otherwise. When it is refused as such, everything is held.", ActionPermanent,
+			"When everything is held: see unauthorized. As a dead letter: the payment is another account's; dismiss it, or replay it after the account's rights changed."},
+		{provider.Unexpected.String(), "An answer that no other row covers, such as a redirect or another 4xx.", ActionRetry,
+			"Check MERCADOPAGO_BASE_URL and proxies on the way; replay afterwards."},
+		{"unknown_status", "The payment has a status that is not among Mercado Pago's documented ones. Its body is kept with the event.", ActionPermanent,
+			"Look at the payment at Mercado Pago; replay with a release that knows the status."},
+		{"unknown_source", "The event names a provider that this process does not know.", ActionRetry,
+			"Start a release that has the provider."},
+		{"event_not_found", "The job's event is not there.", ActionPermanent,
+			"Nothing: somebody deleted it."},
+		{string(store.DatabaseUnavailable), "No connection to PostgreSQL, or it broke: a restart, a failover, the network.", ActionRetry,
+			"Bring PostgreSQL back; the service finds it by itself."},
+		{string(store.DatabaseBusy), "No connection was free in time, of this process's or of the server's.", ActionRetry,
+			"Raise pool_max_conns in DATABASE_URL or max_connections, or lower WORKERS."},
+		{string(store.DatabaseTimeout), "A statement or a lock took longer than PostgreSQL or the attempt allows.", ActionRetry,
+			"Look for what is slow or locks: pg_stat_activity."},
+		{string(store.DatabaseConflict), "Transactions got in each other's way (deadlock, serialization), also when tried again at once.", ActionRetry,
+			nothing},
+		{string(store.DatabaseFull), "PostgreSQL's disk is full, or it lacks another resource.", ActionRetry,
+			"Make room; the service goes on by itself."},
+		{string(store.DatabaseRefused), "What was to be written breaks a rule of the schema.", ActionRetry,
+			"Report it with the dead letter's error, then replay."},
+		{string(store.DatabaseError), "Another error of PostgreSQL.", ActionRetry,
+			"Look at PostgreSQL's log; replay afterwards."},
+		{"timeout", "The attempt took longer than JOB_TIMEOUT.", ActionRetry,
+			"Raise JOB_TIMEOUT when it stays."},
+		{classInternal, "Anything else.", ActionRetry,
+			"Report it with the dead letter's error, then replay."},
+		{"panic", "The worker panicked; the log has the trace.", ActionRetry,
+			"Report it with the trace, then replay."},
+		{"worker_died", "The process that made the last attempt died in it, or lost its database.", ActionDead,
+			"Look for what ends the process (memory, the platform's log), then replay."},
+		{"unknown_kind", "A release that does not know the kind of job gave it up.", ActionDead,
+			"Replay with the newer release."},
+		{store.OutcomeSettled, "The payment was read, its state was new, and the order has it.", ActionDone, nothing},
+		{store.OutcomeUnchanged, "The payment was read, and its state was known.", ActionDone, nothing},
+		{store.OutcomeCovered, "A fetch that began after the event came had told all of it.", ActionDone, nothing},
+		{store.OutcomeUnhandled, "The topic is not settled. The event is kept.", ActionDone, nothing},
+		{store.OutcomeTest, "Mercado Pago's own test.", ActionDone, nothing},
+	}
+}
+
+// actions are the table's, by class.
+var actions = func() map[string]Action {
+	byClass := map[string]Action{}
+	for _, c := range FailureClasses() {
+		byClass[c.Class] = c.Action
+	}
+	return byClass
+}()
+
+// actionOf is what follows a failed attempt of a class; what the table lacks is
+// retried.
+func actionOf(class string) Action {
+	if a, ok := actions[class]; ok {
+		return a
+	}
+	return ActionRetry
+}

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// An Outage is a time in which a provider could not be asked.
+type Outage struct {
+	ID     int64  `json:"id"`
+	Source string `json:"source"`
+	// Reason is ReasonUnavailable or ReasonShutOut, as the latest look found it.
+	Reason string `json:"reason"`
+	// FirstFailureAt begins the streak of failures that opened the circuit.
+	FirstFailureAt time.Time `json:"first_failure_at"`
+	OpenedAt       time.Time `json:"opened_at"`
+	// ClosedAt is nil while it goes on.
+	ClosedAt *time.Time `json:"closed_at"`
+	// ReleasedAt is when the last event that waited it out had been let go.
+	ReleasedAt *time.Time `json:"released_at"`
+	// HeldReleased counts the events that waited it out, DeadLettersReplayed
+	// those that had died of it.
+	HeldReleased        int64 `json:"held_released"`
+	DeadLettersReplayed int64 `json:"dead_letters_replayed"`
+}
+
+const outageColumns = `id, source, reason, first_failure_at, opened_at, closed_at, released_at, held_released, dead_letters_replayed`
+
+func scanOutage(row pgx.CollectableRow) (Outage, error) {
+	var o Outage
+	err := row.Scan(&o.ID, &o.Source, &o.Reason, &o.FirstFailureAt, &o.OpenedAt, &o.ClosedAt, &o.ReleasedAt, &o.HeldReleased, &o.DeadLettersReplayed)
+	toUTC(&o.FirstFailureAt, &o.OpenedAt, o.ClosedAt, o.ReleasedAt)
+	return o, err
+}
+
+// Outages returns the outages that touch [since, until), oldest first.
+func (s *Store) Outages(ctx context.Context, since, until time.Time) ([]Outage, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT `+outageColumns+` FROM provider_outages
+		WHERE opened_at < $2 AND (closed_at IS NULL OR closed_at > $1)
+		ORDER BY opened_at, id`, since, until)
+	if err != nil {
+		return nil, fmt.Errorf("store: outages: %w", err)
+	}
+	outages, err := pgx.CollectRows(rows, scanOutage)
+	if err != nil {
+		return nil, fmt.Errorf("store: outages: %w", err)
+	}
+	return outages, nil
+}
+
+// HeldResources returns up to limit resources that held events of a provider
+// are about, others on each call where there are more: whatever is wrong with
+// one of them is not to be taken for the provider's.
+func (s *Store) HeldResources(ctx context.Context, source string, limit int) ([]string, error) {
+	var from int64
+	err := s.pool.QueryRow(ctx, `
+		SELECT coalesce(floor(first + random() * (last - first + 1)), 0)::bigint
+		FROM (SELECT min(id) AS first, max(id) AS last FROM webhook_queue WHERE completed_at IS NULL) span`).Scan(&from)
+	if err != nil {
+		return nil, fmt.Errorf("store: held resources: %w", err)
+	}
+	var ids []string
+	for _, from := range []int64{from, 0} {
+		rows, err := s.pool.Query(ctx, `
+			SELECT v.resource_id FROM webhook_queue_status v
+			WHERE v.completed_at IS NULL AND v.id >= $1 AND v.source = $2 AND v.status = 'held' AND v.resource_id <> ''
+			ORDER BY v.id LIMIT $3`, from, source, limit-len(ids))
+		if err != nil {
+			return nil, fmt.Errorf("store: held resources: %w", err)
+		}
+		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return nil, fmt.Errorf("store: held resources: %w", err)
+		}
+		if ids = append(ids, found...); len(ids) == limit {
+			break
+		}
+	}
+	return ids, nil
+}
