@@ -90,7 +90,9 @@ func TestEndedJobsAreKept(t *testing.T) {
 	letters := scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`)
 	b.start(t)
 
-	await(t, func() bool { return scan[int](t, b, `SELECT count(*) FROM river_job`) <= len(recent) })
+	await(t, func() bool {
+		return scan[int](t, b, `SELECT count(*) FROM river_job WHERE kind = 'webhook_payment'`) <= len(recent)
+	})
 
 	for state := range ended {
 		require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM river_job WHERE id = $1`, recent[state]), state)

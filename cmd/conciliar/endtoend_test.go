@@ -115,9 +115,28 @@ type process struct {
 // launch starts `conciliar serve` and returns when it listens.
 func (s *shop) launch(changes ...string) *process {
 	s.t.Helper()
+	return s.launchWith(nil, changes...)
+}
+
+// launchOnlyAPI starts a process that works nothing, at another address.
+func (s *shop) launchOnlyAPI(addr string) *process {
+	s.t.Helper()
+	return s.launchWith([]string{"--only", "api"}, "HTTP_ADDR="+addr)
+}
+
+// read runs a command against the shop and reads the document that it prints.
+func (s *shop) read(into any, args ...string) {
+	s.t.Helper()
+	got := execute(s.t, s.environ, append(args, "--json")...)
+	require.Equal(s.t, exitDone, got.code, got.err)
+	require.NoError(s.t, json.Unmarshal([]byte(got.out), into))
+}
+
+func (s *shop) launchWith(args []string, changes ...string) *process {
+	s.t.Helper()
 	path, err := binary()
 	require.NoError(s.t, err)
-	cmd := exec.Command(path, "serve") //nolint:noctx // the tests end it themselves
+	cmd := exec.Command(path, append([]string{"serve"}, args...)...) //nolint:noctx // the tests end it themselves
 	cmd.Env = append(append(os.Environ(), s.environ...), changes...)
 	logged, err := cmd.StderrPipe()
 	require.NoError(s.t, err)

@@ -67,6 +67,7 @@ func printStatus(w io.Writer, r api.StatusReport) error {
 	for _, reason := range r.Reasons {
 		row("", reason)
 	}
+	row("provider", providerLine(r.Provider))
 	q := r.Queue
 	row("pending", q.Pending)
 	row("processing", q.Processing)
@@ -80,6 +81,18 @@ func printStatus(w io.Writer, r api.StatusReport) error {
 	row("last hour", fmt.Sprintf("%d received, %d completed, %d died", r.Throughput.Received1h, r.Throughput.Completed1h, r.Throughput.Failed1h))
 	row("last reconciliation", orNever(r.Reconciliation.LastSuccessAt))
 	return table.Flush()
+}
+
+// providerLine says how the provider is.
+func providerLine(p store.ProviderState) string {
+	line := string(p.Circuit)
+	if p.Reason != "" {
+		line += " (" + p.Reason + ")"
+	}
+	if p.Since != nil {
+		line += " since " + p.Since.UTC().Format(time.RFC3339)
+	}
+	return line
 }
 
 // counts writes named counts in a stable order, or nothing when there are none.

@@ -90,7 +90,7 @@ func (s *Simulator) guarded(handle func(http.ResponseWriter, *http.Request) erro
 			s.refuse(w)
 			return
 		}
-		if subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), expected) != 1 {
+		if s.revoked.Load() || subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), expected) != 1 {
 			s.counters.unauthorized.Add(1)
 			(&apiError{status: http.StatusUnauthorized, message: "invalid access token", word: "unauthorized"}).write(w)
 			return

@@ -67,6 +67,7 @@ type Simulator struct {
 
 	target     atomic.Pointer[url.URL]
 	outage     atomic.Bool
+	revoked    atomic.Bool
 	lastSeq    atomic.Uint64
 	counters   counters
 	searchMemo searchMemo
@@ -173,6 +174,10 @@ func (s *Simulator) SetTarget(target string) error {
 // a proxy's HTML page) and every fourth loses its connection. Notifications
 // are not affected.
 func (s *Simulator) SetOutage(on bool) { s.outage.Store(on) }
+
+// SetRevoked makes the access token one that is not accepted any more, or again.
+// Notifications are not affected.
+func (s *Simulator) SetRevoked(on bool) { s.revoked.Store(on) }
 
 // Serve answers API calls on ln until ctx is done; it then lets the calls under
 // way finish, for five seconds at most, and returns nil.
