@@ -111,16 +111,12 @@ func (v verdict) outcome() string {
 type question struct {
 	source string
 	// about is what was asked for: failures over one thing alone are no outage.
+	// All searches are one thing.
 	about string
 	// began is when the attempt did.
 	began time.Time
 	// last is true when the attempt's failure would end in the dead letter.
 	last bool
-}
-
-// searchQuestion is what a step asks. All searches are one thing asked for.
-func searchQuestion(source string) question {
-	return question{source: source, about: "search", began: time.Now()}
 }
 
 // judge says what follows an attempt's error.

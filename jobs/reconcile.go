@@ -171,7 +171,7 @@ func (w *stepWorker) Work(ctx context.Context, job *river.Job[ReconcileStepArgs]
 	attempt := store.Attempt{JobID: job.ID, Number: job.Attempt}
 	if err == nil {
 		began := step.Run
-		err = w.goOn(ctx, step, func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) })
+		err = w.goOn(ctx, step, job.Attempt >= job.MaxAttempts, func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) })
 		if err == nil {
 			w.log(ctx, job, step.Run, began)
 			return nil
@@ -247,7 +247,8 @@ func (w *stepWorker) log(ctx context.Context, job *river.Job[ReconcileStepArgs],
 }
 
 // goOn does as much of the run as a step may, then hands over or ends the run.
-func (w *stepWorker) goOn(ctx context.Context, step *store.RunStep, complete store.CompleteJob) error {
+// The last attempt is the one whose failure ends the run.
+func (w *stepWorker) goOn(ctx context.Context, step *store.RunStep, last bool, complete store.CompleteJob) error {
 	until := time.Now().Add(w.budget)
 	for pieces := 0; pieces == 0 || time.Now().Before(until); pieces++ {
 		var done bool
@@ -258,9 +259,9 @@ func (w *stepWorker) goOn(ctx context.Context, step *store.RunStep, complete sto
 		case store.PhaseRetention:
 			done, err = step.ArchiveBatch(ctx, w.retention)
 		case store.PhaseMissing:
-			done, err = w.lookForMissing(ctx, step)
+			done, err = w.lookForMissing(ctx, step, last)
 		case store.PhaseUnpaid:
-			done, err = w.askAboutUnpaid(ctx, step)
+			done, err = w.askAboutUnpaid(ctx, step, last)
 		case store.PhaseDrift:
 			done, err = step.CompareBooks(ctx)
 		case store.PhaseRepair:

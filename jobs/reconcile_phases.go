@@ -22,7 +22,7 @@ type missingCursor struct {
 
 // lookForMissing looks at one page of the payments that changed in the run's
 // window, and reports whether it was the last.
-func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep) (done bool, err error) {
+func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep, last bool) (done bool, err error) {
 	begin, end := *step.Run.WindowStart, *step.Run.WindowEnd
 	at := missingCursor{Source: w.sources()[0], Walk: newSearchWalk(begin, end)}
 	if err := readCursor(step, &at); err != nil {
@@ -41,7 +41,7 @@ func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep) (d
 		}
 	}
 	var found []store.FoundPayment
-	err = w.ask(ctx, at.Source, func() error {
+	err = w.ask(ctx, at.Source, last, func() error {
 		collector, err := w.collector(ctx, at.Source)
 		if err != nil {
 			return err
@@ -72,7 +72,7 @@ type unpaidCursor struct {
 
 // askAboutUnpaid asks about one order that stays unpaid, and reports whether it
 // was the last.
-func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep) (done bool, err error) {
+func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep, last bool) (done bool, err error) {
 	var at unpaidCursor
 	if err := readCursor(step, &at); err != nil {
 		return false, err
@@ -87,7 +87,7 @@ func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep) (d
 	at.After, at.Asked = orders[0], at.Asked+1
 	for i, source := range w.sources() {
 		var found []store.FoundPayment
-		err := w.ask(ctx, source, func() (err error) {
+		err := w.ask(ctx, source, last, func() (err error) {
 			found, err = w.paymentsOf(ctx, source, orders[0], *step.Run.WindowEnd)
 			return err
 		})
@@ -113,11 +113,12 @@ func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep) (d
 
 // ask puts a question to a provider, unless it is held to be down: then the step
 // sleeps, and none of its attempts is spent.
-func (w *stepWorker) ask(ctx context.Context, source string, question func() error) error {
+func (w *stepWorker) ask(ctx context.Context, source string, last bool, ask func() error) error {
 	if w.gates.holds(ctx, source) {
 		return river.JobSnooze(stepHeldFor)
 	}
-	err := question()
+	q := question{source: source, about: "search", began: time.Now(), last: last}
+	err := ask()
 	if err == nil {
 		w.gates.succeeded(source)
 		return nil
@@ -125,7 +126,7 @@ func (w *stepWorker) ask(ctx context.Context, source string, question func() err
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return err
 	}
-	if w.gates.judge(ctx, searchQuestion(source), w.policy.now(), err).action == ActionHold {
+	if w.gates.judge(ctx, q, w.policy.now(), err).action == ActionHold {
 		return river.JobSnooze(stepHeldFor)
 	}
 	return err
