@@ -130,7 +130,7 @@ func TestOutagesOfATime(t *testing.T) {
 	require.Zero(t, within(first.OpenedAt.Add(-time.Hour), first.OpenedAt))
 }
 
-func (b *bundle) hold(t *testing.T, id int64) { //nolint:unparam // events are told apart by it
+func (b *bundle) hold(t *testing.T, id int64) {
 	t.Helper()
 	b.becomes(t, id, `state = 'scheduled', metadata = '{"snoozes": 1}', `+inAnHour)
 }

@@ -79,7 +79,7 @@ func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outa
 	if room <= 0 {
 		return nil
 	}
-	held, err := claimHeld(ctx, tx, req.Source, room)
+	held, err := claimHeld(ctx, tx, req, room)
 	if err != nil {
 		return err
 	}
@@ -112,13 +112,20 @@ func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outa
 	return err
 }
 
-// claimHeld locks the jobs of held events, the oldest first. The lock keeps a
-// job from being fetched in between: retried then, it would run once more.
-func claimHeld(ctx context.Context, tx pgx.Tx, source string, limit int) ([]int64, error) {
+// claimHeld locks the jobs of held events, those first that River would fetch
+// first. The lock keeps a job from being fetched in between: retried then, it
+// would run once more. Held is what the view calls so, asked of the jobs: River's
+// index has them in order, and the view would be read whole in each step.
+func claimHeld(ctx context.Context, tx pgx.Tx, req ReleaseRequest, limit int) ([]int64, error) {
+	// The event is asked of in a subquery, which PostgreSQL looks up job by job: a
+	// join it would make for all jobs, to sort them.
 	rows, err := tx.Query(ctx, `
-		SELECT j.id FROM webhook_queue_status v JOIN river_job j ON j.id = v.job_id
-		WHERE v.completed_at IS NULL AND v.source = $1 AND v.status = 'held' AND j.state = 'scheduled'
-		ORDER BY v.id LIMIT $2 FOR UPDATE OF j SKIP LOCKED`, source, limit)
+		SELECT j.id FROM river_job j
+		WHERE j.state = 'scheduled' AND j.queue = $2 AND j.metadata ? 'snoozes'
+		  AND (SELECT q.source FROM webhook_queue q
+		       WHERE q.id = CASE WHEN jsonb_typeof(j.args -> 'queue_id') = 'number' THEN (j.args ->> 'queue_id')::bigint END
+		         AND q.job_id = j.id AND q.completed_at IS NULL) = $1
+		ORDER BY j.priority, j.scheduled_at, j.id LIMIT $3 FOR UPDATE OF j SKIP LOCKED`, req.Source, req.Queue, limit)
 	if err != nil {
 		return nil, err
 	}
