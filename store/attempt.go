@@ -82,7 +82,7 @@ type CompleteJob func(ctx context.Context, tx pgx.Tx) error
 
 // Complete ends an event that needed no settlement.
 func (s *Store) Complete(ctx context.Context, a Attempt, outcome string, complete CompleteJob) error {
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.inFencedTx(ctx, func(tx pgx.Tx) error {
 		failures, err := lockAttempt(ctx, tx, a)
 		if err != nil {
 			return err

@@ -40,7 +40,7 @@ type SettleResult struct {
 // ErrStaleAttempt.
 func (s *Store) Settle(ctx context.Context, a Attempt, fetched FetchedPayment, complete CompleteJob) (SettleResult, error) {
 	var result SettleResult
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
+	err := s.inFencedTx(ctx, func(tx pgx.Tx) error {
 		failures, err := lockAttempt(ctx, tx, a)
 		if err != nil {
 			return err

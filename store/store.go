@@ -12,11 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/conciliar/conciliar/store/order"
@@ -106,54 +104,4 @@ func (s *Store) Ping(ctx context.Context) error {
 		return fmt.Errorf("store: ping: %w", err)
 	}
 	return nil
-}
-
-// inTxTries bounds how often one call tries its transaction again at once. A
-// deadlock's victim succeeds as soon as the other side has committed.
-const inTxTries = 5
-
-// inTx runs fn in a transaction and commits it. A transaction that PostgreSQL
-// broke up to resolve a conflict is tried again at once, so fn must have no
-// effect outside of it.
-func (s *Store) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
-	for try := 1; ; try++ {
-		err := pgx.BeginFunc(ctx, s.pool, fn)
-		if err == nil || try == inTxTries || !isConflict(err) {
-			return err
-		}
-		s.logger.DebugContext(ctx, "transaction tried again", "try", try, "error", err)
-		pause := time.NewTimer(time.Duration(try) * rand.N(5*time.Millisecond)) //nolint:gosec // spreads load, guards nothing
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return ctx.Err()
-		}
-	}
-}
-
-// isConflict reports what a second try resolves: a serialization failure or a
-// deadlock (PostgreSQL documentation, appendix A, class 40), or a duplicate
-// whose first delivery went to the archive meanwhile.
-func isConflict(err error) bool {
-	if errors.Is(err, errDuplicateVanished) {
-		return true
-	}
-	var pgErr *pgconn.PgError
-	return errors.As(err, &pgErr) && (pgErr.Code == "40001" || pgErr.Code == "40P01")
-}
-
-// isDataError reports an error that lies in the values of one statement, and
-// so would come again: class 22 (data exception), 23 (integrity constraint)
-// and 54 (program limit exceeded).
-func isDataError(err error) bool {
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) || len(pgErr.Code) != 5 {
-		return false
-	}
-	switch pgErr.Code[:2] {
-	case "22", "23", "54":
-		return true
-	}
-	return false
 }

@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	// inTxTries bounds how often one call tries its transaction again at once. A
+	// deadlock's victim succeeds as soon as the other side has committed, and a
+	// broken connection is replaced by a new one. What takes longer, such as a
+	// restart of PostgreSQL, is for the caller: whoever waits for an answer must
+	// not wait for that.
+	inTxTries = 5
+	// inTxPause is how long the second try waits at most, the third twice as
+	// long, and so on.
+	inTxPause = 5 * time.Millisecond
+)
+
+// inTx runs fn in a transaction and commits it. It tries again at once what
+// cannot have happened: a transaction that PostgreSQL broke up to resolve a
+// conflict, and one whose connection broke before its COMMIT was sent. So fn must
+// have no effect outside of it. A COMMIT whose answer was lost may have
+// happened, and is an error.
+func (s *Store) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	return s.tryTx(ctx, fn, false)
+}
+
+// inFencedTx is inTx for a transaction that begins by making sure that it was not
+// done before, as those do that begin with lockAttempt and end the job. It is
+// tried again even when it may have been committed; the second try then finds the
+// fence.
+func (s *Store) inFencedTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
+	return s.tryTx(ctx, fn, true)
+}
+
+func (s *Store) tryTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced bool) error {
+	for try := 1; ; try++ {
+		again, err := s.onceTx(ctx, fn, fenced)
+		if err == nil || !again || try == inTxTries || ctx.Err() != nil {
+			return err
+		}
+		s.logger.DebugContext(ctx, "transaction tried again", "try", try, "error", err)
+		pause := time.NewTimer(time.Duration(try) * rand.N(inTxPause)) //nolint:gosec // spreads load, guards nothing
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// onceTx tries the transaction once, and says whether it may be tried again.
+func (s *Store) onceTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced bool) (again bool, err error) {
+	defer func() {
+		if isReadOnly(err) {
+			// What was the primary is none any more: every connection leads to it.
+			s.pool.Reset()
+			again = true
+		}
+	}()
+	tx, err := s.pool.Begin(ctx)
+	if err != nil {
+		return true, err
+	}
+	// Without effect once the transaction has ended.
+	defer func() { _ = tx.Rollback(ctx) }()
+	if err := fn(tx); err != nil {
+		// The COMMIT was not sent, so nothing has happened, whatever broke.
+		return isConflict(err) || isBroken(err) || tx.Conn().IsClosed(), err
+	}
+	err = tx.Commit(ctx)
+	switch {
+	case err == nil:
+		return false, nil
+	case isRefused(err):
+		return isConflict(err), err
+	}
+	// pgconn.SafeToRetry is no witness here: it is true of a COMMIT that was sent
+	// and whose connection closed instead of an answer.
+	return fenced, err
+}
+
+// isConflict reports what a second try resolves: a serialization failure or a
+// deadlock (PostgreSQL documentation, appendix A, class 40), or a duplicate
+// whose first delivery went to the archive meanwhile.
+func isConflict(err error) bool {
+	return errors.Is(err, errDuplicateVanished) || hasCode(err, "40001", "40P01")
+}
+
+// isBroken reports that the session was ended and not the statement: by a shutdown
+// or a crash of the server (57P01, 57P02), or after it was idle (57P05, 25P03).
+func isBroken(err error) bool { return hasCode(err, "57P01", "57P02", "57P05", "25P03") }
+
+// isReadOnly reports that the server takes no writes: after a failover the old
+// primary may still answer.
+func isReadOnly(err error) bool { return hasCode(err, "25006") }
+
+// isRefused reports that the server answered a COMMIT by failing it. The end of a
+// session is no such answer: it may come after the COMMIT was done.
+func isRefused(err error) bool {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) {
+		return answer.SeverityUnlocalized == "ERROR"
+	}
+	return errors.Is(err, pgx.ErrTxCommitRollback)
+}
+
+// isDataError reports an error that lies in the values of one statement, and
+// so would come again: class 22 (data exception), 23 (integrity constraint)
+// and 54 (program limit exceeded).
+func isDataError(err error) bool {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) || len(pgErr.Code) != 5 {
+		return false
+	}
+	switch pgErr.Code[:2] {
+	case "22", "23", "54":
+		return true
+	}
+	return false
+}
+
+func hasCode(err error, codes ...string) bool {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return false
+	}
+	for _, code := range codes {
+		if pgErr.Code == code {
+			return true
+		}
+	}
+	return false
+}
