@@ -31,6 +31,9 @@ const (
 	// hangUpAfter is how long a shutdown waits for calls under way. A webhook
 	// that is cut off is delivered again.
 	hangUpAfter = 5 * time.Second
+	// closeReserve is what of a shutdown's time is left to closing: writing what
+	// was accepted, and the database's connections.
+	closeReserve = time.Second
 	// flushLimit bounds the sending of the last traces.
 	flushLimit = 2 * time.Second
 )
@@ -220,8 +223,10 @@ func (a *app) checkWorking(context.Context) error {
 // run serves on ln and works until ctx is done, then shuts down: it stops
 // accepting, writes what was accepted, gives back or ends the attempts, and
 // closes the pool.
-func (a *app) run(ctx context.Context, ln net.Listener) error {
-	defer a.close()
+func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
+	limit, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer func() { err = errors.Join(err, a.closeWithin(limit)) }()
 	if a.runner != nil {
 		if err := a.runner.Start(ctx); err != nil {
 			return errors.Join(err, ln.Close())
@@ -242,9 +247,28 @@ func (a *app) run(ctx context.Context, ln net.Listener) error {
 	case err := <-serving:
 		failed = fmt.Errorf("http: %w", err)
 	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
-	defer cancel()
-	return errors.Join(failed, a.shutdown(limit))
+	over := time.AfterFunc(shutdownLimit, cancel)
+	defer over.Stop()
+	attempts, done := context.WithTimeout(limit, shutdownLimit-closeReserve)
+	defer done()
+	return errors.Join(failed, a.shutdown(attempts))
+}
+
+// closeWithin closes what holds resources, and waits for that until ctx is done.
+// A database that does not answer must not keep the process: what is under way
+// then ends with it.
+func (a *app) closeWithin(ctx context.Context) error {
+	closed := make(chan struct{})
+	go func() {
+		a.close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return errors.New("not everything could be closed in time")
+	}
 }
 
 // shutdown ends the calls and the attempts side by side: a caller who trickles
