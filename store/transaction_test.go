@@ -127,12 +127,12 @@ func (c *cutter) through(t *testing.T, b *bundle) *pgxpool.Pool {
 }
 
 func (c *cutter) relay(client net.Conn, address string) {
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", address)
 	if err != nil {
 		return
 	}
-	defer server.Close()
+	defer func() { _ = server.Close() }()
 	var deaf atomic.Bool
 	go func() {
 		answers := make([]byte, 1<<16)

@@ -221,8 +221,8 @@ func newSilence(t *testing.T, databaseURL string) *silence {
 		_ = ln.Close()
 	})
 	pass := func(from, to net.Conn) {
-		defer from.Close()
-		defer to.Close()
+		defer func() { _ = from.Close() }()
+		defer func() { _ = to.Close() }()
 		buffer := make([]byte, 1<<16)
 		for {
 			n, err := from.Read(buffer)
