@@ -28,6 +28,8 @@ type records interface {
 	BulkReplay(ctx context.Context, id int64) (store.BulkReplay, error)
 	CancelBulkReplay(ctx context.Context, id int64, by store.Actor) (store.BulkReplay, error)
 
+	Alerts(ctx context.Context, filter store.AlertFilter, page store.Page) (store.List[store.Alert], error)
+
 	Anomalies(ctx context.Context, filter store.AnomalyFilter, page store.Page) (store.List[store.Anomaly], error)
 	ResolveAnomaly(ctx context.Context, id int64, note string, by store.Actor) (store.Anomaly, error)
 

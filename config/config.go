@@ -47,6 +47,7 @@ type Config struct {
 	Retention time.Duration `env:"RETENTION" envDefault:"168h" help:"completed events older than this move to webhook_archive"`
 
 	Tracing
+	Alerts
 	Log
 }
 
@@ -77,6 +78,11 @@ type Reconciliation struct {
 	ReconcileSchedule Schedule `env:"RECONCILE_SCHEDULE" envDefault:"0 * * * *" help:"cron expression of the reconciliation, in UTC"`
 }
 
+// Alerts says where alerts are sent.
+type Alerts struct {
+	AlertWebhookURL WebhookURL `env:"ALERT_WEBHOOK_URL" help:"where alerts are sent: a Slack-compatible webhook, by https; a secret"`
+}
+
 // Log says what is logged, and how.
 type Log struct {
 	LogLevel  LogLevel  `env:"LOG_LEVEL" envDefault:"info" help:"debug, info, warn or error"`
@@ -96,6 +102,12 @@ type Books struct {
 	Database
 	Money
 	Rescue
+	Log
+}
+
+// AlertsOnly is the configuration of a command that only sends a test message.
+type AlertsOnly struct {
+	Alerts
 	Log
 }
 
@@ -126,5 +138,13 @@ func LoadBooks(environ []string) (Books, error) {
 	c.Money.check(&check)
 	c.Rescue.check(&check)
 	problems = append(problems, check.found...)
+	return c, problems.orNil()
+}
+
+// LoadAlerts reads what a command needs that only sends a test message. Its error
+// is a Problems.
+func LoadAlerts(environ []string) (AlertsOnly, error) {
+	var c AlertsOnly
+	problems := parse(environ, &c)
 	return c, problems.orNil()
 }

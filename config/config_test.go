@@ -68,6 +68,7 @@ func TestTheDefaultsAreThoseOfTheInterface(t *testing.T) {
 	require.Equal(t, config.UnknownOrder("wait"), cfg.UnknownOrder)
 	require.Equal(t, "0 * * * *", cfg.ReconcileSchedule.String())
 	require.Equal(t, 168*time.Hour, cfg.Retention)
+	require.Empty(t, cfg.AlertWebhookURL.Reveal())
 	require.Equal(t, slog.LevelInfo, cfg.LogLevel.Level)
 	require.Equal(t, config.LogFormat("auto"), cfg.LogFormat)
 }
@@ -97,6 +98,7 @@ func TestEveryVariableCanBeGiven(t *testing.T) {
 		"UNKNOWN_ORDER":               "create",
 		"RECONCILE_SCHEDULE":          "*/15 * * * *",
 		"RETENTION":                   "24h",
+		"ALERT_WEBHOOK_URL":           "https://hooks.example.com/services/T0/B0/token",
 		"LOG_LEVEL":                   "debug",
 		"LOG_FORMAT":                  "json",
 	}))
@@ -129,6 +131,7 @@ func TestEveryVariableCanBeGiven(t *testing.T) {
 	quarter := cfg.ReconcileSchedule.Next(time.Date(2026, 3, 1, 10, 1, 0, 0, time.UTC))
 	require.Equal(t, time.Date(2026, 3, 1, 10, 15, 0, 0, time.UTC), quarter.UTC())
 	require.Equal(t, 24*time.Hour, cfg.Retention)
+	require.Equal(t, "https://hooks.example.com/services/T0/B0/token", cfg.AlertWebhookURL.Reveal())
 	require.Equal(t, slog.LevelDebug, cfg.LogLevel.Level)
 	require.Equal(t, config.LogFormat("json"), cfg.LogFormat)
 }

@@ -126,6 +126,23 @@ func (u *CollectorURL) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// A WebhookURL is where messages are posted: https, or http on a loopback
+// address. It is a Secret, because whoever knows it can post there.
+type WebhookURL struct{ Secret }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *WebhookURL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(string(text))
+	switch {
+	case err != nil || parsed.Host == "" || (parsed.Scheme != "https" && parsed.Scheme != "http"):
+		return errors.New("must be a URL such as https://hooks.example.com/services/…")
+	case parsed.Scheme == "http" && !isLoopback(parsed.Hostname()):
+		return errors.New("must be https: the URL is a secret (http is for loopback addresses only)")
+	}
+	u.Secret = NewSecret(string(text))
+	return nil
+}
+
 func isLoopback(host string) bool {
 	if host == "localhost" {
 		return true

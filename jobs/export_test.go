@@ -1,6 +1,15 @@
 package jobs
 
-import "time"
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"github.com/conciliar/conciliar/store"
+)
 
 // WithStepBudget makes the steps of runs hand over after the first piece of work
 // that ends later than budget.
@@ -30,3 +39,28 @@ func (d Deps) WithProbeEvery(every time.Duration) Deps {
 	d.gateTiming = &gateTiming{look: scaled(usual.look), probe: every, probeHold: usual.probeHold, release: scaled(usual.release)}
 	return d
 }
+
+// SilentHours is what webhooks_silent holds by.
+func SilentHours(g store.Signals) int { return silentHours(g) }
+
+// An Evaluator evaluates alerts when it is told to.
+type Evaluator struct{ e *evaluator }
+
+// NewEvaluator returns an evaluator that has a reconciliation each hour.
+func NewEvaluator(s *store.Store, notify bool, logger *slog.Logger) (Evaluator, error) {
+	schedule, err := ParseSchedule("@hourly")
+	return Evaluator{&evaluator{store: s, schedule: &schedule, notify: notify, logger: logger}}, err
+}
+
+// Evaluate evaluates the books as they are.
+func (v Evaluator) Evaluate(ctx context.Context, client *river.Client[pgx.Tx]) error {
+	return v.e.evaluate(ctx, insertAlertSend(client))
+}
+
+// EvaluateStatus evaluates a status at its signals' time.
+func (v Evaluator) EvaluateStatus(ctx context.Context, st store.Status, send store.SendMessage) error {
+	return v.e.evaluateStatus(ctx, st, send)
+}
+
+// InsertAlertSend inserts the job of a message with the client.
+func InsertAlertSend(client *river.Client[pgx.Tx]) store.SendMessage { return insertAlertSend(client) }

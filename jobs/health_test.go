@@ -35,8 +35,14 @@ func TestHealthIsJudgedByConditions(t *testing.T) {
 		return st
 	}
 	hourly := jobs.Moment{RunEvery: time.Hour}
-	circuit := func(state store.CircuitState) store.Status {
-		return store.Status{Provider: store.ProviderState{Circuit: state}}
+	circuit := func(state store.CircuitState, reason string) store.Status {
+		return store.Status{Provider: store.ProviderState{Circuit: state, Reason: reason}}
+	}
+	signals := func(g store.Signals) store.Status { return store.Status{Signals: g} }
+	unknown := func(open, fresh int64) store.Status {
+		st := anomaly("unknown_order")
+		st.Anomalies.ByKind["unknown_order"], st.Signals.UnknownOrdersFresh = open, fresh
+		return st
 	}
 	used := map[string]bool{}
 	for name, c := range map[string]struct {
@@ -45,33 +51,50 @@ func TestHealthIsJudgedByConditions(t *testing.T) {
 		want   jobs.Health
 		reason string
 	}{
-		"nothing yet":                        {store.Status{}, hourly, jobs.Healthy, ""},
-		"a short queue":                      {pending(300), hourly, jobs.Healthy, ""},
-		"a queue that waits":                 {pending(301), hourly, jobs.Degraded, "more than 5 minutes"},
-		"a queue that waits, still":          {pending(1800), hourly, jobs.Degraded, "more than 5 minutes"},
-		"a queue that nobody works":          {pending(1801), hourly, jobs.Unhealthy, "more than 30 minutes"},
-		"retries":                            {store.Status{Queue: store.QueueStatus{Failed: 100}}, hourly, jobs.Healthy, ""},
-		"held events":                        {store.Status{Queue: store.QueueStatus{Held: 100}}, hourly, jobs.Healthy, ""},
-		"a dead letter":                      {store.Status{DeadLetters: store.DeadLetterStatus{Open: 1}}, hourly, jobs.Degraded, "Dead letters are open"},
-		"dead letters that were dealt with":  {store.Status{DeadLetters: store.DeadLetterStatus{Last24h: 5}}, hourly, jobs.Healthy, ""},
-		"few deaths":                         {deaths(9, 9), hourly, jobs.Healthy, ""},
-		"deaths among many":                  {deaths(10, 101), hourly, jobs.Healthy, ""},
-		"many deaths":                        {deaths(10, 100), hourly, jobs.Unhealthy, "One event in ten"},
-		"underpaid":                          {anomaly("underpaid"), hourly, jobs.Degraded, "money does not fit"},
-		"a kind that a newer release writes": {anomaly("novelty"), hourly, jobs.Degraded, "money does not fit"},
-		"no reference":                       {anomaly("no_reference"), hourly, jobs.Healthy, ""},
-		"a test payment":                     {anomaly("wrong_mode"), hourly, jobs.Healthy, ""},
-		"an outage":                          {circuit(store.CircuitOpen), hourly, jobs.Degraded, "circuit is open"},
-		"an unknown circuit":                 {circuit("melted"), hourly, jobs.Degraded, "circuit is open"},
-		"after an outage":                    {circuit(store.CircuitHalfOpen), hourly, jobs.Degraded, "tried again"},
-		"a failed run":                       {runs("failed", "succeeded"), hourly, jobs.Degraded, "latest reconciliation failed"},
-		"a failed run, and another begun":    {runs("running", "failed"), hourly, jobs.Degraded, "latest reconciliation failed"},
-		"a failure that was made good":       {runs("succeeded", "failed"), hourly, jobs.Healthy, ""},
-		"the first run":                      {runs("running"), hourly, jobs.Healthy, ""},
-		"a late run":                         {store.Status{LastSuccessAt: ago(119 * time.Minute)}, hourly, jobs.Healthy, ""},
-		"an overdue run":                     {store.Status{LastSuccessAt: ago(2 * time.Hour)}, hourly, jobs.Degraded, "for two periods"},
-		"no run for long":                    {store.Status{LastSuccessAt: ago(6 * time.Hour)}, hourly, jobs.Unhealthy, "for six periods"},
-		"nothing scheduled":                  {store.Status{LastSuccessAt: ago(1000 * time.Hour)}, jobs.Moment{}, jobs.Healthy, ""},
+		"nothing yet":                          {store.Status{}, hourly, jobs.Healthy, ""},
+		"a short queue":                        {pending(300), hourly, jobs.Healthy, ""},
+		"a queue that waits":                   {pending(301), hourly, jobs.Degraded, "more than 5 minutes"},
+		"a queue that waits, still":            {pending(1800), hourly, jobs.Degraded, "more than 5 minutes"},
+		"a queue that nobody works":            {pending(1801), hourly, jobs.Unhealthy, "more than 30 minutes"},
+		"retries":                              {store.Status{Queue: store.QueueStatus{Failed: 100}}, hourly, jobs.Healthy, ""},
+		"held events":                          {store.Status{Queue: store.QueueStatus{Held: 100}}, hourly, jobs.Healthy, ""},
+		"a dead letter":                        {store.Status{DeadLetters: store.DeadLetterStatus{Open: 1}}, hourly, jobs.Degraded, "Dead letters are open"},
+		"dead letters that were dealt with":    {store.Status{DeadLetters: store.DeadLetterStatus{Last24h: 5}}, hourly, jobs.Healthy, ""},
+		"few deaths":                           {deaths(9, 9), hourly, jobs.Healthy, ""},
+		"deaths among many":                    {deaths(10, 101), hourly, jobs.Healthy, ""},
+		"many deaths":                          {deaths(10, 100), hourly, jobs.Unhealthy, "One event in ten"},
+		"underpaid":                            {anomaly("underpaid"), hourly, jobs.Degraded, "money does not fit"},
+		"a kind that a newer release writes":   {anomaly("novelty"), hourly, jobs.Degraded, "money does not fit"},
+		"no reference":                         {anomaly("no_reference"), hourly, jobs.Healthy, ""},
+		"a test payment":                       {anomaly("wrong_mode"), hourly, jobs.Healthy, ""},
+		"orders on their way":                  {unknown(3, 3), hourly, jobs.Healthy, ""},
+		"an order that never came":             {unknown(3, 2), hourly, jobs.Degraded, "money does not fit"},
+		"an outage":                            {circuit(store.CircuitOpen, store.ReasonUnavailable), hourly, jobs.Degraded, "circuit is open"},
+		"an unknown circuit":                   {circuit("melted", ""), hourly, jobs.Degraded, "circuit is open"},
+		"shut out":                             {circuit(store.CircuitOpen, store.ReasonShutOut), hourly, jobs.Unhealthy, "refuses our credentials"},
+		"after an outage":                      {circuit(store.CircuitHalfOpen, store.ReasonUnavailable), hourly, jobs.Degraded, "tried again"},
+		"a run that stopped itself":            {runs("running", "stopped_by_cap", "failed"), hourly, jobs.Degraded, "stopped by its cap"},
+		"a run that ended oddly":               {runs("melted"), hourly, jobs.Degraded, "latest reconciliation failed"},
+		"few refusals":                         {signals(store.Signals{RefusedLately: 9}), hourly, jobs.Healthy, ""},
+		"refusals out of nothing":              {signals(store.Signals{RefusedLately: 10, AcceptedLately: 10}), hourly, jobs.Degraded, "refused for their signature"},
+		"refusals as ever":                     {signals(store.Signals{RefusedLately: 10, RefusedBefore: 321, AcceptedLately: 11}), hourly, jobs.Healthy, ""},
+		"three times as many":                  {signals(store.Signals{RefusedLately: 10, RefusedBefore: 320, AcceptedLately: 11}), hourly, jobs.Degraded, "refused for their signature"},
+		"refusals for a day, and nothing else": {signals(store.Signals{RefusedLately: 10, RefusedBefore: 960}), hourly, jobs.Degraded, "refused for their signature"},
+		"a busy pool":                          {signals(store.Signals{PoolWait: 99 * time.Millisecond, PoolGaveUp: 9}), hourly, jobs.Healthy, ""},
+		"a slow pool":                          {signals(store.Signals{PoolWait: 100 * time.Millisecond}), hourly, jobs.Degraded, "waits for database connections"},
+		"a dry pool":                           {signals(store.Signals{PoolGaveUp: 10}), hourly, jobs.Degraded, "waits for database connections"},
+		"silence":                              {signals(store.Signals{ReceivedHours: silence(1, 100)}), hourly, jobs.Degraded, "No webhook has come"},
+		"messages that do not arrive":          {signals(store.Signals{UndeliveredSince: ago(time.Hour)}), hourly, jobs.Degraded, "do not arrive"},
+		"nobody evaluates":                     {signals(store.Signals{At: now, EvaluatedAt: ago(5 * time.Minute)}), hourly, jobs.Degraded, "have not been evaluated"},
+		"evaluated lately":                     {signals(store.Signals{At: now, EvaluatedAt: ago(4 * time.Minute)}), hourly, jobs.Healthy, ""},
+		"a failed run":                         {runs("failed", "succeeded"), hourly, jobs.Degraded, "latest reconciliation failed"},
+		"a failed run, and another begun":      {runs("running", "failed"), hourly, jobs.Degraded, "latest reconciliation failed"},
+		"a failure that was made good":         {runs("succeeded", "failed"), hourly, jobs.Healthy, ""},
+		"the first run":                        {runs("running"), hourly, jobs.Healthy, ""},
+		"a late run":                           {store.Status{LastSuccessAt: ago(119 * time.Minute)}, hourly, jobs.Healthy, ""},
+		"an overdue run":                       {store.Status{LastSuccessAt: ago(2 * time.Hour)}, hourly, jobs.Degraded, "for two periods"},
+		"no run for long":                      {store.Status{LastSuccessAt: ago(6 * time.Hour)}, hourly, jobs.Unhealthy, "for six periods"},
+		"nothing scheduled":                    {store.Status{LastSuccessAt: ago(1000 * time.Hour)}, jobs.Moment{}, jobs.Healthy, ""},
 	} {
 		if c.st.Provider.Circuit == "" {
 			c.st.Provider.Circuit = store.CircuitClosed

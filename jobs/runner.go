@@ -84,6 +84,9 @@ type Deps struct {
 	// CollectorID is the account whose payments reconciliations look at; empty
 	// for that of each provider's credentials.
 	CollectorID string
+	// Alerts says where messages about alerts go; nil for a process that
+	// evaluates none.
+	Alerts *Alerts
 	// Logger is needed by a Checker only; a Runner has its configuration's.
 	Logger *slog.Logger
 
@@ -151,6 +154,10 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	}
 	work := newWorkLog()
 	self := newHolderID()
+	alerts, err := addAlerts(cfg, deps, policy, workers)
+	if err != nil {
+		return nil, err
+	}
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
 		ID:                          self,
 		CancelledJobRetentionPeriod: cfg.Retention + jobsOutlive,
@@ -165,7 +172,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		Logger:                 cfg.riverLogger(),
 		MaxAttempts:            cfg.MaxAttempts,
 		Middleware:             append(tracing(cfg.TracerProvider), work),
-		PeriodicJobs:           periodic,
+		PeriodicJobs:           append(periodic, alerts...),
 		Queues:                 queues,
 		RescueStuckJobsAfter:   cfg.RescueAfter,
 		RetryPolicy:            policy,

@@ -61,6 +61,18 @@ var rightRows = map[string][][2]string{
 		{"state", `'done'`}, {"finished_at", `now()`}, {"filter", `'{}'`}, {"total", `2`}, {"replayed", `2`}, {"upper_id", `9`},
 		{"requested_by", `'cli:ana'`},
 	},
+	"alert_watches": {
+		{"code", `'dead_letters_open'`}, {"holds", `true`}, {"since", `now()`}, {"evaluations", `1`},
+	},
+	"alerts": {
+		{"code", `'dead_letters_open'`}, {"opened_at", `'2026-01-02'`}, {"closed_at", `NULL`}, {"reminders", `0`},
+	},
+	"alert_messages": {
+		{"body", `'{}'`}, {"attempts", `0`}, {"delivered_at", `now()`}, {"failed_at", `NULL`},
+	},
+	"processes": {
+		{"id", `'a'`}, {"host", `'host-1'`}, {"role", `'all'`}, {"version", `'v1'`}, {"pool_max", `10`}, {"pool_in_use", `1`},
+	},
 }
 
 // insertion is the right row with one column, or none, replaced.
@@ -149,6 +161,15 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 		"webhook_bulk_replays.state webhook_bulk_replays_ends":                                       {checkViolation, []string{`'running'`}},
 		"webhook_bulk_replays.finished_at webhook_bulk_replays_ends":                                 {checkViolation, []string{`NULL`}},
 		"webhook_bulk_replays.replayed webhook_bulk_replays_within_total":                            {checkViolation, []string{`-1`, `3`}},
+		"alert_watches.code alert_watches_code_present":                                              {checkViolation, []string{`''`}},
+		"alert_watches.evaluations alert_watches_evaluations_positive":                               {checkViolation, []string{`0`}},
+		"alerts.code alerts_code_present":                                                            {checkViolation, []string{`''`}},
+		"alerts.code alerts_open_key":                                                                {uniqueViolation, []string{`'pool_strained'`}},
+		"alerts.closed_at alerts_forward":                                                            {checkViolation, []string{`'2026-01-01'`}},
+		"alerts.reminders alerts_reminders_not_negative":                                             {checkViolation, []string{`-1`}},
+		"alert_messages.failed_at alert_messages_one_end":                                            {checkViolation, []string{`now()`}},
+		"alert_messages.attempts alert_messages_attempts_not_negative":                               {checkViolation, []string{`-1`}},
+		"processes.role processes_role_known":                                                        {checkViolation, []string{`'both'`}},
 		"webhook_reconciliation_logs.window_start webhook_reconciliation_logs_window_forward":        {checkViolation, []string{`'2026-01-03'`}},
 	}
 	tx := storetest.Tx(t)
@@ -160,6 +181,7 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 		 (-1, 'mercadopago', 'payment', '', false, NULL), (-2, 'mercadopago', 'payment', '', true, '\xff')`,
 		`INSERT INTO webhook_dead_letter (queue_id, reason) VALUES (-2, 'deleted')`,
 		`INSERT INTO anomalies (kind, order_reference) VALUES ('overpaid', 'A-1')`,
+		`INSERT INTO alerts (code, opened_at) VALUES ('pool_strained', now())`,
 		`INSERT INTO webhook_reconciliation_logs (id, trigger) OVERRIDING SYSTEM VALUE VALUES (-1, 'manual')`,
 		`INSERT INTO webhook_reconciliation_findings (run_id, kind, source, payment_id) VALUES (-1, 'drift', 'mercadopago', 'found')`,
 		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at) VALUES (sha256('taken'), sha256('mac'), now())`,

@@ -76,6 +76,12 @@ var written = map[int64][]string{
 		`INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids) VALUES ('operator', 'retry_jobs', 'job', 900, '{1}', '{900}')`,
 		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at) VALUES (sha256('token'), sha256('mac'), now())`,
 	},
+	12: {
+		`INSERT INTO alert_watches (code, holds, since) VALUES ('dead_letters_open', true, now())`,
+		`INSERT INTO alerts (code, opened_at, detail) VALUES ('dead_letters_open', now(), '{"open": 1}')`,
+		`INSERT INTO alert_messages (body) VALUES ('{"text": "1 alert began"}')`,
+		`INSERT INTO processes (id, host, role, version, pool_max, pool_in_use) VALUES ('a', 'host-1', 'all', 'v1', 10, 1)`,
+	},
 }
 
 func TestEachStepKeepsWhatIsThere(t *testing.T) {

@@ -9,3 +9,6 @@ import (
 func (s *Store) RollUpAhead(ctx context.Context, span, ahead time.Duration) (RollUp, error) {
 	return s.rollUp(ctx, span, ahead)
 }
+
+// PoolStrain is what a heart tells of its pool.
+var PoolStrain = poolStrain

@@ -93,6 +93,8 @@ type Status struct {
 	Anomalies     AnomalyStatus
 	LastSuccessAt *time.Time
 	RecentRuns    []Run
+	// Signals are what conditions are judged by beside these.
+	Signals Signals
 }
 
 // Status reads the statistics in one snapshot, so that its numbers agree with
@@ -102,7 +104,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
 		for _, read := range []func(context.Context, pgx.Tx, *Status) error{
-			readQueue, readDeadLetters, readThroughput, readProvider, readAnomalies, readRuns,
+			readQueue, readDeadLetters, readThroughput, readProvider, readAnomalies, readRuns, readSignals,
 		} {
 			if err := read(ctx, tx, &st); err != nil {
 				return err

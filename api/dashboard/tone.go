@@ -40,6 +40,9 @@ var conditionLinks = map[string]string{
 	"reconciliation_stalled": "/dashboard/runs",
 	"reconciliation_failed":  "/dashboard/runs",
 	"reconciliation_overdue": "/dashboard/runs",
+	"reconciliation_stopped": "/dashboard/runs",
+	"refusals_rising":        "/dashboard/refused",
+	"credentials_refused":    "/dashboard/events?state=held",
 	"provider_outage":        "/dashboard/events?state=held",
 	"provider_recovering":    "/dashboard/events?state=held",
 }

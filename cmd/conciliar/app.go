@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -48,6 +49,7 @@ type app struct {
 	store   *store.Store
 	inbox   *store.Inbox
 	refused *store.RefusedLog
+	heart   *store.Heart
 	runner  *jobs.Runner
 	working atomic.Bool
 	riverUI *api.RiverUI
@@ -79,6 +81,7 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 	if err = a.wireAPI(cfg, does); err != nil {
 		return nil, err
 	}
+	a.heart = store.NewHeart(a.store, processOf(does))
 	return a, nil
 }
 
@@ -152,7 +155,22 @@ func (a *app) jobsDeps(cfg config.Config) (jobs.Deps, error) {
 		Payments:    map[string]jobs.PaymentFetcher{mercadopago.Source: client},
 		Searches:    map[string]jobs.PaymentSearcher{mercadopago.Source: client},
 		CollectorID: cfg.CollectorID,
+		Alerts:      &jobs.Alerts{WebhookURL: cfg.AlertWebhookURL.Reveal()},
 	}, nil
+}
+
+// processOf is this process as the list of processes shows it.
+func processOf(does role) store.Process {
+	process := store.Process{Role: store.RoleAll, Version: version}
+	switch {
+	case !does.worker:
+		process.Role = store.RoleAPI
+	case !does.api:
+		process.Role = store.RoleWorker
+	}
+	// A machine without a name is one all the same.
+	process.Host, _ = os.Hostname()
+	return process
 }
 
 func (a *app) wireAPI(cfg config.Config, does role) error {
@@ -299,6 +317,10 @@ func (a *app) close() {
 	if a.refused != nil {
 		a.refused.Close()
 		a.refused = nil
+	}
+	if a.heart != nil {
+		a.heart.Close()
+		a.heart = nil
 	}
 	if a.pool != nil {
 		a.pool.Close()

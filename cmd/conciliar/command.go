@@ -90,6 +90,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
 	root.SetErr(std.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
+		newAlerts(std),
 		newAnomalies(std),
 		newBench(std),
 		newDeadLetters(std),

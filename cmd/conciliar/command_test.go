@@ -120,7 +120,7 @@ func TestEveryProblemOfTheConfigurationIsListedAtOnce(t *testing.T) {
 	require.Empty(t, got.out)
 	require.NotContains(t, got.err, "hunter")
 	lines := strings.Split(strings.TrimSpace(got.err), "\n")
-	require.Len(t, lines, 1+9)
+	require.Len(t, lines, 1+10)
 	for i, name := range []string{
 		"DATABASE_URL", "LOG_LEVEL", "MERCADOPAGO_ACCESS_TOKEN", "MERCADOPAGO_WEBHOOK_SECRETS", "OPERATOR_PASSWORD", "ORDERS_TOKENS",
 		"PROCESS_QUEUE_TOKENS", "RECONCILE_TOKENS", "STATUS_TOKENS", "WORKERS",

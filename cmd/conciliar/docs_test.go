@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -88,4 +89,60 @@ func TestDocs_TheFailureClassesAreTheCodes(t *testing.T) {
 		want = append(want, fmt.Sprintf("| `%s` | %s | %s | %s |", c.Class, c.Cause, c.Action, c.Remedy))
 	}
 	require.Equal(t, want, rows)
+}
+
+func TestDocs_TheAlertsAreTheConditions(t *testing.T) {
+	t.Parallel()
+	var rows []string
+	for line := range strings.Lines(readDoc(t, "docs/alerts.md")) {
+		if strings.HasPrefix(line, "| [") {
+			rows = append(rows, strings.TrimSpace(line))
+		}
+	}
+	var want []string
+	for _, c := range jobs.Conditions() {
+		message := "yes"
+		if c.Quiet {
+			message = "no"
+		}
+		want = append(want, fmt.Sprintf("| [`%[1]s`](playbooks/%[1]s.md) | %s | %s | %d | %s |", c.Code, c.Health, c.Reason, c.Lasting, message))
+	}
+	require.Equal(t, want, rows, "\n%s", strings.Join(want, "\n"))
+}
+
+func TestDocs_EachAlertHasItsPlaybook(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("..", "..", "docs", "playbooks", "*.md"))
+	require.NoError(t, err)
+	var books, codes []string
+	for _, file := range files {
+		books = append(books, strings.TrimSuffix(filepath.Base(file), ".md"))
+	}
+	for _, c := range jobs.Conditions() {
+		codes = append(codes, c.Code)
+		text := readDoc(t, "docs/playbooks/"+c.Code+".md")
+		require.True(t, strings.HasPrefix(text, "# "+c.Code+": "), c.Code)
+		for _, part := range []string{"What it means for money", "How to see it", "What to do", "When it ends"} {
+			require.Contains(t, text, "\n## "+part+"\n", c.Code)
+		}
+		requireCommands(t, text)
+	}
+	require.ElementsMatch(t, codes, books)
+}
+
+// requireCommands fails when a text shows a command, or a flag of one, that is
+// not there.
+func requireCommands(t *testing.T, text string) {
+	t.Helper()
+	for _, found := range regexp.MustCompile("(?m)(?:^|`)conciliar ([^`|#\n]*)").FindAllStringSubmatch(text, -1) {
+		words := strings.Fields(found[1])
+		cmd, rest, err := newRoot(stdio{}).Find(words)
+		require.NoError(t, err, found[1])
+		require.True(t, cmd.HasParent(), found[1])
+		for _, word := range rest {
+			if name, isFlag := strings.CutPrefix(word, "--"); isFlag {
+				require.NotNil(t, cmd.Flags().Lookup(name), found[1])
+			}
+		}
+	}
 }

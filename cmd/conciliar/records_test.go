@@ -271,6 +271,9 @@ func TestOperatorsAreToldWhatTheyMistyped(t *testing.T) {
 		"dead-letters replay --cancel 0":                   "--cancel",
 		"dead-letters dismiss 7":                           "note",
 		"dead-letters dismiss 7 --note=":                   "--note",
+		"alerts list --state ajar":                         "--state",
+		"alerts list --code boredom":                       "--code",
+		"alerts list --since soon":                         "--since",
 		"anomalies list --kind odd":                        "--kind",
 		"anomalies list --state ajar":                      "--state",
 		"anomalies resolve 7":                              "note",
@@ -304,7 +307,7 @@ func TestOperatorsAreToldWhatTheyMistyped(t *testing.T) {
 
 func TestGroupsShowWhatTheyHold(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"events", "dead-letters", "anomalies", "refused"} {
+	for _, name := range []string{"alerts", "events", "dead-letters", "anomalies", "refused"} {
 		got := execute(t, nil, name)
 		require.Equal(t, exitDone, got.code)
 		require.Contains(t, got.out, "Available Commands:\n  ")

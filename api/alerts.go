@@ -1,0 +1,65 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/store"
+)
+
+// alertQuery are the parameters of the list of alerts.
+var alertQuery = []string{"state", "code", "since", "until", "limit", "cursor"}
+
+// An AlertDocument is an alert as callers and commands see it.
+type AlertDocument struct {
+	store.Alert
+	// Health and Reason are the condition's; empty for one that this release
+	// does not know.
+	Health jobs.Health `json:"health"`
+	Reason string      `json:"reason"`
+}
+
+// NewAlertDocument returns the alert's document.
+func NewAlertDocument(a store.Alert) AlertDocument {
+	condition, _ := jobs.ConditionOf(a.Code)
+	return AlertDocument{Alert: a, Health: condition.Health, Reason: condition.Reason}
+}
+
+// AlertCodes are the codes of all alerts that there are.
+func AlertCodes() []string {
+	var codes []string
+	for _, c := range jobs.Conditions() {
+		codes = append(codes, c.Code)
+	}
+	return codes
+}
+
+// listAlerts answers alerts, newest first: open ones unless asked otherwise.
+func (a *api) listAlerts(c *gin.Context, _ *requestEvent) error {
+	q := &filters{values: c.Request.URL.Query()}
+	filter := store.AlertFilter{
+		State: q.word("state", append(store.AlertStates(), "all")),
+		Code:  q.word("code", AlertCodes()),
+		Since: q.time("since"),
+		Until: q.time("until"),
+	}
+	switch filter.State {
+	case "":
+		filter.State = store.AlertOpen
+	case "all":
+		filter.State = ""
+	}
+	page := q.page("alerts")
+	if q.err != nil {
+		return q.err
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	alerts, err := a.deps.Books.Alerts(ctx, filter, page)
+	if err != nil {
+		return booksProblem(err)
+	}
+	return answerJSON(c, http.StatusOK, newListDocument("alerts", alerts, NewAlertDocument))
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+func TestAlertsAreListedByCommand(t *testing.T) {
+	t.Parallel()
+	s := openDesk(t)
+	s.exec(t, `INSERT INTO alerts (code, opened_at, closed_at, detail) VALUES
+		('pending_slow', '2026-03-01T12:00:00Z', '2026-03-01T13:00:00Z', '{"pending": 5}'), ('dead_letters_open', '2026-03-01T13:00:00Z', NULL, '{"open": 1}')`)
+	require.Regexp(t, `(?m)^2 +dead_letters_open +degraded +2026-03-01T13:00:00Z +- +- +0 +\{"open": 1\}$`, s.run(t, "alerts", "list"))
+	require.Len(t, read[listing[api.AlertDocument]](t, s, "alerts", "list", "--state", "all").Items, 2)
+	require.Equal(t, "pending_slow", read[listing[api.AlertDocument]](t, s, "alerts", "list", "--state", "closed", "--code", "pending_slow", "--until", "2026-03-01T12:30:00Z").Items[0].Code)
+}
+
+func TestAlertsTestTellsWhatCameBack(t *testing.T) {
+	t.Parallel()
+	status, said := http.StatusOK, "ok"
+	var got jobs.AlertMessage
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = json.NewDecoder(r.Body).Decode(&got)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, said)
+	}))
+	defer receiver.Close()
+	environ := []string{"ALERT_WEBHOOK_URL=" + receiver.URL + "/services/secret-token"}
+
+	arrived := execute(t, environ, "alerts", "test")
+	require.Equal(t, exitDone, arrived.code, arrived.err)
+	require.Equal(t, "delivered: HTTP 200, ok\n", arrived.out)
+	require.Contains(t, got.Text, "test message")
+	require.Equal(t, jobs.NoticeTest, got.Alerts[0].State)
+
+	status, said = http.StatusNotFound, "no_service\x1b[2J\nmore"
+	refused := execute(t, environ, "alerts", "test")
+	require.Equal(t, exitFailed, refused.code)
+	require.Equal(t, "not delivered: HTTP 404, no_service [2J more\n", refused.out)
+
+	receiver.Close()
+	silent := execute(t, environ, "alerts", "test", "--json")
+	require.Equal(t, exitFailed, silent.code)
+	var result alertTest
+	require.NoError(t, json.Unmarshal([]byte(silent.out), &result))
+	require.False(t, result.Delivered)
+	require.Contains(t, result.Answer, "no answer")
+	require.NotContains(t, silent.out+silent.err, "secret-token")
+}
+
+func TestAlertsAreCheckedForTheirPlace(t *testing.T) {
+	t.Parallel()
+	for what, environ := range map[string][]string{
+		"is empty":      nil,
+		"must be https": {"ALERT_WEBHOOK_URL=http://hooks.example.com/services/secret-token"},
+		"must be a URL": {"ALERT_WEBHOOK_URL=secret-token"},
+	} {
+		got := execute(t, environ, "alerts", "test")
+		require.Equal(t, exitUsage, got.code)
+		require.Contains(t, got.err, "ALERT_WEBHOOK_URL: "+what)
+		require.NotContains(t, got.err, "secret-token")
+	}
+}
+
+// The service itself, from a dead letter to the message, with what a process
+// shows of itself.
+func TestServeSendsAlerts(t *testing.T) {
+	t.Parallel()
+	messages := make(chan jobs.AlertMessage, 10)
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var m jobs.AlertMessage
+		if json.NewDecoder(r.Body).Decode(&m) == nil {
+			messages <- m
+		}
+		_, _ = io.WriteString(w, "ok")
+	}))
+	defer receiver.Close()
+	_, provider := newProvider(t)
+	databaseURL := storetest.URL(t)
+	execSQL(t, databaseURL, `WITH dead AS (INSERT INTO webhook_queue (source, topic, payload) VALUES ('mercadopago', 'payment', '') RETURNING id)
+		INSERT INTO webhook_dead_letter (queue_id, reason) SELECT id, 'deleted' FROM dead`)
+	r, service := serve(t, environment(databaseURL, provider, map[string]string{"ALERT_WEBHOOK_URL": receiver.URL + "/services/secret-token"}))
+
+	message := <-messages
+
+	require.Equal(t, "dead_letters_open", message.Alerts[0].Code)
+	awaitBody(t, service+"/api/webhooks/alerts", statusToken, `"code":"dead_letters_open"`)
+	require.Equal(t, exitDone, r.stop())
+	require.Contains(t, r.err.String(), `"msg":"alert began","code":"dead_letters_open"`)
+	require.NotContains(t, r.err.String(), "secret-token")
+	execSQL(t, databaseURL, `DO $$ BEGIN ASSERT (SELECT count(*) FROM processes) = 0, 'a process that stopped is off the list'; END $$`)
+}

@@ -1,0 +1,264 @@
+package jobs
+
+import (
+	"time"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+const (
+	pendingDegraded  = 5 * time.Minute
+	pendingUnhealthy = 30 * time.Minute
+	// A reconciliation that was missed once may be a restart.
+	overdueDegraded  = 2
+	overdueUnhealthy = 6
+	// Deaths are judged as a share from this many on.
+	deathsJudged = 10
+	deathsShare  = 10
+	// Refusals are judged from this many in 15 minutes on; they rise when they
+	// are this many times what the day before had in as long.
+	refusalsJudged = 10
+	refusalsRise   = 3
+	quartersOfADay = 24 * 4
+	// A caller that waits this long for a database connection, on average, or
+	// so many that get none.
+	strainedWait   = 100 * time.Millisecond
+	strainedGaveUp = 10
+	// Alerts are evaluated every minute.
+	evaluationLate = 5 * time.Minute
+)
+
+// Conditions returns every condition, the worst first. docs/alerts.md shows them
+// with what they mean.
+//
+// Events that wait for a retry or wait out an outage are no reason by
+// themselves: the former end in the dead letter, the latter open the circuit.
+// Before the first reconciliation none is overdue.
+func Conditions() []Condition {
+	return []Condition{
+		{
+			Code: "pending_stalled", Health: Unhealthy, Lasting: 2,
+			Reason: "Events have been waiting for their first attempt for more than 30 minutes.",
+			holds:  func(st store.Status, _ Moment) bool { return oldestPending(st) > pendingUnhealthy },
+			detail: pendingDetail,
+		},
+		{
+			// At least one in ten of what was received, and ten or more.
+			Code: "deaths_many", Health: Unhealthy, Lasting: 2,
+			Reason: "One event in ten or more ended as a dead letter in the last hour.",
+			holds: func(st store.Status, _ Moment) bool {
+				t := st.Throughput
+				return t.Failed1h >= deathsJudged && t.Failed1h*deathsShare >= t.Received1h
+			},
+			detail: func(st store.Status, _ Moment) details {
+				return details{"died_1h": st.Throughput.Failed1h, "received_1h": st.Throughput.Received1h}
+			},
+		},
+		{
+			Code: "credentials_refused", Health: Unhealthy, Lasting: 1, Within: []string{"provider_recovering"},
+			Reason: "The payment provider refuses our credentials; every event is held.",
+			holds: func(st store.Status, _ Moment) bool {
+				return isOpen(st.Provider) && st.Provider.Reason == store.ReasonShutOut
+			},
+			detail: providerDetail,
+		},
+		{
+			Code: "reconciliation_stalled", Health: Unhealthy, Lasting: 2,
+			Reason: "No reconciliation has succeeded for six periods of its schedule.",
+			holds:  func(st store.Status, m Moment) bool { return overdue(st, m, overdueUnhealthy) },
+			detail: successDetail,
+		},
+		{
+			Code: "pending_slow", Health: Degraded, Lasting: 2, Within: []string{"pending_stalled"},
+			Reason: "Events have been waiting for their first attempt for more than 5 minutes.",
+			holds: func(st store.Status, _ Moment) bool {
+				age := oldestPending(st)
+				return age > pendingDegraded && age <= pendingUnhealthy
+			},
+			detail: pendingDetail,
+		},
+		{
+			Code: "dead_letters_open", Health: Degraded, Lasting: 1,
+			Reason: "Dead letters are open.",
+			holds:  func(st store.Status, _ Moment) bool { return st.DeadLetters.Open > 0 },
+			detail: func(st store.Status, _ Moment) details {
+				return details{"open": st.DeadLetters.Open, "by_reason": st.DeadLetters.ByReason}
+			},
+		},
+		{
+			// All kinds but those that a shop which is paid by other ways as well
+			// has all the time.
+			Code: "anomalies_open", Health: Degraded, Lasting: 2,
+			Reason: "Anomalies are open: money does not fit.",
+			holds:  func(st store.Status, _ Moment) bool { return len(misfits(st)) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"by_kind": misfits(st)} },
+		},
+		{
+			Code: "provider_outage", Health: Degraded, Lasting: 2, Within: []string{"provider_recovering"},
+			Reason: "The payment provider is not answering; its circuit is open.",
+			holds: func(st store.Status, _ Moment) bool {
+				return isOpen(st.Provider) && st.Provider.Reason != store.ReasonShutOut
+			},
+			detail: providerDetail,
+		},
+		{
+			Code: "provider_recovering", Health: Degraded, Lasting: 1, Quiet: true,
+			Reason: "The payment provider is being tried again after an outage.",
+			holds:  func(st store.Status, _ Moment) bool { return st.Provider.Circuit == store.CircuitHalfOpen },
+			detail: providerDetail,
+		},
+		{
+			Code: "reconciliation_failed", Health: Degraded, Lasting: 1,
+			Reason: "The latest reconciliation failed.",
+			holds:  func(st store.Status, _ Moment) bool { return lastRunEnded(st, store.RunFailed) },
+			detail: runDetail,
+		},
+		{
+			Code: "reconciliation_stopped", Health: Degraded, Lasting: 1,
+			Reason: "The latest reconciliation stopped by its cap: it would have changed too many orders.",
+			holds:  func(st store.Status, _ Moment) bool { return lastRunEnded(st, store.RunStoppedByCap) },
+			detail: runDetail,
+		},
+		{
+			Code: "reconciliation_overdue", Health: Degraded, Lasting: 2, Within: []string{"reconciliation_stalled"},
+			Reason: "No reconciliation has succeeded for two periods of its schedule.",
+			holds: func(st store.Status, m Moment) bool {
+				return overdue(st, m, overdueDegraded) && !overdue(st, m, overdueUnhealthy)
+			},
+			detail: successDetail,
+		},
+		{
+			Code: "webhooks_silent", Health: Degraded, Lasting: 2,
+			Reason: "No webhook has come for hours, at a time when there usually are.",
+			holds:  func(st store.Status, _ Moment) bool { return silentHours(st.Signals) > 0 },
+			detail: func(st store.Status, _ Moment) details {
+				return details{"silent_hours": silentHours(st.Signals)}
+			},
+		},
+		{
+			Code: "refusals_rising", Health: Degraded, Lasting: 2,
+			Reason: "More webhooks are refused for their signature than before.",
+			holds:  func(st store.Status, _ Moment) bool { return refusalsRiseIn(st.Signals) },
+			detail: func(st store.Status, _ Moment) details {
+				return details{"refused_15m": st.Signals.RefusedLately, "refused_day_before": st.Signals.RefusedBefore}
+			},
+		},
+		{
+			Code: "pool_strained", Health: Degraded, Lasting: 2,
+			Reason: "A process waits for database connections.",
+			holds: func(st store.Status, _ Moment) bool {
+				return st.Signals.PoolWait >= strainedWait || st.Signals.PoolGaveUp >= strainedGaveUp
+			},
+			detail: func(st store.Status, _ Moment) details {
+				return details{"mean_wait_ms": st.Signals.PoolWait.Milliseconds(), "gave_up": st.Signals.PoolGaveUp}
+			},
+		},
+		{
+			// A message about it would go the way that does not work.
+			Code: "alerts_undelivered", Health: Degraded, Lasting: 1, Quiet: true,
+			Reason: "Messages about alerts do not arrive.",
+			holds:  func(st store.Status, _ Moment) bool { return st.Signals.UndeliveredSince != nil },
+			detail: func(st store.Status, _ Moment) details {
+				return details{"undelivered_since": st.Signals.UndeliveredSince}
+			},
+		},
+		{
+			// Whoever would send a message about it is what is missing.
+			Code: "alerts_stalled", Health: Degraded, Lasting: 1, Quiet: true,
+			Reason: "Alerts have not been evaluated for 5 minutes: no worker leads.",
+			holds: func(st store.Status, _ Moment) bool {
+				last := st.Signals.EvaluatedAt
+				return last != nil && st.Signals.At.Sub(*last) >= evaluationLate
+			},
+			detail: func(st store.Status, _ Moment) details { return details{"evaluated_at": st.Signals.EvaluatedAt} },
+		},
+	}
+}
+
+func oldestPending(st store.Status) time.Duration {
+	return time.Duration(st.Queue.OldestPendingSeconds) * time.Second
+}
+
+func pendingDetail(st store.Status, _ Moment) details {
+	return details{"pending": st.Queue.Pending, "oldest_pending_seconds": st.Queue.OldestPendingSeconds}
+}
+
+// misfits are the open anomalies that speak of money which is not where it
+// should be. An order that is not known yet may be on its way.
+func misfits(st store.Status) map[string]int64 {
+	found := map[string]int64{}
+	for kind, n := range st.Anomalies.ByKind {
+		switch order.AnomalyKind(kind) {
+		case order.AnomalyNoReference, order.AnomalyWrongMode:
+			continue
+		case order.AnomalyUnknownOrder:
+			n -= st.Signals.UnknownOrdersFresh
+		default: // it counts, also one of a newer release
+		}
+		if n > 0 {
+			found[kind] = n
+		}
+	}
+	return found
+}
+
+// isOpen reports whether the circuit keeps calls back; a state that is not known
+// counts as one that does.
+func isOpen(p store.ProviderState) bool {
+	return p.Circuit != store.CircuitClosed && p.Circuit != store.CircuitHalfOpen
+}
+
+func providerDetail(st store.Status, _ Moment) details {
+	return details{"circuit": st.Provider.Circuit, "since": st.Provider.Since, "held": st.Queue.Held}
+}
+
+func overdue(st store.Status, m Moment, periods int) bool {
+	last := st.LastSuccessAt
+	return last != nil && m.RunEvery > 0 && m.Now.Sub(*last) >= time.Duration(periods)*m.RunEvery
+}
+
+func successDetail(st store.Status, _ Moment) details {
+	return details{"last_success_at": st.LastSuccessAt}
+}
+
+// lastFinished is the newest run that has ended; nil when there is none.
+func lastFinished(st store.Status) *store.Run {
+	for i := range st.RecentRuns {
+		if st.RecentRuns[i].FinishedAt != nil {
+			return &st.RecentRuns[i]
+		}
+	}
+	return nil
+}
+
+// lastRunEnded reports whether the newest run that has ended did so like this. A
+// state that is not known counts as a failure.
+func lastRunEnded(st store.Status, status string) bool {
+	run := lastFinished(st)
+	if run == nil || run.Status == store.RunSucceeded {
+		return false
+	}
+	if run.Status == store.RunStoppedByCap {
+		return status == store.RunStoppedByCap
+	}
+	return status == store.RunFailed
+}
+
+func runDetail(st store.Status, _ Moment) details {
+	run := lastFinished(st)
+	if run == nil {
+		return details{}
+	}
+	return details{"run_id": run.ID, "drift_found": run.DriftFound, "missing_found": run.MissingFound}
+}
+
+// refusalsRiseIn reports whether signatures are refused more than before, or
+// more than they are accepted: a wrong secret refuses all of them, and after a
+// day there is nothing better to compare with.
+func refusalsRiseIn(g store.Signals) bool {
+	if g.RefusedLately < refusalsJudged {
+		return false
+	}
+	return g.RefusedLately*quartersOfADay >= refusalsRise*g.RefusedBefore || g.RefusedLately >= g.AcceptedLately
+}

@@ -1,0 +1,72 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrMessageNotFound means that no message about alerts has that id.
+var ErrMessageNotFound = errors.New("store: no such message about alerts")
+
+// An AlertMessage is a message about alerts, and what became of it.
+type AlertMessage struct {
+	ID        int64
+	CreatedAt time.Time
+	Body      json.RawMessage
+	// Attempts is how often it was sent in vain, and Error what came of the
+	// latest of them.
+	Attempts int
+	Error    string
+	// DeliveredAt is when it arrived, FailedAt when it was given up; nil before.
+	DeliveredAt, FailedAt *time.Time
+}
+
+// AlertMessage returns a message. The error wraps ErrMessageNotFound.
+func (s *Store) AlertMessage(ctx context.Context, id int64) (AlertMessage, error) {
+	var m AlertMessage
+	err := s.pool.QueryRow(ctx, `
+		SELECT id, created_at, body, attempts, error, delivered_at, failed_at FROM alert_messages WHERE id = $1`, id).
+		Scan(&m.ID, &m.CreatedAt, &m.Body, &m.Attempts, &m.Error, &m.DeliveredAt, &m.FailedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrMessageNotFound
+	}
+	if err != nil {
+		return AlertMessage{}, fmt.Errorf("store: message %d: %w", id, err)
+	}
+	toUTC(&m.CreatedAt, m.DeliveredAt, m.FailedAt)
+	return m, nil
+}
+
+// AlertDelivered notes that the message arrived and completes the job that sent
+// it, all or nothing.
+func (s *Store) AlertDelivered(ctx context.Context, id int64, complete CompleteJob) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `
+			UPDATE alert_messages SET delivered_at = coalesce(delivered_at, now()), failed_at = NULL, error = '' WHERE id = $1`, id)
+		if err != nil {
+			return err
+		}
+		return complete(ctx, tx)
+	})
+	if err != nil {
+		return fmt.Errorf("store: message %d delivered: %w", id, err)
+	}
+	return nil
+}
+
+// AlertNotDelivered notes that the message was sent in vain, why, and whether
+// that was the last time.
+func (s *Store) AlertNotDelivered(ctx context.Context, id int64, why string, last bool) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE alert_messages SET attempts = attempts + 1, error = $2, failed_at = CASE WHEN $3 THEN now() END
+		WHERE id = $1 AND delivered_at IS NULL`, id, text(why), last)
+	if err != nil {
+		return fmt.Errorf("store: message %d not delivered: %w", id, err)
+	}
+	return nil
+}

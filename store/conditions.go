@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// Signals are what conditions are judged by beside the counts of the status.
+type Signals struct {
+	// At is the moment of the snapshot, by PostgreSQL's clock.
+	At time.Time
+	// ReceivedSince tells whether a webhook came since the newest full hour that
+	// was rolled up. Only when none did is ReceivedHours read: how many came in
+	// that hour and in those before it, the newest first.
+	ReceivedSince bool
+	ReceivedHours []int64
+	// RefusedLately counts deliveries of the last 15 minutes that came with a
+	// signature and were refused, RefusedBefore those of the day before that.
+	RefusedLately, RefusedBefore int64
+	// AcceptedLately counts webhooks accepted in the same 15 minutes, as far as
+	// RefusedLately.
+	AcceptedLately int64
+	// UnknownOrdersFresh counts open anomalies about an unknown order that are
+	// younger than five minutes: the order often follows its payment.
+	UnknownOrdersFresh int64
+	// PoolWait is the longest that callers of one living process waited for a
+	// database connection, on average; PoolGaveUp the most of one process that
+	// got none.
+	PoolWait   time.Duration
+	PoolGaveUp int64
+	// UndeliveredSince is when the oldest message about alerts was made that
+	// should have arrived by now; nil when all did, or a later one did.
+	UndeliveredSince *time.Time
+	// EvaluatedAt is when alerts were evaluated last; nil for never.
+	EvaluatedAt *time.Time
+}
+
+const (
+	// rhythmHours is how far back the hours are read: four weeks, and the day
+	// before them.
+	rhythmHours = 29 * 24
+	// newestLooked is how many of the newest events are looked at for a webhook.
+	newestLooked = 10_000
+)
+
+func readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
+	g := &st.Signals
+	var wait int64
+	err := tx.QueryRow(ctx, `
+		SELECT now(),
+		       (SELECT count(*) FROM webhook_refused WHERE x_signature <> '' AND refused_at > now() - interval '15 minutes'),
+		       (SELECT count(*) FROM webhook_refused WHERE x_signature <> '' AND refused_at <= now() - interval '15 minutes'
+		               AND refused_at > now() - interval '24 hours 15 minutes'),
+		       (SELECT count(*) FROM anomalies WHERE closed_at IS NULL AND kind = $1 AND opened_at > now() - interval '5 minutes'),
+		       (SELECT coalesce(max(pool_wait_ms), 0) FROM processes WHERE seen_at > now() - interval '1 minute'),
+		       (SELECT coalesce(max(pool_gave_up), 0) FROM processes WHERE seen_at > now() - interval '1 minute'),
+		       (SELECT min(created_at) FROM alert_messages
+		        WHERE delivered_at IS NULL AND created_at < now() - interval '10 minutes' AND created_at > now() - interval '24 hours'
+		          AND id > (SELECT coalesce(max(id), 0) FROM alert_messages WHERE delivered_at IS NOT NULL)),
+		       (SELECT evaluated_at FROM alert_evaluation)`, string(order.AnomalyUnknownOrder)).
+		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &wait, &g.PoolGaveUp, &g.UndeliveredSince, &g.EvaluatedAt)
+	if err != nil {
+		return err
+	}
+	g.PoolWait = time.Duration(wait) * time.Millisecond
+	toUTC(&g.At, g.UndeliveredSince, g.EvaluatedAt)
+	if g.RefusedLately > 0 {
+		err = tx.QueryRow(ctx, `
+			SELECT count(*) FROM (SELECT FROM webhook_queue
+				WHERE received_at > now() - interval '15 minutes' AND origin = 'webhook' LIMIT $1) accepted`, g.RefusedLately).Scan(&g.AcceptedLately)
+		if err != nil {
+			return err
+		}
+	}
+	return readRhythm(ctx, tx, g)
+}
+
+// readRhythm reads whether a webhook came lately and, when none did, the hours
+// before.
+func readRhythm(ctx context.Context, tx pgx.Tx, g *Signals) error {
+	at, err := readCovered(ctx, tx)
+	if err != nil {
+		return err
+	}
+	end := at.until.Truncate(time.Hour)
+	// The newest events by their ids: a webhook that came lately is among them,
+	// whatever the planner thinks of times.
+	err = tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM (SELECT origin, received_at FROM webhook_queue ORDER BY id DESC LIMIT $2) q
+		               WHERE origin = 'webhook' AND received_at >= $1)
+		    OR EXISTS (SELECT FROM (SELECT origin, received_at FROM webhook_archive ORDER BY id DESC LIMIT $2) q
+		               WHERE origin = 'webhook' AND received_at >= $1)`, end, newestLooked).Scan(&g.ReceivedSince)
+	if err != nil || g.ReceivedSince {
+		return err
+	}
+	begin := later(end.Add(-rhythmHours*time.Hour), at.from.Add(time.Hour-1).Truncate(time.Hour))
+	if !begin.Before(end) {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT began_at, sum(events)::bigint FROM webhook_activity_hours
+		WHERE began_at >= $1 AND began_at < $2 AND outcome = '' AND origin = 'webhook' GROUP BY began_at`, begin, end)
+	if err != nil {
+		return err
+	}
+	g.ReceivedHours = make([]int64, int(end.Sub(begin)/time.Hour))
+	var began time.Time
+	var webhooks int64
+	_, err = pgx.ForEachRow(rows, []any{&began, &webhooks}, func() error {
+		g.ReceivedHours[int(end.Sub(began)/time.Hour)-1] = webhooks
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Roles of a process.
+const (
+	RoleAll    = "all"
+	RoleAPI    = "api"
+	RoleWorker = "worker"
+)
+
+const (
+	// beatEvery is how often a process says that it is alive, and beatTimeout
+	// bounds each time.
+	beatEvery   = 15 * time.Second
+	beatTimeout = 5 * time.Second
+	// farewell bounds taking the process off the list when it stops.
+	farewell = time.Second
+)
+
+// A Process is a running part of the service, by its own word.
+type Process struct {
+	ID string
+	// Host is the machine's name.
+	Host string
+	// Role is RoleAll, RoleAPI or RoleWorker.
+	Role      string
+	Version   string
+	StartedAt time.Time
+	SeenAt    time.Time
+	// PoolMax is how many database connections it may hold, PoolInUse how many
+	// it used when it was seen.
+	PoolMax, PoolInUse int
+	// PoolWait is how long a caller waited for one on average since the time
+	// before, and PoolGaveUp how many callers got none.
+	PoolWait   time.Duration
+	PoolGaveUp int64
+}
+
+// Processes returns the processes that are alive, the oldest first: those that
+// were seen within the last minute.
+func (s *Store) Processes(ctx context.Context) ([]Process, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT id, host, role, version, started_at, seen_at, pool_max, pool_in_use, pool_wait_ms, pool_gave_up
+		FROM processes WHERE seen_at > now() - interval '1 minute' ORDER BY started_at, id`)
+	if err == nil {
+		var found []Process
+		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Process, error) {
+			var p Process
+			var wait int64
+			err := row.Scan(&p.ID, &p.Host, &p.Role, &p.Version, &p.StartedAt, &p.SeenAt, &p.PoolMax, &p.PoolInUse, &wait, &p.PoolGaveUp)
+			p.PoolWait = time.Duration(wait) * time.Millisecond
+			toUTC(&p.StartedAt, &p.SeenAt)
+			return p, err
+		})
+		if err == nil {
+			return found, nil
+		}
+	}
+	return nil, fmt.Errorf("store: processes: %w", err)
+}
+
+// A Heart says every few seconds that this process is alive, and how its pool of
+// connections fares.
+type Heart struct {
+	store  *Store
+	self   Process
+	before *pgxpool.Stat
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+}
+
+// NewHeart starts a heart. Of self, Host, Role and Version count. Close stops it.
+func NewHeart(store *Store, self Process) *Heart {
+	ctx, stop := context.WithCancel(context.Background())
+	self.ID = rand.Text()
+	self.Host = cmp.Or(self.Host, "unknown")
+	h := &Heart{store: store, self: self, before: store.pool.Stat(), stop: stop}
+	h.done.Go(func() { h.run(ctx) })
+	return h
+}
+
+// Close takes the process off the list, as far as a second allows, and stops.
+func (h *Heart) Close() {
+	h.stop()
+	h.done.Wait()
+}
+
+func (h *Heart) run(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		h.beat(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			h.leave()
+			return
+		}
+	}
+}
+
+func (h *Heart) beat(ctx context.Context) {
+	now := h.store.pool.Stat()
+	h.self.PoolMax, h.self.PoolInUse = int(now.MaxConns()), int(now.AcquiredConns())
+	h.self.PoolWait, h.self.PoolGaveUp = poolStrain(h.before, now)
+	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	err := h.store.beat(ctx, h.self)
+	if err == nil {
+		// Not before: a pool that has no connection for this either must show
+		// once it has one again.
+		h.before = now
+		return
+	}
+	h.store.logger.WarnContext(ctx, "process not noted as alive", "error", err)
+}
+
+// poolStrain is the mean wait of a caller between two looks at a pool, and how
+// many callers gave up.
+func poolStrain(before, now *pgxpool.Stat) (wait time.Duration, gaveUp int64) {
+	if acquired := now.AcquireCount() - before.AcquireCount(); acquired > 0 {
+		wait = (now.EmptyAcquireWaitTime() - before.EmptyAcquireWaitTime()) / time.Duration(acquired)
+	}
+	return wait, now.CanceledAcquireCount() - before.CanceledAcquireCount()
+}
+
+// beat notes that the process is alive, and forgets those that died long ago.
+func (s *Store) beat(ctx context.Context, p Process) error {
+	_, err := s.pool.Exec(ctx, `
+		WITH dead AS (DELETE FROM processes WHERE seen_at < now() - interval '1 hour' AND id <> $1)
+		INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (id) DO UPDATE SET seen_at = now(), pool_max = excluded.pool_max, pool_in_use = excluded.pool_in_use,
+			pool_wait_ms = excluded.pool_wait_ms, pool_gave_up = excluded.pool_gave_up`,
+		p.ID, text(p.Host), p.Role, text(p.Version), p.PoolMax, p.PoolInUse, p.PoolWait.Milliseconds(), p.PoolGaveUp)
+	if err != nil {
+		return fmt.Errorf("store: note a process: %w", err)
+	}
+	return nil
+}
+
+func (h *Heart) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	if _, err := h.store.pool.Exec(ctx, `DELETE FROM processes WHERE id = $1`, h.self.ID); err != nil {
+		h.store.logger.DebugContext(ctx, "process not taken off the list", "error", err)
+	}
+}

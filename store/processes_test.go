@@ -1,0 +1,67 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+func TestAHeartShowsItsProcess(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	alive := func() []store.Process {
+		found, err := b.Processes(t.Context())
+		require.NoError(t, err)
+		return found
+	}
+	first := store.NewHeart(b.Store, store.Process{Host: "host-1", Role: store.RoleWorker, Version: "v1"})
+	defer first.Close()
+	require.Eventually(t, func() bool { return len(alive()) == 1 }, 30*time.Second, 5*time.Millisecond)
+	second := store.NewHeart(b.Store, store.Process{Role: store.RoleAPI, Version: "v2"})
+	require.Eventually(t, func() bool { return len(alive()) == 2 }, 30*time.Second, 5*time.Millisecond)
+	p := alive()[0]
+	require.Equal(t, []string{"host-1", store.RoleWorker, "v1"}, []string{p.Host, p.Role, p.Version})
+	require.EqualValues(t, b.pool.Config().MaxConns, p.PoolMax)
+	require.Positive(t, p.PoolInUse+1)
+	require.NotEqual(t, p.ID, alive()[1].ID)
+
+	second.Close()
+	require.Len(t, alive(), 1, "one that stops takes itself off the list")
+	b.exec(t, `UPDATE processes SET seen_at = now() - interval '61 seconds'`)
+	require.Empty(t, alive(), "one that was killed is not alive for long")
+}
+
+// A pool tells how long its callers waited since the last look, and how many
+// went without.
+func TestAStrainedPoolShows(t *testing.T) {
+	t.Parallel()
+	config := storetest.Pool(t).Config()
+	config.MaxConns, config.MinConns = 1, 0
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	require.NoError(t, err)
+	defer pool.Close()
+	fresh := pool.Stat()
+	conn, err := pool.Acquire(t.Context())
+	require.NoError(t, err)
+	opened := pool.Stat()
+	wait, gaveUp := store.PoolStrain(fresh, opened)
+	require.Positive(t, wait, "the connection had to be made")
+	require.Zero(t, gaveUp)
+
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		_, err := pool.Acquire(ctx)
+		cancel()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
+	wait, gaveUp = store.PoolStrain(opened, pool.Stat())
+	require.EqualValues(t, 3, gaveUp)
+	require.Zero(t, wait, "nobody got one")
+	conn.Release()
+}
