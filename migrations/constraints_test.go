@@ -41,6 +41,9 @@ var rightRows = map[string][][2]string{
 	"webhook_refused": {
 		{"source", `'mercadopago'`}, {"reason", `'malformed'`}, {"method", `'POST'`}, {"body", `convert_to(repeat('x', 65536), 'UTF8')`},
 	},
+	"webhook_learned_sources": {
+		{"source", `'mercadopago'`}, {"network", `'192.0.2.0/24'`}, {"deliveries", `1`}, {"last_seen_at", `now()`},
+	},
 	"webhook_dead_letter": {
 		{"queue_id", `-1`}, {"reason", `'deleted'`}, {"state", `'open'`}, {"deaths", `1`},
 	},
@@ -135,6 +138,8 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 		"webhook_queue.completed_at webhook_queue_ends_with_outcome":                                 {checkViolation, []string{`now()`}},
 		"webhook_queue.outcome webhook_queue_ends_with_outcome":                                      {checkViolation, []string{`'settled'`}},
 		"webhook_refused.body webhook_refused_body_bounded":                                          {checkViolation, []string{`convert_to(repeat('x', 65537), 'UTF8')`}},
+		"webhook_learned_sources.deliveries webhook_learned_sources_deliveries_positive":             {checkViolation, []string{`0`, `-1`}},
+		"webhook_learned_sources.last_seen_at webhook_learned_sources_seen_in_order":                 {checkViolation, []string{`'-infinity'`}},
 		"webhook_dead_letter.reason webhook_dead_letter_reason_known":                                {checkViolation, []string{`'bored'`}},
 		"webhook_dead_letter.state webhook_dead_letter_state_known":                                  {checkViolation, []string{`'ajar'`}},
 		"webhook_dead_letter.deaths webhook_dead_letter_deaths_positive":                             {checkViolation, []string{`0`}},
