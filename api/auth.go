@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/gin-gonic/gin"
 )
 
 // A tokenName names a token in logs and in the audit trail: the first eight
@@ -45,8 +47,8 @@ func newGate(tokens Tokens, failed *limiter[addressKey]) *gate {
 }
 
 // admit returns the name of the token that the call carries, or a problem.
-func (g *gate) admit(r *http.Request, scope access, now time.Time, remote netip.Addr) (tokenName, error) {
-	token, given := bearer(r.Header)
+func (g *gate) admit(c *gin.Context, scope access, now time.Time, remote netip.Addr) (tokenName, error) {
+	token, given := bearer(c.Request.Header)
 	if given {
 		sum, match := sha256.Sum256([]byte(token)), 0
 		for i := range g.hashes[scope] {
@@ -56,8 +58,8 @@ func (g *gate) admit(r *http.Request, scope access, now time.Time, remote netip.
 			return nameOf(sum), nil
 		}
 	}
-	if wait, ok := g.failed.take(now, keyOf(remote)); !ok {
-		return "", tooMany("Too many calls from this address have no valid token.", wait)
+	if err := g.failed.chargeFor(c, now, keyOf(remote), "Too many calls from this address have no valid token."); err != nil {
+		return "", err
 	}
 	p := newProblem(problemUnauthorized, "This endpoint needs its bearer token; the call has none.")
 	p.authenticate = `Bearer realm="conciliar"`

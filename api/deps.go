@@ -24,6 +24,7 @@ const WebhookPath = "/api/checkout/webhook"
 // *provider.Refusal.
 type receiver interface {
 	Receive(d provider.Delivery) (provider.Event, error)
+	diagnoser
 }
 
 // inbox makes an event durable before it returns.
@@ -75,7 +76,8 @@ type SourceIPMode string
 const (
 	// SourceIPOff looks at no address.
 	SourceIPOff SourceIPMode = "off"
-	// SourceIPObserve says in the log whether the address is in the list.
+	// SourceIPObserve says in the log whether the address is in the list, and
+	// learns the networks of validly signed calls.
 	SourceIPObserve SourceIPMode = "observe"
 	// SourceIPEnforce refuses addresses outside of the list (403).
 	SourceIPEnforce SourceIPMode = "enforce"
@@ -93,8 +95,8 @@ type Check struct {
 // otherwise.
 type Deps struct {
 	// HealthOnly leaves the routes that a monitor asks, for a process that
-	// receives nothing. Books, Operator, Inbox, Refused, Webhooks, Extras and
-	// what the operator's pages need are then not needed.
+	// receives nothing. Books, Operator, Inbox, Refused, Sources, Webhooks, Extras
+	// and what the operator's pages need are then not needed.
 	HealthOnly bool
 
 	Books books
@@ -102,6 +104,7 @@ type Deps struct {
 	Operator operator
 	Inbox    inbox
 	Refused  refusedLog
+	Sources  sourceLog
 	// Webhooks are the senders, at least one.
 	Webhooks []Webhook
 	// Ready are the checks of /readyz, at least one.
@@ -154,6 +157,7 @@ func (d Deps) validate() error {
 		need(d.Operator != nil, "Operator is missing")
 		need(d.Inbox != nil, "Inbox is missing")
 		need(d.Refused != nil, "Refused is missing")
+		need(d.Sources != nil, "Sources is missing")
 		need(d.Extras != nil, "Extras is missing")
 		need(len(d.Webhooks) > 0, "Webhooks is empty")
 		need(d.OperatorPassword != "", "OperatorPassword is missing")

@@ -1,7 +1,40 @@
 package api
 
+import "strings"
+
 // EncodeCursor and DecodeCursor are what lists make and read.
 var (
 	EncodeCursor = encodeCursor
 	DecodeCursor = decodeCursor
 )
+
+// A Route is what a route is to whoever describes it.
+type Route struct {
+	Method, Path string
+	// Described routes answer JSON; the others are pages for people.
+	Described bool
+	// Scheme is the security scheme; empty where no token is needed.
+	Scheme   string
+	Query    []string
+	AnyQuery bool
+}
+
+// Routes are the routes of deps, with paths as OpenAPI writes them.
+func Routes(deps Deps) []Route {
+	schemes := map[access]string{
+		accessOpen: "", accessSignature: "", accessStatus: "statusToken", accessProcessQueue: "processQueueToken",
+		accessReconcile: "reconcileToken", accessOrders: "ordersToken",
+	}
+	var routes []Route
+	for _, r := range (&api{deps: deps}).routes() {
+		parts := strings.Split(r.path, "/")
+		for i, part := range parts {
+			if name, ok := strings.CutPrefix(part, ":"); ok {
+				parts[i] = "{" + name + "}"
+			}
+		}
+		scheme, described := schemes[r.access]
+		routes = append(routes, Route{r.method, strings.Join(parts, "/"), described, scheme, r.query, r.anyQuery})
+	}
+	return routes
+}

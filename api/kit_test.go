@@ -42,11 +42,13 @@ const (
 // A bundle is the API on a database of its own, with the real parts behind it.
 type bundle struct {
 	http.Handler
+	tb      testing.TB
 	deps    api.Deps
 	pool    *pgxpool.Pool
 	store   *store.Store
 	inbox   *store.Inbox
 	refused *store.RefusedLog
+	sources *store.SourceLog
 	clock   *clock
 	logs    *logs
 }
@@ -59,7 +61,7 @@ type setupOptions struct {
 
 func setup(tb testing.TB, opts setupOptions) *bundle {
 	tb.Helper()
-	b := &bundle{pool: storetest.Pool(tb), clock: newClock(), logs: &logs{}}
+	b := &bundle{tb: tb, pool: storetest.Pool(tb), clock: newClock(), logs: &logs{}}
 	logger := slog.New(slog.NewJSONHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
 	jobsConfig := jobs.Config{
@@ -79,6 +81,9 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	b.refused = store.NewRefusedLog(b.store)
 	tb.Cleanup(b.refused.Close)
 
+	b.sources = store.NewSourceLog(b.store)
+	tb.Cleanup(b.sources.Close)
+
 	verifier, err := mercadopago.NewVerifier([]string{secret})
 	require.NoError(tb, err)
 	operator, err := jobs.NewOperator(b.pool, jobsConfig, b.store)
@@ -88,7 +93,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	})
 	require.NoError(tb, err)
 	b.deps = api.Deps{
-		Books: b.store, Operator: operator, Inbox: b.inbox, Refused: b.refused,
+		Books: b.store, Operator: operator, Inbox: b.inbox, Refused: b.refused, Sources: b.sources,
 		Webhooks: []api.Webhook{{
 			Path: api.WebhookPath, Source: mercadopago.Source, Receiver: mercadopago.NewReceiver(verifier, opts.allowUnsigned),
 		}},
@@ -127,7 +132,8 @@ func (b *bundle) do(tb testing.TB, c call) *httptest.ResponseRecorder {
 	return w
 }
 
-// serve is do without its check, for goroutines.
+// serve is do for goroutines. Every answer, and every call that was accepted,
+// must be as openapi.yaml describes it.
 func (b *bundle) serve(ctx context.Context, c call) *httptest.ResponseRecorder {
 	if c.ctx != nil {
 		ctx = c.ctx
@@ -140,8 +146,11 @@ func (b *bundle) serve(ctx context.Context, c call) *httptest.ResponseRecorder {
 	for name, values := range c.header {
 		r.Header[http.CanonicalHeaderKey(name)] = values
 	}
-	w := httptest.NewRecorder()
+	w, body := httptest.NewRecorder(), watch(r)
 	b.ServeHTTP(w, r)
+	if err := hold(b.deps, r, body, w); err != nil {
+		b.tb.Error(err) // which any goroutine may, unlike require
+	}
 	return w
 }
 

@@ -100,10 +100,16 @@ func (l *limiter[K]) bucket(now time.Time, key K) *rate.Limiter {
 	return b
 }
 
-// charge takes one call out of key's bucket and tells the caller, by the fields
-// of draft-ietf-httpapi-ratelimit-headers-10: q calls in w seconds are allowed,
-// r are left, and in t seconds all of them will be.
+// charge is chargeFor where calls are in order but may be too many.
 func (l *limiter[K]) charge(c *gin.Context, now time.Time, key K) error {
+	return l.chargeFor(c, now, key, "The limit of calls is reached.")
+}
+
+// chargeFor takes one call out of key's bucket and tells the caller, by the
+// fields of draft-ietf-httpapi-ratelimit-headers-10: q calls in w seconds are
+// allowed, r are left, and in t seconds all of them will be. detail is what a
+// caller is told beyond the limit.
+func (l *limiter[K]) chargeFor(c *gin.Context, now time.Time, key K, detail string) error {
 	l.mu.Lock()
 	bucket := l.bucket(now, key)
 	wait, ok := take(bucket, now)
@@ -115,7 +121,7 @@ func (l *limiter[K]) charge(c *gin.Context, now time.Time, key K) error {
 	h["Ratelimit-Policy"] = []string{l.policy}
 	h["Ratelimit"] = []string{`"` + l.name + `";r=` + strconv.FormatInt(int64(left), 10) + `;t=` + strconv.FormatInt(full, 10)}
 	if !ok {
-		return tooMany("The limit of calls is reached.", wait)
+		return tooMany(detail, wait)
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ type records interface {
 
 	RefusedDeliveries(ctx context.Context, filter store.RefusedFilter, page store.Page) (store.List[store.RefusedDelivery], error)
 	RefusedDelivery(ctx context.Context, id int64) (store.RefusedDetail, error)
+	LearnedSources(ctx context.Context) ([]store.LearnedSource, error)
 }
 
 // operator does what people ask of jobs.

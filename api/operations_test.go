@@ -50,6 +50,8 @@ func endpoints(t *testing.T, b *bundle) []endpoint {
 		{http.MethodPost, path("anomalies/%d/resolve", b.anomaly(t, "A-1")), note, processToken, http.StatusOK, "anomaly_not_found", false},
 		{http.MethodGet, "/api/webhooks/refused", "", statusToken, http.StatusOK, "", true},
 		{http.MethodGet, path("refused/%d", refused), "", statusToken, http.StatusOK, "refused_not_found", false},
+		{http.MethodGet, path("refused/%d/diagnosis", refused), "", statusToken, http.StatusOK, "refused_not_found", false},
+		{http.MethodGet, "/api/webhooks/sources", "", statusToken, http.StatusOK, "", false},
 	}
 }
 

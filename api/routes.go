@@ -55,6 +55,8 @@ func (a *api) routes() []route {
 		return table
 	}
 	table = append(table, []route{
+		{method: http.MethodGet, path: "/openapi.yaml", access: accessOpen, handle: a.showOpenAPI},
+
 		{method: http.MethodGet, path: "/api/webhooks/status", access: accessStatus, handle: a.status},
 		{method: http.MethodGet, path: "/api/webhooks/runs/:id", access: accessStatus, handle: a.showRun},
 		{method: http.MethodPost, path: "/api/webhooks/reconcile", access: accessReconcile, query: []string{"wait", "trigger"}, handle: a.reconcile},
@@ -79,6 +81,8 @@ func (a *api) routes() []route {
 
 		{method: http.MethodGet, path: "/api/webhooks/refused", access: accessStatus, query: refusedQuery, handle: a.listRefused},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessStatus, handle: a.showRefused},
+		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused},
+		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
 
 		{method: http.MethodGet, path: "/api/orders/:reference", access: accessOrders, handle: a.showOrder},
 		{method: http.MethodPut, path: "/api/orders/:reference", access: accessOrders, handle: a.putOrder},
@@ -178,8 +182,8 @@ func (a *api) adapt(h handler) gin.HandlerFunc {
 func (a *api) unmatched(kind *ProblemKind, detail string) handler {
 	return func(c *gin.Context, ev *requestEvent) error {
 		ev.remote = a.sources.client(c.Request)
-		if wait, ok := a.lost.take(a.now(), keyOf(ev.remote)); !ok {
-			return tooMany("Too many calls from this address lead nowhere.", wait)
+		if err := a.lost.chargeFor(c, a.now(), keyOf(ev.remote), "Too many calls from this address lead nowhere."); err != nil {
+			return err
 		}
 		return newProblem(kind, detail)
 	}
@@ -204,7 +208,7 @@ func (a *api) guard(r route) handler {
 				return err
 			}
 		} else {
-			token, err := a.gate.admit(c.Request, r.access, a.now(), ev.remote)
+			token, err := a.gate.admit(c, r.access, a.now(), ev.remote)
 			if err != nil {
 				return err
 			}

@@ -44,7 +44,7 @@ func (a *api) webhook(w Webhook) handler {
 		if err != nil {
 			var p *problem
 			if errors.As(err, &p) && p.kind == problemBodyTooLarge {
-				return a.refuse(d, reasonBodyTooLarge, p)
+				return a.refuse(c, d, reasonBodyTooLarge, p)
 			}
 			return err
 		}
@@ -63,15 +63,16 @@ func (a *api) webhook(w Webhook) handler {
 			a.record(d, reasonSourceNotAllowed)
 			return sourceNotAllowed()
 		case !allowed:
-			return a.refuse(d, reasonSourceNotAllowed, sourceNotAllowed())
+			return a.refuse(c, d, reasonSourceNotAllowed, sourceNotAllowed())
 		case refusal != nil:
-			return a.refuse(d, refusal.Reason, refusalProblem(refusal))
+			return a.refuse(c, d, refusal.Reason, refusalProblem(refusal))
 		}
 
 		ev.topic = event.Topic
 		if !event.Signed {
-			if wait, ok := a.unsigned.take(a.now(), keyOf(ev.remote)); !ok {
-				return a.limited(ev, wait)
+			if err := a.unsigned.chargeFor(c, a.now(), keyOf(ev.remote), limitedDelivery); err != nil {
+				ev.outcome = outcomeLimited
+				return err
 			}
 		}
 		return a.accept(c, d, event)
@@ -122,6 +123,10 @@ func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 	}
 
 	d.ev.queueID = receipt.QueueID
+	// A duplicate teaches nothing: whoever has seen a delivery can send it again.
+	if event.Signed && !receipt.Duplicate && a.deps.SourceIPMode == SourceIPObserve {
+		a.deps.Sources.Learn(event.Source, d.ev.remote)
+	}
 	switch {
 	case receipt.Duplicate:
 		d.ev.outcome = outcomeDuplicate
@@ -158,23 +163,21 @@ func outcomeOf(d provider.Disposition) (string, error) {
 // What is within the limit is recorded and answered by p; what is beyond it is
 // answered 429 and leaves no record, so that a flood does not wash out the rest.
 // A body that is too large is answered as that in any case.
-func (a *api) refuse(d delivery, reason string, p *problem) error {
-	wait, ok := a.failing.take(a.now(), keyOf(d.ev.remote))
-	if ok {
+func (a *api) refuse(c *gin.Context, d delivery, reason string, p *problem) error {
+	limited := a.failing.chargeFor(c, a.now(), keyOf(d.ev.remote), limitedDelivery)
+	if limited == nil {
 		a.record(d, reason)
 		return p
 	}
+	d.ev.outcome = outcomeLimited
 	if p.kind == problemBodyTooLarge {
-		d.ev.outcome, d.ev.quiet = outcomeLimited, true
+		d.ev.quiet = true
 		return p
 	}
-	return a.limited(d.ev, wait)
+	return limited
 }
 
-func (a *api) limited(ev *requestEvent, wait time.Duration) error {
-	ev.outcome = outcomeLimited
-	return tooMany("Too many deliveries from this address fail or lack verification.", wait)
-}
+const limitedDelivery = "Too many deliveries from this address fail or lack verification."
 
 // record keeps the refused delivery for whoever looks for it.
 func (a *api) record(d delivery, reason string) {

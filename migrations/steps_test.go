@@ -75,6 +75,7 @@ var written = map[int64][]string{
 	10: {
 		`INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids) VALUES ('operator', 'retry_jobs', 'job', 900, '{1}', '{900}')`,
 		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at) VALUES (sha256('token'), sha256('mac'), now())`,
+	},
 	11: {
 		`INSERT INTO webhook_learned_sources (source, network, deliveries) VALUES ('mercadopago', '192.0.2.0/24', 3)`,
 	},

@@ -50,6 +50,7 @@ type app struct {
 	inbox   *store.Inbox
 	refused *store.RefusedLog
 	heart   *store.Heart
+	sources *store.SourceLog
 	runner  *jobs.Runner
 	working atomic.Bool
 	riverUI *api.RiverUI
@@ -215,11 +216,13 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 		return err
 	}
 	a.refused = store.NewRefusedLog(a.store)
+	a.sources = store.NewSourceLog(a.store)
 	operator, err := jobs.NewOperator(a.pool, jobsConfig(cfg, a.logger), a.store)
 	if err != nil {
 		return err
 	}
-	deps.Books, deps.Operator, deps.Inbox, deps.Refused = a.store, operator, a.inbox, a.refused
+	deps.Books, deps.Operator, deps.Inbox = a.store, operator, a.inbox
+	deps.Refused, deps.Sources = a.refused, a.sources
 	if err := a.wirePages(cfg, operator, deps); err != nil {
 		return err
 	}
@@ -321,6 +324,10 @@ func (a *app) close() {
 	if a.heart != nil {
 		a.heart.Close()
 		a.heart = nil
+	}
+	if a.sources != nil {
+		a.sources.Close()
+		a.sources = nil
 	}
 	if a.pool != nil {
 		a.pool.Close()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -302,9 +303,13 @@ func FuzzReceive(f *testing.F) {
 		if xSignature != "" {
 			header.Set("x-signature", xSignature)
 		}
+		delivery := provider.Delivery{Method: method, RawQuery: rawQuery, Header: header, Body: body}
 		for _, allow := range []bool{false, true} {
-			event, err := NewReceiver(newVerifier(t), allow).Receive(provider.Delivery{
-				Method: method, RawQuery: rawQuery, Header: header, Body: body})
+			receiver := NewReceiver(newVerifier(t), allow)
+			event, err := receiver.Receive(delivery)
+			diagnosis := receiver.Diagnose(delivery, time.Unix(0, 0), "")
+			requireKeepsSecrets(t, diagnosis, header)
+			require.Equal(t, err == nil && event.Signed, diagnosis.Verdict == VerdictAccepted)
 			if err != nil {
 				refusal := &provider.Refusal{}
 				require.ErrorAs(t, err, &refusal)
