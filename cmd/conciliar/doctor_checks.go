@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+const (
+	// oldestPostgreSQL is the oldest version that the schema runs on.
+	oldestPostgreSQL = 140000
+	// Clocks may differ by this much before it is said, and before it fails. An
+	// HTTP date has whole seconds.
+	clockWarn = 5 * time.Second
+	clockFail = time.Minute
+	// checkLimit bounds one check.
+	checkLimit = 15 * time.Second
+	// unheard is after how long without a webhook it is said.
+	unheard = 24 * time.Hour
+)
+
+func ok(check, format string, args ...any) finding {
+	return finding{Check: check, State: stateOK, Says: fmt.Sprintf(format, args...)}
+}
+
+// check runs every check. Those that need a database are left out when there
+// is none: its own line says why.
+func check(ctx context.Context, cfg config.Config, logger *slog.Logger) []finding {
+	found := []finding{ok("configuration", "Every variable can be used; %d signing secrets.", len(cfg.WebhookSecrets))}
+	found = append(found, checkDatabase(ctx, cfg, logger)...)
+	return append(found, checkProvider(ctx, cfg)...)
+}
+
+func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) []finding {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	unreachable := func(err error) []finding {
+		return []finding{{"database", stateFail, "The database cannot be reached: " + err.Error() + ".", "Check DATABASE_URL, and that PostgreSQL runs and lets this machine in."}}
+	}
+	pool, err := openPool(ctx, cfg.Database, 2, sessionSettings)
+	if err != nil {
+		return unreachable(err)
+	}
+	defer pool.Close()
+	books, err := store.New(pool, store.Options{Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: logger})
+	if err != nil {
+		return unreachable(err)
+	}
+	asked := time.Now()
+	server, err := books.Server(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	took := time.Since(asked)
+	found := []finding{ok("database", "PostgreSQL %s answers.", server.Name)}
+	if server.Version < oldestPostgreSQL {
+		found[0] = finding{"database", stateFail, fmt.Sprintf("PostgreSQL %s is too old.", server.Name), "Use PostgreSQL 14 or newer."}
+	}
+	found = append(found, clockFinding("clock", "PostgreSQL's", asked.Add(took/2).Sub(server.Now), took))
+	if err := requireSchema(ctx, pool); err != nil {
+		return append(found, finding{"schema", stateFail, "The schema is not this release's: " + err.Error() + ".", "Run 'conciliar migrate'."})
+	}
+	found = append(found, ok("schema", "It is this release's."))
+	return append(found, checkArrivals(ctx, books), checkSources(ctx, books, cfg))
+}
+
+// clockFinding judges how far this machine's clock is ahead of another, known
+// to within slack.
+func clockFinding(check, whose string, ahead, slack time.Duration) finding {
+	off := max(0, ahead.Abs()-slack)
+	switch {
+	case off > clockFail:
+		return finding{check, stateFail, fmt.Sprintf("This machine's clock differs from %s by %s.", whose, ahead.Abs().Round(time.Second)), "Set the clocks (NTP)."}
+	case off > clockWarn:
+		return finding{check, stateWarn, fmt.Sprintf("This machine's clock differs from %s by %s.", whose, ahead.Abs().Round(time.Second)), "Set the clocks (NTP)."}
+	}
+	return ok(check, "This machine's agrees with %s.", whose)
+}
+
+func checkArrivals(ctx context.Context, books *store.Store) finding {
+	const name = "webhooks"
+	arrived, err := books.Arrivals(ctx)
+	if err != nil {
+		return finding{name, stateFail, "What arrived cannot be read: " + err.Error() + ".", "Check that the database's user may read every table."}
+	}
+	last := "No webhook was accepted yet."
+	if arrived.LastAt != nil {
+		last = "The last webhook was accepted at " + arrived.LastAt.Format(time.RFC3339) + "."
+	}
+	switch {
+	case arrived.Refused24h > 0:
+		return finding{name, stateWarn, fmt.Sprintf("%s %d were refused in the last 24 hours, the last for %s.", last, arrived.Refused24h, arrived.LastReason),
+			fmt.Sprintf("Run 'conciliar doctor --signature %d'.", arrived.LastRefusedID)}
+	case arrived.LastAt == nil:
+		return finding{name, stateWarn, last, "Point \"Your integrations > Webhooks\" at https://your.host" + api.WebhookPath + ", and send a test from there."}
+	case time.Since(*arrived.LastAt) > unheard:
+		return finding{name, stateWarn, last, "If you had payments since: check the address in \"Your integrations > Webhooks\", and what stands between Mercado Pago and here."}
+	}
+	return ok(name, "%s None was refused in the last 24 hours.", last)
+}
+
+func checkSources(ctx context.Context, books *store.Store, cfg config.Config) finding {
+	const name = "sources"
+	learned, err := books.LearnedSources(ctx)
+	if err != nil {
+		return finding{name, stateFail, "Where webhooks come from cannot be read: " + err.Error() + ".", "Check that the database's user may read every table."}
+	}
+	report := api.NewSourceReport(api.SourceIPMode(cfg.SourceIPMode), cfg.SourceIPCIDRs, learned)
+	if len(report.Items) == 0 {
+		return ok(name, "SOURCE_IP_MODE is %s; no network was learned yet.", cfg.SourceIPMode)
+	}
+	seen, unlisted := make([]string, len(report.Items)), 0
+	for i, item := range report.Items {
+		seen[i] = fmt.Sprintf("%s (%d)", item.Network, item.Deliveries)
+		if !item.Listed {
+			unlisted++
+		}
+	}
+	found := ok(name, "SOURCE_IP_MODE is %s; signed webhooks came from %s.", cfg.SourceIPMode, strings.Join(seen, ", "))
+	if unlisted > 0 {
+		found.Do = "To let in these and no others: SOURCE_IP_CIDRS=" + report.SourceIPCIDRs + " and, when they are all, SOURCE_IP_MODE=enforce."
+	}
+	return found
+}
+
+// A dated carries calls and remembers the date of the last answer, whatever it
+// was.
+type dated struct {
+	mu   sync.Mutex
+	date time.Time
+	took time.Duration
+}
+
+func (d *dated) RoundTrip(r *http.Request) (*http.Response, error) {
+	asked := time.Now()
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return resp, err
+	}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		d.mu.Lock()
+		d.date, d.took = date, time.Since(asked)
+		d.mu.Unlock()
+	}
+	return resp, nil
+}
+
+// checkProvider asks Mercado Pago who we are and what time it is.
+func checkProvider(ctx context.Context, cfg config.Config) []finding {
+	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+	defer cancel()
+	var answers dated
+	client, err := mercadopago.NewClient(mercadopago.Config{
+		BaseURL: cfg.BaseURL.String(), AccessToken: cfg.AccessToken.Reveal(), UserAgent: "conciliar/" + version, Transport: &answers,
+	})
+	if err != nil {
+		return []finding{{"credentials", stateFail, err.Error() + ".", "Check MERCADOPAGO_BASE_URL and MERCADOPAGO_ACCESS_TOKEN."}}
+	}
+	account, err := client.Account(ctx)
+	var found []finding
+	if err != nil {
+		found = []finding{credentialsFailed(err)}
+	} else {
+		found = []finding{ok("credentials", "Mercado Pago knows us as account %s.", account), collectorFinding(cfg.CollectorID, account)}
+	}
+	if !answers.date.IsZero() {
+		// Its date is cut to whole seconds.
+		ahead := time.Since(answers.date) - time.Second/2
+		found = append(found, clockFinding("provider clock", "Mercado Pago's", ahead, answers.took+time.Second))
+	}
+	return found
+}
+
+func credentialsFailed(err error) finding {
+	const name = "credentials"
+	var failure *provider.Error
+	if errors.As(err, &failure) {
+		switch failure.Kind {
+		case provider.Unauthorized, provider.Forbidden:
+			return finding{name, stateFail, "Mercado Pago does not accept the access token.", "Set MERCADOPAGO_ACCESS_TOKEN to the one of \"Your integrations > Credentials\"."}
+		case provider.RateLimited:
+			return finding{name, stateWarn, "Mercado Pago asks us to call less often.", "Lower PROVIDER_RATE_LIMIT."}
+		}
+	}
+	return finding{name, stateFail, "Mercado Pago cannot be asked: " + err.Error() + ".", "Check that this machine reaches MERCADOPAGO_BASE_URL. Webhooks are kept meanwhile."}
+}
+
+func collectorFinding(configured, account string) finding {
+	const name = "collector"
+	switch configured {
+	case account:
+		return ok(name, "MERCADOPAGO_COLLECTOR_ID is the access token's account.")
+	case "":
+		return finding{name, stateWarn, "MERCADOPAGO_COLLECTOR_ID is not set, so a payment to any account can pay an order.", "Set MERCADOPAGO_COLLECTOR_ID=" + account + "."}
+	}
+	return finding{name, stateFail, "MERCADOPAGO_COLLECTOR_ID is " + configured + " and the access token is account " + account + "'s: no payment would pay an order.",
+		"Set MERCADOPAGO_COLLECTOR_ID=" + account + ", or use the other account's token."}
+}

@@ -1,0 +1,74 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Server is the database's server.
+type Server struct {
+	// Version is its number, for example 150018 for 15.18, Name how it writes it.
+	Version int
+	Name    string
+	// Now is its clock's time.
+	Now time.Time
+}
+
+// Server asks the database who it is. It needs no schema.
+func (s *Store) Server(ctx context.Context) (Server, error) {
+	var found Server
+	err := s.pool.QueryRow(ctx, `
+		SELECT current_setting('server_version_num')::int, current_setting('server_version'), clock_timestamp()`).
+		Scan(&found.Version, &found.Name, &found.Now)
+	if err != nil {
+		return Server{}, fmt.Errorf("store: server: %w", err)
+	}
+	return found, nil
+}
+
+// Arrivals is what came lately.
+type Arrivals struct {
+	// LastAt is when the newest webhook was accepted; nil when none was among the
+	// newest events.
+	LastAt *time.Time
+	// Refused24h counts the refused deliveries of the last day, and
+	// LastRefusedID is the newest of them; 0 when there is none.
+	Refused24h    int64
+	LastRefusedID int64
+	// LastReason is why that one was refused.
+	LastReason string
+}
+
+// arrivalsLooked is how many events are looked at for a webhook: enough to pass
+// over a bulk replay, few enough to be read at once.
+const arrivalsLooked = 10_000
+
+// Arrivals returns what came lately.
+func (s *Store) Arrivals(ctx context.Context) (Arrivals, error) {
+	var found Arrivals
+	err := s.readSnapshot(ctx, func(tx pgx.Tx) error {
+		for _, table := range []string{"webhook_queue", "webhook_archive"} {
+			err := tx.QueryRow(ctx, `
+				SELECT max(received_at) FROM (SELECT origin, received_at FROM `+table+` ORDER BY id DESC LIMIT $1) newest
+				WHERE origin = $2`, arrivalsLooked, OriginWebhook).Scan(&found.LastAt)
+			if err != nil {
+				return err
+			}
+			if found.LastAt != nil {
+				break
+			}
+		}
+		return tx.QueryRow(ctx, `
+			SELECT count(*), coalesce(max(id), 0), coalesce((array_agg(reason ORDER BY id DESC))[1], '')
+			FROM webhook_refused WHERE refused_at > now() - interval '24 hours'`).
+			Scan(&found.Refused24h, &found.LastRefusedID, &found.LastReason)
+	})
+	if err != nil {
+		return Arrivals{}, fmt.Errorf("store: arrivals: %w", err)
+	}
+	toUTC(found.LastAt)
+	return found, nil
+}
