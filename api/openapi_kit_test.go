@@ -63,6 +63,21 @@ func operationOf(doc *openapi3.T, r *http.Request) (*routers.Route, map[string]s
 	return nil, nil
 }
 
+// textOf is the media type of an answer that is described as text; empty for
+// JSON.
+func textOf(operation *openapi3.Operation, status int) string {
+	response := operation.Responses.Status(status)
+	if response == nil {
+		return ""
+	}
+	for media := range response.Value.Content {
+		if !strings.HasSuffix(media, "json") {
+			return media
+		}
+	}
+	return ""
+}
+
 // isPage tells whether the call is for a page, which no description is about.
 func isPage(deps api.Deps, r *http.Request) bool {
 	return slices.ContainsFunc(api.Routes(deps), func(known api.Route) bool {
@@ -120,7 +135,12 @@ func hold(deps api.Deps, r *http.Request, body *watched, w *httptest.ResponseRec
 		IncludeResponseStatus: true, SkipSettingDefaults: true, AuthenticationFunc: authenticate(deps),
 	}}
 	// A body that is no JSON has nothing to be held against.
-	asked.Options.ExcludeResponseBody = !strings.Contains(w.Header().Get("Content-Type"), "json")
+	if text := textOf(route.Operation, w.Code); text != "" {
+		asked.Options.ExcludeResponseBody = true
+		if !strings.HasPrefix(w.Header().Get("Content-Type"), text) {
+			return fmt.Errorf("%s %s answered %q and not %s", r.Method, r.URL, w.Header().Get("Content-Type"), text)
+		}
+	}
 	err = openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: asked, Status: w.Code, Header: w.Header(),
 		Body: io.NopCloser(bytes.NewReader(w.Body.Bytes())), Options: asked.Options,

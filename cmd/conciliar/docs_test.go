@@ -13,6 +13,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 )
 
 func readDoc(t *testing.T, name string) string {
@@ -144,5 +145,13 @@ func requireCommands(t *testing.T, text string) {
 				require.NotNil(t, cmd.Flags().Lookup(name), found[1])
 			}
 		}
+	}
+}
+
+func TestDocs_EveryVerdictIsExplained(t *testing.T) {
+	t.Parallel()
+	doc := readDoc(t, "docs/signature.md")
+	for _, word := range append(mercadopago.Verdicts(), "body_too_large", "source_not_allowed") {
+		require.Contains(t, doc, "`"+word+"`")
 	}
 }

@@ -1,6 +1,11 @@
 package mercadopago
 
-import "github.com/conciliar/conciliar/jobs/provider"
+import (
+	"maps"
+	"slices"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+)
 
 // Verdicts of a diagnosis: stable words.
 const (
@@ -150,3 +155,6 @@ func verdict(word string, secret int, tried []provider.Trial) provider.Diagnosis
 	a := advices[word]
 	return provider.Diagnosis{Verdict: word, Sentence: a.sentence, WhatToDo: a.whatToDo, Secret: secret, Tried: tried}
 }
+
+// Verdicts lists every verdict.
+func Verdicts() []string { return slices.Sorted(maps.Keys(advices)) }
