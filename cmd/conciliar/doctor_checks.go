@@ -192,6 +192,7 @@ func credentialsFailed(err error) finding {
 			return finding{name, stateFail, "Mercado Pago does not accept the access token.", "Set MERCADOPAGO_ACCESS_TOKEN to the one of \"Your integrations > Credentials\"."}
 		case provider.RateLimited:
 			return finding{name, stateWarn, "Mercado Pago asks us to call less often.", "Lower PROVIDER_RATE_LIMIT."}
+		default: // no answer, or none that speaks of the token
 		}
 	}
 	return finding{name, stateFail, "Mercado Pago cannot be asked: " + err.Error() + ".", "Check that this machine reaches MERCADOPAGO_BASE_URL. Webhooks are kept meanwhile."}
