@@ -177,7 +177,7 @@ func TestStopGivesAttemptsBack(t *testing.T) {
 
 func TestAttemptThatTakesTooLong(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.JobTimeout = 10 * time.Millisecond })
+	b := setup(t, func(c *jobs.Config) { c.JobTimeout = time.Second })
 	b.bank.says("77", func(ctx context.Context, _ int) (provider.Payment, error) {
 		<-ctx.Done()
 		return provider.Payment{}, ctx.Err()
