@@ -68,3 +68,15 @@ func (p *page) OrderLink(reference string) string {
 
 // Asked reports whether the page's address has a parameter.
 func (p *page) Asked(name string) bool { return url.Values(p.query).Get(name) != "" }
+
+// Said is a sentence in the reader's words.
+func (p *page) Said(s sentence) (string, error) {
+	amount := ""
+	if s.Currency != "" {
+		var err error
+		if amount, err = p.Money(s.Amount, s.Currency); err != nil {
+			return "", err
+		}
+	}
+	return p.T("why."+s.Code, "payment", s.PaymentID, "amount", amount)
+}

@@ -19,5 +19,10 @@ func (d *dashboard) routes() []route {
 		get("/dashboard/events", d.events),
 		get("/dashboard/events/{id}", d.event),
 		post("/dashboard/events/{id}/replay", d.replayEvent),
+		get("/dashboard/search", d.search),
+		get("/dashboard/orders", d.orders),
+		get("/dashboard/anomalies", d.anomalies),
+		get("/dashboard/anomalies/{id}", d.anomaly),
+		post("/dashboard/anomalies/{id}/resolve", d.resolveAnomaly),
 	}
 }

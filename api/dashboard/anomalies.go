@@ -1,0 +1,129 @@
+package dashboard
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// anomaliesView is the body of the list of anomalies.
+type anomaliesView struct {
+	store.List[store.Anomaly]
+
+	States, Kinds            []string
+	State, Kind, Order, Paid string
+}
+
+// anomalies lists money that does not fit, newest first, the open ones unless
+// the reader asks for others.
+func (d *dashboard) anomalies(c *call) error {
+	var kinds []string
+	for _, k := range order.AnomalyKinds() {
+		kinds = append(kinds, string(k))
+	}
+	q := c.query()
+	v := anomaliesView{
+		States: store.AnomalyStates(), Kinds: kinds, State: q.word("state", append(store.AnomalyStates(), allStates)),
+		Kind: q.word("kind", kinds), Order: q.text("order"), Paid: q.text("payment"),
+	}
+	if v.State == "" {
+		v.State = store.AnomalyOpen
+	}
+	filter := store.AnomalyFilter{State: v.State, Kind: v.Kind, Order: v.Order, PaymentID: v.Paid}
+	if v.State == allStates {
+		filter.State = ""
+	}
+	at := q.page()
+	if q.err != nil {
+		return q.err
+	}
+	var err error
+	if v.List, err = d.deps.Books.Anomalies(c.ctx, filter, at); err != nil {
+		return err
+	}
+	return d.show(c, "anomalies", &page{Title: "nav.anomalies", Nav: "anomalies", Refresh: at.Before == 0, Body: v})
+}
+
+// allStates is the word for no choice where no choice means the open ones.
+const allStates = "all"
+
+// anomaly shows one anomaly with the form that resolves it.
+func (d *dashboard) anomaly(c *call) error {
+	id, err := c.id()
+	if err != nil {
+		return err
+	}
+	// The list finds it by its id: the one before the next.
+	found, err := d.deps.Books.Anomalies(c.ctx, store.AnomalyFilter{}, store.Page{Before: id + 1, Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(found.Items) == 0 || found.Items[0].ID != id {
+		return store.ErrAnomalyNotFound
+	}
+	name, err := c.reader.T("anomaly.name", "id", id)
+	if err != nil {
+		return err
+	}
+	return d.show(c, "anomaly", &page{Title: "nav.anomalies", Name: name, Nav: "anomalies", Body: found.Items[0]})
+}
+
+// resolveAnomaly closes an anomaly with a note.
+func (d *dashboard) resolveAnomaly(c *call) error {
+	id, err := c.id()
+	if err != nil {
+		return err
+	}
+	note, err := c.note()
+	if err != nil {
+		return err
+	}
+	if _, err := d.deps.Books.ResolveAnomaly(c.ctx, id, note, c.actor()); err != nil {
+		return err
+	}
+	return c.redirect("/dashboard/anomalies/%d?done=resolved", id)
+}
+
+// moneyDetails are the details of an anomaly that are amounts in its currency.
+var moneyDetails = map[string]bool{"amount": true, "paid": true, "refunded": true, "missing": true, "surplus": true}
+
+// Details are the details of an anomaly, amounts in the reader's form, by name.
+// The books keep them as texts; whatever else stands there is shown as it is.
+func (p *page) Details(a store.Anomaly) ([]pair, error) {
+	var raw map[string]any
+	decoder := json.NewDecoder(strings.NewReader(string(a.Detail)))
+	decoder.UseNumber() // an amount must not become a float
+	if err := decoder.Decode(&raw); err != nil {
+		return []pair{{Name: "detail", Value: string(a.Detail)}}, nil //nolint:nilerr // no object: shown as it is
+	}
+	currency, _ := raw["currency"].(string)
+	var details []pair
+	for name, value := range raw {
+		text, isText := value.(string)
+		if !isText {
+			encoded, err := json.Marshal(value)
+			if err != nil {
+				return nil, err
+			}
+			text = string(encoded)
+		}
+		switch _, err := decimal.NewFromString(text); {
+		case name == "currency":
+			continue
+		case moneyDetails[name] && err == nil:
+			if text, err = p.Money(text, currency); err != nil {
+				return nil, err
+			}
+		case name == "status":
+			text = p.Word("payment_status", text)
+		}
+		details = append(details, pair{name, text})
+	}
+	slices.SortFunc(details, func(a, b pair) int { return strings.Compare(a.Name, b.Name) })
+	return details, nil
+}

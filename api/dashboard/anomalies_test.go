@@ -1,0 +1,65 @@
+package dashboard_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store/order"
+)
+
+func TestAnomalies(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for lang, text := range map[string]string{"en": "the money fits", "es": "el dinero cuadra", "pt-BR": "o dinheiro bate"} {
+		require.Contains(t, b.page(t, lang, "/dashboard/anomalies"), text)
+	}
+	b.register(t, "o-1", "1000")
+	b.settle(t, "o-1", payment("100", order.PaymentApproved, "1.5"))
+	id := b.count(t, `SELECT id FROM anomalies`)
+	path := "/dashboard/anomalies/" + itoa(id)
+	for lang, texts := range map[string][]string{
+		"en":    {"Underpaid", "Missing ARS 998.50"},
+		"es":    {"Pagado de menos", "Falta ARS 998,50"},
+		"pt-BR": {"Pago a menos", "Falta ARS 998,50"},
+	} {
+		for _, p := range []string{"/dashboard/anomalies", "/dashboard/anomalies?kind=underpaid&order=o-1&state=open", path} {
+			main := spaced(b.page(t, lang, p))
+			for _, text := range texts {
+				require.Contains(t, main, text, p)
+			}
+		}
+	}
+	require.NotContains(t, b.page(t, "en", "/dashboard/anomalies?state=closed"), "o-1")
+	require.Equal(t, http.StatusBadRequest, b.get(t, "en", "/dashboard/anomalies?kind=odd").Code)
+	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/anomalies/"+itoa(id+1)).Code)
+}
+
+func TestAnAnomalyIsResolvedWithANote(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "o-1", "1000")
+	b.settle(t, "o-1", payment("100", order.PaymentApproved, "1.5"))
+	id := b.count(t, `SELECT id FROM anomalies`)
+	path := "/dashboard/anomalies/" + itoa(id)
+
+	for _, note := range []string{"", "  \n", strings.Repeat("é", 2001)} {
+		w := b.send(t, path+"/resolve", url.Values{"note": {note}})
+		require.Equal(t, http.StatusUnprocessableEntity, w.Code)
+		require.Contains(t, requirePage(t, w, "en"), "A note is needed")
+	}
+	require.Zero(t, b.count(t, `SELECT count(*) FROM operator_actions`))
+
+	main := b.page(t, "en", b.post(t, path+"/resolve", url.Values{"note": {"paid in <cash>\x00"}}))
+	require.Contains(t, main, "The anomaly is resolved.")
+	require.Contains(t, main, "paid in <cash>")
+	require.EqualValues(t, 1, b.count(t, `
+		SELECT count(*) FROM operator_actions WHERE actor = 'operator' AND action = 'resolve' AND target_id = $1 AND note = 'paid in <cash>'`, id))
+
+	w := b.send(t, path+"/resolve", url.Values{"note": {"again"}})
+	require.Equal(t, http.StatusConflict, w.Code)
+	require.Contains(t, requirePage(t, w, "en"), "Somebody has dealt with number "+itoa(id))
+}

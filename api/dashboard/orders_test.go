@@ -1,0 +1,81 @@
+package dashboard_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+func TestOrdersPage(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for lang, text := range map[string]string{"en": "No order is registered yet.", "es": "Todavía no hay pedidos", "pt-BR": "Ainda não há pedidos"} {
+		require.Contains(t, b.page(t, lang, "/dashboard/orders"), text)
+	}
+	b.register(t, "a/b?c=1&d", "1500")
+	require.Contains(t, b.get(t, "en", "/dashboard/orders").Body.String(), `href="/dashboard/orders?reference=a%2Fb%3Fc%3D1%26d"`)
+	require.Contains(t, b.page(t, "en", "/dashboard/orders?reference=a%2Fb%3Fc%3D1%26d"), "Order a/b?c=1&d no payment yet")
+}
+
+func TestWhyIsOrderNotPaid(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "o-1", "1500")
+	b.settle(t, "o-1", payment("100", order.PaymentApproved, "500.25"))
+	b.dead(t, "100", "timeout: late")
+	for lang, texts := range map[string][]string{
+		"en":    {"Money came, and less than the ARS 1,500.00", "Payment 100 is approved and counts ARS 500.25", "ARS 999.75 are missing.", "failed for good", "Underpaid"},
+		"es":    {"Llegó dinero, pero menos que los ARS 1.500,00", "El pago 100 está aprobado y cuenta ARS 500,25", "Faltan ARS 999,75.", "falló definitivamente", "Pagado de menos"},
+		"pt-BR": {"Chegou dinheiro, mas menos que os ARS 1.500,00", "O pagamento 100 está aprovado e conta ARS 500,25", "Faltam ARS 999,75.", "falhou definitivamente", "Pago a menos"},
+	} {
+		main := spaced(b.page(t, lang, "/dashboard/orders?reference=o-1"))
+		for _, text := range texts {
+			require.Contains(t, main, text)
+		}
+	}
+
+	w := b.get(t, "en", "/dashboard/orders?reference=o-2")
+	require.Equal(t, http.StatusNotFound, w.Code)
+	require.Contains(t, requirePage(t, w, "en"), "no payment names it")
+	b.settle(t, "o-2", payment("200", order.PaymentApproved, "10"))
+	w = b.get(t, "en", "/dashboard/orders?reference=o-2")
+	main := requirePage(t, w, "en")
+	require.Contains(t, main, "Their money is kept and waits for the order.")
+	require.Contains(t, main, "Unknown order")
+}
+
+func TestSearchKnowsWhatATextNames(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "order 7/é", "10")
+	first := b.event(t, "555000", func(ev *store.NewEvent) { ev.RequestID = "delivery-a" })
+	b.settle(t, "nobody's", payment("555001", order.PaymentApproved, "10"))
+	leads := func(text string) string {
+		w := b.get(t, "en", "/dashboard/search?q="+url.QueryEscape(text))
+		require.Equal(t, http.StatusSeeOther, w.Code, "%s: %s", text, w.Body.String())
+		return w.Header().Get("Location")
+	}
+	require.Equal(t, "/dashboard/orders?reference="+url.QueryEscape("order 7/é"), leads(" order 7/é "))
+	require.Equal(t, "/dashboard/orders?reference=nobody%27s", leads("nobody's"), "an order that only a payment names")
+	require.Equal(t, "/dashboard/events/"+itoa(first), leads(itoa(first)))
+	require.Equal(t, "/dashboard/events/"+itoa(first), leads("555000"))
+	require.Equal(t, "/dashboard/events/"+itoa(first), leads("delivery-a"))
+	require.Equal(t, "/dashboard/events", leads(""))
+
+	b.event(t, "555000")
+	require.Equal(t, "/dashboard/events?payment=555000", leads("555000"), "several events of one payment")
+
+	// A text that names two things leads to both.
+	b.register(t, itoa(first), "10")
+	main := b.page(t, "en", "/dashboard/search?q="+itoa(first))
+	require.Contains(t, main, "Order "+itoa(first))
+	require.Contains(t, main, "Event "+itoa(first))
+	for lang, text := range map[string]string{"en": "has this name", "es": "tiene ese nombre", "pt-BR": "tem esse nome"} {
+		require.Contains(t, b.page(t, lang, "/dashboard/search?q=nothing+at+all"), text)
+	}
+}

@@ -1,0 +1,97 @@
+package dashboard
+
+import (
+	"errors"
+	"net/url"
+	"strconv"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// searchView is the body of what a search found when it is not one thing.
+type searchView struct {
+	Asked string
+	// Order is true when an order has that reference, or payments name it.
+	Order bool
+	// Event is true when an event has that number.
+	Event bool
+	// Payments are the newest events about the payment of that id, Requests
+	// those whose delivery had that request id.
+	Payments, Requests []store.Event
+}
+
+// searchRows is how many events of each kind a search shows.
+const searchRows = 20
+
+// search finds what a text can name. When only one thing has the name, it leads
+// there.
+func (d *dashboard) search(c *call) error {
+	q := c.query()
+	v := searchView{Asked: q.text("q")}
+	if q.err != nil {
+		return q.err
+	}
+	if v.Asked == "" {
+		return c.redirect("/dashboard/events")
+	}
+	places, err := d.find(c, &v)
+	if err != nil {
+		return err
+	}
+	if len(places) == 1 {
+		return c.redirect("%s", places[0])
+	}
+	return d.show(c, "search", &page{Title: "search.title", Body: v})
+}
+
+// find fills the view and returns the places that the text names.
+func (d *dashboard) find(c *call, v *searchView) (places []string, err error) {
+	if store.ValidReference(v.Asked) {
+		_, err := d.deps.Books.Order(c.ctx, v.Asked)
+		if err != nil && !errors.Is(err, store.ErrOrderNotFound) {
+			return nil, err
+		}
+		v.Order = err == nil
+		if !v.Order {
+			named, err := d.deps.Books.Events(c.ctx, store.EventFilter{Order: v.Asked}, store.Page{Limit: 1})
+			if err != nil {
+				return nil, err
+			}
+			v.Order = len(named.Items) > 0
+		}
+		if v.Order {
+			places = append(places, Base+"/orders?"+url.Values{"reference": {v.Asked}}.Encode())
+		}
+	}
+	if n, err := strconv.ParseInt(v.Asked, 10, 64); err == nil && n > 0 {
+		_, err := d.deps.Books.Event(c.ctx, n)
+		if err != nil && !errors.Is(err, store.ErrEventNotFound) {
+			return nil, err
+		}
+		if v.Event = err == nil; v.Event {
+			places = append(places, Base+"/events/"+strconv.FormatInt(n, 10))
+		}
+	}
+	for _, by := range []struct {
+		filter store.EventFilter
+		found  *[]store.Event
+		param  string
+	}{
+		{store.EventFilter{ResourceID: v.Asked}, &v.Payments, "payment"},
+		{store.EventFilter{RequestID: v.Asked}, &v.Requests, "request"},
+	} {
+		events, err := d.deps.Books.Events(c.ctx, by.filter, store.Page{Limit: searchRows})
+		if err != nil {
+			return nil, err
+		}
+		*by.found = events.Items
+		switch len(events.Items) {
+		case 0:
+		case 1:
+			places = append(places, Base+"/events/"+strconv.FormatInt(events.Items[0].QueueID, 10))
+		default:
+			places = append(places, Base+"/events?"+url.Values{by.param: {v.Asked}}.Encode())
+		}
+	}
+	return places, nil
+}
