@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,13 +25,17 @@ const (
 // should be ends in err: a filter that is not understood must not be left out,
 // because the list would then show what was not asked for.
 type query struct {
-	call *call
-	err  error
+	values url.Values
+	zone   *time.Location
+	err    error
 }
 
-func (c *call) query() *query { return &query{call: c} }
+func (c *call) query() *query { return &query{values: c.URL.Query(), zone: c.reader.zone} }
 
-func (q *query) get(name string) string { return strings.TrimSpace(q.call.URL.Query().Get(name)) }
+// sent reads the form of an action in the same way.
+func (c *call) sent() *query { return &query{values: c.PostForm, zone: c.reader.zone} }
+
+func (q *query) get(name string) string { return strings.TrimSpace(q.values.Get(name)) }
 
 // text is any text.
 func (q *query) text(name string) string {
@@ -59,12 +64,12 @@ func (q *query) day(name string) (since, until time.Time) {
 	if v == "" {
 		return since, until
 	}
-	day, err := time.ParseInLocation(time.DateOnly, v, q.call.reader.zone)
+	day, err := time.ParseInLocation(time.DateOnly, v, q.zone)
 	if err != nil || day.Year() < 2000 || day.Year() > 9998 {
 		q.err = errBadInput
 		return since, until
 	}
-	return dayOf(day, q.call.reader.zone), dayOf(day.AddDate(0, 0, 1), q.call.reader.zone)
+	return dayOf(day, q.zone), dayOf(day.AddDate(0, 0, 1), q.zone)
 }
 
 // page is where a list goes on.

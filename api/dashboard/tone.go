@@ -1,6 +1,10 @@
 package dashboard
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/conciliar/conciliar/store"
+)
 
 // causeLength is how much of an error a list shows.
 const causeLength = 80
@@ -66,4 +70,19 @@ func (r *reader) Cause(text any) string {
 		return string(runes[:causeLength]) + "…"
 	}
 	return message
+}
+
+// Remedy is what an operator does about a dead letter: what its class asks for,
+// else its reason.
+func (r *reader) Remedy(reason, class string) string {
+	// The reason says more than the class where it was a person's doing.
+	if r.Has("error_class.do", class) && reason != "cancelled" && reason != "deleted" {
+		return r.Word("error_class.do", class)
+	}
+	return r.Word("reason.do", reason)
+}
+
+// Replayable reports whether a dead letter in that state can be replayed.
+func (r *reader) Replayable(state string) bool {
+	return state == store.DeadLetterOpen || state == store.DeadLetterReopened
 }

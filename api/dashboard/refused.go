@@ -1,0 +1,55 @@
+package dashboard
+
+import (
+	"github.com/conciliar/conciliar/store"
+)
+
+// refusedView is the body of the list of refused deliveries.
+type refusedView struct {
+	store.List[store.RefusedDelivery]
+
+	Reasons     []string
+	Reason, Day string
+}
+
+// refusedReasons are the words that the reader can narrow the list to. What a
+// provider refuses for another one is found without a filter.
+var refusedReasons = []string{
+	"signature_mismatch", "missing_signature_header", "malformed_signature_header", "ambiguous_signature_header", "missing_timestamp",
+	"missing_hash", "timestamp_out_of_tolerance", "ambiguous_data_id", "malformed_data_id", "ambiguous_id", "malformed_id",
+	"ambiguous_request_id", "malformed_request_id", "unexpected_method", "source_not_allowed", "body_too_large",
+}
+
+// refused lists deliveries that were refused, newest first.
+func (d *dashboard) refused(c *call) error {
+	q := c.query()
+	v := refusedView{Reasons: refusedReasons, Reason: q.text("reason"), Day: q.get("day")}
+	filter := store.RefusedFilter{Reason: v.Reason}
+	filter.Since, filter.Until = q.day("day")
+	at := q.page()
+	if q.err != nil {
+		return q.err
+	}
+	var err error
+	if v.List, err = d.deps.Books.RefusedDeliveries(c.ctx, filter, at); err != nil {
+		return err
+	}
+	return d.show(c, "refused", &page{Title: "nav.refused", Nav: "refused", Refresh: at.Before == 0, Body: v})
+}
+
+// refusal shows one refused delivery.
+func (d *dashboard) refusal(c *call) error {
+	id, err := c.id()
+	if err != nil {
+		return err
+	}
+	refused, err := d.deps.Books.RefusedDelivery(c.ctx, id)
+	if err != nil {
+		return err
+	}
+	name, err := c.reader.T("refused.name", "id", id)
+	if err != nil {
+		return err
+	}
+	return d.show(c, "refusal", &page{Title: "nav.refused", Name: name, Nav: "refused", Body: refused})
+}

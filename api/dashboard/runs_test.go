@@ -1,0 +1,86 @@
+package dashboard_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+func TestRuns(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for lang, text := range map[string]string{"en": "None has run yet.", "es": "Todavía no hubo ninguna.", "pt-BR": "Nenhuma ocorreu ainda."} {
+		require.Contains(t, b.page(t, lang, "/dashboard/runs"), text)
+	}
+	b.exec(t, `
+		INSERT INTO webhook_reconciliation_logs (trigger, status, phase, started_at, finished_at, payments_checked, missing_found, error)
+		SELECT 'schedule', 'failed', 'missing', now() - interval '2 hours', now() - interval '118 minutes', 1234, 7, 'search <failed>'
+		FROM generate_series(1, 60)`)
+	newest := b.count(t, `SELECT max(id) FROM webhook_reconciliation_logs`)
+	for lang, texts := range map[string][]string{
+		"en":    {"failed", "1,234", "2 min", "Start another one.", "the schedule"},
+		"es":    {"fallida", "1.234", "2 min", "Inicia otra.", "la programación"},
+		"pt-BR": {"falhou", "1.234", "2 min", "Inicie outra.", "a programação"},
+	} {
+		require.Contains(t, b.page(t, lang, "/dashboard/runs"), texts[1])
+		main := b.page(t, lang, "/dashboard/runs/"+itoa(newest))
+		for _, text := range texts {
+			require.Contains(t, main, text)
+		}
+		require.Contains(t, main, "search <failed>")
+	}
+	body := b.get(t, "en", "/dashboard/runs").Body.String()
+	require.Contains(t, body, `href="/dashboard/runs?before=`+itoa(newest-49)+`"`)
+	require.NotContains(t, body, `href="/dashboard/runs/`+itoa(newest-50)+`"`)
+	require.Contains(t, b.get(t, "en", "/dashboard/runs?before="+itoa(newest-49)).Body.String(), `href="/dashboard/runs/`+itoa(newest-50)+`"`)
+	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/runs/99999").Code)
+}
+
+func TestARunIsStartedOnceAndRecorded(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	at := b.post(t, "/dashboard/runs", nil)
+	require.Contains(t, b.page(t, "en", at), "The reconciliation has started.")
+	require.Contains(t, b.page(t, "en", "/dashboard/runs"), "One is running")
+	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/runs", nil)), "A reconciliation was running already: this one.")
+	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM webhook_reconciliation_logs WHERE trigger = 'manual'`))
+	require.EqualValues(t, 2, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'reconcile' AND actor = 'operator'`))
+}
+
+func TestRefusedDeliveries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for lang, text := range map[string]string{"en": "Nothing was refused.", "es": "No se rechazó nada.", "pt-BR": "Nada foi recusado."} {
+		require.Contains(t, b.page(t, lang, "/dashboard/refused"), text)
+	}
+	require.NoError(t, b.store.InsertRefused(t.Context(), store.Refused{
+		Source: "mercadopago", Reason: "signature_mismatch", Method: http.MethodPost, Query: `data.id=1&x="><script>`,
+		XSignature: "ts=1742505638,v1=deadbeef", XRequestID: "delivery-1", RemoteIP: operator.RemoteIP, Body: []byte{0xff, 0}, BodyBytes: 2,
+	}))
+	require.NoError(t, b.store.InsertRefused(t.Context(), store.Refused{Source: "mercadopago", Reason: "a_new_reason", Method: http.MethodPost}))
+	id := b.count(t, `SELECT min(id) FROM webhook_refused`)
+	for lang, texts := range map[string][]string{
+		"en":    {"The signature does not match", "Compare MERCADOPAGO_WEBHOOK_SECRETS", "sent (not shown)", "shown as Base64"},
+		"es":    {"La firma no coincide", "Compara MERCADOPAGO_WEBHOOK_SECRETS", "enviada (no se muestra)", "se muestran en Base64"},
+		"pt-BR": {"A assinatura não confere", "Compare MERCADOPAGO_WEBHOOK_SECRETS", "enviada (não exibida)", "exibidos em Base64"},
+	} {
+		list := b.page(t, lang, "/dashboard/refused")
+		require.Contains(t, list, texts[0])
+		require.Contains(t, list, "a_new_reason")
+		main := b.page(t, lang, "/dashboard/refused/"+itoa(id))
+		for _, text := range texts {
+			require.Contains(t, main, text)
+		}
+	}
+	body := b.get(t, "en", "/dashboard/refused/"+itoa(id)).Body.String()
+	require.NotContains(t, body, "deadbeef", "a signature is never shown")
+	require.NotContains(t, body, "<script>\"", "what came from outside is escaped")
+	require.NotContains(t, b.page(t, "en", "/dashboard/refused?reason=signature_mismatch"), "a_new_reason")
+	require.Contains(t, b.page(t, "en", "/dashboard/refused?day="+time.Now().UTC().Format(time.DateOnly)), "a_new_reason")
+	require.Contains(t, b.page(t, "en", "/dashboard/refused?day=2020-01-01"), "Nothing was refused.")
+	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/refused/999").Code)
+}
