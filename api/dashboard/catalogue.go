@@ -4,6 +4,7 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -64,8 +65,8 @@ func (r *reader) T(key string, args ...any) (string, error) {
 		if name == "n" && !ok && isNumber {
 			text, ok = r.texts.text[key+"."+r.form(n)]
 		}
-		value := fmt.Sprint(pair[1])
-		if isNumber {
+		value := plain(pair[1])
+		if isNumber && !identifiers[name] {
 			value = r.whole(n)
 		}
 		pairs = append(pairs, "{"+name+"}", value)
@@ -103,20 +104,28 @@ func (r *reader) Has(family string, word any) bool {
 	return ok
 }
 
-// plain is a word as the books have it: a string of any type, or a pointer to
-// one, as what may be absent is.
+// plain is a word or a number as the books have it: a value of any type, or a
+// pointer to one, as what may be absent is.
 func plain(word any) string {
-	if p, ok := word.(*string); ok {
-		if p == nil {
+	if v := reflect.ValueOf(word); v.Kind() == reflect.Pointer {
+		if v.IsNil() {
 			return ""
 		}
-		return *p
+		return fmt.Sprint(v.Elem().Interface())
 	}
 	return fmt.Sprint(word)
 }
 
+// identifiers are the arguments whose numbers name something: they are written
+// as they are, so that they can be searched for.
+var identifiers = map[string]bool{"id": true, "replay": true}
+
 func integer(v any) (int64, bool) {
 	switch n := v.(type) {
+	case *int64:
+		if n != nil {
+			return *n, true
+		}
 	case int:
 		return int64(n), true
 	case int64:

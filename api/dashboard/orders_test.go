@@ -39,6 +39,9 @@ func TestWhyIsOrderNotPaid(t *testing.T) {
 		}
 	}
 
+	b.exec(t, `UPDATE order_logs SET queue_id = 6003 WHERE queue_id IS NOT NULL`)
+	require.Contains(t, b.page(t, "en", "/dashboard/orders?reference=o-1"), "(by a payment, Event 6003 )", "an id is written as it is")
+
 	w := b.get(t, "en", "/dashboard/orders?reference=o-2")
 	require.Equal(t, http.StatusNotFound, w.Code)
 	require.Contains(t, requirePage(t, w, "en"), "no payment names it")

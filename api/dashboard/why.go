@@ -60,6 +60,9 @@ func verdict(o store.Order) sentence {
 			s.Code = "order_without_payment"
 		}
 		s.Do = true
+	case order.StatusPartiallyPaid:
+		// What is missing is said by the anomaly, until a person closed it.
+		s.Do = !slices.ContainsFunc(o.Anomalies, func(a store.Anomaly) bool { return a.Kind == order.AnomalyUnderpaid })
 	default:
 		s.Do = true
 	}

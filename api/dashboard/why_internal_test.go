@@ -118,6 +118,9 @@ func whyCases(t *testing.T) map[string]struct {
 			[]string{"order_paid", "payment_approved"},
 		},
 	}
+	resolved := told(t, anyone, paying("1", order.PaymentApproved, 40))
+	resolved.Anomalies = nil
+	cases["underpaid, and resolved"] = whyCase{resolved, nil, []string{"order_partially_paid", "payment_approved"}}
 	for status, want := range map[order.PaymentStatus]string{
 		order.PaymentPending: "order_pending", order.PaymentInProcess: "order_in_process", order.PaymentAuthorized: "order_authorized",
 		order.PaymentRejected: "order_rejected", order.PaymentCancelled: "order_cancelled", order.PaymentInMediation: "order_in_mediation",
