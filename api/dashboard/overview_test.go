@@ -24,6 +24,7 @@ func TestOverviewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	b.dead(t, "100", "payment_not_found: no such payment")
 	b.event(t, "101")
 	b.exec(t, `UPDATE webhook_queue SET received_at = now() - interval '2 hours' WHERE resource_id = '101'`)
+	b.exec(t, `UPDATE river_job SET scheduled_at = now() - interval '2 hours' FROM webhook_queue q WHERE q.job_id = river_job.id AND q.resource_id = '101'`)
 
 	main := b.page(t, "en", "/dashboard")
 	require.Contains(t, main, "Money is not being settled")

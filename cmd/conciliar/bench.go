@@ -367,6 +367,7 @@ type benchService struct {
 	cmd         *exec.Cmd
 	addr        string
 	statusToken string
+	password    string
 	log         *bytes.Buffer
 }
 
@@ -379,7 +380,7 @@ func (b *benchRun) startService(ctx context.Context, only string) (*benchService
 	if err != nil {
 		return nil, err
 	}
-	s := &benchService{addr: addr, statusToken: rand.Text(), log: &bytes.Buffer{}}
+	s := &benchService{addr: addr, statusToken: rand.Text(), password: rand.Text(), log: &bytes.Buffer{}}
 	s.cmd = exec.CommandContext(ctx, program, "serve", "--only", only) //nolint:gosec // this very program
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = shutdownLimit
@@ -388,7 +389,7 @@ func (b *benchRun) startService(ctx context.Context, only string) (*benchService
 		"MERCADOPAGO_ACCESS_TOKEN="+benchToken, "MERCADOPAGO_WEBHOOK_SECRETS="+benchSecret, "MERCADOPAGO_BASE_URL="+b.simURL,
 		"PROVIDER_RATE_LIMIT=1000000",
 		"STATUS_TOKENS="+s.statusToken, "PROCESS_QUEUE_TOKENS="+rand.Text(), "RECONCILE_TOKENS="+rand.Text(), "ORDERS_TOKENS="+rand.Text(),
-		"OPERATOR_PASSWORD="+rand.Text())
+		"OPERATOR_PASSWORD="+s.password)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("bench: start the service: %w", err)

@@ -7,8 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/cookiejar"
+	"net/url"
 	"runtime"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -104,12 +107,7 @@ func benchStatus(ctx context.Context, std stdio, o benchOptions) (_ statusBench,
 	if err := b.checkCounts(ctx, books, report); err != nil {
 		return report, err
 	}
-	status, err := b.readStatus(ctx)
-	if err != nil {
-		return report, err
-	}
-	report.Reads = append(report.Reads, status)
-	return report, b.readOverviews(ctx, books, &report)
+	return report, b.readAll(ctx, &report)
 }
 
 // countHistory rolls up what was seeded, as the service does in its first hour,
@@ -150,85 +148,105 @@ func (b *benchRun) checkCounts(ctx context.Context, books *store.Store, report s
 	return nil
 }
 
-// readStatus reads the status over HTTP, from the service as a process.
-func (b *benchRun) readStatus(ctx context.Context) (readFigure, error) {
-	f := readFigure{What: "GET /api/webhooks/status", BarMillis: millis(statusBar)}
-	service, err := b.startService(ctx, "api")
-	if err != nil {
-		return f, err
-	}
-	defer service.stop()
-	times, err := repeat(statusReads, func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+service.addr+"/api/webhooks/status", nil)
-		if err != nil {
-			return err
-		}
-		req.Header.Set("Authorization", "Bearer "+service.statusToken)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = resp.Body.Close() }()
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			return err
-		}
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("bench: the status answers %d", resp.StatusCode)
-		}
-		return nil
-	})
-	if err != nil {
-		return f, err
-	}
-	return b.figure(ctx, f, statusBar, times, []string{
-		`SELECT count(*) FROM webhook_queue WHERE completed_at IS NOT NULL`,
-		`SELECT count(*) FROM webhook_queue WHERE received_at > now() - interval '1 hour'`,
-		`SELECT count(*) FROM webhook_queue WHERE completed_at > now() - interval '1 hour'`,
-	})
+// A reading is something that is read over HTTP, from the service as a process.
+type reading struct {
+	what, path string
+	reads      int
+	bar        time.Duration
+	// counting are statements that count the same numbers row by row.
+	counting []string
 }
 
-// readOverviews reads what the overview of the dashboard shows, for each of the
-// times that it can show.
-func (b *benchRun) readOverviews(ctx context.Context, books *store.Store, report *statusBench) error {
-	now := time.Now().UTC()
-	hour, day := now.Truncate(time.Hour).Add(time.Hour), 24*time.Hour
-	for _, shown := range []struct {
-		what string
-		span store.Span
-	}{
-		{"an hour", store.Span{Since: now.Add(-time.Hour), Until: now, Step: time.Minute}},
-		{"a day", store.Span{Since: hour.Add(-day), Until: hour, Step: time.Hour}},
-		{"a week", store.Span{Since: hour.Add(-7 * day), Until: hour, Step: 6 * time.Hour}},
-		{"a year", store.Span{Since: hour.Add(-365 * day), Until: hour, Step: day}},
-	} {
-		f := readFigure{What: "the overview, " + shown.what, BarMillis: millis(overviewBar)}
-		span := shown.span
-		times, err := repeat(overviewReads, func() error {
-			_, status := books.Status(ctx)
-			_, activity := books.Activity(ctx, span)
-			_, latencies := books.LatencyOver(ctx, span)
-			_, latency := books.Latency(ctx, span.Since, now)
-			_, money := books.MoneyByDay(ctx, now.Add(-30*day), now, time.UTC)
-			_, reasons := books.TopReasons(ctx, span.Since, now)
-			_, healed := books.Healed(ctx, now.Add(-7*day), now)
-			return errors.Join(status, activity, latencies, latency, money, reasons, healed)
+// readings are the status and the dashboard's overview, for each of the times that
+// it can show.
+func readings() []reading {
+	all := []reading{{
+		what: "GET /api/webhooks/status", path: "/api/webhooks/status", reads: statusReads, bar: statusBar,
+		counting: []string{
+			`SELECT count(*) FROM webhook_queue WHERE completed_at IS NOT NULL`,
+			`SELECT count(*) FROM webhook_queue WHERE received_at > now() - interval '1 hour'`,
+			`SELECT count(*) FROM webhook_queue WHERE completed_at > now() - interval '1 hour'`,
+		},
+	}}
+	// What is long ago is in the archive.
+	const events = `(SELECT received_at, completed_at, topic, outcome FROM webhook_queue UNION ALL
+		SELECT received_at, completed_at, topic, outcome FROM webhook_archive) e`
+	for _, span := range []string{"hour", "day", "week"} {
+		since := `now() - interval '1 ` + span + `'`
+		all = append(all, reading{
+			what: "the dashboard's overview, one " + span, path: "/dashboard?span=" + span, reads: overviewReads, bar: overviewBar,
+			counting: []string{
+				`SELECT date_trunc('hour', received_at), topic, count(*) FROM ` + events + ` WHERE received_at > ` + since + ` GROUP BY 1, 2`,
+				`SELECT date_trunc('hour', completed_at), outcome, count(*) FROM ` + events + ` WHERE completed_at > ` + since + ` GROUP BY 1, 2`,
+				`SELECT percentile_cont(0.99) WITHIN GROUP (ORDER BY completed_at - received_at) FROM ` + events + ` WHERE completed_at > ` + since,
+			},
 		})
+	}
+	return all
+}
+
+// readAll reads each of them again and again.
+func (b *benchRun) readAll(ctx context.Context, report *statusBench) error {
+	service, err := b.startService(ctx, "api")
+	if err != nil {
+		return err
+	}
+	defer service.stop()
+	client, err := service.logIn(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range readings() {
+		times, err := repeat(r.reads, func() error { return service.get(ctx, client, r.path) })
 		if err != nil {
 			return err
 		}
-		// A year is mostly in the archive.
-		events := `(SELECT received_at, completed_at, topic, outcome FROM webhook_queue UNION ALL
-			SELECT received_at, completed_at, topic, outcome FROM webhook_archive) e`
-		since := fmt.Sprintf(`now() - interval '%d seconds'`, int(span.Until.Sub(span.Since).Seconds()))
-		f, err = b.figure(ctx, f, overviewBar, times, []string{
-			`SELECT date_trunc('hour', received_at), topic, count(*) FROM ` + events + ` WHERE received_at > ` + since + ` GROUP BY 1, 2`,
-			`SELECT date_trunc('hour', completed_at), outcome, count(*) FROM ` + events + ` WHERE completed_at > ` + since + ` GROUP BY 1, 2`,
-			`SELECT percentile_cont(0.99) WITHIN GROUP (ORDER BY completed_at - received_at) FROM ` + events + ` WHERE completed_at > ` + since,
-		})
+		figure, err := b.figure(ctx, readFigure{What: r.what, BarMillis: millis(r.bar)}, r.bar, times, r.counting)
 		if err != nil {
 			return err
 		}
-		report.Reads = append(report.Reads, f)
+		report.Reads = append(report.Reads, figure)
+	}
+	return nil
+}
+
+// logIn returns a client that is logged in as the operator.
+func (s *benchService) logIn(ctx context.Context) (*http.Client, error) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	form := url.Values{"password": {s.password}, "next": {"/dashboard"}}.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.addr+"/dashboard/login", strings.NewReader(form))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	client := &http.Client{Jar: jar}
+	return client, answeredOK(client.Do(req))
+}
+
+// get reads one path to its end.
+func (s *benchService) get(ctx context.Context, client *http.Client, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+path, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+s.statusToken)
+	return answeredOK(client.Do(req))
+}
+
+func answeredOK(resp *http.Response, err error) error {
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		return err
+	}
+	// The login leads back to itself when it fails.
+	if resp.StatusCode != http.StatusOK || strings.HasSuffix(resp.Request.URL.Path, "/login") {
+		return fmt.Errorf("bench: %s answers %d", resp.Request.URL.Path, resp.StatusCode)
 	}
 	return nil
 }
