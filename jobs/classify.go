@@ -134,10 +134,10 @@ func (g gates) judge(ctx context.Context, q question, now time.Time, err error) 
 	if !ok {
 		return v
 	}
-	holds, oneOnly := gate.judge(ctx, q, asked)
+	follows, oneOnly := gate.judge(ctx, q, asked)
 	switch {
-	case holds:
-		v.action = ActionHold
+	case follows != ActionRetry:
+		v.action = follows
 	case v.action == ActionHold, v.action == ActionPermanent && !oneOnly:
 		// The provider as a whole works, or could not be asked whether this is
 		// about one payment only.

@@ -259,13 +259,15 @@ func (g *gate) checkCredentials(ctx context.Context) error {
 	return err
 }
 
-// judge counts a failed question and reports whether the event is to be held,
-// and whether the failure is known to be about the one thing alone.
-func (g *gate) judge(ctx context.Context, q question, asked *provider.Error) (hold, oneOnly bool) {
+// judge counts a failed question and says what follows from how the provider
+// does as a whole: ActionHold while it is down, ActionPutOff when the question
+// was asked before an outage ended, and ActionRetry otherwise. It also reports
+// whether the failure is known to be about the one thing alone.
+func (g *gate) judge(ctx context.Context, q question, asked *provider.Error) (follows Action, oneOnly bool) {
 	outage := isOutage(asked)
 	switch {
 	case asked.NotAsked, errors.Is(asked, context.Canceled):
-		return false, false // it says nothing about the provider
+		return ActionRetry, false // it says nothing about the provider
 	case outage:
 		g.failed(ctx, q.about)
 	case isShutOut(asked):
@@ -273,13 +275,13 @@ func (g *gate) judge(ctx context.Context, q question, asked *provider.Error) (ho
 		if asked.Kind == provider.NotFound {
 			g.succeeded()
 		}
-		return false, false
+		return ActionRetry, false
 	}
 	if holds, _ := g.known(); !holds {
 		oneOnly = g.confirm(ctx, q, outage)
 	}
 	if oneOnly && !outage {
-		return false, true
+		return ActionRetry, true
 	}
 	if holds, _ := g.known(); !holds {
 		// Another process may have opened it since the last look.
@@ -287,8 +289,14 @@ func (g *gate) judge(ctx context.Context, q question, asked *provider.Error) (ho
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	hold = g.seen.Circuit != store.CircuitClosed || g.breaker.IsOpen() || q.began.Before(g.closedAt)
-	return hold, oneOnly
+	switch {
+	case g.seen.Circuit != store.CircuitClosed || g.breaker.IsOpen():
+		return ActionHold, oneOnly
+	case q.began.Before(g.closedAt):
+		// Held now, it would stay so: what was held is let go already.
+		return ActionPutOff, oneOnly
+	}
+	return ActionRetry, oneOnly
 }
 
 // confirm asks with our own credentials, and reports whether the provider

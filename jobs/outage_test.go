@@ -382,3 +382,36 @@ func TestReleasedEventThatFailsHasFailed(t *testing.T) {
 	require.Equal(t, 1, b.job(t, event).Attempt)
 	require.Contains(t, string(b.job(t, event).Metadata), "snoozes")
 }
+
+// An attempt that was under way all through an outage, and fails over it when
+// everything was let go already, must not be held for the hours of an outage
+// that is over.
+func TestAttemptThatOutlivesAnOutageComesAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *jobs.Config) { c.JobTimeout, c.RescueAfter = time.Minute, 2*time.Minute })
+	b.register(t, "slow", "10")
+	hung := make(chan struct{})
+	b.bank.says("500", func(ctx context.Context, call int) (provider.Payment, error) {
+		if call > 1 {
+			return approved("500", "slow", "10"), nil
+		}
+		select {
+		case <-hung:
+		case <-ctx.Done():
+		}
+		return provider.Payment{}, down
+	})
+	b.start(t)
+	slow := b.deliver(t, "500")
+	await(t, func() bool { return b.bank.calls("500") == 1 })
+	b.bank.goesDown(down)
+	b.sales(t, 8)
+	b.awaitOutage(t)
+	b.bank.comesBack()
+	b.awaitReleased(t)
+
+	close(hung)
+
+	b.awaitStatus(t, slow, store.StatusCompleted)
+	require.Equal(t, 1, b.job(t, slow).Attempt, "it spent nothing")
+}

@@ -126,8 +126,10 @@ func (w *stepWorker) ask(ctx context.Context, source string, last bool, ask func
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return err
 	}
-	if w.gates.judge(ctx, q, w.policy.now(), err).action == ActionHold {
+	switch w.gates.judge(ctx, q, w.policy.now(), err).action {
+	case ActionHold, ActionPutOff:
 		return river.JobSnooze(stepHeldFor)
+	case ActionRetry, ActionPermanent, ActionDead, ActionDone:
 	}
 	return err
 }
