@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	_ "embed"
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// kill makes a dead letter of the event, as its last attempt would.
+func kill(t *testing.T, databaseURL string, queueID int) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), databaseURL)
+	require.NoError(t, err)
+	defer pool.Close()
+	tag, err := pool.Exec(t.Context(), `
+		UPDATE river_job SET state = 'discarded', attempt = 7, finalized_at = now(),
+		       errors = ARRAY['{"at": "2026-01-02T03:04:05Z", "attempt": 7, "error": "timeout: late", "trace": ""}']::jsonb[]
+		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, queueID)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, tag.RowsAffected())
+}
+
+func TestBrowser_AnOperatorReplaysWhatFailedAndSeesTheOrderPaid(t *testing.T) {
+	t.Parallel()
+	sim, provider := newProvider(t)
+	databaseURL := storetest.URL(t)
+	environ := environment(databaseURL, provider, nil)
+	_, service := serve(t, environ, "--only", "api")
+	buy(t, sim, service, "order-1")
+	kill(t, databaseURL, 1)
+
+	b := newBrowser(t, service, "en-US")
+	b.logIn(t)
+	b.awaitText(t, "Dead letters are open")
+	b.press(t, `.reasons a[href="/dashboard/dead-letters"]`)
+	b.awaitText(t, "It took too long")
+	b.press(t, `input[name=id]`)
+	b.press(t, `#chosen button[type=submit]`)
+	b.awaitText(t, "1 dead letter is replayed.")
+
+	// The page is left alone from here on: it notices by itself what a worker does.
+	b.open(t, "/dashboard/orders?reference=order-1")
+	b.awaitText(t, "No payment for ARS")
+	serve(t, environ, "--only", "worker")
+	b.awaitText(t, "The order is paid")
+}
+
+func TestBrowser_ThreeLanguages(t *testing.T) {
+	t.Parallel()
+	sim, provider := newProvider(t)
+	_, service := serve(t, environment(storetest.URL(t), provider, nil), "--only", "api")
+	buy(t, sim, service, "order-1")
+	b := newBrowser(t, service, "es-AR")
+	b.logIn(t)
+	b.awaitText(t, "Todo está bien")
+	b.open(t, "/dashboard/orders")
+	b.awaitText(t, "ARS\u00a0150,00")
+	b.press(t, `footer a[lang="pt-BR"]`)
+	b.awaitPath(t, "/dashboard/orders")
+	b.awaitText(t, "ainda sem pagamento")
+	b.press(t, `footer a[lang="en"]`)
+	b.awaitText(t, "no payment yet")
+	b.open(t, "/dashboard")
+	b.awaitText(t, "All is well")
+}
+
+func TestBrowser_TheKeyboardIsEnough(t *testing.T) {
+	t.Parallel()
+	_, provider := newProvider(t)
+	_, service := serve(t, environment(storetest.URL(t), provider, nil), "--only", "api")
+	b := newBrowser(t, service, "en-US")
+	b.logIn(t)
+	keys := func(keys string) { require.NoError(t, chromedp.Do(b.ctx, chromedp.KeyEvent(keys))) }
+
+	keys(kb.Tab)
+	b.await(t, `document.activeElement.classList.contains("skip")`)
+	keys(kb.Enter)
+	b.await(t, `document.activeElement.id === "main"`)
+	b.open(t, "/dashboard")
+	// Past the link that skips, the name, to the search.
+	keys(kb.Tab + kb.Tab + kb.Tab)
+	b.await(t, `document.activeElement.id === "search"`)
+	keys("order-1" + kb.Enter)
+	b.awaitPath(t, "/dashboard/search?q=order-1")
+	b.awaitText(t, "has this name")
+}
+
+//go:embed testdata/axe-core/axe.min.js.gz
+var axeCore []byte
+
+// A finding is what axe-core says of a page.
+type finding struct {
+	ID, Impact, Help string
+	Nodes            []string
+}
+
+// accessibility runs axe-core in the page and returns what is serious.
+func (b *browser) accessibility(t *testing.T) []finding {
+	t.Helper()
+	packed, err := gzip.NewReader(bytes.NewReader(axeCore))
+	require.NoError(t, err)
+	source, err := io.ReadAll(packed)
+	require.NoError(t, err)
+	_, err = chromedp.Run(b.ctx, chromedp.Evaluate[bool](string(source)+"; true"))
+	require.NoError(t, err)
+	found, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]finding](`
+		axe.run(document).then(r => r.violations
+			.filter(v => v.impact === "serious" || v.impact === "critical")
+			.map(v => ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map(n => n.html)})))`, chromedp.EvalAwaitPromise))
+	require.NoError(t, err)
+	return found
+}
+
+func TestBrowser_PagesAreAccessible(t *testing.T) {
+	t.Parallel()
+	sim, provider := newProvider(t)
+	databaseURL := storetest.URL(t)
+	environ := environment(databaseURL, provider, nil)
+	_, service := serve(t, environ)
+	buy(t, sim, service, "order-1")
+	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
+	b := newBrowser(t, service, "en-US")
+	check := func(path string) {
+		b.open(t, path)
+		for _, scheme := range []string{"light", "dark"} {
+			require.NoError(t, chromedp.Do(b.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+				_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+				})
+				return err
+			})))
+			require.Empty(t, b.accessibility(t), "%s in %s", path, scheme)
+		}
+		// Nothing but tables that scroll by themselves is wider than a phone.
+		require.NoError(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(360, 740)))
+		b.await(t, `document.documentElement.scrollWidth <= 360`)
+		require.Empty(t, b.accessibility(t), "%s on a phone", path)
+		require.NoError(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(1280, 900)))
+	}
+	check("/dashboard/login")
+	b.logIn(t)
+	for _, path := range []string{
+		"", "/events", "/events/1", "/orders", "/orders?reference=order-1", "/dead-letters", "/anomalies", "/runs", "/runs/1", "/refused",
+		"/search?q=nothing",
+	} {
+		check(fmt.Sprint("/dashboard", path))
+	}
+}
