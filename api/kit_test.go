@@ -20,6 +20,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/api/dashboard"
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -90,6 +91,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	require.NoError(tb, err)
 	pages, err := dashboard.New(dashboard.Deps{
 		Books: b.store, Operator: operator, Schedule: func() dashboard.Schedule { return dashboard.Schedule{} }, Logger: logger,
+		Diagnose: func(store.RefusedDetail) (provider.Diagnosis, error) { return provider.Diagnosis{}, nil },
 	})
 	require.NoError(tb, err)
 	b.deps = api.Deps{

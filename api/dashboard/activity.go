@@ -64,6 +64,8 @@ type activityView struct {
 	Reasons []store.DeathReason
 	Money   []moneyRow
 	Healed  []store.HealedDay
+
+	Outages []outage
 }
 
 // A picture is a chart, drawn.
@@ -90,12 +92,15 @@ func (d *dashboard) readActivity(ctx context.Context, r *reader, name string) (a
 	ask(func() (err error) { v.Latency, err = d.deps.Books.Latency(ctx, asked.Since, now); return err })
 	ask(func() (err error) { v.Reasons, err = d.deps.Books.TopReasons(ctx, asked.Since, now); return err })
 	ask(func() (err error) { money, err = d.deps.Books.MoneyByDay(ctx, since, now, r.zone); return err })
+	var outages []store.Outage
+	ask(func() (err error) { outages, err = d.deps.Books.Outages(ctx, asked.Since, asked.Until); return err })
 	ask(func() (err error) { healed, err = d.deps.Books.Healed(ctx, dayOf(since, r.zone), now); return err })
 	if err := group.Wait(); err != nil {
 		return v, err
 	}
 	v.Money = moneyRows(money)
 	v.Healed = store.HealedByDay(healed, r.zone)
+	v.Outages = bandsOf(outages, asked, now)
 	for _, p := range points {
 		v.Received += p.Received
 		v.Settled += p.Settled

@@ -11,6 +11,7 @@ import (
 // can do.
 type books interface {
 	Status(ctx context.Context) (store.Status, error)
+	OpenAlerts(ctx context.Context) ([]store.Alert, error)
 	analytics
 
 	Events(ctx context.Context, filter store.EventFilter, page store.Page) (store.List[store.Event], error)
@@ -50,6 +51,7 @@ type analytics interface {
 	MoneyByDay(ctx context.Context, since, until time.Time, zone *time.Location) ([]store.MoneyDay, error)
 	TopReasons(ctx context.Context, since, until time.Time) ([]store.DeathReason, error)
 	Healed(ctx context.Context, since, until time.Time) ([]store.HealedRun, error)
+	Outages(ctx context.Context, since, until time.Time) ([]store.Outage, error)
 }
 
 // operator does what people ask of jobs.

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
-	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
@@ -75,9 +75,9 @@ func families(t *testing.T) map[string][]string {
 			store.PhaseStuck, store.PhaseRetention, store.PhaseMissing, store.PhaseUnpaid, store.PhaseDrift, store.PhaseRepair,
 			store.PhaseWait, store.PhaseDone,
 		},
-		"refusal":    refusedReasons,
-		"refusal.do": {"signature_mismatch", "missing_signature_header", "timestamp_out_of_tolerance", "source_not_allowed"},
-		"why":        whyCodes(t, false), "why.do": whyCodes(t, true),
+		"refusal": refusedReasons,
+		"verdict": verdicts(), "verdict.do": verdicts(),
+		"why": whyCodes(t, false), "why.do": whyCodes(t, true),
 		"anomaly_state": store.AnomalyStates(),
 		"anomaly":       append(texts(order.AnomalyKinds()), "name", "resolve", "resolve_hint"),
 		"anomaly.means": texts(order.AnomalyKinds()), "anomaly.do": texts(order.AnomalyKinds()),
@@ -124,15 +124,28 @@ func spanNames() []string {
 	return names
 }
 
-// errorClasses are the providers' kinds of failure and our own.
+// errorClasses are those of attempts and dead letters.
 func errorClasses() []string {
-	classes := []string{
-		"unknown_status", "event_not_found", "timeout", "internal", "unknown_source", "panic", "worker_died", "unknown_kind",
-	}
-	for kind := provider.Unexpected; kind <= provider.Unreadable; kind++ {
-		classes = append(classes, kind.String())
+	var classes []string
+	for _, c := range jobs.FailureClasses() {
+		if c.Action != jobs.ActionDone {
+			classes = append(classes, c.Class)
+		}
 	}
 	return classes
+}
+
+// verdicts are those of the signature doctor, and of what no signature covers.
+func verdicts() []string {
+	return []string{
+		mercadopago.VerdictAccepted, mercadopago.VerdictOutsideTolerance, mercadopago.VerdictUnsignedChannel,
+		mercadopago.VerdictMissingSignature, mercadopago.VerdictMalformedSignature, mercadopago.VerdictSignatureAmbiguous,
+		mercadopago.VerdictIDMalformed, mercadopago.VerdictMethod, mercadopago.VerdictHashCase, mercadopago.VerdictHashTruncated,
+		mercadopago.VerdictIDCasing, mercadopago.VerdictIDEncoding, mercadopago.VerdictIDParameter, mercadopago.VerdictIDFromBody,
+		mercadopago.VerdictIDAmbiguous, mercadopago.VerdictIDNotSigned, mercadopago.VerdictRequestIDReplaced,
+		mercadopago.VerdictTimestampUnit, mercadopago.VerdictSeveral, mercadopago.VerdictRequestIDAbsent, mercadopago.VerdictNoMatch,
+		"body_too_large", "source_not_allowed",
+	}
 }
 
 func texts[S ~string](words []S) []string {

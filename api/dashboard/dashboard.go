@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -23,6 +24,8 @@ type Deps struct {
 	Operator operator
 	// Schedule is when reconciliations start. It is asked for each page.
 	Schedule func() Schedule
+	// Diagnose says why a refused delivery was refused, by what is accepted now.
+	Diagnose func(refused store.RefusedDetail) (provider.Diagnosis, error)
 	// Version is the program's.
 	Version string
 	Logger  *slog.Logger
@@ -48,6 +51,7 @@ func (d Deps) validate() error {
 	need(d.Books != nil, "Books")
 	need(d.Operator != nil, "Operator")
 	need(d.Schedule != nil, "Schedule")
+	need(d.Diagnose != nil, "Diagnose")
 	need(d.Logger != nil, "Logger")
 	return errors.Join(problems...)
 }

@@ -21,8 +21,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
+	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/api/dashboard"
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest"
@@ -65,11 +68,17 @@ func setup(t testing.TB) *bundle {
 	require.NoError(t, err)
 	acts, err := jobs.NewOperator(b.pool, config, b.store)
 	require.NoError(t, err)
+	verifier, err := mercadopago.NewVerifier([]string{"a-signing-secret-of-these-tests"})
+	require.NoError(t, err)
+	receiver := mercadopago.NewReceiver(verifier, false)
 	b.Handler, err = dashboard.New(dashboard.Deps{
 		Books: b.store, Operator: acts, Version: "v1.2.3",
 		Schedule: func() dashboard.Schedule {
 			next := b.now().Add(time.Hour)
 			return dashboard.Schedule{Next: &next, Every: time.Hour}
+		},
+		Diagnose: func(refused store.RefusedDetail) (provider.Diagnosis, error) {
+			return api.DiagnosisOf(receiver, refused)
 		},
 		Logger: slog.New(slog.NewTextHandler(b.logs, nil)), Now: b.now,
 	})

@@ -14,6 +14,7 @@ type overviewView struct {
 	Conditions []jobs.Condition
 	Status     store.Status
 	NextRun    *time.Time
+	Alerts     []store.Alert
 	// Activity is what happened over the span that the reader chose.
 	Activity activityView
 }
@@ -38,6 +39,9 @@ func (d *dashboard) overview(c *call) error {
 	schedule := d.deps.Schedule()
 	v := overviewView{Now: d.now(), Status: status, NextRun: schedule.Next}
 	v.Health, v.Conditions = jobs.Judge(status, jobs.Moment{Now: v.Now, RunEvery: schedule.Every})
+	if v.Alerts, err = d.deps.Books.OpenAlerts(c.ctx); err != nil {
+		return err
+	}
 	if v.Activity, err = d.readActivity(c.ctx, c.reader, c.URL.Query().Get("span")); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -37,7 +38,14 @@ func (d *dashboard) refused(c *call) error {
 	return d.show(c, "refused", &page{Title: "nav.refused", Nav: "refused", Refresh: at.Before == 0, Body: v})
 }
 
-// refusal shows one refused delivery.
+// refusalView is the body of a refused delivery's page.
+type refusalView struct {
+	store.RefusedDetail
+
+	Diagnosis provider.Diagnosis
+}
+
+// refusal shows one refused delivery with the doctor's verdict.
 func (d *dashboard) refusal(c *call) error {
 	id, err := c.id()
 	if err != nil {
@@ -47,9 +55,13 @@ func (d *dashboard) refusal(c *call) error {
 	if err != nil {
 		return err
 	}
+	v := refusalView{RefusedDetail: refused}
+	if v.Diagnosis, err = d.deps.Diagnose(refused); err != nil {
+		return err
+	}
 	name, err := c.reader.T("refused.name", "id", id)
 	if err != nil {
 		return err
 	}
-	return d.show(c, "refusal", &page{Title: "nav.refused", Name: name, Nav: "refused", Body: refused})
+	return d.show(c, "refusal", &page{Title: "nav.refused", Name: name, Nav: "refused", Body: v})
 }

@@ -2,6 +2,7 @@ package dashboard_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,14 +60,14 @@ func TestRefusedDeliveries(t *testing.T) {
 	}
 	require.NoError(t, b.store.InsertRefused(t.Context(), store.Refused{
 		Source: "mercadopago", Reason: "signature_mismatch", Method: http.MethodPost, Query: `data.id=1&x="><script>`,
-		XSignature: "ts=1742505638,v1=deadbeef", XRequestID: "delivery-1", RemoteIP: operator.RemoteIP, Body: []byte{0xff, 0}, BodyBytes: 2,
+		XSignature: "ts=1742505638,v1=" + strings.Repeat("deadbeef", 8), XRequestID: "delivery-1", RemoteIP: operator.RemoteIP, Body: []byte{0xff, 0}, BodyBytes: 2,
 	}))
 	require.NoError(t, b.store.InsertRefused(t.Context(), store.Refused{Source: "mercadopago", Reason: "a_new_reason", Method: http.MethodPost}))
 	id := b.count(t, `SELECT min(id) FROM webhook_refused`)
 	for lang, texts := range map[string][]string{
-		"en":    {"The signature does not match", "Compare MERCADOPAGO_WEBHOOK_SECRETS", "sent (not shown)", "shown as Base64"},
-		"es":    {"La firma no coincide", "Compara MERCADOPAGO_WEBHOOK_SECRETS", "enviada (no se muestra)", "se muestran en Base64"},
-		"pt-BR": {"A assinatura não confere", "Compare MERCADOPAGO_WEBHOOK_SECRETS", "enviada (não exibida)", "exibidos em Base64"},
+		"en":    {"The signature does not match", "No accepted secret made this signature", "Copy the secret again", "sent (not shown)", "shown as Base64"},
+		"es":    {"La firma no coincide", "Ningún secreto aceptado hizo esta firma", "Copia de nuevo el secreto", "enviada (no se muestra)", "se muestran en Base64"},
+		"pt-BR": {"A assinatura não confere", "Nenhum segredo aceito fez esta assinatura", "Copie de novo o segredo", "enviada (não exibida)", "exibidos em Base64"},
 	} {
 		list := b.page(t, lang, "/dashboard/refused")
 		require.Contains(t, list, texts[0])

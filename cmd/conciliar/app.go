@@ -223,12 +223,13 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 	}
 	deps.Books, deps.Operator, deps.Inbox = a.store, operator, a.inbox
 	deps.Refused, deps.Sources = a.refused, a.sources
-	if err := a.wirePages(cfg, operator, deps); err != nil {
+	receiver := mercadopago.NewReceiver(verifier, cfg.AllowUnsigned)
+	if err := a.wirePages(cfg, receiver, operator, deps); err != nil {
 		return err
 	}
 	deps.Webhooks = []api.Webhook{{
 		Path: api.WebhookPath, Source: mercadopago.Source,
-		Receiver: mercadopago.NewReceiver(verifier, cfg.AllowUnsigned),
+		Receiver: receiver,
 	}}
 	deps.Extras = func() api.StatusExtras { return extras(cfg.ReconcileSchedule) }
 	return nil

@@ -101,14 +101,14 @@ func TestBrowser_TheKeyboardIsEnough(t *testing.T) {
 //go:embed testdata/axe-core/axe.min.js.gz
 var axeCore []byte
 
-// A finding is what axe-core says of a page.
-type finding struct {
+// A flaw is what axe-core says of a page.
+type flaw struct {
 	ID, Impact, Help string
 	Nodes            []string
 }
 
 // accessibility runs axe-core in the page and returns what is serious.
-func (b *browser) accessibility(t *testing.T) []finding {
+func (b *browser) accessibility(t *testing.T) []flaw {
 	t.Helper()
 	packed, err := gzip.NewReader(bytes.NewReader(axeCore))
 	require.NoError(t, err)
@@ -116,7 +116,7 @@ func (b *browser) accessibility(t *testing.T) []finding {
 	require.NoError(t, err)
 	_, err = chromedp.Run(b.ctx, chromedp.Evaluate[bool](string(source)+"; true"))
 	require.NoError(t, err)
-	found, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]finding](`
+	found, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]flaw](`
 		axe.run(document).then(r => r.violations
 			.filter(v => v.impact === "serious" || v.impact === "critical")
 			.map(v => ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map(n => n.html)})))`, chromedp.EvalAwaitPromise))

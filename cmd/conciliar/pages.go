@@ -12,16 +12,24 @@ import (
 	"github.com/conciliar/conciliar/api/dashboard"
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
 )
 
 // wirePages adds to deps what an operator sees in a browser.
-func (a *app) wirePages(cfg config.Config, operator *jobs.Operator, deps *api.Deps) error {
+func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, operator *jobs.Operator, deps *api.Deps) error {
 	pages, err := dashboard.New(dashboard.Deps{
 		Books: a.store, Operator: operator, Version: version, Logger: a.logger,
 		Schedule: func() dashboard.Schedule {
 			next := extras(cfg.ReconcileSchedule)
 			return dashboard.Schedule{Next: next.NextRunAt, Every: next.RunEvery}
+		},
+		Diagnose: func(refused store.RefusedDetail) (provider.Diagnosis, error) {
+			if refused.Source != mercadopago.Source {
+				return provider.Diagnosis{}, nil // its sender is not set up any more
+			}
+			return api.DiagnosisOf(receiver, refused)
 		},
 	})
 	if err != nil {
