@@ -14,7 +14,7 @@ const (
 	chartWidth  = 480
 	chartHeight = 190
 	// chartLabels is how many labels stand below it at most.
-	chartLabels = 5
+	chartLabels = 4
 )
 
 // A chart is lines over time, with what a screen reader reads instead.
@@ -85,7 +85,7 @@ func (c chart) svg(value func(float64) string) (template.HTML, error) {
 		AxisStrokeColor: chartLine, AxisSplitLineColor: chartLine, BackgroundColor: chartGround, TextColor: chartText,
 		SeriesColors: chartSeries,
 	})
-	opt.Padding = charts.NewBox(4, 8, 16, 4)
+	opt.Padding = charts.NewBox(4, 8, 24, 4)
 	opt.Symbol.Shape = charts.SymbolNone
 	opt.LineStrokeWidth = 2.25
 	opt.XAxis.Labels = labels

@@ -42,6 +42,11 @@ func TestWhyIsOrderNotPaid(t *testing.T) {
 	b.exec(t, `UPDATE order_logs SET queue_id = 6003 WHERE queue_id IS NOT NULL`)
 	require.Contains(t, b.page(t, "en", "/dashboard/orders?reference=o-1"), "(by a payment, Event 6003 )", "an id is written as it is")
 
+	// The same language, another country's numbers.
+	r := newGet(t, "/dashboard/orders?reference=o-1", "es")
+	r.Header.Set("Accept-Language", "es-MX,es;q=0.9")
+	require.Contains(t, spaced(requirePage(t, b.do(t, r), "es")), "Faltan ARS 999.75.")
+
 	w := b.get(t, "en", "/dashboard/orders?reference=o-2")
 	require.Equal(t, http.StatusNotFound, w.Code)
 	require.Contains(t, requirePage(t, w, "en"), "no payment names it")
