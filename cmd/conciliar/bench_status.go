@@ -223,7 +223,7 @@ func (s *benchService) logIn(ctx context.Context) (*http.Client, error) {
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	client := &http.Client{Jar: jar}
-	return client, answeredOK(client.Do(req))
+	return client, answeredOK(client, req)
 }
 
 // get reads one path to its end.
@@ -233,10 +233,12 @@ func (s *benchService) get(ctx context.Context, client *http.Client, path string
 		return err
 	}
 	req.Header.Set("Authorization", "Bearer "+s.statusToken)
-	return answeredOK(client.Do(req))
+	return answeredOK(client, req)
 }
 
-func answeredOK(resp *http.Response, err error) error {
+// answeredOK makes the call and reads its answer to the end.
+func answeredOK(client *http.Client, req *http.Request) error {
+	resp, err := client.Do(req)
 	if err != nil {
 		return err
 	}
