@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"io"
@@ -28,8 +27,15 @@ import (
 // binaryDir is where binary has built; empty until it has.
 var binaryDir string
 
+// binaryEnv names a program to run instead of building one: the tests of the
+// tests run a spoilt one.
+const binaryEnv = "CONCILIAR_TEST_BINARY"
+
 // binary builds the program once, as people run it.
 var binary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv(binaryEnv); path != "" {
+		return path, nil
+	}
 	dir, err := os.MkdirTemp("", "conciliar-binary-*")
 	if err != nil {
 		return "", err
@@ -110,6 +116,8 @@ type process struct {
 	cmd *exec.Cmd
 	// ended is closed when all that it wrote has been read.
 	ended chan struct{}
+	// log is what it has written.
+	log *transcript
 }
 
 // launch starts `conciliar serve` and returns when it listens.
@@ -141,32 +149,26 @@ func (s *shop) launchWith(args []string, changes ...string) *process {
 	logged, err := cmd.StderrPipe()
 	require.NoError(s.t, err)
 	require.NoError(s.t, cmd.Start())
-	p := &process{cmd: cmd, ended: make(chan struct{})}
-	listening := make(chan struct{})
+	p := &process{cmd: cmd, ended: make(chan struct{}), log: newTranscript()}
 	go func() {
 		defer close(p.ended)
-		lines := bufio.NewReader(logged)
-		told := false
-		for {
-			line, err := lines.ReadString('\n')
-			if !told && strings.Contains(line, `"msg":"serving"`) {
-				told = true
-				close(listening)
-			}
-			if err == io.EOF || err != nil {
-				return
-			}
-		}
+		defer p.log.end()
+		_, _ = io.Copy(p.log, logged)
 	}()
-	s.t.Cleanup(func() { p.kill() })
-	select {
-	case <-listening:
-	case <-p.ended:
-		s.t.Fatal("the service ended before it listened")
-	case <-time.After(patience):
-		s.t.Fatal("the service never listened")
-	}
+	s.t.Cleanup(func() {
+		p.kill()
+		if s.t.Failed() {
+			s.t.Logf("%s", lastLines(p.log.String(), 40))
+		}
+	})
+	p.log.await(s.t, serveLogPattern)
 	return p
+}
+
+// lastLines are as many lines from the end of a text.
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
 // kill ends the process at once, with nothing said.

@@ -40,6 +40,8 @@ type guard struct {
 	orders io.WriteCloser
 	// alive is held open by every process of the server.
 	alive *os.File
+	// environment is added to that of the server's programs.
+	environment []string
 }
 
 func startGuard(dir *directory) (_ *guard, err error) {
@@ -103,7 +105,7 @@ func (g *guard) start(as *identity, logger *slog.Logger, onDeath syscall.Signal,
 	argv := append([]string{"-c", gateScript, "conciliar-postgres", path}, args...)
 	cmd := exec.Command("/bin/sh", argv...) //nolint:gosec,noctx // the path is PostgreSQL's, and Stop ends it, not a context
 	cmd.Dir = dir
-	cmd.Env = environment()
+	cmd.Env = append(environment(), g.environment...)
 	cmd.SysProcAttr = detached(as)
 	cmd.ExtraFiles = []*os.File{g.alive}
 	p := &process{cmd: cmd, output: &output{logger: logger}, done: make(chan struct{})}

@@ -53,6 +53,9 @@ type Options struct {
 	// Settings are PostgreSQL's settings by name, such as max_connections. The
 	// address, the port and the socket directory cannot be changed.
 	Settings map[string]string
+	// ClockOffset is how far the server's clock is ahead of the machine's, for
+	// tests of what a wrong clock does. It needs libfaketime, on Linux.
+	ClockOffset time.Duration
 }
 
 // Server is a running PostgreSQL.

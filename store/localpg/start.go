@@ -40,6 +40,10 @@ func Start(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	clock, err := shiftedClock(opts.ClockOffset, fakeClocks)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := openDirectory(ctx, opts, as)
 	if err != nil {
 		return nil, err
@@ -48,6 +52,7 @@ func Start(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, errors.Join(err, dir.close())
 	}
+	guard.environment = clock
 	s := &Server{temporary: dir.temporary, password: dir.password, logger: logger, guard: guard, dir: dir}
 	defer func() {
 		if err != nil {
