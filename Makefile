@@ -19,6 +19,11 @@ WITH_POSTGRES := $(GO) run ./store/storetest/server
 PKG ?= ./...
 TEST_FLAGS ?=
 FUZZTIME ?= 10s
+# chaos: LONG=1 for the long form, WRITE=1 to write its table.
+LONG ?=
+WRITE ?=
+CHAOS_BUDGET ?= 30m
+CHAOS_TIMEOUT ?= $(if $(LONG),3h,15m)
 BENCH ?= .
 BENCH_FLAGS ?=
 
@@ -47,6 +52,12 @@ cover: ## run every test and say how much of the code they run
 	$(WITH_POSTGRES) $(GO) test -timeout 15m -coverpkg=./... -coverprofile=coverage.out $(TEST_FLAGS) $(PKG)
 	@$(GO) tool cover -func=coverage.out | tail -1
 	@echo "line by line: $(GO) tool cover -html=coverage.out"
+
+.PHONY: chaos
+chaos: ## break everything that can break and hold the books to the truth (LONG=1 repeats it for CHAOS_BUDGET, WRITE=1 writes docs/reliability.md)
+	@.ci/prepare
+	CHAOS_LONG=$(LONG) CHAOS_BUDGET=$(CHAOS_BUDGET) CHAOS_WRITE=$(WRITE) $(WITH_POSTGRES) \
+		$(GO) test -tags chaos -timeout $(CHAOS_TIMEOUT) -parallel 8 -run '^TestChaos' $(TEST_FLAGS) ./cmd/conciliar
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (10s)
@@ -82,5 +93,5 @@ vuln: ## look for known vulnerabilities; fails when they can't be looked up
 	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln
 
 .PHONY: ci
-ci: lint build test fuzz ## everything that a change has to pass
+ci: lint build test chaos fuzz ## everything that a change has to pass
 	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln --if-reachable

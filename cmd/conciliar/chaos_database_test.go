@@ -4,11 +4,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"math/rand/v2"
+	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -29,8 +29,9 @@ func databaseFaults() []scenario {
 		{"restart", "PostgreSQL restarted at once (immediate)", "under load", restartDatabase},
 		{"out-of-connections", "PostgreSQL has no connection left, and ends the service's", "for 3 s, under load", outOfConnections},
 		{"pool-exhausted", "every connection of the service waits for a lock", "a thousand webhooks arrive at once", poolExhausted},
+		{"job-deleted", "somebody deletes an event's job", "while it waits for its next attempt; then replayed", deleteJob},
 		{"deadlocks", "deadlocks with another program", "under load", deadlocks},
-		{"serialization", "every transaction serializable", "ten deliveries of each webhook, two processes", serializable},
+		{"serializable", "a database that makes transactions serializable by default", "ten deliveries of each webhook, two processes", serializable},
 	}
 }
 
@@ -118,7 +119,12 @@ func (s *stage) migrated(server *localpg.Server) string {
 
 // restartDatabase ends PostgreSQL as a crash does: it recovers from its log.
 func restartDatabase(s *stage) {
-	dir := s.t.TempDir()
+	// Not the test's own, which PostgreSQL's user cannot enter.
+	dir, err := os.MkdirTemp("", "conciliar-chaos-*")
+	require.NoError(s.t, err)
+	s.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(s.t, os.Chmod(dir, 0o755))
+	dir = filepath.Join(dir, "postgres")
 	server := s.ownServer(localpg.Options{DataDir: dir})
 	s.set(setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1, Disorder: true}})
 	s.launch()
@@ -197,49 +203,45 @@ func deadlocks(s *stage) {
 	s.set(setting{faults: simulator.Faults{Duplicates: 5}})
 	s.launch()
 	ctx, stop := context.WithCancel(s.t.Context())
-	var others sync.WaitGroup
-	for range 3 {
-		others.Go(func() { s.contradict(ctx) })
-	}
-	paid := s.begin(s.some(25))
+	defer stop()
+	contradicted := make(chan struct{})
+	go func() {
+		defer close(contradicted)
+		for ctx.Err() == nil {
+			_ = s.contradict(ctx)
+		}
+	}()
+	paid := s.begin(25)
 	paid.wait()
-	stop()
-	others.Wait()
-	s.over()
-	s.settled()
 	require.Eventually(s.t, func() bool {
 		return s.count(`SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`) > 0
 	}, chaosPatience(), 100*time.Millisecond, "there was no deadlock")
+	stop()
+	<-contradicted
+	s.over()
+	s.settled()
 }
 
-// contradict locks orders and then their payments, until ctx ends.
-func (s *stage) contradict(ctx context.Context) {
-	for ctx.Err() == nil {
-		_ = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-			// The service is the one that finds the deadlock.
-			_, err := tx.Exec(ctx, `SET LOCAL deadlock_timeout = '20s'`)
-			if err != nil {
+// contradict locks orders, and then the jobs of attempts that wait for them.
+func (s *stage) contradict(ctx context.Context) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		// The service is the one that finds the deadlock, and is its victim.
+		for _, statement := range []string{
+			`SET LOCAL deadlock_timeout = '20s'`,
+			`SELECT pg_advisory_xact_lock(hashtextextended(reference, 2)) FROM (SELECT reference FROM orders ORDER BY random() LIMIT 10) o`,
+			`SELECT pg_sleep(0.1)`,
+			`SELECT id FROM river_job WHERE state = 'running' FOR UPDATE`,
+		} {
+			if _, err := tx.Exec(ctx, statement); err != nil {
 				return err
 			}
-			var reference, payment string
-			err = tx.QueryRow(ctx, `SELECT order_reference, source || '/' || payment_id FROM payments OFFSET $1 LIMIT 1`, rand.N(40)).Scan(&reference, &payment)
-			if errors.Is(err, pgx.ErrNoRows) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			_, err = tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 2)), pg_sleep(0.02)`, reference)
-			if err != nil {
-				return err
-			}
-			_, err = tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, 1))`, payment)
-			return err
-		})
-	}
+		}
+		return nil
+	})
 }
 
-// serializable lets PostgreSQL refuse whatever it can't put in an order.
+// serializable is a database whose owner wants every transaction to be so. The
+// service's own are written for PostgreSQL's default.
 func serializable(s *stage) {
 	s.set(setting{faults: simulator.Faults{Duplicates: 9}})
 	address, err := url.Parse(s.databaseURL)
@@ -253,4 +255,41 @@ func serializable(s *stage) {
 	paid.wait()
 	s.over()
 	s.settled()
+}
+
+// deleteJob takes an event's job away by SQL. The event must not be forgotten.
+func deleteJob(s *stage) {
+	s.set(setting{env: map[string]string{"RETRY_BASE_DELAY": "1h"}})
+	s.mayDie = 1
+	s.launch()
+	s.gate.set(failing)
+	event := s.notify(s.pay("deleted-1"))
+	require.Eventually(s.t, func() bool {
+		return s.count(`SELECT count(*) FROM river_job WHERE state = 'retryable'`) == 1
+	}, chaosPatience(), 20*time.Millisecond)
+	_, err := s.pool.Exec(s.t.Context(), `DELETE FROM river_job WHERE state = 'retryable'`)
+	require.NoError(s.t, err)
+	s.gate.open()
+	s.over()
+	s.replayDead("deleted", event)
+	s.awaitPaid("deleted-1")
+	s.settled()
+}
+
+// replayDead waits for the dead letter of an event and replays it, as a person
+// does.
+func (s *stage) replayDead(reason string, event int64) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool {
+		return s.count(`SELECT count(*) FROM webhook_dead_letter WHERE queue_id = $1 AND reason = $2 AND state = 'open'`, event, reason) == 1
+	}, chaosPatience(), 20*time.Millisecond, "the event is lost: no dead letter tells of it")
+	status, said := s.call(http.MethodPost, "/api/webhooks/dead-letters/replay", processToken, `{"filter":{"reason":"`+reason+`"}}`)
+	require.Less(s.t, status, 300, said)
+}
+
+func (s *stage) awaitPaid(reference string) {
+	s.t.Helper()
+	require.Eventually(s.t, func() bool {
+		return s.count(`SELECT count(*) FROM orders WHERE reference = $1 AND status = 'paid'`, reference) == 1
+	}, chaosPatience(), 20*time.Millisecond, "the replay paid nothing")
 }

@@ -167,11 +167,8 @@ func unknownStatus(s *stage) {
 	require.NoError(s.t, err)
 	require.Eventually(s.t, died(2), chaosPatience(), 20*time.Millisecond, "the second death is not told")
 	require.NoError(s.t, s.sim.Move(payment, simulator.Approved, "accredited", decimal.Zero))
-	status, said := s.call(http.MethodPost, "/api/webhooks/dead-letters/replay", processToken, `{"filter":{"reason":"permanent_failure"}}`)
-	require.Less(s.t, status, 300, said)
 	s.over()
-	require.Eventually(s.t, func() bool {
-		return s.count(`SELECT count(*) FROM orders WHERE status = 'paid'`) == 1
-	}, chaosPatience(), 20*time.Millisecond, "the replay paid nothing")
+	s.replayDead("permanent_failure", event)
+	s.awaitPaid("unknown-1")
 	s.settled()
 }

@@ -85,14 +85,8 @@ func killTheLastAttempt(s *stage) {
 	stops.drop()
 	s.launch()
 	s.over()
-	require.Eventually(s.t, func() bool {
-		return s.count(`SELECT count(*) FROM webhook_dead_letter WHERE queue_id = $1 AND reason = 'rescued_out' AND state = 'open'`, event) == 1
-	}, chaosPatience(), 50*time.Millisecond, "the event is lost: no dead letter tells of it")
-	status, body := s.call(http.MethodPost, "/api/webhooks/dead-letters/replay", processToken, `{"filter":{"reason":"rescued_out"}}`)
-	require.Less(s.t, status, 300, body)
-	require.Eventually(s.t, func() bool {
-		return s.count(`SELECT count(*) FROM orders WHERE reference = 'last-1' AND status = 'paid'`) == 1
-	}, chaosPatience(), 50*time.Millisecond, "the replay paid nothing")
+	s.replayDead("rescued_out", event)
+	s.awaitPaid("last-1")
 	s.settled()
 }
 

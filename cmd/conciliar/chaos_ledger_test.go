@@ -130,7 +130,7 @@ func (s *stage) verified() {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, "verify")
 	cmd.Env = append(os.Environ(), s.environ...)
-	if out, err := cmd.CombinedOutput(); err != nil && !strings.Contains(string(out), "unknown command") {
+	if out, err := cmd.CombinedOutput(); err != nil {
 		s.outcome.lost = append(s.outcome.lost, fmt.Sprintf("conciliar verify: %v: %s", err, out))
 	}
 }

@@ -25,12 +25,12 @@ import (
 )
 
 // A stage is what one scenario plays on: a shop whose service reaches
-// PostgreSQL through a wire, and Mercado Pago through a gate.
+// PostgreSQL through a wire, and Mercado Pago through a turnstile.
 type stage struct {
 	*shop
 
 	wire *wire
-	gate *gate
+	gate *turnstile
 	// chance is where the long form draws from; nil in the short form.
 	chance *rand.Rand
 
@@ -59,7 +59,7 @@ type setting struct {
 }
 
 // chaosEnv is what the service runs with, scaled so that a scenario takes
-// seconds: a sixth of a second for the minute of the first retry.
+// seconds: 100 ms stand for the minute of the first retry.
 var chaosEnv = map[string]string{
 	"PROVIDER_RATE_LIMIT": "100000", "API_RATE_LIMIT": "100000", "RETRY_BASE_DELAY": "100ms", "RETRY_MAX_ATTEMPTS": "30",
 	"JOB_TIMEOUT": "4s", "RESCUE_AFTER": "6s", "WORKERS": "8", "LOG_LEVEL": "info",
@@ -90,7 +90,7 @@ func (s *stage) set(with setting) {
 		},
 	})
 	require.NoError(s.t, err)
-	s.gate = &gate{to: s.sim.Handler()}
+	s.gate = &turnstile{to: s.sim.Handler()}
 	front := httptest.NewServer(s.gate)
 	s.t.Cleanup(front.Close)
 	s.t.Cleanup(s.gate.open)

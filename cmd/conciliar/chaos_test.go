@@ -47,9 +47,8 @@ func scenarios() []scenario {
 }
 
 // TestChaos plays every scenario once, or, in the long form, again and again.
-//
-//nolint:tparallel // the table is written when all scenarios have been played
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	m := &matrix{}
 	play := func(name string, chance func() *rand.Rand) bool {
 		return t.Run(name, func(t *testing.T) {

@@ -16,6 +16,9 @@ import (
 // sessionSettings bound what one session of the service may take. Commands
 // that change the schema go without: a new index takes as long as it takes.
 var sessionSettings = map[string]string{
+	// What the transactions are written for: a statement after a lock sees what
+	// the lock's last holder committed. A database may have another default.
+	"default_transaction_isolation":       "read committed",
 	"statement_timeout":                   "60s",
 	"lock_timeout":                        "15s",
 	"idle_in_transaction_session_timeout": "60s",

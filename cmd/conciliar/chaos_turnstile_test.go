@@ -12,18 +12,17 @@ import (
 	"time"
 )
 
-// A gate stands before Mercado Pago's API and does with its answers what a
+// A turnstile stands before Mercado Pago's API and does with its answers what a
 // scenario says.
-type gate struct {
+type turnstile struct {
 	to http.Handler
 
-	mu     sync.Mutex
-	rule   http.HandlerFunc
-	opened chan struct{}
+	mu   sync.Mutex
+	rule http.HandlerFunc
 }
 
 // ServeHTTP answers by the rule, or else as Mercado Pago does.
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (g *turnstile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.mu.Lock()
 	rule := g.rule
 	g.mu.Unlock()
@@ -34,17 +33,17 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // set makes a rule for every call from now on.
-func (g *gate) set(rule http.HandlerFunc) {
+func (g *turnstile) set(rule http.HandlerFunc) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.rule = rule
 }
 
 // open takes the rule away.
-func (g *gate) open() { g.set(nil) }
+func (g *turnstile) open() { g.set(nil) }
 
 // answer is what Mercado Pago says to a call.
-func (g *gate) answer(r *http.Request) *httptest.ResponseRecorder {
+func (g *turnstile) answer(r *http.Request) *httptest.ResponseRecorder {
 	said := httptest.NewRecorder()
 	g.to.ServeHTTP(said, r)
 	return said
@@ -74,7 +73,7 @@ type heldAnswer struct {
 }
 
 // holdAnswer holds the next answer about a payment; all others pass.
-func (g *gate) holdAnswer(t *testing.T) *heldAnswer {
+func (g *turnstile) holdAnswer(t *testing.T) *heldAnswer {
 	t.Helper()
 	h := &heldAnswer{reached: make(chan struct{}), resume: make(chan struct{})}
 	t.Cleanup(h.release)
@@ -109,13 +108,13 @@ func (h *heldAnswer) release() { h.once.Do(func() { close(h.resume) }) }
 // The ways in which an answer about a payment goes wrong.
 
 // truncated is half of the answer, complete as far as HTTP can tell.
-func (g *gate) truncated(w http.ResponseWriter, r *http.Request) {
+func (g *turnstile) truncated(w http.ResponseWriter, r *http.Request) {
 	said := g.answer(r)
 	write(w, said, said.Body.Bytes()[:said.Body.Len()/2])
 }
 
 // reset breaks the connection in the middle of the answer.
-func (g *gate) reset(w http.ResponseWriter, r *http.Request) {
+func (g *turnstile) reset(w http.ResponseWriter, r *http.Request) {
 	said := g.answer(r)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", said.Result().Header.Get("Content-Length"))
