@@ -58,6 +58,7 @@ chaos: ## break everything that can break and hold the books to the truth (LONG=
 	@.ci/prepare
 	CHAOS_LONG=$(LONG) CHAOS_BUDGET=$(CHAOS_BUDGET) CHAOS_WRITE=$(WRITE) $(WITH_POSTGRES) \
 		$(GO) test -tags chaos -timeout $(CHAOS_TIMEOUT) -parallel 8 -run '^TestChaos' $(TEST_FLAGS) ./cmd/conciliar
+
 .PHONY: docs
 docs: ## write what the commands in docs/guide.md and docs/commands.md answer into them
 	@.ci/prepare
