@@ -51,8 +51,8 @@ var placeholders = []struct {
 }
 
 // A scene is a service in which something of everything has happened: order-1001
-// was paid, order-1002 in part, order-1003 without a webhook, a payment has a
-// status that nobody knows, one is not known, and a delivery was refused.
+// was paid, order-1002 in part, order-1003 without a webhook, three payments have
+// a status that nobody knows, one is not known, and a delivery was refused.
 type scene struct {
 	environ            []string
 	service, paymentID string
@@ -78,6 +78,9 @@ func setScene(t *testing.T) *scene {
 	s.deliver(t, testSecret, "99", `"status":"failed"`)
 	s.deliver(t, "a-secret-of-yesterday", s.paymentID, "")
 	pay("order-1003", "80.00", "80.00", simulator.Approved)
+	for _, order := range []string{"order-1005", "order-1006"} {
+		s.deliver(t, testSecret, pay(order, "75.00", "75.00", "on_hold"), `"status":"dead_letter"`)
+	}
 	return s
 }
 
