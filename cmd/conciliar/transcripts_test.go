@@ -81,6 +81,9 @@ func setScene(t *testing.T) *scene {
 	for _, order := range []string{"order-1005", "order-1006"} {
 		s.deliver(t, testSecret, pay(order, "75.00", "75.00", "on_hold"), `"status":"dead_letter"`)
 	}
+	// These are written a moment after the answer.
+	awaitBody(t, s.service+"/api/webhooks/refused", statusToken, `"signature_mismatch"`)
+	awaitBody(t, s.service+"/api/webhooks/sources", statusToken, "127.0.0.0/24")
 	return s
 }
 
