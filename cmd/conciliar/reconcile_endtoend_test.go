@@ -74,7 +74,14 @@ func TestReconciliation_FindsWhatNoWebhookToldAmongTwentyThousandPayments(t *tes
 	// passes at once and not by waiting.
 	var behind atomic.Int64
 	behind.Store(int64(10 * time.Minute))
-	clock := func() time.Time { return time.Now().Add(-time.Duration(behind.Load())) }
+	// Then it stands still for a while, however long a run takes.
+	var frozen atomic.Pointer[time.Time]
+	clock := func() time.Time {
+		if at := frozen.Load(); at != nil {
+			return *at
+		}
+		return time.Now().Add(-time.Duration(behind.Load()))
+	}
 	faults := simulator.Faults{
 		Drop: 0.15, LateShare: 0.10, LateBy: 5 * time.Second, Disorder: true, SearchLag: lag, UnstablePages: true,
 	}
@@ -92,8 +99,10 @@ func TestReconciliation_FindsWhatNoWebhookToldAmongTwentyThousandPayments(t *tes
 
 	// While the search lags, a run sees half of what happened, and some of that
 	// as it was before: it finds what it can and does no harm.
-	behind.Store(int64(10*time.Minute - lag + time.Since(began) - report.Elapsed/2))
+	halfSeen := began.Add(-10*time.Minute + report.Elapsed/2 + lag)
+	frozen.Store(&halfSeen)
 	require.Positive(t, s.reconcile().MissingFound)
+	frozen.Store(nil)
 	behind.Store(0)
 	unheard, before := s.unheard(), s.sim.Gets()
 	require.Positive(t, unheard, "nothing is left to find")
