@@ -40,7 +40,7 @@ func clockOff(ahead time.Duration) func(*stage) {
 		require.NoError(s.t, s.pool.QueryRow(s.t.Context(), `SELECT extract(epoch FROM $1::timestamptz - clock_timestamp())`, time.Now()).Scan(&off))
 		require.InDelta(s.t, ahead.Seconds(), off, 30, "PostgreSQL's clock is not shifted")
 		s.launch()
-		s.begin(s.some(30)).wait()
+		s.begin(s.orders(30)).wait()
 		s.over()
 		if ahead > 0 {
 			s.processQueue()

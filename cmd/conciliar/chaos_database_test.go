@@ -44,7 +44,7 @@ func cutUnderLoad(at func(frame) bool) func(*stage) {
 		for range 3 {
 			stops = append(stops, s.wire.hold(s.some(2), at))
 		}
-		paid := s.begin(s.some(40))
+		paid := s.begin(s.orders(60))
 		for _, stop := range stops {
 			stop.await(s.t)
 			stop.drop()
@@ -59,7 +59,7 @@ func cutDatabase(s *stage) {
 	s.set(setting{faults: simulator.Faults{Duplicates: 1}})
 	network := newFaultProxy(s.t, hostOf(s.t, s.databaseURL))
 	s.launch("DATABASE_URL=" + network.through(s.databaseURL))
-	paid := s.begin(s.some(80))
+	paid := s.begin(s.orders(80))
 	for range s.some(3) {
 		pause(300 * time.Millisecond)
 		network.cut()
@@ -83,7 +83,7 @@ func silentDatabase(s *stage) {
 	s.set(setting{})
 	network := newFaultProxy(s.t, hostOf(s.t, s.databaseURL))
 	s.launch("DATABASE_URL=" + network.through(s.databaseURL))
-	paid := s.begin(s.some(60))
+	paid := s.begin(s.orders(60))
 	cure := network.poison("silence", `{"name":"silence","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 	pause(5 * time.Second)
 	cure()
@@ -128,7 +128,7 @@ func restartDatabase(s *stage) {
 	server := s.ownServer(localpg.Options{DataDir: dir})
 	s.set(setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1, Disorder: true}})
 	s.launch()
-	paid := s.begin(s.some(80))
+	paid := s.begin(s.orders(80))
 	for range 2 {
 		pause(500 * time.Millisecond)
 		at := server.Port()
@@ -148,7 +148,7 @@ func outOfConnections(s *stage) {
 	server := s.ownServer(localpg.Options{TempDir: localpg.MemoryDir(), Settings: map[string]string{"max_connections": "30", "superuser_reserved_connections": "0"}})
 	s.set(setting{databaseURL: s.migrated(server)})
 	s.launch()
-	paid := s.begin(s.some(60))
+	paid := s.begin(s.orders(60))
 	pause(300 * time.Millisecond)
 	admin, err := pgx.Connect(s.t.Context(), server.URL("postgres"))
 	require.NoError(s.t, err)
@@ -251,7 +251,7 @@ func serializable(s *stage) {
 	require.NoError(s.t, err)
 	s.launch()
 	s.second()
-	paid := s.begin(s.some(20))
+	paid := s.begin(s.orders(20))
 	paid.wait()
 	s.over()
 	s.settled()

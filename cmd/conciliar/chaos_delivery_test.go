@@ -36,7 +36,7 @@ func underLoad(faults simulator.Faults, orders int) func(*stage) {
 	return func(s *stage) {
 		s.set(setting{faults: faults})
 		s.launch()
-		s.begin(s.some(orders)).wait()
+		s.begin(s.orders(orders)).wait()
 		s.over()
 		s.settled()
 	}
@@ -108,7 +108,7 @@ func twoProcesses(s *stage) {
 	s.set(setting{faults: hardships})
 	s.launch()
 	other := s.second()
-	paid := s.beginPlan(simulator.Plan{Orders: s.some(60), Concurrency: 8, Progress: func(done, total int) {
+	paid := s.beginPlan(simulator.Plan{Orders: s.orders(60), Concurrency: 8, Progress: func(done, total int) {
 		if done == total/2 {
 			_ = s.sim.SetTarget("http://" + other.address(s.t) + "/api/checkout/webhook")
 		}
@@ -124,7 +124,7 @@ func tenReconciliations(s *stage) {
 	s.launch()
 	other := s.second()
 	s.awaitRuns()
-	s.begin(s.some(20)).wait()
+	s.begin(s.orders(20)).wait()
 	var wg sync.WaitGroup
 	for i := range 10 {
 		host := s.addr

@@ -38,7 +38,7 @@ func killUnderLoad(at func(frame) bool) func(*stage) {
 		s.set(setting{faults: simulator.Faults{Duplicates: 1, Disorder: true}})
 		p := s.launch()
 		stops := s.wire.hold(s.some(4), at)
-		paid := s.begin(s.some(40))
+		paid := s.begin(s.orders(40))
 		stops.await(s.t)
 		p.kill()
 		stops.drop()
@@ -56,7 +56,7 @@ func killOneOfTwo(s *stage) {
 	other := s.second(s.through(func(string) string { return s.databaseURL }), "WORKERS=2")
 	stops := s.wire.hold(s.some(2), atSettlement)
 	// The first one is the only receiver that the orders know.
-	paid := s.begin(s.some(40))
+	paid := s.begin(s.orders(40))
 	stops.await(s.t)
 	first.kill()
 	stops.drop()
@@ -114,7 +114,7 @@ func killReconciling(at func(frame) bool) func(*stage) {
 	return func(s *stage) {
 		s.set(setting{reconciles: true, faults: simulator.Faults{Drop: 0.5}})
 		p := s.launch()
-		s.begin(s.some(30)).wait()
+		s.begin(s.orders(30)).wait()
 		stops := s.wire.hold(0, at)
 		go func() {
 			// Its caller dies with it.
@@ -146,7 +146,7 @@ func killArchiving(at func(frame) bool) func(*stage) {
 		s.set(setting{})
 		s.archives = true
 		p := s.launch()
-		s.begin(s.some(30)).wait()
+		s.begin(s.orders(30)).wait()
 		require.Eventually(s.t, func() bool {
 			return s.count(`SELECT count(*) FROM webhook_queue WHERE completed_at IS NULL`) == 0
 		}, chaosPatience(), 20*time.Millisecond)
@@ -174,7 +174,7 @@ func killTheLeader(s *stage) {
 	leader := s.launch()
 	starts := func(f frame) bool { return f.commits() && f.did("INSERT INTO webhook_reconciliation_logs") }
 	stops := s.wire.hold(0, starts)
-	paid := s.begin(s.some(20))
+	paid := s.begin(s.orders(20))
 	s.second(s.through(func(string) string { return s.databaseURL }), "WORKERS=1")
 	paid.wait()
 	stops.await(s.t)

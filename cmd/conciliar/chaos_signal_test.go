@@ -26,7 +26,7 @@ func termUnderLoad(s *stage) {
 	s.set(setting{faults: simulator.Faults{Duplicates: 2, Disorder: true}})
 	p := s.launch()
 	reached := s.wire.hold(s.some(6), atSettlement)
-	paid := s.begin(s.some(80))
+	paid := s.begin(s.orders(80))
 	reached.await(s.t)
 	reached.release()
 	p.stop()

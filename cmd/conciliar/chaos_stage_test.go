@@ -128,6 +128,16 @@ func (s *stage) some(n int) int {
 	return s.chance.IntN(3*n) + 1
 }
 
+// orders is how many are paid while something breaks: n in the short form, and
+// up to three times as many in the long one. Never fewer, or the step at which
+// the service is to be stopped might not come.
+func (s *stage) orders(n int) int {
+	if s.chance == nil {
+		return n
+	}
+	return n + s.chance.IntN(2*n+1)
+}
+
 // pay makes an approved payment for a new order and tells nobody.
 func (s *stage) pay(reference string) (id string) {
 	s.t.Helper()
