@@ -125,6 +125,7 @@ func tenReconciliations(s *stage) {
 	other := s.second()
 	s.awaitRuns()
 	s.begin(s.orders(20)).wait()
+	paid := s.now()
 	var wg sync.WaitGroup
 	for i := range 10 {
 		host := s.addr
@@ -142,7 +143,7 @@ func tenReconciliations(s *stage) {
 	}
 	wg.Wait()
 	s.over()
-	s.awaitRuns()
+	s.awaitRunsSince(paid)
 	s.settled()
 }
 

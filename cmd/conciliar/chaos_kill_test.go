@@ -114,7 +114,10 @@ func killReconciling(at func(frame) bool) func(*stage) {
 	return func(s *stage) {
 		s.set(setting{reconciles: true, faults: simulator.Faults{Drop: 0.5}})
 		p := s.launch()
+		// The run of the start must not be joined: it looks at what was before.
+		s.awaitRuns()
 		s.begin(s.orders(30)).wait()
+		paid := s.now()
 		stops := s.wire.hold(0, at)
 		go func() {
 			// Its caller dies with it.
@@ -125,16 +128,32 @@ func killReconciling(at func(frame) bool) func(*stage) {
 		stops.drop()
 		s.launch()
 		s.over()
-		s.awaitRuns()
+		s.awaitRunsSince(paid)
 		s.settled()
 	}
+}
+
+// now is PostgreSQL's clock.
+func (s *stage) now() time.Time {
+	s.t.Helper()
+	var now time.Time
+	require.NoError(s.t, s.pool.QueryRow(s.t.Context(), `SELECT clock_timestamp()`).Scan(&now))
+	return now
 }
 
 // awaitRuns waits until a run has succeeded and none goes on.
 func (s *stage) awaitRuns() {
 	s.t.Helper()
+	s.awaitRunsSince(time.Time{})
+}
+
+// awaitRunsSince is awaitRuns for a run that looked at all that was paid before
+// a time of PostgreSQL's clock.
+func (s *stage) awaitRunsSince(since time.Time) {
+	s.t.Helper()
 	require.Eventually(s.t, func() bool {
-		return s.count(`SELECT count(*) FROM webhook_reconciliation_logs WHERE status = 'succeeded' AND window_end > window_start`) > 0 &&
+		return s.count(`SELECT count(*) FROM webhook_reconciliation_logs
+			WHERE status = 'succeeded' AND window_end > window_start AND window_end >= $1`, since) > 0 &&
 			s.count(`SELECT count(*) FROM webhook_reconciliation_logs WHERE status = 'running'`) == 0
 	}, 2*chaosPatience(), 50*time.Millisecond, "the run never came to its end")
 }

@@ -79,8 +79,7 @@ func (s *stage) set(with setting) {
 	require.NoError(s.t, err)
 	s.t.Cleanup(s.pool.Close)
 	spoilDatabase(s.t, s.pool)
-	s.addr, err = freeAddress(s.t.Context())
-	require.NoError(s.t, err)
+	s.addr = addressToKeep(s.t)
 	s.sim, err = simulator.New(simulator.Config{
 		Seed: s.seed(), AccessToken: testAccess, Secret: testSecret, Faults: with.faults, Clock: with.clock,
 		TargetURL: "http://" + s.addr + api.WebhookPath,
@@ -282,8 +281,7 @@ func (p *process) thaw() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
 // second launches another process beside the first, with changes.
 func (s *stage) second(changes ...string) *process {
 	s.t.Helper()
-	other, err := freeAddress(s.t.Context())
-	require.NoError(s.t, err)
+	other := addressToKeep(s.t)
 	return s.launch(append([]string{"HTTP_ADDR=" + other}, changes...)...)
 }
 

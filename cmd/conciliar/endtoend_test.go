@@ -85,8 +85,7 @@ func newShopAt(t *testing.T, faults simulator.Faults, clock func() time.Time, ch
 	s.pool, err = pgxpool.New(t.Context(), s.databaseURL)
 	require.NoError(t, err)
 	t.Cleanup(s.pool.Close)
-	s.addr, err = freeAddress(t.Context())
-	require.NoError(t, err)
+	s.addr = addressToKeep(t)
 	s.sim, err = simulator.New(simulator.Config{
 		Seed: 20261124, AccessToken: testAccess, Secret: testSecret, Faults: faults, Clock: clock,
 		TargetURL: "http://" + s.addr + api.WebhookPath,
@@ -374,8 +373,7 @@ func TestEndToEnd_AKilledProcessLosesNothingAndDoublesNothing(t *testing.T) {
 func TestEndToEnd_TwoProcessesShareOneDatabaseAndOneMayDie(t *testing.T) {
 	s := newShop(t, hardships, enoughAttempts)
 	first := s.launch()
-	other, err := freeAddress(t.Context())
-	require.NoError(t, err)
+	other := addressToKeep(t)
 	second := s.launch("HTTP_ADDR=" + other)
 	plan := simulator.Plan{Orders: 800, Concurrency: 16, ReferencePrefix: "two-"}
 	s.register(plan)

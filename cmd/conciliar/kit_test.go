@@ -5,9 +5,12 @@ import (
 	"context"
 	"io"
 	"maps"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -121,6 +124,23 @@ func (s *transcript) await(t *testing.T, pattern string) []string {
 			t.Fatalf("%q never came", pattern)
 		}
 	}
+}
+
+// addressToKeep is an address for a service that is ended and started again. It
+// lies below the ports that systems give to outgoing connections (from 32768 on
+// Linux): such a connection would take it while nobody listens.
+func addressToKeep(t *testing.T) string {
+	t.Helper()
+	const lowest, highest, tries = 15_000, 32_000, 100
+	for range tries {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(highest-lowest)))
+		if ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address); err == nil {
+			require.NoError(t, ln.Close())
+			return address
+		}
+	}
+	t.Fatal("no address is free")
+	return ""
 }
 
 // Secrets of the services that tests start.

@@ -28,10 +28,8 @@ func (s *shop) awaitCount(want int, query string) {
 func TestOutage_OfADayEndsWithAllOrdersRightAndNobodyCalled(t *testing.T) {
 	s := newShop(t, simulator.Faults{Duplicates: 1, Disorder: true}, map[string]string{"RETRY_BASE_DELAY": scaledBase.String()})
 	receiver := s.launch()
-	other, err := freeAddress(t.Context())
-	require.NoError(t, err)
-	apiOnly, err := freeAddress(t.Context())
-	require.NoError(t, err)
+	other := addressToKeep(t)
+	apiOnly := addressToKeep(t)
 	s.launch("HTTP_ADDR=" + other)
 	plan := simulator.Plan{Orders: 300, Concurrency: 16, ReferencePrefix: "day-"}
 	s.register(plan)
