@@ -194,9 +194,10 @@ func killTheLeader(s *stage) {
 	starts := func(f frame) bool { return f.commits() && f.did("INSERT INTO webhook_reconciliation_logs") }
 	stops := s.wire.hold(0, starts)
 	paid := s.begin(s.orders(20))
-	s.second(s.through(func(string) string { return s.databaseURL }), "WORKERS=1")
 	paid.wait()
 	stops.await(s.t)
+	// Not before: it might be the one that starts the run.
+	s.second(s.through(func(string) string { return s.databaseURL }), "WORKERS=1")
 	leader.kill()
 	stops.drop()
 	s.over()
