@@ -3,7 +3,9 @@
 package main
 
 import (
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -66,15 +68,24 @@ func zombie(s *stage) {
 	s.set(setting{})
 	// It must not find its own time up when it wakes.
 	first := s.launch("JOB_TIMEOUT=3m", "RESCUE_AFTER=4m", s.through(with("idle_in_transaction_session_timeout=0")))
-	stops := s.wire.hold(0, atSettling)
-	payment := s.pay("zombie-1")
-	event := s.notify(payment)
+	// Other jobs lock their rows in the same way: only after the fetch is it this one.
+	var fetched atomic.Bool
+	s.gate.set(func(w http.ResponseWriter, r *http.Request) {
+		if isPayment(r) {
+			fetched.Store(true)
+		}
+		s.gate.to.ServeHTTP(w, r)
+	})
+	stops := s.wire.hold(0, func(f frame) bool { return fetched.Load() && atSettling(f) })
+	event := s.notify(s.pay("zombie-1"))
 	stops.await(s.t)
 	first.freeze()
-	stops.release()
 	held := s.gate.holdAnswer(s.t)
 	s.second(s.through(func(string) string { return s.databaseURL }), "JOB_TIMEOUT=9s", "RESCUE_AFTER=10s")
 	held.await(s.t)
+	// Not before: with the statement on its way the zombie would hold the job's
+	// row, and nobody could take the job up.
+	stops.release()
 	first.thaw()
 	// The settlement of the first process has found out, or has gone through.
 	require.Eventually(s.t, func() bool {
