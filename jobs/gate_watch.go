@@ -14,7 +14,7 @@ import (
 const (
 	// probeTimeout bounds a probe; it is shorter than a probe is held for.
 	probeTimeout = 15 * time.Second
-	// probeSamples is how many held payments a probe asks for.
+	// probeSamples is how many of the payments that wait a probe asks for.
 	probeSamples = 3
 	// releaseAheadSeconds is for how long, at the provider's rate, what is let go
 	// may keep the workers busy: live webhooks wait no longer behind it.
@@ -124,7 +124,7 @@ func (g *gate) probe(ctx context.Context) error {
 }
 
 // try asks the provider and returns why the circuit stays open, nothing when it
-// is to be closed. Our credentials alone don't tell: what is held are payments,
+// is to be closed. Our credentials alone don't tell: what waits are payments,
 // and the provider may answer the one and not the other. One payment that can be
 // read, or is said not to be there, is enough: each of them may be broken.
 func (g *gate) try(ctx context.Context, reason string) (string, error) {
@@ -139,23 +139,23 @@ func (g *gate) try(ctx context.Context, reason string) (string, error) {
 	case err != nil:
 		return reason, nil
 	}
-	held, err := g.store.HeldResources(ctx, g.source, probeSamples)
+	waiting, err := g.store.WaitingResources(ctx, g.source, probeSamples)
 	if err != nil {
 		return "", err
 	}
-	answers := make(chan error, len(held))
-	for _, id := range held {
+	answers := make(chan error, len(waiting))
+	for _, id := range waiting {
 		go func() {
 			_, err := g.asks.Payment(ctx, id)
 			answers <- err
 		}()
 	}
-	for range held {
+	for range waiting {
 		if err := <-answers; answered(err) {
 			return "", nil
 		}
 	}
-	if len(held) > 0 {
+	if len(waiting) > 0 {
 		return store.ReasonUnavailable, nil
 	}
 	return "", nil

@@ -183,8 +183,11 @@ func TestOutageOfPaymentsAlone(t *testing.T) {
 	b.awaitOutage(t)
 	asked := b.bank.credentialChecks()
 	await(t, func() bool { return b.bank.credentialChecks() > asked+2 })
+	require.Len(t, b.outages(t), 1)
 	require.Nil(t, b.outages(t)[0].ClosedAt)
-	require.Positive(t, scan[int](t, b, `SELECT count(*) FROM webhook_queue_status WHERE status = 'held'`))
+	await(t, func() bool {
+		return scan[int](t, b, `SELECT count(*) FROM webhook_queue_status WHERE status = 'held'`) > 0
+	})
 	for i := range events {
 		b.bank.isPaid(fmt.Sprint(i), fmt.Sprintf("A-%d", i), "10")
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -52,31 +53,44 @@ func (s *Store) Outages(ctx context.Context, since, until time.Time) ([]Outage, 
 	return outages, nil
 }
 
-// HeldResources returns up to limit resources that held events of a provider
-// are about, others on each call where there are more: whatever is wrong with
-// one of them is not to be taken for the provider's.
-func (s *Store) HeldResources(ctx context.Context, source string, limit int) ([]string, error) {
+// WaitingResources returns up to limit resources that events of a provider wait
+// for, held, failed or at work, because the end of an attempt is written a little
+// after it: the newest and, where there are more, others on each call. Whatever is wrong with one of them is not to be taken for the provider's.
+func (s *Store) WaitingResources(ctx context.Context, source string, limit int) ([]string, error) {
 	var from int64
 	err := s.pool.QueryRow(ctx, `
 		SELECT coalesce(floor(first + random() * (last - first + 1)), 0)::bigint
 		FROM (SELECT min(id) AS first, max(id) AS last FROM webhook_queue WHERE completed_at IS NULL) span`).Scan(&from)
 	if err != nil {
-		return nil, fmt.Errorf("store: held resources: %w", err)
+		return nil, fmt.Errorf("store: waiting resources: %w", err)
 	}
+	const waiting = `
+		SELECT v.resource_id FROM webhook_queue_status v
+		WHERE v.completed_at IS NULL AND v.source = $1 AND v.status IN ('held', 'failed', 'processing') AND v.resource_id <> ''`
 	var ids []string
-	for _, from := range []int64{from, 0} {
-		rows, err := s.pool.Query(ctx, `
-			SELECT v.resource_id FROM webhook_queue_status v
-			WHERE v.completed_at IS NULL AND v.id >= $1 AND v.source = $2 AND v.status = 'held' AND v.resource_id <> ''
-			ORDER BY v.id LIMIT $3`, from, source, limit-len(ids))
+	for _, part := range []struct {
+		query string
+		from  int64
+		limit int
+	}{
+		{waiting + ` AND v.id >= $2 ORDER BY v.id DESC LIMIT $3`, 0, 1},
+		{waiting + ` AND v.id >= $2 ORDER BY v.id LIMIT $3`, from, limit},
+		{waiting + ` AND v.id >= $2 ORDER BY v.id LIMIT $3`, 0, limit},
+	} {
+		rows, err := s.pool.Query(ctx, part.query, source, part.from, part.limit)
 		if err != nil {
-			return nil, fmt.Errorf("store: held resources: %w", err)
+			return nil, fmt.Errorf("store: waiting resources: %w", err)
 		}
 		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return nil, fmt.Errorf("store: held resources: %w", err)
+			return nil, fmt.Errorf("store: waiting resources: %w", err)
 		}
-		if ids = append(ids, found...); len(ids) == limit {
+		for _, id := range found {
+			if len(ids) < limit && !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+		if len(ids) == limit {
 			break
 		}
 	}

@@ -268,24 +268,38 @@ func TestEventsOfAProviderThatIsDownAreNotWoken(t *testing.T) {
 	require.Equal(t, elsewhere, woken[0].QueueID)
 }
 
-func TestHeldResourcesVary(t *testing.T) {
+func TestWaitingResourcesVary(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	held, err := b.HeldResources(t.Context(), mp, 3)
+	waiting, err := b.WaitingResources(t.Context(), mp, 3)
 	require.NoError(t, err)
-	require.Empty(t, held)
+	require.Empty(t, waiting)
 	for i := range 10 {
 		b.hold(t, b.accept(t, signed(i, string(rune('a'+i)))))
 	}
 	seen := map[string]bool{}
 	require.Eventually(t, func() bool {
-		held, err := b.HeldResources(t.Context(), mp, 3)
-		if err != nil || len(held) != 3 {
+		waiting, err := b.WaitingResources(t.Context(), mp, 3)
+		if err != nil || len(waiting) != 3 || waiting[0] != "j" {
 			return false
 		}
-		for _, id := range held {
+		for _, id := range waiting {
 			seen[id] = true
 		}
 		return len(seen) == 10
 	}, 30*time.Second, time.Millisecond)
+}
+
+// Those whose failures opened the circuit are not held, and a probe must find
+// them all the same.
+func TestWaitingResourcesAreThoseThatFailedToo(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.becomes(t, b.accept(t, signed(1, "failed")), `state = 'retryable', attempt = 1, `+inAnHour)
+	b.hold(t, b.accept(t, signed(2, "held")))
+	b.becomes(t, b.accept(t, signed(3, "at work")), `state = 'running', attempt = 1`)
+	b.accept(t, signed(4, "never asked for"))
+	waiting, err := b.WaitingResources(t.Context(), mp, 3)
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"held", "failed", "at work"}, waiting)
 }
