@@ -196,16 +196,18 @@ func TestEndToEnd_ItStopsWithoutItsDatabase(t *testing.T) {
 	p.stop()
 
 	require.Equal(t, exitFailed, p.cmd.ProcessState.ExitCode())
+	// Now the server learns that its caller is gone, and takes its lock back.
+	silent.end()
 	s.launch()
 	s.awaitQuiet()
 	s.requireSound()
 }
 
-// A silence stands before a database and, once it falls, passes nothing on and
-// closes nothing.
+// A silence stands before a database and, from its fall to its end, passes
+// nothing on and closes nothing. With its end all connections are closed.
 type silence struct {
-	url  string
-	fall func()
+	url       string
+	fall, end func()
 }
 
 func newSilence(t *testing.T, databaseURL string) *silence {
@@ -216,10 +218,11 @@ func newSilence(t *testing.T, databaseURL string) *silence {
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	fallen, over := make(chan struct{}), make(chan struct{})
-	t.Cleanup(func() {
+	end := sync.OnceFunc(func() {
 		close(over)
 		_ = ln.Close()
 	})
+	t.Cleanup(end)
 	pass := func(from, to net.Conn) {
 		defer func() { _ = from.Close() }()
 		defer func() { _ = to.Close() }()
@@ -255,5 +258,5 @@ func newSilence(t *testing.T, databaseURL string) *silence {
 			go pass(backend, client)
 		}
 	}()
-	return &silence{url: strings.Replace(databaseURL, server, ln.Addr().String(), 1), fall: sync.OnceFunc(func() { close(fallen) })}
+	return &silence{url: strings.Replace(databaseURL, server, ln.Addr().String(), 1), fall: sync.OnceFunc(func() { close(fallen) }), end: end}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"net"
 	"strings"
 	"testing"
@@ -163,11 +164,15 @@ func TestServeHangsUpOnCallersThatNeverEnd(t *testing.T) {
 	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(service, "http://"))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	_, err = conn.Write([]byte("POST /api/checkout/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf of"))
+	_, err = conn.Write([]byte("POST /api/checkout/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"))
 	require.NoError(t, err)
-	// Another call on the same service is answered, so the first one is under way.
-	status, _ := get(t, service+"/livez", "")
-	require.Equal(t, 200, status)
+	// It asks for the body as soon as it reads it (RFC 9110, section 10.1.1), and
+	// so the call is under way.
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "HTTP/1.1 100 Continue\r\n", line)
+	_, err = conn.Write([]byte("half of"))
+	require.NoError(t, err)
 
 	require.Equal(t, exitDone, r.stop())
 	require.Contains(t, r.err.String(), "hanging up on calls under way")
