@@ -104,6 +104,10 @@ func (l *life) everything() {
 	l.send("138", "a secret of somebody else")
 	awaitBody(l.t, l.service+"/api/webhooks/dead-letters", statusToken, `"retries_exhausted"`)
 	awaitBody(l.t, l.service+"/api/webhooks/refused", statusToken, `"signature_mismatch"`)
+	l.sim.SetRevoked(true) // the credential is refused in the middle of the day
+	l.send(stray, testSecret)
+	awaitBody(l.t, l.service+"/api/webhooks/status", statusToken, `"held":1`)
+	l.sim.SetRevoked(false)
 
 	operator := newOperator(l.t, l.service)
 	require.Equal(l.t, http.StatusUnauthorized, operator.logIn(l.t, "a wrong password of sixteen").StatusCode)
@@ -133,7 +137,10 @@ func (l *life) everything() {
 
 	for _, args := range [][]string{
 		{"status"}, {"events", "list"}, {"events", "show", "1"}, {"dead-letters", "list"}, {"dead-letters", "show", "1"},
-		{"anomalies", "list"}, {"refused", "list"}, {"doctor"}, {"doctor", "--signature", "1"}, {"verify"}, {"reconcile"},
+		{"events", "replay", "1"}, {"dead-letters", "replay", "1"}, {"dead-letters", "dismiss", "1", "--note", "looked at it"},
+		{"anomalies", "list"}, {"anomalies", "resolve", "1", "--note", "looked at it"},
+		{"refused", "list"}, {"doctor"}, // refused show is there to show what signature was sent
+		{"doctor", "--signature", "1"}, {"verify"}, {"reconcile"},
 		{"alerts", "list"}, {"alerts", "test"}, {"migrate", "--status"}, {"process-queue"},
 	} {
 		l.command(args...)
