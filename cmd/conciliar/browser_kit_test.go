@@ -63,7 +63,7 @@ func newBrowser(t *testing.T, service, language string) *browser {
 	tab, closeTab := chromedp.NewContext(alloc, chromedp.WithListener(b.observe))
 	t.Cleanup(closeTab)
 	var done context.CancelFunc
-	b.ctx, done = context.WithTimeout(tab, 2*patience)
+	b.ctx, done = context.WithTimeout(tab, 5*patience)
 	t.Cleanup(done)
 	// After everything that the test itself does, while the tab still lives.
 	t.Cleanup(func() {

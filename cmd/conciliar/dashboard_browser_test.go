@@ -96,13 +96,16 @@ func TestBrowser_ThreeLanguages(t *testing.T) {
 	b := newBrowser(t, service, "es-AR")
 	b.logIn(t)
 	b.awaitText(t, "Todo está bien")
+	b.await(t, `document.documentElement.lang === "es"`)
 	b.open(t, "/dashboard/orders")
 	b.awaitText(t, "ARS\u00a0150,00")
 	b.press(t, `footer a[lang="pt-BR"]`)
 	b.awaitPath(t, "/dashboard/orders")
 	b.awaitText(t, "ainda sem pagamento")
+	b.await(t, `document.documentElement.lang === "pt-BR"`)
 	b.press(t, `footer a[lang="en"]`)
 	b.awaitText(t, "no payment yet")
+	b.await(t, `document.documentElement.lang === "en"`)
 	b.open(t, "/dashboard")
 	b.awaitText(t, "All is well")
 }
@@ -123,9 +126,31 @@ func TestBrowser_TheKeyboardIsEnough(t *testing.T) {
 	// Past the link that skips, the name, to the search.
 	keys(kb.Tab + kb.Tab + kb.Tab)
 	b.await(t, `document.activeElement.id === "search"`)
+	b.await(t, `getComputedStyle(document.activeElement).outlineStyle === "solid"`) // where one is can be seen
 	keys("order-1" + kb.Enter)
 	b.awaitPath(t, "/dashboard/search?q=order-1")
 	b.awaitText(t, "has this name")
+
+	// Past the search's button and the way out, through the sections, to the
+	// button that starts a reconciliation.
+	b.open(t, "/dashboard/runs")
+	for _, at := range []string{
+		`.classList.contains("skip")`, `.matches(".brand")`, `.id === "search"`, `.matches("form.search button")`,
+		`.matches("form.logout button")`, `.pathname === "/dashboard"`, `.pathname === "/dashboard/events"`,
+	} {
+		keys(kb.Tab)
+		b.await(t, "document.activeElement"+at)
+	}
+	for range 20 { // more than there are stops up to there
+		keys(kb.Tab)
+		there, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`document.activeElement.matches("form[action='/dashboard/runs'] button")`))
+		require.NoError(t, err)
+		if there {
+			break
+		}
+	}
+	keys(kb.Enter)
+	b.awaitText(t, "The reconciliation has started.")
 }
 
 // axeCore is the accessibility checker, as .ci/prepare installs it.

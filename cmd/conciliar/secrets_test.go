@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -42,7 +43,35 @@ const mailboxToken = "token-in-the-address-of-alerts"
 
 // payerData are what simulated payments say of who paid: see the simulator's
 // payer and card.
-var payerData = []string{"testuser.example", `"DNI"`, "cardholder", "APRO"}
+var payerData = []string{"testuser.example", `"DNI"`, "12345678", "cardholder", "APRO"}
+
+// A moodyProvider answers for three payments what Mercado Pago must not: what
+// is no JSON, JSON of another shape, and a refusal, each with the payer's data
+// in it. For the rest it is the simulator.
+func newMoodyProvider(t *testing.T, sim *simulator.Simulator) string {
+	t.Helper()
+	payer := `"payer":{"email":"shopper@testuser.example","identification":{"type":"DNI","number":"12345678"}}`
+	answers := map[string]struct {
+		status int
+		body   string
+	}{
+		"601": {http.StatusOK, `{"id":601,` + payer + `,"status":`},
+		"602": {http.StatusOK, `{"id":"shopper@testuser.example","status":{` + payer + `},"transaction_amount":"12345678 APRO"}`},
+		"603": {http.StatusForbidden, `{"message":"shopper@testuser.example may not","status":403,` + payer + `}`},
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, bad := answers[path.Base(r.URL.Path)]
+		if !bad {
+			sim.Handler().ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(answer.status)
+		_, _ = io.WriteString(w, answer.body)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
 
 // A life is a service to which everything happens, and all that it let out.
 type life struct {
@@ -101,8 +130,11 @@ func (l *life) everything() {
 	})
 	l.send(stray, testSecret)
 	l.send("404404", testSecret)
+	for _, id := range []string{"601", "602", "603"} {
+		l.send(id, testSecret)
+	}
 	l.send("138", "a secret of somebody else")
-	awaitBody(l.t, l.service+"/api/webhooks/dead-letters", statusToken, `"retries_exhausted"`)
+	awaitBody(l.t, l.service+"/api/webhooks/status", statusToken, `"dead_letters":{"open":4`)
 	awaitBody(l.t, l.service+"/api/webhooks/refused", statusToken, `"signature_mismatch"`)
 	l.sim.SetRevoked(true) // the credential is refused in the middle of the day
 	l.send(stray, testSecret)
@@ -118,10 +150,10 @@ func (l *life) everything() {
 		l.cookies = append(l.cookies, c.Value)
 	}
 	require.NotEmpty(l.t, l.cookies)
-	for _, path := range []string{"/dashboard", "/dashboard/events/1", "/dashboard/orders?reference=order-1", "/dashboard/refused/1", "/riverui/api/jobs?state=completed"} {
-		resp, body := operator.send(l.t, http.MethodGet, path, "text/plain", "")
-		require.Equal(l.t, http.StatusOK, resp.StatusCode, path)
-		require.NotContains(l.t, body, testSecret, path)
+	for _, page := range []string{"/dashboard", "/dashboard/events/1", "/dashboard/orders?reference=order-1", "/dashboard/refused/1", "/riverui/api/jobs?state=completed"} {
+		resp, body := operator.send(l.t, http.MethodGet, page, "text/plain", "")
+		require.Equal(l.t, http.StatusOK, resp.StatusCode, page)
+		require.NotContains(l.t, body, testSecret, page)
 	}
 	for _, wrong := range []string{"/api/orders/%zz", "/api/webhooks/events?cursor=bad", "/api/webhooks/events/999999", "/nothing"} {
 		req, err := http.NewRequestWithContext(l.t.Context(), http.MethodGet, l.service+wrong, nil)
@@ -136,7 +168,7 @@ func (l *life) everything() {
 	_, l.said["the metrics"] = get(l.t, l.service+"/metrics", statusToken)
 
 	for _, args := range [][]string{
-		{"status"}, {"events", "list"}, {"events", "show", "1"}, {"dead-letters", "list"}, {"dead-letters", "show", "1"},
+		{"status"}, {"events", "list"}, {"events", "show", "1"}, {"dead-letters", "list"}, {"dead-letters", "show", "1"}, {"dead-letters", "show", "2"}, {"dead-letters", "show", "3"}, {"dead-letters", "show", "4"},
 		{"events", "replay", "1"}, {"dead-letters", "replay", "1"}, {"dead-letters", "dismiss", "1", "--note", "looked at it"},
 		{"anomalies", "list"}, {"anomalies", "resolve", "1", "--note", "looked at it"},
 		{"refused", "list"}, {"doctor"}, // refused show is there to show what signature was sent
@@ -153,7 +185,8 @@ func TestSecrets_NothingThatIsSaidHoldsOne(t *testing.T) {
 	for _, format := range []string{"json", "tint"} {
 		t.Run(format, func(t *testing.T) {
 			t.Parallel()
-			sim, provider := newProvider(t)
+			sim, _ := newProvider(t)
+			provider := newMoodyProvider(t, sim)
 			mails, alertURL := newMailbox(t)
 			spans, collector := newTraceCollector(t)
 			l := &life{t: t, sim: sim, said: map[string]string{}}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strconv"
 	"testing"
 
 	"github.com/shopspring/decimal"
@@ -24,14 +25,33 @@ func TestBrowser_AnOperatorsDay(t *testing.T) {
 	})
 	require.NoError(t, sim.Notify(t.Context(), stray).Err)
 	awaitBody(t, service+"/api/webhooks/anomalies", statusToken, `"unknown_order"`)
-	// Two payments that Mercado Pago does not know.
-	sendSigned(t, service, "991")
+	// Payments that Mercado Pago does not know, of which one is merely early:
+	// it is the next that will be made.
+	early := nextID(t, stray)
+	sendSigned(t, service, early)
+	awaitBody(t, service+"/api/webhooks/status", statusToken, `"by_reason":{"retries_exhausted":1}`)
 	sendSigned(t, service, "992")
-	awaitBody(t, service+"/api/webhooks/status", statusToken, `"by_reason":{"retries_exhausted":2}`)
+	sendSigned(t, service, "993")
+	awaitBody(t, service+"/api/webhooks/status", statusToken, `"by_reason":{"retries_exhausted":3}`)
 	refuse(t, service)
 
 	b := newBrowser(t, service, "en-US")
 	b.logIn(t)
+	// An event that failed says why. Once Mercado Pago knows the payment, its
+	// replay pays the order, and the event says who pressed it.
+	b.open(t, "/dashboard/events/3")
+	b.awaitText(t, "Attempt 1 failed")
+	b.awaitText(t, "Mercado Pago does not know the payment (404)")
+	amount := decimal.RequireFromString("80.00")
+	require.NoError(t, (&orderClient{service: service, token: ordersToken}).register(t.Context(), "order-2", amount, "ARS"))
+	require.Equal(t, early, sim.CreatePayment(simulator.PaymentSpec{
+		Reference: "order-2", Amount: amount, Status: simulator.Approved, StatusDetail: "accredited",
+	}))
+	b.press(t, `form[action="/dashboard/events/3/replay"] button`)
+	b.awaitText(t, "By operator")
+	b.open(t, "/dashboard/orders?reference=order-2")
+	b.awaitText(t, "The order is paid")
+
 	b.open(t, "/dashboard/dead-letters")
 	b.press(t, `a.button[href^="/dashboard/dead-letters/replay?reason=retries_exhausted"]`)
 	b.awaitText(t, "2 open dead letters match. Replay them?")
@@ -62,6 +82,14 @@ func TestBrowser_AnOperatorsDay(t *testing.T) {
 	b.open(t, "/dashboard/events/999999")
 	b.await(t, `document.querySelector("h1")`)
 	require.Empty(t, b.accessibility(t), "the page of an error")
+}
+
+// nextID is the id of the payment that the simulator makes after this one.
+func nextID(t *testing.T, id string) string {
+	t.Helper()
+	n, err := strconv.ParseInt(id, 10, 64)
+	require.NoError(t, err)
+	return strconv.FormatInt(n+1, 10)
 }
 
 // refuse delivers a webhook that is signed with a secret of somebody else.
