@@ -22,6 +22,8 @@ FUZZTIME ?= 10s
 # chaos: LONG=1 for the long form, WRITE=1 to write its table.
 LONG ?=
 WRITE ?=
+# screenshots: ALL=DIR for every page.
+ALL ?=
 CHAOS_BUDGET ?= 30m
 CHAOS_TIMEOUT ?= $(if $(LONG),3h,15m)
 BENCH ?= .
@@ -63,6 +65,11 @@ chaos: ## break everything that can break and hold the books to the truth (LONG=
 docs: ## write what the commands in docs/guide.md and docs/commands.md answer into them
 	@.ci/prepare
 	$(WITH_POSTGRES) $(GO) test ./cmd/conciliar/ -count 1 -run TestDocs_TheTranscripts -args -update-docs
+
+.PHONY: screenshots
+screenshots: ## take the pictures in docs/images anew (ALL=DIR takes every page, in light, dark and on a phone, into DIR)
+	@.ci/prepare
+	SCREENSHOTS_ALL=$(abspath $(ALL)) $(WITH_POSTGRES) $(GO) test -tags screenshots -count 1 -run '^TestScreenshots$$' $(TEST_FLAGS) ./cmd/conciliar
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (10s)

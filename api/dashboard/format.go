@@ -129,9 +129,11 @@ func (r *reader) moment(t any, write func(time.Time) (string, error)) (template.
 		template.HTMLEscapeString(text) + `</time>`), nil
 }
 
+// date writes a day that no line ends within.
 func (r *reader) date(at time.Time) (string, error) {
 	month := r.Word("month", int(at.Month()))
-	return r.T("time.date", "day", strconv.Itoa(at.Day()), "month", month, "year", strconv.Itoa(at.Year()))
+	day, err := r.T("time.date", "day", strconv.Itoa(at.Day()), "month", month, "year", strconv.Itoa(at.Year()))
+	return strings.ReplaceAll(day, " ", "\u00a0"), err
 }
 
 // Duration writes a length of time by its largest unit and the next: 3 d 4 h,
