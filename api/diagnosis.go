@@ -34,7 +34,7 @@ func DiagnosisOf(d diagnoser, r store.RefusedDetail) (provider.Diagnosis, error)
 		}
 	}
 	header := http.Header{}
-	for name, value := range map[string]string{"X-Signature": r.XSignature, requestIDHeader: r.XRequestID} {
+	for name, value := range map[string]string{"X-Signature": r.XSignature.Reveal(), requestIDHeader: r.XRequestID} {
 		if value != "" {
 			header[name] = []string{value}
 		}

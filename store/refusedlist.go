@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,10 +35,28 @@ type RefusedDelivery struct {
 	BodyBytes int64 `json:"body_bytes"`
 }
 
+// A SignatureHeader is a signature as it came. It may be a genuine one, refused
+// for what a proxy changed around it, so that as text and in JSON only the
+// beginning of each hash can be read.
+type SignatureHeader string
+
+// hash is what of a signature is too long to be a time, with the little of it
+// that is shown.
+var hash = regexp.MustCompile(`([^\s,;=]{4})[^\s,;=]{12,}`)
+
+// String returns what may be shown.
+func (h SignatureHeader) String() string { return hash.ReplaceAllString(string(h), "$1…") }
+
+// MarshalText returns what may be shown.
+func (h SignatureHeader) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// Reveal returns the whole header, to be verified and not to be shown.
+func (h SignatureHeader) Reveal() string { return string(h) }
+
 // A RefusedDetail is a refused delivery with what was signed and sent.
 type RefusedDetail struct {
 	RefusedDelivery
-	XSignature string `json:"x_signature"`
+	XSignature SignatureHeader `json:"x_signature"`
 	// Body is at most the first 64 KiB.
 	Body Content `json:"body"`
 }

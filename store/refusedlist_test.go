@@ -1,6 +1,9 @@
 package store_test
 
 import (
+	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,9 +15,10 @@ import (
 func TestRefusedDeliveriesAreListedAndShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
+	genuine := "ts=1742505638,v1=" + strings.Repeat("deadbeef", 8)
 	for _, r := range []store.Refused{
 		{Source: "mercadopago", Reason: "malformed", Method: "POST", Query: "data.id=1", Body: []byte(`{"a":1}`), BodyBytes: 7},
-		{Source: "mercadopago", Reason: "signature_mismatch", Method: "GET", XSignature: "ts=1,v1=00", XRequestID: "delivery-2",
+		{Source: "mercadopago", Reason: "signature_mismatch", Method: "GET", XSignature: genuine, XRequestID: "delivery-2",
 			RemoteIP: ana.RemoteIP, Body: []byte{0xff}, BodyBytes: 70_000},
 		{Source: "mercadopago", Reason: "malformed", Method: "POST"},
 	} {
@@ -45,7 +49,11 @@ func TestRefusedDeliveriesAreListedAndShown(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "signature_mismatch", d.Reason)
 	require.Equal(t, "GET", d.Method)
-	require.Equal(t, "ts=1,v1=00", d.XSignature)
+	require.Equal(t, genuine, d.XSignature.Reveal())
+	shown, err := json.Marshal(d)
+	require.NoError(t, err)
+	require.Contains(t, string(shown), `"x_signature":"ts=1742505638,v1=dead…"`)
+	require.Equal(t, "ts=1742505638,v1=dead…", fmt.Sprint(d.XSignature))
 	require.Equal(t, "delivery-2", d.XRequestID)
 	require.Equal(t, "203.0.113.7", *d.RemoteIP)
 	require.EqualValues(t, 70_000, d.BodyBytes)

@@ -229,7 +229,7 @@ func TestAnomaliesAndRefusedDeliveriesAreHandledByCommand(t *testing.T) {
 	require.NoError(t, err)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, target.String(), strings.NewReader("{\"a\":\"\x1b[2J\"}"))
 	require.NoError(t, err)
-	req.Header.Set("X-Signature", "ts=1,v1=00")
+	req.Header.Set("X-Signature", "ts=1742505638,v1="+strings.Repeat("deadbeef", 8))
 	resp, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
@@ -241,10 +241,12 @@ func TestAnomaliesAndRefusedDeliveriesAreHandledByCommand(t *testing.T) {
 	}, patience, 20*time.Millisecond)
 	id := strconv.FormatInt(refused.Items[0].ID, 10)
 	require.Empty(t, read[listing[store.RefusedDelivery]](t, s, "refused", "list", "--reason", "none").Items)
-	require.Equal(t, "ts=1,v1=00", read[store.RefusedDetail](t, s, "refused", "show", id).XSignature)
+	require.EqualValues(t, "ts=1742505638,v1=dead…", read[store.RefusedDetail](t, s, "refused", "show", id).XSignature)
 	out := s.run(t, "refused", "show", id)
 	require.Contains(t, out, `{"a":"\x1b[2J"}`, "a body must not steer the terminal")
 	require.NotContains(t, out, "\x1b")
+	require.Contains(t, out, "v1=dead…")
+	require.NotContains(t, out, "deadbeef")
 }
 
 func TestOperatorsAreToldWhatTheyMistyped(t *testing.T) {

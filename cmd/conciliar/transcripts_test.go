@@ -44,7 +44,7 @@ var placeholders = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "2026-03-01T12:00:00Z"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "2026-03-01 12:00:00"},
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "https://your.host"},
-	{regexp.MustCompile(`\b[0-9a-f]{64}\b`), "9f2c…"},
+	{regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9a-f]{4}…`), "9f2c…"},
 	{regexp.MustCompile(`\bts=\d+`), "ts=1772366400"},
 	{regexp.MustCompile(`\b[A-Z2-7]{26}\b`), "KQ3E…"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "5d1f…"},
