@@ -49,32 +49,33 @@ type everyMinute struct{}
 // Next is the begin of the next minute. It is a river.PeriodicSchedule.
 func (everyMinute) Next(t time.Time) time.Time { return t.Truncate(time.Minute).Add(time.Minute) }
 
-// addAlerts adds what evaluates conditions and sends messages, and returns the
-// periodic job that starts the evaluations. A helper does neither: it may end at
+// addAlerts adds what evaluates conditions and sends messages, and the periodic
+// job that starts the evaluations. A helper does neither: it may end at
 // any moment, and leads nothing.
-func addAlerts(cfg Config, deps Deps, policy *RetryPolicy, workers *river.Workers) ([]*river.PeriodicJob, error) {
+func addAlerts(config *river.Config, cfg Config, deps Deps, policy *RetryPolicy) error {
 	if deps.Alerts == nil || cfg.Helper {
-		return nil, nil
+		return nil
 	}
 	e := &evaluator{store: deps.Store, notify: deps.Alerts.WebhookURL != "", logger: cfg.Logger}
 	if cfg.ReconcileSchedule != "" {
 		schedule, err := ParseSchedule(cfg.ReconcileSchedule)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		e.schedule = &schedule
 	}
 	sender, err := NewAlertSender(deps.Alerts.WebhookURL)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	river.AddWorker(workers, &evaluateWorker{evaluator: e})
-	river.AddWorker(workers, &alertSendWorker{store: deps.Store, sender: sender, policy: policy, logger: cfg.Logger})
-	return []*river.PeriodicJob{river.NewPeriodicJob(everyMinute{},
+	river.AddWorker(config.Workers, &evaluateWorker{evaluator: e})
+	river.AddWorker(config.Workers, &alertSendWorker{store: deps.Store, sender: sender, policy: policy, logger: cfg.Logger})
+	config.PeriodicJobs = append(config.PeriodicJobs, river.NewPeriodicJob(everyMinute{},
 		func() (river.JobArgs, *river.InsertOpts) {
-			return AlertEvaluateArgs{At: time.Now().UTC().Add(tickMargin).Truncate(time.Minute)}, nil
+			return AlertEvaluateArgs{At: policy.now().UTC().Add(tickMargin).Truncate(time.Minute)}, nil
 		},
-		&river.PeriodicJobOpts{ID: "alerts", RunOnStart: true})}, nil
+		&river.PeriodicJobOpts{ID: "alerts", RunOnStart: true}))
+	return nil
 }
 
 // evaluateWorker evaluates the conditions.

@@ -85,10 +85,10 @@ func (s Schedule) startArgs(now time.Time) ReconcileStartArgs {
 
 // periodic is the periodic job that starts runs. It runs on start, so that a
 // process which comes too late for a tick, or leads after one that died in it,
-// makes up for it.
-func (s Schedule) periodic() *river.PeriodicJob {
+// makes up for it. What is now is River's time too.
+func (s Schedule) periodic(now func() time.Time) *river.PeriodicJob {
 	return river.NewPeriodicJob(s,
-		func() (river.JobArgs, *river.InsertOpts) { return s.startArgs(time.Now()), nil },
+		func() (river.JobArgs, *river.InsertOpts) { return s.startArgs(now()), nil },
 		&river.PeriodicJobOpts{ID: "reconcile", RunOnStart: true})
 }
 

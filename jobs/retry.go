@@ -19,12 +19,13 @@ const retryJitter = 0.10
 // ClientRetryPolicy.
 type RetryPolicy struct {
 	base time.Duration
-	now  func() time.Time
+	// now is what River takes for now.
+	now func() time.Time
 }
 
-// NewRetryPolicy returns the ladder that begins with base.
-func NewRetryPolicy(base time.Duration) *RetryPolicy {
-	return &RetryPolicy{base: base, now: time.Now}
+// NewRetryPolicy returns the ladder that begins with base, by the clock now.
+func NewRetryPolicy(base time.Duration, now func() time.Time) *RetryPolicy {
+	return &RetryPolicy{base: base, now: now}
 }
 
 // NextRetry is when the job's attempt that just failed is repeated: its step

@@ -10,16 +10,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-func at(policy *RetryPolicy, now time.Time) *RetryPolicy {
-	policy.now = func() time.Time { return now }
-	return policy
-}
-
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func atNoon() time.Time { return noon }
 
 func TestLadder(t *testing.T) {
 	t.Parallel()
-	policy := NewRetryPolicy(time.Minute)
+	policy := NewRetryPolicy(time.Minute, atNoon)
 	for attempt, minutes := range map[int]int{1: 1, 2: 2, 3: 4, 4: 8, 5: 16, 6: 32, 7: 32, 8: 32, 1000: 32, 0: 1, -1: 1} {
 		require.Equal(t, time.Duration(minutes)*time.Minute, policy.step(attempt), "after attempt %d", attempt)
 	}
@@ -30,7 +27,7 @@ func TestNextRetryIsWithinItsStep(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		base := time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "base"))
 		attempt := rapid.IntRange(1, 12).Draw(t, "attempt")
-		policy := at(NewRetryPolicy(base), noon)
+		policy := NewRetryPolicy(base, atNoon)
 
 		// However often the job failed before, and whenever it was made.
 		next := policy.NextRetry(&rivertype.JobRow{
@@ -53,7 +50,7 @@ func TestNextRetryIsWithinItsStep(t *testing.T) {
 // Events that failed together must not come back together.
 func TestNextRetryIsSpread(t *testing.T) {
 	t.Parallel()
-	policy := at(NewRetryPolicy(time.Minute), noon)
+	policy := NewRetryPolicy(time.Minute, atNoon)
 	early, late := 0, 0
 	for range 1000 {
 		switch after := policy.NextRetry(&rivertype.JobRow{Attempt: 1}).Sub(noon); {
@@ -70,7 +67,7 @@ func TestNextRetryIsSpread(t *testing.T) {
 
 func TestNextRetryIsNotBeforeTheProviderSaid(t *testing.T) {
 	t.Parallel()
-	w := &paymentWorker{policy: at(NewRetryPolicy(time.Minute), noon)}
+	w := &paymentWorker{policy: NewRetryPolicy(time.Minute, atNoon)}
 	next := func(notBefore time.Time) time.Time {
 		return w.NextRetry(&river.Job[PaymentArgs]{JobRow: &rivertype.JobRow{Attempt: 2}, Args: PaymentArgs{notBefore: notBefore}})
 	}

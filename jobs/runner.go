@@ -119,6 +119,7 @@ type Runner struct {
 	client *river.Client[pgx.Tx]
 	store  *store.Store
 	logger *slog.Logger
+	clock  *clock
 	// hold says that this process lives; orphans takes up what others leave.
 	hold    *store.Hold
 	orphans *orphanSweeper
@@ -136,49 +137,20 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if deps.Store == nil || len(deps.Payments) == 0 {
 		return nil, errors.New("jobs: a store and at least one provider are required")
 	}
-	policy := NewRetryPolicy(cfg.RetryBase)
-	workers := river.NewWorkers()
+	clock := &clock{ask: deps.Store.Clock, logger: cfg.Logger}
+	policy := NewRetryPolicy(cfg.RetryBase, clock.Now)
 	gates := newGates(deps, cfg.Logger)
-	river.AddWorker(workers, &paymentWorker{
-		store: deps.Store, payments: deps.Payments, gates: gates, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer),
-	})
-	river.AddWorker(workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
-	river.AddWorker(workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
-	queues := map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers}}
-	periodic, err := addReconciliation(cfg, deps, gates, policy, workers, queues)
-	if err != nil {
-		return nil, err
-	}
-	if !cfg.Helper {
-		periodic = append(periodic, periodicRollUp())
-	}
 	work := newWorkLog()
 	self := newHolderID()
-	alerts, err := addAlerts(cfg, deps, policy, workers)
-	if err != nil {
+	config := riverConfig(cfg)
+	config.ID = self
+	config.Middleware = append(tracing(cfg.TracerProvider), work)
+	config.RetryPolicy = policy
+	config.Test.Time = clock
+	if err := addWork(config, cfg, deps, gates, policy); err != nil {
 		return nil, err
 	}
-	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
-		ID:                          self,
-		CancelledJobRetentionPeriod: cfg.Retention + jobsOutlive,
-		CompletedJobRetentionPeriod: cfg.Retention + jobsOutlive,
-		DiscardedJobRetentionPeriod: cfg.Retention + jobsOutlive,
-		FetchCooldown:               fetchCooldown,
-		// A job of a kind that only a newer release knows is left to it.
-		FetchOnlyKnownKinds: true,
-		JobTimeout:          cfg.JobTimeout,
-		// The leader alone knows what is periodic: a helper must not lead.
-		LeaderElectionDisabled: cfg.Helper,
-		Logger:                 cfg.riverLogger(),
-		MaxAttempts:            cfg.MaxAttempts,
-		Middleware:             append(tracing(cfg.TracerProvider), work),
-		PeriodicJobs:           append(periodic, alerts...),
-		Queues:                 queues,
-		RescueStuckJobsAfter:   cfg.RescueAfter,
-		RetryPolicy:            policy,
-		SoftStopTimeout:        softStop,
-		Workers:                workers,
-	})
+	client, err := river.NewClient(riverpgxv5.New(pool), config)
 	if err != nil {
 		return nil, fmt.Errorf("jobs: client: %w", err)
 	}
@@ -190,34 +162,72 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		orphans.times = *deps.orphanTimes
 	}
 	warden := &warden{gates: gates, retry: retryJob(client), ahead: releaseAhead(cfg.ProviderRate), logger: cfg.Logger}
-	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, orphans: orphans, warden: warden}, nil
+	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, clock: clock, orphans: orphans, warden: warden}, nil
 }
 
-// addReconciliation adds what works runs, and returns the periodic jobs that
-// start them.
-func addReconciliation(cfg Config, deps Deps, gates gates, policy *RetryPolicy, workers *river.Workers, queues map[string]river.QueueConfig) ([]*river.PeriodicJob, error) {
+// riverConfig is what of River's configuration follows from ours.
+func riverConfig(cfg Config) *river.Config {
+	return &river.Config{
+		CancelledJobRetentionPeriod: cfg.Retention + jobsOutlive,
+		CompletedJobRetentionPeriod: cfg.Retention + jobsOutlive,
+		DiscardedJobRetentionPeriod: cfg.Retention + jobsOutlive,
+		FetchCooldown:               fetchCooldown,
+		// A job of a kind that only a newer release knows is left to it.
+		FetchOnlyKnownKinds: true,
+		JobTimeout:          cfg.JobTimeout,
+		// The leader alone knows what is periodic: a helper must not lead.
+		LeaderElectionDisabled: cfg.Helper,
+		Logger:                 cfg.riverLogger(),
+		MaxAttempts:            cfg.MaxAttempts,
+		Queues:                 map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers}},
+		RescueStuckJobsAfter:   cfg.RescueAfter,
+		SoftStopTimeout:        softStop,
+		Workers:                river.NewWorkers(),
+	}
+}
+
+// addWork adds a worker for every kind of job that this process works, and the
+// periodic jobs that start the work.
+func addWork(config *river.Config, cfg Config, deps Deps, gates gates, policy *RetryPolicy) error {
+	river.AddWorker(config.Workers, &paymentWorker{
+		store: deps.Store, payments: deps.Payments, gates: gates, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer),
+	})
+	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
+	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
+	if !cfg.Helper {
+		config.PeriodicJobs = append(config.PeriodicJobs, periodicRollUp())
+	}
+	if err := addReconciliation(config, cfg, deps, gates, policy); err != nil {
+		return err
+	}
+	return addAlerts(config, cfg, deps, policy)
+}
+
+// addReconciliation adds what works runs, and the periodic job that starts them.
+func addReconciliation(config *river.Config, cfg Config, deps Deps, gates gates, policy *RetryPolicy) error {
 	if len(deps.Searches) == 0 {
 		if cfg.ReconcileSchedule != "" {
-			return nil, errors.New("jobs: a schedule for reconciliations needs at least one provider to search")
+			return errors.New("jobs: a schedule for reconciliations needs at least one provider to search")
 		}
-		return nil, nil
+		return nil
 	}
 	deps.Logger = cfg.Logger
 	budget := min(stepBudget, cfg.JobTimeout/3)
 	if deps.stepBudget != nil {
 		budget = *deps.stepBudget
 	}
-	river.AddWorker(workers, &stepWorker{reconciler: newReconciler(deps), gates: gates, policy: policy, retention: cfg.Retention, budget: budget})
-	queues[QueueReconciliation] = river.QueueConfig{MaxWorkers: reconciliationWorkers}
+	river.AddWorker(config.Workers, &stepWorker{reconciler: newReconciler(deps), gates: gates, policy: policy, retention: cfg.Retention, budget: budget})
+	config.Queues[QueueReconciliation] = river.QueueConfig{MaxWorkers: reconciliationWorkers}
 	if cfg.ReconcileSchedule == "" || cfg.Helper {
-		return nil, nil
+		return nil
 	}
 	schedule, err := ParseSchedule(cfg.ReconcileSchedule)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	river.AddWorker(workers, &startWorker{store: deps.Store, schedule: schedule, logger: cfg.Logger})
-	return []*river.PeriodicJob{schedule.periodic()}, nil
+	river.AddWorker(config.Workers, &startWorker{store: deps.Store, schedule: schedule, logger: cfg.Logger})
+	config.PeriodicJobs = append(config.PeriodicJobs, schedule.periodic(policy.now))
+	return nil
 }
 
 // Start begins to work jobs. The context bounds only the start; Stop stops.
@@ -229,7 +239,10 @@ func (r *Runner) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("jobs: start: %w", err)
 	}
-	if err := r.client.Start(life); err != nil {
+	if err = r.clock.set(ctx); err == nil {
+		err = r.client.Start(life)
+	}
+	if err != nil {
 		hold.Release()
 		return fmt.Errorf("jobs: start: %w", err)
 	}
@@ -237,6 +250,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	sweepCtx, stop := context.WithCancel(life)
 	r.stopSweep = stop
 	r.sweeping.Go(func() { r.sweep(sweepCtx) })
+	r.sweeping.Go(func() { r.clock.keep(sweepCtx) })
 	r.sweeping.Go(func() { r.orphans.run(sweepCtx) })
 	r.sweeping.Go(func() { r.warden.run(sweepCtx) })
 	return nil

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"net/http"
 	"runtime"
 	"time"
 
@@ -21,9 +20,7 @@ func clocks() []scenario {
 		return nil
 	}
 	return []scenario{
-		// River takes the time of a retry from the process's clock, so retries
-		// come as late as it is fast, unless somebody wakes the queue.
-		{"clock-fast", "the service's clock is 10 minutes fast", "under load, with retries; an operator processes the queue", clockOff(10 * time.Minute)},
+		{"clock-fast", "the service's clock is 10 minutes fast", "under load, with retries", clockOff(10 * time.Minute)},
 		{"clock-slow", "the service's clock is 10 minutes slow", "under load, with retries", clockOff(-10 * time.Minute)},
 	}
 }
@@ -42,19 +39,6 @@ func clockOff(ahead time.Duration) func(*stage) {
 		s.launch()
 		s.begin(s.orders(30)).wait()
 		s.over()
-		if ahead > 0 {
-			s.processQueue()
-		}
 		s.settled()
 	}
-}
-
-// processQueue wakes what waits for its next attempt until nothing does.
-func (s *stage) processQueue() {
-	s.t.Helper()
-	require.Eventually(s.t, func() bool {
-		status, said := s.call(http.MethodPost, "/api/webhooks/process-queue", processToken, `{"wait":"5s"}`)
-		require.Equal(s.t, http.StatusOK, status, said)
-		return s.count(`SELECT count(*) FROM webhook_queue WHERE completed_at IS NULL`) == 0
-	}, chaosPatience(), 100*time.Millisecond, "the queue is not empty")
 }

@@ -225,13 +225,15 @@ func (l *traffic) wait() {
 }
 
 // over says that the fault is over. The recovery is the time from here until
-// all that was accepted before has its end.
+// all that was accepted before, and every reconciliation that had begun, has its
+// end.
 func (s *stage) over() {
 	s.t.Helper()
 	began := time.Now()
-	var newest int64
+	var newest, newestRun int64
 	require.Eventually(s.t, func() bool {
-		return s.pool.QueryRow(s.t.Context(), `SELECT coalesce(max(id), 0) FROM webhook_queue`).Scan(&newest) == nil
+		return s.pool.QueryRow(s.t.Context(), `SELECT (SELECT coalesce(max(id), 0) FROM webhook_queue),
+			(SELECT coalesce(max(id), 0) FROM webhook_reconciliation_logs)`).Scan(&newest, &newestRun) == nil
 	}, chaosPatience(), 10*time.Millisecond, "the database doesn't answer")
 	ctx := s.t.Context()
 	go func() {
@@ -239,8 +241,9 @@ func (s *stage) over() {
 		defer tick.Stop()
 		for {
 			open := -1
-			err := s.pool.QueryRow(ctx, `SELECT count(*) FROM webhook_queue_status
-				WHERE id <= $1 AND status NOT IN ('completed', 'dead_letter')`, newest).Scan(&open)
+			err := s.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM webhook_queue_status
+				WHERE id <= $1 AND status NOT IN ('completed', 'dead_letter'))
+				+ (SELECT count(*) FROM webhook_reconciliation_logs WHERE id <= $2 AND status = 'running')`, newest, newestRun).Scan(&open)
 			if err == nil && open == 0 {
 				s.recovered <- time.Since(began)
 				return
