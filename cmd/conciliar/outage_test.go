@@ -111,3 +111,15 @@ func TestOutage_AProcessKilledWhileItReleasesLeavesTheRestToTheNext(t *testing.T
 	require.Equal(t, held, s.count(`SELECT held_released::int FROM provider_outages`), "each was let go once")
 	p.stop()
 }
+
+// Whoever waits for a run is told what the run waits for.
+func TestReconcileTellsOfAnOutage(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, simulator.Faults{}, map[string]string{"RETRY_BASE_DELAY": scaledBase.String()})
+	s.sim.SetOutage(true)
+	command := start(t, s.environ, "reconcile")
+	command.err.await(t, `missing: .*; waits for mercadopago, which cannot be asked since 20\d\d-`)
+	s.sim.SetOutage(false)
+	require.Equal(t, exitDone, command.wait())
+	require.Contains(t, command.out.String(), store.RunSucceeded)
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os/user"
 	"text/tabwriter"
 	"time"
@@ -22,7 +21,8 @@ func newReconcile(std stdio) *cobra.Command {
 		Short: "Ask Mercado Pago what was paid, and put right what is missing or different",
 		Long: `Runs a reconciliation now, or joins the one that is running. This process works
 it, with or without a running service. Stopped in the middle, it goes on where
-it was: by a running service, or by the same command again.
+it was: by a running service, or by the same command again. While Mercado Pago
+cannot be asked it waits, and says since when.
 
 With --since it is a backfill of that window, for a merchant who comes with a
 history: live webhooks pass it. Mercado Pago searches the last 12 months.
@@ -83,9 +83,7 @@ func (r *reconcileCommand) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Each attempt's line would come between the lines of the progress.
-	jobsConfig := jobsConfig(cfg, atLeast(newLogger(r.std.err, cfg.Log), slog.LevelWarn))
-	jobsConfig.Helper = true
+	jobsConfig := commandJobs(cfg, r.std)
 	a, err := newBooks(ctx, cfg, jobsConfig, connectionsFor(cfg, role{worker: true}))
 	if err != nil {
 		return err
@@ -132,7 +130,7 @@ func (r *reconcileCommand) work(ctx context.Context, books *store.Store) error {
 		_, _ = fmt.Fprintf(r.std.err, "run %d is running already; waiting for it\n", run.ID)
 	}
 	bar := newProgress(r.std.err)
-	run, err = books.WaitRun(ctx, run.ID, func(run store.Run) { bar.show(runPosition(run), runLine(run)) })
+	run, err = books.WaitRun(ctx, run.ID, func(run store.Run) { bar.show(runPosition(run), runLine(run)+waitsFor(ctx, books, run)) })
 	bar.end()
 	if err != nil {
 		return err
@@ -169,6 +167,19 @@ func share(start, end, at time.Time) float64 {
 
 func runLine(run store.Run) string {
 	return fmt.Sprintf("%s: %d payments, %d orders, %d missing, %d different", run.Phase, run.PaymentsChecked, run.OrdersChecked, run.MissingFound, run.DriftFound)
+}
+
+// waitsFor says that a run waits out an outage; otherwise nothing. That it can't
+// be read either is told by what waits for the run.
+func waitsFor(ctx context.Context, books *store.Store, run store.Run) string {
+	if run.Status != store.RunRunning {
+		return ""
+	}
+	provider, err := books.Provider(ctx)
+	if err != nil || provider.Circuit == store.CircuitClosed || provider.Since == nil {
+		return ""
+	}
+	return fmt.Sprintf("; waits for %s, which cannot be asked since %s", provider.Source, provider.Since.Format(time.RFC3339))
 }
 
 func (r *reconcileCommand) tell(run store.Run) error {
