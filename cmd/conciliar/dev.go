@@ -236,7 +236,7 @@ func (d *dev) migrate(ctx context.Context, cfg config.Config) error {
 
 // introduce registers an order to play with and prints how to reach everything.
 func (d *dev) introduce(ctx context.Context) error {
-	reference := "demo-" + strings.ToLower(rand.Text()[:6])
+	reference := "demo-" + someName()
 	orders := &orderClient{service: d.service, token: d.tokens["ORDERS_TOKENS"]}
 	if err := orders.register(ctx, reference, demoAmount, "ARS"); err != nil {
 		return err
@@ -285,3 +285,6 @@ Ctrl-C stops everything.
 		d.tokens["ORDERS_TOKENS"], d.service, reference)
 	return nil
 }
+
+// someName tells the orders of this run from those of the runs before.
+func someName() string { return strings.ToLower(rand.Text()[:6]) }

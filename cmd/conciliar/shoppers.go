@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -60,11 +59,11 @@ func (d *dev) buy(ctx context.Context) error {
 
 func (d *dev) shop(ctx context.Context) error {
 	orders := &orderClient{service: d.service, token: d.tokens["ORDERS_TOKENS"]}
-	run := strings.ToLower(time.Now().UTC().Format("150405-"))
+	run := someName()
 	for batch := 1; ctx.Err() == nil; batch++ {
 		plan := simulator.Plan{
 			Orders: shopperBatch, Rate: shopperRate, Concurrency: 2, Window: 3,
-			ReferencePrefix: fmt.Sprintf("shop-%s%02d-", run, batch),
+			ReferencePrefix: fmt.Sprintf("shop-%s-%02d-", run, batch),
 		}
 		for _, o := range d.sim.Orders(plan) {
 			if err := orders.register(ctx, o.Reference, o.Amount, o.Currency); err != nil {
