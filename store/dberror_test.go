@@ -36,12 +36,16 @@ func TestFailuresOfARealDatabase(t *testing.T) {
 			return nil
 		})
 	}
-	soon, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancel()
 	cases := map[store.DatabaseFailure][]error{
 		store.DatabaseTimeout: {
 			exec(t.Context(), `SET LOCAL statement_timeout = 20`, `SELECT pg_sleep(60)`),
-			exec(soon, `SELECT pg_sleep(60)`),
+			pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+				// Not before there is a connection: waiting for one is another failure.
+				soon, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+				defer cancel()
+				_, err := tx.Exec(soon, `SELECT pg_sleep(60)`)
+				return err
+			}),
 		},
 		store.DatabaseRefused: {exec(t.Context(), `INSERT INTO orders (reference, amount, currency) VALUES ('A', -1, 'ARS')`)},
 		store.DatabaseError:   {exec(t.Context(), `SELECT nonsense`)},

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -47,11 +46,6 @@ func (g *turnstile) answer(r *http.Request) *httptest.ResponseRecorder {
 	said := httptest.NewRecorder()
 	g.to.ServeHTTP(said, r)
 	return said
-}
-
-// isPayment reports whether a call asks for one payment.
-func isPayment(r *http.Request) bool {
-	return strings.HasPrefix(r.URL.Path, "/v1/payments/") && !strings.HasSuffix(r.URL.Path, "/search")
 }
 
 // write sends an answer on.

@@ -19,6 +19,11 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
+// isPayment reports whether a call asks for one payment.
+func isPayment(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/v1/payments/") && !strings.HasSuffix(r.URL.Path, "/search")
+}
+
 // A gate stands before the simulator and lets no question about a payment
 // through until it is opened.
 type gate struct {
@@ -34,7 +39,7 @@ func newGate(t *testing.T, sim *simulator.Simulator) *gate {
 	g := &gate{asked: make(chan struct{}, 1000), open: sync.OnceFunc(func() { close(opened) })}
 	api := sim.Handler()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/v1/payments/") {
+		if isPayment(r) {
 			g.asked <- struct{}{}
 			select {
 			case <-opened:
@@ -83,6 +88,7 @@ func (s *shop) requireSound() {
 func TestEndToEnd_AnotherProcessTakesUpWhatAKilledOneWorked(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h"})
+	s.hasReconciled()
 	g := newGate(t, s.sim)
 	first := s.launch("MERCADOPAGO_BASE_URL=" + g.address)
 	const events = 10
@@ -106,6 +112,7 @@ func TestEndToEnd_AnotherProcessTakesUpWhatAKilledOneWorked(t *testing.T) {
 func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h", "WORKERS": "8"})
+	s.hasReconciled()
 	g := newGate(t, s.sim)
 	p := s.launch("MERCADOPAGO_BASE_URL=" + g.address)
 	payment := s.sell("order-1")
@@ -146,6 +153,7 @@ func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
 func TestEndToEnd_TheServiceOutlivesItsDatabase(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h"})
+	s.hasReconciled()
 	g := newGate(t, s.sim)
 	p := s.launch("MERCADOPAGO_BASE_URL=" + g.address)
 	const events = 10
@@ -186,6 +194,7 @@ func TestEndToEnd_TheServiceOutlivesItsDatabase(t *testing.T) {
 func TestEndToEnd_ItStopsWithoutItsDatabase(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h"})
+	s.hasReconciled()
 	silent := newSilence(t, s.databaseURL)
 	p := s.launch("DATABASE_URL=" + silent.url)
 	payment := s.sell("order-1")

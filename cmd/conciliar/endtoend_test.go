@@ -110,6 +110,15 @@ func newShopAt(t *testing.T, faults simulator.Faults, clock func() time.Time, ch
 	return s
 }
 
+// hasReconciled lets no run start by itself: the last one has just ended.
+func (s *shop) hasReconciled() {
+	s.t.Helper()
+	_, err := s.pool.Exec(s.t.Context(), `
+		INSERT INTO webhook_reconciliation_logs (trigger, status, window_start, window_end, finished_at)
+		VALUES ('start', 'succeeded', now(), now(), now())`)
+	require.NoError(s.t, err)
+}
+
 // A process is the real program at work.
 type process struct {
 	cmd *exec.Cmd

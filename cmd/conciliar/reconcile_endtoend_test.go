@@ -85,7 +85,7 @@ func TestReconciliation_FindsWhatNoWebhookToldAmongTwentyThousandPayments(t *tes
 	faults := simulator.Faults{
 		Drop: 0.15, LateShare: 0.10, LateBy: 5 * time.Second, Disorder: true, SearchLag: lag, UnstablePages: true,
 	}
-	s := newShopAt(t, faults, clock, map[string]string{"RECONCILE_SCHEDULE": "0 0 1 1 *"})
+	s := newShopAt(t, faults, clock, nil)
 	p := s.launch()
 	plan := simulator.Plan{Orders: 17_700, Concurrency: 24, ReferencePrefix: "found-"}
 	s.register(plan)
