@@ -107,10 +107,10 @@ func (d *dashboard) readActivity(ctx context.Context, r *reader, name string) (a
 		v.Failed += p.Failed
 	}
 	var err error
-	if v.Activity, err = drawActivity(r, v.Span, points); err != nil {
+	if v.Activity, err = drawActivity(r, v.Span, now, points); err != nil {
 		return v, err
 	}
-	v.Times, err = drawTimes(r, v.Span, times)
+	v.Times, err = drawTimes(r, v.Span, now, times)
 	return v, err
 }
 
@@ -129,14 +129,14 @@ func stepLabel(r *reader, s span, at time.Time) (string, error) {
 	return at.Format("15:04"), nil
 }
 
-func drawActivity(r *reader, s span, points []store.ActivityPoint) (picture, error) {
+func drawActivity(r *reader, s span, now time.Time, points []store.ActivityPoint) (picture, error) {
 	p := picture{chart: chart{Series: []string{"received", "settled", "failed"}}}
 	for _, at := range points {
 		label, err := stepLabel(r, s, at.At)
 		if err != nil {
 			return p, err
 		}
-		step := chartStep{Label: label}
+		step := chartStep{Label: label, Open: at.At.Add(s.step).After(now)}
 		for _, n := range []int64{at.Received, at.Settled, at.Failed} {
 			step.Values = append(step.Values, float64(n))
 			step.Texts = append(step.Texts, r.whole(n))
@@ -146,14 +146,14 @@ func drawActivity(r *reader, s span, points []store.ActivityPoint) (picture, err
 	return p.draw(r, "chart.activity", func(v float64) string { return r.whole(int64(v + 0.5)) })
 }
 
-func drawTimes(r *reader, s span, points []store.LatencyPoint) (picture, error) {
+func drawTimes(r *reader, s span, now time.Time, points []store.LatencyPoint) (picture, error) {
 	p := picture{chart: chart{Series: []string{"p50", "p90", "p99"}}}
 	for _, at := range points {
 		label, err := stepLabel(r, s, at.At)
 		if err != nil {
 			return p, err
 		}
-		step := chartStep{Label: label}
+		step := chartStep{Label: label, Open: at.At.Add(s.step).After(now)}
 		for _, d := range []time.Duration{at.P50, at.P90, at.P99} {
 			text, err := r.Duration(d)
 			if err != nil {

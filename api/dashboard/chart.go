@@ -3,7 +3,9 @@ package dashboard
 import (
 	"fmt"
 	"html/template"
+	"math"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/go-analyze/charts"
@@ -15,6 +17,8 @@ const (
 	chartHeight = 190
 	// chartLabels is how many labels stand below it at most.
 	chartLabels = 4
+	// axisParts is how many parts the axis of values has.
+	axisParts = 4
 )
 
 // A chart is lines over time, with what a screen reader reads instead.
@@ -34,11 +38,15 @@ type chartStep struct {
 	// Values are what is drawn, Texts the same in words, for the table.
 	Values []float64
 	Texts  []string
+	// Open is true of a step that is not over.
+	Open bool
 }
 
 // Flat reports whether there is nothing to be seen.
-func (c chart) Flat() bool {
-	for _, step := range c.Steps {
+func (c chart) Flat() bool { return flat(c.Steps) }
+
+func flat(steps []chartStep) bool {
+	for _, step := range steps {
 		for _, v := range step.Values {
 			if v != 0 {
 				return false
@@ -46,6 +54,28 @@ func (c chart) Flat() bool {
 		}
 	}
 	return true
+}
+
+// drawn are the steps that are drawn: those that are over. What has only begun
+// looks like a fall, unless there is nothing else.
+func (c chart) drawn() []chartStep {
+	over := slices.DeleteFunc(slices.Clone(c.Steps), func(s chartStep) bool { return s.Open })
+	if flat(over) {
+		return c.Steps
+	}
+	return over
+}
+
+// axisStep is the whole and round number that parts of the axis are apart, for
+// values up to most.
+func axisStep(most float64) float64 {
+	for scale := 1.0; ; scale *= 10 {
+		for _, round := range []float64{1, 1.5, 2, 2.5, 3, 4, 5, 6, 8} {
+			if step := round * scale; step*axisParts >= most && step == math.Trunc(step) {
+				return step
+			}
+		}
+	}
 }
 
 // The library draws in these colours, and each is the name of a class in the
@@ -73,11 +103,14 @@ var chartClasses = func() map[string]string {
 // svg draws the chart. value writes a value of the axis.
 func (c chart) svg(value func(float64) string) (template.HTML, error) {
 	values := make([][]float64, len(c.Series))
-	labels := make([]string, len(c.Steps))
-	for i, step := range c.Steps {
+	steps := c.drawn()
+	most := 0.0
+	labels := make([]string, len(steps))
+	for i, step := range steps {
 		labels[i] = step.Label
 		for k := range c.Series {
 			values[k] = append(values[k], step.Values[k])
+			most = max(most, step.Values[k])
 		}
 	}
 	opt := charts.NewLineChartOptionWithData(values)
@@ -92,7 +125,9 @@ func (c chart) svg(value func(float64) string) (template.HTML, error) {
 	opt.XAxis.LabelCount = chartLabels
 	opt.XAxis.BoundaryGap = charts.Ptr(false)
 	opt.YAxis[0].Min = charts.Ptr(0.0)
-	opt.YAxis[0].LabelCount = 5
+	opt.YAxis[0].Max = charts.Ptr(axisParts * axisStep(most))
+	opt.YAxis[0].RangeValuePaddingScale = charts.Ptr(0.0)
+	opt.YAxis[0].LabelCount = axisParts + 1
 	opt.ValueFormatter = value
 	opt.YAxis[0].ValueFormatter = value
 	painter := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: chartWidth, Height: chartHeight})

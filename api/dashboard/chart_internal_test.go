@@ -13,6 +13,9 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
+// midnight is when the last of 24 hours is over.
+var midnight = time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+
 // hours are points of activity, one for each hour.
 func hours(n int) []store.ActivityPoint {
 	points := make([]store.ActivityPoint, n)
@@ -26,7 +29,7 @@ func hours(n int) []store.ActivityPoint {
 
 func TestChartHoldsNoStyleAndIsWellFormed(t *testing.T) {
 	t.Parallel()
-	p, err := drawActivity(readerFor(t, "es", "es"), spans[0], hours(24))
+	p, err := drawActivity(readerFor(t, "es", "es"), spans[0], midnight, hours(24))
 	require.NoError(t, err)
 	svg := string(p.SVG)
 	require.NotContains(t, svg, "style", "the content-security policy refuses styles")
@@ -57,11 +60,11 @@ func TestChartNoticesAColourThatNobodyChose(t *testing.T) {
 
 func TestNothingToDraw(t *testing.T) {
 	t.Parallel()
-	p, err := drawActivity(readerFor(t, "en", "en"), spans[0], make([]store.ActivityPoint, 24))
+	p, err := drawActivity(readerFor(t, "en", "en"), spans[0], midnight, make([]store.ActivityPoint, 24))
 	require.NoError(t, err)
 	require.True(t, p.Flat())
 	require.Empty(t, p.SVG)
-	p, err = drawActivity(readerFor(t, "en", "en"), spans[0], nil)
+	p, err = drawActivity(readerFor(t, "en", "en"), spans[0], midnight, nil)
 	require.NoError(t, err)
 	require.Empty(t, p.SVG)
 }
@@ -76,5 +79,40 @@ func TestSpansBeginWhereTheBooksCanAnswer(t *testing.T) {
 		if s.step%time.Hour == 0 {
 			require.True(t, at.Since.Equal(at.Since.Truncate(time.Hour)), "what is kept by the hour begins with one")
 		}
+	}
+}
+
+// An hour that has just begun would look as if the webhooks had stopped.
+func TestStepThatIsNotOverIsNotDrawn(t *testing.T) {
+	t.Parallel()
+	r := readerFor(t, "en", "en")
+	drawn := func(now time.Time, points []store.ActivityPoint) (int, chart) {
+		p, err := drawActivity(r, spans[0], now, points)
+		require.NoError(t, err)
+		return len(p.drawn()), p.chart
+	}
+	over, _ := drawn(midnight, hours(24))
+	require.Equal(t, 24, over)
+	over, c := drawn(midnight.Add(-time.Minute), hours(24))
+	require.Equal(t, 23, over)
+	require.True(t, c.Steps[23].Open)
+	require.Equal(t, "230", c.Steps[23].Texts[0], "the table has it")
+	// A shop's first hour is all there is.
+	first := make([]store.ActivityPoint, 24)
+	copy(first[23:], hours(24)[23:])
+	over, _ = drawn(midnight.Add(-time.Minute), first)
+	require.Equal(t, 24, over)
+}
+
+// The labels of the axis are whole, round and never the same twice.
+func TestAxisHasRoundLabels(t *testing.T) {
+	t.Parallel()
+	for most, step := range map[float64]float64{0: 1, 1: 1, 4: 1, 5: 2, 9: 3, 17: 5, 36: 10, 41: 15, 206: 60, 1000: 250, 7500: 2000, 1e9: 2.5e8} {
+		require.InDelta(t, step, axisStep(most), 0, "up to %v", most)
+	}
+	p, err := drawActivity(readerFor(t, "en", "en"), spans[0], midnight, hours(24)[:2])
+	require.NoError(t, err)
+	for _, label := range []string{"0", "3", "6", "9", "12"} {
+		require.Contains(t, string(p.SVG), ">"+label+"</text>")
 	}
 }

@@ -90,7 +90,9 @@ func setStand(t *testing.T) *stand {
 		_, err = pool.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	_, service := serve(t, environment(databaseURL, provider, map[string]string{"RETRY_MAX_ATTEMPTS": "2", "RETRY_BASE_DELAY": "100ms"}))
+	_, service := serve(t, environment(databaseURL, provider, map[string]string{
+		"RETRY_MAX_ATTEMPTS": "2", "RETRY_BASE_DELAY": "100ms", "RECONCILE_SCHEDULE": "0 * * * *",
+	}))
 	orders := &orderClient{service: service, token: ordersToken}
 	require.NoError(t, sim.SetTarget(service+"/api/checkout/webhook"))
 	pay := func(order, registered, paid string) int64 {
