@@ -50,8 +50,8 @@ type everyMinute struct{}
 func (everyMinute) Next(t time.Time) time.Time { return t.Truncate(time.Minute).Add(time.Minute) }
 
 // addAlerts adds what evaluates conditions and sends messages, and the periodic
-// job that starts the evaluations. A helper does neither: it may end at
-// any moment, and leads nothing.
+// job that starts the evaluations. A helper does neither: it may end at any
+// moment, and leads nothing.
 func addAlerts(config *river.Config, cfg Config, deps Deps, policy *RetryPolicy) error {
 	if deps.Alerts == nil || cfg.Helper {
 		return nil

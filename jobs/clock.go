@@ -31,8 +31,8 @@ type clock struct {
 	logger *slog.Logger
 
 	mu sync.Mutex
-	// told is what PostgreSQL's clock was at, which has a monotonic reading, so
-	// that a machine's clock that is set right changes nothing.
+	// told is PostgreSQL's time of the moment at. That has a monotonic reading, so
+	// that setting the machine's clock changes nothing.
 	told, at time.Time
 	// off is whether the machine's clock was too far off when last asked.
 	off bool
