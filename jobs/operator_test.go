@@ -77,24 +77,17 @@ func TestProcessQueueSaysWhenItsTimeIsUp(t *testing.T) {
 	}
 }
 
-// Whoever hangs up has woken the events all the same.
+// Whoever hangs up has woken the events all the same, and waits no longer.
 func TestProcessQueueOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := b.newOperator(t)
 	b.deliver(t, "1")
 	ctx, hangUp := context.WithCancel(t.Context())
-	go func() {
-		defer hangUp()
-		// The action is the last thing that the waking writes.
-		for ctx.Err() == nil {
-			var n int
-			if b.pool.QueryRow(ctx, `SELECT count(*) FROM operator_actions`).Scan(&n) == nil && n > 0 {
-				return
-			}
-		}
-	}()
-	done, err := o.ProcessQueue(ctx, 10, patience, ana)
+	woken, err := o.Wake(ctx, 10, ana)
+	require.NoError(t, err)
+	hangUp()
+	done, err := o.Await(ctx, woken, patience)
 	require.NoError(t, err)
 	require.True(t, done.TimedOut)
 	require.EqualValues(t, 1, done.After.Pending)
