@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/riverqueue/river/rivertype"
+
+	"github.com/conciliar/conciliar/store"
 )
 
 const (
@@ -17,8 +19,8 @@ const (
 	// clockTook is the longest that an answer may take to say anything: the time
 	// is somewhere within it.
 	clockTook = time.Second
-	// clockWarn is how far off this machine's clock is told of.
-	clockWarn = 5 * time.Second
+	// ClockWarn is how far this machine's clock may be off until that is told of.
+	ClockWarn = 5 * time.Second
 )
 
 // A clock is PostgreSQL's as this process knows it: asked for now and then, and
@@ -27,7 +29,7 @@ const (
 // this one as River's, a machine whose own clock is wrong delays nothing. Until
 // PostgreSQL has answered once it is the machine's.
 type clock struct {
-	ask    func(context.Context) (time.Time, error)
+	ask    func(context.Context) (store.Server, error)
 	logger *slog.Logger
 
 	mu sync.Mutex
@@ -60,11 +62,11 @@ func (c *clock) set(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, clockTimeout)
 	defer cancel()
 	began := time.Now()
-	told, err := c.ask(ctx)
+	server, err := c.ask(ctx)
 	if err != nil {
 		return err
 	}
-	c.take(told, began, time.Since(began))
+	c.take(server.Now, began, time.Since(began))
 	return nil
 }
 
@@ -78,7 +80,7 @@ func (c *clock) take(told, began time.Time, took time.Duration) {
 	c.told, c.at = told, began.Add(took/2)
 	// Without its monotonic reading, because this is about the machine's clock.
 	ahead := c.at.Round(0).Sub(told)
-	off := ahead.Abs() > clockWarn
+	off := ahead.Abs() > ClockWarn
 	if off && !c.off {
 		c.logger.Warn("this machine's clock is not PostgreSQL's; PostgreSQL's counts", "ahead_seconds", ahead.Seconds())
 	}

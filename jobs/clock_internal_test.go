@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
 )
 
 func TestClockIsPostgreSQLs(t *testing.T) {
@@ -20,11 +22,11 @@ func TestClockIsPostgreSQLs(t *testing.T) {
 		var failure error
 		off, takes := -10*time.Minute, 400*time.Millisecond
 		c := &clock{logger: slog.New(slog.NewTextHandler(&log, nil))}
-		c.ask = func(context.Context) (time.Time, error) {
+		c.ask = func(context.Context) (store.Server, error) {
 			<-time.After(takes / 2)
 			told := time.Now().Add(off)
 			<-time.After(takes / 2)
-			return told.Round(0), failure
+			return store.Server{Now: told.Round(0)}, failure
 		}
 		require.Equal(t, time.Now(), c.Now(), "not asked for yet")
 		require.Nil(t, c.NowOrNil())
@@ -60,11 +62,11 @@ func TestClockIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
-		c := &clock{logger: slog.New(slog.DiscardHandler), ask: func(context.Context) (time.Time, error) {
+		c := &clock{logger: slog.New(slog.DiscardHandler), ask: func(context.Context) (store.Server, error) {
 			if asked++; asked == 1 {
-				return time.Time{}, errors.New("gone")
+				return store.Server{}, errors.New("gone")
 			}
-			return time.Now().Add(time.Hour).Round(0), nil
+			return store.Server{Now: time.Now().Add(time.Hour).Round(0)}, nil
 		}}
 		ctx, cancel := context.WithCancel(t.Context())
 		go c.keep(ctx)

@@ -137,7 +137,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if deps.Store == nil || len(deps.Payments) == 0 {
 		return nil, errors.New("jobs: a store and at least one provider are required")
 	}
-	clock := &clock{ask: deps.Store.Clock, logger: cfg.Logger}
+	clock := &clock{ask: deps.Store.Server, logger: cfg.Logger}
 	policy := NewRetryPolicy(cfg.RetryBase, clock.Now)
 	gates := newGates(deps, cfg.Logger)
 	work := newWorkLog()

@@ -55,7 +55,8 @@ func (s *Store) Outages(ctx context.Context, since, until time.Time) ([]Outage, 
 
 // WaitingResources returns up to limit resources that events of a provider wait
 // for, held, failed or at work, because the end of an attempt is written a little
-// after it: the newest and, where there are more, others on each call. Whatever is wrong with one of them is not to be taken for the provider's.
+// after it: the newest and, where there are more, others on each call. Whatever
+// is wrong with one of them is not to be taken for the provider's.
 func (s *Store) WaitingResources(ctx context.Context, source string, limit int) ([]string, error) {
 	var from int64
 	err := s.pool.QueryRow(ctx, `

@@ -98,15 +98,6 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	}, nil
 }
 
-// Clock is PostgreSQL's clock.
-func (s *Store) Clock(ctx context.Context) (time.Time, error) {
-	var now time.Time
-	if err := s.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&now); err != nil {
-		return time.Time{}, fmt.Errorf("store: clock: %w", err)
-	}
-	return now, nil
-}
-
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.pool.Ping(ctx); err != nil {

@@ -120,23 +120,25 @@ func dayOf(t time.Time, zone *time.Location) time.Time {
 	return time.Date(year, month, day, 0, 0, 0, 0, zone)
 }
 
-// stepLabel is a point's short label.
-func stepLabel(r *reader, s span, at time.Time) (string, error) {
+// stepAt is the step that begins then, without its values.
+func stepAt(r *reader, s span, now, at time.Time) (chartStep, error) {
 	at = at.In(r.zone)
-	if s.ago > 24*time.Hour {
-		return r.T("time.day_month", "day", at.Format("2"), "month", r.Word("month", int(at.Month())))
+	step := chartStep{Label: at.Format("15:04"), Open: at.Add(s.step).After(now)}
+	if s.ago <= 24*time.Hour {
+		return step, nil
 	}
-	return at.Format("15:04"), nil
+	var err error
+	step.Label, err = r.T("time.day_month", "day", at.Format("2"), "month", r.Word("month", int(at.Month())))
+	return step, err
 }
 
 func drawActivity(r *reader, s span, now time.Time, points []store.ActivityPoint) (picture, error) {
 	p := picture{chart: chart{Series: []string{"received", "settled", "failed"}}}
 	for _, at := range points {
-		label, err := stepLabel(r, s, at.At)
+		step, err := stepAt(r, s, now, at.At)
 		if err != nil {
 			return p, err
 		}
-		step := chartStep{Label: label, Open: at.At.Add(s.step).After(now)}
 		for _, n := range []int64{at.Received, at.Settled, at.Failed} {
 			step.Values = append(step.Values, float64(n))
 			step.Texts = append(step.Texts, r.whole(n))
@@ -149,11 +151,10 @@ func drawActivity(r *reader, s span, now time.Time, points []store.ActivityPoint
 func drawTimes(r *reader, s span, now time.Time, points []store.LatencyPoint) (picture, error) {
 	p := picture{chart: chart{Series: []string{"p50", "p90", "p99"}}}
 	for _, at := range points {
-		label, err := stepLabel(r, s, at.At)
+		step, err := stepAt(r, s, now, at.At)
 		if err != nil {
 			return p, err
 		}
-		step := chartStep{Label: label, Open: at.At.Add(s.step).After(now)}
 		for _, d := range []time.Duration{at.P50, at.P90, at.P99} {
 			text, err := r.Duration(d)
 			if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
@@ -21,9 +22,8 @@ import (
 const (
 	// oldestPostgreSQL is the oldest version that the schema runs on.
 	oldestPostgreSQL = 140000
-	// Clocks may differ by this much before it is said, and before it fails. An
-	// HTTP date has whole seconds.
-	clockWarn = 5 * time.Second
+	// clockFail is how much clocks may differ until the check fails; see also
+	// jobs.ClockWarn.
 	clockFail = time.Minute
 	// checkLimit bounds one check.
 	checkLimit = 15 * time.Second
@@ -83,7 +83,7 @@ func clockFinding(check, whose string, ahead, slack time.Duration) finding {
 	switch {
 	case off > clockFail:
 		return finding{check, stateFail, fmt.Sprintf("This machine's clock differs from %s by %s.", whose, ahead.Abs().Round(time.Second)), "Set the clocks (NTP)."}
-	case off > clockWarn:
+	case off > jobs.ClockWarn:
 		return finding{check, stateWarn, fmt.Sprintf("This machine's clock differs from %s by %s.", whose, ahead.Abs().Round(time.Second)), "Set the clocks (NTP)."}
 	}
 	return ok(check, "This machine's agrees with %s.", whose)

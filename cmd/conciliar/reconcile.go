@@ -169,8 +169,8 @@ func runLine(run store.Run) string {
 	return fmt.Sprintf("%s: %d payments, %d orders, %d missing, %d different", run.Phase, run.PaymentsChecked, run.OrdersChecked, run.MissingFound, run.DriftFound)
 }
 
-// waitsFor says that a run waits out an outage; otherwise nothing. That it can't
-// be read either is told by what waits for the run.
+// waitsFor says that a run waits out an outage; otherwise nothing. A database
+// that does not answer fails the waiting for the run, and needs no word here.
 func waitsFor(ctx context.Context, books *store.Store, run store.Run) string {
 	if run.Status != store.RunRunning {
 		return ""
