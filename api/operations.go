@@ -5,44 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"time"
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/store"
 )
-
-// records are what operators look at, and what they do that the books alone
-// can do.
-type records interface {
-	Events(ctx context.Context, filter store.EventFilter, page store.Page) (store.List[store.Event], error)
-	Event(ctx context.Context, queueID int64) (store.EventDetail, error)
-	ReplayEvent(ctx context.Context, queueID int64, by store.Actor) (store.Replay, error)
-
-	DeadLetters(ctx context.Context, filter store.DeadLetterFilter, page store.Page) (store.List[store.DeadLetter], error)
-	DeadLetter(ctx context.Context, id int64) (store.DeadLetterDetail, error)
-	ReplayDeadLetter(ctx context.Context, id int64, by store.Actor) (store.Replay, error)
-	DismissDeadLetter(ctx context.Context, id int64, note string, by store.Actor) error
-	CountReplayable(ctx context.Context, filter store.DeadLetterFilter) (int64, error)
-	BulkReplay(ctx context.Context, id int64) (store.BulkReplay, error)
-	CancelBulkReplay(ctx context.Context, id int64, by store.Actor) (store.BulkReplay, error)
-
-	Alerts(ctx context.Context, filter store.AlertFilter, page store.Page) (store.List[store.Alert], error)
-
-	Anomalies(ctx context.Context, filter store.AnomalyFilter, page store.Page) (store.List[store.Anomaly], error)
-	ResolveAnomaly(ctx context.Context, id int64, note string, by store.Actor) (store.Anomaly, error)
-
-	RefusedDeliveries(ctx context.Context, filter store.RefusedFilter, page store.Page) (store.List[store.RefusedDelivery], error)
-	RefusedDelivery(ctx context.Context, id int64) (store.RefusedDetail, error)
-	LearnedSources(ctx context.Context) ([]store.LearnedSource, error)
-}
-
-// operator does what people ask of jobs.
-type operator interface {
-	ProcessQueue(ctx context.Context, limit int, wait time.Duration, by store.Actor) (jobs.QueueProcessed, error)
-	ReplayDeadLetters(ctx context.Context, filter store.DeadLetterFilter, limit int64, by store.Actor) (store.BulkReplay, error)
-}
 
 // noteLength is how many bytes of a note are taken.
 const noteLength = 2000

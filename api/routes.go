@@ -1,10 +1,7 @@
 package api
 
 import (
-	"fmt"
 	"net/http"
-	"sync"
-	"time"
 
 	"github.com/gin-gonic/gin"
 )
@@ -96,74 +93,6 @@ func (a *api) routes() []route {
 		)
 	}
 	return table
-}
-
-// api holds what the handlers share.
-type api struct {
-	deps Deps
-	now  func() time.Time
-	gate *gate
-	door *door
-	// sources tells the sender's address from the proxies'.
-	sources *sources
-	bodies  *bodyReader
-	ready   *readiness
-	metrics *metrics
-
-	byToken   *limiter[tokenName]
-	byAddress *limiter[addressKey]
-	// lost limits calls to what is not there.
-	lost *limiter[addressKey]
-	// Webhooks that fail verification, and accepted ones that have none.
-	failing  *limiter[addressKey]
-	unsigned *limiter[addressKey]
-}
-
-// releaseMode quiets Gin, which otherwise prints every route when it starts.
-var releaseMode = sync.OnceFunc(func() { gin.SetMode(gin.ReleaseMode) })
-
-// New returns the handler of the surface. Its error names everything
-// that deps lack.
-func New(deps Deps) (http.Handler, error) {
-	if err := deps.validate(); err != nil {
-		return nil, err
-	}
-	releaseMode()
-	a := &api{deps: deps, now: deps.Now, bodies: newBodyReader()}
-	if a.now == nil {
-		a.now = time.Now
-	}
-	a.gate = newGate(deps.Tokens, newLimiter[addressKey]("failed-auth", deps.UnverifiedRate, unverifiedBurst))
-	a.door = newDoor(deps.OperatorPassword)
-	a.sources = newSources(deps.SourceIPMode, deps.TrustedProxies, deps.SourceIPCIDRs)
-	a.ready = newReadiness(deps.Ready, deps.Logger)
-	a.metrics = newMetrics(deps.Registry)
-	if deps.Registry != nil && !deps.HealthOnly {
-		if err := deps.Registry.Register(newBooksCollector(deps.Books, deps.Logger)); err != nil {
-			return nil, fmt.Errorf("api: metrics: %w", err)
-		}
-	}
-	a.byToken = newLimiter[tokenName]("token", deps.APIRate, apiBurst)
-	a.byAddress = newLimiter[addressKey]("address", deps.APIRate, apiBurst)
-	a.lost = newLimiter[addressKey]("lost", deps.UnverifiedRate, unverifiedBurst)
-	a.failing = newLimiter[addressKey]("failed", deps.UnverifiedRate, unverifiedBurst)
-	a.unsigned = newLimiter[addressKey]("unsigned", deps.UnverifiedRate, unverifiedBurst)
-
-	engine := gin.New()
-	// A reference may hold an encoded slash, so routes match the path as it was
-	// sent, and handlers decode their part of it. A path is never corrected: a
-	// redirect would turn a PUT into something else.
-	engine.UseEscapedPath = true
-	engine.UnescapePathValues = false
-	engine.RedirectTrailingSlash = false
-	engine.HandleMethodNotAllowed = true
-	engine.Use(a.observe)
-	engine.NoRoute(a.adapt(a.unmatched(problemNotFound, "There is nothing at this path.")))
-	engine.NoMethod(a.adapt(a.unmatched(problemMethodNotAllowed, "This path does not answer this method; the Allow header says which it answers.")))
-	for _, r := range a.routes() {
-		engine.Handle(r.method, r.path, a.adapt(a.guard(r)))
-	}
-	return traced(engine, deps.TracerProvider), nil
 }
 
 // adapt turns a handler into Gin's, with the one place where an error becomes

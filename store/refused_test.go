@@ -1,54 +1,66 @@
 package store_test
 
 import (
-	"net/netip"
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestRefusedLog_WritesWhatWaitsBeforeItCloses(t *testing.T) {
+func TestRefusedDeliveriesAreListedAndShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	log := store.NewRefusedLog(b.Store)
-	const n = 30
-	for range n {
-		log.Record(store.Refused{
-			Source: "mercadopago", Reason: "signature_mismatch", Method: "POST", Query: "a=\x00\xff", XSignature: "ts=1,v1=\x00",
-			RemoteIP: netip.MustParseAddr("203.0.113.9"), BodyBytes: 1 << 20, Body: []byte(strings.Repeat("\x00", 100_000)),
-		})
+	genuine := "ts=1742505638,v1=" + strings.Repeat("deadbeef", 8)
+	for _, r := range []store.Refused{
+		{Source: "mercadopago", Reason: "malformed", Method: "POST", Query: "data.id=1", Body: []byte(`{"a":1}`), BodyBytes: 7},
+		{Source: "mercadopago", Reason: "signature_mismatch", Method: "GET", XSignature: genuine, XRequestID: "delivery-2",
+			RemoteIP: ana.RemoteIP, Body: []byte{0xff}, BodyBytes: 70_000},
+		{Source: "mercadopago", Reason: "malformed", Method: "POST"},
+	} {
+		require.NoError(t, b.InsertRefused(t.Context(), r))
 	}
-	log.Close()
-	require.Zero(t, log.Dropped())
-	require.Equal(t, n, b.count(t, `SELECT count(*) FROM webhook_refused
-		WHERE reason = 'signature_mismatch' AND host(remote_ip) = '203.0.113.9' AND body_bytes = 1048576 AND octet_length(body) = 65536`))
-}
+	refused := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
+	b.exec(t, `UPDATE webhook_refused SET refused_at = $1 WHERE id = 1`, refused)
 
-func TestRefusedLog_NeverWaits(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	log := store.NewRefusedLog(b.Store)
-	// Far more than its queue takes while fifty are written in a second.
-	for range 5000 {
-		log.Record(store.Refused{Source: "mercadopago", Reason: "flood", Method: "POST"})
+	for name, c := range map[string]struct {
+		filter store.RefusedFilter
+		want   []int64
+	}{
+		"all":    {store.RefusedFilter{}, []int64{3, 2, 1}},
+		"reason": {store.RefusedFilter{Reason: "malformed"}, []int64{3, 1}},
+		"since":  {store.RefusedFilter{Since: refused.Add(time.Second)}, []int64{3, 2}},
+		"until":  {store.RefusedFilter{Until: refused.Add(time.Second)}, []int64{1}},
+	} {
+		var ids []int64
+		for _, r := range pages(t, func(p store.Page) (store.List[store.RefusedDelivery], error) {
+			return b.RefusedDeliveries(t.Context(), c.filter, p)
+		}) {
+			ids = append(ids, r.ID)
+		}
+		require.Equal(t, c.want, ids, name)
 	}
-	require.Positive(t, log.Dropped())
-	log.Close()
-	require.Equal(t, int64(5000), log.Dropped()+int64(b.count(t, `SELECT count(*) FROM webhook_refused`)), "each is written or counted")
-}
 
-func TestPruneRefused_KeepsTheNewest(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	for range 20 {
-		require.NoError(t, b.InsertRefused(t.Context(), store.Refused{Source: "s", Reason: "r", Method: "POST"}))
-	}
-	_, err := b.pool.Exec(t.Context(), `UPDATE webhook_refused SET refused_at = now() - interval '8 days' WHERE id = 20`)
+	d, err := b.RefusedDelivery(t.Context(), 2)
 	require.NoError(t, err)
-	require.NoError(t, b.PruneRefused(t.Context(), 5))
-	require.Equal(t, 4, b.count(t, `SELECT count(*) FROM webhook_refused WHERE id > 15`))
-	require.Equal(t, 4, b.count(t, `SELECT count(*) FROM webhook_refused`))
+	require.Equal(t, "signature_mismatch", d.Reason)
+	require.Equal(t, "GET", d.Method)
+	require.Equal(t, genuine, d.XSignature.Reveal())
+	shown, err := json.Marshal(d)
+	require.NoError(t, err)
+	require.Contains(t, string(shown), `"x_signature":"ts=1742505638,v1=dead…"`)
+	require.Equal(t, "ts=1742505638,v1=dead…", fmt.Sprint(d.XSignature))
+	require.Equal(t, "delivery-2", d.XRequestID)
+	require.Equal(t, "203.0.113.7", *d.RemoteIP)
+	require.EqualValues(t, 70_000, d.BodyBytes)
+	require.Equal(t, store.Content{Encoding: store.EncodingBase64, Data: "/w==", Bytes: 1}, d.Body)
+	d, err = b.RefusedDelivery(t.Context(), 1)
+	require.NoError(t, err)
+	require.Equal(t, store.Content{Encoding: store.EncodingText, Data: `{"a":1}`, Bytes: 7}, d.Body)
+	_, err = b.RefusedDelivery(t.Context(), 404)
+	require.ErrorIs(t, err, store.ErrRefusedNotFound)
 }

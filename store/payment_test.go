@@ -8,31 +8,6 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestOpenDeadLettersByCause(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	groups, err := b.OpenDeadLetters(t.Context())
-	require.NoError(t, err)
-	require.Empty(t, groups)
-
-	for number := range 3 {
-		b.dead(t, number, "100")
-	}
-	other, _ := b.dead(t, 3, "101")
-	b.exec(t, `UPDATE webhook_dead_letter SET reason = 'cancelled', error_class = '' WHERE id = $1`, other)
-	dismissed, _ := b.dead(t, 4, "102")
-	require.NoError(t, b.DismissDeadLetter(t.Context(), dismissed, "a test", ana))
-
-	groups, err = b.OpenDeadLetters(t.Context())
-	require.NoError(t, err)
-	require.Len(t, groups, 2, "a dismissed one is not open")
-	require.EqualValues(t, 3, groups[0].Count)
-	require.Equal(t, "forbidden", groups[0].ErrorClass)
-	require.Equal(t, "cancelled", groups[1].Reason)
-	require.EqualValues(t, 1, groups[1].Count)
-	require.False(t, groups[0].Oldest.IsZero())
-}
-
 func TestPaymentAsFetched(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -65,17 +40,4 @@ func TestLatestPaymentLogsOfAnOrder(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, logs, 2)
 	require.Equal(t, []int64{2, 3}, []int64{logs[0].QueueID, logs[1].QueueID}, "the latest two, oldest first, of this order alone")
-}
-
-func TestRecentOrders(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.exec(t, `INSERT INTO orders (reference, amount, currency, updated_at) VALUES
-		('old', 1, 'ARS', '2026-01-01'), ('new', 2.50, 'BRL', '2026-01-03'), ('mid', 3, 'ARS', '2026-01-02')`)
-	orders, err := b.RecentOrders(t.Context(), 2)
-	require.NoError(t, err)
-	require.Len(t, orders, 2)
-	require.Equal(t, "new", orders[0].Reference)
-	require.Equal(t, "2.5", orders[0].Terms.Amount.Normalize().String())
-	require.Equal(t, "mid", orders[1].Reference)
 }

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"github.com/conciliar/conciliar/store/order"
 )
 
 // ErrPaymentNotFound means that no payment with that id was fetched yet.
@@ -73,63 +70,4 @@ func (s *Store) OrderPaymentLogs(ctx context.Context, reference string, limit in
 		return nil, fmt.Errorf("store: payment logs of order %q: %w", reference, err)
 	}
 	return logs, nil
-}
-
-// An OrderSummary is an order in one line.
-type OrderSummary struct {
-	Reference string
-	Status    order.Status
-	Terms     order.Terms
-	UpdatedAt time.Time
-}
-
-// RecentOrders returns the orders that changed last, at most limit of them, the
-// latest first.
-func (s *Store) RecentOrders(ctx context.Context, limit int) ([]OrderSummary, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT reference, status, amount, currency, updated_at
-		FROM orders ORDER BY updated_at DESC, reference DESC LIMIT $1`, limit)
-	if err != nil {
-		return nil, fmt.Errorf("store: recent orders: %w", err)
-	}
-	orders, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (OrderSummary, error) {
-		var o OrderSummary
-		err := row.Scan(&o.Reference, &o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.UpdatedAt)
-		toUTC(&o.UpdatedAt)
-		return o, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("store: recent orders: %w", err)
-	}
-	return orders, nil
-}
-
-// A DeadLetterGroup is the open dead letters of one cause.
-type DeadLetterGroup struct {
-	Reason     string
-	ErrorClass string
-	Count      int64
-	// Oldest is the earliest of their latest deaths.
-	Oldest time.Time
-}
-
-// OpenDeadLetters counts the open dead letters by their cause, the most
-// frequent first.
-func (s *Store) OpenDeadLetters(ctx context.Context) ([]DeadLetterGroup, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT reason, error_class, count(*), min(died_at) FROM webhook_dead_letter
-		WHERE state = 'open' GROUP BY reason, error_class ORDER BY 3 DESC, 1, 2`)
-	if err != nil {
-		return nil, fmt.Errorf("store: open dead letters: %w", err)
-	}
-	groups, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DeadLetterGroup, error) {
-		var g DeadLetterGroup
-		err := row.Scan(&g.Reason, &g.ErrorClass, &g.Count, &g.Oldest)
-		toUTC(&g.Oldest)
-		return g, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("store: open dead letters: %w", err)
-	}
-	return groups, nil
 }

@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// An EventDetail is an event with its whole history.
+type EventDetail struct {
+	Event
+	JobID    *int64  `json:"job_id"`
+	Query    string  `json:"query"`
+	RemoteIP *string `json:"remote_ip"`
+	// Payload is the body as received. Resource is the provider's answer where
+	// an attempt could not apply it.
+	Payload  Content  `json:"payload"`
+	Resource *Content `json:"resource"`
+	// AttemptErrors are the errors of every attempt that failed, oldest first.
+	AttemptErrors []AttemptFailure `json:"attempt_errors"`
+	// PaymentLogs and OrderChanges are what the event changed.
+	PaymentLogs  []PaymentLog  `json:"payment_logs"`
+	OrderChanges []EventChange `json:"order_changes"`
+	// DeadLetter is nil when it never became one.
+	DeadLetter *DeadLetter `json:"dead_letter"`
+	// Replays are the events that replay this one.
+	Replays []ReplayedAs `json:"replays"`
+	// Actions are what operators did to it.
+	Actions []OperatorAction `json:"actions"`
+}
+
+// A PaymentLog is one state of a payment that was applied.
+type PaymentLog struct {
+	PaymentID       string    `json:"payment_id"`
+	OrderReference  *string   `json:"order_reference"`
+	Status          string    `json:"status"`
+	StatusDetail    string    `json:"status_detail"`
+	Amount          string    `json:"amount"`
+	RefundedAmount  string    `json:"refunded_amount"`
+	Currency        string    `json:"currency"`
+	DateLastUpdated time.Time `json:"date_last_updated"`
+	AppliedAt       time.Time `json:"applied_at"`
+}
+
+// An EventChange is an order as it stood after the event had changed it.
+type EventChange struct {
+	OrderReference string    `json:"order_reference"`
+	At             time.Time `json:"at"`
+	Cause          string    `json:"cause"`
+	Status         string    `json:"status"`
+	PaidAmount     string    `json:"paid_amount"`
+	RefundedAmount string    `json:"refunded_amount"`
+}
+
+// A ReplayedAs is an event that replays another.
+type ReplayedAs struct {
+	QueueID    int64     `json:"queue_id"`
+	Status     string    `json:"status"`
+	Outcome    *string   `json:"outcome"`
+	ReceivedAt time.Time `json:"received_at"`
+}
+
+// Event returns one event with its history, from the archive too, or
+// ErrEventNotFound.
+func (s *Store) Event(ctx context.Context, queueID int64) (EventDetail, error) {
+	var d EventDetail
+	err := s.readSnapshot(ctx, func(tx pgx.Tx) (err error) {
+		if d, err = readEvent(ctx, tx, queueID); err != nil {
+			return err
+		}
+		if d.PaymentLogs, err = paymentLogsOf(ctx, tx, queueID); err != nil {
+			return err
+		}
+		if d.OrderChanges, err = orderChangesOf(ctx, tx, queueID); err != nil {
+			return err
+		}
+		if d.DeadLetterID != nil {
+			letter, err := scanDeadLetter(tx.QueryRow(ctx, `SELECT `+deadLetterColumns+deadLetterFrom+` WHERE d.id = $1`, *d.DeadLetterID))
+			if err != nil {
+				return err
+			}
+			d.DeadLetter = &letter
+		}
+		if d.Replays, err = replaysOf(ctx, tx, queueID); err != nil {
+			return err
+		}
+		d.Actions, err = actionsOnEvent(ctx, tx, queueID)
+		return err
+	})
+	if err != nil {
+		return EventDetail{}, fmt.Errorf("store: event %d: %w", queueID, err)
+	}
+	return d, nil
+}
+
+// readEvent reads an event and its attempts: from its own row when it has ended,
+// else from its job or, when that is gone, from its dead letter.
+func readEvent(ctx context.Context, tx pgx.Tx, queueID int64) (EventDetail, error) {
+	var d EventDetail
+	var payload, resource []byte
+	var failures json.RawMessage
+	const detail = `, q.job_id, q.query, host(q.remote_ip), q.payload, q.resource, `
+	read := func(statement string) (err error) {
+		d.Event, err = scanEvent(tx.QueryRow(ctx, statement, queueID), &d.JobID, &d.Query, &d.RemoteIP, &payload, &resource, &failures)
+		return err
+	}
+	err := read(`
+		SELECT ` + liveEventColumns + detail + `
+		       CASE WHEN q.completed_at IS NOT NULL THEN q.attempt_errors
+		            ELSE coalesce((SELECT to_jsonb(j.errors) FROM river_job j WHERE j.id = q.job_id),
+		                          (SELECT l.errors FROM webhook_dead_letter l WHERE l.queue_id = q.id), '[]') END` +
+		liveEventFrom + ` WHERE q.id = $1`)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = read(`SELECT ` + archivedEventColumns + detail + `q.attempt_errors` + archivedEventFrom + ` WHERE q.id = $1`)
+	}
+	if errors.Is(err, pgx.ErrNoRows) {
+		return d, ErrEventNotFound
+	}
+	if err != nil {
+		return d, err
+	}
+	d.Payload = newContent(payload)
+	if resource != nil {
+		content := newContent(resource)
+		d.Resource = &content
+	}
+	d.AttemptErrors, err = parseFailures(failures)
+	return d, err
+}
+
+func paymentLogsOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]PaymentLog, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT payment_id, order_reference, status, status_detail, amount::text, refunded_amount::text, currency, date_last_updated, applied_at
+		FROM payment_logs WHERE queue_id = $1 ORDER BY id`, queueID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (PaymentLog, error) {
+		var p PaymentLog
+		err := row.Scan(&p.PaymentID, &p.OrderReference, &p.Status, &p.StatusDetail, &p.Amount, &p.RefundedAmount, &p.Currency,
+			&p.DateLastUpdated, &p.AppliedAt)
+		toUTC(&p.DateLastUpdated, &p.AppliedAt)
+		return p, err
+	})
+}
+
+func orderChangesOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]EventChange, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT order_reference, changed_at, cause, status, paid_amount::text, refunded_amount::text
+		FROM order_logs WHERE queue_id = $1 ORDER BY id`, queueID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (EventChange, error) {
+		var o EventChange
+		err := row.Scan(&o.OrderReference, &o.At, &o.Cause, &o.Status, &o.PaidAmount, &o.RefundedAmount)
+		toUTC(&o.At)
+		return o, err
+	})
+}
+
+// replaysOf are the events that replay the event, oldest first.
+func replaysOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]ReplayedAs, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT q.id, v.status, q.outcome, q.received_at`+liveEventFrom+` WHERE q.replay_of = $1
+		UNION ALL
+		SELECT q.id, 'completed', q.outcome, q.received_at`+archivedEventFrom+` WHERE q.replay_of = $1
+		ORDER BY 1`, queueID)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (ReplayedAs, error) {
+		var r ReplayedAs
+		err := row.Scan(&r.QueueID, &r.Status, &r.Outcome, &r.ReceivedAt)
+		toUTC(&r.ReceivedAt)
+		return r, err
+	})
+}
