@@ -57,7 +57,7 @@ func (a *api) listAlerts(c *gin.Context, _ *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	alerts, err := a.deps.Books.Alerts(ctx, filter, page)
+	alerts, err := a.deps.Storage.Alerts(ctx, filter, page)
 	if err != nil {
 		return booksProblem(err)
 	}

@@ -77,7 +77,7 @@ func (a *api) listAnomalies(c *gin.Context, _ *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	anomalies, err := a.deps.Books.Anomalies(ctx, filter, page)
+	anomalies, err := a.deps.Storage.Anomalies(ctx, filter, page)
 	if err != nil {
 		return booksProblem(err)
 	}
@@ -96,7 +96,7 @@ func (a *api) resolveAnomaly(c *gin.Context, ev *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	resolved, err := a.deps.Books.ResolveAnomaly(ctx, id, note, actorOf(ev))
+	resolved, err := a.deps.Storage.ResolveAnomaly(ctx, id, note, actorOf(ev))
 	if err != nil {
 		return operationProblem(err)
 	}

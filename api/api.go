@@ -11,10 +11,10 @@ import (
 
 // api holds what the handlers share.
 type api struct {
-	deps Deps
-	now  func() time.Time
-	gate *gate
-	door *door
+	deps     Deps
+	now      func() time.Time
+	tokens   *tokenAuth
+	operator *operatorLogin
 	// sources tells the sender's address from the proxies'.
 	sources *sources
 	bodies  *bodyReader
@@ -44,13 +44,13 @@ func New(deps Deps) (http.Handler, error) {
 	if a.now == nil {
 		a.now = time.Now
 	}
-	a.gate = newGate(deps.Tokens, newLimiter[addressKey]("failed-auth", deps.UnverifiedRate, unverifiedBurst))
-	a.door = newDoor(deps.OperatorPassword)
+	a.tokens = newTokenAuth(deps.Tokens, newLimiter[addressKey]("failed-auth", deps.UnverifiedRate, unverifiedBurst))
+	a.operator = newOperatorLogin(deps.OperatorPassword)
 	a.sources = newSources(deps.SourceIPMode, deps.TrustedProxies, deps.SourceIPCIDRs)
 	a.ready = newReadiness(deps.Ready, deps.Logger)
 	a.metrics = newMetrics(deps.Registry)
 	if deps.Registry != nil && !deps.HealthOnly {
-		if err := deps.Registry.Register(newBooksCollector(deps.Books, deps.Logger)); err != nil {
+		if err := deps.Registry.Register(newStoreCollector(deps.Storage, deps.Logger)); err != nil {
 			return nil, fmt.Errorf("api: metrics: %w", err)
 		}
 	}

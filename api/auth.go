@@ -24,17 +24,17 @@ func TokenName(token string) string {
 
 func nameOf(sum [sha256.Size]byte) tokenName { return tokenName(hex.EncodeToString(sum[:4])) }
 
-// A gate admits calls by their bearer token (RFC 6750, section 2.1). It keeps
+// A tokenAuth admits calls by their bearer token (RFC 6750, section 2.1). It keeps
 // the tokens' hashes only: comparing hashes takes the same time whatever the
 // tokens have in common, their lengths included.
-type gate struct {
+type tokenAuth struct {
 	hashes map[access][][sha256.Size]byte
 	// failed limits wrong tokens by address. A right token always passes.
 	failed *limiter[addressKey]
 }
 
-func newGate(tokens Tokens, failed *limiter[addressKey]) *gate {
-	g := &gate{hashes: map[access][][sha256.Size]byte{}, failed: failed}
+func newTokenAuth(tokens Tokens, failed *limiter[addressKey]) *tokenAuth {
+	g := &tokenAuth{hashes: map[access][][sha256.Size]byte{}, failed: failed}
 	for scope, list := range map[access][]string{
 		accessStatus: tokens.Status, accessProcessQueue: tokens.ProcessQueue,
 		accessReconcile: tokens.Reconcile, accessOrders: tokens.Orders,
@@ -47,7 +47,7 @@ func newGate(tokens Tokens, failed *limiter[addressKey]) *gate {
 }
 
 // admit returns the name of the token that the call carries, or a problem.
-func (g *gate) admit(c *gin.Context, scope access, now time.Time, remote netip.Addr) (tokenName, error) {
+func (g *tokenAuth) admit(c *gin.Context, scope access, now time.Time, remote netip.Addr) (tokenName, error) {
 	token, given := bearer(c.Request.Header)
 	if given {
 		sum, match := sha256.Sum256([]byte(token)), 0

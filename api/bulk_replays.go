@@ -105,7 +105,7 @@ func (a *api) replayDeadLetters(c *gin.Context, ev *requestEvent) error {
 	ctx, cancel := bounded(c)
 	defer cancel()
 	if req.dryRun {
-		matching, err := a.deps.Books.CountReplayable(ctx, req.filter)
+		matching, err := a.deps.Storage.CountReplayable(ctx, req.filter)
 		if err != nil {
 			return booksProblem(err)
 		}
@@ -133,7 +133,7 @@ func (a *api) showReplay(c *gin.Context, _ *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	bulk, err := a.deps.Books.BulkReplay(ctx, id)
+	bulk, err := a.deps.Storage.BulkReplay(ctx, id)
 	if err != nil {
 		return operationProblem(err)
 	}
@@ -148,7 +148,7 @@ func (a *api) cancelReplay(c *gin.Context, ev *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	bulk, err := a.deps.Books.CancelBulkReplay(ctx, id, actorOf(ev))
+	bulk, err := a.deps.Storage.CancelBulkReplay(ctx, id, actorOf(ev))
 	if err != nil {
 		return operationProblem(err)
 	}

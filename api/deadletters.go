@@ -34,7 +34,7 @@ func (a *api) listDeadLetters(c *gin.Context, _ *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	letters, err := a.deps.Books.DeadLetters(ctx, filter, page)
+	letters, err := a.deps.Storage.DeadLetters(ctx, filter, page)
 	if err != nil {
 		return booksProblem(err)
 	}
@@ -57,7 +57,7 @@ func deadLetterID(c *gin.Context) (int64, error) {
 func (a *api) answerDeadLetter(c *gin.Context, ev *requestEvent, id int64) error {
 	ctx, cancel := bounded(c)
 	defer cancel()
-	letter, err := a.deps.Books.DeadLetter(ctx, id)
+	letter, err := a.deps.Storage.DeadLetter(ctx, id)
 	if err != nil {
 		return operationProblem(err)
 	}
@@ -74,7 +74,7 @@ func (a *api) replayDeadLetter(c *gin.Context, ev *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	replay, err := a.deps.Books.ReplayDeadLetter(ctx, id, actorOf(ev))
+	replay, err := a.deps.Storage.ReplayDeadLetter(ctx, id, actorOf(ev))
 	if err != nil {
 		return operationProblem(err)
 	}
@@ -93,7 +93,7 @@ func (a *api) dismissDeadLetter(c *gin.Context, ev *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	if err := a.deps.Books.DismissDeadLetter(ctx, id, note, actorOf(ev)); err != nil {
+	if err := a.deps.Storage.DismissDeadLetter(ctx, id, note, actorOf(ev)); err != nil {
 		return operationProblem(err)
 	}
 	ev.outcome = "dismissed"

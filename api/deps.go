@@ -38,8 +38,8 @@ type refusedLog interface {
 	Record(r store.Refused)
 }
 
-// books are what the operations read and write.
-type books interface {
+// storage is what the operations read and write.
+type storage interface {
 	Order(ctx context.Context, reference string) (store.Order, error)
 	RegisterOrder(ctx context.Context, reference string, terms order.Terms) (created bool, err error)
 	Status(ctx context.Context) (store.Status, error)
@@ -55,7 +55,7 @@ type books interface {
 type Webhook struct {
 	// Path is where its deliveries arrive, by POST or GET.
 	Path string
-	// Source names it in the books, for example "mercadopago".
+	// Source names it in the database, for example "mercadopago".
 	Source string
 	// Receiver judges its deliveries.
 	Receiver receiver
@@ -100,7 +100,7 @@ type Deps struct {
 	// and what the operator's pages need are then not needed.
 	HealthOnly bool
 
-	Books books
+	Storage storage
 	// Operator does what people ask of jobs.
 	Operator operator
 	Inbox    inbox
@@ -116,7 +116,7 @@ type Deps struct {
 	// Dashboard is everything below /dashboard but the login.
 	Dashboard http.Handler
 	RiverUI   *RiverUI
-	// Extras are what the status shows beside the books. It is called for each
+	// Extras are what the status shows beside the database. It is called for each
 	// answer; Now may stay zero.
 	Extras func() StatusExtras
 
@@ -154,7 +154,7 @@ func (d Deps) validate() error {
 		}
 	}
 	if !d.HealthOnly {
-		need(d.Books != nil, "Books is missing")
+		need(d.Storage != nil, "Books is missing")
 		need(d.Operator != nil, "Operator is missing")
 		need(d.Inbox != nil, "Inbox is missing")
 		need(d.Refused != nil, "Refused is missing")
@@ -213,7 +213,7 @@ func (d Deps) validate() error {
 	return errors.Join(problems...)
 }
 
-// records are what operators look at, and what they do that the books alone
+// records are what operators look at, and what they do that the database alone
 // can do.
 type records interface {
 	Events(ctx context.Context, filter store.EventFilter, page store.Page) (store.List[store.Event], error)

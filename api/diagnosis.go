@@ -62,7 +62,7 @@ func (a *api) diagnoseRefused(c *gin.Context, _ *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	refused, err := a.deps.Books.RefusedDelivery(ctx, id)
+	refused, err := a.deps.Storage.RefusedDelivery(ctx, id)
 	if err != nil {
 		return operationProblem(err)
 	}

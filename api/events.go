@@ -33,7 +33,7 @@ func (a *api) listEvents(c *gin.Context, _ *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	events, err := a.deps.Books.Events(ctx, filter, page)
+	events, err := a.deps.Storage.Events(ctx, filter, page)
 	if err != nil {
 		return booksProblem(err)
 	}
@@ -49,7 +49,7 @@ func (a *api) showEvent(c *gin.Context, ev *requestEvent) error {
 	ev.queueID = id
 	ctx, cancel := bounded(c)
 	defer cancel()
-	event, err := a.deps.Books.Event(ctx, id)
+	event, err := a.deps.Storage.Event(ctx, id)
 	if err != nil {
 		return operationProblem(err)
 	}
@@ -66,7 +66,7 @@ func (a *api) replayEvent(c *gin.Context, ev *requestEvent) error {
 	ev.queueID = id
 	ctx, cancel := bounded(c)
 	defer cancel()
-	replay, err := a.deps.Books.ReplayEvent(ctx, id, actorOf(ev))
+	replay, err := a.deps.Storage.ReplayEvent(ctx, id, actorOf(ev))
 	if err != nil {
 		return operationProblem(err)
 	}

@@ -15,7 +15,7 @@ func TestHealthOnlyLeavesWhatAMonitorAsks(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) {
 		d.HealthOnly = true
-		d.Books, d.Inbox, d.Refused, d.Sources, d.Webhooks, d.Extras = nil, nil, nil, nil, nil, nil
+		d.Storage, d.Inbox, d.Refused, d.Sources, d.Webhooks, d.Extras = nil, nil, nil, nil, nil, nil
 	}})
 	for _, path := range []string{"/livez", "/readyz"} {
 		require.Equal(t, http.StatusOK, b.do(t, call{method: http.MethodGet, target: path}).Code, path)

@@ -90,12 +90,12 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	operator, err := jobs.NewOperator(b.pool, jobsConfig, b.store)
 	require.NoError(tb, err)
 	pages, err := dashboard.New(dashboard.Deps{
-		Books: b.store, Operator: operator, Schedule: func() dashboard.Schedule { return dashboard.Schedule{} }, Logger: logger,
+		Storage: b.store, Operator: operator, Schedule: func() dashboard.Schedule { return dashboard.Schedule{} }, Logger: logger,
 		Diagnose: func(store.RefusedDetail) (provider.Diagnosis, error) { return provider.Diagnosis{}, nil },
 	})
 	require.NoError(tb, err)
 	b.deps = api.Deps{
-		Books: b.store, Operator: operator, Inbox: b.inbox, Refused: b.refused, Sources: b.sources,
+		Storage: b.store, Operator: operator, Inbox: b.inbox, Refused: b.refused, Sources: b.sources,
 		Webhooks: []api.Webhook{{
 			Path: api.WebhookPath, Source: mercadopago.Source, Receiver: mercadopago.NewReceiver(verifier, opts.allowUnsigned),
 		}},

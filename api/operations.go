@@ -29,12 +29,12 @@ func idOf(c *gin.Context, name string, missing *ProblemKind, what string) (int64
 	return id, nil
 }
 
-// bounded is the call's context for one question to the books.
+// bounded is the call's context for one question to the database.
 func bounded(c *gin.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(c.Request.Context(), booksTimeout)
+	return context.WithTimeout(c.Request.Context(), storageTimeout)
 }
 
-// operationProblem is what an error of the books means to whoever operates.
+// operationProblem is what an error of the database means to whoever operates.
 func operationProblem(err error) error {
 	var state *store.StateError
 	var waits *store.ReplayWaitsError

@@ -34,8 +34,8 @@ const (
 	loginWindow = 5 * time.Minute
 )
 
-// A door is what stands before the operator's pages.
-type door struct {
+// An operatorLogin is what stands before the operator's pages.
+type operatorLogin struct {
 	password  password
 	origin    *http.CrossOriginProtection
 	byAddress *limiter[addressKey]
@@ -43,8 +43,8 @@ type door struct {
 	assets    http.Handler
 }
 
-func newDoor(text string) *door {
-	return &door{
+func newOperatorLogin(text string) *operatorLogin {
+	return &operatorLogin{
 		password: newPassword(text), origin: http.NewCrossOriginProtection(), assets: dashboard.Assets(),
 		byAddress: newSlowLimiter[addressKey]("login", loginsOfOne, loginWindow),
 		all:       newSlowLimiter[struct{}]("logins", loginsOfAll, loginWindow),
@@ -87,12 +87,12 @@ func operatorOf(ev *requestEvent) store.Actor {
 	return store.Actor{Name: operatorName, RemoteIP: ev.remote, RequestID: ev.id}
 }
 
-// enter lets an operator pass, serves what needs no login, and sends everybody
+// requireOperator lets an operator pass, serves what needs no login, and sends everybody
 // else to it. Whatever it answers has the pages' headers.
-func (a *api) enter(c *gin.Context, ev *requestEvent, r route) error {
+func (a *api) requireOperator(c *gin.Context, ev *requestEvent, r route) error {
 	path := c.Request.URL.Path
 	guardPages(c.Writer.Header(), path)
-	if err := a.door.origin.Check(c.Request); err != nil {
+	if err := a.operator.origin.Check(c.Request); err != nil {
 		return newProblem(problemCrossOrigin, "The call comes from a page of another site.").because(err)
 	}
 	switch {
@@ -104,9 +104,9 @@ func (a *api) enter(c *gin.Context, ev *requestEvent, r route) error {
 		}
 		return a.open(c, ev, path)
 	}
-	err := a.recognise(c)
+	err := a.session(c)
 	if errors.Is(err, store.ErrNoSession) {
-		return a.turnAway(c, ev)
+		return a.rejectUnauthenticated(c, ev)
 	}
 	if err != nil {
 		return booksProblem(err)
@@ -127,27 +127,27 @@ func (a *api) open(c *gin.Context, ev *requestEvent, path string) error {
 	case path == logoutPath, path != loginPath && post:
 		return newProblem(problemMethodNotAllowed, "This path does not answer this method.")
 	case path != loginPath:
-		a.door.assets.ServeHTTP(c.Writer, c.Request)
+		a.operator.assets.ServeHTTP(c.Writer, c.Request)
 		return nil
 	}
 	return a.showLogin(c)
 }
 
-// recognise says whether the call carries a valid login; store.ErrNoSession
+// session says whether the call carries a valid login; store.ErrNoSession
 // when it does not.
-func (a *api) recognise(c *gin.Context) error {
+func (a *api) session(c *gin.Context) error {
 	token := tokenOf(c.Request, a.sources.secure(c.Request))
 	if token == "" {
 		return store.ErrNoSession
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), booksTimeout)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
-	return a.deps.Books.UseSession(ctx, a.door.password.session(token))
+	return a.deps.Storage.UseSession(ctx, a.operator.password.session(token))
 }
 
-// turnAway sends a page's reader to the login and tells programs, which can't
+// rejectUnauthenticated sends a page's reader to the login and tells programs, which can't
 // fill in a form, that there is none.
-func (a *api) turnAway(c *gin.Context, ev *requestEvent) error {
+func (a *api) rejectUnauthenticated(c *gin.Context, ev *requestEvent) error {
 	if err := a.byAddress.charge(c, a.now(), keyOf(ev.remote)); err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (a *api) turnAway(c *gin.Context, ev *requestEvent) error {
 // showLogin answers the form. Who is logged in has no use for it.
 func (a *api) showLogin(c *gin.Context) error {
 	next := localNext(c.Query("next"))
-	err := a.recognise(c)
+	err := a.session(c)
 	if err == nil {
 		redirect(c, next)
 		return nil
@@ -204,15 +204,15 @@ func (a *api) login(c *gin.Context, ev *requestEvent) error {
 		setRetryAfter(c.Writer.Header(), wait)
 		return dashboard.LoginPage(c.Writer, c.Request, view)
 	}
-	if !a.door.password.is(form.Get("password")) {
+	if !a.operator.password.is(form.Get("password")) {
 		ev.outcome = dashboard.LoginWrongPassword
 		view.Status, view.Problem = http.StatusUnauthorized, dashboard.LoginWrongPassword
 		return dashboard.LoginPage(c.Writer, c.Request, view)
 	}
 	token := newToken()
-	ctx, cancel := context.WithTimeout(c.Request.Context(), booksTimeout)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
-	if err := a.deps.Books.OpenSession(ctx, a.door.password.session(token), operatorOf(ev)); err != nil {
+	if err := a.deps.Storage.OpenSession(ctx, a.operator.password.session(token), operatorOf(ev)); err != nil {
 		return booksProblem(err)
 	}
 	ev.outcome, ev.token = "logged_in", operatorName
@@ -223,19 +223,19 @@ func (a *api) login(c *gin.Context, ev *requestEvent) error {
 
 func (a *api) mayLogIn(remote netip.Addr) (wait time.Duration, ok bool) {
 	now := a.now()
-	if wait, ok = a.door.byAddress.take(now, keyOf(remote)); !ok {
+	if wait, ok = a.operator.byAddress.take(now, keyOf(remote)); !ok {
 		return wait, false
 	}
-	return a.door.all.take(now, struct{}{})
+	return a.operator.all.take(now, struct{}{})
 }
 
 // logout ends the session, for every process at once.
 func (a *api) logout(c *gin.Context, ev *requestEvent) error {
 	secure := a.sources.secure(c.Request)
 	if token := tokenOf(c.Request, secure); token != "" {
-		ctx, cancel := context.WithTimeout(c.Request.Context(), booksTimeout)
+		ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 		defer cancel()
-		if err := a.deps.Books.CloseSession(ctx, a.door.password.session(token), operatorOf(ev)); err != nil {
+		if err := a.deps.Storage.CloseSession(ctx, a.operator.password.session(token), operatorOf(ev)); err != nil {
 			return booksProblem(err)
 		}
 	}

@@ -22,13 +22,13 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func newRiverUI(tb testing.TB, books *store.Store, operator *jobs.Operator) *api.RiverUI {
+func newRiverUI(tb testing.TB, storage *store.Store, operator *jobs.Operator) *api.RiverUI {
 	tb.Helper()
 	client := operator.Client()
 	u, err := api.NewRiverUI(api.RiverUIOptions{
 		Endpoints: riverui.NewEndpoints(client, nil),
 		Act: func(ctx context.Context, action store.JobAction, do func(uiendpoints.Bundle) error) error {
-			return books.ActOnJobs(ctx, action, func(tx pgx.Tx) error {
+			return storage.ActOnJobs(ctx, action, func(tx pgx.Tx) error {
 				return do(riverui.NewEndpoints(client, &riverui.EndpointsOpts[pgx.Tx]{Tx: &tx}))
 			})
 		},

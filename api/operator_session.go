@@ -47,8 +47,8 @@ func (p password) is(text string) bool {
 	return subtle.ConstantTimeCompare(sum[:], p.hash[:]) == 1
 }
 
-// session is what the books know of a token. The second half is keyed with the
-// password and made of the token, which the books don't have: whoever reads them
+// session is what the database knows of a token. The second half is keyed with the
+// password and made of the token, which the database lacks: whoever reads them
 // cannot try passwords against it.
 func (p password) session(token string) store.SessionKey {
 	mac := hmac.New(sha256.New, p.key)

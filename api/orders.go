@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// booksTimeout bounds what one call may ask of the books.
-	booksTimeout = 10 * time.Second
+	// storageTimeout bounds what one call may ask of the database.
+	storageTimeout = 10 * time.Second
 	// An amount has at most this many digits before and after the point.
 	amountDigits   = 15
 	amountDecimals = 8
@@ -41,9 +41,9 @@ func (a *api) putOrder(c *gin.Context, ev *requestEvent) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), booksTimeout)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
-	created, err := a.deps.Books.RegisterOrder(ctx, reference, terms)
+	created, err := a.deps.Storage.RegisterOrder(ctx, reference, terms)
 	var conflict *store.OrderConflictError
 	if errors.As(err, &conflict) {
 		ev.outcome = "conflict"
@@ -53,7 +53,7 @@ func (a *api) putOrder(c *gin.Context, ev *requestEvent) error {
 	if err != nil {
 		return booksProblem(err)
 	}
-	o, err := a.deps.Books.Order(ctx, reference)
+	o, err := a.deps.Storage.Order(ctx, reference)
 	if err != nil {
 		return booksProblem(err)
 	}
@@ -74,9 +74,9 @@ func (a *api) showOrder(c *gin.Context, ev *requestEvent) error {
 		return err
 	}
 	ev.reference = reference
-	ctx, cancel := context.WithTimeout(c.Request.Context(), booksTimeout)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
-	o, err := a.deps.Books.Order(ctx, reference)
+	o, err := a.deps.Storage.Order(ctx, reference)
 	if errors.Is(err, store.ErrOrderNotFound) {
 		return newProblem(problemOrderNotFound, "No order has this reference.")
 	}

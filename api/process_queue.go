@@ -32,7 +32,7 @@ func (a *api) processQueue(c *gin.Context, ev *requestEvent) error {
 				fmt.Sprintf("limit is %q; it takes a number from 1 to %d.", clip(text, 64), jobs.WakeLimit))
 		}
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), wait+booksTimeout)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), wait+storageTimeout)
 	defer cancel()
 	done, err := a.deps.Operator.ProcessQueue(ctx, limit, wait, actorOf(ev))
 	if err != nil {

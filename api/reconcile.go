@@ -39,9 +39,9 @@ func (a *api) reconcile(c *gin.Context, ev *requestEvent) error {
 	case trigger != store.TriggerManual && trigger != store.TriggerCron:
 		return newProblem(problemInvalidParameter, fmt.Sprintf("trigger is %q; it takes manual or cron.", clip(trigger, 64)))
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), booksTimeout)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
-	run, joined, err := a.deps.Books.StartRun(ctx, store.RunRequest{
+	run, joined, err := a.deps.Storage.StartRun(ctx, store.RunRequest{
 		Trigger: trigger, Scope: store.ScopeRegular, By: actorOf(ev),
 	})
 	if err != nil {
@@ -53,7 +53,7 @@ func (a *api) reconcile(c *gin.Context, ev *requestEvent) error {
 	}
 	waitCtx, done := context.WithTimeout(c.Request.Context(), wait)
 	defer done()
-	if run, err = a.deps.Books.WaitRun(waitCtx, run.ID, nil); err != nil {
+	if run, err = a.deps.Storage.WaitRun(waitCtx, run.ID, nil); err != nil {
 		return booksProblem(err)
 	}
 	if run.Status == store.RunRunning {
@@ -72,9 +72,9 @@ func (a *api) showRun(c *gin.Context, _ *requestEvent) error {
 	if err != nil {
 		return newProblem(problemRunNotFound, "A run's id is a number.")
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), booksTimeout)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
-	run, err := a.deps.Books.Run(ctx, id)
+	run, err := a.deps.Storage.Run(ctx, id)
 	if errors.Is(err, store.ErrRunNotFound) {
 		return newProblem(problemRunNotFound, fmt.Sprintf("There is no run %d.", id))
 	}

@@ -21,7 +21,7 @@ func (a *api) listRefused(c *gin.Context, _ *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	refused, err := a.deps.Books.RefusedDeliveries(ctx, filter, page)
+	refused, err := a.deps.Storage.RefusedDeliveries(ctx, filter, page)
 	if err != nil {
 		return booksProblem(err)
 	}
@@ -36,7 +36,7 @@ func (a *api) showRefused(c *gin.Context, _ *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	refused, err := a.deps.Books.RefusedDelivery(ctx, id)
+	refused, err := a.deps.Storage.RefusedDelivery(ctx, id)
 	if err != nil {
 		return operationProblem(err)
 	}

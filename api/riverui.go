@@ -90,7 +90,7 @@ func (a *api) riverUI(c *gin.Context, ev *requestEvent) error {
 	}
 	action.By = operatorOf(ev)
 	ev.outcome = action.Action
-	ctx, cancel := context.WithTimeout(r.Context(), booksTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), storageTimeout)
 	defer cancel()
 	answer, err := a.deps.RiverUI.act(ctx, action, r, body)
 	if err != nil {

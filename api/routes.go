@@ -130,14 +130,14 @@ func (a *api) guard(r route) handler {
 			return bodyTooLarge()
 		}
 		if r.access == accessOperator {
-			return a.enter(c, ev, r)
+			return a.requireOperator(c, ev, r)
 		}
 		if r.access == accessOpen {
 			if err := a.byAddress.charge(c, a.now(), keyOf(ev.remote)); err != nil {
 				return err
 			}
 		} else {
-			token, err := a.gate.admit(c, r.access, a.now(), ev.remote)
+			token, err := a.tokens.admit(c, r.access, a.now(), ev.remote)
 			if err != nil {
 				return err
 			}

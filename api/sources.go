@@ -65,7 +65,7 @@ func NewSourceReport(mode SourceIPMode, configured []netip.Prefix, learned []sto
 func (a *api) listSources(c *gin.Context, _ *requestEvent) error {
 	ctx, cancel := bounded(c)
 	defer cancel()
-	learned, err := a.deps.Books.LearnedSources(ctx)
+	learned, err := a.deps.Storage.LearnedSources(ctx)
 	if err != nil {
 		return booksProblem(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-// StatusExtras are what the status shows beside the books.
+// StatusExtras are what the status shows beside the database.
 type StatusExtras struct {
 	// NextRunAt is when the schedule starts the next reconciliation; nil when
 	// nothing is scheduled.
@@ -96,9 +96,9 @@ func orEmpty(counts map[string]int64) map[string]int64 {
 
 // status answers the report.
 func (a *api) status(c *gin.Context, _ *requestEvent) error {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), booksTimeout)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
-	st, err := a.deps.Books.Status(ctx)
+	st, err := a.deps.Storage.Status(ctx)
 	if err != nil {
 		return booksProblem(err)
 	}

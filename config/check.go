@@ -49,7 +49,7 @@ func (cfg Config) check(unreadable Problems) Problems {
 	// River keeps attempts as smallint and takes ten thousand workers at most.
 	c.demand("RETRY_MAX_ATTEMPTS", cfg.RetryMaxAttempts <= 100, "must be at most 100")
 	c.demand("WORKERS", cfg.Workers <= 1000, "must be at most 1000")
-	// The ladder's longest step is 32 times as long, and must stay a duration.
+	// The longest step is 32 times as long, and must stay a duration.
 	c.demand("RETRY_BASE_DELAY", cfg.RetryBaseDelay <= 24*time.Hour, "must be at most 24h")
 	c.demand("SIGNATURE_TOLERANCE", cfg.SignatureTolerance >= 0, "must not be negative")
 	cfg.Rescue.check(&c)

@@ -97,8 +97,8 @@ type DatabaseOnly struct {
 	Log
 }
 
-// Books is the configuration of a command that holds the books to their rules.
-type Books struct {
+// Verify is the configuration of a command that holds the database to their rules.
+type Verify struct {
 	Database
 	Money
 	Rescue
@@ -129,10 +129,10 @@ func LoadDatabase(environ []string) (DatabaseOnly, error) {
 	return c, problems.orNil()
 }
 
-// LoadBooks reads what a command needs that holds the books to their rules. Its
+// LoadVerify reads what a command needs that holds the database to their rules. Its
 // error is a Problems.
-func LoadBooks(environ []string) (Books, error) {
-	var c Books
+func LoadVerify(environ []string) (Verify, error) {
+	var c Verify
 	problems := parse(environ, &c)
 	check := checker{unreadable: problems, found: c.Database.check(problems)}
 	c.Money.check(&check)

@@ -370,13 +370,13 @@ func problemsOf(t *testing.T, err error) config.Problems {
 
 func TestBooksNeedWhatTheyAreHeldTo(t *testing.T) {
 	t.Parallel()
-	cfg, err := config.LoadBooks([]string{"DATABASE_URL=postgres://localhost/conciliar", "MERCADOPAGO_COLLECTOR_ID=77", "RESCUE_AFTER=5m"})
+	cfg, err := config.LoadVerify([]string{"DATABASE_URL=postgres://localhost/conciliar", "MERCADOPAGO_COLLECTOR_ID=77", "RESCUE_AFTER=5m"})
 	require.NoError(t, err)
 	require.Equal(t, "77", cfg.CollectorID)
 	require.Equal(t, 5*time.Minute, cfg.RescueAfter)
 	require.Equal(t, config.LiveMode("any"), cfg.LiveMode)
 
-	_, err = config.LoadBooks([]string{"MERCADOPAGO_COLLECTOR_ID=mine", "MERCADOPAGO_LIVE_MODE=maybe", "JOB_TIMEOUT=10m"})
+	_, err = config.LoadVerify([]string{"MERCADOPAGO_COLLECTOR_ID=mine", "MERCADOPAGO_LIVE_MODE=maybe", "JOB_TIMEOUT=10m"})
 	var problems config.Problems
 	require.ErrorAs(t, err, &problems)
 	require.Len(t, problems, 4)

@@ -109,7 +109,7 @@ func oneLine(text string) string {
 }
 
 // retryAfter reads the header's seconds; a receiver that gives a date, or
-// nothing, is asked again by the ladder.
+// nothing, is asked again by the backoff.
 func retryAfter(header string) time.Duration {
 	seconds, err := strconv.ParseUint(header, 10, 31)
 	if err != nil {
@@ -158,7 +158,7 @@ type alertSendWorker struct {
 // Timeout leaves time to note what came of it.
 func (w *alertSendWorker) Timeout(*river.Job[AlertSendArgs]) time.Duration { return 2 * alertTimeout }
 
-// NextRetry climbs the ladder.
+// NextRetry follows the backoff.
 func (w *alertSendWorker) NextRetry(job *river.Job[AlertSendArgs]) time.Time {
 	return w.policy.NextRetry(job.JobRow)
 }

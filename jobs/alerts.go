@@ -184,7 +184,7 @@ func decide(book store.AlertBook, findings []finding, now time.Time, notify bool
 	d.covered = func(f finding) bool {
 		return slices.ContainsFunc(f.Within, func(code string) bool {
 			_, open := book.Open[code]
-			return d.watches[code].Holds || open && !closes[code]
+			return d.watches[code].Active || open && !closes[code]
 		})
 	}
 	var changes store.AlertChanges
@@ -199,11 +199,11 @@ func decide(book store.AlertBook, findings []finding, now time.Time, notify bool
 
 // watch is the condition's watch after this evaluation.
 func watch(before store.AlertWatch, f finding, now time.Time) store.AlertWatch {
-	if before.Evaluations > 0 && before.Holds == f.holding {
+	if before.Evaluations > 0 && before.Active == f.holding {
 		before.Evaluations++
 		return before
 	}
-	return store.AlertWatch{Code: f.Code, Holds: f.holding, Since: now, Evaluations: 1}
+	return store.AlertWatch{Code: f.Code, Active: f.holding, Since: now, Evaluations: 1}
 }
 
 // decision is one evaluation in the making.

@@ -389,7 +389,7 @@ func (b *bundle) deadLetter(t *testing.T) {
 		INSERT INTO webhook_dead_letter (queue_id, reason) SELECT id, 'deleted' FROM dead`)
 }
 
-// From the books to the message, by the job that the leader inserts.
+// From the database to the message, by the job that the leader inserts.
 func TestAlertsArrive(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -541,7 +541,7 @@ func TestAMessageCannotMention(t *testing.T) {
 	require.False(t, strings.ContainsAny(text, "<>"))
 }
 
-// What evaluations read is read from the books: hours, refusals, pools.
+// What evaluations read is read from the database: hours, refusals, pools.
 func TestEvaluationReadsTheBooks(t *testing.T) {
 	t.Parallel()
 	w := newWatchman(t, true)

@@ -42,19 +42,19 @@ func storable(text string) string {
 // classNotAsked: our own rate limit left no time for a call.
 const classNotAsked = "provider_not_asked"
 
-// A booksError is an error of the books, and of nothing else that an attempt
+// A storeError is an error of the database, and of nothing else that an attempt
 // asks.
-type booksError struct{ err error }
+type storeError struct{ err error }
 
-func (e *booksError) Error() string { return e.err.Error() }
-func (e *booksError) Unwrap() error { return e.err }
+func (e *storeError) Error() string { return e.err.Error() }
+func (e *storeError) Unwrap() error { return e.err }
 
-// ofBooks marks an error of the books; nil stays nil.
-func ofBooks(err error) error {
+// ofStore marks an error of the database; nil stays nil.
+func ofStore(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &booksError{err}
+	return &storeError{err}
 }
 
 // classOf is the one total function from an attempt's error to its class. What
@@ -62,7 +62,7 @@ func ofBooks(err error) error {
 func classOf(err error) string {
 	var failed *AttemptError
 	var asked *provider.Error
-	var books *booksError
+	var storage *storeError
 	switch {
 	case errors.Is(err, order.ErrUnknownStatus):
 		return "unknown_status"
@@ -75,8 +75,8 @@ func classOf(err error) string {
 			return classNotAsked
 		}
 		return asked.Kind.String()
-	case errors.As(err, &books):
-		if failure, ok := store.FailureOf(books.err); ok {
+	case errors.As(err, &storage):
+		if failure, ok := store.FailureOf(storage.err); ok {
 			return string(failure)
 		}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -120,7 +120,7 @@ type question struct {
 }
 
 // judge says what follows an attempt's error.
-func (g gates) judge(ctx context.Context, q question, now time.Time, err error) verdict {
+func (g circuits) judge(ctx context.Context, q question, now time.Time, err error) verdict {
 	v := verdict{class: classOf(err)}
 	v.action = actionOf(v.class)
 	var asked *provider.Error

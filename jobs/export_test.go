@@ -23,7 +23,7 @@ var NextSpan = nextSpan
 
 // WithOrphanTimes shortens what is waited for until a job counts as nobody's.
 func (d Deps) WithOrphanTimes(every, dead, leftOver time.Duration) Deps {
-	d.orphanTimes = &orphanTimes{every: every, dead: dead, leftOver: leftOver}
+	d.takeoverTimes = &takeoverTimes{every: every, dead: dead, leftOver: leftOver}
 	return d
 }
 
@@ -33,10 +33,10 @@ const HolderPrefix = holderPrefix
 // WithProbeEvery makes a provider that is down be tried that often, and all else
 // around outages happen as much more often.
 func (d Deps) WithProbeEvery(every time.Duration) Deps {
-	usual := defaultGateTiming()
+	usual := defaultCircuitTiming()
 	faster := float64(every) / float64(usual.probe)
 	scaled := func(t time.Duration) time.Duration { return max(20*time.Millisecond, time.Duration(float64(t)*faster)) }
-	d.gateTiming = &gateTiming{look: scaled(usual.look), probe: every, probeHold: usual.probeHold, release: scaled(usual.release)}
+	d.circuitTiming = &circuitTiming{look: scaled(usual.look), probe: every, probeHold: usual.probeHold, release: scaled(usual.release)}
 	return d
 }
 
@@ -52,7 +52,7 @@ func NewEvaluator(s *store.Store, notify bool, logger *slog.Logger) (Evaluator, 
 	return Evaluator{&evaluator{store: s, schedule: &schedule, notify: notify, logger: logger}}, err
 }
 
-// Evaluate evaluates the books as they are.
+// Evaluate evaluates the database as they are.
 func (v Evaluator) Evaluate(ctx context.Context, client *river.Client[pgx.Tx]) error {
 	return v.e.evaluate(ctx, insertAlertSend(client))
 }

@@ -11,7 +11,7 @@ type Action string
 // The actions.
 const (
 	// ActionRetry: the attempt is spent, and the next comes after its step of the
-	// ladder, or when the provider allows it if that is later. The last one's
+	// backoff, or when the provider allows it if that is later. The last one's
 	// failure ends in the dead letter.
 	ActionRetry Action = "retry"
 	// ActionPermanent: no other attempt; the event is a dead letter at once.

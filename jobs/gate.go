@@ -23,8 +23,8 @@ const (
 	staleAfter = 2 * time.Second
 	// credentialsTimeout bounds the question whether our own credentials work.
 	credentialsTimeout = 5 * time.Second
-	// gateTimeout bounds one change or look at the circuit in the books.
-	gateTimeout = 5 * time.Second
+	// circuitTimeout bounds one change or look at the circuit in the database.
+	circuitTimeout = 5 * time.Second
 	// heldFor is how long an event is held at least, and up to twice that, unless
 	// it is let go before, as it is when the outage ends. So long that what is
 	// held does not come around all the time.
@@ -34,25 +34,25 @@ const (
 	stepHeldFor = 5 * time.Second
 )
 
-// gates are the providers' gates by source. Without one a provider is always
+// circuits are the providers' circuits by source. Without one a provider is always
 // asked.
-type gates map[string]*gate
+type circuits map[string]*circuit
 
-// A gate stands before one provider and says whether it may be asked. It counts
+// A circuit stands before one provider and says whether it may be asked. It counts
 // what the provider answers this process, opens the circuit when too much fails,
-// and keeps a recent look at the circuit that the books hold for all processes.
-type gate struct {
+// and keeps a recent look at the circuit that the database holds for all processes.
+type circuit struct {
 	source string
 	store  *store.Store
 	asks   PaymentFetcher
 	logger *slog.Logger
-	timing gateTiming
+	timing circuitTiming
 	// credentials asks whether the provider accepts ours.
-	credentials coalescer
+	credentials sharedCall
 
 	mu      sync.Mutex
 	breaker circuitbreaker.CircuitBreaker[any]
-	// opening is why the breaker was opened here, as long as the books don't know
+	// opening is why the breaker was opened here, as long as the database does not know
 	// of it; empty otherwise.
 	opening string
 	// failing are the things asked for that failed since the last success, and
@@ -65,8 +65,8 @@ type gate struct {
 	closedAt time.Time
 }
 
-// gateTiming is how often what happens; tests shorten it.
-type gateTiming struct {
+// circuitTiming is how often what happens; tests shorten it.
+type circuitTiming struct {
 	// look is how often the circuit is looked at.
 	look time.Duration
 	// probe is how often a provider is tried while its circuit is open, and
@@ -76,18 +76,18 @@ type gateTiming struct {
 	release time.Duration
 }
 
-func defaultGateTiming() gateTiming {
-	return gateTiming{look: 500 * time.Millisecond, probe: 5 * time.Second, probeHold: 20 * time.Second, release: 250 * time.Millisecond}
+func defaultCircuitTiming() circuitTiming {
+	return circuitTiming{look: 500 * time.Millisecond, probe: 5 * time.Second, probeHold: 20 * time.Second, release: 250 * time.Millisecond}
 }
 
-func newGates(deps Deps, logger *slog.Logger) gates {
-	timing := defaultGateTiming()
-	if deps.gateTiming != nil {
-		timing = *deps.gateTiming
+func newCircuits(deps Deps, logger *slog.Logger) circuits {
+	timing := defaultCircuitTiming()
+	if deps.circuitTiming != nil {
+		timing = *deps.circuitTiming
 	}
-	all := gates{}
+	all := circuits{}
 	for source, asks := range deps.Payments {
-		g := &gate{
+		g := &circuit{
 			source: source, store: deps.Store, asks: asks, logger: logger, timing: timing,
 			// When the circuit closes is for the probes to say, and not for a delay.
 			breaker: circuitbreaker.NewBuilder[any]().WithFailureThreshold(outageFailures).WithDelay(math.MaxInt64).Build(),
@@ -107,7 +107,7 @@ func holdFor() time.Duration {
 
 // allHold reports whether no provider may be asked, so that an event can be held
 // without even reading it.
-func (g gates) allHold(ctx context.Context) bool {
+func (g circuits) allHold(ctx context.Context) bool {
 	for _, gate := range g {
 		if !gate.holds(ctx) {
 			return false
@@ -117,13 +117,13 @@ func (g gates) allHold(ctx context.Context) bool {
 }
 
 // holds reports whether the provider is not to be asked now.
-func (g gates) holds(ctx context.Context, source string) bool {
+func (g circuits) holds(ctx context.Context, source string) bool {
 	gate, ok := g[source]
 	return ok && gate.holds(ctx)
 }
 
 // succeeded counts an answer of the provider.
-func (g gates) succeeded(source string) {
+func (g circuits) succeeded(source string) {
 	if gate, ok := g[source]; ok {
 		gate.succeeded()
 	}
@@ -131,7 +131,7 @@ func (g gates) succeeded(source string) {
 
 // holds reports whether the provider is not to be asked now. It costs no query
 // as long as somebody looks at the circuit regularly.
-func (g *gate) holds(ctx context.Context) bool {
+func (g *circuit) holds(ctx context.Context) bool {
 	if holds, fresh := g.known(); fresh {
 		return holds
 	}
@@ -140,16 +140,16 @@ func (g *gate) holds(ctx context.Context) bool {
 	return holds
 }
 
-func (g *gate) known() (holds, fresh bool) {
+func (g *circuit) known() (holds, fresh bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.seen.Circuit != store.CircuitClosed || g.breaker.IsOpen(), time.Since(g.seenAt) < staleAfter
 }
 
-// look reads the circuit from the books. When they can't be read, what is known
+// look reads the circuit from the database. When they can't be read, what is known
 // stays.
-func (g *gate) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gateTimeout)
+func (g *circuit) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), circuitTimeout)
 	defer cancel()
 	circuits, err := g.store.Circuits(ctx)
 	if err != nil {
@@ -164,7 +164,7 @@ func (g *gate) look(ctx context.Context) {
 }
 
 // see takes a look at the circuit, unless a newer one was taken before.
-func (g *gate) see(c store.Circuit) {
+func (g *circuit) see(c store.Circuit) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if c.Revision < g.seen.Revision {
@@ -184,13 +184,13 @@ func (g *gate) see(c store.Circuit) {
 }
 
 // reset begins a new streak. The caller holds the lock.
-func (g *gate) reset() {
+func (g *circuit) reset() {
 	clear(g.failing)
 	g.failingSince = time.Time{}
 }
 
 // succeeded counts an answer.
-func (g *gate) succeeded() {
+func (g *circuit) succeeded() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.failing) > 0 {
@@ -201,7 +201,7 @@ func (g *gate) succeeded() {
 
 // failed counts a failure over one thing. The same thing failing again says
 // nothing new about the provider as a whole.
-func (g *gate) failed(ctx context.Context, about string) {
+func (g *circuit) failed(ctx context.Context, about string) {
 	g.mu.Lock()
 	if g.failing[about] || g.breaker.IsOpen() {
 		g.mu.Unlock()
@@ -219,9 +219,9 @@ func (g *gate) failed(ctx context.Context, about string) {
 	}
 }
 
-// open opens the circuit here and in the books. When these can't be written, the
+// open opens the circuit here and in the database. When these can't be written, the
 // next look tries again.
-func (g *gate) open(ctx context.Context, reason string) {
+func (g *circuit) open(ctx context.Context, reason string) {
 	g.mu.Lock()
 	g.breaker.Open()
 	g.opening = reason
@@ -230,7 +230,7 @@ func (g *gate) open(ctx context.Context, reason string) {
 	}
 	since := g.failingSince
 	g.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gateTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), circuitTimeout)
 	defer cancel()
 	c, opened, err := g.store.OpenCircuit(ctx, g.source, reason, time.Since(since), g.timing.probe)
 	if err != nil {
@@ -244,7 +244,7 @@ func (g *gate) open(ctx context.Context, reason string) {
 }
 
 // checkCredentials asks the provider who we are and counts what that says.
-func (g *gate) checkCredentials(ctx context.Context) error {
+func (g *circuit) checkCredentials(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, credentialsTimeout)
 	defer cancel()
 	began := time.Now()
@@ -263,7 +263,7 @@ func (g *gate) checkCredentials(ctx context.Context) error {
 // does as a whole: ActionHold while it is down, ActionPutOff when the question
 // was asked before an outage ended, and ActionRetry otherwise. It also reports
 // whether the failure is known to be about the one thing alone.
-func (g *gate) judge(ctx context.Context, q question, asked *provider.Error) (follows Action, oneOnly bool) {
+func (g *circuit) judge(ctx context.Context, q question, asked *provider.Error) (follows Action, oneOnly bool) {
 	outage := isOutage(asked)
 	switch {
 	case asked.NotAsked, errors.Is(asked, context.Canceled):
@@ -302,7 +302,7 @@ func (g *gate) judge(ctx context.Context, q question, asked *provider.Error) (fo
 // confirm asks with our own credentials, and reports whether the provider
 // answered and took them. A last attempt is not spent on a provider that is seen
 // to be down: there is no other to come.
-func (g *gate) confirm(ctx context.Context, q question, outage bool) bool {
+func (g *circuit) confirm(ctx context.Context, q question, outage bool) bool {
 	err := g.credentials.do(ctx)
 	if outage && isOutage(err) {
 		if q.last {

@@ -23,12 +23,12 @@ const (
 	releaseAheadLeast = 100
 )
 
-// A warden keeps a process's gates: it looks at the circuits, probes providers
+// A keeper keeps a process's circuits: it looks at the circuits, probes providers
 // whose circuit is open, and lets go what was held when they work again. Every
-// working process has one; who probes and who releases is settled in the books.
-type warden struct {
-	gates gates
-	retry store.RetryJob
+// working process has one; who probes and who releases is settled in the database.
+type keeper struct {
+	circuits circuits
+	retry    store.RetryJob
 	// ahead is how many events that were let go may wait for a worker.
 	ahead  int
 	logger *slog.Logger
@@ -41,11 +41,11 @@ func releaseAhead(perSecond float64) int {
 
 // run works until ctx is done. The looking has a loop of its own: a probe of a
 // provider that hangs must not keep the looks from being fresh.
-func (w *warden) run(ctx context.Context) {
+func (w *keeper) run(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, g := range w.gates {
+	for _, g := range w.circuits {
 		all.Go(func() { every(ctx, g.timing.look, func() { w.watch(ctx, g) }) })
-		all.Go(func() { every(ctx, g.timing.release, func() { w.tend(ctx, g) }) })
+		all.Go(func() { every(ctx, g.timing.release, func() { w.step(ctx, g) }) })
 	}
 	all.Wait()
 }
@@ -64,7 +64,7 @@ func every(ctx context.Context, pause time.Duration, fn func()) {
 	}
 }
 
-func (*warden) watch(ctx context.Context, g *gate) {
+func (*keeper) watch(ctx context.Context, g *circuit) {
 	g.look(ctx)
 	g.mu.Lock()
 	reason := g.opening
@@ -74,8 +74,8 @@ func (*warden) watch(ctx context.Context, g *gate) {
 	}
 }
 
-// tend does what the circuit's state asks for.
-func (w *warden) tend(ctx context.Context, g *gate) {
+// step does what the circuit's state asks for.
+func (w *keeper) step(ctx context.Context, g *circuit) {
 	g.mu.Lock()
 	seen := g.seen
 	g.mu.Unlock()
@@ -92,7 +92,7 @@ func (w *warden) tend(ctx context.Context, g *gate) {
 }
 
 // probe tries the provider, if it is this process's turn.
-func (g *gate) probe(ctx context.Context) error {
+func (g *circuit) probe(ctx context.Context) error {
 	turn, claimed, err := g.store.ClaimProbe(ctx, g.source, g.timing.probeHold)
 	if err != nil || !claimed {
 		return err
@@ -103,7 +103,7 @@ func (g *gate) probe(ctx context.Context) error {
 	if ctx.Err() != nil {
 		// The process is stopping: it gives its turn back, and says nothing of
 		// the provider.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gateTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), circuitTimeout)
 		defer cancel()
 		return g.store.FailProbe(ctx, g.source, turn.Revision, turn.Reason, 0)
 	}
@@ -127,7 +127,7 @@ func (g *gate) probe(ctx context.Context) error {
 // is to be closed. Our credentials alone don't tell: what waits are payments,
 // and the provider may answer the one and not the other. One payment that can be
 // read, or is said not to be there, is enough: each of them may be broken.
-func (g *gate) try(ctx context.Context, reason string) (string, error) {
+func (g *circuit) try(ctx context.Context, reason string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	err := g.asks.CheckCredentials(ctx)
@@ -169,7 +169,7 @@ func answered(err error) bool {
 }
 
 // release lets go some of what was held.
-func (w *warden) release(ctx context.Context, g *gate) error {
+func (w *keeper) release(ctx context.Context, g *circuit) error {
 	done, err := g.store.ReleaseOutage(ctx, store.ReleaseRequest{Source: g.source, Queue: QueueWebhooks, Ahead: w.ahead, Retry: w.retry})
 	if err != nil || done.Ended == nil {
 		return err

@@ -17,7 +17,7 @@ const (
 	Unhealthy Health = "unhealthy"
 )
 
-// A Moment is what a judgement needs beside the books.
+// A Moment is what a judgement needs beside the database.
 type Moment struct {
 	// Now is what ages are measured from.
 	Now time.Time

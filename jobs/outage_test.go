@@ -23,7 +23,7 @@ var (
 	unreadable = &provider.Error{Kind: provider.Unreadable, StatusCode: 200, Err: errors.New("unexpected end")}
 )
 
-// awaitCircuit waits until the books say so of the provider.
+// awaitCircuit waits until the database says so of the provider.
 func (b *bundle) awaitCircuit(t *testing.T, state store.CircuitState) store.ProviderState {
 	t.Helper()
 	var p store.ProviderState
@@ -302,7 +302,7 @@ func TestOneProcessProbesForAll(t *testing.T) {
 	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM provider_outages`))
 }
 
-// The circuit stands in the books: a process that never asked the provider knows
+// The circuit stands in the database: a process that never asked the provider knows
 // it, and a new one asks nothing before the outage is over.
 func TestCircuitIsKnownToAProcessThatNeverAsked(t *testing.T) {
 	t.Parallel()

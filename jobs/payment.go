@@ -51,13 +51,13 @@ type paymentWorker struct {
 
 	store    *store.Store
 	payments map[string]PaymentFetcher
-	gates    gates
+	circuits circuits
 	policy   *RetryPolicy
 	logger   *slog.Logger
 	metrics  *metrics
 }
 
-// NextRetry is when a failed attempt is repeated: by the ladder, and never
+// NextRetry is when a failed attempt is repeated: by the backoff, and never
 // before the provider said.
 func (w *paymentWorker) NextRetry(job *river.Job[PaymentArgs]) time.Time {
 	next := w.policy.NextRetry(job.JobRow)
@@ -84,7 +84,7 @@ func (w *paymentWorker) Work(ctx context.Context, job *river.Job[PaymentArgs]) e
 	began := time.Now()
 	attempt := store.Attempt{QueueID: job.Args.QueueID, JobID: job.ID, Number: job.Attempt}
 	var report attemptReport
-	if w.gates.allHold(ctx) {
+	if w.circuits.allHold(ctx) {
 		return w.hold(ctx, attempt, report, began)
 	}
 	err := w.attempt(ctx, job, attempt, &report)
@@ -106,7 +106,7 @@ func (w *paymentWorker) Work(ctx context.Context, job *river.Job[PaymentArgs]) e
 		// when it can see the cancellation, which not every cause repeats.
 		return errors.Join(context.Canceled, err)
 	}
-	verdict := w.gates.judge(ctx, question{
+	verdict := w.circuits.judge(ctx, question{
 		source: report.event.Source, about: report.event.ResourceID, began: began, last: job.Attempt >= job.MaxAttempts,
 	}, w.policy.now(), err)
 	job.Args.notBefore = verdict.notBefore
@@ -142,32 +142,32 @@ func (w *paymentWorker) hold(ctx context.Context, a store.Attempt, report attemp
 func (w *paymentWorker) attempt(ctx context.Context, job *river.Job[PaymentArgs], a store.Attempt, report *attemptReport) error {
 	event, err := w.store.StartAttempt(ctx, a.QueueID)
 	if err != nil {
-		return ofBooks(err)
+		return ofStore(err)
 	}
 	report.event = event
 	complete := func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) }
 	if event.Completed || event.Covered {
 		report.outcome = store.OutcomeCovered
-		return ofBooks(w.store.Complete(ctx, a, store.OutcomeCovered, complete))
+		return ofStore(w.store.Complete(ctx, a, store.OutcomeCovered, complete))
 	}
 	fetcher, ok := w.payments[event.Source]
 	if !ok {
 		return &AttemptError{Class: "unknown_source", Err: fmt.Errorf("no provider is set up for source %q", event.Source)}
 	}
-	if w.gates.holds(ctx, event.Source) {
+	if w.circuits.holds(ctx, event.Source) {
 		return errHeld
 	}
 	fetched, err := fetcher.Payment(ctx, event.ResourceID)
 	if err != nil {
 		return err
 	}
-	w.gates.succeeded(event.Source)
+	w.circuits.succeeded(event.Source)
 	payment, err := paymentOf(fetched, event.Now)
 	if err != nil {
 		// A person will want to see what the provider said, so the attempt
 		// counts as judged only when that is kept.
 		if keepErr := w.store.KeepResource(ctx, a, fetched.Raw); keepErr != nil {
-			return ofBooks(keepErr)
+			return ofStore(keepErr)
 		}
 		return err
 	}
@@ -175,7 +175,7 @@ func (w *paymentWorker) attempt(ctx context.Context, job *river.Job[PaymentArgs]
 		Source: event.Source, Payment: payment, Reference: fetched.Reference, Raw: fetched.Raw,
 	}, complete)
 	report.outcome = report.result.Outcome
-	return ofBooks(err)
+	return ofStore(err)
 }
 
 // completeJob completes the job as the last statement of tx. River answers a
@@ -191,7 +191,7 @@ func completeJob[T river.JobArgs](ctx context.Context, tx pgx.Tx, job *river.Job
 	return nil
 }
 
-// paymentOf translates a fetched payment into the books' words. The error is
+// paymentOf translates a fetched payment into the database' words. The error is
 // order.ErrUnknownStatus for a status outside the known ones.
 func paymentOf(p provider.Payment, fetchedAt time.Time) (order.Payment, error) {
 	status, err := order.ParsePaymentStatus(p.Status)

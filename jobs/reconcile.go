@@ -146,13 +146,13 @@ type stepWorker struct {
 	river.WorkerDefaults[ReconcileStepArgs]
 	reconciler
 
-	gates     gates
+	gates     circuits
 	policy    *RetryPolicy
 	retention time.Duration
 	budget    time.Duration
 }
 
-// NextRetry is when a failed attempt is repeated: by the ladder, and never
+// NextRetry is when a failed attempt is repeated: by the backoff, and never
 // before the provider said.
 func (w *stepWorker) NextRetry(job *river.Job[ReconcileStepArgs]) time.Time {
 	next := w.policy.NextRetry(job.JobRow)
@@ -263,7 +263,7 @@ func (w *stepWorker) goOn(ctx context.Context, step *store.RunStep, last bool, c
 		case store.PhaseUnpaid:
 			done, err = w.askAboutUnpaid(ctx, step, last)
 		case store.PhaseDrift:
-			done, err = step.CompareBooks(ctx)
+			done, err = step.CompareLedger(ctx)
 		case store.PhaseRepair:
 			done, err = step.Repair(ctx)
 		case store.PhaseWait:

@@ -9,7 +9,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-// A Checker holds the books against the providers and against themselves, and
+// A Checker holds the database against the providers and against themselves, and
 // changes nothing.
 type Checker struct{ reconciler }
 
@@ -71,7 +71,7 @@ func (c *Checker) Check(ctx context.Context, req CheckRequest) (CheckReport, err
 	}
 	report.Position = report.WindowStart
 	k := &check{Checker: c, report: &report, progress: req.Progress, seen: map[string]bool{}}
-	parts := []func(context.Context) error{k.stuck, k.window, k.books}
+	parts := []func(context.Context) error{k.stuck, k.window, k.ledger}
 	if regular {
 		parts = append(parts, k.unpaid)
 	}
@@ -154,11 +154,11 @@ func (k *check) compare(ctx context.Context, source string, found []store.FoundP
 	return nil
 }
 
-// books holds the books against themselves.
-func (k *check) books(ctx context.Context) error {
-	var walk store.BooksCheck
+// ledger holds the database against themselves.
+func (k *check) ledger(ctx context.Context) error {
+	var walk store.LedgerCheck
 	for !walk.Done {
-		orders, differ, err := k.store.CheckBooks(ctx, k.report.WindowStart, &walk)
+		orders, differ, err := k.store.CheckLedger(ctx, k.report.WindowStart, &walk)
 		if err != nil {
 			return err
 		}

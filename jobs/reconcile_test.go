@@ -110,7 +110,7 @@ func (w *world) tell(t *testing.T, id string) error {
 	return nil
 }
 
-// behind counts the payments whose latest state the books do not have.
+// behind counts the payments whose latest state the database do not have.
 func (w *world) behind(t *testing.T) (n int) {
 	t.Helper()
 	rows, err := w.pool.Query(t.Context(), `SELECT payment_id, date_last_updated FROM payments`)

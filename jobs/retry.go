@@ -7,14 +7,14 @@ import (
 	"github.com/riverqueue/river/rivertype"
 )
 
-// retryCap is the longest step of the ladder, in units of the base delay.
+// retryCap is the longest step of the backoff, in units of the base delay.
 const retryCap = 32
 
 // retryJitter is how much of a step is added at most, so that events which
 // failed together do not come back together.
 const retryJitter = 0.10
 
-// A RetryPolicy is the ladder of delays after failed attempts: the base, then
+// A RetryPolicy is the backoff: the delays after failed attempts: the base, then
 // twice as long each time, up to 32 times the base. It is River's
 // ClientRetryPolicy.
 type RetryPolicy struct {
@@ -23,7 +23,7 @@ type RetryPolicy struct {
 	now func() time.Time
 }
 
-// NewRetryPolicy returns the ladder that begins with base, by the clock now.
+// NewRetryPolicy returns the backoff that begins with base, by the clock now.
 func NewRetryPolicy(base time.Duration, now func() time.Time) *RetryPolicy {
 	return &RetryPolicy{base: base, now: now}
 }

@@ -32,7 +32,7 @@ type Config struct {
 	// Retention is how long completed events are kept; their jobs stay a day
 	// longer.
 	Retention time.Duration
-	// RetryBase is the first step of the ladder.
+	// RetryBase is the first step of the backoff.
 	RetryBase time.Duration
 	// MaxAttempts is the attempt whose failure ends in the dead letter.
 	MaxAttempts int
@@ -92,10 +92,10 @@ type Deps struct {
 
 	// stepBudget shortens the steps of runs in tests, orphanTimes what is waited
 	// for until a job counts as nobody's.
-	stepBudget  *time.Duration
-	orphanTimes *orphanTimes
-	// gateTiming shortens what happens around outages in tests.
-	gateTiming *gateTiming
+	stepBudget    *time.Duration
+	takeoverTimes *takeoverTimes
+	// circuitTiming shortens what happens around outages in tests.
+	circuitTiming *circuitTiming
 }
 
 const (
@@ -120,10 +120,10 @@ type Runner struct {
 	store  *store.Store
 	logger *slog.Logger
 	clock  *clock
-	// hold says that this process lives; orphans takes up what others leave.
-	hold    *store.Hold
-	orphans *orphanSweeper
-	warden  *warden
+	// lock says that this process lives; orphans takes up what others leave.
+	lock     *store.ProcessLock
+	takeover *takeover
+	keeper   *keeper
 
 	stopSweep context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -139,7 +139,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	}
 	clock := &clock{ask: deps.Store.Server, logger: cfg.Logger}
 	policy := NewRetryPolicy(cfg.RetryBase, clock.Now)
-	gates := newGates(deps, cfg.Logger)
+	gates := newCircuits(deps, cfg.Logger)
 	work := newWorkLog()
 	self := newHolderID()
 	config := riverConfig(cfg)
@@ -154,15 +154,15 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("jobs: client: %w", err)
 	}
-	orphans := &orphanSweeper{
+	orphans := &takeover{
 		store: deps.Store, self: self, policy: policy, kinds: []string{PaymentArgs{}.Kind()}, retry: retryJob(client),
-		work: work, times: defaultOrphanTimes, logger: cfg.Logger,
+		work: work, times: defaultTakeoverTimes, logger: cfg.Logger,
 	}
-	if deps.orphanTimes != nil {
-		orphans.times = *deps.orphanTimes
+	if deps.takeoverTimes != nil {
+		orphans.times = *deps.takeoverTimes
 	}
-	warden := &warden{gates: gates, retry: retryJob(client), ahead: releaseAhead(cfg.ProviderRate), logger: cfg.Logger}
-	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, clock: clock, orphans: orphans, warden: warden}, nil
+	warden := &keeper{circuits: gates, retry: retryJob(client), ahead: releaseAhead(cfg.ProviderRate), logger: cfg.Logger}
+	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, clock: clock, takeover: orphans, keeper: warden}, nil
 }
 
 // riverConfig is what of River's configuration follows from ours.
@@ -188,9 +188,9 @@ func riverConfig(cfg Config) *river.Config {
 
 // addWork adds a worker for every kind of job that this process works, and the
 // periodic jobs that start the work.
-func addWork(config *river.Config, cfg Config, deps Deps, gates gates, policy *RetryPolicy) error {
+func addWork(config *river.Config, cfg Config, deps Deps, gates circuits, policy *RetryPolicy) error {
 	river.AddWorker(config.Workers, &paymentWorker{
-		store: deps.Store, payments: deps.Payments, gates: gates, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer),
+		store: deps.Store, payments: deps.Payments, circuits: gates, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer),
 	})
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
@@ -204,7 +204,7 @@ func addWork(config *river.Config, cfg Config, deps Deps, gates gates, policy *R
 }
 
 // addReconciliation adds what works runs, and the periodic job that starts them.
-func addReconciliation(config *river.Config, cfg Config, deps Deps, gates gates, policy *RetryPolicy) error {
+func addReconciliation(config *river.Config, cfg Config, deps Deps, gates circuits, policy *RetryPolicy) error {
 	if len(deps.Searches) == 0 {
 		if cfg.ReconcileSchedule != "" {
 			return errors.New("jobs: a schedule for reconciliations needs at least one provider to search")
@@ -235,7 +235,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	life := context.WithoutCancel(ctx)
 	// Before the first job: one of a process that does not say that it lives is
 	// anybody's.
-	hold, err := r.store.Hold(ctx, r.orphans.self)
+	hold, err := r.store.LockProcess(ctx, r.takeover.self)
 	if err != nil {
 		return fmt.Errorf("jobs: start: %w", err)
 	}
@@ -246,13 +246,13 @@ func (r *Runner) Start(ctx context.Context) error {
 		hold.Release()
 		return fmt.Errorf("jobs: start: %w", err)
 	}
-	r.hold = hold
+	r.lock = hold
 	sweepCtx, stop := context.WithCancel(life)
 	r.stopSweep = stop
 	r.sweeping.Go(func() { r.sweep(sweepCtx) })
 	r.sweeping.Go(func() { r.clock.keep(sweepCtx) })
-	r.sweeping.Go(func() { r.orphans.run(sweepCtx) })
-	r.sweeping.Go(func() { r.warden.run(sweepCtx) })
+	r.sweeping.Go(func() { r.takeover.run(sweepCtx) })
+	r.sweeping.Go(func() { r.keeper.run(sweepCtx) })
 	return nil
 }
 
@@ -266,7 +266,7 @@ func (r *Runner) Stop(ctx context.Context) error {
 	r.stopSweep()
 	r.sweeping.Wait()
 	err := r.client.Stop(ctx)
-	r.hold.Release()
+	r.lock.Release()
 	if err != nil {
 		return fmt.Errorf("jobs: stop: %w", err)
 	}

@@ -23,8 +23,8 @@ import (
 // live without a lock.
 const holderPrefix = "conciliar1_"
 
-// orphanTimes are how long things take until a job counts as nobody's.
-type orphanTimes struct {
+// takeoverTimes are how long things take until a job counts as nobody's.
+type takeoverTimes struct {
 	// every is how often it is looked.
 	every time.Duration
 	// dead is how long a process must have been without its lock. A process that
@@ -35,19 +35,19 @@ type orphanTimes struct {
 	leftOver time.Duration
 }
 
-var defaultOrphanTimes = orphanTimes{every: 3 * time.Second, dead: 2500 * time.Millisecond, leftOver: 15 * time.Second}
+var defaultTakeoverTimes = takeoverTimes{every: 3 * time.Second, dead: 2500 * time.Millisecond, leftOver: 15 * time.Second}
 
-// An orphanSweeper takes up jobs that run under the id of a process that died, or
+// A takeover takes up jobs that run under the id of a process that died, or
 // under this process's own without being worked by it. It tells by sessions and
 // attempts, not by time, so it need not wait as long as River's rescuer.
-type orphanSweeper struct {
+type takeover struct {
 	store  *store.Store
 	self   string
 	policy *RetryPolicy
 	kinds  []string
 	retry  store.RetryJob
 	work   *workLog
-	times  orphanTimes
+	times  takeoverTimes
 	logger *slog.Logger
 
 	// suspects are processes without their lock, leftOver attempts that are not
@@ -60,14 +60,14 @@ type orphanSweeper struct {
 func newHolderID() string { return holderPrefix + rand.Text() }
 
 // run sweeps until ctx is done, the first time at once.
-func (s *orphanSweeper) run(ctx context.Context) {
+func (s *takeover) run(ctx context.Context) {
 	s.suspects, s.leftOver = map[string]time.Time{}, map[store.Attempt]time.Time{}
 	tick := time.NewTicker(s.times.every)
 	defer tick.Stop()
 	for {
 		for what, sweep := range map[string]func(context.Context) error{
-			"orphans":                       s.sweepDead,
-			"left-over jobs":                s.sweepLeftOver,
+			"orphans":                       s.takeFromDead,
+			"left-over jobs":                s.takeLeftOver,
 			"dead letters of unknown kinds": s.reopenUnknown,
 		} {
 			if err := sweep(ctx); err != nil && ctx.Err() == nil {
@@ -82,8 +82,8 @@ func (s *orphanSweeper) run(ctx context.Context) {
 	}
 }
 
-// sweepDead takes up the jobs of processes that died.
-func (s *orphanSweeper) sweepDead(ctx context.Context) error {
+// takeFromDead takes up the jobs of processes that died.
+func (s *takeover) takeFromDead(ctx context.Context) error {
 	dead, err := s.store.DeadHolders(ctx, holderPrefix, s.self)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func (s *orphanSweeper) sweepDead(ctx context.Context) error {
 		if now.Sub(since) < s.times.dead {
 			continue
 		}
-		taken, err := s.store.TakeOrphans(ctx, holder, s.orphaned("the process that worked it is gone"))
+		taken, err := s.store.TakeAbandoned(ctx, holder, s.abandoned("the process that worked it is gone"))
 		if err != nil {
 			return err
 		}
@@ -109,10 +109,10 @@ func (s *orphanSweeper) sweepDead(ctx context.Context) error {
 	return nil
 }
 
-// sweepLeftOver ends attempts that run under this process's id and that it does
+// takeLeftOver ends attempts that run under this process's id and that it does
 // not work: it fetched the job and never heard of it, or could not write the
 // attempt's end, because the database was gone.
-func (s *orphanSweeper) sweepLeftOver(ctx context.Context) error {
+func (s *takeover) takeLeftOver(ctx context.Context) error {
 	running, err := s.store.RunningUnder(ctx, s.self)
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func (s *orphanSweeper) sweepLeftOver(ctx context.Context) error {
 		s.log(ctx, "jobs that this process never began given back", s.self, taken)
 	}
 	if len(lost) > 0 {
-		taken, err := s.store.TakeBack(ctx, s.self, lost, s.orphaned("the attempt's end could not be written"))
+		taken, err := s.store.TakeBack(ctx, s.self, lost, s.abandoned("the attempt's end could not be written"))
 		if err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (s *orphanSweeper) sweepLeftOver(ctx context.Context) error {
 }
 
 // reopenUnknown reopens what an older release buried because it did not know it.
-func (s *orphanSweeper) reopenUnknown(ctx context.Context) error {
+func (s *takeover) reopenUnknown(ctx context.Context) error {
 	n, err := s.store.ReopenUnknownKinds(ctx, s.kinds, s.retry)
 	if n > 0 {
 		s.logger.InfoContext(ctx, "dead letters of a kind that an older release did not know reopened", "count", n)
@@ -161,18 +161,18 @@ func (s *orphanSweeper) reopenUnknown(ctx context.Context) error {
 	return err
 }
 
-func (s *orphanSweeper) log(ctx context.Context, what, holder string, taken []store.RunningJob) {
+func (s *takeover) log(ctx context.Context, what, holder string, taken []store.RunningJob) {
 	if len(taken) > 0 {
 		s.logger.WarnContext(ctx, what, "holder", holder, "count", len(taken))
 	}
 }
 
-// orphaned ends attempts as River's rescuer does, through the same call. The
+// abandoned ends attempts as River's rescuer does, through the same call. The
 // attempt stays spent, so that a job that kills its process comes to an end. The
 // first time the job is tried again at once, because its death says nothing about
-// it; then by the ladder: a job that kills its process must not take down what
+// it; then by the backoff: a job that kills its process must not take down what
 // runs beside it again and again.
-func (s *orphanSweeper) orphaned(why string) store.EndAttempts {
+func (s *takeover) abandoned(why string) store.EndAttempts {
 	return func(ctx context.Context, tx pgx.Tx, running []store.RunningJob) error {
 		// The rows are locked, so the horizon needs to tell nothing any more.
 		params := &riverdriver.JobRescueManyParams{StuckHorizon: running[0].Now.Add(24 * time.Hour)}
@@ -188,7 +188,7 @@ func (s *orphanSweeper) orphaned(why string) store.EndAttempts {
 				state, finalized = rivertype.JobStateCancelled, &job.Now
 			case job.Attempt >= job.MaxAttempts:
 				state, finalized = rivertype.JobStateDiscarded, &job.Now
-			case job.Orphaned > 0:
+			case job.Abandoned > 0:
 				state, at = rivertype.JobStateRetryable, s.policy.NextRetry(&rivertype.JobRow{Attempt: job.Attempt})
 			}
 			params.ID = append(params.ID, job.ID)
@@ -206,7 +206,7 @@ func (s *orphanSweeper) orphaned(why string) store.EndAttempts {
 
 // giveBack makes jobs available as if they had not been fetched, like those of a
 // process that stops.
-func (s *orphanSweeper) giveBack(ctx context.Context, tx pgx.Tx, running []store.RunningJob) error {
+func (s *takeover) giveBack(ctx context.Context, tx pgx.Tx, running []store.RunningJob) error {
 	n := len(running)
 	params := &riverdriver.JobSetStateIfRunningManyParams{
 		ErrData: make([][]byte, n), FinalizedAt: make([]*time.Time, n), MetadataDoMerge: make([]bool, n), MetadataUpdates: make([][]byte, n),

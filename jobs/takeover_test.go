@@ -60,7 +60,7 @@ func TestTheJobsOfTheLivingAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const living, older = jobs.HolderPrefix + "living", "host_2026_01_02T03_04_05"
-	hold, err := b.Hold(t.Context(), living)
+	hold, err := b.LockProcess(t.Context(), living)
 	require.NoError(t, err)
 	released := false
 	defer func() {
@@ -109,7 +109,7 @@ func TestOrphansEnd(t *testing.T) {
 	}, b.letter(t, last))
 	job := b.awaitJob(t, again, rivertype.JobStateRetryable)
 	require.Len(t, job.Errors, 2)
-	require.True(t, job.ScheduledAt.After(time.Now().Add(time.Minute)), "the second step of the ladder is two minutes")
+	require.True(t, job.ScheduledAt.After(time.Now().Add(time.Minute)), "the second step of the backoff is two minutes")
 	b.awaitStatus(t, cancelled, "dead_letter")
 	require.Equal(t, "cancelled", b.letter(t, cancelled).Reason)
 }

@@ -38,8 +38,8 @@ type Alert struct {
 
 // An AlertWatch is one condition as evaluations saw it.
 type AlertWatch struct {
-	Code  string
-	Holds bool
+	Code   string
+	Active bool
 	// Since is when it was first seen as it is, and Evaluations how many have
 	// seen it so in a row.
 	Since       time.Time
@@ -135,7 +135,7 @@ func writeAlerts(ctx context.Context, tx pgx.Tx, changes AlertChanges) error {
 		batch.Queue(`
 			INSERT INTO alert_watches (code, holds, since, evaluations) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (code) DO UPDATE SET holds = excluded.holds, since = excluded.since, evaluations = excluded.evaluations`,
-			w.Code, w.Holds, w.Since, w.Evaluations)
+			w.Code, w.Active, w.Since, w.Evaluations)
 	}
 	for _, a := range changes.Alerts {
 		if a.ID == 0 {

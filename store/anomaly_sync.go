@@ -10,7 +10,7 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-// closedBySettlement marks an anomaly that closed by itself: the books no
+// closedBySettlement marks an anomaly that closed by itself: the ledger no
 // longer yield it.
 const closedBySettlement = "settlement"
 
@@ -28,7 +28,7 @@ type Anomaly struct {
 }
 
 // An anomalySync makes the open anomalies of some orders, and of one payment,
-// equal to what the books yield now. An anomaly that a person resolved is not
+// equal to what the ledger yields now. An anomaly that a person resolved is not
 // opened again over the same facts.
 type anomalySync struct {
 	source     string

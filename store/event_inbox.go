@@ -21,7 +21,7 @@ const (
 	OriginReplay         = "replay"
 )
 
-// A NewEvent is an event that is not in the books yet.
+// A NewEvent is an event that is not in the ledger yet.
 type NewEvent struct {
 	Source     string
 	Topic      string

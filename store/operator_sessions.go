@@ -24,7 +24,7 @@ const (
 // it was ended, it expired, or the password has changed.
 var ErrNoSession = errors.New("store: no such session")
 
-// A SessionKey is what the books know of a login's token. Neither half tells
+// A SessionKey is what the ledger knows of a login's token. Neither half tells
 // the token or the password.
 type SessionKey struct {
 	// TokenHash is the token's SHA-256.

@@ -129,14 +129,14 @@ func (s *Store) settlePayment(ctx context.Context, tx pgx.Tx, queueID int64, sou
 		}
 	}
 	if result.OrderStatus == "" {
-		sync.add(reference, s.orphanAnomalies(p, reference))
+		sync.add(reference, s.unmatchedAnomalies(p, reference))
 	}
 	return sync.run(ctx, tx)
 }
 
-// orphanAnomalies are those of a payment without an order, under the policy.
-func (s *Store) orphanAnomalies(p order.Payment, reference string) []order.Anomaly {
-	found := order.Orphan(s.rules, p, reference != "")
+// unmatchedAnomalies are those of a payment without an order, under the policy.
+func (s *Store) unmatchedAnomalies(p order.Payment, reference string) []order.Anomaly {
+	found := order.Unmatched(s.rules, p, reference != "")
 	if s.unknownOrder != UnknownOrderIgnore {
 		return found
 	}
@@ -147,7 +147,7 @@ func (s *Store) orphanAnomalies(p order.Payment, reference string) []order.Anoma
 // that could pay it, and only under a reference that an order can have.
 func (s *Store) mayCreate(p order.Payment, reference string) bool {
 	terms := order.Terms{Amount: p.Amount, Currency: p.Currency}
-	missing := order.Orphan(s.rules, p, true)
+	missing := order.Unmatched(s.rules, p, true)
 	onlyTheOrder := len(missing) == 1 && missing[0].Kind == order.AnomalyUnknownOrder
 	return ValidReference(reference) && terms.Validate() == nil && onlyTheOrder
 }

@@ -70,9 +70,9 @@ func (s *Store) Processes(ctx context.Context) ([]Process, error) {
 	return nil, fmt.Errorf("store: processes: %w", err)
 }
 
-// A Heart says every few seconds that this process is alive, and how its pool of
+// A Heartbeat says every few seconds that this process is alive, and how its pool of
 // connections fares.
-type Heart struct {
+type Heartbeat struct {
 	store  *Store
 	self   Process
 	before *pgxpool.Stat
@@ -80,23 +80,23 @@ type Heart struct {
 	done   sync.WaitGroup
 }
 
-// NewHeart starts a heart. Of self, Host, Role and Version count. Close stops it.
-func NewHeart(store *Store, self Process) *Heart {
+// NewHeartbeat starts one. Of self, Host, Role and Version count. Close stops it.
+func NewHeartbeat(store *Store, self Process) *Heartbeat {
 	ctx, stop := context.WithCancel(context.Background())
 	self.ID = rand.Text()
 	self.Host = cmp.Or(self.Host, "unknown")
-	h := &Heart{store: store, self: self, before: store.pool.Stat(), stop: stop}
+	h := &Heartbeat{store: store, self: self, before: store.pool.Stat(), stop: stop}
 	h.done.Go(func() { h.run(ctx) })
 	return h
 }
 
 // Close takes the process off the list, as far as a second allows, and stops.
-func (h *Heart) Close() {
+func (h *Heartbeat) Close() {
 	h.stop()
 	h.done.Wait()
 }
 
-func (h *Heart) run(ctx context.Context) {
+func (h *Heartbeat) run(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
 	for {
@@ -110,7 +110,7 @@ func (h *Heart) run(ctx context.Context) {
 	}
 }
 
-func (h *Heart) beat(ctx context.Context) {
+func (h *Heartbeat) beat(ctx context.Context) {
 	now := h.store.pool.Stat()
 	h.self.PoolMax, h.self.PoolInUse = int(now.MaxConns()), int(now.AcquiredConns())
 	h.self.PoolWait, h.self.PoolGaveUp = poolStrain(h.before, now)
@@ -150,7 +150,7 @@ func (s *Store) beat(ctx context.Context, p Process) error {
 	return nil
 }
 
-func (h *Heart) leave() {
+func (h *Heartbeat) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
 	if _, err := h.store.pool.Exec(ctx, `DELETE FROM processes WHERE id = $1`, h.self.ID); err != nil {

@@ -24,12 +24,12 @@ const (
 	holdPause = 250 * time.Millisecond
 )
 
-// A Hold is a process's word that it lives: a session lock on the process's id,
+// A ProcessLock is a process's word that it lives: a session lock on the process's id,
 // on a connection of its own. PostgreSQL takes it back when the process dies,
 // however it dies. A connection that breaks is made again and the lock taken
 // under the same id; what others may have taken from the process meanwhile was
 // taken by an attempt's fence, and costs time and nothing else.
-type Hold struct {
+type ProcessLock struct {
 	id      string
 	config  *pgx.ConnConfig
 	logger  *slog.Logger
@@ -37,10 +37,10 @@ type Hold struct {
 	keeping sync.WaitGroup
 }
 
-// Hold takes the lock of the process that calls itself id, which must be unique
+// LockProcess takes the lock of the process that calls itself id, which must be unique
 // to it. The context bounds only the taking; Release gives the lock back.
-func (s *Store) Hold(ctx context.Context, id string) (*Hold, error) {
-	h := &Hold{id: id, config: s.pool.Config().ConnConfig, logger: s.logger}
+func (s *Store) LockProcess(ctx context.Context, id string) (*ProcessLock, error) {
+	h := &ProcessLock{id: id, config: s.pool.Config().ConnConfig, logger: s.logger}
 	conn, err := h.take(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("store: say that this process lives: %w", err)
@@ -52,13 +52,13 @@ func (s *Store) Hold(ctx context.Context, id string) (*Hold, error) {
 }
 
 // Release gives the lock back.
-func (h *Hold) Release() {
+func (h *ProcessLock) Release() {
 	h.stop()
 	h.keeping.Wait()
 }
 
 // take connects and takes the lock.
-func (h *Hold) take(ctx context.Context) (*pgx.Conn, error) {
+func (h *ProcessLock) take(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, holdTimeout)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(ctx, h.config.Copy())
@@ -78,7 +78,7 @@ func (h *Hold) take(ctx context.Context) (*pgx.Conn, error) {
 }
 
 // keep watches the connection, and makes a new one when it breaks.
-func (h *Hold) keep(ctx context.Context, conn *pgx.Conn) {
+func (h *ProcessLock) keep(ctx context.Context, conn *pgx.Conn) {
 	for {
 		err := watch(ctx, conn)
 		hangUp(ctx, conn)

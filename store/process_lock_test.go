@@ -41,7 +41,7 @@ func TestHold(t *testing.T) {
 	for i, holder := range []string{"ours_living", "ours_dead", "ours_self", "theirs"} {
 		b.runs(t, i, holder)
 	}
-	hold, err := b.Hold(t.Context(), "ours_living")
+	hold, err := b.LockProcess(t.Context(), "ours_living")
 	require.NoError(t, err)
 
 	require.Equal(t, []string{"ours_dead"}, b.deadHolders(t))
@@ -68,7 +68,7 @@ func TestOrphansAreTakenUnderTheirLocks(t *testing.T) {
 	orphan := b.runs(t, 1, "ours_dead")
 	busy := b.runs(t, 2, "ours_dead")
 	theirs := b.runs(t, 3, "ours_living")
-	hold, err := b.Hold(t.Context(), "ours_living")
+	hold, err := b.LockProcess(t.Context(), "ours_living")
 	require.NoError(t, err)
 	defer hold.Release()
 	end := func(ctx context.Context, tx pgx.Tx, running []store.RunningJob) error {
@@ -85,13 +85,13 @@ func TestOrphansAreTakenUnderTheirLocks(t *testing.T) {
 	_, err = tx.Exec(t.Context(), `SELECT FROM river_job WHERE id = $1 FOR UPDATE`, busy.JobID)
 	require.NoError(t, err)
 
-	taken, err := b.TakeOrphans(t.Context(), "ours_living", end)
+	taken, err := b.TakeAbandoned(t.Context(), "ours_living", end)
 	require.NoError(t, err)
 	require.Empty(t, taken)
 	refuse := errors.New("refused")
-	_, err = b.TakeOrphans(t.Context(), "ours_dead", func(context.Context, pgx.Tx, []store.RunningJob) error { return refuse })
+	_, err = b.TakeAbandoned(t.Context(), "ours_dead", func(context.Context, pgx.Tx, []store.RunningJob) error { return refuse })
 	require.ErrorIs(t, err, refuse)
-	taken, err = b.TakeOrphans(t.Context(), "ours_dead", end)
+	taken, err = b.TakeAbandoned(t.Context(), "ours_dead", end)
 	require.NoError(t, err)
 	require.Len(t, taken, 1)
 	require.Equal(t, orphan.JobID, taken[0].ID)

@@ -16,8 +16,8 @@ type RunningJob struct {
 	MaxAttempts int
 	// Cancelled is true when somebody asked for its end while it ran.
 	Cancelled bool
-	// Orphaned is how many of its attempts ended as orphans.
-	Orphaned int
+	// Abandoned is how many of its attempts ended as orphans.
+	Abandoned int
 	// Now is PostgreSQL's clock.
 	Now time.Time
 }
@@ -26,8 +26,8 @@ type RunningJob struct {
 // tx.
 type EndAttempts func(ctx context.Context, tx pgx.Tx, running []RunningJob) error
 
-// orphanBatch is how many jobs one transaction takes from a process.
-const orphanBatch = 500
+// takeoverBatch is how many jobs one transaction takes from a process.
+const takeoverBatch = 500
 
 const (
 	// holderColumn is the process that a running job is worked by: River adds it
@@ -59,17 +59,17 @@ func (s *Store) DeadHolders(ctx context.Context, prefix, self string) ([]string,
 	return dead, nil
 }
 
-// TakeOrphans ends attempts of a process that does not live, a batch of them, and
+// TakeAbandoned ends attempts of a process that does not live, a batch of them, and
 // returns which. It takes nothing when the process turns out to live, and leaves
 // alone what another transaction holds.
-func (s *Store) TakeOrphans(ctx context.Context, holder string, end EndAttempts) (taken []RunningJob, err error) {
+func (s *Store) TakeAbandoned(ctx context.Context, holder string, end EndAttempts) (taken []RunningJob, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		var dead bool
 		err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, $2))`, holder, lockSeedHolder).Scan(&dead)
 		if err != nil || !dead {
 			return err
 		}
-		taken, err = takeRunning(ctx, tx, runningFrom+` ORDER BY j.id LIMIT $2 FOR UPDATE OF j SKIP LOCKED`, end, holder, orphanBatch)
+		taken, err = takeRunning(ctx, tx, runningFrom+` ORDER BY j.id LIMIT $2 FOR UPDATE OF j SKIP LOCKED`, end, holder, takeoverBatch)
 		return err
 	})
 	if err != nil {
@@ -124,7 +124,7 @@ func takeRunning(ctx context.Context, tx pgx.Tx, query string, end EndAttempts, 
 
 func scanRunning(row pgx.CollectableRow) (RunningJob, error) {
 	var j RunningJob
-	err := row.Scan(&j.ID, &j.Kind, &j.Attempt, &j.MaxAttempts, &j.Cancelled, &j.Orphaned, &j.Now)
+	err := row.Scan(&j.ID, &j.Kind, &j.Attempt, &j.MaxAttempts, &j.Cancelled, &j.Abandoned, &j.Now)
 	return j, err
 }
 

@@ -20,10 +20,10 @@ func TestAHeartShowsItsProcess(t *testing.T) {
 		require.NoError(t, err)
 		return found
 	}
-	first := store.NewHeart(b.Store, store.Process{Host: "host-1", Role: store.RoleWorker, Version: "v1"})
+	first := store.NewHeartbeat(b.Store, store.Process{Host: "host-1", Role: store.RoleWorker, Version: "v1"})
 	defer first.Close()
 	require.Eventually(t, func() bool { return len(alive()) == 1 }, 30*time.Second, 5*time.Millisecond)
-	second := store.NewHeart(b.Store, store.Process{Role: store.RoleAPI, Version: "v2"})
+	second := store.NewHeartbeat(b.Store, store.Process{Role: store.RoleAPI, Version: "v2"})
 	require.Eventually(t, func() bool { return len(alive()) == 2 }, 30*time.Second, 5*time.Millisecond)
 	p := alive()[0]
 	require.Equal(t, []string{"host-1", store.RoleWorker, "v1"}, []string{p.Host, p.Role, p.Version})

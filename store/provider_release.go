@@ -90,7 +90,7 @@ func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outa
 	}
 	done.Held = int64(len(held))
 	if room -= len(held); room > 0 {
-		letters, err := s.replayCasualties(ctx, tx, outage, room)
+		letters, err := s.replayOutageDeadLetters(ctx, tx, outage, room)
 		if err != nil {
 			return err
 		}
@@ -132,10 +132,10 @@ func claimHeld(ctx context.Context, tx pgx.Tx, req ReleaseRequest, limit int) ([
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
-// replayCasualties replays dead letters that the outage made: of its class, and
+// replayOutageDeadLetters replays dead letters that the outage made: of its class, and
 // died between the first failure of the streak that opened the circuit and its
 // closing. One that is replayed is not open any more, so each is replayed once.
-func (s *Store) replayCasualties(ctx context.Context, tx pgx.Tx, outage Outage, limit int) (int, error) {
+func (s *Store) replayOutageDeadLetters(ctx context.Context, tx pgx.Tx, outage Outage, limit int) (int, error) {
 	rows, err := tx.Query(ctx, `
 		WITH claimed AS (
 			SELECT d.id FROM webhook_dead_letter d JOIN webhook_queue q ON q.id = d.queue_id

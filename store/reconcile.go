@@ -48,7 +48,7 @@ const (
 	PhaseMissing = "missing"
 	// PhaseUnpaid asks about orders that stay unpaid.
 	PhaseUnpaid = "unpaid"
-	// PhaseDrift holds the books against themselves.
+	// PhaseDrift holds the ledger against itself.
 	PhaseDrift = "drift"
 	// PhaseRepair puts right what differs.
 	PhaseRepair = "repair"
@@ -275,9 +275,9 @@ func liveRun(ctx context.Context, tx pgx.Tx, scope string) (Run, bool, error) {
 	return Run{}, false, err
 }
 
-// buryDeadRun marks the running run of a scope as failed when its step is gone,
+// failDeadRun marks the running run of a scope as failed when its step is gone,
 // so that nobody waits for it.
-func (s *Store) buryDeadRun(ctx context.Context, scope string) error {
+func (s *Store) failDeadRun(ctx context.Context, scope string) error {
 	var dead bool
 	err := s.pool.QueryRow(ctx, `
 		SELECT EXISTS (

@@ -107,7 +107,7 @@ func immaterial(detail map[string]string) bool {
 	return true
 }
 
-// A heldPayment is a payment as the books have it. Its fields are null where a
+// A heldPayment is a payment as the ledger has it. Its fields are null where a
 // join found none.
 type heldPayment struct {
 	source, id, status, detail, currency, collector, reference *string

@@ -56,20 +56,20 @@ func (s *Store) CheckFound(ctx context.Context, source string, found []FoundPaym
 	return differ, err
 }
 
-// A BooksCheck is a walk through the comparison of the books with themselves.
+// A LedgerCheck is a walk through the comparison of the ledger with itself.
 // The zero value begins; Done says that it came to its end.
-type BooksCheck struct {
+type LedgerCheck struct {
 	Done    bool
 	started bool
-	at      booksCursor
+	at      ledgerCursor
 }
 
-// CheckBooks compares the next batch of orders and payments that changed since
+// CheckLedger compares the next batch of orders and payments that changed since
 // the given time, and returns how many orders it looked at.
-func (s *Store) CheckBooks(ctx context.Context, since time.Time, walk *BooksCheck) (orders int64, differ []Difference, err error) {
+func (s *Store) CheckLedger(ctx context.Context, since time.Time, walk *LedgerCheck) (orders int64, differ []Difference, err error) {
 	err = s.read(ctx, "compare the books", func(tx pgx.Tx) error {
 		if !walk.started {
-			walk.at = booksCursor{At: since}
+			walk.at = ledgerCursor{At: since}
 			if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&walk.at.Until); err != nil {
 				return err
 			}
@@ -101,7 +101,7 @@ func unknownDifferences(ctx context.Context, tx pgx.Tx, differ []Difference) ([]
 	if len(differ) == 0 {
 		return nil, nil
 	}
-	differ, err := recognise(ctx, tx, 0, differ)
+	differ, err := knownFindings(ctx, tx, 0, differ)
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func (st *RunStep) unseen(ctx context.Context, tx pgx.Tx, differ []Difference) (
 	if len(differ) == 0 {
 		return nil, nil
 	}
-	differ, err := recognise(ctx, tx, st.Run.ID, differ)
+	differ, err := knownFindings(ctx, tx, st.Run.ID, differ)
 	if err != nil {
 		return nil, err
 	}
@@ -125,10 +125,10 @@ func (st *RunStep) unseen(ctx context.Context, tx pgx.Tx, differ []Difference) (
 	}), nil
 }
 
-// recognise drops what the run has found before. What an earlier run found in
+// knownFindings drops what the run has found before. What an earlier run found in
 // the same way, and asked for to the end, is unsettled unless our own row changed
 // since; it is dropped when nothing follows from it.
-func recognise(ctx context.Context, tx pgx.Tx, runID int64, differ []Difference) ([]Difference, error) {
+func knownFindings(ctx context.Context, tx pgx.Tx, runID int64, differ []Difference) ([]Difference, error) {
 	n := len(differ)
 	sources, payments, references := make([]string, n), make([]string, n), make([]string, n)
 	details := make([]json.RawMessage, n)

@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// booksBatch is how many orders, or payments, one transaction compares.
-	booksBatch = 200
+	// ledgerBatch is how many orders, or payments, one transaction compares.
+	ledgerBatch = 200
 	// A run that would change more than capShare-th of the orders, and more than
 	// capFloor things, changes nothing: it is likelier that a rule, a release or
 	// the other side is wrong than that so many orders are.
@@ -21,10 +21,10 @@ const (
 	capShare = 20
 )
 
-// booksCursor is where the comparison of the books with themselves is. First
+// ledgerCursor is where the comparison of the ledger with itself is. First
 // come the orders that changed, by when they did, then the payments that changed
 // and whose orders did not.
-type booksCursor struct {
+type ledgerCursor struct {
 	// Until is when the comparison began: what changes later is the next run's.
 	Until    time.Time `json:"until"`
 	Payments bool      `json:"payments"`
@@ -34,14 +34,14 @@ type booksCursor struct {
 	ID     string `json:"id"`
 }
 
-// CompareBooks holds a batch of orders against the fold of their payments, and
+// CompareLedger holds a batch of orders against the fold of their payments, and
 // of payments against the states that were applied, and notes what differs. It
 // reports whether that was all. When there is too much, the run is stopped: its
 // status is then RunStoppedByCap.
-func (st *RunStep) CompareBooks(ctx context.Context) (done bool, err error) {
+func (st *RunStep) CompareLedger(ctx context.Context) (done bool, err error) {
 	err = st.advance(ctx, "compare the books", func(tx pgx.Tx) (progress, error) {
 		done = false
-		at, err := st.booksCursor(ctx, tx)
+		at, err := st.ledgerCursor(ctx, tx)
 		if err != nil {
 			return progress{}, err
 		}
@@ -71,8 +71,8 @@ func (st *RunStep) CompareBooks(ctx context.Context) (done bool, err error) {
 	return done, err
 }
 
-func (st *RunStep) booksCursor(ctx context.Context, tx pgx.Tx) (booksCursor, error) {
-	at := booksCursor{At: *st.Run.WindowStart}
+func (st *RunStep) ledgerCursor(ctx context.Context, tx pgx.Tx) (ledgerCursor, error) {
+	at := ledgerCursor{At: *st.Run.WindowStart}
 	if st.Cursor != nil {
 		return at, st.readCursor(&at)
 	}
@@ -95,9 +95,9 @@ func exceedsCap(ctx context.Context, tx pgx.Tx, drift int64) (string, error) {
 		drift, capFloor, capShare, orders), nil
 }
 
-// A booksBatchResult is what one batch of the books' comparison found.
-type booksBatchResult struct {
-	next          booksCursor
+// A ledgerBatchResult is what one batch of the ledger's comparison found.
+type ledgerBatchResult struct {
+	next          ledgerCursor
 	done          bool
 	orders        int64
 	differ        []Difference
@@ -106,15 +106,15 @@ type booksBatchResult struct {
 }
 
 // compareBatch compares the batch that begins at the cursor.
-func (s *Store) compareBatch(ctx context.Context, tx pgx.Tx, since time.Time, at booksCursor) (booksBatchResult, error) {
-	b := booksBatchResult{next: at}
+func (s *Store) compareBatch(ctx context.Context, tx pgx.Tx, since time.Time, at ledgerCursor) (ledgerBatchResult, error) {
+	b := ledgerBatchResult{next: at}
 	if at.Payments {
 		return b, s.comparePayments(ctx, tx, since, &b)
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT reference, updated_at FROM orders
 		WHERE (updated_at, reference) > ($1, $2) AND updated_at <= $3
-		ORDER BY updated_at, reference LIMIT $4`, at.At, at.ID, at.Until, booksBatch)
+		ORDER BY updated_at, reference LIMIT $4`, at.At, at.ID, at.Until, ledgerBatch)
 	if err != nil {
 		return b, err
 	}
@@ -125,20 +125,20 @@ func (s *Store) compareBatch(ctx context.Context, tx pgx.Tx, since time.Time, at
 	}); err != nil {
 		return b, err
 	}
-	if len(references) < booksBatch {
-		b.next = booksCursor{Until: at.Until, Payments: true, At: since}
+	if len(references) < ledgerBatch {
+		b.next = ledgerCursor{Until: at.Until, Payments: true, At: since}
 	}
 	return b, s.compareOrders(ctx, tx, references, &b)
 }
 
 // comparePayments compares payments that changed while their orders did not.
-func (s *Store) comparePayments(ctx context.Context, tx pgx.Tx, since time.Time, b *booksBatchResult) error {
+func (s *Store) comparePayments(ctx context.Context, tx pgx.Tx, since time.Time, b *ledgerBatchResult) error {
 	at := b.next
 	rows, err := tx.Query(ctx, `
 		SELECT p.updated_at, p.source, p.payment_id, coalesce(o.reference, ''), o.updated_at >= $5 AND o.updated_at <= $4
 		FROM payments p LEFT JOIN orders o ON o.reference = p.order_reference
 		WHERE (p.updated_at, p.source, p.payment_id) > ($1, $2, $3) AND p.updated_at <= $4
-		ORDER BY p.updated_at, p.source, p.payment_id LIMIT $6`, at.At, at.Source, at.ID, at.Until, since, booksBatch)
+		ORDER BY p.updated_at, p.source, p.payment_id LIMIT $6`, at.At, at.Source, at.ID, at.Until, since, ledgerBatch)
 	if err != nil {
 		return err
 	}
@@ -158,11 +158,11 @@ func (s *Store) comparePayments(ctx context.Context, tx pgx.Tx, since time.Time,
 	}); err != nil {
 		return err
 	}
-	b.done = n < booksBatch
+	b.done = n < ledgerBatch
 	if err := s.compareOrders(ctx, tx, referencesOf(references...), b); err != nil {
 		return err
 	}
-	return s.compareOrphans(ctx, tx, sources, orphans, b)
+	return s.compareUnmatched(ctx, tx, sources, orphans, b)
 }
 
 // soundColumn tells whether a payment's row is a state that was applied, and the
@@ -196,7 +196,7 @@ type orderFold struct {
 }
 
 // compareOrders holds orders against the fold of their payments.
-func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []string, b *booksBatchResult) error {
+func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []string, b *ledgerBatchResult) error {
 	if len(references) == 0 {
 		return nil
 	}
@@ -278,9 +278,9 @@ func (s *Store) compareFold(o orderFold) *Difference {
 	return d
 }
 
-// compareOrphans holds payments without an order against the states that were
+// compareUnmatched holds payments without an order against the states that were
 // applied.
-func (s *Store) compareOrphans(ctx context.Context, tx pgx.Tx, sources, ids []string, b *booksBatchResult) error {
+func (s *Store) compareUnmatched(ctx context.Context, tx pgx.Tx, sources, ids []string, b *ledgerBatchResult) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -309,7 +309,7 @@ func (s *Store) compareOrphans(ctx context.Context, tx pgx.Tx, sources, ids []st
 
 // explainSuspects says of payments that are no applied state what they differ
 // in from the latest that is.
-func explainSuspects(ctx context.Context, tx pgx.Tx, suspects []heldPayment, b *booksBatchResult) error {
+func explainSuspects(ctx context.Context, tx pgx.Tx, suspects []heldPayment, b *ledgerBatchResult) error {
 	for _, h := range suspects {
 		held := h.payment()
 		logged, reference, err := latestLogged(ctx, tx, *h.source, *h.id)

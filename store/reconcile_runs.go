@@ -77,7 +77,7 @@ func (s *Store) WaitRun(ctx context.Context, id int64, observe func(Run)) (Run, 
 		case <-ctx.Done():
 			return run, nil
 		}
-		if err := s.buryDeadRun(ctx, run.Scope); err != nil && ctx.Err() == nil {
+		if err := s.failDeadRun(ctx, run.Scope); err != nil && ctx.Err() == nil {
 			return Run{}, fmt.Errorf("store: run %d: %w", id, err)
 		}
 	}

@@ -78,7 +78,7 @@ type ActivityPoint struct {
 
 // Activity returns what happened in each bucket of the span, also in those where
 // nothing did. The error wraps ErrSpan. Duplicates are answered without a trace
-// in the books, so they are not counted here.
+// in the ledger, so they are not counted here.
 func (s *Store) Activity(ctx context.Context, span Span) ([]ActivityPoint, error) {
 	topics, err := s.activity(ctx, span, false)
 	if err != nil {

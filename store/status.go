@@ -83,7 +83,7 @@ type Run struct {
 	Note string `json:"note"`
 }
 
-// Status is what the books say about the service's health.
+// Status is what the ledger says about the service's health.
 type Status struct {
 	Queue       QueueStatus
 	DeadLetters DeadLetterStatus

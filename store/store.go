@@ -1,4 +1,4 @@
-// Package store is the books: every SQL statement, every transaction, the
+// Package store is the ledger: every SQL statement, every transaction, the
 // order in which locks are taken, and the meaning of a constraint violation.
 //
 // Locks are always taken in this order, so that no two transactions can wait
@@ -72,7 +72,7 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// A Store reads and writes the books. It is safe for concurrent use.
+// A Store reads and writes the ledger. It is safe for concurrent use.
 type Store struct {
 	pool         *pgxpool.Pool
 	rules        order.Rules

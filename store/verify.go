@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// VerifyOptions say what Verify holds the books to.
+// VerifyOptions say what Verify holds the ledger to.
 type VerifyOptions struct {
 	// RescueAfter is when a job whose worker died is tried again, as the service
 	// is configured.
@@ -20,7 +20,7 @@ type VerifyOptions struct {
 	Limit int
 }
 
-// A VerifyReport says whether the books are sound, as of one moment.
+// A VerifyReport says whether the ledger is sound, as of one moment.
 type VerifyReport struct {
 	// At is the moment: everything was read as it stood then.
 	At time.Time `json:"at"`
@@ -51,7 +51,7 @@ type Invariant struct {
 	Name, Meaning string
 }
 
-// Invariants are all that Verify holds the books to.
+// Invariants are all that Verify holds the ledger to.
 func Invariants() []Invariant {
 	all := make([]Invariant, len(invariants), len(invariants)+1)
 	for i, known := range invariants {
@@ -73,7 +73,7 @@ var verifySettings = []string{
 	`SET LOCAL jit = off`,
 }
 
-// Verify holds the books to their invariants. It reads one snapshot and locks
+// Verify holds the ledger to its invariants. It reads one snapshot and locks
 // nothing, so it may run while everything moves: each step of the service is one
 // transaction, and what is seen is before or after it.
 func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {

@@ -36,7 +36,7 @@ func spanNamed(name string) span {
 }
 
 // at is the span that ends with the current minute. It begins with a whole hour
-// where its steps are hours: the books keep what is long ago by the hour.
+// where its steps are hours: the database keep what is long ago by the hour.
 func (s span) at(now time.Time) store.Span {
 	until := now.UTC().Truncate(time.Minute).Add(time.Minute)
 	since := until.Add(-s.ago)
@@ -75,7 +75,7 @@ type picture struct {
 	SVG template.HTML
 }
 
-// readActivity asks the books for all of it at the same time.
+// readActivity asks the database for all of it at the same time.
 func (d *dashboard) readActivity(ctx context.Context, r *reader, name string) (activityView, error) {
 	now := d.now()
 	v := activityView{Span: spanNamed(name), Spans: []span{spans[1], spans[0], spans[2]}}
@@ -87,14 +87,14 @@ func (d *dashboard) readActivity(ctx context.Context, r *reader, name string) (a
 	var healed []store.HealedRun
 	group, ctx := errgroup.WithContext(ctx)
 	ask := func(question func() error) { group.Go(question) }
-	ask(func() (err error) { points, err = d.deps.Books.Activity(ctx, asked); return err })
-	ask(func() (err error) { times, err = d.deps.Books.LatencyOver(ctx, asked); return err })
-	ask(func() (err error) { v.Latency, err = d.deps.Books.Latency(ctx, asked.Since, now); return err })
-	ask(func() (err error) { v.Reasons, err = d.deps.Books.TopReasons(ctx, asked.Since, now); return err })
-	ask(func() (err error) { money, err = d.deps.Books.MoneyByDay(ctx, since, now, r.zone); return err })
+	ask(func() (err error) { points, err = d.deps.Storage.Activity(ctx, asked); return err })
+	ask(func() (err error) { times, err = d.deps.Storage.LatencyOver(ctx, asked); return err })
+	ask(func() (err error) { v.Latency, err = d.deps.Storage.Latency(ctx, asked.Since, now); return err })
+	ask(func() (err error) { v.Reasons, err = d.deps.Storage.TopReasons(ctx, asked.Since, now); return err })
+	ask(func() (err error) { money, err = d.deps.Storage.MoneyByDay(ctx, since, now, r.zone); return err })
 	var outages []store.Outage
-	ask(func() (err error) { outages, err = d.deps.Books.Outages(ctx, asked.Since, asked.Until); return err })
-	ask(func() (err error) { healed, err = d.deps.Books.Healed(ctx, dayOf(since, r.zone), now); return err })
+	ask(func() (err error) { outages, err = d.deps.Storage.Outages(ctx, asked.Since, asked.Until); return err })
+	ask(func() (err error) { healed, err = d.deps.Storage.Healed(ctx, dayOf(since, r.zone), now); return err })
 	if err := group.Wait(); err != nil {
 		return v, err
 	}

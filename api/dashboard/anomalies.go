@@ -43,7 +43,7 @@ func (d *dashboard) anomalies(c *call) error {
 		return q.err
 	}
 	var err error
-	if v.List, err = d.deps.Books.Anomalies(c.ctx, filter, at); err != nil {
+	if v.List, err = d.deps.Storage.Anomalies(c.ctx, filter, at); err != nil {
 		return err
 	}
 	return d.show(c, "anomalies", &page{Title: "nav.anomalies", Nav: "anomalies", Refresh: at.Before == 0, Body: v})
@@ -59,7 +59,7 @@ func (d *dashboard) anomaly(c *call) error {
 		return err
 	}
 	// The list finds it by its id: the one before the next.
-	found, err := d.deps.Books.Anomalies(c.ctx, store.AnomalyFilter{}, store.Page{Before: id + 1, Limit: 1})
+	found, err := d.deps.Storage.Anomalies(c.ctx, store.AnomalyFilter{}, store.Page{Before: id + 1, Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (d *dashboard) resolveAnomaly(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.deps.Books.ResolveAnomaly(c.ctx, id, note, c.actor()); err != nil {
+	if _, err := d.deps.Storage.ResolveAnomaly(c.ctx, id, note, c.actor()); err != nil {
 		return err
 	}
 	return c.redirect("/dashboard/anomalies/%d?done=resolved", id)
@@ -93,7 +93,7 @@ func (d *dashboard) resolveAnomaly(c *call) error {
 var moneyDetails = map[string]bool{"amount": true, "paid": true, "refunded": true, "missing": true, "surplus": true}
 
 // Details are the details of an anomaly, amounts in the reader's form, by name.
-// The books keep them as texts; whatever else stands there is shown as it is.
+// The database keep them as texts; whatever else stands there is shown as it is.
 func (p *page) Details(a store.Anomaly) ([]pair, error) {
 	var raw map[string]any
 	decoder := json.NewDecoder(strings.NewReader(string(a.Detail)))

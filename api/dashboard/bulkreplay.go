@@ -21,7 +21,7 @@ func (d *dashboard) confirmReplay(c *call) error {
 	if q.err != nil {
 		return q.err
 	}
-	count, err := d.deps.Books.CountReplayable(c.ctx, filter)
+	count, err := d.deps.Storage.CountReplayable(c.ctx, filter)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (d *dashboard) bulkReplay(c *call) error {
 	if err != nil {
 		return err
 	}
-	bulk, err := d.deps.Books.BulkReplay(c.ctx, id)
+	bulk, err := d.deps.Storage.BulkReplay(c.ctx, id)
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (d *dashboard) cancelBulkReplay(c *call) error {
 	if err != nil {
 		return err
 	}
-	if _, err := d.deps.Books.CancelBulkReplay(c.ctx, id, c.actor()); err != nil {
+	if _, err := d.deps.Storage.CancelBulkReplay(c.ctx, id, c.actor()); err != nil {
 		return err
 	}
 	return c.redirect("/dashboard/replays/%d?done=cancelled", id)

@@ -104,7 +104,7 @@ func (r *reader) Has(family string, word any) bool {
 	return ok
 }
 
-// plain is a word or a number as the books have it: a value of any type, or a
+// plain is a word or a number as the database has it: a value of any type, or a
 // pointer to one, as what may be absent is.
 func plain(word any) string {
 	if v := reflect.ValueOf(word); v.Kind() == reflect.Pointer {

@@ -31,7 +31,7 @@ func TestEveryTextIsThereInAllLanguages(t *testing.T) {
 	}
 }
 
-// families are the words that are looked up by what the books say, with all
+// families are the words that are looked up by what the database says, with all
 // that they can say.
 func families(t *testing.T) map[string][]string {
 	t.Helper()

@@ -12,14 +12,14 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-// booksTimeout bounds the questions that one page asks the books.
-const booksTimeout = 10 * time.Second
+// storageTimeout bounds the questions that one page asks the database.
+const storageTimeout = 10 * time.Second
 
 // Deps are the parts that the dashboard works with. All are required unless
 // said otherwise.
 type Deps struct {
-	// Books are read and, by what an operator presses, written.
-	Books books
+	// Storage are read and, by what an operator presses, written.
+	Storage storage
 	// Operator does what people ask of jobs.
 	Operator operator
 	// Schedule is when reconciliations start. It is asked for each page.
@@ -48,7 +48,7 @@ func (d Deps) validate() error {
 			problems = append(problems, errors.New("dashboard: "+what+" is missing"))
 		}
 	}
-	need(d.Books != nil, "Books")
+	need(d.Storage != nil, "Books")
 	need(d.Operator != nil, "Operator")
 	need(d.Schedule != nil, "Schedule")
 	need(d.Diagnose != nil, "Diagnose")
@@ -106,7 +106,7 @@ func (d *dashboard) adapt(h handler) http.Handler {
 		if d.choose(w, r) {
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), booksTimeout)
+		ctx, cancel := context.WithTimeout(r.Context(), storageTimeout)
 		defer cancel()
 		c := &call{ResponseWriter: w, Request: r, reader: d.readerOf(r), ctx: ctx}
 		if err := h(c); err != nil {

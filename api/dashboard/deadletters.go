@@ -53,10 +53,10 @@ func (d *dashboard) deadLetters(c *call) error {
 	}
 	v.ReplayAll = Base + "/dead-letters/replay?" + filterParams(v.Reason, v.Class, v.Topic, v.Day).Encode()
 	var err error
-	if v.List, err = d.deps.Books.DeadLetters(c.ctx, filter, at); err != nil {
+	if v.List, err = d.deps.Storage.DeadLetters(c.ctx, filter, at); err != nil {
 		return err
 	}
-	if v.Groups, err = d.deps.Books.OpenDeadLetters(c.ctx); err != nil {
+	if v.Groups, err = d.deps.Storage.OpenDeadLetters(c.ctx); err != nil {
 		return err
 	}
 	return d.show(c, "deadletters", &page{Title: "nav.dead_letters", Nav: "dead_letters", Refresh: at.Before == 0, Body: v})
@@ -81,7 +81,7 @@ func (d *dashboard) deadLetter(c *call) error {
 	if err != nil {
 		return err
 	}
-	letter, err := d.deps.Books.DeadLetter(c.ctx, id)
+	letter, err := d.deps.Storage.DeadLetter(c.ctx, id)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (d *dashboard) replayDeadLetter(c *call) error {
 	if err != nil {
 		return err
 	}
-	replay, err := d.deps.Books.ReplayDeadLetter(c.ctx, id, c.actor())
+	replay, err := d.deps.Storage.ReplayDeadLetter(c.ctx, id, c.actor())
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (d *dashboard) dismissDeadLetter(c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := d.deps.Books.DismissDeadLetter(c.ctx, id, note, c.actor()); err != nil {
+	if err := d.deps.Storage.DismissDeadLetter(c.ctx, id, note, c.actor()); err != nil {
 		return err
 	}
 	return c.redirect("/dashboard/dead-letters/%d?done=dismissed", id)
@@ -146,7 +146,7 @@ func (d *dashboard) replayChosen(c *call) error {
 	}
 	replayed, skipped := 0, 0
 	for _, id := range ids {
-		_, err := d.deps.Books.ReplayDeadLetter(c.ctx, id, c.actor())
+		_, err := d.deps.Storage.ReplayDeadLetter(c.ctx, id, c.actor())
 		var state *store.StateError
 		var waits *store.ReplayWaitsError
 		switch {

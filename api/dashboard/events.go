@@ -32,7 +32,7 @@ func (d *dashboard) events(c *call) error {
 		return q.err
 	}
 	var err error
-	if v.List, err = d.deps.Books.Events(c.ctx, filter, at); err != nil {
+	if v.List, err = d.deps.Storage.Events(c.ctx, filter, at); err != nil {
 		return err
 	}
 	return d.show(c, "events", &page{Title: "nav.events", Nav: "events", Refresh: at.Before == 0, Body: v})
@@ -55,13 +55,13 @@ func (d *dashboard) event(c *call) error {
 	if err != nil {
 		return err
 	}
-	event, err := d.deps.Books.Event(c.ctx, id)
+	event, err := d.deps.Storage.Event(c.ctx, id)
 	if err != nil {
 		return err
 	}
 	v := eventView{EventDetail: event, Timeline: timelineOf(event)}
 	if event.ResourceID != "" {
-		known, err := d.deps.Books.Payment(c.ctx, event.Source, event.ResourceID)
+		known, err := d.deps.Storage.Payment(c.ctx, event.Source, event.ResourceID)
 		switch {
 		case err == nil:
 			v.Payment = &known
@@ -107,7 +107,7 @@ func (d *dashboard) replayEvent(c *call) error {
 	if err != nil {
 		return err
 	}
-	replay, err := d.deps.Books.ReplayEvent(c.ctx, id, c.actor())
+	replay, err := d.deps.Storage.ReplayEvent(c.ctx, id, c.actor())
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (d *dashboard) orders(c *call) error {
 	if reference != "" {
 		return d.order(c, reference)
 	}
-	recent, err := d.deps.Books.RecentOrders(c.ctx, recentOrders)
+	recent, err := d.deps.Storage.RecentOrders(c.ctx, recentOrders)
 	if err != nil {
 		return err
 	}
@@ -52,22 +52,22 @@ func (d *dashboard) orders(c *call) error {
 
 func (d *dashboard) order(c *call, reference string) error {
 	v := orderView{Reference: reference}
-	known, err := d.deps.Books.Order(c.ctx, reference)
+	known, err := d.deps.Storage.Order(c.ctx, reference)
 	switch {
 	case err == nil:
 		v.Order = &known
 	case !errors.Is(err, store.ErrOrderNotFound):
 		return err
 	}
-	events, err := d.deps.Books.Events(c.ctx, store.EventFilter{Order: reference}, store.Page{Limit: orderEvents})
+	events, err := d.deps.Storage.Events(c.ctx, store.EventFilter{Order: reference}, store.Page{Limit: orderEvents})
 	if err != nil {
 		return err
 	}
 	v.Events = events.Items
-	if v.Logs, err = d.deps.Books.OrderPaymentLogs(c.ctx, reference, orderLogs); err != nil {
+	if v.Logs, err = d.deps.Storage.OrderPaymentLogs(c.ctx, reference, orderLogs); err != nil {
 		return err
 	}
-	anomalies, err := d.deps.Books.Anomalies(c.ctx, store.AnomalyFilter{Order: reference}, store.Page{Limit: pageRows})
+	anomalies, err := d.deps.Storage.Anomalies(c.ctx, store.AnomalyFilter{Order: reference}, store.Page{Limit: pageRows})
 	if err != nil {
 		return err
 	}

@@ -32,14 +32,14 @@ func (v overviewView) OldestPending() time.Duration {
 
 // overview says whether all is well and, if not, why and what to do.
 func (d *dashboard) overview(c *call) error {
-	status, err := d.deps.Books.Status(c.ctx)
+	status, err := d.deps.Storage.Status(c.ctx)
 	if err != nil {
 		return err
 	}
 	schedule := d.deps.Schedule()
 	v := overviewView{Now: d.now(), Status: status, NextRun: schedule.Next}
 	v.Health, v.Conditions = jobs.Judge(status, jobs.Moment{Now: v.Now, RunEvery: schedule.Every})
-	if v.Alerts, err = d.deps.Books.OpenAlerts(c.ctx); err != nil {
+	if v.Alerts, err = d.deps.Storage.OpenAlerts(c.ctx); err != nil {
 		return err
 	}
 	if v.Activity, err = d.readActivity(c.ctx, c.reader, c.URL.Query().Get("span")); err != nil {

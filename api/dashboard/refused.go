@@ -32,7 +32,7 @@ func (d *dashboard) refused(c *call) error {
 		return q.err
 	}
 	var err error
-	if v.List, err = d.deps.Books.RefusedDeliveries(c.ctx, filter, at); err != nil {
+	if v.List, err = d.deps.Storage.RefusedDeliveries(c.ctx, filter, at); err != nil {
 		return err
 	}
 	return d.show(c, "refused", &page{Title: "nav.refused", Nav: "refused", Refresh: at.Before == 0, Body: v})
@@ -51,7 +51,7 @@ func (d *dashboard) refusal(c *call) error {
 	if err != nil {
 		return err
 	}
-	refused, err := d.deps.Books.RefusedDelivery(c.ctx, id)
+	refused, err := d.deps.Storage.RefusedDelivery(c.ctx, id)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (d *dashboard) runs(c *call) error {
 	if q.err != nil {
 		return q.err
 	}
-	items, err := d.deps.Books.Runs(c.ctx, at.Before, at.Limit+1)
+	items, err := d.deps.Storage.Runs(c.ctx, at.Before, at.Limit+1)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (d *dashboard) run(c *call) error {
 	if err != nil {
 		return err
 	}
-	run, err := d.deps.Books.Run(c.ctx, id)
+	run, err := d.deps.Storage.Run(c.ctx, id)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (d *dashboard) run(c *call) error {
 
 // startRun starts a reconciliation, or joins the one that is running.
 func (d *dashboard) startRun(c *call) error {
-	run, joined, err := d.deps.Books.StartRun(c.ctx, store.RunRequest{
+	run, joined, err := d.deps.Storage.StartRun(c.ctx, store.RunRequest{
 		Trigger: store.TriggerManual, Scope: store.ScopeRegular, By: c.actor(),
 	})
 	if err != nil {

@@ -47,13 +47,13 @@ func (d *dashboard) search(c *call) error {
 // find fills the view and returns the places that the text names.
 func (d *dashboard) find(c *call, v *searchView) (places []string, err error) {
 	if store.ValidReference(v.Asked) {
-		_, err := d.deps.Books.Order(c.ctx, v.Asked)
+		_, err := d.deps.Storage.Order(c.ctx, v.Asked)
 		if err != nil && !errors.Is(err, store.ErrOrderNotFound) {
 			return nil, err
 		}
 		v.Order = err == nil
 		if !v.Order {
-			named, err := d.deps.Books.Events(c.ctx, store.EventFilter{Order: v.Asked}, store.Page{Limit: 1})
+			named, err := d.deps.Storage.Events(c.ctx, store.EventFilter{Order: v.Asked}, store.Page{Limit: 1})
 			if err != nil {
 				return nil, err
 			}
@@ -64,7 +64,7 @@ func (d *dashboard) find(c *call, v *searchView) (places []string, err error) {
 		}
 	}
 	if n, err := strconv.ParseInt(v.Asked, 10, 64); err == nil && n > 0 {
-		_, err := d.deps.Books.Event(c.ctx, n)
+		_, err := d.deps.Storage.Event(c.ctx, n)
 		if err != nil && !errors.Is(err, store.ErrEventNotFound) {
 			return nil, err
 		}
@@ -80,7 +80,7 @@ func (d *dashboard) find(c *call, v *searchView) (places []string, err error) {
 		{store.EventFilter{ResourceID: v.Asked}, &v.Payments, "payment"},
 		{store.EventFilter{RequestID: v.Asked}, &v.Requests, "request"},
 	} {
-		events, err := d.deps.Books.Events(c.ctx, by.filter, store.Page{Limit: searchRows})
+		events, err := d.deps.Storage.Events(c.ctx, by.filter, store.Page{Limit: searchRows})
 		if err != nil {
 			return nil, err
 		}

@@ -45,9 +45,9 @@ means for money and what to do. SENT is when a message last spoke of it.`,
 		if filter.State == "all" {
 			filter.State = ""
 		}
-		return withBooks(cmd.Context(), std, func(books *store.Store) error {
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
 			found, err := readList(*limit, func(page store.Page) (store.List[store.Alert], error) {
-				return books.Alerts(cmd.Context(), filter, page)
+				return storage.Alerts(cmd.Context(), filter, page)
 			})
 			if err != nil {
 				return err

@@ -48,9 +48,9 @@ func newAnomaliesList(std stdio) *cobra.Command {
 		if filter.State == "all" {
 			filter.State = ""
 		}
-		return withBooks(cmd.Context(), std, func(books *store.Store) error {
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
 			found, err := readList(*limit, func(page store.Page) (store.List[store.Anomaly], error) {
-				return books.Anomalies(cmd.Context(), filter, page)
+				return storage.Anomalies(cmd.Context(), filter, page)
 			})
 			if err != nil {
 				return err
@@ -85,8 +85,8 @@ open again over the same facts.`,
 		if *note == "" {
 			return usagef("--note must say how it was dealt with")
 		}
-		return withBooks(cmd.Context(), std, func(books *store.Store) error {
-			resolved, err := books.ResolveAnomaly(cmd.Context(), id, *note, commandActor())
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
+			resolved, err := storage.ResolveAnomaly(cmd.Context(), id, *note, commandActor())
 			if err != nil {
 				return err
 			}

@@ -49,7 +49,7 @@ type app struct {
 	store   *store.Store
 	inbox   *store.Inbox
 	refused *store.RefusedLog
-	heart   *store.Heart
+	heart   *store.Heartbeat
 	sources *store.SourceLog
 	runner  *jobs.Runner
 	working atomic.Bool
@@ -60,7 +60,7 @@ type app struct {
 // newApp wires the service and starts nothing that accepts work.
 func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logger) (_ *app, err error) {
 	jobsConfig := jobsConfig(cfg, logger)
-	a, err := newBooks(ctx, cfg, jobsConfig, connectionsFor(cfg, does))
+	a, err := newBase(ctx, cfg, jobsConfig, connectionsFor(cfg, does))
 	if err != nil {
 		return nil, err
 	}
@@ -82,13 +82,13 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 	if err = a.wireAPI(cfg, does); err != nil {
 		return nil, err
 	}
-	a.heart = store.NewHeart(a.store, processOf(does))
+	a.heart = store.NewHeartbeat(a.store, processOf(does))
 	return a, nil
 }
 
-// newBooks wires what every part of the service stands on: the database and
+// newBase wires what every part of the service stands on: the database and
 // the store.
-func newBooks(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, connections int) (_ *app, err error) {
+func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, connections int) (_ *app, err error) {
 	a := &app{logger: jobsConfig.Logger, metrics: newRegistry()}
 	defer func() {
 		if err != nil {
@@ -221,7 +221,7 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 	if err != nil {
 		return err
 	}
-	deps.Books, deps.Operator, deps.Inbox = a.store, operator, a.inbox
+	deps.Storage, deps.Operator, deps.Inbox = a.store, operator, a.inbox
 	deps.Refused, deps.Sources = a.refused, a.sources
 	receiver := mercadopago.NewReceiver(verifier, cfg.AllowUnsigned)
 	if err := a.wirePages(cfg, receiver, operator, deps); err != nil {
@@ -344,7 +344,7 @@ func (a *app) close() {
 	}
 }
 
-// extras are what the status shows beside the books.
+// extras are what the status shows beside the database.
 func extras(schedule config.Schedule) api.StatusExtras {
 	now := time.Now()
 	next := schedule.Next(now)

@@ -66,7 +66,7 @@ type benchReport struct {
 	// one process, the provider answering without a delay.
 	SettledEvents    int     `json:"settled_events"`
 	SettledPerSecond float64 `json:"settled_per_second"`
-	// Verified is how long the verification of the books took.
+	// Verified is how long the verification of the database took.
 	Verified verifyFigure `json:"verified"`
 }
 

@@ -95,16 +95,16 @@ func benchStatus(ctx context.Context, std stdio, o benchOptions) (_ statusBench,
 		return report, err
 	}
 	defer pool.Close()
-	books, err := store.New(pool, store.Options{
+	storage, err := store.New(pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return report, err
 	}
-	if err := b.countHistory(ctx, books, &report); err != nil {
+	if err := b.countHistory(ctx, storage, &report); err != nil {
 		return report, err
 	}
-	if err := b.checkCounts(ctx, books, report); err != nil {
+	if err := b.checkCounts(ctx, storage, report); err != nil {
 		return report, err
 	}
 	return report, b.readAll(ctx, &report)
@@ -112,12 +112,12 @@ func benchStatus(ctx context.Context, std stdio, o benchOptions) (_ statusBench,
 
 // countHistory rolls up what was seeded, as the service does in its first hour,
 // and then what each minute brings.
-func (b *benchRun) countHistory(ctx context.Context, books *store.Store, report *statusBench) error {
+func (b *benchRun) countHistory(ctx context.Context, storage *store.Store, report *statusBench) error {
 	b.say("rolling up …")
 	began := time.Now()
-	done, err := books.RollUp(ctx, statusSpan)
+	done, err := storage.RollUp(ctx, statusSpan)
 	for err == nil && !done.Complete {
-		done, err = books.RollUpHistory(ctx, statusSpan)
+		done, err = storage.RollUpHistory(ctx, statusSpan)
 	}
 	if err != nil {
 		return err
@@ -127,7 +127,7 @@ func (b *benchRun) countHistory(ctx context.Context, books *store.Store, report 
 		return err
 	}
 	times, err := repeat(10, func() error {
-		_, err := books.RollUp(ctx, statusSpan)
+		_, err := storage.RollUp(ctx, statusSpan)
 		return err
 	})
 	report.RollUpMillis = millis(times[len(times)/2])
@@ -135,8 +135,8 @@ func (b *benchRun) countHistory(ctx context.Context, books *store.Store, report 
 }
 
 // checkCounts makes sure that what is measured is right.
-func (b *benchRun) checkCounts(ctx context.Context, books *store.Store, report statusBench) error {
-	st, err := books.Status(ctx)
+func (b *benchRun) checkCounts(ctx context.Context, storage *store.Store, report statusBench) error {
+	st, err := storage.Status(ctx)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func TestBenchSeed_IsSound(t *testing.T) {
 	defer b.pool.Close()
 	_, err = b.seed(t.Context(), benchSeed{archived: 2000, completed: 200, open: true})
 	require.NoError(t, err)
-	books, err := store.New(b.pool, store.Options{
+	storage, err := store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(t, err)
@@ -33,8 +33,8 @@ func TestBenchSeed_IsSound(t *testing.T) {
 	require.Equal(t, exitDone, got.code, got.out+got.err)
 
 	report := statusBench{Archived: 2000, Completed: 200}
-	require.NoError(t, b.countHistory(t.Context(), books, &report))
-	require.NoError(t, b.checkCounts(t.Context(), books, report))
+	require.NoError(t, b.countHistory(t.Context(), storage, &report))
+	require.NoError(t, b.checkCounts(t.Context(), storage, report))
 }
 
 func TestBench_RefusesWrongFlags(t *testing.T) {

@@ -95,7 +95,7 @@ func (b *benchRun) makeBooks(ctx context.Context, events int) error {
 }
 
 func (b *benchRun) verifyOnce(ctx context.Context, events int) (verifyFigure, error) {
-	books, err := store.New(b.pool, store.Options{
+	storage, err := store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -103,7 +103,7 @@ func (b *benchRun) verifyOnce(ctx context.Context, events int) (verifyFigure, er
 	}
 	b.say("verifying them …")
 	began := time.Now()
-	report, err := books.Verify(ctx, store.VerifyOptions{RescueAfter: time.Minute, Limit: 1})
+	report, err := storage.Verify(ctx, store.VerifyOptions{RescueAfter: time.Minute, Limit: 1})
 	took := time.Since(began)
 	if err != nil {
 		return verifyFigure{}, err

@@ -121,7 +121,7 @@ func (s *stage) findings(query string, args ...any) []string {
 	return found
 }
 
-// verified lets the product's own `verify` look at the books.
+// verified lets the product's own `verify` look at the database.
 func (s *stage) verified() {
 	s.t.Helper()
 	path, err := binary()

@@ -252,7 +252,7 @@ func (s *stage) over() {
 	}()
 }
 
-// settled waits until every event has its end, and closes the books: nothing
+// settled waits until every event has its end, and closes the database: nothing
 // may be lost and nothing may count twice.
 func (s *stage) settled() {
 	s.t.Helper()

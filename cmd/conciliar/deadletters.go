@@ -57,9 +57,9 @@ func newDeadLettersList(std stdio) *cobra.Command {
 		if filter.State == "all" {
 			filter.State = ""
 		}
-		return withBooks(cmd.Context(), std, func(books *store.Store) error {
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
 			found, err := readList(*limit, func(page store.Page) (store.List[store.DeadLetter], error) {
-				return books.DeadLetters(cmd.Context(), filter, page)
+				return storage.DeadLetters(cmd.Context(), filter, page)
 			})
 			if err != nil {
 				return err
@@ -85,8 +85,8 @@ func newDeadLettersShow(std stdio) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return withBooks(cmd.Context(), std, func(books *store.Store) error {
-			letter, err := books.DeadLetter(cmd.Context(), id)
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
+			letter, err := storage.DeadLetter(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
@@ -196,14 +196,14 @@ func (r *bulkReplay) one(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	return replayOne(ctx, r.std, r.asJSON, func(ctx context.Context, books *store.Store) (store.Replay, error) {
-		return books.ReplayDeadLetter(ctx, id, commandActor())
+	return replayOne(ctx, r.std, r.asJSON, func(ctx context.Context, storage *store.Store) (store.Replay, error) {
+		return storage.ReplayDeadLetter(ctx, id, commandActor())
 	})
 }
 
 func (r *bulkReplay) count(ctx context.Context) error {
-	return withBooks(ctx, r.std, func(books *store.Store) error {
-		matching, err := books.CountReplayable(ctx, r.filter)
+	return withStore(ctx, r.std, func(storage *store.Store) error {
+		matching, err := storage.CountReplayable(ctx, r.filter)
 		if err != nil {
 			return err
 		}
@@ -217,7 +217,7 @@ func (r *bulkReplay) count(ctx context.Context) error {
 }
 
 func (r *bulkReplay) many(ctx context.Context) error {
-	return withWorkshop(ctx, r.std, func(a *app, cfg config.Config) error {
+	return withApp(ctx, r.std, func(a *app, cfg config.Config) error {
 		operator, err := jobs.NewOperator(a.pool, commandJobs(cfg, r.std), a.store)
 		if err != nil {
 			return err
@@ -231,8 +231,8 @@ func (r *bulkReplay) many(ctx context.Context) error {
 }
 
 func (r *bulkReplay) stop(ctx context.Context) error {
-	return withBooks(ctx, r.std, func(books *store.Store) error {
-		bulk, err := books.CancelBulkReplay(ctx, r.cancel, commandActor())
+	return withStore(ctx, r.std, func(storage *store.Store) error {
+		bulk, err := storage.CancelBulkReplay(ctx, r.cancel, commandActor())
 		if err != nil {
 			return err
 		}
@@ -270,12 +270,12 @@ func newDeadLettersDismiss(std stdio) *cobra.Command {
 		if *note == "" {
 			return usagef("--note must say why")
 		}
-		return withBooks(cmd.Context(), std, func(books *store.Store) error {
-			if err := books.DismissDeadLetter(cmd.Context(), id, *note, commandActor()); err != nil {
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
+			if err := storage.DismissDeadLetter(cmd.Context(), id, *note, commandActor()); err != nil {
 				return err
 			}
 			if *asJSON {
-				letter, err := books.DeadLetter(cmd.Context(), id)
+				letter, err := storage.DeadLetter(cmd.Context(), id)
 				if err != nil {
 					return err
 				}

@@ -54,12 +54,12 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 		return unreachable(err)
 	}
 	defer pool.Close()
-	books, err := store.New(pool, store.Options{Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: logger})
+	storage, err := store.New(pool, store.Options{Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: logger})
 	if err != nil {
 		return unreachable(err)
 	}
 	asked := time.Now()
-	server, err := books.Server(ctx)
+	server, err := storage.Server(ctx)
 	if err != nil {
 		return unreachable(err)
 	}
@@ -73,7 +73,7 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 		return append(found, finding{"schema", stateFail, "The schema is not this release's: " + err.Error() + ".", "Run 'conciliar migrate'."})
 	}
 	found = append(found, ok("schema", "It is this release's."))
-	return append(found, checkArrivals(ctx, books), checkSources(ctx, books, cfg))
+	return append(found, checkArrivals(ctx, storage), checkSources(ctx, storage, cfg))
 }
 
 // clockFinding judges how far this machine's clock is ahead of another, known
@@ -89,9 +89,9 @@ func clockFinding(check, whose string, ahead, slack time.Duration) finding {
 	return ok(check, "This machine's agrees with %s.", whose)
 }
 
-func checkArrivals(ctx context.Context, books *store.Store) finding {
+func checkArrivals(ctx context.Context, storage *store.Store) finding {
 	const name = "webhooks"
-	arrived, err := books.Arrivals(ctx)
+	arrived, err := storage.Arrivals(ctx)
 	if err != nil {
 		return finding{name, stateFail, "What arrived cannot be read: " + err.Error() + ".", "Check that the database's user may read every table."}
 	}
@@ -111,9 +111,9 @@ func checkArrivals(ctx context.Context, books *store.Store) finding {
 	return ok(name, "%s None was refused in the last 24 hours.", last)
 }
 
-func checkSources(ctx context.Context, books *store.Store, cfg config.Config) finding {
+func checkSources(ctx context.Context, storage *store.Store, cfg config.Config) finding {
 	const name = "sources"
-	learned, err := books.LearnedSources(ctx)
+	learned, err := storage.LearnedSources(ctx)
 	if err != nil {
 		return finding{name, stateFail, "Where webhooks come from cannot be read: " + err.Error() + ".", "Check that the database's user may read every table."}
 	}

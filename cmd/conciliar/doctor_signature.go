@@ -31,8 +31,8 @@ func explain(ctx context.Context, std stdio, cfg config.Config, given givenDeliv
 	receiver := mercadopago.NewReceiver(verifier, cfg.AllowUnsigned)
 	var found provider.Diagnosis
 	if byID {
-		err = withBooks(ctx, std, func(books *store.Store) error {
-			refused, err := books.RefusedDelivery(ctx, given.id)
+		err = withStore(ctx, std, func(storage *store.Store) error {
+			refused, err := storage.RefusedDelivery(ctx, given.id)
 			if err != nil {
 				return err
 			}

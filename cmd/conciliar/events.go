@@ -44,9 +44,9 @@ func newEventsList(std stdio) *cobra.Command {
 		if filter.Since, filter.Until, err = when.times(time.Now()); err != nil {
 			return err
 		}
-		return withBooks(cmd.Context(), std, func(books *store.Store) error {
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
 			found, err := readList(*limit, func(page store.Page) (store.List[store.Event], error) {
-				return books.Events(cmd.Context(), filter, page)
+				return storage.Events(cmd.Context(), filter, page)
 			})
 			if err != nil {
 				return err
@@ -85,8 +85,8 @@ func newEventsShow(std stdio) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return withBooks(cmd.Context(), std, func(books *store.Store) error {
-			event, err := books.Event(cmd.Context(), id)
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
+			event, err := storage.Event(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
@@ -193,16 +193,16 @@ the payment is fetched, and the order follows from what was fetched.`,
 		if err != nil {
 			return err
 		}
-		return replayOne(cmd.Context(), std, *asJSON, func(ctx context.Context, books *store.Store) (store.Replay, error) {
-			return books.ReplayEvent(ctx, id, commandActor())
+		return replayOne(cmd.Context(), std, *asJSON, func(ctx context.Context, storage *store.Store) (store.Replay, error) {
+			return storage.ReplayEvent(ctx, id, commandActor())
 		})
 	}
 	return cmd
 }
 
 // replayOne replays one thing and tells as what.
-func replayOne(ctx context.Context, std stdio, asJSON bool, replay func(ctx context.Context, books *store.Store) (store.Replay, error)) error {
-	return withWorkshop(ctx, std, func(a *app, _ config.Config) error {
+func replayOne(ctx context.Context, std stdio, asJSON bool, replay func(ctx context.Context, storage *store.Store) (store.Replay, error)) error {
+	return withApp(ctx, std, func(a *app, _ config.Config) error {
 		made, err := replay(ctx, a.store)
 		if err != nil {
 			return err

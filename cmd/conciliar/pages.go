@@ -20,7 +20,7 @@ import (
 // wirePages adds to deps what an operator sees in a browser.
 func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, operator *jobs.Operator, deps *api.Deps) error {
 	pages, err := dashboard.New(dashboard.Deps{
-		Books: a.store, Operator: operator, Version: version, Logger: a.logger,
+		Storage: a.store, Operator: operator, Version: version, Logger: a.logger,
 		Schedule: func() dashboard.Schedule {
 			next := extras(cfg.ReconcileSchedule)
 			return dashboard.Schedule{Next: next.NextRunAt, Every: next.RunEvery}
@@ -44,12 +44,12 @@ func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, opera
 
 // newRiverUI wires River UI: what only looks has a client of its own, and what
 // acts a transaction, in which the store records it.
-func newRiverUI(books *store.Store, operator *jobs.Operator, logger *slog.Logger) (*api.RiverUI, error) {
+func newRiverUI(storage *store.Store, operator *jobs.Operator, logger *slog.Logger) (*api.RiverUI, error) {
 	client := operator.Client()
 	return api.NewRiverUI(api.RiverUIOptions{
 		Endpoints: riverui.NewEndpoints(client, nil),
 		Act: func(ctx context.Context, action store.JobAction, do func(uiendpoints.Bundle) error) error {
-			return books.ActOnJobs(ctx, action, func(tx pgx.Tx) error {
+			return storage.ActOnJobs(ctx, action, func(tx pgx.Tx) error {
 				return do(riverui.NewEndpoints(client, &riverui.EndpointsOpts[pgx.Tx]{Tx: &tx}))
 			})
 		},

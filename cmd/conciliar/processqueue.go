@@ -33,7 +33,7 @@ when the time is up before the last attempt.`,
 		if *wait <= 0 {
 			return usagef("--wait must be positive")
 		}
-		return withWorkshop(cmd.Context(), std, func(a *app, cfg config.Config) error {
+		return withApp(cmd.Context(), std, func(a *app, cfg config.Config) error {
 			done, err := processQueue(cmd.Context(), a, cfg, commandJobs(cfg, std), *limit, *wait)
 			if err != nil {
 				return err

@@ -84,7 +84,7 @@ func (r *reconcileCommand) run(ctx context.Context) error {
 		return err
 	}
 	jobsConfig := commandJobs(cfg, r.std)
-	a, err := newBooks(ctx, cfg, jobsConfig, connectionsFor(cfg, role{worker: true}))
+	a, err := newBase(ctx, cfg, jobsConfig, connectionsFor(cfg, role{worker: true}))
 	if err != nil {
 		return err
 	}
@@ -114,12 +114,12 @@ func (r *reconcileCommand) run(ctx context.Context) error {
 }
 
 // work starts the run or joins it, shows how far it is, and tells its end.
-func (r *reconcileCommand) work(ctx context.Context, books *store.Store) error {
+func (r *reconcileCommand) work(ctx context.Context, storage *store.Store) error {
 	request := store.RunRequest{Trigger: store.TriggerCLI, Scope: store.ScopeRegular, By: commandActor()}
 	if !r.since.IsZero() {
 		request.Scope, request.Since, request.Until = store.ScopeBackfill, r.since, r.until
 	}
-	run, joined, err := books.StartRun(ctx, request)
+	run, joined, err := storage.StartRun(ctx, request)
 	if errors.Is(err, store.ErrRunWindow) {
 		return usageError{err}
 	}
@@ -130,7 +130,7 @@ func (r *reconcileCommand) work(ctx context.Context, books *store.Store) error {
 		_, _ = fmt.Fprintf(r.std.err, "run %d is running already; waiting for it\n", run.ID)
 	}
 	bar := newProgress(r.std.err)
-	run, err = books.WaitRun(ctx, run.ID, func(run store.Run) { bar.show(runPosition(run), runLine(run)+waitsFor(ctx, books, run)) })
+	run, err = storage.WaitRun(ctx, run.ID, func(run store.Run) { bar.show(runPosition(run), runLine(run)+waitsFor(ctx, storage, run)) })
 	bar.end()
 	if err != nil {
 		return err
@@ -171,11 +171,11 @@ func runLine(run store.Run) string {
 
 // waitsFor says that a run waits out an outage; otherwise nothing. A database
 // that does not answer fails the waiting for the run, and needs no word here.
-func waitsFor(ctx context.Context, books *store.Store, run store.Run) string {
+func waitsFor(ctx context.Context, storage *store.Store, run store.Run) string {
 	if run.Status != store.RunRunning {
 		return ""
 	}
-	provider, err := books.Provider(ctx)
+	provider, err := storage.Provider(ctx)
 	if err != nil || provider.Circuit == store.CircuitClosed || provider.Since == nil {
 		return ""
 	}

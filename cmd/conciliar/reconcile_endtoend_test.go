@@ -35,7 +35,7 @@ func (s *shop) reconcile() store.Run {
 	return run
 }
 
-// unheard counts the payments whose latest state is not in the books.
+// unheard counts the payments whose latest state is not in the database.
 func (s *shop) unheard() int64 {
 	s.t.Helper()
 	rows, err := s.pool.Query(s.t.Context(), `SELECT payment_id, status, status_detail, trim_scale(refunded_amount)::text, date_last_updated FROM payments`)

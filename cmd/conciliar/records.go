@@ -18,9 +18,9 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-// withBooks opens the books for a command that needs the database alone, and
+// withStore opens the database for a command that needs the database alone, and
 // closes them afterwards.
-func withBooks(ctx context.Context, std stdio, do func(books *store.Store) error) error {
+func withStore(ctx context.Context, std stdio, do func(storage *store.Store) error) error {
 	cfg, err := config.LoadDatabase(std.environ)
 	if err != nil {
 		return err
@@ -33,23 +33,23 @@ func withBooks(ctx context.Context, std stdio, do func(books *store.Store) error
 	if err := requireSchema(ctx, pool); err != nil {
 		return err
 	}
-	books, err := store.New(pool, store.Options{
+	storage, err := store.New(pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std.err, cfg.Log),
 	})
 	if err != nil {
 		return err
 	}
-	return do(books)
+	return do(storage)
 }
 
-// withWorkshop opens what a command needs that makes jobs, with the service's
+// withApp opens what a command needs that makes jobs, with the service's
 // whole configuration, so that they are made as the service makes them.
-func withWorkshop(ctx context.Context, std stdio, do func(a *app, cfg config.Config) error) error {
+func withApp(ctx context.Context, std stdio, do func(a *app, cfg config.Config) error) error {
 	cfg, err := config.Load(std.environ)
 	if err != nil {
 		return err
 	}
-	a, err := newBooks(ctx, cfg, commandJobs(cfg, std), connectionsFor(cfg, role{worker: true}))
+	a, err := newBase(ctx, cfg, commandJobs(cfg, std), connectionsFor(cfg, role{worker: true}))
 	if err != nil {
 		return err
 	}

@@ -29,9 +29,9 @@ func newRefusedList(std stdio) *cobra.Command {
 		if filter.Since, filter.Until, err = when.times(time.Now()); err != nil {
 			return err
 		}
-		return withBooks(cmd.Context(), std, func(books *store.Store) error {
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
 			found, err := readList(*limit, func(page store.Page) (store.List[store.RefusedDelivery], error) {
-				return books.RefusedDeliveries(cmd.Context(), filter, page)
+				return storage.RefusedDeliveries(cmd.Context(), filter, page)
 			})
 			if err != nil {
 				return err
@@ -57,8 +57,8 @@ func newRefusedShow(std stdio) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return withBooks(cmd.Context(), std, func(books *store.Store) error {
-			r, err := books.RefusedDelivery(cmd.Context(), id)
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
+			r, err := storage.RefusedDelivery(cmd.Context(), id)
 			if err != nil {
 				return err
 			}

@@ -13,7 +13,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-// What an operator does in River UI leaves the books true. A receiver runs
+// What an operator does in River UI leaves the database true. A receiver runs
 // without a worker first, so that every job stays in the state that the case
 // needs.
 func TestWhatAnOperatorDoesInRiverUILeavesTheBooksTrue(t *testing.T) {
@@ -82,14 +82,14 @@ func TestWhatAnOperatorDoesInRiverUILeavesTheBooksTrue(t *testing.T) {
 	require.Equal(t, "dead_letter open deleted pending", state(deleted))
 
 	// A completed job runs again and changes nothing.
-	books := func() string {
+	storage := func() string {
 		return text(`SELECT jsonb_build_object('events', (SELECT jsonb_agg(to_jsonb(q) ORDER BY id) FROM webhook_queue q),
 			'payments', (SELECT jsonb_agg(to_jsonb(p) ORDER BY payment_id) FROM payments p),
 			'logs', (SELECT jsonb_agg(to_jsonb(l)) FROM payment_logs l), 'orders', (SELECT jsonb_agg(to_jsonb(o) ORDER BY reference) FROM orders o),
 			'order_logs', (SELECT jsonb_agg(to_jsonb(l)) FROM order_logs l), 'anomalies', (SELECT jsonb_agg(to_jsonb(a)) FROM anomalies a),
 			'letters', (SELECT jsonb_agg(to_jsonb(d) ORDER BY id) FROM webhook_dead_letter d))::text`)
 	}
-	before := books()
+	before := storage()
 	ended := text(`SELECT finalized_at::text FROM river_job WHERE id = $1::text::bigint`, job[retryable])
 	do("retry", retryable)
 	require.Eventually(t, func() bool {
@@ -97,7 +97,7 @@ func TestWhatAnOperatorDoesInRiverUILeavesTheBooksTrue(t *testing.T) {
 		err := pool.QueryRow(t.Context(), `SELECT finalized_at::text FROM river_job WHERE id = $1::text::bigint AND state = 'completed'`, job[retryable]).Scan(&again)
 		return err == nil && again != ended
 	}, patience, 20*time.Millisecond, "the job must end again")
-	require.Equal(t, before, books())
+	require.Equal(t, before, storage())
 
 	rows, err := pool.Query(t.Context(), `SELECT concat_ws(' ', actor, action, job_ids::text, queue_ids::text) FROM operator_actions ORDER BY id`)
 	require.NoError(t, err)

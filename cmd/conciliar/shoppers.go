@@ -42,7 +42,7 @@ func (d *dev) buy(ctx context.Context) error {
 		return err
 	}
 	defer pool.Close()
-	books, err := store.New(pool, store.Options{
+	storage, err := store.New(pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -51,7 +51,7 @@ func (d *dev) buy(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	watched := make(chan error, 1)
-	go func() { watched <- d.watch(ctx, books); cancel() }()
+	go func() { watched <- d.watch(ctx, storage); cancel() }()
 	shopped := d.shop(ctx)
 	cancel()
 	return errors.Join(shopped, <-watched)
@@ -79,12 +79,12 @@ func (d *dev) shop(ctx context.Context) error {
 
 // watch prints every change of an order since this run began: kept data hold
 // those of earlier runs.
-func (d *dev) watch(ctx context.Context, books *store.Store) error {
+func (d *dev) watch(ctx context.Context, storage *store.Store) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var seen int64
 	for {
-		changes, err := books.ChangesSince(ctx, seen, watchBatch)
+		changes, err := storage.ChangesSince(ctx, seen, watchBatch)
 		if err != nil {
 			return stoppedOr(ctx, err)
 		}

@@ -41,13 +41,13 @@ whatever they say; scripts look at "health" in --json.`,
 		if err := requireSchema(ctx, pool); err != nil {
 			return err
 		}
-		books, err := store.New(pool, store.Options{
+		storage, err := store.New(pool, store.Options{
 			Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std.err, cfg.Log),
 		})
 		if err != nil {
 			return err
 		}
-		st, err := books.Status(ctx)
+		st, err := storage.Status(ctx)
 		if err != nil {
 			return err
 		}

@@ -65,7 +65,7 @@ type verifyReport struct {
 }
 
 func verify(ctx context.Context, std stdio, limit int) (verifyReport, error) {
-	cfg, err := config.LoadBooks(std.environ)
+	cfg, err := config.LoadVerify(std.environ)
 	if err != nil {
 		return verifyReport{}, err
 	}
@@ -77,7 +77,7 @@ func verify(ctx context.Context, std stdio, limit int) (verifyReport, error) {
 	if err := requireSchema(ctx, pool); err != nil {
 		return verifyReport{}, err
 	}
-	books, err := store.New(pool, store.Options{
+	storage, err := store.New(pool, store.Options{
 		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
 		UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std.err, cfg.Log),
 	})
@@ -85,7 +85,7 @@ func verify(ctx context.Context, std stdio, limit int) (verifyReport, error) {
 		return verifyReport{}, err
 	}
 	began := time.Now()
-	report, err := books.Verify(ctx, store.VerifyOptions{RescueAfter: cfg.RescueAfter, Limit: limit})
+	report, err := storage.Verify(ctx, store.VerifyOptions{RescueAfter: cfg.RescueAfter, Limit: limit})
 	return verifyReport{VerifyReport: report, Seconds: time.Since(began).Seconds()}, err
 }
 

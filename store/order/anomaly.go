@@ -74,14 +74,14 @@ type Anomaly struct {
 	Detail map[string]string
 }
 
-// Orphan returns the anomalies of a payment that has no order: unknown_order
+// Unmatched returns the anomalies of a payment that has no order: unknown_order
 // when the payment names one (hasReference), else no_reference; beside it
 // foreign_collector and wrong_mode where the rules say so, sorted by kind. An
 // unknown mode allows no payment.
 //
 // A check of a card and a payment of nothing yield none: there is no money that
 // could be missing anywhere.
-func Orphan(r Rules, p Payment, hasReference bool) []Anomaly {
+func Unmatched(r Rules, p Payment, hasReference bool) []Anomaly {
 	if p.moneyless() {
 		return nil
 	}
@@ -89,7 +89,7 @@ func Orphan(r Rules, p Payment, hasReference bool) []Anomaly {
 	if hasReference {
 		kind = AnomalyUnknownOrder
 	}
-	anomalies := append(r.strangers(p), p.anomaly(kind))
+	anomalies := append(r.rejections(p), p.anomaly(kind))
 	sortAnomalies(anomalies)
 	return anomalies
 }
@@ -98,9 +98,9 @@ func Orphan(r Rules, p Payment, hasReference bool) []Anomaly {
 // status says.
 func (p Payment) moneyless() bool { return p.Validation || p.Amount.IsZero() }
 
-// strangers returns the anomalies of a payment that is not the merchant's own.
+// rejections returns the anomalies of a payment that is not the merchant's own.
 // A payment that does not say who was paid is nobody's we know.
-func (r Rules) strangers(p Payment) []Anomaly {
+func (r Rules) rejections(p Payment) []Anomaly {
 	var anomalies []Anomaly
 	if r.CollectorID != "" && p.CollectorID != r.CollectorID {
 		anomalies = append(anomalies, p.anomaly(AnomalyForeignCollector,

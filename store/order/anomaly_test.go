@@ -25,7 +25,7 @@ func TestOrphan(t *testing.T) {
 		require.Equal(t, []Anomaly{{
 			Kind: "unknown_order", PaymentID: "1",
 			Detail: map[string]string{"amount": "150.5", "currency": "ARS", "status": "approved"},
-		}}, Orphan(rules, pay("1", PaymentApproved, "150.50"), true))
+		}}, Unmatched(rules, pay("1", PaymentApproved, "150.50"), true))
 	})
 
 	t.Run("a payment that names no order has no reference", func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestOrphan(t *testing.T) {
 		require.Equal(t, []Anomaly{{
 			Kind: "no_reference", PaymentID: "1",
 			Detail: map[string]string{"amount": "15990", "currency": "CLP", "status": "pending"},
-		}}, Orphan(rules, pay("1", PaymentPending, "15990", currency("CLP")), false))
+		}}, Unmatched(rules, pay("1", PaymentPending, "15990", currency("CLP")), false))
 	})
 
 	t.Run("somebody else's test payment is that as well", func(t *testing.T) {
@@ -46,16 +46,16 @@ func TestOrphan(t *testing.T) {
 			"amount": "150", "currency": "ARS", "status": "approved", "mode": "test", "allowed_mode": "live",
 		}}
 		plain := map[string]string{"amount": "150", "currency": "ARS", "status": "approved"}
-		require.Equal(t, []Anomaly{foreign, {Kind: "unknown_order", PaymentID: "1", Detail: plain}, wrongMode}, Orphan(rules, p, true))
-		require.Equal(t, []Anomaly{foreign, {Kind: "no_reference", PaymentID: "1", Detail: plain}, wrongMode}, Orphan(rules, p, false))
+		require.Equal(t, []Anomaly{foreign, {Kind: "unknown_order", PaymentID: "1", Detail: plain}, wrongMode}, Unmatched(rules, p, true))
+		require.Equal(t, []Anomaly{foreign, {Kind: "no_reference", PaymentID: "1", Detail: plain}, wrongMode}, Unmatched(rules, p, false))
 	})
 
 	t.Run("a check of a card and a payment of nothing yield nothing, whoever they belong to", func(t *testing.T) {
 		t.Parallel()
 		for _, hasReference := range []bool{true, false} {
-			require.Nil(t, Orphan(rules, pay("1", PaymentApproved, "0", collector(theirs), testMode), hasReference))
-			require.Nil(t, Orphan(rules, pay("1", PaymentApproved, "0.00"), hasReference))
-			require.Nil(t, Orphan(rules, pay("1", PaymentApproved, "150", validation, collector(theirs)), hasReference))
+			require.Nil(t, Unmatched(rules, pay("1", PaymentApproved, "0", collector(theirs), testMode), hasReference))
+			require.Nil(t, Unmatched(rules, pay("1", PaymentApproved, "0.00"), hasReference))
+			require.Nil(t, Unmatched(rules, pay("1", PaymentApproved, "150", validation, collector(theirs)), hasReference))
 		}
 	})
 
@@ -72,8 +72,8 @@ func TestOrphan(t *testing.T) {
 			{"", false, false},
 			{"Live", false, false},
 		} {
-			require.Equal(t, c.live, !yields(Orphan(Rules{Mode: c.mode}, live, true), AnomalyWrongMode), "%q live", c.mode)
-			require.Equal(t, c.test, !yields(Orphan(Rules{Mode: c.mode}, test, true), AnomalyWrongMode), "%q test", c.mode)
+			require.Equal(t, c.live, !yields(Unmatched(Rules{Mode: c.mode}, live, true), AnomalyWrongMode), "%q live", c.mode)
+			require.Equal(t, c.test, !yields(Unmatched(Rules{Mode: c.mode}, test, true), AnomalyWrongMode), "%q test", c.mode)
 		}
 	})
 
@@ -81,8 +81,8 @@ func TestOrphan(t *testing.T) {
 		t.Parallel()
 		for _, id := range []string{"", ours, theirs} {
 			p := pay("1", PaymentApproved, "150", collector(id))
-			require.False(t, yields(Orphan(Rules{Mode: ModeAny}, p, true), AnomalyForeignCollector), "%q", id)
-			require.Equal(t, id != ours, yields(Orphan(Rules{CollectorID: ours, Mode: ModeAny}, p, true), AnomalyForeignCollector), "%q", id)
+			require.False(t, yields(Unmatched(Rules{Mode: ModeAny}, p, true), AnomalyForeignCollector), "%q", id)
+			require.Equal(t, id != ours, yields(Unmatched(Rules{CollectorID: ours, Mode: ModeAny}, p, true), AnomalyForeignCollector), "%q", id)
 		}
 	})
 }

@@ -69,15 +69,15 @@ func Settle(t Terms, r Rules, payments []Payment) (Settlement, error) {
 			return Settlement{}, err
 		}
 	}
-	var b books
+	var b tally
 	for _, p := range latestOfSorted(states) {
 		b.enter(t, r, p)
 	}
 	return b.close(t), nil
 }
 
-// books are what the payments of one order add up to.
-type books struct {
+// A tally is what the payments of one order add up to.
+type tally struct {
 	paid, refunded decimal.Decimal
 	// seen tells by rank which moneyless states the payments are in.
 	seen [len(paymentStatuses) + 1]bool
@@ -87,11 +87,11 @@ type books struct {
 }
 
 // enter adds one payment, which is valid and in its latest state.
-func (b *books) enter(t Terms, r Rules, p Payment) {
+func (b *tally) enter(t Terms, r Rules, p Payment) {
 	if p.moneyless() {
 		return
 	}
-	misfits := r.strangers(p)
+	misfits := r.rejections(p)
 	if p.Currency != t.Currency {
 		misfits = append(misfits, p.anomaly(AnomalyCurrencyMismatch, "order_currency", t.Currency))
 	}
@@ -110,7 +110,7 @@ func (b *books) enter(t Terms, r Rules, p Payment) {
 	}
 }
 
-func (b *books) addMoney(t Terms, p Payment, refunded decimal.Decimal) {
+func (b *tally) addMoney(t Terms, p Payment, refunded decimal.Decimal) {
 	b.paid = b.paid.Add(p.Amount)
 	b.refunded = b.refunded.Add(refunded)
 	if p.Amount.Sub(refunded).GreaterThanOrEqual(t.Amount) {
@@ -119,7 +119,7 @@ func (b *books) addMoney(t Terms, p Payment, refunded decimal.Decimal) {
 }
 
 // close derives the status and the anomalies that stand beside it.
-func (b *books) close(t Terms) Settlement {
+func (b *tally) close(t Terms) Settlement {
 	net := b.paid.Sub(b.refunded)
 	status := b.status(t, net)
 	if status == StatusPartiallyPaid {
@@ -146,7 +146,7 @@ func (b *books) close(t Terms) Settlement {
 }
 
 // status returns the first status that holds; the order of the cases decides.
-func (b *books) status(t Terms, net decimal.Decimal) Status {
+func (b *tally) status(t Terms, net decimal.Decimal) Status {
 	switch {
 	case b.seen[PaymentChargedBack.Rank()]:
 		return StatusChargedBack
@@ -177,7 +177,7 @@ func (b *books) status(t Terms, net decimal.Decimal) Status {
 
 // misfit records an anomaly about the order's money; difference is what name
 // calls it.
-func (b *books) misfit(t Terms, kind AnomalyKind, name string, difference decimal.Decimal) {
+func (b *tally) misfit(t Terms, kind AnomalyKind, name string, difference decimal.Decimal) {
 	b.anomalies = append(b.anomalies, Anomaly{Kind: kind, Detail: map[string]string{
 		"amount":   money(t.Amount),
 		"currency": t.Currency,

@@ -14,7 +14,7 @@ const (
 	maxAmountExponent = 30
 )
 
-// maxAmount is where the books end: amounts are below it.
+// maxAmount is where the database end: amounts are below it.
 var maxAmount = decimal.New(1, 15)
 
 var (

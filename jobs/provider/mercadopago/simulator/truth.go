@@ -43,9 +43,9 @@ func (s *Simulator) Truth() []Truth {
 			Lifecycle: o.lifecycle,
 			Amount:    o.amount,
 			Currency:  o.currency,
-			Status:    o.books.reading(o.amount),
-			Paid:      o.books.collected,
-			Refunded:  o.books.givenBack,
+			Status:    o.storage.reading(o.amount),
+			Paid:      o.storage.collected,
+			Refunded:  o.storage.givenBack,
 			Payments:  len(o.payments),
 		}
 		for _, p := range o.payments {
@@ -64,7 +64,7 @@ type ledgerOrder struct {
 	currency  string
 	payments  []*payment
 	entered   map[int64]entry // by payment
-	books     entry           // the sum of what is entered
+	storage   entry           // the sum of what is entered
 }
 
 // ledgerOrderOf finds an order's page, or opens one. The caller holds s.mu.
@@ -98,7 +98,7 @@ func (o *ledgerOrder) enter(cfg Config, snap *snapshot) {
 	if !known {
 		return
 	}
-	o.books = o.books.plus(o.entered[p.id], -1).plus(now, 1)
+	o.storage = o.storage.plus(o.entered[p.id], -1).plus(now, 1)
 	o.entered[p.id] = now
 }
 

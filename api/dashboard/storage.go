@@ -7,9 +7,9 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-// books are what the pages show, and what an operator does that the books alone
+// storage is what the pages show, and what an operator does that the database alone
 // can do.
-type books interface {
+type storage interface {
 	Status(ctx context.Context) (store.Status, error)
 	OpenAlerts(ctx context.Context) ([]store.Alert, error)
 	analytics

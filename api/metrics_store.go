@@ -10,25 +10,25 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-// collectTimeout bounds what one scrape asks the books.
+// collectTimeout bounds what one scrape asks the database.
 const collectTimeout = 5 * time.Second
 
-// A booksCollector reads what the books say at each scrape. Every process that
+// A storeCollector reads what the database says at each scrape. Every process that
 // answers tells the same, so queries over several processes take the maximum.
-type booksCollector struct {
-	books  books
-	logger *slog.Logger
+type storeCollector struct {
+	storage storage
+	logger  *slog.Logger
 
 	readable, events, oldest, deadLetters, anomalies, circuit *prometheus.Desc
 	lastSuccess, runs, found                                  *prometheus.Desc
 }
 
-func newBooksCollector(b books, logger *slog.Logger) *booksCollector {
+func newStoreCollector(b storage, logger *slog.Logger) *storeCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("conciliar_"+name, help, labels, nil)
 	}
-	return &booksCollector{
-		books: b, logger: logger,
+	return &storeCollector{
+		storage: b, logger: logger,
 		readable:    desc("books_readable", "1 when the books could be read for this scrape."),
 		events:      desc("events", "Events that have no end, by state.", "state"),
 		oldest:      desc("oldest_pending_event_age_seconds", "Age of the oldest event that waits for its first attempt."),
@@ -42,7 +42,7 @@ func newBooksCollector(b books, logger *slog.Logger) *booksCollector {
 }
 
 // Describe implements prometheus.Collector.
-func (c *booksCollector) Describe(out chan<- *prometheus.Desc) {
+func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.lastSuccess, c.runs, c.found,
 	} {
@@ -51,16 +51,16 @@ func (c *booksCollector) Describe(out chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector.
-func (c *booksCollector) Collect(out chan<- prometheus.Metric) {
+func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	st, err := c.books.Status(ctx)
+	st, err := c.storage.Status(ctx)
 	var totals store.RunTotals
 	if err == nil {
-		totals, err = c.books.RunTotals(ctx)
+		totals, err = c.storage.RunTotals(ctx)
 	}
 	if err != nil {
 		c.logger.WarnContext(ctx, "the books could not be read for the metrics", "error", err)

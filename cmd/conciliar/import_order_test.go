@@ -15,9 +15,9 @@ import (
 
 const module = "github.com/conciliar/conciliar"
 
-// ladder says which of our packages each package may import. Nothing points up
+// importOrder says which of our packages each package may import. Nothing points up
 // or left: a package that is not listed, or not listed there, breaks the test.
-var ladder = map[string][]string{
+var importOrder = map[string][]string{
 	"cmd/conciliar": {
 		"api", "api/dashboard", "config", "jobs", "jobs/provider", "jobs/provider/mercadopago",
 		"jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
@@ -73,7 +73,7 @@ type listed struct {
 	Imports    []string
 }
 
-func TestLadder(t *testing.T) {
+func TestImportOrder(t *testing.T) {
 	t.Parallel()
 	packages := list(t)
 	require.NotEmpty(t, packages)
@@ -86,11 +86,11 @@ func TestLadder(t *testing.T) {
 	require.True(t, found["cmd/conciliar"] && found["store/order"], "go list did not list the module: %v", found)
 }
 
-func TestLadderNoticesABreach(t *testing.T) {
+func TestImportOrder_NoticesABreach(t *testing.T) {
 	t.Parallel()
 	one := func(pkg string, imports ...string) []string {
 		for i, name := range imports {
-			if _, ok := ladder[name]; ok {
+			if _, ok := importOrder[name]; ok {
 				imports[i] = module + "/" + name
 			}
 		}
@@ -137,9 +137,9 @@ func breaches(packages []listed) []string {
 				found = append(found, fmt.Sprintf("%s: %q says nothing about what it owns", name, part))
 			}
 		}
-		allowed, ok := ladder[name]
+		allowed, ok := importOrder[name]
 		if !ok {
-			found = append(found, name+" has no place in the ladder")
+			found = append(found, name+" has no place in the import order")
 			continue
 		}
 		for _, path := range p.Imports {

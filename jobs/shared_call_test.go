@@ -15,7 +15,7 @@ func TestCoalescerAnswersWithWhatBeganAfter(t *testing.T) {
 	t.Parallel()
 	first, second := errors.New("first"), errors.New("second")
 	began, goOn := make(chan struct{}, 1), make(chan error)
-	c := &coalescer{ask: func(context.Context) error {
+	c := &sharedCall{ask: func(context.Context) error {
 		began <- struct{}{}
 		return <-goOn
 	}}

@@ -5,11 +5,11 @@ import (
 	"sync"
 )
 
-// A coalescer asks one question for many who ask it at the same time. Whoever
+// A sharedCall asks one question for many who ask it at the same time. Whoever
 // asks gets the answer of a round that began after they did, for an older one
 // may be out of date: a token that worked may have been revoked since. So at
 // most one round is under way, and those who come meanwhile share the next.
-type coalescer struct {
+type sharedCall struct {
 	ask func(ctx context.Context) error
 
 	mu      sync.Mutex
@@ -24,7 +24,7 @@ type round struct {
 }
 
 // do returns the answer, or ctx's error when ctx ends first.
-func (c *coalescer) do(ctx context.Context) error {
+func (c *sharedCall) do(ctx context.Context) error {
 	r := c.join(ctx)
 	select {
 	case <-r.done:
@@ -34,7 +34,7 @@ func (c *coalescer) do(ctx context.Context) error {
 	}
 }
 
-func (c *coalescer) join(ctx context.Context) *round {
+func (c *sharedCall) join(ctx context.Context) *round {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.running != nil {
@@ -50,7 +50,7 @@ func (c *coalescer) join(ctx context.Context) *round {
 }
 
 // rounds asks until nobody waits.
-func (c *coalescer) rounds(ctx context.Context, r *round) {
+func (c *sharedCall) rounds(ctx context.Context, r *round) {
 	for r != nil {
 		r.err = c.ask(ctx)
 		close(r.done)

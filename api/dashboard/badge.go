@@ -9,9 +9,9 @@ import (
 // causeLength is how much of an error a list shows.
 const causeLength = 80
 
-// tones are the colour that goes with a word of ours. A colour never says
+// badges are the colour that goes with a word of ours. A colour never says
 // anything alone: the word stands in it.
-var tones = map[string]map[string]string{
+var badges = map[string]map[string]string{
 	"health":  {"healthy": "good", "degraded": "warn", "unhealthy": "bad"},
 	"circuit": {"closed": "good", "half_open": "warn", "open": "bad"},
 	"event_status": {
@@ -31,8 +31,8 @@ var tones = map[string]map[string]string{
 	},
 }
 
-// Tone is the colour's name for a word; empty for a neutral one.
-func (r *reader) Tone(family string, word any) string { return tones[family][plain(word)] }
+// Badge is the colour's name for a word; empty for a neutral one.
+func (r *reader) Badge(family string, word any) string { return badges[family][plain(word)] }
 
 // conditionLinks are where an operator looks into a condition.
 var conditionLinks = map[string]string{
