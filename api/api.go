@@ -51,7 +51,7 @@ func New(deps Deps) (http.Handler, error) {
 	a.metrics = newMetrics(deps.Registry)
 	if deps.Registry != nil && !deps.HealthOnly {
 		if err := deps.Registry.Register(newStoreCollector(deps.Storage, deps.Logger)); err != nil {
-			return nil, fmt.Errorf("api: metrics: %w", err)
+			return nil, fmt.Errorf("metrics: %w", err)
 		}
 	}
 	a.byToken = newLimiter[tokenName]("token", deps.APIRate, apiBurst)

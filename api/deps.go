@@ -150,7 +150,7 @@ func (d Deps) validate() error {
 	var problems []error
 	need := func(ok bool, what string) {
 		if !ok {
-			problems = append(problems, errors.New("api: "+what))
+			problems = append(problems, errors.New(what))
 		}
 	}
 	if !d.HealthOnly {

@@ -58,7 +58,7 @@ type AlertSender struct {
 func NewAlertSender(webhookURL string) (*AlertSender, error) {
 	if webhookURL != "" {
 		if _, err := url.Parse(webhookURL); err != nil {
-			return nil, errors.New("jobs: the webhook for alerts is no URL")
+			return nil, errors.New("the webhook for alerts is no URL")
 		}
 	}
 	return &AlertSender{url: webhookURL, client: &http.Client{
@@ -76,11 +76,11 @@ func (s *AlertSender) Send(ctx context.Context, message AlertMessage) (AlertAnsw
 	}
 	body, err := json.Marshal(message)
 	if err != nil {
-		return AlertAnswer{}, fmt.Errorf("jobs: message about alerts: %w", err)
+		return AlertAnswer{}, fmt.Errorf("message about alerts: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
 	if err != nil {
-		return AlertAnswer{}, errors.New("jobs: the webhook for alerts is no URL")
+		return AlertAnswer{}, errors.New("the webhook for alerts is no URL")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "conciliar")
@@ -139,7 +139,7 @@ func insertAlertSend(client *river.Client[pgx.Tx]) store.SendMessage {
 	return func(ctx context.Context, tx pgx.Tx, messageID int64, at time.Time) (int64, error) {
 		inserted, err := client.InsertTx(ctx, tx, AlertSendArgs{MessageID: messageID}, &river.InsertOpts{ScheduledAt: at})
 		if err != nil {
-			return 0, fmt.Errorf("jobs: insert message %d: %w", messageID, err)
+			return 0, fmt.Errorf("insert message %d: %w", messageID, err)
 		}
 		return inserted.Job.ID, nil
 	}
@@ -175,7 +175,7 @@ func (w *alertSendWorker) Work(ctx context.Context, job *river.Job[AlertSendArgs
 	}
 	var message AlertMessage
 	if err := json.Unmarshal(stored.Body, &message); err != nil {
-		return river.JobCancel(fmt.Errorf("jobs: message %d cannot be read: %w", stored.ID, err))
+		return river.JobCancel(fmt.Errorf("message %d cannot be read: %w", stored.ID, err))
 	}
 	message.MessageID = stored.ID
 	answer, err := w.sender.Send(ctx, message)

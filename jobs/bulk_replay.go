@@ -40,7 +40,7 @@ func insertReplayStep(client *river.Client[pgx.Tx]) store.InsertReplayStep {
 	return func(ctx context.Context, tx pgx.Tx, bulkID int64, at time.Time) (int64, error) {
 		inserted, err := client.InsertTx(ctx, tx, ReplayStepArgs{BulkReplayID: bulkID}, &river.InsertOpts{ScheduledAt: at})
 		if err != nil {
-			return 0, fmt.Errorf("jobs: insert a step of bulk replay %d: %w", bulkID, err)
+			return 0, fmt.Errorf("insert a step of bulk replay %d: %w", bulkID, err)
 		}
 		return inserted.Job.ID, nil
 	}

@@ -35,7 +35,7 @@ func NewInserter(pool *pgxpool.Pool, cfg Config) (*Inserter, error) {
 		MaxAttempts: cfg.MaxAttempts,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("jobs: insert-only client: %w", err)
+		return nil, fmt.Errorf("insert-only client: %w", err)
 	}
 	return &Inserter{client: client}, nil
 }
@@ -46,7 +46,7 @@ func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) erro
 	for k, job := range jobs {
 		metadata, err := traceMetadata(job.Trace)
 		if err != nil {
-			return fmt.Errorf("jobs: insert: %w", err)
+			return fmt.Errorf("insert event jobs: %w", err)
 		}
 		params[k] = river.InsertManyParams{
 			Args:       PaymentArgs{QueueID: job.QueueID, preset: preset{id: job.ID, at: job.At}},
@@ -55,11 +55,11 @@ func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) erro
 	}
 	inserted, err := i.client.InsertManyTx(ctx, tx, params)
 	if err != nil {
-		return fmt.Errorf("jobs: insert: %w", err)
+		return fmt.Errorf("insert event jobs: %w", err)
 	}
 	for k, result := range inserted {
 		if result.UniqueSkippedAsDuplicate || result.Job.ID != jobs[k].ID {
-			return fmt.Errorf("jobs: insert: job %d of event %d was not inserted as asked", jobs[k].ID, jobs[k].QueueID)
+			return fmt.Errorf("insert event jobs: job %d of event %d was not inserted as asked", jobs[k].ID, jobs[k].QueueID)
 		}
 	}
 	return nil
@@ -70,7 +70,7 @@ func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) erro
 func (i *Inserter) InsertStep(ctx context.Context, tx pgx.Tx, runID int64, at time.Time) (int64, error) {
 	inserted, err := i.client.InsertTx(ctx, tx, ReconcileStepArgs{RunID: runID, preset: preset{at: at}}, nil)
 	if err != nil {
-		return 0, fmt.Errorf("jobs: insert a step of run %d: %w", runID, err)
+		return 0, fmt.Errorf("insert a step of run %d: %w", runID, err)
 	}
 	return inserted.Job.ID, nil
 }
@@ -109,14 +109,14 @@ func (*presetHook) InsertBegin(_ context.Context, params *rivertype.JobInsertPar
 	switch args := params.Args.(type) {
 	case PaymentArgs:
 		if args.preset.id == 0 || args.preset.at.IsZero() {
-			return errors.New("jobs: an event job is inserted with its event only")
+			return errors.New("an event job is inserted with its event only")
 		}
 		params.ID = &args.preset.id
 		params.CreatedAt = &args.preset.at
 		params.ScheduledAt = &args.preset.at
 	case ReconcileStepArgs:
 		if args.preset.at.IsZero() {
-			return errors.New("jobs: a step is inserted with its run only")
+			return errors.New("a step is inserted with its run only")
 		}
 		params.CreatedAt = &args.preset.at
 		params.ScheduledAt = &args.preset.at

@@ -68,7 +68,7 @@ func TestInsertRefusesAJobThatHasNoEvent(t *testing.T) {
 		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
 			return inserter.Insert(t.Context(), tx, []store.Job{{ID: 900, QueueID: 900, At: time.Now()}, job})
 		})
-		require.ErrorContains(t, err, "jobs: an event job is inserted with its event only", name)
+		require.ErrorContains(t, err, "an event job is inserted with its event only", name)
 	}
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM river_job`))
 }

@@ -29,11 +29,11 @@ func NewOperator(pool *pgxpool.Pool, cfg Config, s *store.Store) (*Operator, err
 		return nil, err
 	}
 	if s == nil {
-		return nil, errors.New("jobs: an operator needs a store")
+		return nil, errors.New("an operator needs a store")
 	}
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: cfg.riverLogger(), MaxAttempts: cfg.MaxAttempts})
 	if err != nil {
-		return nil, fmt.Errorf("jobs: operator's client: %w", err)
+		return nil, fmt.Errorf("operator's client: %w", err)
 	}
 	return &Operator{client: client, store: s}, nil
 }
@@ -84,7 +84,7 @@ type Woken struct {
 // Wake is the first half of ProcessQueue: it makes the attempts due.
 func (o *Operator) Wake(ctx context.Context, limit int, by store.Actor) (Woken, error) {
 	if limit < 1 || limit > WakeLimit {
-		return Woken{}, fmt.Errorf("jobs: process queue: the limit must be from 1 to %d", WakeLimit)
+		return Woken{}, fmt.Errorf("process queue: the limit must be from 1 to %d", WakeLimit)
 	}
 	before, err := o.store.Queue(ctx)
 	if err != nil {
@@ -122,7 +122,7 @@ func (o *Operator) Await(ctx context.Context, woken Woken, wait time.Duration) (
 func retryJob(client *river.Client[pgx.Tx]) store.RetryJob {
 	return func(ctx context.Context, tx pgx.Tx, jobID int64) error {
 		if _, err := client.JobRetryTx(ctx, tx, jobID); err != nil {
-			return fmt.Errorf("jobs: retry job %d: %w", jobID, err)
+			return fmt.Errorf("retry job %d: %w", jobID, err)
 		}
 		return nil
 	}

@@ -16,7 +16,7 @@ type Checker struct{ reconciler }
 // NewChecker returns a Checker. It asks the searches of deps.
 func NewChecker(deps Deps) (*Checker, error) {
 	if deps.Store == nil || len(deps.Searches) == 0 || deps.Logger == nil {
-		return nil, errors.New("jobs: a check needs a store, a logger and at least one provider to search")
+		return nil, errors.New("a check needs a store, a logger and at least one provider to search")
 	}
 	return &Checker{newReconciler(deps)}, nil
 }

@@ -60,7 +60,7 @@ func (c Config) validate() error {
 	var problems []error
 	check := func(ok bool, problem string) {
 		if !ok {
-			problems = append(problems, errors.New("jobs: "+problem))
+			problems = append(problems, errors.New(problem))
 		}
 	}
 	check(c.Workers > 0, "workers must be positive")
@@ -135,7 +135,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		return nil, err
 	}
 	if deps.Store == nil || len(deps.Payments) == 0 {
-		return nil, errors.New("jobs: a store and at least one provider are required")
+		return nil, errors.New("a store and at least one provider are required")
 	}
 	clock := &clock{ask: deps.Store.Server, logger: cfg.Logger}
 	policy := NewRetryPolicy(cfg.RetryBase, clock.Now)
@@ -152,7 +152,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	}
 	client, err := river.NewClient(riverpgxv5.New(pool), config)
 	if err != nil {
-		return nil, fmt.Errorf("jobs: client: %w", err)
+		return nil, fmt.Errorf("River's client: %w", err)
 	}
 	orphans := &takeover{
 		store: deps.Store, self: self, policy: policy, kinds: []string{PaymentArgs{}.Kind()}, retry: retryJob(client),
@@ -207,7 +207,7 @@ func addWork(config *river.Config, cfg Config, deps Deps, gates circuits, policy
 func addReconciliation(config *river.Config, cfg Config, deps Deps, gates circuits, policy *RetryPolicy) error {
 	if len(deps.Searches) == 0 {
 		if cfg.ReconcileSchedule != "" {
-			return errors.New("jobs: a schedule for reconciliations needs at least one provider to search")
+			return errors.New("a schedule for reconciliations needs at least one provider to search")
 		}
 		return nil
 	}
@@ -237,14 +237,14 @@ func (r *Runner) Start(ctx context.Context) error {
 	// anybody's.
 	hold, err := r.store.LockProcess(ctx, r.takeover.self)
 	if err != nil {
-		return fmt.Errorf("jobs: start: %w", err)
+		return fmt.Errorf("start the workers: %w", err)
 	}
 	if err = r.clock.set(ctx); err == nil {
 		err = r.client.Start(life)
 	}
 	if err != nil {
 		hold.Release()
-		return fmt.Errorf("jobs: start: %w", err)
+		return fmt.Errorf("start the workers: %w", err)
 	}
 	r.lock = hold
 	sweepCtx, stop := context.WithCancel(life)
@@ -268,7 +268,7 @@ func (r *Runner) Stop(ctx context.Context) error {
 	err := r.client.Stop(ctx)
 	r.lock.Release()
 	if err != nil {
-		return fmt.Errorf("jobs: stop: %w", err)
+		return fmt.Errorf("stop the workers: %w", err)
 	}
 	return nil
 }

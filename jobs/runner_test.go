@@ -28,10 +28,10 @@ func TestConfigProblemsAreReportedTogether(t *testing.T) {
 		RetryBase: time.Minute, MaxAttempts: 7, Logger: slog.New(slog.DiscardHandler),
 	}
 	_, err = jobs.NewInserter(pool, config)
-	require.EqualError(t, err, "jobs: jobs may be rescued only after their timeout")
+	require.EqualError(t, err, "jobs may be rescued only after their timeout")
 	config.RescueAfter *= 2
 	_, err = jobs.NewRunner(pool, config, jobs.Deps{})
-	require.EqualError(t, err, "jobs: a store and at least one provider are required")
+	require.EqualError(t, err, "a store and at least one provider are required")
 }
 
 func TestStopWithoutStart(t *testing.T) {

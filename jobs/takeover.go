@@ -198,7 +198,7 @@ func (s *takeover) abandoned(why string) store.EndAttempts {
 			params.State = append(params.State, string(state))
 		}
 		if _, err := executor(tx).JobRescueMany(ctx, params); err != nil {
-			return fmt.Errorf("jobs: end the attempts of orphans: %w", err)
+			return fmt.Errorf("end the attempts of orphans: %w", err)
 		}
 		return nil
 	}
@@ -219,7 +219,7 @@ func (s *takeover) giveBack(ctx context.Context, tx pgx.Tx, running []store.Runn
 		params.State = append(params.State, rivertype.JobStateAvailable)
 	}
 	if _, err := executor(tx).JobSetStateIfRunningMany(ctx, params); err != nil {
-		return fmt.Errorf("jobs: give jobs back: %w", err)
+		return fmt.Errorf("give jobs back: %w", err)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ type AlertChanges struct {
 type SendMessage func(ctx context.Context, tx pgx.Tx, messageID int64, at time.Time) (jobID int64, err error)
 
 // ErrEvaluatedLately means that somebody else evaluated moments ago.
-var ErrEvaluatedLately = errors.New("store: alerts were evaluated moments ago")
+var ErrEvaluatedLately = errors.New("alerts were evaluated moments ago")
 
 // evaluationGap is the least time between two evaluations: a condition counts as
 // lasting when several saw it, so two in one moment must not count as two.
@@ -103,7 +103,7 @@ func (s *Store) EvaluateAlerts(ctx context.Context, at time.Time, decide func(Al
 		return addMessage(ctx, tx, changes.Message, send)
 	})
 	if err != nil {
-		return fmt.Errorf("store: evaluate alerts: %w", err)
+		return fmt.Errorf("evaluate alerts: %w", err)
 	}
 	return nil
 }
@@ -192,7 +192,7 @@ func openAlerts(ctx context.Context, q querier) ([]Alert, error) {
 func (s *Store) OpenAlerts(ctx context.Context) ([]Alert, error) {
 	open, err := openAlerts(ctx, s.pool)
 	if err != nil {
-		return nil, fmt.Errorf("store: open alerts: %w", err)
+		return nil, fmt.Errorf("open alerts: %w", err)
 	}
 	return open, nil
 }
@@ -216,7 +216,7 @@ func (s *Store) Alerts(ctx context.Context, filter AlertFilter, page Page) (List
 	case AlertClosed:
 		c.always("closed_at IS NOT NULL")
 	default:
-		return List[Alert]{}, fmt.Errorf("store: alerts: unknown state %q", filter.State)
+		return List[Alert]{}, fmt.Errorf("alerts: unknown state %q", filter.State)
 	}
 	c.equal("code", filter.Code)
 	c.between("opened_at", filter.Since, filter.Until)

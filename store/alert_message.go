@@ -11,7 +11,7 @@ import (
 )
 
 // ErrMessageNotFound means that no message about alerts has that id.
-var ErrMessageNotFound = errors.New("store: no such message about alerts")
+var ErrMessageNotFound = errors.New("no such message about alerts")
 
 // An AlertMessage is a message about alerts, and what became of it.
 type AlertMessage struct {
@@ -36,7 +36,7 @@ func (s *Store) AlertMessage(ctx context.Context, id int64) (AlertMessage, error
 		err = ErrMessageNotFound
 	}
 	if err != nil {
-		return AlertMessage{}, fmt.Errorf("store: message %d: %w", id, err)
+		return AlertMessage{}, fmt.Errorf("message %d: %w", id, err)
 	}
 	toUTC(&m.CreatedAt, m.DeliveredAt, m.FailedAt)
 	return m, nil
@@ -54,7 +54,7 @@ func (s *Store) AlertDelivered(ctx context.Context, id int64, complete CompleteJ
 		return complete(ctx, tx)
 	})
 	if err != nil {
-		return fmt.Errorf("store: message %d delivered: %w", id, err)
+		return fmt.Errorf("message %d delivered: %w", id, err)
 	}
 	return nil
 }
@@ -66,7 +66,7 @@ func (s *Store) AlertNotDelivered(ctx context.Context, id int64, why string, las
 		UPDATE alert_messages SET attempts = attempts + 1, error = $2, failed_at = CASE WHEN $3 THEN now() END
 		WHERE id = $1 AND delivered_at IS NULL`, id, text(why), last)
 	if err != nil {
-		return fmt.Errorf("store: message %d not delivered: %w", id, err)
+		return fmt.Errorf("message %d not delivered: %w", id, err)
 	}
 	return nil
 }

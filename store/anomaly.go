@@ -19,7 +19,7 @@ const (
 func AnomalyStates() []string { return []string{AnomalyOpen, AnomalyClosed} }
 
 // ErrAnomalyNotFound means that no anomaly has that id.
-var ErrAnomalyNotFound = errors.New("store: no such anomaly")
+var ErrAnomalyNotFound = errors.New("no such anomaly")
 
 // An AnomalyFilter selects anomalies; an empty field selects all.
 type AnomalyFilter struct {
@@ -42,7 +42,7 @@ func (s *Store) Anomalies(ctx context.Context, filter AnomalyFilter, page Page) 
 	case AnomalyClosed:
 		c.always("closed_at IS NOT NULL")
 	default:
-		return List[Anomaly]{}, fmt.Errorf("store: anomalies: unknown state %q", filter.State)
+		return List[Anomaly]{}, fmt.Errorf("anomalies: unknown state %q", filter.State)
 	}
 	c.equal("kind", filter.Kind)
 	c.equal("order_reference", filter.Order)
@@ -63,10 +63,10 @@ func scanAnomalyUTC(row pgx.CollectableRow) (Anomaly, error) {
 // ErrAnomalyNotFound, or is a *StateError when the anomaly is closed.
 func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note string, by Actor) (Anomaly, error) {
 	if note == "" {
-		return Anomaly{}, fmt.Errorf("store: resolve anomaly %d: a note is required", id)
+		return Anomaly{}, fmt.Errorf("resolve anomaly %d: a note is required", id)
 	}
 	if by.Name == closedBySettlement || by.Name == closedByReconciliation {
-		return Anomaly{}, fmt.Errorf("store: resolve anomaly %d: %q is nobody", id, by.Name)
+		return Anomaly{}, fmt.Errorf("resolve anomaly %d: %q is nobody", id, by.Name)
 	}
 	var resolved Anomaly
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
@@ -86,7 +86,7 @@ func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note string, by Ac
 		return record(ctx, tx, act{by: by, action: ActionResolve, kind: TargetAnomaly, target: id, count: 1, note: note})
 	})
 	if err != nil {
-		return Anomaly{}, fmt.Errorf("store: resolve anomaly %d: %w", id, err)
+		return Anomaly{}, fmt.Errorf("resolve anomaly %d: %w", id, err)
 	}
 	return resolved, nil
 }

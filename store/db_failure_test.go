@@ -30,7 +30,7 @@ func TestFailuresOfARealDatabase(t *testing.T) {
 		return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 			for _, s := range statements {
 				if _, err := tx.Exec(ctx, s); err != nil {
-					return fmt.Errorf("store: wrapped: %w", err)
+					return fmt.Errorf("wrapped: %w", err)
 				}
 			}
 			return nil
@@ -89,7 +89,7 @@ func TestFailuresByCode(t *testing.T) {
 		"40001": store.DatabaseConflict, "40P01": store.DatabaseConflict, "55P03": store.DatabaseTimeout, "57014": store.DatabaseTimeout,
 		"22003": store.DatabaseRefused, "23505": store.DatabaseRefused, "XX000": store.DatabaseError, "": store.DatabaseError,
 	} {
-		got, ok := store.FailureOf(fmt.Errorf("store: %w", &pgconn.PgError{Code: code}))
+		got, ok := store.FailureOf(fmt.Errorf("%w", &pgconn.PgError{Code: code}))
 		require.True(t, ok)
 		require.Equal(t, want, got, code)
 	}

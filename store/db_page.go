@@ -85,7 +85,7 @@ func (c *conditions) sql() string {
 // select, without its WHERE, ORDER BY and LIMIT. id is the column of the ids.
 func readPage[T any](ctx context.Context, s *Store, what, statement, id string, c conditions, page Page, scan pgx.RowToFunc[T], idOf func(T) int64) (List[T], error) {
 	if page.Limit < 1 {
-		return List[T]{}, fmt.Errorf("store: %s: a page of %d rows", what, page.Limit)
+		return List[T]{}, fmt.Errorf("%s: a page of %d rows", what, page.Limit)
 	}
 	if page.Before != 0 {
 		c.add(id+" < ?", page.Before)
@@ -93,11 +93,11 @@ func readPage[T any](ctx context.Context, s *Store, what, statement, id string, 
 	where := c.sql()
 	rows, err := s.pool.Query(ctx, statement+" WHERE "+where+" ORDER BY "+id+" DESC LIMIT "+c.arg(page.Limit+1), c.args...)
 	if err != nil {
-		return List[T]{}, fmt.Errorf("store: %s: %w", what, err)
+		return List[T]{}, fmt.Errorf("%s: %w", what, err)
 	}
 	found, err := pgx.CollectRows(rows, scan)
 	if err != nil {
-		return List[T]{}, fmt.Errorf("store: %s: %w", what, err)
+		return List[T]{}, fmt.Errorf("%s: %w", what, err)
 	}
 	return list(found, page, idOf), nil
 }

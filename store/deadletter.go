@@ -34,7 +34,7 @@ func DeadLetterReasons() []string {
 }
 
 // ErrDeadLetterNotFound means that no dead letter has that id.
-var ErrDeadLetterNotFound = errors.New("store: no such dead letter")
+var ErrDeadLetterNotFound = errors.New("no such dead letter")
 
 // A StateError means that something is in a state in which it cannot be done
 // what was asked for.
@@ -157,7 +157,7 @@ func (s *Store) DeadLetter(ctx context.Context, id int64) (DeadLetterDetail, err
 		return err
 	})
 	if err != nil {
-		return DeadLetterDetail{}, fmt.Errorf("store: dead letter %d: %w", id, err)
+		return DeadLetterDetail{}, fmt.Errorf("dead letter %d: %w", id, err)
 	}
 	return d, nil
 }
@@ -166,7 +166,7 @@ func (s *Store) DeadLetter(ctx context.Context, id int64) (DeadLetterDetail, err
 // for the reason that note gives. One that is not open is a *StateError.
 func (s *Store) DismissDeadLetter(ctx context.Context, id int64, note string, by Actor) error {
 	if note == "" {
-		return fmt.Errorf("store: dismiss dead letter %d: a note is required", id)
+		return fmt.Errorf("dismiss dead letter %d: a note is required", id)
 	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		letter, err := lockDeadLetter(ctx, tx, id, DeadLetterOpen)
@@ -181,7 +181,7 @@ func (s *Store) DismissDeadLetter(ctx context.Context, id int64, note string, by
 		})
 	})
 	if err != nil {
-		return fmt.Errorf("store: dismiss dead letter %d: %w", id, err)
+		return fmt.Errorf("dismiss dead letter %d: %w", id, err)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ const (
 )
 
 // ErrBulkReplayNotFound means that no bulk replay has that id.
-var ErrBulkReplayNotFound = errors.New("store: no such bulk replay")
+var ErrBulkReplayNotFound = errors.New("no such bulk replay")
 
 // A BulkReplay is a replay of many dead letters, done in steps.
 type BulkReplay struct {
@@ -67,7 +67,7 @@ func (s *Store) CountReplayable(ctx context.Context, filter DeadLetterFilter) (i
 	filter.narrow(&c)
 	var n int64
 	if err := s.pool.QueryRow(ctx, `SELECT count(*)`+deadLetterFrom+` WHERE `+c.sql(), c.args...).Scan(&n); err != nil {
-		return 0, fmt.Errorf("store: count dead letters: %w", err)
+		return 0, fmt.Errorf("count dead letters: %w", err)
 	}
 	return n, nil
 }
@@ -77,7 +77,7 @@ func (s *Store) CountReplayable(ctx context.Context, filter DeadLetterFilter) (i
 // then its state is done.
 func (s *Store) StartBulkReplay(ctx context.Context, req BulkReplayRequest) (BulkReplay, error) {
 	if req.Filter.State != "" {
-		return BulkReplay{}, errors.New("store: bulk replay: only open dead letters are replayed, so the filter takes no state")
+		return BulkReplay{}, errors.New("bulk replay: only open dead letters are replayed, so the filter takes no state")
 	}
 	var bulk BulkReplay
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
@@ -121,7 +121,7 @@ func (s *Store) StartBulkReplay(ctx context.Context, req BulkReplayRequest) (Bul
 		return err
 	})
 	if err != nil {
-		return BulkReplay{}, fmt.Errorf("store: bulk replay: %w", err)
+		return BulkReplay{}, fmt.Errorf("bulk replay: %w", err)
 	}
 	return bulk, nil
 }
@@ -164,7 +164,7 @@ func (s *Store) StepBulkReplay(ctx context.Context, a Attempt, id int64, batch i
 		return complete(ctx, tx)
 	})
 	if err != nil {
-		return BulkReplay{}, fmt.Errorf("store: step of bulk replay %d: %w", id, err)
+		return BulkReplay{}, fmt.Errorf("step of bulk replay %d: %w", id, err)
 	}
 	return bulk, nil
 }
@@ -273,7 +273,7 @@ func (s *Store) BulkReplay(ctx context.Context, id int64) (BulkReplay, error) {
 		return err
 	})
 	if err != nil {
-		return BulkReplay{}, fmt.Errorf("store: bulk replay %d: %w", id, err)
+		return BulkReplay{}, fmt.Errorf("bulk replay %d: %w", id, err)
 	}
 	return bulk, nil
 }
@@ -328,7 +328,7 @@ func (s *Store) CancelBulkReplay(ctx context.Context, id int64, by Actor) (BulkR
 		return err
 	})
 	if err != nil {
-		return BulkReplay{}, fmt.Errorf("store: cancel bulk replay %d: %w", id, err)
+		return BulkReplay{}, fmt.Errorf("cancel bulk replay %d: %w", id, err)
 	}
 	return bulk, nil
 }

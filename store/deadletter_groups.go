@@ -24,7 +24,7 @@ func (s *Store) OpenDeadLetters(ctx context.Context) ([]DeadLetterGroup, error) 
 		SELECT reason, error_class, count(*), min(died_at) FROM webhook_dead_letter
 		WHERE state = 'open' GROUP BY reason, error_class ORDER BY 3 DESC, 1, 2`)
 	if err != nil {
-		return nil, fmt.Errorf("store: open dead letters: %w", err)
+		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
 	groups, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DeadLetterGroup, error) {
 		var g DeadLetterGroup
@@ -33,7 +33,7 @@ func (s *Store) OpenDeadLetters(ctx context.Context) ([]DeadLetterGroup, error) 
 		return g, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: open dead letters: %w", err)
+		return nil, fmt.Errorf("open dead letters: %w", err)
 	}
 	return groups, nil
 }

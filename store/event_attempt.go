@@ -35,10 +35,10 @@ const (
 
 // ErrStaleAttempt means that the job is not running this attempt any more:
 // another process took it up, or somebody ended it. Nothing was changed.
-var ErrStaleAttempt = errors.New("store: the attempt is stale")
+var ErrStaleAttempt = errors.New("the attempt is stale")
 
 // ErrEventNotFound means that no event has that id.
-var ErrEventNotFound = errors.New("store: no such event")
+var ErrEventNotFound = errors.New("no such event")
 
 // An AttemptStart is what a worker needs to know before it asks the provider.
 type AttemptStart struct {
@@ -71,7 +71,7 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound)
 	}
 	if err != nil {
-		return AttemptStart{}, fmt.Errorf("store: event %d: %w", queueID, err)
+		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, err)
 	}
 	return a, nil
 }
@@ -93,7 +93,7 @@ func (s *Store) Complete(ctx context.Context, a Attempt, outcome string, complet
 		return complete(ctx, tx)
 	})
 	if err != nil {
-		return fmt.Errorf("store: complete event %d: %w", a.QueueID, err)
+		return fmt.Errorf("complete event %d: %w", a.QueueID, err)
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func (s *Store) jobState(ctx context.Context, jobID int64) (running bool, attemp
 		return false, 0, nil
 	}
 	if err != nil {
-		return false, 0, fmt.Errorf("store: job %d: %w", jobID, err)
+		return false, 0, fmt.Errorf("job %d: %w", jobID, err)
 	}
 	return running, attempt, nil
 }
@@ -164,7 +164,7 @@ func (s *Store) KeepResource(ctx context.Context, a Attempt, raw []byte) error {
 		WHERE id = $1 AND completed_at IS NULL
 		  AND EXISTS (SELECT FROM river_job WHERE id = $3 AND state = 'running' AND attempt = $4)`, a.QueueID, raw, a.JobID, a.Number)
 	if err != nil {
-		return fmt.Errorf("store: keep the answer for event %d: %w", a.QueueID, err)
+		return fmt.Errorf("keep the answer for event %d: %w", a.QueueID, err)
 	}
 	return nil
 }

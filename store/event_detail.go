@@ -92,7 +92,7 @@ func (s *Store) Event(ctx context.Context, queueID int64) (EventDetail, error) {
 		return err
 	})
 	if err != nil {
-		return EventDetail{}, fmt.Errorf("store: event %d: %w", queueID, err)
+		return EventDetail{}, fmt.Errorf("event %d: %w", queueID, err)
 	}
 	return d, nil
 }

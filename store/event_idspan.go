@@ -46,7 +46,7 @@ func (s *Store) firstReceived(ctx context.Context, table string, t time.Time) (i
 		)
 		SELECT max(low) FROM search`, t).Scan(&id)
 	if err != nil {
-		return 0, fmt.Errorf("store: events since %s: %w", t.UTC().Format(time.RFC3339), err)
+		return 0, fmt.Errorf("events since %s: %w", t.UTC().Format(time.RFC3339), err)
 	}
 	return id, nil
 }

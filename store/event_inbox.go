@@ -62,10 +62,10 @@ type Receipt struct {
 }
 
 // ErrInboxFull means that more events wait to be written than the inbox holds.
-var ErrInboxFull = errors.New("store: the inbox is full")
+var ErrInboxFull = errors.New("the inbox is full")
 
 // ErrInboxClosed means that the process is stopping.
-var ErrInboxClosed = errors.New("store: the inbox is closed")
+var ErrInboxClosed = errors.New("the inbox is closed")
 
 // InboxOptions bound an Inbox. Zero values take the defaults.
 type InboxOptions struct {
@@ -102,7 +102,7 @@ type submission struct {
 // NewInbox starts an inbox on store. Close stops it.
 func NewInbox(store *Store, opts InboxOptions) (*Inbox, error) {
 	if store.insertJobs == nil {
-		return nil, errors.New("store: an inbox needs a store that inserts jobs")
+		return nil, errors.New("an inbox needs a store that inserts jobs")
 	}
 	if opts.MaxBatch <= 0 {
 		opts.MaxBatch = 256
@@ -260,7 +260,7 @@ func (in *Inbox) commit(batch []*submission) error {
 }
 
 func (sub *submission) fail(err error) {
-	sub.err = fmt.Errorf("store: event not accepted: %w", err)
+	sub.err = fmt.Errorf("event not accepted: %w", err)
 	close(sub.done)
 }
 

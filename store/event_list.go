@@ -104,7 +104,7 @@ func scanEvent(row pgx.Row, extra ...any) (Event, error) {
 // included.
 func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List[Event], error) {
 	if page.Limit < 1 {
-		return List[Event]{}, fmt.Errorf("store: events: a page of %d rows", page.Limit)
+		return List[Event]{}, fmt.Errorf("events: a page of %d rows", page.Limit)
 	}
 	var c conditions
 	c.equal("q.topic", filter.Topic)
@@ -147,11 +147,11 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 	}
 	rows, err := s.pool.Query(ctx, statement, c.args...)
 	if err != nil {
-		return List[Event]{}, fmt.Errorf("store: events: %w", err)
+		return List[Event]{}, fmt.Errorf("events: %w", err)
 	}
 	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Event, error) { return scanEvent(row) })
 	if err != nil {
-		return List[Event]{}, fmt.Errorf("store: events: %w", err)
+		return List[Event]{}, fmt.Errorf("events: %w", err)
 	}
 	return list(events, page, func(e Event) int64 { return e.QueueID }), nil
 }
@@ -173,11 +173,11 @@ func (s *Store) paymentsOf(ctx context.Context, reference string) ([]string, err
 		UNION
 		SELECT payment_id FROM payment_logs WHERE order_reference = $1`, text(reference))
 	if err != nil {
-		return nil, fmt.Errorf("store: payments of order %q: %w", reference, err)
+		return nil, fmt.Errorf("payments of order %q: %w", reference, err)
 	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("store: payments of order %q: %w", reference, err)
+		return nil, fmt.Errorf("payments of order %q: %w", reference, err)
 	}
 	return ids, nil
 }

@@ -53,7 +53,7 @@ func (s *Store) ReplayEvent(ctx context.Context, queueID int64, by Actor) (Repla
 		})
 	})
 	if err != nil {
-		return Replay{}, fmt.Errorf("store: replay event %d: %w", queueID, err)
+		return Replay{}, fmt.Errorf("replay event %d: %w", queueID, err)
 	}
 	return replay, nil
 }
@@ -89,7 +89,7 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id int64, by Actor) (Repla
 		})
 	})
 	if err != nil {
-		return Replay{}, fmt.Errorf("store: replay dead letter %d: %w", id, err)
+		return Replay{}, fmt.Errorf("replay dead letter %d: %w", id, err)
 	}
 	return replay, nil
 }

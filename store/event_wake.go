@@ -42,7 +42,7 @@ func (s *Store) WakeEvents(ctx context.Context, limit int, by Actor, retry Retry
 		return record(ctx, tx, act{by: by, action: ActionProcessQueue, kind: TargetQueue, events: events, count: len(woken)})
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: wake events: %w", err)
+		return nil, fmt.Errorf("wake events: %w", err)
 	}
 	return woken, nil
 }
@@ -113,7 +113,7 @@ func (s *Store) WokenProgress(ctx context.Context, woken []WokenEvent) (WakeProg
 		       count(*) FILTER (WHERE became = 'failed'), count(*) FILTER (WHERE became = 'held')
 		FROM fate`, events, jobs, attempts).Scan(&p.Waiting, &p.Processed, &p.Failed, &p.Held)
 	if err != nil {
-		return WakeProgress{}, fmt.Errorf("store: woken events: %w", err)
+		return WakeProgress{}, fmt.Errorf("woken events: %w", err)
 	}
 	return p, nil
 }
@@ -152,7 +152,7 @@ func (s *Store) Queue(ctx context.Context) (QueueStatus, error) {
 	var st Status
 	err := s.readSnapshot(ctx, func(tx pgx.Tx) error { return readQueue(ctx, tx, &st) })
 	if err != nil {
-		return QueueStatus{}, fmt.Errorf("store: queue: %w", err)
+		return QueueStatus{}, fmt.Errorf("queue: %w", err)
 	}
 	toUTC(st.Queue.NextRetryAt)
 	return st.Queue, nil

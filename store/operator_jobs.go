@@ -43,7 +43,7 @@ func (s *Store) ActOnJobs(ctx context.Context, a JobAction, do func(tx pgx.Tx) e
 		return record(ctx, tx, recorded)
 	})
 	if err != nil {
-		return fmt.Errorf("store: act on jobs: %w", err)
+		return fmt.Errorf("act on jobs: %w", err)
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ const (
 
 // ErrNoSession means that no login is valid under the key: there never was one,
 // it was ended, it expired, or the password has changed.
-var ErrNoSession = errors.New("store: no such session")
+var ErrNoSession = errors.New("no such session")
 
 // A SessionKey is what the ledger knows of a login's token. Neither half tells
 // the token or the password.
@@ -50,7 +50,7 @@ func (s *Store) OpenSession(ctx context.Context, key SessionKey, by Actor) error
 		return record(ctx, tx, act{by: by, action: ActionLogin, kind: TargetSession, target: id, count: 1})
 	})
 	if err != nil {
-		return fmt.Errorf("store: open a session: %w", err)
+		return fmt.Errorf("open a session: %w", err)
 	}
 	return nil
 }
@@ -73,7 +73,7 @@ func (s *Store) UseSession(ctx context.Context, key SessionKey) error {
 			WHERE id = $1`, id, SessionIdle, SessionLife)
 	}
 	if err != nil {
-		return fmt.Errorf("store: use a session: %w", err)
+		return fmt.Errorf("use a session: %w", err)
 	}
 	return nil
 }
@@ -93,7 +93,7 @@ func (s *Store) CloseSession(ctx context.Context, key SessionKey, by Actor) erro
 		return record(ctx, tx, act{by: by, action: ActionLogout, kind: TargetSession, target: id, count: 1})
 	})
 	if err != nil {
-		return fmt.Errorf("store: close a session: %w", err)
+		return fmt.Errorf("close a session: %w", err)
 	}
 	return nil
 }

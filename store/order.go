@@ -27,7 +27,7 @@ const (
 )
 
 // ErrOrderNotFound means that no order has that reference.
-var ErrOrderNotFound = errors.New("store: no such order")
+var ErrOrderNotFound = errors.New("no such order")
 
 // An OrderConflictError means that an order is registered with other terms.
 type OrderConflictError struct {
@@ -113,7 +113,7 @@ func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order
 		return s.settleOrder(ctx, tx, reference, terms, causeRegistered)
 	})
 	if err != nil {
-		return false, fmt.Errorf("store: register order %q: %w", reference, err)
+		return false, fmt.Errorf("register order %q: %w", reference, err)
 	}
 	return created, nil
 }
@@ -123,11 +123,11 @@ func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order
 func (s *Store) SettleUnsettled(ctx context.Context, limit int) (int, error) {
 	rows, err := s.pool.Query(ctx, `SELECT reference FROM orders WHERE settled_at IS NULL ORDER BY reference LIMIT $1`, limit)
 	if err != nil {
-		return 0, fmt.Errorf("store: unsettled orders: %w", err)
+		return 0, fmt.Errorf("unsettled orders: %w", err)
 	}
 	references, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return 0, fmt.Errorf("store: unsettled orders: %w", err)
+		return 0, fmt.Errorf("unsettled orders: %w", err)
 	}
 	for i, reference := range references {
 		err := s.inTx(ctx, func(tx pgx.Tx) error {
@@ -141,7 +141,7 @@ func (s *Store) SettleUnsettled(ctx context.Context, limit int) (int, error) {
 			return s.settleOrder(ctx, tx, reference, terms, causeRegistered)
 		})
 		if err != nil {
-			return i, fmt.Errorf("store: settle order %q: %w", reference, err)
+			return i, fmt.Errorf("settle order %q: %w", reference, err)
 		}
 	}
 	return len(references), nil
@@ -255,7 +255,7 @@ func (s *Store) Order(ctx context.Context, reference string) (Order, error) {
 		return err
 	})
 	if err != nil {
-		return Order{}, fmt.Errorf("store: order %q: %w", reference, err)
+		return Order{}, fmt.Errorf("order %q: %w", reference, err)
 	}
 	return o, nil
 }
@@ -276,7 +276,7 @@ func (s *Store) ChangesSince(ctx context.Context, after int64, limit int) ([]Log
 		FROM order_logs l JOIN orders o ON o.reference = l.order_reference
 		WHERE l.id > $1 ORDER BY l.id LIMIT $2`, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("store: changes of orders: %w", err)
+		return nil, fmt.Errorf("changes of orders: %w", err)
 	}
 	changes, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (LoggedChange, error) {
 		var c LoggedChange
@@ -284,7 +284,7 @@ func (s *Store) ChangesSince(ctx context.Context, after int64, limit int) ([]Log
 		return c, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: changes of orders: %w", err)
+		return nil, fmt.Errorf("changes of orders: %w", err)
 	}
 	return changes, nil
 }

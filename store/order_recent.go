@@ -25,7 +25,7 @@ func (s *Store) RecentOrders(ctx context.Context, limit int) ([]OrderSummary, er
 		SELECT reference, status, amount, currency, updated_at
 		FROM orders ORDER BY updated_at DESC, reference DESC LIMIT $1`, limit)
 	if err != nil {
-		return nil, fmt.Errorf("store: recent orders: %w", err)
+		return nil, fmt.Errorf("recent orders: %w", err)
 	}
 	orders, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (OrderSummary, error) {
 		var o OrderSummary
@@ -34,7 +34,7 @@ func (s *Store) RecentOrders(ctx context.Context, limit int) ([]OrderSummary, er
 		return o, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: recent orders: %w", err)
+		return nil, fmt.Errorf("recent orders: %w", err)
 	}
 	return orders, nil
 }

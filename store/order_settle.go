@@ -54,7 +54,7 @@ func (s *Store) Settle(ctx context.Context, a Attempt, fetched FetchedPayment, c
 		return complete(ctx, tx)
 	})
 	if err != nil {
-		return SettleResult{}, fmt.Errorf("store: settle payment %s for event %d: %w", fetched.Payment.ID, a.QueueID, err)
+		return SettleResult{}, fmt.Errorf("settle payment %s for event %d: %w", fetched.Payment.ID, a.QueueID, err)
 	}
 	return result, nil
 }

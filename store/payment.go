@@ -9,7 +9,7 @@ import (
 )
 
 // ErrPaymentNotFound means that no payment with that id was fetched yet.
-var ErrPaymentNotFound = errors.New("store: no such payment")
+var ErrPaymentNotFound = errors.New("no such payment")
 
 // A KnownPayment is a payment in the latest state that is known.
 type KnownPayment struct {
@@ -32,7 +32,7 @@ func (s *Store) Payment(ctx context.Context, source, paymentID string) (KnownPay
 		err = ErrPaymentNotFound
 	}
 	if err != nil {
-		return KnownPayment{}, fmt.Errorf("store: payment %q: %w", paymentID, err)
+		return KnownPayment{}, fmt.Errorf("payment %q: %w", paymentID, err)
 	}
 	toUTC(&k.UpdatedAt, &k.FetchedAt)
 	k.Raw = newContent(raw)
@@ -56,7 +56,7 @@ func (s *Store) OrderPaymentLogs(ctx context.Context, reference string, limit in
 			FROM payment_logs WHERE order_reference = $1 ORDER BY id DESC LIMIT $2
 		) AS latest ORDER BY id`, text(reference), limit)
 	if err != nil {
-		return nil, fmt.Errorf("store: payment logs of order %q: %w", reference, err)
+		return nil, fmt.Errorf("payment logs of order %q: %w", reference, err)
 	}
 	logs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (LoggedPayment, error) {
 		var id int64
@@ -67,7 +67,7 @@ func (s *Store) OrderPaymentLogs(ctx context.Context, reference string, limit in
 		return l, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: payment logs of order %q: %w", reference, err)
+		return nil, fmt.Errorf("payment logs of order %q: %w", reference, err)
 	}
 	return logs, nil
 }

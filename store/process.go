@@ -67,7 +67,7 @@ func (s *Store) Processes(ctx context.Context) ([]Process, error) {
 			return found, nil
 		}
 	}
-	return nil, fmt.Errorf("store: processes: %w", err)
+	return nil, fmt.Errorf("processes: %w", err)
 }
 
 // A Heartbeat says every few seconds that this process is alive, and how its pool of
@@ -145,7 +145,7 @@ func (s *Store) beat(ctx context.Context, p Process) error {
 			pool_wait_ms = excluded.pool_wait_ms, pool_gave_up = excluded.pool_gave_up`,
 		p.ID, text(p.Host), p.Role, text(p.Version), p.PoolMax, p.PoolInUse, p.PoolWait.Milliseconds(), p.PoolGaveUp)
 	if err != nil {
-		return fmt.Errorf("store: note a process: %w", err)
+		return fmt.Errorf("note a process: %w", err)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (s *Store) LockProcess(ctx context.Context, id string) (*ProcessLock, error
 	h := &ProcessLock{id: id, config: s.pool.Config().ConnConfig, logger: s.logger}
 	conn, err := h.take(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("store: say that this process lives: %w", err)
+		return nil, fmt.Errorf("say that this process lives: %w", err)
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h.stop = stop

@@ -50,11 +50,11 @@ func (s *Store) DeadHolders(ctx context.Context, prefix, self string) ([]string,
 		WHERE starts_with(h.holder, $1) AND h.holder <> $2 AND pg_try_advisory_xact_lock_shared(hashtextextended(h.holder, $3))
 		ORDER BY h.holder`, prefix, self, lockSeedHolder)
 	if err != nil {
-		return nil, fmt.Errorf("store: processes that died: %w", err)
+		return nil, fmt.Errorf("processes that died: %w", err)
 	}
 	dead, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return nil, fmt.Errorf("store: processes that died: %w", err)
+		return nil, fmt.Errorf("processes that died: %w", err)
 	}
 	return dead, nil
 }
@@ -73,7 +73,7 @@ func (s *Store) TakeAbandoned(ctx context.Context, holder string, end EndAttempt
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: take the jobs of %s: %w", holder, err)
+		return nil, fmt.Errorf("take the jobs of %s: %w", holder, err)
 	}
 	return taken, nil
 }
@@ -82,11 +82,11 @@ func (s *Store) TakeAbandoned(ctx context.Context, holder string, end EndAttempt
 func (s *Store) RunningUnder(ctx context.Context, holder string) ([]RunningJob, error) {
 	rows, err := s.pool.Query(ctx, runningFrom, holder)
 	if err != nil {
-		return nil, fmt.Errorf("store: running jobs: %w", err)
+		return nil, fmt.Errorf("running jobs: %w", err)
 	}
 	running, err := pgx.CollectRows(rows, scanRunning)
 	if err != nil {
-		return nil, fmt.Errorf("store: running jobs: %w", err)
+		return nil, fmt.Errorf("running jobs: %w", err)
 	}
 	return running, nil
 }
@@ -105,7 +105,7 @@ func (s *Store) TakeBack(ctx context.Context, holder string, attempts []Attempt,
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: take back jobs of %s: %w", holder, err)
+		return nil, fmt.Errorf("take back jobs of %s: %w", holder, err)
 	}
 	return taken, nil
 }
@@ -169,7 +169,7 @@ func (s *Store) ReopenUnknownKinds(ctx context.Context, kinds []string, retry Re
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("store: reopen dead letters of unknown kinds: %w", err)
+		return 0, fmt.Errorf("reopen dead letters of unknown kinds: %w", err)
 	}
 	return reopened, nil
 }

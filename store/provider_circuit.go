@@ -57,7 +57,7 @@ func (s *Store) Circuits(ctx context.Context) (map[string]Circuit, error) {
 		       EXISTS (SELECT FROM provider_outages o WHERE o.source = p.source AND o.closed_at IS NOT NULL AND o.released_at IS NULL)
 		FROM provider_state p`)
 	if err != nil {
-		return nil, fmt.Errorf("store: circuits: %w", err)
+		return nil, fmt.Errorf("circuits: %w", err)
 	}
 	circuits := map[string]Circuit{}
 	var c Circuit
@@ -67,7 +67,7 @@ func (s *Store) Circuits(ctx context.Context) (map[string]Circuit, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: circuits: %w", err)
+		return nil, fmt.Errorf("circuits: %w", err)
 	}
 	return circuits, nil
 }
@@ -77,7 +77,7 @@ func (s *Store) Provider(ctx context.Context) (ProviderState, error) {
 	var st Status
 	err := s.readSnapshot(ctx, func(tx pgx.Tx) error { return readProvider(ctx, tx, &st) })
 	if err != nil {
-		return ProviderState{}, fmt.Errorf("store: provider: %w", err)
+		return ProviderState{}, fmt.Errorf("provider: %w", err)
 	}
 	return st.Provider, nil
 }
@@ -135,7 +135,7 @@ func (s *Store) OpenCircuit(ctx context.Context, source, reason string, failingF
 		return err
 	})
 	if err != nil {
-		return Circuit{}, false, fmt.Errorf("store: open the circuit of %s: %w", source, err)
+		return Circuit{}, false, fmt.Errorf("open the circuit of %s: %w", source, err)
 	}
 	return c, opened, nil
 }
@@ -164,7 +164,7 @@ func (s *Store) ClaimProbe(ctx context.Context, source string, hold time.Duratio
 		return Circuit{}, false, nil
 	}
 	if err != nil {
-		return Circuit{}, false, fmt.Errorf("store: claim a probe of %s: %w", source, err)
+		return Circuit{}, false, fmt.Errorf("claim a probe of %s: %w", source, err)
 	}
 	return c, true, nil
 }
@@ -185,7 +185,7 @@ func (s *Store) FailProbe(ctx context.Context, source string, revision int64, re
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("store: fail a probe of %s: %w", source, err)
+		return fmt.Errorf("fail a probe of %s: %w", source, err)
 	}
 	return nil
 }
@@ -213,7 +213,7 @@ func (s *Store) CloseCircuit(ctx context.Context, source string, revision int64)
 		return err
 	})
 	if err != nil {
-		return Outage{}, false, fmt.Errorf("store: close the circuit of %s: %w", source, err)
+		return Outage{}, false, fmt.Errorf("close the circuit of %s: %w", source, err)
 	}
 	return ended, closed, nil
 }

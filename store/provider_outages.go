@@ -44,11 +44,11 @@ func (s *Store) Outages(ctx context.Context, since, until time.Time) ([]Outage, 
 		WHERE opened_at < $2 AND (closed_at IS NULL OR closed_at > $1)
 		ORDER BY opened_at, id`, since, until)
 	if err != nil {
-		return nil, fmt.Errorf("store: outages: %w", err)
+		return nil, fmt.Errorf("outages: %w", err)
 	}
 	outages, err := pgx.CollectRows(rows, scanOutage)
 	if err != nil {
-		return nil, fmt.Errorf("store: outages: %w", err)
+		return nil, fmt.Errorf("outages: %w", err)
 	}
 	return outages, nil
 }
@@ -63,7 +63,7 @@ func (s *Store) WaitingResources(ctx context.Context, source string, limit int) 
 		SELECT coalesce(floor(first + random() * (last - first + 1)), 0)::bigint
 		FROM (SELECT min(id) AS first, max(id) AS last FROM webhook_queue WHERE completed_at IS NULL) span`).Scan(&from)
 	if err != nil {
-		return nil, fmt.Errorf("store: waiting resources: %w", err)
+		return nil, fmt.Errorf("waiting resources: %w", err)
 	}
 	const waiting = `
 		SELECT v.resource_id FROM webhook_queue_status v
@@ -80,11 +80,11 @@ func (s *Store) WaitingResources(ctx context.Context, source string, limit int) 
 	} {
 		rows, err := s.pool.Query(ctx, part.query, source, part.from, part.limit)
 		if err != nil {
-			return nil, fmt.Errorf("store: waiting resources: %w", err)
+			return nil, fmt.Errorf("waiting resources: %w", err)
 		}
 		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return nil, fmt.Errorf("store: waiting resources: %w", err)
+			return nil, fmt.Errorf("waiting resources: %w", err)
 		}
 		for _, id := range found {
 			if len(ids) < limit && !slices.Contains(ids, id) {

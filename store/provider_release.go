@@ -62,7 +62,7 @@ func (s *Store) ReleaseOutage(ctx context.Context, req ReleaseRequest) (Release,
 		return s.release(ctx, tx, req, outage, &done)
 	})
 	if err != nil {
-		return Release{}, fmt.Errorf("store: release the events of an outage of %s: %w", req.Source, err)
+		return Release{}, fmt.Errorf("release the events of an outage of %s: %w", req.Source, err)
 	}
 	return done, nil
 }

@@ -74,7 +74,7 @@ const (
 const stepDied = "its step died"
 
 // ErrRunNotFound means that no run has that id.
-var ErrRunNotFound = errors.New("store: no such run")
+var ErrRunNotFound = errors.New("no such run")
 
 // ErrRunWindow means that a backfill cannot look at the dates that were named.
 // Its text says why and may be shown to whoever named them.
@@ -123,10 +123,10 @@ func (r RunRequest) validate() error {
 // ErrStaleAttempt when the job that asks is not running any more.
 func (s *Store) StartRun(ctx context.Context, req RunRequest) (run Run, joined bool, err error) {
 	if s.insertStep == nil {
-		return Run{}, false, errors.New("store: this store cannot start runs")
+		return Run{}, false, errors.New("this store cannot start runs")
 	}
 	if err := req.validate(); err != nil {
-		return Run{}, false, fmt.Errorf("store: start a run: %w", err)
+		return Run{}, false, fmt.Errorf("start a run: %w", err)
 	}
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		if req.Complete != nil {
@@ -146,7 +146,7 @@ func (s *Store) StartRun(ctx context.Context, req RunRequest) (run Run, joined b
 		return nil
 	})
 	if err != nil {
-		return Run{}, false, fmt.Errorf("store: start a run: %w", err)
+		return Run{}, false, fmt.Errorf("start a run: %w", err)
 	}
 	return run, joined, nil
 }

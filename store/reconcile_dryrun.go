@@ -90,7 +90,7 @@ func (s *Store) CheckLedger(ctx context.Context, since time.Time, walk *LedgerCh
 func (s *Store) read(ctx context.Context, doing string, fn func(tx pgx.Tx) error) error {
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, fn)
 	if err != nil {
-		return fmt.Errorf("store: %s: %w", doing, err)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ func (s *Store) LastSuccess(ctx context.Context) (ended *time.Time, now time.Tim
 		SELECT now(), (SELECT max(finished_at) FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded')`).
 		Scan(&now, &ended)
 	if err != nil {
-		return nil, now, fmt.Errorf("store: last successful run: %w", err)
+		return nil, now, fmt.Errorf("last successful run: %w", err)
 	}
 	return ended, now, nil
 }
@@ -28,7 +28,7 @@ func (s *Store) Run(ctx context.Context, id int64) (Run, error) {
 		err = ErrRunNotFound
 	}
 	if err != nil {
-		return Run{}, fmt.Errorf("store: run %d: %w", id, err)
+		return Run{}, fmt.Errorf("run %d: %w", id, err)
 	}
 	return run, nil
 }
@@ -40,11 +40,11 @@ func (s *Store) Runs(ctx context.Context, before int64, limit int) ([]Run, error
 		SELECT `+runColumns+` FROM webhook_reconciliation_logs
 		WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
 	if err != nil {
-		return nil, fmt.Errorf("store: runs: %w", err)
+		return nil, fmt.Errorf("runs: %w", err)
 	}
 	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) { return scanRun(row) })
 	if err != nil {
-		return nil, fmt.Errorf("store: runs: %w", err)
+		return nil, fmt.Errorf("runs: %w", err)
 	}
 	return runs, nil
 }
@@ -78,7 +78,7 @@ func (s *Store) WaitRun(ctx context.Context, id int64, observe func(Run)) (Run, 
 			return run, nil
 		}
 		if err := s.failDeadRun(ctx, run.Scope); err != nil && ctx.Err() == nil {
-			return Run{}, fmt.Errorf("store: run %d: %w", id, err)
+			return Run{}, fmt.Errorf("run %d: %w", id, err)
 		}
 	}
 }

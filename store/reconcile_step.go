@@ -11,7 +11,7 @@ import (
 )
 
 // ErrRunEnded means that the run does not run any more: there is nothing to do.
-var ErrRunEnded = errors.New("store: the run has ended")
+var ErrRunEnded = errors.New("the run has ended")
 
 // A RunStep is one job's hold on a run. Each of its methods that changes
 // something does so in one transaction, together with where the run is now, and
@@ -48,7 +48,7 @@ func (s *Store) OpenStep(ctx context.Context, runID, jobID int64, attempt int) (
 		err = ErrStaleAttempt
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store: run %d: %w", runID, err)
+		return nil, fmt.Errorf("run %d: %w", runID, err)
 	}
 	return st, nil
 }
@@ -88,7 +88,7 @@ func (st *RunStep) advance(ctx context.Context, doing string, work func(tx pgx.T
 		return next.save(ctx, tx, p)
 	})
 	if err != nil {
-		return fmt.Errorf("store: run %d: %s: %w", st.Run.ID, doing, err)
+		return fmt.Errorf("run %d: %s: %w", st.Run.ID, doing, err)
 	}
 	*st = next
 	return nil

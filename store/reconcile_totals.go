@@ -25,7 +25,7 @@ func (s *Store) RunTotals(ctx context.Context) (RunTotals, error) {
 		SELECT status, count(*), sum(missing_found)::bigint, sum(drift_found)::bigint, sum(stuck_requeued)::bigint
 		FROM webhook_reconciliation_logs WHERE finished_at IS NOT NULL GROUP BY status`)
 	if err != nil {
-		return RunTotals{}, fmt.Errorf("store: totals of runs: %w", err)
+		return RunTotals{}, fmt.Errorf("totals of runs: %w", err)
 	}
 	var status string
 	var n, missing, drift, stuck int64
@@ -37,7 +37,7 @@ func (s *Store) RunTotals(ctx context.Context) (RunTotals, error) {
 		return nil
 	})
 	if err != nil {
-		return RunTotals{}, fmt.Errorf("store: totals of runs: %w", err)
+		return RunTotals{}, fmt.Errorf("totals of runs: %w", err)
 	}
 	return totals, nil
 }

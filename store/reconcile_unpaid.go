@@ -40,11 +40,11 @@ func (s *Store) UnpaidOrders(ctx context.Context, after UnpaidOrder, limit int) 
 		                  WHERE i.order_reference = o.reference AND i.asked_at > now() - interval '1 day')
 		ORDER BY o.created_at DESC, o.reference DESC LIMIT $3`, before, after.Reference, limit)
 	if err != nil {
-		return nil, fmt.Errorf("store: unpaid orders: %w", err)
+		return nil, fmt.Errorf("unpaid orders: %w", err)
 	}
 	orders, err := pgx.CollectRows(rows, pgx.RowToStructByPos[UnpaidOrder])
 	if err != nil {
-		return nil, fmt.Errorf("store: unpaid orders: %w", err)
+		return nil, fmt.Errorf("unpaid orders: %w", err)
 	}
 	return orders, nil
 }

@@ -40,7 +40,7 @@ func (st *RunStep) Waiting(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("store: run %d: wait for its events: %w", st.Run.ID, err)
+		return false, fmt.Errorf("run %d: wait for its events: %w", st.Run.ID, err)
 	}
 	// What has ended stays ended: the next look begins here.
 	st.Cursor = mustJSON(waitCursor{From: first})
@@ -67,7 +67,7 @@ func (st *RunStep) Crowded(ctx context.Context, limit int) (bool, error) {
 			WHERE f.run_id = $1 AND `+runEventOpen+`
 			LIMIT $2) waiting`, st.Run.ID, limit).Scan(&n)
 	if err != nil {
-		return false, fmt.Errorf("store: run %d: count its events: %w", st.Run.ID, err)
+		return false, fmt.Errorf("run %d: count its events: %w", st.Run.ID, err)
 	}
 	return n >= limit, nil
 }

@@ -12,7 +12,7 @@ import (
 
 // ErrRefusedNotFound means that no refused delivery has that id: the ring keeps
 // the newest 10,000 of seven days.
-var ErrRefusedNotFound = errors.New("store: no such refused delivery")
+var ErrRefusedNotFound = errors.New("no such refused delivery")
 
 // A RefusedFilter selects refused deliveries; an empty field selects all.
 type RefusedFilter struct {
@@ -94,7 +94,7 @@ func (s *Store) RefusedDelivery(ctx context.Context, id int64) (RefusedDetail, e
 		err = ErrRefusedNotFound
 	}
 	if err != nil {
-		return RefusedDetail{}, fmt.Errorf("store: refused delivery %d: %w", id, err)
+		return RefusedDetail{}, fmt.Errorf("refused delivery %d: %w", id, err)
 	}
 	d.Body = newContent(body)
 	return d, nil

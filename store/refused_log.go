@@ -159,7 +159,7 @@ func (s *Store) InsertRefused(ctx context.Context, r Refused) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9)`,
 		r.Source, r.Reason, r.Method, text(r.Query), text(r.XSignature), text(r.XRequestID), remote, r.BodyBytes, body)
 	if err != nil {
-		return fmt.Errorf("store: record refused delivery: %w", err)
+		return fmt.Errorf("record refused delivery: %w", err)
 	}
 	return nil
 }
@@ -172,7 +172,7 @@ func (s *Store) PruneRefused(ctx context.Context, keep int) error {
 		WHERE id <= (SELECT coalesce(max(id), 0) - $1 FROM webhook_refused)
 		   OR refused_at < now() - make_interval(secs => $2)`, keep, refusedFor.Seconds())
 	if err != nil {
-		return fmt.Errorf("store: prune refused deliveries: %w", err)
+		return fmt.Errorf("prune refused deliveries: %w", err)
 	}
 	return nil
 }

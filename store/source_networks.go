@@ -171,7 +171,7 @@ func (s *Store) learnSources(ctx context.Context, counts map[learnedKey]int64) e
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("store: learn sources: %w", err)
+		return fmt.Errorf("learn sources: %w", err)
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func (s *Store) LearnedSources(ctx context.Context) ([]LearnedSource, error) {
 		SELECT source, network, deliveries, first_seen_at, last_seen_at FROM webhook_learned_sources
 		ORDER BY deliveries DESC, source, network LIMIT $1`, learnedKept)
 	if err != nil {
-		return nil, fmt.Errorf("store: learned sources: %w", err)
+		return nil, fmt.Errorf("learned sources: %w", err)
 	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (LearnedSource, error) {
 		var l LearnedSource
@@ -192,7 +192,7 @@ func (s *Store) LearnedSources(ctx context.Context) ([]LearnedSource, error) {
 		return l, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: learned sources: %w", err)
+		return nil, fmt.Errorf("learned sources: %w", err)
 	}
 	return found, nil
 }

@@ -13,7 +13,7 @@ import (
 // while workers run. What happened to dead letters and runs is read itself.
 
 // ErrSpan means that a span cannot be answered as it was asked for.
-var ErrSpan = errors.New("store: such a span cannot be shown")
+var ErrSpan = errors.New("such a span cannot be shown")
 
 // maxPoints bounds how many buckets one answer has.
 const maxPoints = 5000
@@ -82,7 +82,7 @@ type ActivityPoint struct {
 func (s *Store) Activity(ctx context.Context, span Span) ([]ActivityPoint, error) {
 	topics, err := s.activity(ctx, span, false)
 	if err != nil {
-		return nil, fmt.Errorf("store: activity: %w", err)
+		return nil, fmt.Errorf("activity: %w", err)
 	}
 	return topics[0].Points, nil
 }
@@ -98,7 +98,7 @@ type TopicActivity struct {
 func (s *Store) ActivityByTopic(ctx context.Context, span Span) ([]TopicActivity, error) {
 	topics, err := s.activity(ctx, span, true)
 	if err != nil {
-		return nil, fmt.Errorf("store: activity by topic: %w", err)
+		return nil, fmt.Errorf("activity by topic: %w", err)
 	}
 	return topics, nil
 }

@@ -29,11 +29,11 @@ func (s *Store) TopReasons(ctx context.Context, since, until time.Time) ([]Death
 		FROM webhook_dead_letter WHERE died_at >= $1 AND died_at < $2
 		GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2`, since, until)
 	if err != nil {
-		return nil, fmt.Errorf("store: top reasons: %w", err)
+		return nil, fmt.Errorf("top reasons: %w", err)
 	}
 	reasons, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DeathReason])
 	if err != nil {
-		return nil, fmt.Errorf("store: top reasons: %w", err)
+		return nil, fmt.Errorf("top reasons: %w", err)
 	}
 	for i := range reasons {
 		reasons[i].LastAt = reasons[i].LastAt.UTC()
@@ -77,11 +77,11 @@ func (s *Store) Healed(ctx context.Context, since, until time.Time) ([]HealedRun
 		  AND (r.missing_found > 0 OR r.drift_found > 0 OR r.stuck_requeued > 0 OR f.unsettled > 0)
 		ORDER BY r.started_at, r.id`, since, until)
 	if err != nil {
-		return nil, fmt.Errorf("store: healed: %w", err)
+		return nil, fmt.Errorf("healed: %w", err)
 	}
 	runs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[HealedRun])
 	if err != nil {
-		return nil, fmt.Errorf("store: healed: %w", err)
+		return nil, fmt.Errorf("healed: %w", err)
 	}
 	for i := range runs {
 		runs[i].StartedAt = runs[i].StartedAt.UTC()

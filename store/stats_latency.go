@@ -32,11 +32,11 @@ type LatencyPoint struct {
 func (s *Store) Latency(ctx context.Context, since, until time.Time) (Latency, error) {
 	r, err := resolveSpan(since, until, time.Now())
 	if err != nil {
-		return Latency{}, fmt.Errorf("store: latency: %w", err)
+		return Latency{}, fmt.Errorf("latency: %w", err)
 	}
 	points, err := s.latencies(ctx, r)
 	if err != nil {
-		return Latency{}, fmt.Errorf("store: latency: %w", err)
+		return Latency{}, fmt.Errorf("latency: %w", err)
 	}
 	return points[0].Latency, nil
 }
@@ -64,11 +64,11 @@ func resolveSpan(since, until, now time.Time) (resolved, error) {
 func (s *Store) LatencyOver(ctx context.Context, span Span) ([]LatencyPoint, error) {
 	r, err := span.resolve(time.Now())
 	if err != nil {
-		return nil, fmt.Errorf("store: latency over time: %w", err)
+		return nil, fmt.Errorf("latency over time: %w", err)
 	}
 	points, err := s.latencies(ctx, r)
 	if err != nil {
-		return nil, fmt.Errorf("store: latency over time: %w", err)
+		return nil, fmt.Errorf("latency over time: %w", err)
 	}
 	return points, nil
 }

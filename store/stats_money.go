@@ -52,7 +52,7 @@ func (s *Store) MoneyByDay(ctx context.Context, since, until time.Time, zone *ti
 		SELECT began_at, currency, paid, withdrawn, refunded FROM order_money_quarters
 		WHERE began_at >= $1 AND began_at < $2 ORDER BY began_at, currency`, first, end)
 	if err != nil {
-		return nil, fmt.Errorf("store: money by day: %w", err)
+		return nil, fmt.Errorf("money by day: %w", err)
 	}
 	days := map[moneyKey]int{}
 	var found []MoneyDay
@@ -71,7 +71,7 @@ func (s *Store) MoneyByDay(ctx context.Context, since, until time.Time, zone *ti
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("store: money by day: %w", err)
+		return nil, fmt.Errorf("money by day: %w", err)
 	}
 	sortMoney(found)
 	return found, nil

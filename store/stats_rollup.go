@@ -85,7 +85,7 @@ func (s *Store) rollUp(ctx context.Context, span, ahead time.Duration) (RollUp, 
 		return pruneRollUps(ctx, tx, at.now, until)
 	})
 	if err != nil {
-		return RollUp{}, fmt.Errorf("store: roll up: %w", err)
+		return RollUp{}, fmt.Errorf("roll up: %w", err)
 	}
 	return done, nil
 }
@@ -128,7 +128,7 @@ func (s *Store) RollUpHistory(ctx context.Context, span time.Duration) (RollUp, 
 		return countSlots(ctx, tx, covered{done.From, at.until}, done.From, at.from)
 	})
 	if err != nil {
-		return RollUp{}, fmt.Errorf("store: roll up the history: %w", err)
+		return RollUp{}, fmt.Errorf("roll up the history: %w", err)
 	}
 	return done, nil
 }

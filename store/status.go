@@ -113,7 +113,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 		return nil
 	})
 	if err != nil {
-		return Status{}, fmt.Errorf("store: status: %w", err)
+		return Status{}, fmt.Errorf("status: %w", err)
 	}
 	return st, nil
 }

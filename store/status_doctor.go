@@ -24,7 +24,7 @@ func (s *Store) Server(ctx context.Context) (Server, error) {
 		SELECT current_setting('server_version_num')::int, current_setting('server_version'), clock_timestamp()`).
 		Scan(&found.Version, &found.Name, &found.Now)
 	if err != nil {
-		return Server{}, fmt.Errorf("store: server: %w", err)
+		return Server{}, fmt.Errorf("version of the database: %w", err)
 	}
 	return found, nil
 }
@@ -67,7 +67,7 @@ func (s *Store) Arrivals(ctx context.Context) (Arrivals, error) {
 			Scan(&found.Refused24h, &found.LastRefusedID, &found.LastReason)
 	})
 	if err != nil {
-		return Arrivals{}, fmt.Errorf("store: arrivals: %w", err)
+		return Arrivals{}, fmt.Errorf("arrivals: %w", err)
 	}
 	toUTC(found.LastAt)
 	return found, nil

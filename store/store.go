@@ -87,10 +87,10 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	switch opts.UnknownOrder {
 	case UnknownOrderWait, UnknownOrderCreate, UnknownOrderIgnore:
 	default:
-		return nil, fmt.Errorf("store: unknown policy %q for payments without an order", opts.UnknownOrder)
+		return nil, fmt.Errorf("unknown policy %q for payments without an order", opts.UnknownOrder)
 	}
 	if opts.Logger == nil {
-		return nil, errors.New("store: a logger is required")
+		return nil, errors.New("a logger is required")
 	}
 	return &Store{
 		pool: pool, rules: opts.Rules, unknownOrder: opts.UnknownOrder,
@@ -101,7 +101,7 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("store: ping: %w", err)
+		return fmt.Errorf("ask the database: %w", err)
 	}
 	return nil
 }

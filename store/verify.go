@@ -78,7 +78,7 @@ var verifySettings = []string{
 // transaction, and what is seen is before or after it.
 func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, error) {
 	if o.RescueAfter <= 0 || o.Limit < 1 {
-		return VerifyReport{}, errors.New("store: verify: the time to a rescue and the limit must be positive")
+		return VerifyReport{}, errors.New("verify: the time to a rescue and the limit must be positive")
 	}
 	report := VerifyReport{Violations: []Violation{}}
 	err := s.readSnapshot(ctx, func(tx pgx.Tx) error {
@@ -103,7 +103,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 		return s.verifyOrders(ctx, tx, o.Limit, &report)
 	})
 	if err != nil {
-		return VerifyReport{}, fmt.Errorf("store: verify: %w", err)
+		return VerifyReport{}, fmt.Errorf("verify: %w", err)
 	}
 	return report, nil
 }

@@ -34,17 +34,17 @@ func loadAssets() (byName map[string]asset, paths map[string]string, err error) 
 	types := map[string]string{".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 	entries, err := assetFiles.ReadDir("assets")
 	if err != nil {
-		return nil, nil, fmt.Errorf("dashboard: assets: %w", err)
+		return nil, nil, fmt.Errorf("assets: %w", err)
 	}
 	byName, paths = map[string]asset{}, map[string]string{}
 	for _, entry := range entries {
 		body, err := assetFiles.ReadFile("assets/" + entry.Name())
 		if err != nil {
-			return nil, nil, fmt.Errorf("dashboard: assets: %w", err)
+			return nil, nil, fmt.Errorf("assets: %w", err)
 		}
 		ext := path.Ext(entry.Name())
 		if types[ext] == "" {
-			return nil, nil, fmt.Errorf("dashboard: assets: %s has no known type", entry.Name())
+			return nil, nil, fmt.Errorf("assets: %s has no known type", entry.Name())
 		}
 		sum := sha256.Sum256(body)
 		public := strings.TrimSuffix(entry.Name(), ext) + "." + hex.EncodeToString(sum[:8]) + ext

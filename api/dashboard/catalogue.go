@@ -35,11 +35,11 @@ func loadCatalogues() ([]catalogue, error) {
 	for _, code := range languageCodes {
 		raw, err := messageFiles.ReadFile("messages/" + code + ".json")
 		if err != nil {
-			return nil, fmt.Errorf("dashboard: messages: %w", err)
+			return nil, fmt.Errorf("messages: %w", err)
 		}
 		c := catalogue{code: code, tag: language.MustParse(code)}
 		if err := json.Unmarshal(raw, &c.text); err != nil {
-			return nil, fmt.Errorf("dashboard: messages of %s: %w", code, err)
+			return nil, fmt.Errorf("messages of %s: %w", code, err)
 		}
 		all = append(all, c)
 	}
@@ -52,14 +52,14 @@ func loadCatalogues() ([]catalogue, error) {
 // an error, which ends the page: a text must not silently be its key.
 func (r *reader) T(key string, args ...any) (string, error) {
 	if len(args)%2 != 0 {
-		return "", fmt.Errorf("dashboard: text %q: its arguments are no pairs", key)
+		return "", fmt.Errorf("text %q: its arguments are no pairs", key)
 	}
 	var pairs []string
 	text, ok := r.texts.text[key]
 	for pair := range slices.Chunk(args, 2) {
 		name, isName := pair[0].(string)
 		if !isName {
-			return "", fmt.Errorf("dashboard: text %q: %v is no name", key, pair[0])
+			return "", fmt.Errorf("text %q: %v is no name", key, pair[0])
 		}
 		n, isNumber := integer(pair[1])
 		if name == "n" && !ok && isNumber {
@@ -72,7 +72,7 @@ func (r *reader) T(key string, args ...any) (string, error) {
 		pairs = append(pairs, "{"+name+"}", value)
 	}
 	if !ok {
-		return "", fmt.Errorf("dashboard: there is no text %q in %s", key, r.texts.code)
+		return "", fmt.Errorf("there is no text %q in %s", key, r.texts.code)
 	}
 	return strings.NewReplacer(pairs...).Replace(text), nil
 }

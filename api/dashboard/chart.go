@@ -132,11 +132,11 @@ func (c chart) svg(value func(float64) string) (template.HTML, error) {
 	opt.YAxis[0].ValueFormatter = value
 	painter := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: chartWidth, Height: chartHeight})
 	if err := painter.LineChart(opt); err != nil {
-		return "", fmt.Errorf("dashboard: chart: %w", err)
+		return "", fmt.Errorf("chart: %w", err)
 	}
 	raw, err := painter.Bytes()
 	if err != nil {
-		return "", fmt.Errorf("dashboard: chart: %w", err)
+		return "", fmt.Errorf("chart: %w", err)
 	}
 	plain, err := withoutStyles(string(raw))
 	if err != nil {
@@ -168,20 +168,20 @@ func withoutStyles(svg string) (string, error) {
 					class, ok = "none", true
 				}
 				if !ok {
-					failed = fmt.Errorf("dashboard: chart: %q is no colour of ours", value)
+					failed = fmt.Errorf("chart: %q is no colour of ours", value)
 				}
 				classes = append(classes, map[string]string{"fill": "f-", "stroke": "t-"}[property]+class)
 			case "stroke-width", "font-size":
 				attributes = append(attributes, property+`="`+value+`"`)
 			case "font-family", "": // the page's own
 			default:
-				failed = fmt.Errorf("dashboard: chart: unexpected style %q", property)
+				failed = fmt.Errorf("chart: unexpected style %q", property)
 			}
 		}
 		return `class="` + strings.Join(classes, " ") + `" ` + strings.Join(attributes, " ")
 	})
 	if failed == nil && strings.Contains(plain, "style") {
-		failed = fmt.Errorf("dashboard: chart: a style is left")
+		failed = fmt.Errorf("chart: a style is left")
 	}
 	return plain, failed
 }

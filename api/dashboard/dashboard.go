@@ -45,7 +45,7 @@ func (d Deps) validate() error {
 	var problems []error
 	need := func(ok bool, what string) {
 		if !ok {
-			problems = append(problems, errors.New("dashboard: "+what+" is missing"))
+			problems = append(problems, errors.New(what+" is missing"))
 		}
 	}
 	need(d.Storage != nil, "Books")

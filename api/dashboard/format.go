@@ -15,7 +15,7 @@ import (
 func (r *reader) Number(n any) (string, error) {
 	whole, ok := integer(n)
 	if !ok {
-		return "", fmt.Errorf("dashboard: %T is no whole number", n)
+		return "", fmt.Errorf("%T is no whole number", n)
 	}
 	return r.whole(whole), nil
 }
@@ -57,11 +57,11 @@ func (r *reader) Money(amount any, code string) (string, error) {
 	case string:
 		parsed, err := decimal.NewFromString(v)
 		if err != nil {
-			return "", fmt.Errorf("dashboard: an amount: %w", err)
+			return "", fmt.Errorf("an amount: %w", err)
 		}
 		d = parsed
 	default:
-		return "", fmt.Errorf("dashboard: %T is no amount", amount)
+		return "", fmt.Errorf("%T is no amount", amount)
 	}
 	d = d.Normalize()
 	places := int32(2)
@@ -115,7 +115,7 @@ func (r *reader) moment(t any, write func(time.Time) (string, error)) (template.
 			at = *v
 		}
 	default:
-		return "", fmt.Errorf("dashboard: %T is no time", t)
+		return "", fmt.Errorf("%T is no time", t)
 	}
 	if at.IsZero() {
 		return "\u2013", nil

@@ -12,7 +12,7 @@ import (
 // not said again.
 func (p *page) With(pairs ...any) (string, error) {
 	if len(pairs)%2 != 0 {
-		return "", fmt.Errorf("dashboard: a link's parameters are no pairs")
+		return "", fmt.Errorf("a link's parameters are no pairs")
 	}
 	q := url.Values(maps.Clone(p.query))
 	if q == nil {

@@ -52,11 +52,11 @@ func (s *site) loadPages() error {
 	funcs := template.FuncMap{"part": newPart, "asset": s.assetPath}
 	base, err := template.New("base").Funcs(funcs).ParseFS(pageFiles, "pages/_*.html")
 	if err != nil {
-		return fmt.Errorf("dashboard: parts: %w", err)
+		return fmt.Errorf("parts: %w", err)
 	}
 	entries, err := pageFiles.ReadDir("pages")
 	if err != nil {
-		return fmt.Errorf("dashboard: pages: %w", err)
+		return fmt.Errorf("pages: %w", err)
 	}
 	for _, entry := range entries {
 		name, isPage := strings.CutSuffix(entry.Name(), ".html")
@@ -68,7 +68,7 @@ func (s *site) loadPages() error {
 			own, err = own.ParseFS(pageFiles, path.Join("pages", entry.Name()))
 		}
 		if err != nil {
-			return fmt.Errorf("dashboard: page %s: %w", name, err)
+			return fmt.Errorf("page %s: %w", name, err)
 		}
 		s.pages[name] = own
 	}
@@ -79,7 +79,7 @@ func (s *site) loadPages() error {
 func (s *site) assetPath(name string) (string, error) {
 	public, ok := s.assetPaths[name]
 	if !ok {
-		return "", fmt.Errorf("dashboard: there is no asset %q", name)
+		return "", fmt.Errorf("there is no asset %q", name)
 	}
 	return public, nil
 }
@@ -127,20 +127,20 @@ func newPart(p any, v any, args ...any) (part, error) {
 	case part:
 		return part{page: p.page, V: v, Args: args}, nil
 	}
-	return part{}, fmt.Errorf("dashboard: a part of %T", p)
+	return part{}, fmt.Errorf("a part of %T", p)
 }
 
 // render writes a page, whole or not at all.
 func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name string, p *page) error {
 	t, ok := s.pages[name]
 	if !ok {
-		return fmt.Errorf("dashboard: there is no page %q", name)
+		return fmt.Errorf("there is no page %q", name)
 	}
 	p.Path = localPath(r.URL.Path, "")
 	p.query = r.URL.Query()
 	var body bytes.Buffer
 	if err := t.ExecuteTemplate(&body, "layout", p); err != nil {
-		return fmt.Errorf("dashboard: page %s: %w", name, err)
+		return fmt.Errorf("page %s: %w", name, err)
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")

@@ -51,12 +51,12 @@ func findOrFetch(ctx context.Context, logger *slog.Logger, as *identity, dir *di
 		return *found, nil
 	}
 	if need != 0 && need != fetchMajor {
-		return binaries{}, fmt.Errorf("localpg: the data in %s belong to PostgreSQL %d, which is not installed: %s", dir.path, need, installHint)
+		return binaries{}, fmt.Errorf("the data in %s belong to PostgreSQL %d, which is not installed: %s", dir.path, need, installHint)
 	}
 	logger.InfoContext(ctx, "no PostgreSQL is installed; fetching one")
 	fetched, err := fetch(ctx, as, fetchFolder(as), fetchFrom)
 	if err != nil {
-		return binaries{}, fmt.Errorf("localpg: no PostgreSQL %d or newer is installed, and none could be fetched (%w): %s", oldest, err, installHint)
+		return binaries{}, fmt.Errorf("no PostgreSQL %d or newer is installed, and none could be fetched (%w): %s", oldest, err, installHint)
 	}
 	return fetched, nil
 }
@@ -129,19 +129,19 @@ var versionLine = regexp.MustCompile(`\(PostgreSQL\) (([0-9]+)[^ \n]*)`)
 // going to run them.
 func probe(ctx context.Context, as *identity, dir string) (binaries, error) {
 	if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
-		return binaries{}, fmt.Errorf("localpg: %w", err)
+		return binaries{}, err
 	}
 	out, err := versionOutput(ctx, as, filepath.Join(dir, "postgres"))
 	if err != nil {
-		return binaries{}, fmt.Errorf("localpg: %s: %w", dir, err)
+		return binaries{}, fmt.Errorf("%s: %w", dir, err)
 	}
 	m := versionLine.FindStringSubmatch(out)
 	if m == nil {
-		return binaries{}, fmt.Errorf("localpg: %s: unknown version %q", dir, strings.TrimSpace(out))
+		return binaries{}, fmt.Errorf("%s: unknown version %q", dir, strings.TrimSpace(out))
 	}
 	major, err := strconv.Atoi(m[2])
 	if err != nil {
-		return binaries{}, fmt.Errorf("localpg: %s: unknown version %q", dir, m[1])
+		return binaries{}, fmt.Errorf("%s: unknown version %q", dir, m[1])
 	}
 	return binaries{dir: dir, version: m[1], major: major}, nil
 }
@@ -175,11 +175,11 @@ func (d *directory) major() (int, error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("localpg: %w", err)
+		return 0, err
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(string(body)))
 	if err != nil {
-		return 0, fmt.Errorf("localpg: %s: unknown PG_VERSION %q", d.cluster(), strings.TrimSpace(string(body)))
+		return 0, fmt.Errorf("%s: unknown PG_VERSION %q", d.cluster(), strings.TrimSpace(string(body)))
 	}
 	return n, nil
 }

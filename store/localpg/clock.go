@@ -20,7 +20,7 @@ func shiftedClock(offset time.Duration, libraries []string) ([]string, error) {
 	}
 	found := installed(libraries)
 	if len(found) == 0 {
-		return nil, errors.New("localpg: a shifted clock needs libfaketime: on Debian or Ubuntu `apt-get install libfaketime`")
+		return nil, errors.New("a shifted clock needs libfaketime: on Debian or Ubuntu `apt-get install libfaketime`")
 	}
 	sign := ""
 	if offset > 0 {

@@ -49,17 +49,17 @@ func openDirectory(ctx context.Context, opts Options, as *identity) (*directory,
 	}
 	path, err := filepath.Abs(opts.DataDir)
 	if err != nil {
-		return nil, fmt.Errorf("localpg: data directory: %w", err)
+		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
-		return nil, fmt.Errorf("localpg: data directory: %w", err)
+		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	if err := refuseForeign(path); err != nil {
 		return nil, err
 	}
 	marker, err := os.OpenFile(filepath.Join(path, markerName), os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the directory
 	if err != nil {
-		return nil, fmt.Errorf("localpg: data directory: %w", err)
+		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	d := &directory{path: path, marker: marker}
 	if err := d.lock(ctx); err != nil {
@@ -75,7 +75,7 @@ func openDirectory(ctx context.Context, opts Options, as *identity) (*directory,
 func refuseForeign(path string) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return fmt.Errorf("localpg: data directory: %w", err)
+		return fmt.Errorf("data directory: %w", err)
 	}
 	for _, e := range entries {
 		if e.Name() == markerName {
@@ -83,7 +83,7 @@ func refuseForeign(path string) error {
 		}
 	}
 	if len(entries) > 0 {
-		return fmt.Errorf("localpg: data directory %s holds files that are not ours (%s, …): name an empty or a new directory",
+		return fmt.Errorf("data directory %s holds files that are not ours (%s, …): name an empty or a new directory",
 			path, entries[0].Name())
 	}
 	return nil
@@ -96,17 +96,17 @@ func (d *directory) lock(ctx context.Context) error {
 	for {
 		locked, err := tryLock(d.marker)
 		if err != nil {
-			return fmt.Errorf("localpg: lock %s: %w", d.marker.Name(), err)
+			return fmt.Errorf("lock %s: %w", d.marker.Name(), err)
 		}
 		if locked {
 			return nil
 		}
 		if o, err := d.read(); err == nil && o.Holder != 0 && alive(o.Holder) {
-			return fmt.Errorf("localpg: data directory %s is in use by process %d", d.path, o.Holder)
+			return fmt.Errorf("data directory %s is in use by process %d", d.path, o.Holder)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("localpg: data directory %s is in use: %w", d.path, ctx.Err())
+			return fmt.Errorf("data directory %s is in use: %w", d.path, ctx.Err())
 		case <-time.After(pause):
 		}
 	}
@@ -126,15 +126,15 @@ func (d *directory) own(ctx context.Context, as *identity) error {
 	d.password = o.Password
 	body, err := json.Marshal(o) //nolint:gosec // the file is there to keep the password, for its owner only
 	if err != nil {
-		return fmt.Errorf("localpg: %s: %w", d.marker.Name(), err)
+		return fmt.Errorf("%s: %w", d.marker.Name(), err)
 	}
 	// Never shorter than before without being whole: the password must not be
 	// lost to a crash in between.
 	if _, err := d.marker.WriteAt(append(body, '\n'), 0); err != nil {
-		return fmt.Errorf("localpg: %s: %w", d.marker.Name(), err)
+		return fmt.Errorf("%s: %w", d.marker.Name(), err)
 	}
 	if err := errors.Join(d.marker.Truncate(int64(len(body)+1)), d.marker.Sync()); err != nil {
-		return fmt.Errorf("localpg: %s: %w", d.marker.Name(), err)
+		return fmt.Errorf("%s: %w", d.marker.Name(), err)
 	}
 	if err := as.take(d.path); err != nil {
 		return err
@@ -146,7 +146,7 @@ func (d *directory) read() (ownership, error) {
 	var o ownership
 	body, err := io.ReadAll(io.NewSectionReader(d.marker, 0, 1<<16))
 	if err != nil {
-		return o, fmt.Errorf("localpg: %s: %w", d.marker.Name(), err)
+		return o, fmt.Errorf("%s: %w", d.marker.Name(), err)
 	}
 	if len(strings.TrimSpace(string(body))) == 0 {
 		return o, nil
@@ -154,7 +154,7 @@ func (d *directory) read() (ownership, error) {
 	// Only the first line counts: a crash may have left the end of a longer one.
 	line, _, _ := strings.Cut(string(body), "\n")
 	if err := json.Unmarshal([]byte(line), &o); err != nil {
-		return o, fmt.Errorf("localpg: %s is damaged", d.marker.Name())
+		return o, fmt.Errorf("%s is damaged", d.marker.Name())
 	}
 	return o, nil
 }
@@ -166,7 +166,7 @@ func (d *directory) create(ctx context.Context, as *identity) error {
 		return nil
 	}
 	if err := os.Mkdir(d.path, 0o700); err != nil {
-		return fmt.Errorf("localpg: temporary directory: %w", err)
+		return fmt.Errorf("temporary directory: %w", err)
 	}
 	if err := as.take(d.path); err != nil {
 		return err
@@ -178,12 +178,12 @@ func (d *directory) create(ctx context.Context, as *identity) error {
 func (d *directory) close() error {
 	if d.temporary {
 		if err := os.RemoveAll(d.path); err != nil {
-			return fmt.Errorf("localpg: remove %s: %w", d.path, err)
+			return fmt.Errorf("remove %s: %w", d.path, err)
 		}
 		return nil
 	}
 	if err := d.marker.Close(); err != nil {
-		return fmt.Errorf("localpg: %s: %w", d.marker.Name(), err)
+		return fmt.Errorf("%s: %w", d.marker.Name(), err)
 	}
 	return nil
 }
@@ -199,15 +199,15 @@ func (d *directory) clearStalePID() error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("localpg: %w", err)
+		return err
 	}
 	line, _, _ := strings.Cut(string(body), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	if err == nil && pid > 0 && alive(pid) && isPostgres(pid) {
-		return fmt.Errorf("localpg: data directory %s is in use by the PostgreSQL process %d", d.path, pid)
+		return fmt.Errorf("data directory %s is in use by the PostgreSQL process %d", d.path, pid)
 	}
 	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("localpg: remove a stale %s: %w", path, err)
+		return fmt.Errorf("remove a stale %s: %w", path, err)
 	}
 	return nil
 }

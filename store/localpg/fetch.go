@@ -50,7 +50,7 @@ func fetch(ctx context.Context, as *identity, folder, from string) (binaries, er
 	root := filepath.Dir(folder)
 	scratch, err := os.MkdirTemp("", "conciliar-fetch-")
 	if err != nil {
-		return binaries{}, fmt.Errorf("localpg: %w", err)
+		return binaries{}, err
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	// The library has no call that only fetches. An encoding that does not

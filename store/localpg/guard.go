@@ -47,7 +47,7 @@ type guard struct {
 func startGuard(dir *directory) (_ *guard, err error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("localpg: guard: %w", err)
+		return nil, fmt.Errorf("guard of the private PostgreSQL: %w", err)
 	}
 	defer func() { _ = r.Close() }()
 	remove := ""
@@ -66,10 +66,10 @@ func startGuard(dir *directory) (_ *guard, err error) {
 	}
 	orders, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("localpg: guard: %w", err), w.Close())
+		return nil, errors.Join(fmt.Errorf("guard of the private PostgreSQL: %w", err), w.Close())
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("localpg: guard: %w", err), w.Close())
+		return nil, errors.Join(fmt.Errorf("guard of the private PostgreSQL: %w", err), w.Close())
 	}
 	return &guard{cmd: cmd, orders: orders, alive: w}, nil
 }
@@ -83,7 +83,7 @@ func (g *guard) watch(signal syscall.Signal, group int) error {
 		line = fmt.Sprintf("%s %d\n", signalName(signal), group)
 	}
 	if _, err := io.WriteString(g.orders, line); err != nil {
-		return fmt.Errorf("localpg: guard: %w", err)
+		return fmt.Errorf("guard of the private PostgreSQL: %w", err)
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func (g *guard) close() error {
 	defer g.mu.Unlock()
 	err := errors.Join(g.orders.Close(), g.alive.Close(), g.cmd.Wait())
 	if err != nil {
-		return fmt.Errorf("localpg: guard: %w", err)
+		return fmt.Errorf("guard of the private PostgreSQL: %w", err)
 	}
 	return nil
 }
@@ -112,10 +112,10 @@ func (g *guard) start(as *identity, logger *slog.Logger, onDeath syscall.Signal,
 	cmd.Stdout, cmd.Stderr = p.output, p.output
 	gate, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, fmt.Errorf("localpg: %w", err)
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("localpg: start %s: %w", path, err)
+		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	err = g.watch(onDeath, cmd.Process.Pid)
 	if err == nil {
@@ -132,7 +132,7 @@ func (g *guard) start(as *identity, logger *slog.Logger, onDeath syscall.Signal,
 	if err != nil {
 		p.signal(syscall.SIGKILL)
 		<-p.done
-		return nil, fmt.Errorf("localpg: start %s: %w", path, err)
+		return nil, fmt.Errorf("start %s: %w", path, err)
 	}
 	return p, nil
 }

@@ -39,7 +39,7 @@ func serverUser() (*identity, error) {
 		}
 		return &identity{name: name, uid: uint32(uid), gid: uint32(gid)}, nil
 	}
-	return nil, errors.New("localpg: PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
+	return nil, errors.New("PostgreSQL refuses to run as root, and there is no user postgres or nobody to run it as")
 }
 
 // take gives a path to the server's user.
@@ -48,7 +48,7 @@ func (i *identity) take(path string) error {
 		return nil
 	}
 	if err := os.Lchown(path, int(i.uid), int(i.gid)); err != nil {
-		return fmt.Errorf("localpg: give %s to user %s: %w", path, i.name, err)
+		return fmt.Errorf("give %s to user %s: %w", path, i.name, err)
 	}
 	return nil
 }
@@ -63,7 +63,7 @@ func (i *identity) enter(ctx context.Context, path string) error {
 	cmd.Env = environment()
 	cmd.SysProcAttr = asUser(i)
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("localpg: the server runs as user %s (PostgreSQL refuses root), who cannot enter %s: choose another directory", i.name, path)
+		return fmt.Errorf("the server runs as user %s (PostgreSQL refuses root), who cannot enter %s: choose another directory", i.name, path)
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func (i *identity) enter(ctx context.Context, path string) error {
 // writeFile makes a file that only the server's user can read.
 func (i *identity) writeFile(path, content string) error {
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		return fmt.Errorf("localpg: %w", err)
+		return err
 	}
 	return i.take(path)
 }

@@ -103,7 +103,7 @@ func (s *Server) Done() <-chan struct{} { return s.process.done }
 func (s *Server) CreateDatabase(ctx context.Context, name string) error {
 	conn, err := pgx.Connect(ctx, s.URL("postgres"))
 	if err != nil {
-		return fmt.Errorf("localpg: create database %q: %w", name, err)
+		return fmt.Errorf("create database %q: %w", name, err)
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	_, err = conn.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize())
@@ -112,7 +112,7 @@ func (s *Server) CreateDatabase(ctx context.Context, name string) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("localpg: create database %q: %w", name, err)
+		return fmt.Errorf("create database %q: %w", name, err)
 	}
 	return nil
 }
@@ -138,9 +138,9 @@ func (s *Server) await(ctx context.Context) error {
 		}
 		select {
 		case <-s.process.done:
-			return fmt.Errorf("localpg: PostgreSQL ended while starting: %s", s.process.output.tail())
+			return fmt.Errorf("PostgreSQL ended while starting: %s", s.process.output.tail())
 		case <-ctx.Done():
-			return fmt.Errorf("localpg: PostgreSQL did not answer in time: %w", errors.Join(ctx.Err(), err))
+			return fmt.Errorf("PostgreSQL did not answer in time: %w", errors.Join(ctx.Err(), err))
 		case <-time.After(pause):
 		}
 	}

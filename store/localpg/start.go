@@ -31,7 +31,7 @@ func Start(ctx context.Context, opts Options) (_ *Server, err error) {
 		logger = slog.New(slog.DiscardHandler)
 	}
 	if opts.Port < 0 || opts.Port > 65535 {
-		return nil, fmt.Errorf("localpg: port %d is out of range", opts.Port)
+		return nil, fmt.Errorf("port %d is out of range", opts.Port)
 	}
 	if err := supported(); err != nil {
 		return nil, err
@@ -85,11 +85,11 @@ func (s *Server) initialise(ctx context.Context, bin binaries, as *identity, fsy
 	if _, err := os.Stat(s.dir.cluster()); err == nil {
 		return s.dir.clearStalePID()
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("localpg: %w", err)
+		return err
 	}
 	unfinished := s.dir.cluster() + ".new"
 	if err := os.RemoveAll(unfinished); err != nil {
-		return fmt.Errorf("localpg: remove an interrupted initdb: %w", err)
+		return fmt.Errorf("remove an interrupted initdb: %w", err)
 	}
 	pwfile := filepath.Join(s.dir.path, "password.new")
 	if err := as.writeFile(pwfile, s.password+"\n"); err != nil {
@@ -113,13 +113,13 @@ func (s *Server) initialise(ctx context.Context, bin binaries, as *identity, fsy
 	case <-ctx.Done():
 		p.signal(syscall.SIGKILL)
 		<-p.done
-		return fmt.Errorf("localpg: initdb: %w", ctx.Err())
+		return fmt.Errorf("initdb: %w", ctx.Err())
 	}
 	if p.err != nil {
-		return fmt.Errorf("localpg: initdb: %w: %s", p.err, p.output.tail())
+		return fmt.Errorf("initdb: %w: %s", p.err, p.output.tail())
 	}
 	if err := os.Rename(unfinished, s.dir.cluster()); err != nil {
-		return fmt.Errorf("localpg: %w", err)
+		return err
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func (s *Server) stop(ctx context.Context) error {
 	}
 	var late error
 	if !s.temporary {
-		late = fmt.Errorf("localpg: PostgreSQL was stopped before its shutdown was complete: %w", ctx.Err())
+		late = fmt.Errorf("PostgreSQL was stopped before its shutdown was complete: %w", ctx.Err())
 	}
 	select {
 	case <-s.process.done:
@@ -240,12 +240,12 @@ func freePort(ctx context.Context) (int, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp4", "127.0.0.1:0")
 	if err != nil {
-		return 0, fmt.Errorf("localpg: find a free port: %w", err)
+		return 0, fmt.Errorf("find a free port: %w", err)
 	}
 	defer func() { _ = l.Close() }()
 	addr, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
-		return 0, fmt.Errorf("localpg: find a free port: unexpected address %s", l.Addr())
+		return 0, fmt.Errorf("find a free port: unexpected address %s", l.Addr())
 	}
 	return addr.Port, nil
 }

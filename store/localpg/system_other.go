@@ -13,7 +13,7 @@ import (
 // supported fails: this system lacks the means that bind the server's life to
 // ours. The service itself runs here, with a PostgreSQL of your own.
 func supported() error {
-	return fmt.Errorf("localpg: a private PostgreSQL: %w on %s: set DATABASE_URL to a server of your own", errors.ErrUnsupported, runtime.GOOS)
+	return fmt.Errorf("a private PostgreSQL: %w on %s: set DATABASE_URL to a server of your own", errors.ErrUnsupported, runtime.GOOS)
 }
 
 func asUser(*identity) *syscall.SysProcAttr { return &syscall.SysProcAttr{} }

@@ -97,11 +97,11 @@ func NewClient(cfg Config) (*Client, error) {
 	token := cfg.AccessToken
 	switch {
 	case token == "":
-		return nil, errors.New("mercadopago: no access token")
+		return nil, errors.New("no access token")
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return nil, errors.New("mercadopago: the access token has characters that no token has, such as spaces or line ends")
+		return nil, errors.New("the access token has characters that no token has, such as spaces or line ends")
 	case cfg.Timeout < 0 || cfg.MaxBody < 0 || cfg.RateLimit < 0 || math.IsNaN(cfg.RateLimit):
-		return nil, errors.New("mercadopago: timeout, body limit and rate limit must not be negative")
+		return nil, errors.New("timeout, body limit and rate limit must not be negative")
 	}
 	transport := cfg.Transport
 	if transport == nil {
@@ -148,13 +148,13 @@ func parseBaseURL(s string) (*url.URL, error) {
 	base, err := url.Parse(s)
 	switch {
 	case err != nil: // its text repeats s, which may hold a password
-		return nil, errors.New("mercadopago: the base URL can't be read")
+		return nil, errors.New("the base URL can't be read")
 	case base.Scheme != "https" && base.Scheme != "http" || base.Host == "":
-		return nil, errors.New("mercadopago: the base URL is no http or https address")
+		return nil, errors.New("the base URL is no http or https address")
 	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
-		return nil, errors.New("mercadopago: the base URL has more than scheme, host and path")
+		return nil, errors.New("the base URL has more than scheme, host and path")
 	case base.Scheme == "http" && (base.Hostname() == "mercadopago.com" || strings.HasSuffix(base.Hostname(), ".mercadopago.com")):
-		return nil, errors.New("mercadopago: the base URL would send the access token to Mercado Pago unencrypted")
+		return nil, errors.New("the base URL would send the access token to Mercado Pago unencrypted")
 	}
 	return base, nil
 }

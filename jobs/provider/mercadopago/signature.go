@@ -65,15 +65,15 @@ func WithClock(now func() time.Time) VerifierOption {
 // error, as anyone can sign with an empty secret and nobody with a mistyped one.
 func NewVerifier(secrets []string, opts ...VerifierOption) (*Verifier, error) {
 	if len(secrets) == 0 {
-		return nil, errors.New("mercadopago: no webhook secret")
+		return nil, errors.New("no webhook secret")
 	}
 	v := &Verifier{now: time.Now}
 	for i, secret := range secrets {
 		switch {
 		case strings.TrimSpace(secret) == "":
-			return nil, fmt.Errorf("mercadopago: webhook secret %d of %d is blank", i+1, len(secrets))
+			return nil, fmt.Errorf("webhook secret %d of %d is blank", i+1, len(secrets))
 		case strings.TrimSpace(secret) != secret:
-			return nil, fmt.Errorf("mercadopago: webhook secret %d of %d has white space around it", i+1, len(secrets))
+			return nil, fmt.Errorf("webhook secret %d of %d has white space around it", i+1, len(secrets))
 		}
 		v.keyed = append(v.keyed, func() hash.Hash { return hmac.New(sha256.New, []byte(secret)) })
 	}
@@ -81,10 +81,10 @@ func NewVerifier(secrets []string, opts ...VerifierOption) (*Verifier, error) {
 		opt(v)
 	}
 	if v.tolerance < 0 {
-		return nil, fmt.Errorf("mercadopago: signature tolerance %s is negative", v.tolerance)
+		return nil, fmt.Errorf("signature tolerance %s is negative", v.tolerance)
 	}
 	if v.now == nil {
-		return nil, errors.New("mercadopago: the verifier's clock is nil")
+		return nil, errors.New("the verifier's clock is nil")
 	}
 	return v, nil
 }

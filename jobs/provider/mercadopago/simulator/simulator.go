@@ -191,7 +191,7 @@ func (s *Simulator) Serve(ctx context.Context, ln net.Listener) error {
 	go func() { failed <- server.Serve(ln) }()
 	select {
 	case err := <-failed:
-		return fmt.Errorf("simulator: serving the API: %w", err)
+		return fmt.Errorf("serving the API: %w", err)
 	case <-ctx.Done():
 	}
 	// ctx is over, and what is under way gets time of its own.
@@ -199,11 +199,11 @@ func (s *Simulator) Serve(ctx context.Context, ln net.Listener) error {
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
 		if err := server.Close(); err != nil {
-			return fmt.Errorf("simulator: closing the API: %w", err)
+			return fmt.Errorf("closing the API: %w", err)
 		}
 	}
 	if err := <-failed; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("simulator: serving the API: %w", err)
+		return fmt.Errorf("serving the API: %w", err)
 	}
 	return nil
 }
