@@ -41,7 +41,7 @@ run: build ## start everything on this machine, with nothing set up (Ctrl-C stop
 
 .PHONY: build
 build: ## build one static binary, bin/conciliar
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BIN) ./cmd/conciliar
+	CGO_ENABLED=0 $(GO) build -trimpath -tags nomsgpack -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/conciliar
 
 .PHONY: test
 test: ## run every test against a real PostgreSQL, with the race detector
