@@ -3,9 +3,13 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/conciliar/conciliar/store"
 )
@@ -48,4 +52,17 @@ func leave(ctx context.Context, s *store.Store, a store.Attempt) error {
 			return river.JobSnooze(0)
 		}
 	}
+}
+
+// completeJob completes the job as the last statement of tx. River answers a
+// job that is not running with its row and no error, so the state is checked.
+func completeJob[T river.JobArgs](ctx context.Context, tx pgx.Tx, job *river.Job[T]) error {
+	done, err := river.JobCompleteTx[*riverpgxv5.Driver](ctx, tx, job)
+	if err != nil {
+		return fmt.Errorf("complete job %d: %w", job.ID, err)
+	}
+	if done.State != rivertype.JobStateCompleted {
+		return fmt.Errorf("complete job %d: it is %s: %w", job.ID, done.State, store.ErrStaleAttempt)
+	}
+	return nil
 }

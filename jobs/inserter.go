@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -49,7 +48,7 @@ func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) erro
 			return fmt.Errorf("insert event jobs: %w", err)
 		}
 		params[k] = river.InsertManyParams{
-			Args:       PaymentArgs{QueueID: job.QueueID, preset: preset{id: job.ID, at: job.At}},
+			Args:       PaymentArgs{eventRef{QueueID: job.QueueID, preset: preset{id: job.ID, at: job.At}}},
 			InsertOpts: &river.InsertOpts{Priority: priorityOf(job), Metadata: metadata},
 		}
 	}
@@ -102,24 +101,28 @@ type preset struct {
 	at time.Time
 }
 
+// presetArgs are arguments of a job that is never inserted without its preset.
+type presetArgs interface {
+	// presetOf returns the preset, or an error when it is not complete.
+	presetOf() (preset, error)
+}
+
 type presetHook struct{ river.HookDefaults }
 
-// InsertBegin applies the preset of a job.
+// InsertBegin applies the preset of a job. One without an id is given one by
+// River.
 func (*presetHook) InsertBegin(_ context.Context, params *rivertype.JobInsertParams) error {
-	switch args := params.Args.(type) {
-	case PaymentArgs:
-		if args.preset.id == 0 || args.preset.at.IsZero() {
-			return errors.New("an event job is inserted with its event only")
-		}
-		params.ID = &args.preset.id
-		params.CreatedAt = &args.preset.at
-		params.ScheduledAt = &args.preset.at
-	case ReconcileStepArgs:
-		if args.preset.at.IsZero() {
-			return errors.New("a step is inserted with its run only")
-		}
-		params.CreatedAt = &args.preset.at
-		params.ScheduledAt = &args.preset.at
+	args, ok := params.Args.(presetArgs)
+	if !ok {
+		return nil
 	}
+	p, err := args.presetOf()
+	if err != nil {
+		return err
+	}
+	if p.id != 0 {
+		params.ID = &p.id
+	}
+	params.CreatedAt, params.ScheduledAt = &p.at, &p.at
 	return nil
 }

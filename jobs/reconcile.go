@@ -61,6 +61,13 @@ func (ReconcileStepArgs) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{Queue: QueueReconciliation}
 }
 
+func (a ReconcileStepArgs) presetOf() (preset, error) {
+	if a.preset.at.IsZero() {
+		return preset{}, errors.New("a step is inserted with its run only")
+	}
+	return a.preset, nil
+}
+
 // A PaymentSearcher asks a provider which payments changed.
 type PaymentSearcher interface {
 	// SearchPayments fetches one page of payments, those that changed first at

@@ -67,9 +67,9 @@ func TestNextRetryIsSpread(t *testing.T) {
 
 func TestNextRetryIsNotBeforeTheProviderSaid(t *testing.T) {
 	t.Parallel()
-	w := &paymentWorker{policy: NewRetryPolicy(time.Minute, atNoon)}
+	w := &eventWorker[PaymentArgs, *PaymentArgs]{eventShell: &eventShell{policy: NewRetryPolicy(time.Minute, atNoon)}}
 	next := func(notBefore time.Time) time.Time {
-		return w.NextRetry(&river.Job[PaymentArgs]{JobRow: &rivertype.JobRow{Attempt: 2}, Args: PaymentArgs{notBefore: notBefore}})
+		return w.NextRetry(&river.Job[PaymentArgs]{JobRow: &rivertype.JobRow{Attempt: 2}, Args: PaymentArgs{eventRef{notBefore: notBefore}}})
 	}
 	require.Equal(t, noon.Add(time.Hour), next(noon.Add(time.Hour)))
 	for _, sooner := range []time.Time{{}, noon, noon.Add(-time.Hour), noon.Add(119 * time.Second)} {

@@ -189,9 +189,10 @@ func riverConfig(cfg Config) *river.Config {
 // addWork adds a worker for every kind of job that this process works, and the
 // periodic jobs that start the work.
 func addWork(config *river.Config, cfg Config, deps Deps, gates circuits, policy *RetryPolicy) error {
-	river.AddWorker(config.Workers, &paymentWorker{
+	shell := &eventShell{
 		store: deps.Store, payments: deps.Payments, circuits: gates, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer),
-	})
+	}
+	river.AddWorker(config.Workers, &eventWorker[PaymentArgs, *PaymentArgs]{eventShell: shell, work: shell.settlePayment})
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	if !cfg.Helper {

@@ -1,0 +1,195 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// QueueWebhooks is the River queue that event jobs wait in.
+const QueueWebhooks = "webhooks"
+
+// An eventRef says which event a job is about. The arguments of every event job
+// embed it, and it is all that is stored of them: fields are added, never
+// renamed.
+type eventRef struct {
+	QueueID int64 `json:"queue_id"`
+
+	preset preset
+	// notBefore is set by the attempt that fails and read by NextRetry.
+	notBefore time.Time
+}
+
+// InsertOpts puts event jobs into their own queue.
+func (eventRef) InsertOpts() river.InsertOpts { return river.InsertOpts{Queue: QueueWebhooks} }
+
+func (r eventRef) presetOf() (preset, error) {
+	if r.preset.id == 0 || r.preset.at.IsZero() {
+		return preset{}, errors.New("an event job is inserted with its event only")
+	}
+	return r.preset, nil
+}
+
+func (r *eventRef) event() *eventRef { return r }
+
+// eventArgs are a pointer to the arguments of an event job.
+type eventArgs[T river.JobArgs] interface {
+	*T
+	event() *eventRef
+}
+
+// An eventWork does what the event asks for and ends it, the job included, in
+// one transaction.
+type eventWork func(ctx context.Context, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error)
+
+// An eventWorker works the event jobs of one kind: the shell around what the
+// kind is for.
+type eventWorker[T river.JobArgs, P eventArgs[T]] struct {
+	river.WorkerDefaults[T]
+	*eventShell
+
+	work eventWork
+}
+
+// NextRetry is when a failed attempt is repeated: by the backoff, and never
+// before the provider said.
+func (w *eventWorker[T, P]) NextRetry(job *river.Job[T]) time.Time {
+	next := w.policy.NextRetry(job.JobRow)
+	if notBefore := P(&job.Args).event().notBefore; notBefore.After(next) {
+		return notBefore
+	}
+	return next
+}
+
+// Work runs one attempt.
+func (w *eventWorker[T, P]) Work(ctx context.Context, job *river.Job[T]) error {
+	complete := func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) }
+	return w.run(ctx, job.JobRow, P(&job.Args).event(), w.work, complete)
+}
+
+// An eventShell is what the attempts of all event jobs have in common: the
+// outage that holds them, the fence, what their failures mean, and their log
+// line and metrics.
+type eventShell struct {
+	store    *store.Store
+	payments map[string]PaymentFetcher
+	circuits circuits
+	policy   *RetryPolicy
+	logger   *slog.Logger
+	metrics  *metrics
+}
+
+// attemptReport is what one attempt's log line tells.
+type attemptReport struct {
+	event   store.AttemptStart
+	result  store.SettleResult
+	outcome string
+	// class is the failure's; empty when the attempt did not fail.
+	class string
+}
+
+// errHeld means that the event's provider is not to be asked now.
+var errHeld = errors.New("the provider is not asked while it is held to be down")
+
+// run runs one attempt of a job.
+func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventRef, work eventWork, complete store.CompleteJob) error {
+	began := time.Now()
+	attempt := store.Attempt{QueueID: ref.QueueID, JobID: job.ID, Number: job.Attempt}
+	var report attemptReport
+	if s.circuits.allHold(ctx) {
+		return s.hold(ctx, attempt, report, began)
+	}
+	err := s.attempt(ctx, attempt, work, complete, &report)
+	if err == nil {
+		s.log(ctx, slog.LevelInfo, attempt, report, began)
+		return nil
+	}
+	if errors.Is(err, errHeld) {
+		return s.hold(ctx, attempt, report, began)
+	}
+	if isStale(ctx, s.store, attempt, err) {
+		report.outcome = "stale"
+		s.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error", err.Error()))
+		return leave(ctx, s.store, attempt)
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		// The process is stopping, or somebody cancels the job. The error says
+		// nothing about the event. River gives the attempt back, but only
+		// when it can see the cancellation, which not every cause repeats.
+		return errors.Join(context.Canceled, err)
+	}
+	verdict := s.circuits.judge(ctx, question{
+		source: report.event.Source, about: report.event.ResourceID, began: began, last: job.Attempt >= job.MaxAttempts,
+	}, s.policy.now(), err)
+	ref.notBefore = verdict.notBefore
+	report.outcome, report.class = verdict.outcome(), verdict.class
+	s.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error_class", verdict.class), slog.String("error", err.Error()))
+	failure := &AttemptError{Class: verdict.class, Err: err}
+	switch verdict.action {
+	case ActionPermanent:
+		return river.JobCancel(failure)
+	case ActionHold:
+		return river.JobSnooze(holdFor())
+	case ActionPutOff:
+		return river.JobSnooze(putOffFor)
+	case ActionRetry, ActionDead, ActionDone:
+	}
+	return failure
+}
+
+// putOffFor is how long an attempt that could not ask is put off. River makes a
+// job that is snoozed for less than five seconds available and not scheduled, so
+// it does not count as held.
+const putOffFor = 2 * time.Second
+
+// hold gives the attempt back until the provider can be asked.
+func (s *eventShell) hold(ctx context.Context, a store.Attempt, report attemptReport, began time.Time) error {
+	report.outcome = "held"
+	// In an outage this is what becomes of every event.
+	s.log(ctx, slog.LevelDebug, a, report, began)
+	return river.JobSnooze(holdFor())
+}
+
+// attempt does the work of one attempt.
+func (s *eventShell) attempt(ctx context.Context, a store.Attempt, work eventWork, complete store.CompleteJob, report *attemptReport) error {
+	event, err := s.store.StartAttempt(ctx, a.QueueID)
+	if err != nil {
+		return ofStore(err)
+	}
+	report.event = event
+	if event.Completed || event.Covered {
+		report.outcome = store.OutcomeCovered
+		return ofStore(s.store.Complete(ctx, a, store.OutcomeCovered, complete))
+	}
+	if _, ok := s.payments[event.Source]; !ok {
+		return &AttemptError{Class: "unknown_source", Err: fmt.Errorf("no provider is set up for source %q", event.Source)}
+	}
+	if s.circuits.holds(ctx, event.Source) {
+		return errHeld
+	}
+	report.result, err = work(ctx, a, event, complete)
+	report.outcome = report.result.Outcome
+	return err
+}
+
+// log tells of one attempt, once: its line and its metrics.
+func (s *eventShell) log(ctx context.Context, level slog.Level, a store.Attempt, r attemptReport, began time.Time, extra ...slog.Attr) {
+	took := time.Since(began)
+	s.metrics.record(r, took)
+	attrs := []slog.Attr{
+		slog.Int64("queue_id", a.QueueID), slog.Int64("job_id", a.JobID), slog.Int("attempt", a.Number),
+		slog.String("topic", r.event.Topic), slog.String("payment_id", r.event.ResourceID),
+		slog.String("order_reference", r.result.Reference), slog.String("outcome", r.outcome),
+		slog.String("order_status", string(r.result.OrderStatus)),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
+	}
+	s.logger.LogAttrs(ctx, level, "attempt", append(attrs, extra...)...)
+}
