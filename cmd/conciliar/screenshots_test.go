@@ -25,6 +25,7 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
+	"github.com/conciliar/conciliar/cmd/conciliar/bench"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store/storetest"
 )
@@ -84,7 +85,7 @@ func setStand(t *testing.T) *stand {
 	pool, err := pgxpool.New(t.Context(), databaseURL)
 	require.NoError(t, err)
 	defer pool.Close()
-	_, err = (&benchRun{pool: pool, say: t.Logf}).seed(t.Context(), benchSeed{completed: weekOfEvents})
+	_, err = bench.Seed(t.Context(), pool, bench.Size{Completed: weekOfEvents}, t.Logf)
 	require.NoError(t, err)
 	for _, statement := range []string{`SET session_replication_role = replica; ` + rhythm + `; RESET session_replication_role`, outageOfToday} {
 		_, err = pool.Exec(t.Context(), statement)

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -7,19 +7,20 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// A benchSeed is how much a database holds before something is measured on it.
+// A Size is how much a database holds before something is measured on it.
 // What it holds passes `conciliar verify`.
-type benchSeed struct {
-	// archived events ended in the 90 days before the last week, completed ones in
+type Size struct {
+	// Archived events ended in the 90 days before the last week, Completed ones in
 	// that week, each about a payment of an order of its own.
-	archived, completed int
-	// open adds what waits, runs, is held and died, and a week of reconciliations.
-	open bool
+	Archived, Completed int
+	// Open adds what waits, runs, is held and died, and a week of reconciliations.
+	Open bool
 }
 
-// What a seed with open adds.
+// What a seed with Open adds.
 const (
 	seedPending    = 2000
 	seedFailed     = 1000
@@ -30,31 +31,31 @@ const (
 	seedChunk = 500_000
 )
 
-// seed fills an empty, migrated database, vacuums it and returns how long that
+// Seed fills an empty, migrated database, vacuums it and returns how long that
 // took. It goes past triggers and foreign keys, as only a superuser may: it makes
 // in minutes what takes the service days.
-func (b *benchRun) seed(ctx context.Context, s benchSeed) (time.Duration, error) {
+func Seed(ctx context.Context, pool *pgxpool.Pool, s Size, say func(format string, args ...any)) (time.Duration, error) {
 	began := time.Now()
-	conn, err := b.pool.Acquire(ctx)
+	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("bench: seed: %w", err)
 	}
 	defer conn.Release()
-	f := &seeder{conn: conn.Conn(), seed: s, say: b.say}
+	f := &seeder{conn: conn.Conn(), seed: s, say: say}
 	f.err = conn.QueryRow(ctx, `SELECT now()`).Scan(&f.now)
 	for _, setting := range []string{`SET session_replication_role = replica`, `SET synchronous_commit = off`, `SET jit = off`} {
 		f.exec(ctx, setting)
 	}
-	f.inChunks(ctx, "archived events", s.archived, seedArchived)
-	f.inChunks(ctx, "completed events", s.completed, seedCompleted, seedJobs, seedOrders, seedPayments, seedPaymentLogs, seedOrderLogs)
-	if s.open {
+	f.inChunks(ctx, "archived events", s.Archived, seedArchived)
+	f.inChunks(ctx, "completed events", s.Completed, seedCompleted, seedJobs, seedOrders, seedPayments, seedPaymentLogs, seedOrderLogs)
+	if s.Open {
 		f.open(ctx)
 	}
 	f.exec(ctx, `SELECT setval(pg_get_serial_sequence('webhook_queue', 'id'), max(id)), setval('river_job_id_seq', max(id)) FROM webhook_queue`)
 	f.exec(ctx, `RESET session_replication_role`)
 	f.exec(ctx, `RESET synchronous_commit`)
 	f.exec(ctx, `RESET jit`)
-	b.say("vacuuming …")
+	say("vacuuming …")
 	f.exec(ctx, `VACUUM (ANALYZE)`)
 	f.exec(ctx, `CHECKPOINT`)
 	if f.err != nil {
@@ -66,7 +67,7 @@ func (b *benchRun) seed(ctx context.Context, s benchSeed) (time.Duration, error)
 // A seeder stops at its first error.
 type seeder struct {
 	conn *pgx.Conn
-	seed benchSeed
+	seed Size
 	// now is the same for all: what belongs together has the same times.
 	now time.Time
 	say func(format string, args ...any)
@@ -90,7 +91,7 @@ func (f *seeder) inChunks(ctx context.Context, what string, total int, statement
 		last := min(first+seedChunk-1, total)
 		for _, statement := range statements {
 			f.exec(ctx, `WITH seed AS (SELECT n, `+seedTimes+` FROM generate_series($1::bigint, $2::bigint) n) `+statement,
-				first, last, total, f.seed.archived, f.seed.completed, f.now)
+				first, last, total, f.seed.Archived, f.seed.Completed, f.now)
 		}
 		f.say("%s: %d of %d", what, last, total)
 	}

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -17,11 +17,11 @@ import (
 // few minutes must not take one.
 const verifyBar = 30 * time.Second
 
-// verifyLeast is the least number of events that makes books of every kind.
-const verifyLeast = 1000
+// VerifyLeast is the least number of events that makes books of every kind.
+const VerifyLeast = 1000
 
-// A verifyFigure says how long `conciliar verify` took.
-type verifyFigure struct {
+// A VerifyFigure says how long `conciliar verify` took.
+type VerifyFigure struct {
 	Events   int64   `json:"events"`
 	Payments int64   `json:"payments"`
 	Orders   int64   `json:"orders"`
@@ -61,20 +61,20 @@ var verifySeed = []string{`
 }
 
 // verified measures the verification of books of so many events.
-func (b *benchRun) verified(ctx context.Context, events int) (verifyFigure, error) {
+func (b *harness) verified(ctx context.Context, events int) (VerifyFigure, error) {
 	if err := b.makeBooks(ctx, events); err != nil {
-		return verifyFigure{}, err
+		return VerifyFigure{}, err
 	}
 	scan, err := b.scan(ctx)
 	if err != nil {
-		return verifyFigure{}, err
+		return VerifyFigure{}, err
 	}
 	f, err := b.verifyOnce(ctx, events)
 	f.ScanSeconds = scan.Seconds()
 	return f, err
 }
 
-func (b *benchRun) makeBooks(ctx context.Context, events int) error {
+func (b *harness) makeBooks(ctx context.Context, events int) error {
 	if err := b.empty(ctx); err != nil {
 		return err
 	}
@@ -94,35 +94,35 @@ func (b *benchRun) makeBooks(ctx context.Context, events int) error {
 	return nil
 }
 
-func (b *benchRun) verifyOnce(ctx context.Context, events int) (verifyFigure, error) {
+func (b *harness) verifyOnce(ctx context.Context, events int) (VerifyFigure, error) {
 	storage, err := store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
-		return verifyFigure{}, err
+		return VerifyFigure{}, err
 	}
 	b.say("verifying them …")
 	began := time.Now()
 	report, err := storage.Verify(ctx, store.VerifyOptions{RescueAfter: time.Minute, Limit: 1})
 	took := time.Since(began)
 	if err != nil {
-		return verifyFigure{}, err
+		return VerifyFigure{}, err
 	}
 	if len(report.Violations) > 0 {
-		return verifyFigure{}, fmt.Errorf("bench: the books that were made break %s: %s", report.Violations[0].Invariant, report.Violations[0].Rows[0])
+		return VerifyFigure{}, fmt.Errorf("bench: the books that were made break %s: %s", report.Violations[0].Invariant, report.Violations[0].Rows[0])
 	}
 	if report.Events+report.Archived != int64(events) {
-		return verifyFigure{}, errors.New("bench: the verification did not see every event")
+		return VerifyFigure{}, errors.New("bench: the verification did not see every event")
 	}
 	bar := verifyBar.Seconds() * max(1, float64(events)/1e6)
-	return verifyFigure{
+	return VerifyFigure{
 		Events: int64(events), Payments: report.Payments, Orders: report.Orders, Seconds: took.Seconds(),
 		BarSeconds: bar, Met: took.Seconds() <= bar,
 	}, nil
 }
 
 // scan reads every row that a verification looks at, once.
-func (b *benchRun) scan(ctx context.Context) (time.Duration, error) {
+func (b *harness) scan(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
 	var bytes int64
 	err := b.pool.QueryRow(ctx, `
@@ -135,7 +135,7 @@ func (b *benchRun) scan(ctx context.Context) (time.Duration, error) {
 	return time.Since(began), nil
 }
 
-func printVerified(w io.Writer, f verifyFigure) error {
+func (f VerifyFigure) write(w io.Writer) error {
 	if f.Events == 0 {
 		return nil
 	}

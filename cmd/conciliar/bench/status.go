@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -15,7 +15,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
@@ -27,15 +26,15 @@ const (
 
 	statusReads   = 300
 	overviewReads = 100
-	// seedRowsLeast is the least that --rows takes: a tenth of it is a multiple of
+	// RowsStep is what Options.Rows is a multiple of: a tenth of it is a multiple of
 	// what the seed needs.
-	seedRowsLeast = 200
+	RowsStep = 200
 	// statusSpan is how much history one roll-up counts.
 	statusSpan = 7 * 24 * time.Hour
 )
 
-// A readFigure is how long something takes to read.
-type readFigure struct {
+// A ReadFigure is how long something takes to read.
+type ReadFigure struct {
 	What      string  `json:"what"`
 	P50Millis float64 `json:"p50_ms"`
 	P99Millis float64 `json:"p99_ms"`
@@ -46,8 +45,8 @@ type readFigure struct {
 	Met            bool    `json:"met"`
 }
 
-// A statusBench is what `conciliar bench --status` measured.
-type statusBench struct {
+// A StatusReport is what `conciliar bench --status` measured.
+type StatusReport struct {
 	Cores     int `json:"cores"`
 	Archived  int `json:"archived"`
 	Completed int `json:"completed"`
@@ -56,41 +55,23 @@ type statusBench struct {
 	SeedSeconds    float64      `json:"seed_seconds"`
 	HistorySeconds float64      `json:"history_seconds"`
 	RollUpMillis   float64      `json:"roll_up_ms"`
-	Reads          []readFigure `json:"reads"`
+	Reads          []ReadFigure `json:"reads"`
 }
 
-func runBenchStatus(ctx context.Context, std stdio, o benchOptions, asJSON bool) error {
-	if o.rows < seedRowsLeast || o.rows%seedRowsLeast != 0 {
-		return usagef("--rows takes a multiple of %d", seedRowsLeast)
-	}
-	report, err := benchStatus(ctx, std, o)
-	if err != nil {
-		return err
-	}
-	if asJSON {
-		err = printJSON(std.out, report)
-	} else {
-		err = printStatusBench(std.out, report)
-	}
-	if err == nil && slices.ContainsFunc(report.Reads, func(f readFigure) bool { return !f.Met }) {
-		err = errSilent
-	}
-	return err
-}
-
-func benchStatus(ctx context.Context, std stdio, o benchOptions) (_ statusBench, err error) {
-	report := statusBench{Cores: runtime.NumCPU(), Archived: o.rows, Completed: o.rows / 10}
-	b, err := startBench(ctx, std, o, map[string]string{"max_wal_size": "8GB", "maintenance_work_mem": "512MB"})
+// RunStatus measures reading: the status and the dashboard's overview.
+func RunStatus(ctx context.Context, o Options) (_ StatusReport, err error) {
+	report := StatusReport{Cores: runtime.NumCPU(), Archived: o.Rows, Completed: o.Rows / 10}
+	b, err := start(ctx, o, map[string]string{"max_wal_size": "8GB", "maintenance_work_mem": "512MB"})
 	if err != nil {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, b.stop(ctx)) }()
-	took, err := b.seed(ctx, benchSeed{archived: report.Archived, completed: report.Completed, open: true})
+	took, err := Seed(ctx, b.pool, Size{Archived: report.Archived, Completed: report.Completed, Open: true}, b.say)
 	if err != nil {
 		return report, err
 	}
 	report.SeedSeconds = took.Seconds()
-	pool, err := openPool(ctx, config.Database{DatabaseURL: config.NewSecret(b.databaseURL)}, 4, sessionSettings)
+	pool, err := o.OpenBounded(ctx, b.databaseURL)
 	if err != nil {
 		return report, err
 	}
@@ -112,7 +93,7 @@ func benchStatus(ctx context.Context, std stdio, o benchOptions) (_ statusBench,
 
 // countHistory rolls up what was seeded, as the service does in its first hour,
 // and then what each minute brings.
-func (b *benchRun) countHistory(ctx context.Context, storage *store.Store, report *statusBench) error {
+func (b *harness) countHistory(ctx context.Context, storage *store.Store, report *StatusReport) error {
 	b.say("rolling up …")
 	began := time.Now()
 	done, err := storage.RollUp(ctx, statusSpan)
@@ -135,7 +116,7 @@ func (b *benchRun) countHistory(ctx context.Context, storage *store.Store, repor
 }
 
 // checkCounts makes sure that what is measured is right.
-func (b *benchRun) checkCounts(ctx context.Context, storage *store.Store, report statusBench) error {
+func (b *harness) checkCounts(ctx context.Context, storage *store.Store, report StatusReport) error {
 	st, err := storage.Status(ctx)
 	if err != nil {
 		return err
@@ -186,7 +167,7 @@ func readings() []reading {
 }
 
 // readAll reads each of them again and again.
-func (b *benchRun) readAll(ctx context.Context, report *statusBench) error {
+func (b *harness) readAll(ctx context.Context, report *StatusReport) error {
 	service, err := b.startService(ctx, "api")
 	if err != nil {
 		return err
@@ -201,7 +182,7 @@ func (b *benchRun) readAll(ctx context.Context, report *statusBench) error {
 		if err != nil {
 			return err
 		}
-		figure, err := b.figure(ctx, readFigure{What: r.what, BarMillis: millis(r.bar)}, r.bar, times, r.counting)
+		figure, err := b.figure(ctx, ReadFigure{What: r.what, BarMillis: millis(r.bar)}, r.bar, times, r.counting)
 		if err != nil {
 			return err
 		}
@@ -211,7 +192,7 @@ func (b *benchRun) readAll(ctx context.Context, report *statusBench) error {
 }
 
 // logIn returns a client that is logged in as the operator.
-func (s *benchService) logIn(ctx context.Context) (*http.Client, error) {
+func (s *service) logIn(ctx context.Context) (*http.Client, error) {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		return nil, err
@@ -227,7 +208,7 @@ func (s *benchService) logIn(ctx context.Context) (*http.Client, error) {
 }
 
 // get reads one path to its end.
-func (s *benchService) get(ctx context.Context, client *http.Client, path string) error {
+func (s *service) get(ctx context.Context, client *http.Client, path string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+path, nil)
 	if err != nil {
 		return err
@@ -254,7 +235,7 @@ func answeredOK(client *http.Client, req *http.Request) error {
 }
 
 // figure makes a figure of times, beside what counting takes.
-func (b *benchRun) figure(ctx context.Context, f readFigure, bar time.Duration, times []time.Duration, counting []string) (readFigure, error) {
+func (b *harness) figure(ctx context.Context, f ReadFigure, bar time.Duration, times []time.Duration, counting []string) (ReadFigure, error) {
 	p99 := times[len(times)*99/100]
 	f.P50Millis, f.P99Millis, f.Met = millis(times[len(times)/2]), millis(p99), p99 <= bar
 	b.say("%s: p50 %.1f ms, p99 %.1f ms", f.What, f.P50Millis, f.P99Millis)
@@ -286,7 +267,13 @@ func repeat(n int, do func() error) ([]time.Duration, error) {
 	return times, nil
 }
 
-func printStatusBench(w io.Writer, r statusBench) error {
+// Met reports whether every bar was met.
+func (r StatusReport) Met() bool {
+	return !slices.ContainsFunc(r.Reads, func(f ReadFigure) bool { return !f.Met })
+}
+
+// Print writes the report as a table.
+func (r StatusReport) Print(w io.Writer) error {
 	_, _ = fmt.Fprintf(w, "%d cores; %d archived and %d completed events, made in %.0f s; fsync on\n", r.Cores, r.Archived, r.Completed, r.SeedSeconds)
 	_, _ = fmt.Fprintf(w, "their history was rolled up in %.1f s; the roll-up of each minute takes %.1f ms\n\n", r.HistorySeconds, r.RollUpMillis)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

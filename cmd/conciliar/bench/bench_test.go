@@ -1,0 +1,38 @@
+package bench
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// What is measured must be what the service makes: the seed's books are sound, and
+// the status counts what was seeded.
+func TestSeed_IsWhatTheServiceMakes(t *testing.T) {
+	t.Parallel()
+	pool, err := pgxpool.New(t.Context(), storetest.URL(t))
+	require.NoError(t, err)
+	defer pool.Close()
+	b := &harness{pool: pool, say: t.Logf}
+	_, err = Seed(t.Context(), pool, Size{Archived: 2000, Completed: 200, Open: true}, t.Logf)
+	require.NoError(t, err)
+	storage, err := store.New(b.pool, store.Options{
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
+	})
+	require.NoError(t, err)
+
+	verified, err := storage.Verify(t.Context(), store.VerifyOptions{RescueAfter: time.Minute, Limit: 10})
+	require.NoError(t, err)
+	require.Empty(t, verified.Violations)
+
+	report := StatusReport{Archived: 2000, Completed: 200}
+	require.NoError(t, b.countHistory(t.Context(), storage, &report))
+	require.NoError(t, b.checkCounts(t.Context(), storage, report))
+}

@@ -1,0 +1,92 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// A service is the service under test: this binary, as a process.
+type service struct {
+	cmd         *exec.Cmd
+	addr        string
+	statusToken string
+	password    string
+	log         *bytes.Buffer
+}
+
+func (b *harness) startService(ctx context.Context, only string) (*service, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	addr, err := freeAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &service{addr: addr, statusToken: rand.Text(), password: rand.Text(), log: &bytes.Buffer{}}
+	s.cmd = exec.CommandContext(ctx, program, "serve", "--only", only) //nolint:gosec // this very program
+	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
+	s.cmd.WaitDelay = b.options.ShutdownLimit
+	s.cmd.Env = append(os.Environ(),
+		"DATABASE_URL="+b.databaseURL, "HTTP_ADDR="+addr, "LOG_LEVEL=warn",
+		"MERCADOPAGO_ACCESS_TOKEN="+accessToken, "MERCADOPAGO_WEBHOOK_SECRETS="+webhookSecret, "MERCADOPAGO_BASE_URL="+b.simURL,
+		"PROVIDER_RATE_LIMIT=1000000",
+		"STATUS_TOKENS="+s.statusToken, "PROCESS_QUEUE_TOKENS="+rand.Text(), "RECONCILE_TOKENS="+rand.Text(), "ORDERS_TOKENS="+rand.Text(),
+		"OPERATOR_PASSWORD="+s.password)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("bench: start the service: %w", err)
+	}
+	if err := s.awaitLive(ctx); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("%w: %s", err, s.log)
+	}
+	return s, nil
+}
+
+func (s *service) stop() {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	_ = s.cmd.Wait()
+}
+
+func (s *service) awaitLive(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+"/livez", nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.New("bench: the service does not answer")
+		}
+	}
+}
+
+// freeAddress finds a loopback address that nobody listens on.
+func freeAddress(ctx context.Context) (string, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
