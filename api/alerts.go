@@ -5,7 +5,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -17,20 +17,20 @@ type AlertDocument struct {
 	store.Alert
 	// Health and Reason are the condition's; empty for one that this release
 	// does not know.
-	Health jobs.Health `json:"health"`
-	Reason string      `json:"reason"`
+	Health health.Level `json:"health"`
+	Reason string       `json:"reason"`
 }
 
 // NewAlertDocument returns the alert's document.
 func NewAlertDocument(a store.Alert) AlertDocument {
-	condition, _ := jobs.ConditionOf(a.Code)
+	condition, _ := health.ConditionOf(a.Code)
 	return AlertDocument{Alert: a, Health: condition.Health, Reason: condition.Reason}
 }
 
 // AlertCodes are the codes of all alerts that there are.
 func AlertCodes() []string {
 	var codes []string
-	for _, c := range jobs.Conditions() {
+	for _, c := range health.Conditions() {
 		codes = append(codes, c.Code)
 	}
 	return codes

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
-	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 )
 
 func TestAlertsAreListed(t *testing.T) {
@@ -40,7 +40,7 @@ func TestAlertsAreListed(t *testing.T) {
 	require.Equal(t, []string{"pending_slow"}, codes("/api/webhooks/alerts?state=closed"))
 	require.Len(t, codes("/api/webhooks/alerts?state=all"), 3)
 	require.Equal(t, []string{"of_a_later_release"}, codes("/api/webhooks/alerts?since=2026-03-01T13:30:00Z"))
-	require.Equal(t, jobs.Health(""), walk[api.AlertDocument](t, b, "/api/webhooks/alerts?since=2026-03-01T13:30:00Z")[0].Health)
+	require.Equal(t, health.Level(""), walk[api.AlertDocument](t, b, "/api/webhooks/alerts?since=2026-03-01T13:30:00Z")[0].Health)
 
 	for _, wrong := range []string{"state=ajar", "code=boredom", "since=soon", "limit=0", "cursor=x", "until="} {
 		requireProblem(t, b.do(t, get("/api/webhooks/alerts?"+wrong)), http.StatusBadRequest, "invalid_parameter")

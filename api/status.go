@@ -7,7 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -28,7 +28,7 @@ type StatusExtras struct {
 // A StatusReport is the answer of GET /api/webhooks/status and of the status
 // command.
 type StatusReport struct {
-	Health jobs.Health `json:"health"`
+	Health health.Level `json:"health"`
 	// Reasons says why it is not healthy: stable sentences, worst first.
 	Reasons        []string               `json:"reasons"`
 	Queue          store.QueueStatus      `json:"queue"`
@@ -71,8 +71,8 @@ func NewStatusReport(st store.Status, extras StatusExtras) StatusReport {
 	}
 	report.DeadLetters.ByReason = orEmpty(st.DeadLetters.ByReason)
 	report.Anomalies.ByKind = orEmpty(st.Anomalies.ByKind)
-	health, conditions := jobs.Judge(st, jobs.Moment{Now: extras.Now, RunEvery: extras.RunEvery})
-	report.Health = health
+	level, conditions := health.Judge(st, health.Moment{Now: extras.Now, RunEvery: extras.RunEvery})
+	report.Health = level
 	for _, c := range conditions {
 		report.Reasons = append(report.Reasons, c.Reason)
 	}

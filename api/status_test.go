@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
-	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -59,7 +59,7 @@ func TestStatusSaysWhyItIsNotHealthy(t *testing.T) {
 		Provider:    store.ProviderState{Circuit: store.CircuitClosed},
 	}
 	report := api.NewStatusReport(st, api.StatusExtras{})
-	require.Equal(t, jobs.Unhealthy, report.Health)
+	require.Equal(t, health.Unhealthy, report.Health)
 	require.Len(t, report.Reasons, 2)
 	require.Contains(t, report.Reasons[0], "30 minutes", "the worst first")
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -70,7 +71,7 @@ func NewAlertSender(webhookURL string) (*AlertSender, error) {
 
 // Send posts the message. The error is ErrNoAlertWebhook, or why no answer came;
 // an answer that refuses the message is none.
-func (s *AlertSender) Send(ctx context.Context, message AlertMessage) (AlertAnswer, error) {
+func (s *AlertSender) Send(ctx context.Context, message health.Message) (AlertAnswer, error) {
 	if s.url == "" {
 		return AlertAnswer{}, ErrNoAlertWebhook
 	}
@@ -173,7 +174,7 @@ func (w *alertSendWorker) Work(ctx context.Context, job *river.Job[AlertSendArgs
 	if stored.DeliveredAt != nil {
 		return nil
 	}
-	var message AlertMessage
+	var message health.Message
 	if err := json.Unmarshal(stored.Body, &message); err != nil {
 		return river.JobCancel(fmt.Errorf("message %d cannot be read: %w", stored.ID, err))
 	}

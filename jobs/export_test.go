@@ -40,9 +40,6 @@ func (d Deps) WithProbeEvery(every time.Duration) Deps {
 	return d
 }
 
-// SilentHours is what webhooks_silent holds by.
-func SilentHours(g store.Signals) int { return silentHours(g) }
-
 // An Evaluator evaluates alerts when it is told to.
 type Evaluator struct{ e *evaluator }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -41,8 +42,8 @@ func families(t *testing.T) map[string][]string {
 		"unit":           {"day", "hour", "minute", "second", "millisecond"},
 		"nav":            sectionNames(),
 		"login.problem":  {LoginWrongPassword, LoginTooMany, LoginExpired},
-		"health":         {string(jobs.Healthy), string(jobs.Degraded), string(jobs.Unhealthy)},
-		"health.short":   {string(jobs.Healthy), string(jobs.Degraded), string(jobs.Unhealthy)},
+		"health":         {string(health.Healthy), string(health.Degraded), string(health.Unhealthy)},
+		"health.short":   {string(health.Healthy), string(health.Degraded), string(health.Unhealthy)},
 		"condition":      conditionCodes(),
 		"condition.do":   conditionCodes(),
 		"circuit":        {string(store.CircuitClosed), string(store.CircuitOpen), string(store.CircuitHalfOpen)},
@@ -98,7 +99,7 @@ func sectionNames() []string {
 
 func conditionCodes() []string {
 	var codes []string
-	for _, c := range jobs.Conditions() {
+	for _, c := range health.Conditions() {
 		codes = append(codes, c.Code)
 	}
 	return codes

@@ -3,15 +3,15 @@ package dashboard
 import (
 	"time"
 
-	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 )
 
 // overviewView is the body of the overview.
 type overviewView struct {
 	Now        time.Time
-	Health     jobs.Health
-	Conditions []jobs.Condition
+	Health     health.Level
+	Conditions []health.Condition
 	Status     store.Status
 	NextRun    *time.Time
 	Alerts     []store.Alert
@@ -38,7 +38,7 @@ func (d *dashboard) overview(c *call) error {
 	}
 	schedule := d.deps.Schedule()
 	v := overviewView{Now: d.now(), Status: status, NextRun: schedule.Next}
-	v.Health, v.Conditions = jobs.Judge(status, jobs.Moment{Now: v.Now, RunEvery: schedule.Every})
+	v.Health, v.Conditions = health.Judge(status, health.Moment{Now: v.Now, RunEvery: schedule.Every})
 	if v.Alerts, err = d.deps.Storage.OpenAlerts(c.ctx); err != nil {
 		return err
 	}

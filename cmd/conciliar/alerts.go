@@ -9,6 +9,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -95,7 +96,7 @@ it was not accepted. Needs ALERT_WEBHOOK_URL alone.`,
 		if err != nil {
 			return err
 		}
-		answer, err := sender.Send(cmd.Context(), jobs.NewTestMessage(time.Now()))
+		answer, err := sender.Send(cmd.Context(), health.NewTestMessage(time.Now()))
 		result := alertTest{Delivered: err == nil && answer.Accepted(), Status: answer.Status, Answer: answer.Text}
 		if err != nil {
 			result.Answer = err.Error()

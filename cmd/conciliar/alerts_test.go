@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
-	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
@@ -27,7 +27,7 @@ func TestAlertsAreListedByCommand(t *testing.T) {
 func TestAlertsTestTellsWhatCameBack(t *testing.T) {
 	t.Parallel()
 	status, said := http.StatusOK, "ok"
-	var got jobs.AlertMessage
+	var got health.Message
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewDecoder(r.Body).Decode(&got)
 		w.WriteHeader(status)
@@ -40,7 +40,7 @@ func TestAlertsTestTellsWhatCameBack(t *testing.T) {
 	require.Equal(t, exitDone, arrived.code, arrived.err)
 	require.Equal(t, "delivered: HTTP 200, ok\n", arrived.out)
 	require.Contains(t, got.Text, "test message")
-	require.Equal(t, jobs.NoticeTest, got.Alerts[0].State)
+	require.Equal(t, health.NoticeTest, got.Alerts[0].State)
 
 	status, said = http.StatusNotFound, "no_service\x1b[2J\nmore"
 	refused := execute(t, environ, "alerts", "test")
@@ -75,9 +75,9 @@ func TestAlertsAreCheckedForTheirPlace(t *testing.T) {
 // shows of itself.
 func TestServeSendsAlerts(t *testing.T) {
 	t.Parallel()
-	messages := make(chan jobs.AlertMessage, 10)
+	messages := make(chan health.Message, 10)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var m jobs.AlertMessage
+		var m health.Message
 		if json.NewDecoder(r.Body).Decode(&m) == nil {
 			messages <- m
 		}

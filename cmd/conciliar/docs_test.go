@@ -13,6 +13,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 )
 
@@ -101,7 +102,7 @@ func TestDocs_TheAlertsAreTheConditions(t *testing.T) {
 		}
 	}
 	var want []string
-	for _, c := range jobs.Conditions() {
+	for _, c := range health.Conditions() {
 		message := "yes"
 		if c.Quiet {
 			message = "no"
@@ -119,7 +120,7 @@ func TestDocs_EachAlertHasItsPlaybook(t *testing.T) {
 	for _, file := range files {
 		books = append(books, strings.TrimSuffix(filepath.Base(file), ".md"))
 	}
-	for _, c := range jobs.Conditions() {
+	for _, c := range health.Conditions() {
 		codes = append(codes, c.Code)
 		text := readDoc(t, "docs/playbooks/"+c.Code+".md")
 		require.True(t, strings.HasPrefix(text, "# "+c.Code+": "), c.Code)

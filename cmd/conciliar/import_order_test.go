@@ -19,15 +19,16 @@ const module = "github.com/conciliar/conciliar"
 // or left: a package that is not listed, or not listed there, breaks the test.
 var importOrder = map[string][]string{
 	"cmd/conciliar": {
-		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/provider", "jobs/provider/mercadopago",
-		"jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
+		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/health", "jobs/provider",
+		"jobs/provider/mercadopago", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
 	},
 	"cmd/conciliar/bench": {
 		"api", "jobs/provider/mercadopago", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
 	},
-	"api":                       {"api/dashboard", "jobs", "jobs/provider", "store", "store/order"},
-	"api/dashboard":             {"jobs", "jobs/provider", "store", "store/order"},
-	"jobs":                      {"jobs/provider", "store", "store/order"},
+	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/order"},
+	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/order"},
+	"jobs":                      {"jobs/health", "jobs/provider", "store", "store/order"},
+	"jobs/health":               {"store", "store/order"},
 	"jobs/provider":             {},
 	"jobs/provider/mercadopago": {"jobs/provider"},
 	// The simulator testifies about us, so it shares nothing with us.
@@ -41,8 +42,9 @@ var importOrder = map[string][]string{
 	"config":                              {},
 }
 
-// pure packages know nothing but the standard library and the decimal type.
-var pure = []string{"store/order", "jobs/provider"}
+// pure packages know the standard library, the decimal type and what the import
+// order allows, and no other module.
+var pure = []string{"store/order", "jobs/provider", "jobs/health"}
 
 // confined modules belong to the packages that own their subject; "store/..."
 // is store and what is below it.
@@ -67,6 +69,13 @@ var confined = map[string][]string{
 	"testing":                       {"store/storetest"},
 }
 
+// free packages need no third party's module, however indirectly: the dashboard
+// shows what is stored and judged, and must never need the queue to do so.
+var free = map[string][]string{
+	"api/dashboard": {"github.com/riverqueue", "riverqueue.com"},
+	"jobs/health":   {"github.com/riverqueue", "riverqueue.com"},
+}
+
 // nondescript names say nothing about what a package owns.
 var nondescript = []string{"internal", "pkg", "util", "utils", "helpers", "models", "services", "common", "misc", "lib"}
 
@@ -78,7 +87,7 @@ type listed struct {
 
 func TestImportOrder(t *testing.T) {
 	t.Parallel()
-	packages := list(t)
+	packages := list(t, module+"/...")
 	require.NotEmpty(t, packages)
 	require.Empty(t, breaches(packages))
 
@@ -87,6 +96,17 @@ func TestImportOrder(t *testing.T) {
 		found[inside(p.ImportPath)] = true
 	}
 	require.True(t, found["cmd/conciliar"] && found["store/order"], "go list did not list the module: %v", found)
+}
+
+func TestImportOrder_ThePagesNeedNoQueue(t *testing.T) {
+	t.Parallel()
+	for pkg, modules := range free {
+		for _, p := range list(t, "-deps", module+"/"+pkg) {
+			for _, m := range modules {
+				require.False(t, below(p.ImportPath, m), "%s needs %s", pkg, p.ImportPath)
+			}
+		}
+	}
 }
 
 func TestImportOrder_NoticesABreach(t *testing.T) {
@@ -124,6 +144,7 @@ func TestImportOrder_NoticesABreach(t *testing.T) {
 	// What a pure package may not know.
 	require.Len(t, one("store/order", "golang.org/x/time/rate"), 1)
 	require.Len(t, one("jobs/provider", "github.com/jackc/pgx/v5"), 2)
+	require.Len(t, one("jobs/health", "github.com/riverqueue/river"), 2)
 	// What has no place.
 	require.Len(t, one("jobs/newroom"), 1)
 	require.Len(t, one("store/internal/locks"), 2)
@@ -188,10 +209,10 @@ func thirdParty(path string) bool {
 	return strings.Contains(host, ".")
 }
 
-// list asks the go command for every package of the module, on this system.
-func list(t *testing.T) []listed {
+// list asks the go command for the packages of a pattern, on this system.
+func list(t *testing.T, pattern ...string) []listed {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports", module+"/...")
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Imports"}, pattern...)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

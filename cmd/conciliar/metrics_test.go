@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
-	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store/storetest"
 )
@@ -91,7 +91,7 @@ func TestMetrics_WhatIsDeployedNamesOnlyWhatIsThere(t *testing.T) {
 func TestMetrics_TheRulesFireWhenTheyShouldAndNotOtherwise(t *testing.T) {
 	t.Parallel()
 	for _, code := range regexp.MustCompile(`code: (\w+)`).FindAllStringSubmatch(readDoc(t, "deploy/prometheus/rules.yml"), -1) {
-		_, known := jobs.ConditionOf(code[1])
+		_, known := health.ConditionOf(code[1])
 		require.True(t, known, "a rule speaks of a condition that is not there: %s", code[1])
 	}
 	for _, args := range [][]string{{"check", "rules", "rules.yml"}, {"test", "rules", "rules_test.yml"}} {

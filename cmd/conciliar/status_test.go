@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
-	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/storetest"
 )
@@ -54,7 +54,7 @@ func TestTheStatusTableShowsEveryCount(t *testing.T) {
 	retry := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", -3*60*60))
 	var out bytes.Buffer
 	require.NoError(t, printStatus(&out, api.StatusReport{
-		Health: jobs.Degraded, Reasons: []string{"one reason", "another"},
+		Health: health.Degraded, Reasons: []string{"one reason", "another"},
 		Queue: store.QueueStatus{
 			Pending: 11, Processing: 12, Failed: 13, Held: 14, Completed: 15, DeadLetter: 16, OldestPendingSeconds: 75, NextRetryAt: &retry,
 		},

@@ -1,4 +1,4 @@
-package jobs
+package health
 
 import (
 	"time"
@@ -6,15 +6,15 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-// Health is the service's state in one word.
-type Health string
+// Level is the service's health in one word.
+type Level string
 
 // The words, best first. Degraded: a person should look soon. Unhealthy: money
 // is not being settled.
 const (
-	Healthy   Health = "healthy"
-	Degraded  Health = "degraded"
-	Unhealthy Health = "unhealthy"
+	Healthy   Level = "healthy"
+	Degraded  Level = "degraded"
+	Unhealthy Level = "unhealthy"
 )
 
 // A Moment is what a judgement needs beside the database.
@@ -32,7 +32,7 @@ type Condition struct {
 	// Code is the condition's stable word, by which programs, alerts and
 	// playbooks know it.
 	Code   string
-	Health Health
+	Health Level
 	// Reason is the sentence that the status gives: stable, too.
 	Reason string
 	// Lasting is how many evaluations in a row, a minute apart, must find that
@@ -65,16 +65,16 @@ func ConditionOf(code string) (c Condition, ok bool) {
 
 // Judge says how healthy the service is and which conditions hold, the worst
 // first. It depends on its arguments alone.
-func Judge(st store.Status, m Moment) (Health, []Condition) {
-	health, found := Healthy, []Condition{}
+func Judge(st store.Status, m Moment) (Level, []Condition) {
+	level, found := Healthy, []Condition{}
 	for _, c := range Conditions() {
 		if !c.holds(st, m) {
 			continue
 		}
 		found = append(found, c)
-		if health != Unhealthy {
-			health = c.Health
+		if level != Unhealthy {
+			level = c.Health
 		}
 	}
-	return health, found
+	return level, found
 }

@@ -1,11 +1,11 @@
-package jobs_test
+package health_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -99,15 +99,15 @@ func TestSilenceIsJudgedByWhatIsUsual(t *testing.T) {
 		"this weekday two weeks ago was a holiday":      {13, func(day, hour int) int64 { return b2i(day != 14) * daily(20, 12)(day, hour) }, 0},
 	} {
 		received := shop(c.now, c.opens)
-		require.Equal(t, c.want, jobs.SilentHours(store.Signals{ReceivedHours: received}), name)
-		require.Zero(t, jobs.SilentHours(store.Signals{ReceivedHours: received, ReceivedSince: true}), "%s, and one just came", name)
+		require.Equal(t, c.want, health.SilentHours(store.Signals{ReceivedHours: received}), name)
+		require.Zero(t, health.SilentHours(store.Signals{ReceivedHours: received, ReceivedSince: true}), "%s, and one just came", name)
 	}
-	require.Zero(t, jobs.SilentHours(store.Signals{}), "nothing counted yet")
+	require.Zero(t, health.SilentHours(store.Signals{}), "nothing counted yet")
 	for n := range 7*24 + 1 {
-		require.Zero(t, jobs.SilentHours(store.Signals{ReceivedHours: silence(1, 100)[:n]}), "not a week counted yet")
+		require.Zero(t, health.SilentHours(store.Signals{ReceivedHours: silence(1, 100)[:n]}), "not a week counted yet")
 	}
-	require.Equal(t, 1, jobs.SilentHours(store.Signals{ReceivedHours: silence(1, 100)[:7*24+1]}))
-	require.Zero(t, jobs.SilentHours(store.Signals{ReceivedHours: silence(29*24, 100)}), "silence is usual by now")
+	require.Equal(t, 1, health.SilentHours(store.Signals{ReceivedHours: silence(1, 100)[:7*24+1]}))
+	require.Zero(t, health.SilentHours(store.Signals{ReceivedHours: silence(29*24, 100)}), "silence is usual by now")
 }
 
 func b2i(b bool) int64 {

@@ -1,4 +1,4 @@
-package jobs
+package health
 
 import (
 	"encoding/json"
@@ -24,7 +24,7 @@ const (
 type Notice struct {
 	Code   string      `json:"code"`
 	State  NoticeState `json:"state"`
-	Health Health      `json:"health"`
+	Health Level       `json:"health"`
 	Reason string      `json:"reason"`
 	// Since is when the condition was first seen to hold; Until when it was
 	// first seen not to, nil while it holds.
@@ -33,9 +33,9 @@ type Notice struct {
 	Detail json.RawMessage `json:"detail"`
 }
 
-// An AlertMessage is the body of a message: Text for people, as Slack shows it,
+// A Message is the body of a message: Text for people, as Slack shows it,
 // and the same as data.
-type AlertMessage struct {
+type Message struct {
 	Text string `json:"text"`
 	// MessageID is the same when a message is sent again; 0 for a test.
 	MessageID int64     `json:"message_id"`
@@ -43,18 +43,18 @@ type AlertMessage struct {
 	Alerts    []Notice  `json:"alerts"`
 }
 
-// newAlertMessage groups what there is to tell at one time.
-func newAlertMessage(at time.Time, notices []Notice) AlertMessage {
+// NewMessage groups what there is to tell at one time.
+func NewMessage(at time.Time, notices []Notice) Message {
 	lines := []string{headline(notices)}
 	for _, n := range notices {
 		lines = append(lines, "• "+line(n))
 	}
-	return AlertMessage{Text: escapeSlack(strings.Join(lines, "\n")), At: at.UTC(), Alerts: notices}
+	return Message{Text: escapeSlack(strings.Join(lines, "\n")), At: at.UTC(), Alerts: notices}
 }
 
 // NewTestMessage is a message that says it is none.
-func NewTestMessage(at time.Time) AlertMessage {
-	return AlertMessage{
+func NewTestMessage(at time.Time) Message {
+	return Message{
 		Text: "Conciliar: a test message. Alerts arrive here.", At: at.UTC(),
 		Alerts: []Notice{{Code: "test", State: NoticeTest, Health: Healthy, Reason: "Somebody sent a test message.", Since: at.UTC(), Detail: json.RawMessage(`{}`)}},
 	}

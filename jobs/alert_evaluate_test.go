@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -62,13 +61,13 @@ func (w *watchman) told(t *testing.T) [][]string {
 	return all
 }
 
-func (w *watchman) messages(t *testing.T) []jobs.AlertMessage {
+func (w *watchman) messages(t *testing.T) []health.Message {
 	t.Helper()
 	rows, err := w.pool.Query(t.Context(), `SELECT body FROM alert_messages ORDER BY id`)
 	require.NoError(t, err)
 	bodies, err := pgx.CollectRows(rows, pgx.RowTo[json.RawMessage])
 	require.NoError(t, err)
-	messages := make([]jobs.AlertMessage, len(bodies))
+	messages := make([]health.Message, len(bodies))
 	for i, body := range bodies {
 		require.NoError(t, json.Unmarshal(body, &messages[i]))
 	}
@@ -94,6 +93,9 @@ func (w *watchman) open(t *testing.T) []string {
 // the time given.
 func conditionSamples(now time.Time) map[string]store.Status {
 	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
+	// Four weeks of a hundred webhooks an hour, and none in the last.
+	silent := slices.Repeat([]int64{100}, 29*24)
+	silent[0] = 0
 	return map[string]store.Status{
 		"pending_stalled":        {Queue: store.QueueStatus{Pending: 5, OldestPendingSeconds: 1801}},
 		"pending_slow":           {Queue: store.QueueStatus{Pending: 5, OldestPendingSeconds: 301}},
@@ -107,7 +109,7 @@ func conditionSamples(now time.Time) map[string]store.Status {
 		"reconciliation_stopped": {RecentRuns: []store.Run{{ID: 7, Status: store.RunStoppedByCap, FinishedAt: ago(0)}}},
 		"dead_letters_open":      {DeadLetters: store.DeadLetterStatus{Open: 2, ByReason: map[string]int64{"retries_exhausted": 2}}},
 		"anomalies_open":         {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"underpaid": 1}}},
-		"webhooks_silent":        {Signals: store.Signals{ReceivedHours: silence(1, 100)}},
+		"webhooks_silent":        {Signals: store.Signals{ReceivedHours: silent}},
 		"refusals_rising":        {Signals: store.Signals{RefusedLately: 50}},
 		"pool_strained":          {Signals: store.Signals{PoolWait: time.Second}},
 		"alerts_undelivered":     {Signals: store.Signals{UndeliveredSince: ago(time.Hour)}},
@@ -119,7 +121,7 @@ func conditionSamples(now time.Time) map[string]store.Status {
 // and what comes and goes in between is not told at all.
 func TestEachAlertBeginsAndEndsOnce(t *testing.T) {
 	t.Parallel()
-	for _, c := range jobs.Conditions() {
+	for _, c := range health.Conditions() {
 		t.Run(c.Code, func(t *testing.T) {
 			t.Parallel()
 			w := newWatchman(t, true)
@@ -315,73 +317,6 @@ func TestAlertsOfALaterReleaseStayOpen(t *testing.T) {
 	require.Empty(t, w.told(t))
 }
 
-// slack is where messages arrive. It answers as it is told to, and 200 "ok"
-// after that.
-type slack struct {
-	*httptest.Server
-	mu      sync.Mutex
-	answers []http.HandlerFunc
-	got     []jobs.AlertMessage
-	calls   int
-}
-
-func newSlack(t *testing.T, answers ...http.HandlerFunc) *slack {
-	t.Helper()
-	s := &slack{answers: answers}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var m jobs.AlertMessage
-		body, err := io.ReadAll(r.Body)
-		if err == nil {
-			err = json.Unmarshal(body, &m)
-		}
-		s.mu.Lock()
-		s.calls++
-		var answer http.HandlerFunc
-		if len(s.answers) > 0 {
-			answer, s.answers = s.answers[0], s.answers[1:]
-		} else if err == nil && r.Method == http.MethodPost && r.Header.Get("Content-Type") == "application/json" {
-			s.got = append(s.got, m)
-		}
-		s.mu.Unlock()
-		if answer != nil {
-			answer(w, r)
-			return
-		}
-		_, _ = io.WriteString(w, "ok")
-	}))
-	t.Cleanup(s.Close)
-	return s
-}
-
-func (s *slack) received() []jobs.AlertMessage {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return append([]jobs.AlertMessage(nil), s.got...)
-}
-
-// answers with a status.
-func answers(status int, header ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		for i := 0; i+1 < len(header); i += 2 {
-			w.Header().Set(header[i], header[i+1])
-		}
-		w.WriteHeader(status)
-		_, _ = io.WriteString(w, "no_service")
-	}
-}
-
-// startWatch starts a process that evaluates, and sends to the URL.
-func (b *bundle) startWatch(t *testing.T, webhookURL string) *jobs.Runner {
-	t.Helper()
-	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{
-		Store: b.Store, Payments: map[string]jobs.PaymentFetcher{"mercadopago": b.bank}, Alerts: &jobs.Alerts{WebhookURL: webhookURL},
-	})
-	require.NoError(t, err)
-	require.NoError(t, runner.Start(t.Context()))
-	t.Cleanup(func() { stop(t, runner) })
-	return runner
-}
-
 // deadLetter is an event that died.
 func (b *bundle) deadLetter(t *testing.T) {
 	t.Helper()
@@ -419,117 +354,6 @@ func TestAlertsArrive(t *testing.T) {
 		return scan[int](t, b, `SELECT count(*) FROM river_job WHERE kind = 'alert_evaluate' AND state <> 'completed'`) == 0
 	})
 	require.Len(t, receiver.received(), 1)
-}
-
-// sendOnce makes a message and has it sent, with no more attempts than given.
-func (b *bundle) sendOnce(t *testing.T, webhookURL string, attempts int) {
-	t.Helper()
-	b.exec(t, `WITH m AS (INSERT INTO alert_messages (body) VALUES ('{"text": "a message"}') RETURNING id)
-		INSERT INTO river_job (kind, args, state, queue, max_attempts, scheduled_at)
-		SELECT 'alert_send', jsonb_build_object('message_id', id), 'available', 'operations', $1, now() FROM m`, attempts)
-	b.startWatch(t, webhookURL)
-}
-
-func (b *bundle) awaitSend(t *testing.T, state string) {
-	t.Helper()
-	await(t, func() bool {
-		return scan[string](t, b, `SELECT state FROM river_job WHERE kind = 'alert_send'`) == state
-	})
-}
-
-func TestAMessageIsSentUntilItArrives(t *testing.T) {
-	t.Parallel()
-	hangUp := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-	b := setup(t, func(c *jobs.Config) { c.RetryBase = time.Millisecond })
-	receiver := newSlack(t, answers(500), answers(404), hangUp, answers(302, "Location", "http://127.0.0.1:1/elsewhere"))
-
-	b.sendOnce(t, receiver.URL+"/services/secret-token", 7)
-
-	b.awaitSend(t, "completed")
-	require.Len(t, receiver.received(), 1)
-	require.Equal(t, 4, scan[int](t, b, `SELECT attempts FROM alert_messages`))
-	require.Empty(t, scan[string](t, b, `SELECT error FROM alert_messages`))
-	errors := scan[string](t, b, `SELECT array_to_string(errors, ' ') FROM river_job WHERE kind = 'alert_send'`)
-	for _, said := range []string{"HTTP 500", "HTTP 404", "no answer", "HTTP 302"} {
-		require.Contains(t, errors, said)
-	}
-	require.NotContains(t, errors, "secret-token")
-	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`))
-}
-
-func TestAReceiverMayAskToWait(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	receiver := newSlack(t, answers(429, "Retry-After", "1"))
-	b.sendOnce(t, receiver.URL, 1)
-	b.awaitSend(t, "completed")
-	require.Len(t, receiver.received(), 1)
-	require.Zero(t, scan[int](t, b, `SELECT attempts FROM alert_messages`), "it is no failure")
-}
-
-// A webhook that never answers is seen, tells nothing about itself, and leaves
-// no dead letter behind.
-func TestAMessageThatNeverArrivesIsSeen(t *testing.T) {
-	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.RetryBase = time.Millisecond })
-	receiver := newSlack(t)
-	receiver.Close()
-	var log journal
-	b.config.Logger = slog.New(slog.NewTextHandler(&log, nil))
-
-	b.sendOnce(t, receiver.URL+"/services/secret-token", 2)
-
-	b.awaitSend(t, "discarded")
-	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM alert_messages WHERE attempts = 2 AND failed_at IS NOT NULL AND error LIKE 'no answer: %'`))
-	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`))
-	require.True(t, log.has("alert message not delivered"))
-	require.False(t, log.has("secret-token"))
-
-	conditions := func() []string {
-		st, err := b.Status(t.Context())
-		require.NoError(t, err)
-		_, found := jobs.Judge(st, jobs.Moment{Now: time.Now()})
-		codes := []string{}
-		for _, c := range found {
-			codes = append(codes, c.Code)
-		}
-		return codes
-	}
-	require.Empty(t, conditions(), "it may still be on its way")
-	b.exec(t, `UPDATE alert_messages SET created_at = now() - interval '11 minutes'`)
-	require.Equal(t, []string{"alerts_undelivered"}, conditions())
-	b.exec(t, `INSERT INTO alert_messages (body, delivered_at) VALUES ('{}', now())`)
-	require.Empty(t, conditions(), "a later one arrived")
-	b.exec(t, `DELETE FROM alert_messages WHERE delivered_at IS NOT NULL`)
-	b.exec(t, `UPDATE alert_messages SET created_at = now() - interval '25 hours'`)
-	require.Empty(t, conditions(), "it is no news any more")
-}
-
-func TestAMessageWithNowhereToGoIsGivenUp(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.sendOnce(t, "", 7)
-	b.awaitSend(t, "cancelled")
-	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM alert_messages WHERE failed_at IS NOT NULL AND error LIKE 'ALERT_WEBHOOK_URL%'`))
-	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`))
-}
-
-func TestASenderGivesUpOnTime(t *testing.T) {
-	t.Parallel()
-	released := make(chan struct{})
-	receiver := newSlack(t, func(http.ResponseWriter, *http.Request) { <-released })
-	sender, err := jobs.NewAlertSender(receiver.URL + "/services/secret-token")
-	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	_, err = sender.Send(ctx, jobs.NewTestMessage(time.Now()))
-	close(released)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.NotContains(t, err.Error(), "secret-token")
-
-	_, err = jobs.NewAlertSender("http://[::1/services/secret-token")
-	require.Error(t, err)
-	require.NotContains(t, err.Error(), "secret-token")
 }
 
 func TestAMessageCannotMention(t *testing.T) {

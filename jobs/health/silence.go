@@ -1,4 +1,4 @@
-package jobs
+package health
 
 import "github.com/conciliar/conciliar/store"
 

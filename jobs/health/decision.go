@@ -1,0 +1,142 @@
+package health
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// How often an alert that stays open is spoken of again: once after the first of
+// these, then each time after the second.
+const (
+	FirstReminder  = 4 * time.Hour
+	LaterReminders = 24 * time.Hour
+)
+
+// A finding is a condition as it is now.
+type finding struct {
+	Condition
+	holding bool
+	seen    json.RawMessage
+}
+
+// find judges every condition.
+func find(st store.Status, m Moment) []finding {
+	all := Conditions()
+	found := make([]finding, len(all))
+	for i, c := range all {
+		found[i] = finding{Condition: c, holding: c.holds(st, m)}
+		if found[i].holding {
+			// Words and numbers can always be written.
+			found[i].seen, _ = json.Marshal(c.detail(st, m)) //nolint:errchkjson // see above
+		}
+	}
+	return found
+}
+
+// Decide says what becomes of each alert in a status that was read at the
+// moment, and what there is to tell; nothing is told without notify. Alerts of
+// codes that this release does not know are left to the one that does. It
+// depends on its arguments alone.
+func Decide(book store.AlertBook, st store.Status, m Moment, notify bool) (store.AlertChanges, []Notice) {
+	findings, now := find(st, m), m.Now
+	d := decision{book: book, now: now, notify: notify, watches: map[string]store.AlertWatch{}}
+	for _, f := range findings {
+		d.watches[f.Code] = watch(book.Watches[f.Code], f, now)
+	}
+	closes := map[string]bool{}
+	for _, f := range findings {
+		_, open := book.Open[f.Code]
+		closes[f.Code] = open && !f.holding && d.watches[f.Code].Evaluations >= f.Lasting
+	}
+	d.covered = func(f finding) bool {
+		return slices.ContainsFunc(f.Within, func(code string) bool {
+			_, open := book.Open[code]
+			return d.watches[code].Active || open && !closes[code]
+		})
+	}
+	var changes store.AlertChanges
+	for _, f := range findings {
+		changes.Watches = append(changes.Watches, d.watches[f.Code])
+		if alert, changed := d.alert(f); changed {
+			changes.Alerts = append(changes.Alerts, alert)
+		}
+	}
+	return changes, d.notices
+}
+
+// watch is the condition's watch after this evaluation.
+func watch(before store.AlertWatch, f finding, now time.Time) store.AlertWatch {
+	if before.Evaluations > 0 && before.Active == f.holding {
+		before.Evaluations++
+		return before
+	}
+	return store.AlertWatch{Code: f.Code, Active: f.holding, Since: now, Evaluations: 1}
+}
+
+// decision is one evaluation in the making.
+type decision struct {
+	book    store.AlertBook
+	now     time.Time
+	notify  bool
+	watches map[string]store.AlertWatch
+	// covered tells whether a worse condition speaks for this one.
+	covered func(f finding) bool
+	notices []Notice
+}
+
+// alert returns the condition's alert when there is one that is open, or closes
+// now.
+func (d *decision) alert(f finding) (store.Alert, bool) {
+	alert, open := d.book.Open[f.Code]
+	w := d.watches[f.Code]
+	switch {
+	case !open && (!f.holding || w.Evaluations < f.Lasting):
+		return store.Alert{}, false
+	case !open:
+		alert = store.Alert{Code: f.Code, OpenedAt: w.Since}
+	case !f.holding && w.Evaluations >= f.Lasting && !d.covered(f):
+		alert.ClosedAt = &w.Since
+		// Only what was told to begin is told to end.
+		if alert.LastSentAt != nil && d.notify {
+			d.tell(f, alert, NoticeEnded)
+		}
+		return alert, true
+	}
+	if f.holding {
+		alert.Detail = f.seen
+	}
+	if d.notify && !f.Quiet {
+		d.speak(f, &alert)
+	}
+	return alert, true
+}
+
+// speak tells of an open alert when it is time to.
+func (d *decision) speak(f finding, alert *store.Alert) {
+	switch {
+	case alert.LastSentAt == nil:
+		d.tell(f, *alert, NoticeBegan)
+	case !d.covered(f) && d.now.Sub(*alert.LastSentAt) >= pace(alert.Reminders):
+		alert.Reminders++
+		d.tell(f, *alert, NoticeReminder)
+	default:
+		return
+	}
+	alert.LastSentAt = &d.now
+}
+
+func pace(reminders int) time.Duration {
+	if reminders == 0 {
+		return FirstReminder
+	}
+	return LaterReminders
+}
+
+func (d *decision) tell(f finding, alert store.Alert, state NoticeState) {
+	d.notices = append(d.notices, Notice{
+		Code: f.Code, State: state, Health: f.Health, Reason: f.Reason, Since: alert.OpenedAt, Until: alert.ClosedAt, Detail: alert.Detail,
+	})
+}

@@ -1,0 +1,127 @@
+package health_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/health"
+	"github.com/conciliar/conciliar/store"
+)
+
+func TestHealthIsJudgedByConditions(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }
+	pending := func(seconds int64) store.Status {
+		return store.Status{Queue: store.QueueStatus{Pending: 1, OldestPendingSeconds: seconds}}
+	}
+	anomaly := func(kind string) store.Status {
+		return store.Status{Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{kind: 1}}}
+	}
+	deaths := func(failed, received int64) store.Status {
+		return store.Status{Throughput: store.Throughput{Failed1h: failed, Received1h: received}}
+	}
+	runs := func(states ...string) store.Status {
+		st := store.Status{}
+		for _, s := range states {
+			run := store.Run{Status: s, StartedAt: *ago(time.Minute), FinishedAt: ago(0)}
+			if s == "running" {
+				run.FinishedAt = nil
+			}
+			st.RecentRuns = append(st.RecentRuns, run)
+		}
+		return st
+	}
+	hourly := health.Moment{RunEvery: time.Hour}
+	circuit := func(state store.CircuitState, reason string) store.Status {
+		return store.Status{Provider: store.ProviderState{Circuit: state, Reason: reason}}
+	}
+	signals := func(g store.Signals) store.Status { return store.Status{Signals: g} }
+	unknown := func(open, fresh int64) store.Status {
+		st := anomaly("unknown_order")
+		st.Anomalies.ByKind["unknown_order"], st.Signals.UnknownOrdersFresh = open, fresh
+		return st
+	}
+	used := map[string]bool{}
+	for name, c := range map[string]struct {
+		st     store.Status
+		moment health.Moment
+		want   health.Level
+		reason string
+	}{
+		"nothing yet":                          {store.Status{}, hourly, health.Healthy, ""},
+		"a short queue":                        {pending(300), hourly, health.Healthy, ""},
+		"a queue that waits":                   {pending(301), hourly, health.Degraded, "more than 5 minutes"},
+		"a queue that waits, still":            {pending(1800), hourly, health.Degraded, "more than 5 minutes"},
+		"a queue that nobody works":            {pending(1801), hourly, health.Unhealthy, "more than 30 minutes"},
+		"retries":                              {store.Status{Queue: store.QueueStatus{Failed: 100}}, hourly, health.Healthy, ""},
+		"held events":                          {store.Status{Queue: store.QueueStatus{Held: 100}}, hourly, health.Healthy, ""},
+		"a dead letter":                        {store.Status{DeadLetters: store.DeadLetterStatus{Open: 1}}, hourly, health.Degraded, "Dead letters are open"},
+		"dead letters that were dealt with":    {store.Status{DeadLetters: store.DeadLetterStatus{Last24h: 5}}, hourly, health.Healthy, ""},
+		"few deaths":                           {deaths(9, 9), hourly, health.Healthy, ""},
+		"deaths among many":                    {deaths(10, 101), hourly, health.Healthy, ""},
+		"many deaths":                          {deaths(10, 100), hourly, health.Unhealthy, "One event in ten"},
+		"underpaid":                            {anomaly("underpaid"), hourly, health.Degraded, "money does not fit"},
+		"a kind that a newer release writes":   {anomaly("novelty"), hourly, health.Degraded, "money does not fit"},
+		"no reference":                         {anomaly("no_reference"), hourly, health.Healthy, ""},
+		"a test payment":                       {anomaly("wrong_mode"), hourly, health.Healthy, ""},
+		"orders on their way":                  {unknown(3, 3), hourly, health.Healthy, ""},
+		"an order that never came":             {unknown(3, 2), hourly, health.Degraded, "money does not fit"},
+		"an outage":                            {circuit(store.CircuitOpen, store.ReasonUnavailable), hourly, health.Degraded, "circuit is open"},
+		"an unknown circuit":                   {circuit("melted", ""), hourly, health.Degraded, "circuit is open"},
+		"shut out":                             {circuit(store.CircuitOpen, store.ReasonShutOut), hourly, health.Unhealthy, "refuses our credentials"},
+		"after an outage":                      {circuit(store.CircuitHalfOpen, store.ReasonUnavailable), hourly, health.Degraded, "tried again"},
+		"a run that stopped itself":            {runs("running", "stopped_by_cap", "failed"), hourly, health.Degraded, "stopped by its cap"},
+		"a run that ended oddly":               {runs("melted"), hourly, health.Degraded, "latest reconciliation failed"},
+		"few refusals":                         {signals(store.Signals{RefusedLately: 9}), hourly, health.Healthy, ""},
+		"refusals out of nothing":              {signals(store.Signals{RefusedLately: 10, AcceptedLately: 10}), hourly, health.Degraded, "refused for their signature"},
+		"refusals as ever":                     {signals(store.Signals{RefusedLately: 10, RefusedBefore: 321, AcceptedLately: 11}), hourly, health.Healthy, ""},
+		"three times as many":                  {signals(store.Signals{RefusedLately: 10, RefusedBefore: 320, AcceptedLately: 11}), hourly, health.Degraded, "refused for their signature"},
+		"refusals for a day, and nothing else": {signals(store.Signals{RefusedLately: 10, RefusedBefore: 960}), hourly, health.Degraded, "refused for their signature"},
+		"a busy pool":                          {signals(store.Signals{PoolWait: 99 * time.Millisecond, PoolGaveUp: 9}), hourly, health.Healthy, ""},
+		"a slow pool":                          {signals(store.Signals{PoolWait: 100 * time.Millisecond}), hourly, health.Degraded, "waits for database connections"},
+		"a dry pool":                           {signals(store.Signals{PoolGaveUp: 10}), hourly, health.Degraded, "waits for database connections"},
+		"silence":                              {signals(store.Signals{ReceivedHours: silence(1, 100)}), hourly, health.Degraded, "No webhook has come"},
+		"messages that do not arrive":          {signals(store.Signals{UndeliveredSince: ago(time.Hour)}), hourly, health.Degraded, "do not arrive"},
+		"nobody evaluates":                     {signals(store.Signals{At: now, EvaluatedAt: ago(5 * time.Minute)}), hourly, health.Degraded, "have not been evaluated"},
+		"evaluated lately":                     {signals(store.Signals{At: now, EvaluatedAt: ago(4 * time.Minute)}), hourly, health.Healthy, ""},
+		"a failed run":                         {runs("failed", "succeeded"), hourly, health.Degraded, "latest reconciliation failed"},
+		"a failed run, and another begun":      {runs("running", "failed"), hourly, health.Degraded, "latest reconciliation failed"},
+		"a failure that was made good":         {runs("succeeded", "failed"), hourly, health.Healthy, ""},
+		"the first run":                        {runs("running"), hourly, health.Healthy, ""},
+		"a late run":                           {store.Status{LastSuccessAt: ago(119 * time.Minute)}, hourly, health.Healthy, ""},
+		"an overdue run":                       {store.Status{LastSuccessAt: ago(2 * time.Hour)}, hourly, health.Degraded, "for two periods"},
+		"no run for long":                      {store.Status{LastSuccessAt: ago(6 * time.Hour)}, hourly, health.Unhealthy, "for six periods"},
+		"nothing scheduled":                    {store.Status{LastSuccessAt: ago(1000 * time.Hour)}, health.Moment{}, health.Healthy, ""},
+	} {
+		if c.st.Provider.Circuit == "" {
+			c.st.Provider.Circuit = store.CircuitClosed
+		}
+		c.moment.Now = now
+		level, conditions := health.Judge(c.st, c.moment)
+		require.Equal(t, c.want, level, name)
+		if c.reason == "" {
+			require.Empty(t, conditions, name)
+			continue
+		}
+		require.Len(t, conditions, 1, name)
+		require.Contains(t, conditions[0].Reason, c.reason, name)
+		used[conditions[0].Code] = true
+	}
+	codes := map[string]bool{}
+	for _, c := range health.Conditions() {
+		require.True(t, used[c.Code], "no case for: "+c.Reason)
+		require.False(t, codes[c.Code], "a code stands for one condition: "+c.Code)
+		codes[c.Code] = true
+	}
+
+	everything := pending(9999)
+	everything.DeadLetters.Open = 1
+	everything.Provider.Circuit = store.CircuitOpen
+	level, conditions := health.Judge(everything, health.Moment{Now: now})
+	require.Equal(t, health.Unhealthy, level)
+	require.Len(t, conditions, 3)
+	require.Equal(t, "pending_stalled", conditions[0].Code, "the worst first")
+}
