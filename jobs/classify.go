@@ -3,9 +3,11 @@ package jobs
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"strings"
 	"time"
 
+	"github.com/conciliar/conciliar/jobs/circuit"
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -85,8 +87,8 @@ func classOf(err error) string {
 	return classInternal
 }
 
-// A verdict says what follows a failed attempt.
-type verdict struct {
+// A failure is a failed attempt and what follows.
+type failure struct {
 	class  string
 	action Action
 	// notBefore is when the provider allows the next attempt; zero when it
@@ -94,8 +96,8 @@ type verdict struct {
 	notBefore time.Time
 }
 
-func (v verdict) outcome() string {
-	switch v.action {
+func (f failure) outcome() string {
+	switch f.action {
 	case ActionPermanent:
 		return "permanent_failure"
 	case ActionHold:
@@ -107,41 +109,46 @@ func (v verdict) outcome() string {
 	return "retry"
 }
 
-// A question is what an attempt asked a provider.
-type question struct {
-	source string
-	// about is what was asked for: failures over one thing alone are no outage.
-	// All searches are one thing.
-	about string
-	// began is when the attempt did.
-	began time.Time
-	// last is true when the attempt's failure would end in the dead letter.
-	last bool
-}
-
-// judge says what follows an attempt's error.
-func (g circuits) judge(ctx context.Context, q question, now time.Time, err error) verdict {
-	v := verdict{class: classOf(err)}
-	v.action = actionOf(v.class)
+// classify says what follows an attempt's error: what its class asks for, unless
+// the provider's circuit knows better.
+func classify(ctx context.Context, circuits circuit.Circuits, q circuit.Question, now time.Time, err error) failure {
+	f := failure{class: classOf(err)}
+	f.action = actionOf(f.class)
 	var asked *provider.Error
 	if !errors.As(err, &asked) {
-		return v
+		return f
 	}
 	if asked.RetryAfter > 0 {
-		v.notBefore = now.Add(asked.RetryAfter)
+		f.notBefore = now.Add(asked.RetryAfter)
 	}
-	gate, ok := g[q.source]
-	if !ok {
-		return v
+	if circuits[q.Source] == nil {
+		return f
 	}
-	follows, oneOnly := gate.judge(ctx, q, asked)
+	verdict := circuits.Judge(ctx, q, asked)
 	switch {
-	case follows != ActionRetry:
-		v.action = follows
-	case v.action == ActionHold, v.action == ActionPermanent && !oneOnly:
+	case verdict.Decision == circuit.Hold:
+		f.action = ActionHold
+	case verdict.Decision == circuit.PutOff:
+		f.action = ActionPutOff
+	case f.action == ActionHold, f.action == ActionPermanent && !verdict.OneOnly:
 		// The provider as a whole works, or could not be asked whether this is
 		// about one payment only.
-		v.action = ActionRetry
+		f.action = ActionRetry
 	}
-	return v
+	return f
+}
+
+const (
+	// heldFor is how long an event is held at least, and up to twice that, unless
+	// it is let go before, as it is when the outage ends. So long that what is
+	// held does not come around all the time.
+	heldFor = time.Hour
+	// stepHeldFor is how long a run's step sleeps before it looks again whether
+	// its provider can be asked.
+	stepHeldFor = 5 * time.Second
+)
+
+// holdFor is how long an event is held: see heldFor. The spread keeps what was held together from coming around together.
+func holdFor() time.Duration {
+	return heldFor + rand.N(heldFor) //nolint:gosec // spreads load, guards nothing
 }

@@ -89,9 +89,16 @@ func (c *clock) take(told, began time.Time, took time.Duration) {
 
 // keep asks PostgreSQL until ctx is done. While it does not answer, time goes on.
 func (c *clock) keep(ctx context.Context) {
-	every(ctx, clockEvery, func() {
-		if err := c.set(ctx); err != nil && ctx.Err() == nil {
-			c.logger.WarnContext(ctx, "PostgreSQL's clock not read", "error", err)
+	tick := time.NewTicker(clockEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := c.set(ctx); err != nil && ctx.Err() == nil {
+				c.logger.WarnContext(ctx, "PostgreSQL's clock not read", "error", err)
+			}
 		}
-	})
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 
+	"github.com/conciliar/conciliar/jobs/circuit"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -81,7 +82,7 @@ func (w *eventWorker[T, P]) Work(ctx context.Context, job *river.Job[T]) error {
 type eventShell struct {
 	store    *store.Store
 	payments map[string]PaymentFetcher
-	circuits circuits
+	circuits circuit.Circuits
 	policy   *RetryPolicy
 	logger   *slog.Logger
 	metrics  *metrics
@@ -104,7 +105,7 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 	began := time.Now()
 	attempt := store.Attempt{QueueID: ref.QueueID, JobID: job.ID, Number: job.Attempt}
 	var report attemptReport
-	if s.circuits.allHold(ctx) {
+	if s.circuits.AllHold(ctx) {
 		return s.hold(ctx, attempt, report, began)
 	}
 	err := s.attempt(ctx, attempt, work, complete, &report)
@@ -126,23 +127,23 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 		// when it can see the cancellation, which not every cause repeats.
 		return errors.Join(context.Canceled, err)
 	}
-	verdict := s.circuits.judge(ctx, question{
-		source: report.event.Source, about: report.event.ResourceID, began: began, last: job.Attempt >= job.MaxAttempts,
+	failed := classify(ctx, s.circuits, circuit.Question{
+		Source: report.event.Source, About: report.event.ResourceID, Began: began, Last: job.Attempt >= job.MaxAttempts,
 	}, s.policy.now(), err)
-	ref.notBefore = verdict.notBefore
-	report.outcome, report.class = verdict.outcome(), verdict.class
-	s.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error_class", verdict.class), slog.String("error", err.Error()))
-	failure := &AttemptError{Class: verdict.class, Err: err}
-	switch verdict.action {
+	ref.notBefore = failed.notBefore
+	report.outcome, report.class = failed.outcome(), failed.class
+	s.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error_class", failed.class), slog.String("error", err.Error()))
+	cause := &AttemptError{Class: failed.class, Err: err}
+	switch failed.action {
 	case ActionPermanent:
-		return river.JobCancel(failure)
+		return river.JobCancel(cause)
 	case ActionHold:
 		return river.JobSnooze(holdFor())
 	case ActionPutOff:
 		return river.JobSnooze(putOffFor)
 	case ActionRetry, ActionDead, ActionDone:
 	}
-	return failure
+	return cause
 }
 
 // putOffFor is how long an attempt that could not ask is put off. River makes a
@@ -172,7 +173,7 @@ func (s *eventShell) attempt(ctx context.Context, a store.Attempt, work eventWor
 	if _, ok := s.payments[event.Source]; !ok {
 		return &AttemptError{Class: "unknown_source", Err: fmt.Errorf("no provider is set up for source %q", event.Source)}
 	}
-	if s.circuits.holds(ctx, event.Source) {
+	if s.circuits.Holds(ctx, event.Source) {
 		return errHeld
 	}
 	report.result, err = work(ctx, a, event, complete)

@@ -32,7 +32,7 @@ func (s *eventShell) settlePayment(ctx context.Context, a store.Attempt, event s
 	if err != nil {
 		return store.SettleResult{}, err
 	}
-	s.circuits.succeeded(event.Source)
+	s.circuits.Succeeded(event.Source)
 	payment, err := paymentOf(fetched, event.Now)
 	if err != nil {
 		// A person will want to see what the provider said, so the attempt

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/conciliar/conciliar/jobs/circuit"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -33,10 +34,10 @@ const HolderPrefix = holderPrefix
 // WithProbeEvery makes a provider that is down be tried that often, and all else
 // around outages happen as much more often.
 func (d Deps) WithProbeEvery(every time.Duration) Deps {
-	usual := defaultCircuitTiming()
-	faster := float64(every) / float64(usual.probe)
+	usual := circuit.DefaultTiming()
+	faster := float64(every) / float64(usual.Probe)
 	scaled := func(t time.Duration) time.Duration { return max(20*time.Millisecond, time.Duration(float64(t)*faster)) }
-	d.circuitTiming = &circuitTiming{look: scaled(usual.look), probe: every, probeHold: usual.probeHold, release: scaled(usual.release)}
+	d.circuitTiming = &circuit.Timing{Look: scaled(usual.Look), Probe: every, ProbeHold: usual.ProbeHold, Release: scaled(usual.Release)}
 	return d
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"github.com/conciliar/conciliar/jobs/circuit"
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 )
@@ -153,7 +154,7 @@ type stepWorker struct {
 	river.WorkerDefaults[ReconcileStepArgs]
 	reconciler
 
-	gates     circuits
+	circuits  circuit.Circuits
 	policy    *RetryPolicy
 	retention time.Duration
 	budget    time.Duration

@@ -10,6 +10,7 @@ import (
 
 	"github.com/riverqueue/river"
 
+	"github.com/conciliar/conciliar/jobs/circuit"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -114,19 +115,19 @@ func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep, la
 // ask puts a question to a provider, unless it is held to be down: then the step
 // sleeps, and none of its attempts is spent.
 func (w *stepWorker) ask(ctx context.Context, source string, last bool, ask func() error) error {
-	if w.gates.holds(ctx, source) {
+	if w.circuits.Holds(ctx, source) {
 		return river.JobSnooze(stepHeldFor)
 	}
-	q := question{source: source, about: "search", began: time.Now(), last: last}
+	q := circuit.Question{Source: source, About: "search", Began: time.Now(), Last: last}
 	err := ask()
 	if err == nil {
-		w.gates.succeeded(source)
+		w.circuits.Succeeded(source)
 		return nil
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return err
 	}
-	switch w.gates.judge(ctx, q, w.policy.now(), err).action {
+	switch classify(ctx, w.circuits, q, w.policy.now(), err).action {
 	case ActionHold, ActionPutOff:
 		return river.JobSnooze(stepHeldFor)
 	case ActionRetry, ActionPermanent, ActionDead, ActionDone:

@@ -18,6 +18,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/conciliar/conciliar/jobs/circuit"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -95,7 +96,7 @@ type Deps struct {
 	stepBudget    *time.Duration
 	takeoverTimes *takeoverTimes
 	// circuitTiming shortens what happens around outages in tests.
-	circuitTiming *circuitTiming
+	circuitTiming *circuit.Timing
 }
 
 const (
@@ -123,7 +124,7 @@ type Runner struct {
 	// lock says that this process lives; orphans takes up what others leave.
 	lock     *store.ProcessLock
 	takeover *takeover
-	keeper   *keeper
+	keeper   *circuit.Keeper
 
 	stopSweep context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -139,7 +140,11 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	}
 	clock := &clock{ask: deps.Store.Server, logger: cfg.Logger}
 	policy := NewRetryPolicy(cfg.RetryBase, clock.Now)
-	gates := newCircuits(deps, cfg.Logger)
+	timing := circuit.DefaultTiming()
+	if deps.circuitTiming != nil {
+		timing = *deps.circuitTiming
+	}
+	circuits := circuit.New(deps.Store, deps.Payments, timing, cfg.Logger)
 	work := newWorkLog()
 	self := newHolderID()
 	config := riverConfig(cfg)
@@ -147,7 +152,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	config.Middleware = append(tracing(cfg.TracerProvider), work)
 	config.RetryPolicy = policy
 	config.Test.Time = clock
-	if err := addWork(config, cfg, deps, gates, policy); err != nil {
+	if err := addWork(config, cfg, deps, circuits, policy); err != nil {
 		return nil, err
 	}
 	client, err := river.NewClient(riverpgxv5.New(pool), config)
@@ -161,8 +166,8 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if deps.takeoverTimes != nil {
 		orphans.times = *deps.takeoverTimes
 	}
-	warden := &keeper{circuits: gates, retry: retryJob(client), ahead: releaseAhead(cfg.ProviderRate), logger: cfg.Logger}
-	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, clock: clock, takeover: orphans, keeper: warden}, nil
+	keeper := circuit.NewKeeper(circuits, QueueWebhooks, retryJob(client), cfg.ProviderRate, cfg.Logger)
+	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, clock: clock, takeover: orphans, keeper: keeper}, nil
 }
 
 // riverConfig is what of River's configuration follows from ours.
@@ -188,9 +193,9 @@ func riverConfig(cfg Config) *river.Config {
 
 // addWork adds a worker for every kind of job that this process works, and the
 // periodic jobs that start the work.
-func addWork(config *river.Config, cfg Config, deps Deps, gates circuits, policy *RetryPolicy) error {
+func addWork(config *river.Config, cfg Config, deps Deps, circuits circuit.Circuits, policy *RetryPolicy) error {
 	shell := &eventShell{
-		store: deps.Store, payments: deps.Payments, circuits: gates, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer),
+		store: deps.Store, payments: deps.Payments, circuits: circuits, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer),
 	}
 	river.AddWorker(config.Workers, &eventWorker[PaymentArgs, *PaymentArgs]{eventShell: shell, work: shell.settlePayment})
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
@@ -198,14 +203,14 @@ func addWork(config *river.Config, cfg Config, deps Deps, gates circuits, policy
 	if !cfg.Helper {
 		config.PeriodicJobs = append(config.PeriodicJobs, periodicRollUp())
 	}
-	if err := addReconciliation(config, cfg, deps, gates, policy); err != nil {
+	if err := addReconciliation(config, cfg, deps, circuits, policy); err != nil {
 		return err
 	}
 	return addAlerts(config, cfg, deps, policy)
 }
 
 // addReconciliation adds what works runs, and the periodic job that starts them.
-func addReconciliation(config *river.Config, cfg Config, deps Deps, gates circuits, policy *RetryPolicy) error {
+func addReconciliation(config *river.Config, cfg Config, deps Deps, circuits circuit.Circuits, policy *RetryPolicy) error {
 	if len(deps.Searches) == 0 {
 		if cfg.ReconcileSchedule != "" {
 			return errors.New("a schedule for reconciliations needs at least one provider to search")
@@ -217,7 +222,7 @@ func addReconciliation(config *river.Config, cfg Config, deps Deps, gates circui
 	if deps.stepBudget != nil {
 		budget = *deps.stepBudget
 	}
-	river.AddWorker(config.Workers, &stepWorker{reconciler: newReconciler(deps), gates: gates, policy: policy, retention: cfg.Retention, budget: budget})
+	river.AddWorker(config.Workers, &stepWorker{reconciler: newReconciler(deps), circuits: circuits, policy: policy, retention: cfg.Retention, budget: budget})
 	config.Queues[QueueReconciliation] = river.QueueConfig{MaxWorkers: reconciliationWorkers}
 	if cfg.ReconcileSchedule == "" || cfg.Helper {
 		return nil
@@ -253,7 +258,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.sweeping.Go(func() { r.sweep(sweepCtx) })
 	r.sweeping.Go(func() { r.clock.keep(sweepCtx) })
 	r.sweeping.Go(func() { r.takeover.run(sweepCtx) })
-	r.sweeping.Go(func() { r.keeper.run(sweepCtx) })
+	r.sweeping.Go(func() { r.keeper.Run(sweepCtx) })
 	return nil
 }
 

@@ -27,8 +27,9 @@ var importOrder = map[string][]string{
 	},
 	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/order"},
 	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/order"},
-	"jobs":                      {"jobs/health", "jobs/provider", "store", "store/order"},
+	"jobs":                      {"jobs/circuit", "jobs/health", "jobs/provider", "store", "store/order"},
 	"jobs/health":               {"store", "store/order"},
+	"jobs/circuit":              {"jobs/provider", "store"},
 	"jobs/provider":             {},
 	"jobs/provider/mercadopago": {"jobs/provider"},
 	// The simulator testifies about us, so it shares nothing with us.
@@ -58,6 +59,7 @@ var confined = map[string][]string{
 	"github.com/riverqueue/river":   {"jobs", "migrations", "cmd/...", "api/..."},
 	"riverqueue.com/riverui":        {"api/...", "cmd/..."},
 	"github.com/prometheus":         {"api/...", "jobs/...", "store", "cmd/..."},
+	"github.com/failsafe-go":        {"jobs/circuit"},
 	"github.com/spf13/cobra":        {"cmd/conciliar"},
 	"github.com/caarlos0/env":       {"config"},
 	"github.com/lmittmann/tint":     {"cmd/..."},
@@ -140,6 +142,7 @@ func TestImportOrder_NoticesABreach(t *testing.T) {
 	require.Len(t, one("jobs", "github.com/gin-gonic/gin"), 1)
 	require.Len(t, one("api", "github.com/jackc/pgx/v5"), 1)
 	require.Len(t, one("store", "testing"), 1)
+	require.Len(t, one("jobs/circuit", "github.com/riverqueue/river"), 1)
 	require.Len(t, one("jobs/provider/mercadopago", "github.com/mercadopago/sdk-go/pkg/webhook"), 1)
 	// What a pure package may not know.
 	require.Len(t, one("store/order", "golang.org/x/time/rate"), 1)

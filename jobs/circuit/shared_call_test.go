@@ -1,4 +1,4 @@
-package jobs
+package circuit
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 // Those who come while a question is under way share the next answer: the one
 // under way began before what they saw.
-func TestCoalescerAnswersWithWhatBeganAfter(t *testing.T) {
+func TestSharedCall_AnswersWithWhatBeganAfter(t *testing.T) {
 	t.Parallel()
 	first, second := errors.New("first"), errors.New("second")
 	began, goOn := make(chan struct{}, 1), make(chan error)

@@ -1,4 +1,4 @@
-package jobs
+package circuit
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -23,11 +22,12 @@ const (
 	releaseAheadLeast = 100
 )
 
-// A keeper keeps a process's circuits: it looks at the circuits, probes providers
+// A Keeper keeps a process's circuits: it looks at the circuits, probes providers
 // whose circuit is open, and lets go what was held when they work again. Every
 // working process has one; who probes and who releases is settled in the database.
-type keeper struct {
-	circuits circuits
+type Keeper struct {
+	circuits Circuits
+	queue    string
 	retry    store.RetryJob
 	// ahead is how many events that were let go may wait for a worker.
 	ahead  int
@@ -39,13 +39,19 @@ func releaseAhead(perSecond float64) int {
 	return max(releaseAheadLeast, int(min(perSecond*releaseAheadSeconds, 10*releaseAheadLeast)))
 }
 
-// run works until ctx is done. The looking has a loop of its own: a probe of a
+// NewKeeper returns a keeper that lets go the jobs of a queue: retry makes one due,
+// and perSecond is how many requests a second a provider gets at most.
+func NewKeeper(circuits Circuits, queue string, retry store.RetryJob, perSecond float64, logger *slog.Logger) *Keeper {
+	return &Keeper{circuits: circuits, queue: queue, retry: retry, ahead: releaseAhead(perSecond), logger: logger}
+}
+
+// Run works until ctx is done. The looking has a loop of its own: a probe of a
 // provider that hangs must not keep the looks from being fresh.
-func (w *keeper) run(ctx context.Context) {
+func (k *Keeper) Run(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, g := range w.circuits {
-		all.Go(func() { every(ctx, g.timing.look, func() { w.watch(ctx, g) }) })
-		all.Go(func() { every(ctx, g.timing.release, func() { w.step(ctx, g) }) })
+	for _, c := range k.circuits {
+		all.Go(func() { every(ctx, c.timing.Look, func() { k.watch(ctx, c) }) })
+		all.Go(func() { every(ctx, c.timing.Release, func() { k.step(ctx, c) }) })
 	}
 	all.Wait()
 }
@@ -64,61 +70,61 @@ func every(ctx context.Context, pause time.Duration, fn func()) {
 	}
 }
 
-func (*keeper) watch(ctx context.Context, g *circuit) {
-	g.look(ctx)
-	g.mu.Lock()
-	reason := g.opening
-	g.mu.Unlock()
+func (*Keeper) watch(ctx context.Context, c *Circuit) {
+	c.look(ctx)
+	c.mu.Lock()
+	reason := c.opening
+	c.mu.Unlock()
 	if reason != "" {
-		g.open(ctx, reason)
+		c.open(ctx, reason)
 	}
 }
 
 // step does what the circuit's state asks for.
-func (w *keeper) step(ctx context.Context, g *circuit) {
-	g.mu.Lock()
-	seen := g.seen
-	g.mu.Unlock()
+func (k *Keeper) step(ctx context.Context, c *Circuit) {
+	c.mu.Lock()
+	seen := c.seen
+	c.mu.Unlock()
 	var err error
 	switch {
 	case seen.Circuit != store.CircuitClosed:
-		err = g.probe(ctx)
+		err = c.probe(ctx)
 	case seen.Unreleased:
-		err = w.release(ctx, g)
+		err = k.release(ctx, c)
 	}
 	if err != nil && ctx.Err() == nil {
-		w.logger.WarnContext(ctx, "provider circuit not tended", "source", g.source, "error", err)
+		k.logger.WarnContext(ctx, "provider circuit not tended", "source", c.source, "error", err)
 	}
 }
 
 // probe tries the provider, if it is this process's turn.
-func (g *circuit) probe(ctx context.Context) error {
-	turn, claimed, err := g.store.ClaimProbe(ctx, g.source, g.timing.probeHold)
+func (c *Circuit) probe(ctx context.Context) error {
+	turn, claimed, err := c.store.ClaimProbe(ctx, c.source, c.timing.ProbeHold)
 	if err != nil || !claimed {
 		return err
 	}
-	g.see(turn)
+	c.see(turn)
 	began := time.Now()
-	reason, err := g.try(ctx, turn.Reason)
+	reason, err := c.try(ctx, turn.Reason)
 	if ctx.Err() != nil {
 		// The process is stopping: it gives its turn back, and says nothing of
 		// the provider.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), circuitTimeout)
 		defer cancel()
-		return g.store.FailProbe(ctx, g.source, turn.Revision, turn.Reason, 0)
+		return c.store.FailProbe(ctx, c.source, turn.Revision, turn.Reason, 0)
 	}
 	if err != nil {
-		return errors.Join(err, g.store.FailProbe(ctx, g.source, turn.Revision, turn.Reason, g.timing.probe))
+		return errors.Join(err, c.store.FailProbe(ctx, c.source, turn.Revision, turn.Reason, c.timing.Probe))
 	}
 	if reason != "" {
-		return g.store.FailProbe(ctx, g.source, turn.Revision, reason, max(0, g.timing.probe-time.Since(began)))
+		return c.store.FailProbe(ctx, c.source, turn.Revision, reason, max(0, c.timing.Probe-time.Since(began)))
 	}
-	outage, closed, err := g.store.CloseCircuit(ctx, g.source, turn.Revision)
+	outage, closed, err := c.store.CloseCircuit(ctx, c.source, turn.Revision)
 	if err != nil || !closed {
 		return err
 	}
-	g.look(ctx)
-	g.logger.InfoContext(ctx, "provider circuit closed", "source", g.source, "reason", outage.Reason, "outage_id", outage.ID,
+	c.look(ctx)
+	c.logger.InfoContext(ctx, "provider circuit closed", "source", c.source, "reason", outage.Reason, "outage_id", outage.ID,
 		"first_failure_at", outage.FirstFailureAt, "lasted_seconds", int64(outage.ClosedAt.Sub(outage.OpenedAt).Seconds()))
 	return nil
 }
@@ -127,10 +133,10 @@ func (g *circuit) probe(ctx context.Context) error {
 // is to be closed. Our credentials alone don't tell: what waits are payments,
 // and the provider may answer the one and not the other. One payment that can be
 // read, or is said not to be there, is enough: each of them may be broken.
-func (g *circuit) try(ctx context.Context, reason string) (string, error) {
+func (c *Circuit) try(ctx context.Context, reason string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	err := g.asks.CheckCredentials(ctx)
+	err := c.asks.CheckCredentials(ctx)
 	switch {
 	case isShutOut(err):
 		return store.ReasonShutOut, nil
@@ -139,14 +145,14 @@ func (g *circuit) try(ctx context.Context, reason string) (string, error) {
 	case err != nil:
 		return reason, nil
 	}
-	waiting, err := g.store.WaitingResources(ctx, g.source, probeSamples)
+	waiting, err := c.store.WaitingResources(ctx, c.source, probeSamples)
 	if err != nil {
 		return "", err
 	}
 	answers := make(chan error, len(waiting))
 	for _, id := range waiting {
 		go func() {
-			_, err := g.asks.Payment(ctx, id)
+			_, err := c.asks.Payment(ctx, id)
 			answers <- err
 		}()
 	}
@@ -161,20 +167,13 @@ func (g *circuit) try(ctx context.Context, reason string) (string, error) {
 	return "", nil
 }
 
-// answered reports whether the provider answered what it was asked, given that
-// it takes our credentials: then a refusal is about the one payment.
-func answered(err error) bool {
-	var asked *provider.Error
-	return err == nil || isShutOut(err) || errors.As(err, &asked) && asked.Kind == provider.NotFound
-}
-
 // release lets go some of what was held.
-func (w *keeper) release(ctx context.Context, g *circuit) error {
-	done, err := g.store.ReleaseOutage(ctx, store.ReleaseRequest{Source: g.source, Queue: QueueWebhooks, Ahead: w.ahead, Retry: w.retry})
+func (k *Keeper) release(ctx context.Context, c *Circuit) error {
+	done, err := c.store.ReleaseOutage(ctx, store.ReleaseRequest{Source: c.source, Queue: k.queue, Ahead: k.ahead, Retry: k.retry})
 	if err != nil || done.Ended == nil {
 		return err
 	}
-	w.logger.InfoContext(ctx, "events of an outage released", "source", g.source, "outage_id", done.Ended.ID,
+	k.logger.InfoContext(ctx, "events of an outage released", "source", c.source, "outage_id", done.Ended.ID,
 		"held_released", done.Ended.HeldReleased, "dead_letters_replayed", done.Ended.DeadLettersReplayed)
 	return nil
 }
