@@ -67,7 +67,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 
 	jobsConfig := jobs.Config{
 		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour,
-		RetryBase: time.Minute, MaxAttempts: 7, Logger: slog.New(slog.DiscardHandler),
+		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 7}, Logger: slog.New(slog.DiscardHandler),
 	}
 	inserter, err := jobs.NewInserter(b.pool, jobsConfig)
 	require.NoError(tb, err)

@@ -12,55 +12,94 @@ import (
 // minTokenLength is the least length of a bearer token, in characters.
 const minTokenLength = 16
 
-// A checker collects problems with values that could be read.
+const (
+	// maxAttempts is how often an event may be attempted: River keeps attempts
+	// as smallint, and more would only hide what never succeeds.
+	maxAttempts = 100
+	// maxBaseDelay bounds the first wait, and maxWait any: 32 times the first,
+	// as in the default schedule.
+	maxBaseDelay = 24 * time.Hour
+	maxWait      = 32 * maxBaseDelay
+)
+
+// A checker collects problems with an environment.
 type checker struct {
-	unreadable Problems
-	found      Problems
+	problems Problems
+	// given are the values of the variables that are set.
+	given map[string]string
 }
 
-// demand notes a problem with the variable unless ok, or unless it could not
-// even be read.
+// demand notes a problem with the variable unless ok, or unless one is known.
 func (c *checker) demand(variable string, ok bool, text string) {
-	if !ok && !c.unreadable.about(variable) && !c.found.about(variable) {
-		c.found = append(c.found, Problem{variable, text})
+	if !ok && !c.problems.about(variable) {
+		c.problems = append(c.problems, Problem{variable, text})
 	}
 }
 
-func (d Database) check(unreadable Problems) Problems {
-	c := checker{unreadable: unreadable}
+func (d Database) check(c *checker) {
 	_, err := pgxpool.ParseConfig(d.DatabaseURL.Reveal())
 	c.demand("DATABASE_URL", err == nil, "must be a PostgreSQL address such as postgres://user:password@host:5432/name")
-	return c.found
 }
 
-func (cfg Config) check(unreadable Problems) Problems {
-	c := checker{unreadable: unreadable, found: cfg.Database.check(unreadable)}
-	for variable, d := range map[string]time.Duration{
-		"RETRY_BASE_DELAY": cfg.RetryBaseDelay, "RETENTION": cfg.Retention,
-	} {
-		c.demand(variable, d > 0, "must be longer than 0s")
-	}
+func (cfg *Config) check(c *checker) {
+	cfg.Database.check(c)
 	for variable, n := range map[string]int{
-		"RETRY_MAX_ATTEMPTS": cfg.RetryMaxAttempts, "WORKERS": cfg.Workers, "PROVIDER_RATE_LIMIT": cfg.ProviderRateLimit,
+		"WORKERS": cfg.Workers, "PROVIDER_RATE_LIMIT": cfg.ProviderRateLimit,
 		"API_RATE_LIMIT": cfg.APIRateLimit, "UNVERIFIED_RATE_LIMIT": cfg.UnverifiedRateLimit,
 	} {
 		c.demand(variable, n > 0, "must be at least 1")
 	}
-	// River keeps attempts as smallint and takes ten thousand workers at most.
-	c.demand("RETRY_MAX_ATTEMPTS", cfg.RetryMaxAttempts <= 100, "must be at most 100")
+	// River takes ten thousand workers at most.
 	c.demand("WORKERS", cfg.Workers <= 1000, "must be at most 1000")
-	// The longest step is 32 times as long, and must stay a duration.
-	c.demand("RETRY_BASE_DELAY", cfg.RetryBaseDelay <= 24*time.Hour, "must be at most 24h")
+	c.demand("RETENTION", cfg.Retention > 0, "must be longer than 0s")
 	c.demand("SIGNATURE_TOLERANCE", cfg.SignatureTolerance >= 0, "must not be negative")
-	cfg.Rescue.check(&c)
+	cfg.Retry.check(c)
+	cfg.Rescue.check(c)
 	c.demand("SOURCE_IP_CIDRS", cfg.SourceIPMode != "enforce" || len(cfg.SourceIPCIDRs) > 0, "is required when SOURCE_IP_MODE is enforce")
-	cfg.Money.check(&c)
+	cfg.Money.check(c)
 	c.demand("MERCADOPAGO_ACCESS_TOKEN", isVisibleASCII(cfg.AccessToken.Reveal()), "has characters that no token has, such as spaces")
 	for _, s := range cfg.WebhookSecrets {
 		c.demand("MERCADOPAGO_WEBHOOK_SECRETS", strings.TrimSpace(s.Reveal()) != "", "has a blank secret")
 	}
-	cfg.checkTokens(&c)
-	return c.found
+	cfg.checkTokens(c)
+}
+
+// check makes one of the schedule, the first wait and the number of attempts,
+// and refuses what contradicts.
+func (r *Retry) check(c *checker) {
+	for _, wait := range r.RetrySchedule {
+		c.demand("RETRY_SCHEDULE", wait > 0, "has a wait that is not longer than 0s")
+		c.demand("RETRY_SCHEDULE", wait <= maxWait, "has a wait of more than 32d")
+	}
+	c.demand("RETRY_SCHEDULE", len(r.RetrySchedule) < maxAttempts, "must have at most 99 waits, as an event may be attempted at most 100 times")
+	c.demand("RETRY_BASE_DELAY", r.RetryBaseDelay > 0, "must be longer than 0s")
+	c.demand("RETRY_BASE_DELAY", r.RetryBaseDelay <= maxBaseDelay, "must be at most 24h")
+	c.demand("RETRY_MAX_ATTEMPTS", r.RetryMaxAttempts > 0, "must be at least 1")
+	c.demand("RETRY_MAX_ATTEMPTS", r.RetryMaxAttempts <= maxAttempts, "must be at most 100")
+	switch {
+	case c.problems.about("RETRY_SCHEDULE") || c.problems.about("RETRY_BASE_DELAY") || c.problems.about("RETRY_MAX_ATTEMPTS"):
+		return
+	case c.given["RETRY_SCHEDULE"] == "":
+		r.RetrySchedule = scaled(r.RetryBaseDelay, r.RetryMaxAttempts)
+		return
+	}
+	first, attempts := r.RetrySchedule[0], len(r.RetrySchedule)+1
+	c.demand("RETRY_BASE_DELAY", c.given["RETRY_BASE_DELAY"] == "" || r.RetryBaseDelay == first,
+		"contradicts RETRY_SCHEDULE, whose first wait is another; unset one of the two")
+	c.demand("RETRY_MAX_ATTEMPTS", c.given["RETRY_MAX_ATTEMPTS"] == "" || r.RetryMaxAttempts == attempts,
+		"contradicts RETRY_SCHEDULE, which makes one attempt more than it has waits; unset one of the two")
+	r.RetryBaseDelay, r.RetryMaxAttempts = first, attempts
+}
+
+// scaled is the default schedule with another first wait, cut or lengthened to the
+// number of attempts. A single attempt leaves one wait: a job that was inserted
+// under another configuration may have more.
+func scaled(first time.Duration, attempts int) []time.Duration {
+	waits := make([]time.Duration, max(1, attempts-1))
+	for i := range waits {
+		waits[i] = first << min(i, 5)
+	}
+	return waits
 }
 
 func (m Money) check(c *checker) {
@@ -73,7 +112,7 @@ func (m Money) check(c *checker) {
 func (r Rescue) check(c *checker) {
 	c.demand("JOB_TIMEOUT", r.JobTimeout > 0, "must be longer than 0s")
 	c.demand("RESCUE_AFTER", r.RescueAfter > 0, "must be longer than 0s")
-	c.demand("RESCUE_AFTER", c.unreadable.about("JOB_TIMEOUT") || r.RescueAfter > r.JobTimeout, "must be longer than JOB_TIMEOUT")
+	c.demand("RESCUE_AFTER", c.problems.about("JOB_TIMEOUT") || r.RescueAfter > r.JobTimeout, "must be longer than JOB_TIMEOUT")
 }
 
 func (cfg Config) checkTokens(c *checker) {

@@ -33,8 +33,7 @@ type Config struct {
 
 	OperatorPassword Secret `env:"OPERATOR_PASSWORD,required" help:"opens the dashboard and River UI, 16 characters or more"`
 
-	RetryBaseDelay   time.Duration `env:"RETRY_BASE_DELAY" envDefault:"1m" help:"first backoff step; each step doubles, up to 32 times it"`
-	RetryMaxAttempts int           `env:"RETRY_MAX_ATTEMPTS" envDefault:"7" help:"the attempt whose failure ends in the dead letter"`
+	Retry
 	Rescue
 	Workers int `env:"WORKERS" envDefault:"50" help:"concurrent attempts in one process"`
 
@@ -65,6 +64,14 @@ type Database struct {
 type Money struct {
 	CollectorID string   `env:"MERCADOPAGO_COLLECTOR_ID" help:"when set, payments collected by another account never pay an order"`
 	LiveMode    LiveMode `env:"MERCADOPAGO_LIVE_MODE" envDefault:"any" help:"live, test or any: which payments may move an order"`
+}
+
+// Retry says how failed attempts are repeated. Load makes its fields agree: there
+// is at least one wait, and otherwise one less than attempts.
+type Retry struct {
+	RetrySchedule    []time.Duration `env:"RETRY_SCHEDULE" envDefault:"1m,2m,4m,8m,16m,32m" help:"the waits between attempts, counted from now; the attempt after the last wait is the last"`
+	RetryBaseDelay   time.Duration   `env:"RETRY_BASE_DELAY" envDefault:"1m" help:"scales the default RETRY_SCHEDULE: its first wait"`
+	RetryMaxAttempts int             `env:"RETRY_MAX_ATTEMPTS" envDefault:"7" help:"cuts or lengthens the default RETRY_SCHEDULE, whose last wait repeats: the attempt whose failure ends in the dead letter"`
 }
 
 // Rescue says how long an attempt may take, and when it counts as dead.
@@ -115,36 +122,34 @@ type AlertsOnly struct {
 // it. Its error is a Problems.
 func Load(environ []string) (Config, error) {
 	var c Config
-	problems := parse(environ, &c)
-	problems = append(problems, c.check(problems)...)
-	return c, problems.orNil()
+	check := parse(environ, &c)
+	c.check(check)
+	return c, check.problems.orNil()
 }
 
 // LoadDatabase reads what a command needs that only talks to the database. Its
 // error is a Problems.
 func LoadDatabase(environ []string) (DatabaseOnly, error) {
 	var c DatabaseOnly
-	problems := parse(environ, &c)
-	problems = append(problems, c.Database.check(problems)...)
-	return c, problems.orNil()
+	check := parse(environ, &c)
+	c.Database.check(check)
+	return c, check.problems.orNil()
 }
 
-// LoadVerify reads what a command needs that holds the database to their rules. Its
+// LoadVerify reads what a command needs that checks the ledger's invariants. Its
 // error is a Problems.
 func LoadVerify(environ []string) (Verify, error) {
 	var c Verify
-	problems := parse(environ, &c)
-	check := checker{unreadable: problems, found: c.Database.check(problems)}
-	c.Money.check(&check)
-	c.Rescue.check(&check)
-	problems = append(problems, check.found...)
-	return c, problems.orNil()
+	check := parse(environ, &c)
+	c.Database.check(check)
+	c.Money.check(check)
+	c.Rescue.check(check)
+	return c, check.problems.orNil()
 }
 
 // LoadAlerts reads what a command needs that only sends a test message. Its error
 // is a Problems.
 func LoadAlerts(environ []string) (AlertsOnly, error) {
 	var c AlertsOnly
-	problems := parse(environ, &c)
-	return c, problems.orNil()
+	return c, parse(environ, &c).problems.orNil()
 }

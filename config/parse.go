@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
 	"os"
 	"reflect"
@@ -15,31 +16,40 @@ import (
 // fileSuffix marks a variable that names a file to read the value from.
 const fileSuffix = "_FILE"
 
-// parse fills to, a pointer to a struct, and returns what could not be read.
-func parse(environ []string, to any) Problems {
+// parse fills to, a pointer to a struct, and returns the checks that begin with
+// what could not be read.
+func parse(environ []string, to any) *checker {
 	variables := variablesOf(reflect.TypeOf(to).Elem())
-	values, problems := resolve(environ, variables)
-	err := env.ParseWithOptions(to, env.Options{Environment: values})
+	given := pairs(environ)
+	values, problems := resolve(given, variables)
+	c := &checker{problems: problems, given: values}
+	err := env.ParseWithOptions(to, env.Options{Environment: values, FuncMap: map[reflect.Type]env.ParserFunc{
+		reflect.TypeFor[time.Duration](): func(text string) (any, error) { return ParseDuration(text) },
+	}})
 	var failed env.AggregateError
-	if !errors.As(err, &failed) {
-		return problems
-	}
-	for _, err := range failed.Errors {
-		if p := problemOf(err, variables); !problems.about(p.Variable) {
-			problems = append(problems, p)
+	if errors.As(err, &failed) {
+		for _, err := range failed.Errors {
+			p := problemOf(err, variables)
+			c.demand(p.Variable, false, p.Text)
 		}
 	}
-	return problems
+	return c
 }
 
-// resolve picks the variables' values out of the environment: files are read,
-// lists are tidied, and an empty value is as good as none.
-func resolve(environ []string, variables []Variable) (map[string]string, Problems) {
+// pairs are an environment's variables. An empty one counts as unset.
+func pairs(environ []string) map[string]string {
 	given := map[string]string{}
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
 		given[name] = value
 	}
+	maps.DeleteFunc(given, func(_, value string) bool { return value == "" })
+	return given
+}
+
+// resolve picks the variables' values out of what is given: files are read and
+// lists are tidied.
+func resolve(given map[string]string, variables []Variable) (map[string]string, Problems) {
 	values := map[string]string{}
 	var problems Problems
 	for _, v := range variables {
@@ -103,7 +113,9 @@ func problemOf(err error, variables []Variable) Problem {
 func form(kind reflect.Type, err error) string {
 	switch kind {
 	case reflect.TypeFor[time.Duration]():
-		return "must be a duration such as 90s or 2m"
+		return "must be a duration such as 90s, 2m or 7d"
+	case reflect.TypeFor[[]time.Duration]():
+		return "must be durations such as 90s, 2m or 1d, separated by commas"
 	case reflect.TypeFor[int]():
 		return "must be a whole number"
 	case reflect.TypeFor[bool]():

@@ -103,7 +103,7 @@ func (b *bundle) awaitSend(t *testing.T, state string) {
 func TestAMessageIsSentUntilItArrives(t *testing.T) {
 	t.Parallel()
 	hangUp := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
-	b := setup(t, func(c *jobs.Config) { c.RetryBase = time.Millisecond })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	receiver := newSlack(t, answers(500), answers(404), hangUp, answers(302, "Location", "http://127.0.0.1:1/elsewhere"))
 
 	b.sendOnce(t, receiver.URL+"/services/secret-token", 7)
@@ -134,7 +134,7 @@ func TestAReceiverMayAskToWait(t *testing.T) {
 // no dead letter behind.
 func TestAMessageThatNeverArrivesIsSeen(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.RetryBase = time.Millisecond })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	receiver := newSlack(t)
 	receiver.Close()
 	var log journal

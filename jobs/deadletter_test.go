@@ -25,7 +25,7 @@ const unavailable = "provider_unavailable: provider_unavailable (HTTP 503)"
 
 func TestDeadAfterTheLastAttempt(t *testing.T) {
 	t.Parallel()
-	b := failing(t, func(c *jobs.Config) { c.MaxAttempts, c.RetryBase = 2, time.Millisecond })
+	b := failing(t, func(c *jobs.Config) { c.Backoff = jobs.Backoff{Waits: []time.Duration{time.Millisecond}, Attempts: 2} })
 	event := b.deliver(t, "77")
 	b.start(t)
 
@@ -176,7 +176,7 @@ func TestDeadLetterGoesWithTheOperatorsTransaction(t *testing.T) {
 // the same row, and stays as it is once its event is completed.
 func TestRetryReopensADeadLetter(t *testing.T) {
 	t.Parallel()
-	b := failing(t, func(c *jobs.Config) { c.MaxAttempts = 1 })
+	b := failing(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
 	event := b.deliver(t, "77")
 	jobID := b.jobID(t, event)
 	runner := b.start(t)

@@ -165,14 +165,14 @@ func TestWhatAnAttemptsFailureMeans(t *testing.T) {
 		}
 		require.Nil(t, b.letter(t, events[name]), name)
 		require.Equal(t, "failed", b.status(t, events[name]), name)
-		require.False(t, job.ScheduledAt.Before(failure.At.Add(b.config.RetryBase)), name)
+		require.False(t, job.ScheduledAt.Before(failure.At.Add(b.config.Backoff.Waits[0])), name)
 	}
 }
 
 // The class of the last failure is the dead letter's.
 func TestClassReachesTheDeadLetter(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.MaxAttempts = 1 })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
 	classes := map[string]error{
 		"payment_not_found":    &provider.Error{Kind: provider.NotFound, StatusCode: 404},
 		"rate_limited":         &provider.Error{Kind: provider.RateLimited, StatusCode: 429},
@@ -202,7 +202,7 @@ func TestClassReachesTheDeadLetter(t *testing.T) {
 
 func TestPaymentThatIsNotThereYet(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.RetryBase = time.Millisecond })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	b.bank.says("77", func(_ context.Context, call int) (provider.Payment, error) {
 		if call < 3 {
 			return provider.Payment{}, &provider.Error{Kind: provider.NotFound, StatusCode: 404}
@@ -221,7 +221,7 @@ func TestPaymentThatIsNotThereYet(t *testing.T) {
 
 func TestPaymentThatNeverComesClimbsTheWholeLadder(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.RetryBase = time.Millisecond })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	event := b.deliver(t, "77")
 	b.start(t)
 

@@ -46,7 +46,7 @@ func setup(t *testing.T, change ...func(*jobs.Config)) *bundle {
 	b := &bundle{pool: storetest.Pool(t), bank: &bank{answers: map[string]answer{}, asked: map[string]int{}}}
 	b.config = jobs.Config{
 		Workers: 4, JobTimeout: 20 * time.Second, RescueAfter: time.Hour, Retention: time.Hour,
-		RetryBase: time.Minute, MaxAttempts: 7, Logger: slog.New(slog.DiscardHandler),
+		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 7}, Logger: slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {
 		c(&b.config)

@@ -31,7 +31,7 @@ func NewInserter(pool *pgxpool.Pool, cfg Config) (*Inserter, error) {
 		// keeps River's default of 100 ms.
 		Hooks:       []rivertype.Hook{&presetHook{}},
 		Logger:      cfg.riverLogger(),
-		MaxAttempts: cfg.MaxAttempts,
+		MaxAttempts: cfg.Backoff.Attempts,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("insert-only client: %w", err)

@@ -16,7 +16,7 @@ import (
 
 func TestInsertedJobBelongsToItsEvent(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.MaxAttempts = 5 })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 5 })
 	for _, event := range []int64{b.deliver(t, "77"), b.deliver(t, "78")} {
 		job := b.job(t, event)
 		var args jobs.PaymentArgs

@@ -89,7 +89,7 @@ func TestOutageIsWaitedOut(t *testing.T) {
 	for name, failure := range map[string]error{"no answer": down, "nonsense": unreadable} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t, func(c *jobs.Config) { c.RetryBase = time.Millisecond })
+			b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 			b.bank.goesDown(failure)
 			b.start(t)
 			events := b.sales(t, 30)
@@ -131,7 +131,7 @@ func TestOutageIsWaitedOut(t *testing.T) {
 // A quiet shop has one event in the whole outage.
 func TestLoneEventWaitsAnOutageOut(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.RetryBase = time.Millisecond })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	b.bank.goesDown(down)
 	b.start(t)
 	event := b.sales(t, 1)[0]
@@ -145,7 +145,7 @@ func TestLoneEventWaitsAnOutageOut(t *testing.T) {
 // Its last attempt is not spent on a provider that is seen to be down.
 func TestLastAttemptIsNotSpentOnAnOutage(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.MaxAttempts = 1 })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
 	b.bank.goesDown(down)
 	b.start(t)
 	event := b.sales(t, 1)[0]
@@ -159,7 +159,7 @@ func TestLastAttemptIsNotSpentOnAnOutage(t *testing.T) {
 // One payment that always fails is its own trouble, however often it does.
 func TestOnePaymentsFaultIsNoOutage(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.RetryBase = time.Millisecond })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	b.bank.fails("77", down)
 	event := b.deliver(t, "77")
 	b.start(t)
@@ -283,7 +283,7 @@ func TestCallThatWasNotMadeSpendsNothing(t *testing.T) {
 // Two processes: one probes at a time, and both hold.
 func TestOneProcessProbesForAll(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.RetryBase = time.Millisecond })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	b.bank.goesDown(down)
 	b.start(t)
 	b.start(t)
@@ -323,7 +323,7 @@ func TestCircuitIsKnownToAProcessThatNeverAsked(t *testing.T) {
 // reason, and long before.
 func TestDeadLettersOfAnOutageReplayThemselvesOnce(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.MaxAttempts = 1 })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
 	b.bank.fails("old", down)
 	b.bank.fails("other", &provider.Error{Kind: provider.NotFound, StatusCode: 404})
 	b.bank.fails("casualty", down)
@@ -372,7 +372,7 @@ func TestProcessQueueWakesNothingWhileHeld(t *testing.T) {
 // A released event that fails afterwards has failed, with its own attempts.
 func TestReleasedEventThatFailsHasFailed(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.RetryBase = 4 * time.Second })
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{4 * time.Second} })
 	b.bank.fails("77", &provider.Error{Kind: provider.NotFound, StatusCode: 404})
 	b.bank.goesDown(shutOut)
 	b.start(t)

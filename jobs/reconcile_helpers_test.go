@@ -51,7 +51,7 @@ func newWorld(t *testing.T, spec worldSpec) *world {
 	w.config = jobs.Config{
 		Workers: 8, JobTimeout: 30 * time.Second, RescueAfter: time.Hour, Retention: 7 * 24 * time.Hour,
 		// One attempt: what fails shows at once.
-		RetryBase: time.Minute, MaxAttempts: 1, Logger: slog.New(slog.DiscardHandler),
+		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 1}, Logger: slog.New(slog.DiscardHandler),
 	}
 	if spec.jobs != nil {
 		spec.jobs(&w.config)

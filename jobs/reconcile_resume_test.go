@@ -34,7 +34,7 @@ func (g *gated) SearchPayments(ctx context.Context, q provider.SearchQuery) (pro
 // at once.
 func crowdedWorld(t *testing.T, n int) *world {
 	t.Helper()
-	w := newWorld(t, worldSpec{jobs: func(c *jobs.Config) { c.MaxAttempts, c.RetryBase = 7, time.Millisecond }})
+	w := newWorld(t, worldSpec{jobs: func(c *jobs.Config) { c.Backoff = jobs.Backoff{Waits: []time.Duration{time.Millisecond}, Attempts: 7} }})
 	for i := range n {
 		reference := fmt.Sprintf("order-%03d", i)
 		w.register(t, reference)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,11 +34,10 @@ type Config struct {
 	// Retention is how long completed events are kept; their jobs stay a day
 	// longer.
 	Retention time.Duration
-	// RetryBase is the first step of the backoff.
-	RetryBase time.Duration
-	// MaxAttempts is the attempt whose failure ends in the dead letter.
-	MaxAttempts int
-	Logger      *slog.Logger
+	// Backoff is how failed attempts are repeated. A job keeps the number of
+	// attempts that it was inserted with.
+	Backoff Backoff
+	Logger  *slog.Logger
 	// ReconcileSchedule is the cron expression of the runs that start by
 	// themselves; empty for none. See ParseSchedule.
 	ReconcileSchedule string
@@ -68,8 +68,8 @@ func (c Config) validate() error {
 	check(c.JobTimeout > 0, "the job timeout must be positive")
 	check(c.RescueAfter > c.JobTimeout, "jobs may be rescued only after their timeout")
 	check(c.Retention > 0, "the retention must be positive")
-	check(c.RetryBase > 0, "the first retry delay must be positive")
-	check(c.MaxAttempts > 0, "the number of attempts must be positive")
+	check(len(c.Backoff.Waits) > 0 && slices.Min(c.Backoff.Waits) > 0, "the backoff must have waits, and none of 0s or less")
+	check(c.Backoff.Attempts > 0, "the number of attempts must be positive")
 	check(c.Logger != nil, "a logger is required")
 	return errors.Join(problems...)
 }
@@ -139,7 +139,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		return nil, errors.New("a store and at least one provider are required")
 	}
 	clock := &clock{ask: deps.Store.Server, logger: cfg.Logger}
-	policy := NewRetryPolicy(cfg.RetryBase, clock.Now)
+	policy := NewRetryPolicy(cfg.Backoff, clock.Now)
 	timing := circuit.DefaultTiming()
 	if deps.circuitTiming != nil {
 		timing = *deps.circuitTiming
@@ -183,7 +183,7 @@ func riverConfig(cfg Config) *river.Config {
 		// The leader alone knows what is periodic: a helper must not lead.
 		LeaderElectionDisabled: cfg.Helper,
 		Logger:                 cfg.riverLogger(),
-		MaxAttempts:            cfg.MaxAttempts,
+		MaxAttempts:            cfg.Backoff.Attempts,
 		Queues:                 map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers}},
 		RescueStuckJobsAfter:   cfg.RescueAfter,
 		SoftStopTimeout:        softStop,

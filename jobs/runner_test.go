@@ -25,7 +25,7 @@ func TestConfigProblemsAreReportedTogether(t *testing.T) {
 
 	config := jobs.Config{
 		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Second, Retention: time.Hour,
-		RetryBase: time.Minute, MaxAttempts: 7, Logger: slog.New(slog.DiscardHandler),
+		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 7}, Logger: slog.New(slog.DiscardHandler),
 	}
 	_, err = jobs.NewInserter(pool, config)
 	require.EqualError(t, err, "jobs may be rescued only after their timeout")

@@ -124,7 +124,7 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 func jobsConfig(cfg config.Config, logger *slog.Logger) jobs.Config {
 	return jobs.Config{
 		Workers: cfg.Workers, JobTimeout: cfg.JobTimeout, RescueAfter: cfg.RescueAfter, Retention: cfg.Retention,
-		RetryBase: cfg.RetryBaseDelay, MaxAttempts: cfg.RetryMaxAttempts, ReconcileSchedule: cfg.ReconcileSchedule.String(),
+		Backoff: jobs.Backoff{Waits: cfg.RetrySchedule, Attempts: cfg.RetryMaxAttempts}, ReconcileSchedule: cfg.ReconcileSchedule.String(),
 		ProviderRate: float64(cfg.ProviderRateLimit),
 		Logger:       logger, RiverLogger: atLeast(logger, slog.LevelWarn),
 	}

@@ -17,7 +17,7 @@ func newProcessQueue(std stdio) *cobra.Command {
 		Short: "Attempt what is pending, and what failed and waits for its next attempt, now",
 		Long: `Makes the next attempt of waiting events due now, works them in this process
 (beside a running service, or without one), and says what became of them. A
-failed attempt is one of an event's seven. While the circuit of Mercado Pago is
+failed attempt is one of an event's (RETRY_SCHEDULE). While the circuit of Mercado Pago is
 not closed, events wait for it and none is woken; the answer says so. Exits 1
 when the time is up before the last attempt.`,
 		Example: "  conciliar process-queue\n  conciliar process-queue --limit 100 --wait 1m --json",

@@ -65,10 +65,10 @@ func parseMoment(flag, text string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
-	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+	if d, err := config.ParseDuration(text); err == nil && d > 0 {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, usagef("%s is %q; it takes a date such as 2026-01-31, a time such as 2026-01-31T15:04:05Z or a duration such as 48h", flag, text)
+	return time.Time{}, usagef("%s is %q; it takes a date such as 2026-01-31, a time such as 2026-01-31T15:04:05Z or a duration such as 48h or 7d", flag, text)
 }
 
 type reconcileCommand struct {

@@ -70,7 +70,7 @@ func recordID(text string) (int64, error) {
 type span struct{ since, until string }
 
 func spanFlags(cmd *cobra.Command, s *span) {
-	cmd.Flags().StringVar(&s.since, "since", "", "from then on: a date, a time (RFC 3339) or a duration back from now such as 24h")
+	cmd.Flags().StringVar(&s.since, "since", "", "from then on: a date, a time (RFC 3339) or a duration back from now such as 24h or 7d")
 	cmd.Flags().StringVar(&s.until, "until", "", "before then, written alike")
 }
 

@@ -126,7 +126,7 @@ func TestEventsAreLookedUpAndReplayedByCommand(t *testing.T) {
 	event := found.Items[0]
 	id := strconv.FormatInt(event.QueueID, 10)
 	for flag, want := range map[string]int{
-		"--status=completed": 2, "--status=pending": 0, "--topic=payment": 2, "--origin=replay": 0, "--since=1h": 2, "--since=2999-01-01": 0,
+		"--status=completed": 2, "--status=pending": 0, "--topic=payment": 2, "--origin=replay": 0, "--since=1h": 2, "--since=1d": 2, "--since=2999-01-01": 0,
 		"--until=2026-01-01": 0, "--payment=" + event.ResourceID: 1, "--request-id=" + event.RequestID: 1,
 	} {
 		require.Len(t, read[listing[store.Event]](t, s, "events", "list", flag).Items, want, flag)

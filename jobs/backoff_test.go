@@ -14,20 +14,27 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func atNoon() time.Time { return noon }
 
-func TestLadder(t *testing.T) {
+// minutes are the waits of the default.
+var minutes = Backoff{Attempts: 7, Waits: []time.Duration{
+	time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 32 * time.Minute,
+}}
+
+func TestBackoff_WaitsInOrderAndRepeatsTheLast(t *testing.T) {
 	t.Parallel()
-	policy := NewRetryPolicy(time.Minute, atNoon)
-	for attempt, minutes := range map[int]int{1: 1, 2: 2, 3: 4, 4: 8, 5: 16, 6: 32, 7: 32, 8: 32, 1000: 32, 0: 1, -1: 1} {
-		require.Equal(t, time.Duration(minutes)*time.Minute, policy.step(attempt), "after attempt %d", attempt)
+	for attempt, wait := range map[int]int{1: 1, 2: 2, 3: 4, 4: 8, 5: 16, 6: 32, 7: 32, 8: 32, 1000: 32, 0: 1, -1: 1} {
+		require.Equal(t, time.Duration(wait)*time.Minute, minutes.wait(attempt), "after attempt %d", attempt)
 	}
 }
 
-func TestNextRetryIsWithinItsStep(t *testing.T) {
+func TestNextRetry_IsWithinItsWait(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		base := time.Duration(rapid.Int64Range(1, int64(24*time.Hour)).Draw(t, "base"))
+		waits := make([]time.Duration, rapid.IntRange(1, 9).Draw(t, "waits"))
+		for i := range waits {
+			waits[i] = time.Duration(rapid.Int64Range(1, int64(32*24*time.Hour)).Draw(t, "wait"))
+		}
 		attempt := rapid.IntRange(1, 12).Draw(t, "attempt")
-		policy := NewRetryPolicy(base, atNoon)
+		policy := NewRetryPolicy(Backoff{Waits: waits, Attempts: 12}, atNoon)
 
 		// However often the job failed before, and whenever it was made.
 		next := policy.NextRetry(&rivertype.JobRow{
@@ -37,20 +44,20 @@ func TestNextRetryIsWithinItsStep(t *testing.T) {
 			Errors:      make([]rivertype.AttemptError, rapid.IntRange(0, 20).Draw(t, "errors")),
 		})
 
-		step := base << min(attempt-1, 5)
-		if next.Before(noon.Add(step)) {
-			t.Fatalf("%s after now, want %s at least", next.Sub(noon), step)
+		wait := waits[min(attempt, len(waits))-1]
+		if next.Before(noon.Add(wait)) {
+			t.Fatalf("%s after now, want %s at least", next.Sub(noon), wait)
 		}
-		if next.After(noon.Add(step + step/10)) {
-			t.Fatalf("%s after now, want %s and a tenth at most", next.Sub(noon), step)
+		if next.After(noon.Add(wait + wait/10)) {
+			t.Fatalf("%s after now, want %s and a tenth at most", next.Sub(noon), wait)
 		}
 	})
 }
 
 // Events that failed together must not come back together.
-func TestNextRetryIsSpread(t *testing.T) {
+func TestNextRetry_IsSpread(t *testing.T) {
 	t.Parallel()
-	policy := NewRetryPolicy(time.Minute, atNoon)
+	policy := NewRetryPolicy(minutes, atNoon)
 	early, late := 0, 0
 	for range 1000 {
 		switch after := policy.NextRetry(&rivertype.JobRow{Attempt: 1}).Sub(noon); {
@@ -65,9 +72,9 @@ func TestNextRetryIsSpread(t *testing.T) {
 	require.Greater(t, late, 100)
 }
 
-func TestNextRetryIsNotBeforeTheProviderSaid(t *testing.T) {
+func TestNextRetry_IsNotBeforeTheProviderSaid(t *testing.T) {
 	t.Parallel()
-	w := &eventWorker[PaymentArgs, *PaymentArgs]{eventShell: &eventShell{policy: NewRetryPolicy(time.Minute, atNoon)}}
+	w := &eventWorker[PaymentArgs, *PaymentArgs]{eventShell: &eventShell{policy: NewRetryPolicy(minutes, atNoon)}}
 	next := func(notBefore time.Time) time.Time {
 		return w.NextRetry(&river.Job[PaymentArgs]{JobRow: &rivertype.JobRow{Attempt: 2}, Args: PaymentArgs{eventRef{notBefore: notBefore}}})
 	}
