@@ -22,7 +22,7 @@ func parse(environ []string, to any) *checker {
 	variables := variablesOf(reflect.TypeOf(to).Elem())
 	given := pairs(environ)
 	values, problems := resolve(given, variables)
-	c := &checker{problems: problems, given: values}
+	c := &checker{problems: append(problems, misspelt(given)...), given: values}
 	err := env.ParseWithOptions(to, env.Options{Environment: values, FuncMap: map[reflect.Type]env.ParserFunc{
 		reflect.TypeFor[time.Duration](): func(text string) (any, error) { return ParseDuration(text) },
 	}})

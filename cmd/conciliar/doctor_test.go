@@ -124,13 +124,14 @@ func TestTheDoctorComparesClocks(t *testing.T) {
 
 func TestTheDoctorNeedsAConfiguration(t *testing.T) {
 	t.Parallel()
-	got := execute(t, []string{"WORKERS=hunter2"}, "doctor", "--json")
+	got := execute(t, []string{"WORKERS=hunter2", "MERCADOPAGO_COLECTOR_ID=hunter2"}, "doctor", "--json")
 	require.Equal(t, exitUsage, got.code)
 	require.NotContains(t, got.out+got.err, "hunter2")
 	var report checkup
 	require.NoError(t, json.Unmarshal([]byte(got.out), &report))
 	require.False(t, report.OK)
 	require.Contains(t, report.Checks[0].Do, "DATABASE_URL")
+	require.Contains(t, report.Checks[0].Do, "did you mean MERCADOPAGO_COLLECTOR_ID?")
 	for _, args := range []string{
 		"--signature 0", "--signature x", "--data-id 1", "--signature 1 --x-signature a", "--x-signature a --data-id 1 --query b",
 	} {
