@@ -48,7 +48,8 @@ func (a *api) putOrder(c *gin.Context, ev *requestEvent) error {
 	if errors.As(err, &conflict) {
 		ev.outcome = "conflict"
 		return newProblem(problemOrderConflict, fmt.Sprintf("The order is registered with %s %s; this call says %s %s.",
-			money(conflict.Known.Amount), conflict.Known.Currency, money(terms.Amount), terms.Currency))
+			order.FormatAmount(conflict.Known.Amount, conflict.Known.Currency), conflict.Known.Currency,
+			order.FormatAmount(terms.Amount, terms.Currency), terms.Currency))
 	}
 	if err != nil {
 		return booksProblem(err)
@@ -114,14 +115,24 @@ func parseTerms(o object) (order.Terms, error) {
 	if err != nil {
 		return order.Terms{}, err
 	}
-	if !isCurrency(currency) {
-		return order.Terms{}, newProblem(problemInvalidField, `The field "currency" must be three letters A to Z (ISO 4217), like "ARS".`)
-	}
 	terms := order.Terms{Amount: amount, Currency: currency}
 	if err := terms.Validate(); err != nil {
-		return order.Terms{}, newProblem(problemInvalidField, "The amount or the currency cannot be an order's.").because(err)
+		return order.Terms{}, termsProblem(terms, err)
 	}
 	return terms, nil
+}
+
+// termsProblem says why no payment could meet the terms.
+func termsProblem(terms order.Terms, err error) error {
+	switch {
+	case errors.Is(err, order.ErrUnknownCurrency):
+		return newProblem(problemCurrencyUnknown, `The field "currency" must be a code of ISO 4217 in upper case, like "ARS".`)
+	case errors.Is(err, order.ErrAmountTooFine):
+		currency, _ := order.LookupCurrency(terms.Currency)
+		return newProblem(problemAmountTooFine, fmt.Sprintf(`The field "amount" is finer than the smallest unit of %s, which is %s.`,
+			currency.Code, order.FormatAmount(currency.SmallestUnit(), currency.Code)))
+	}
+	return newProblem(problemInvalidField, "The amount or the currency cannot be an order's.").because(err)
 }
 
 // parseAmount reads a decimal as people write money, and only so: no sign, no
@@ -158,25 +169,6 @@ func allDigits(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-func isCurrency(s string) bool {
-	for i := range len(s) {
-		if s[i] < 'A' || s[i] > 'Z' {
-			return false
-		}
-	}
-	return len(s) == 3
-}
-
-// money writes an amount with the decimals that it was stored with, never in
-// exponent form.
-func money(d decimal.Decimal) string { return d.StringFixed(max(0, -d.Exponent())) }
-
-// sum writes an amount that was added up, with the decimals of the order's own
-// amount at least, so that 150 paid for 150.00 reads "150.00".
-func sum(d decimal.Decimal, like order.Terms) string {
-	return d.StringFixed(max(0, -d.Exponent(), -like.Amount.Exponent()))
 }
 
 type orderDocument struct {
@@ -229,10 +221,10 @@ func newOrderDocument(o store.Order) orderDocument {
 	doc := orderDocument{
 		Reference:      o.Reference,
 		Status:         o.Status,
-		Amount:         money(o.Terms.Amount),
+		Amount:         order.FormatAmount(o.Terms.Amount, o.Terms.Currency),
 		Currency:       o.Terms.Currency,
-		PaidAmount:     sum(o.Paid, o.Terms),
-		RefundedAmount: sum(o.Refunded, o.Terms),
+		PaidAmount:     order.FormatAmount(o.Paid, o.Terms.Currency),
+		RefundedAmount: order.FormatAmount(o.Refunded, o.Terms.Currency),
 		CreatedAt:      o.CreatedAt.UTC(),
 		UpdatedAt:      o.UpdatedAt.UTC(),
 		Payments:       make([]paymentDocument, len(o.Payments)),
@@ -242,7 +234,7 @@ func newOrderDocument(o store.Order) orderDocument {
 	for i, p := range o.Payments {
 		doc.Payments[i] = paymentDocument{
 			ID: p.ID, Source: p.Source, Status: p.Status, StatusDetail: p.StatusDetail,
-			Amount: money(p.Amount), RefundedAmount: money(p.Refunded), Currency: p.Currency,
+			Amount: order.FormatAmount(p.Amount, p.Currency), RefundedAmount: order.FormatAmount(p.Refunded, p.Currency), Currency: p.Currency,
 			CollectorID: p.CollectorID, LiveMode: p.LiveMode,
 			DateLastUpdated: p.UpdatedAt.UTC(), FetchedAt: p.FetchedAt.UTC(),
 		}
@@ -250,7 +242,7 @@ func newOrderDocument(o store.Order) orderDocument {
 	for i, t := range o.Timeline {
 		doc.Timeline[i] = changeDocument{
 			At: t.At.UTC(), Cause: t.Cause, QueueID: t.QueueID, Status: t.Status,
-			PaidAmount: sum(t.Paid, o.Terms), RefundedAmount: sum(t.Refunded, o.Terms),
+			PaidAmount: order.FormatAmount(t.Paid, o.Terms.Currency), RefundedAmount: order.FormatAmount(t.Refunded, o.Terms.Currency),
 		}
 	}
 	for i, a := range o.Anomalies {

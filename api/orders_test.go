@@ -12,6 +12,8 @@ import (
 
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store/order"
 )
 
 // An orderAnswer is an order as a merchant's program reads it.
@@ -66,13 +68,6 @@ func requireOrder(tb testing.TB, w *httptest.ResponseRecorder, status int) order
 	return o
 }
 
-// requireMoney compares amounts as numbers: "150" and "150.00" are one.
-func requireMoney(tb testing.TB, want, got string) {
-	tb.Helper()
-	require.Regexp(tb, `^[0-9]+(\.[0-9]+)?$`, got)
-	require.True(tb, decimal.RequireFromString(want).Equal(decimal.RequireFromString(got)), got)
-}
-
 func TestAnOrderIsRegisteredOnceAndConfirmedAfterwards(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
@@ -81,9 +76,9 @@ func TestAnOrderIsRegisteredOnceAndConfirmedAfterwards(t *testing.T) {
 	require.Equal(t, "/api/orders/shop-0001", w.Header().Get("Location"))
 	o := requireOrder(t, w, http.StatusCreated)
 	require.Equal(t, []string{"shop-0001", "pending", "ARS"}, []string{o.Reference, o.Status, o.Currency})
-	requireMoney(t, "150", o.Amount)
-	requireMoney(t, "0", o.PaidAmount)
-	requireMoney(t, "0", o.RefundedAmount)
+	require.Equal(t, "150.00", o.Amount)
+	require.Equal(t, "0.00", o.PaidAmount)
+	require.Equal(t, "0.00", o.RefundedAmount)
 	require.Equal(t, time.UTC, o.CreatedAt.Location())
 	require.Equal(t, time.UTC, o.UpdatedAt.Location())
 	line := b.logs.last(t)
@@ -102,7 +97,7 @@ func TestAnOrderIsRegisteredOnceAndConfirmedAfterwards(t *testing.T) {
 
 	for _, other := range []string{`{"amount":"150.01","currency":"ARS"}`, `{"amount":"150.00","currency":"BRL"}`} {
 		p := requireProblem(t, b.do(t, putOrder("/api/orders/shop-0001", other)), http.StatusConflict, "order_conflict")
-		require.Regexp(t, `registered with 150(\.00)? ARS;`, p.Detail)
+		require.Regexp(t, `registered with 150\.00 ARS;`, p.Detail)
 		var says struct{ Amount, Currency string }
 		require.NoError(t, json.Unmarshal([]byte(other), &says))
 		require.Contains(t, p.Detail, "says "+says.Amount+" "+says.Currency+".")
@@ -146,12 +141,12 @@ func TestAnOrderShowsItsMoney(t *testing.T) {
 	require.NoError(t, err)
 	o := requireOrder(t, b.do(t, putOrder("/api/orders/paid-early", `{"amount":"150.00","currency":"ARS"}`)), http.StatusCreated)
 	require.Equal(t, "partially_paid", o.Status)
-	requireMoney(t, "150", o.Amount)
-	requireMoney(t, "100.5", o.PaidAmount)
-	requireMoney(t, "0.25", o.RefundedAmount)
+	require.Equal(t, "150.00", o.Amount)
+	require.Equal(t, "100.50", o.PaidAmount)
+	require.Equal(t, "0.25", o.RefundedAmount)
 	require.Len(t, o.Payments, 2)
 	p := o.Payments[0]
-	require.Equal(t, []string{"139221234567890123", "mercadopago", "approved", "accredited", "100.5", "0.25", "ARS", "77"},
+	require.Equal(t, []string{"139221234567890123", "mercadopago", "approved", "accredited", "100.50", "0.25", "ARS", "77"},
 		[]string{p.ID, p.Source, p.Status, p.StatusDetail, p.Amount, p.RefundedAmount, p.Currency, p.CollectorID})
 	require.True(t, p.LiveMode)
 	require.Equal(t, "2026-03-01T13:00:00.5Z", p.DateLastUpdated)
@@ -159,8 +154,8 @@ func TestAnOrderShowsItsMoney(t *testing.T) {
 	require.Len(t, o.Timeline, 1)
 	change := o.Timeline[0]
 	require.Equal(t, []string{"registered", "partially_paid"}, []string{change.Cause, change.Status})
-	requireMoney(t, "100.5", change.PaidAmount)
-	requireMoney(t, "0.25", change.RefundedAmount)
+	require.Equal(t, "100.50", change.PaidAmount)
+	require.Equal(t, "0.25", change.RefundedAmount)
 	require.True(t, strings.HasSuffix(change.At, "Z"))
 	require.Nil(t, change.QueueID)
 	require.Len(t, o.Anomalies, 1)
@@ -284,11 +279,16 @@ func TestOrderBodiesThatAreRefused(t *testing.T) {
 		amount(`"1.000000001"`):      {"invalid_field", "more than 8 digits"},
 		amount(`"` + strings.Repeat("9", 100_000) + `"`): {"invalid_field", "more than 15 digits"},
 
-		`{"amount":"1.00","currency":""}`:                {"invalid_field", "three letters"},
-		`{"amount":"1.00","currency":"ars"}`:             {"invalid_field", "three letters"},
-		`{"amount":"1.00","currency":"AR"}`:              {"invalid_field", "three letters"},
-		`{"amount":"1.00","currency":"ARSS"}`:            {"invalid_field", "three letters"},
-		`{"amount":"1.00","currency":"ÑR"}`:              {"invalid_field", "three letters"},
+		`{"amount":"1.00","currency":""}`:                {"currency_unknown", "ISO 4217"},
+		`{"amount":"1.00","currency":"ars"}`:             {"currency_unknown", "ISO 4217"},
+		`{"amount":"1.00","currency":"AR"}`:              {"currency_unknown", "ISO 4217"},
+		`{"amount":"1.00","currency":"ARSS"}`:            {"currency_unknown", "ISO 4217"},
+		`{"amount":"1.00","currency":"ÑR"}`:              {"currency_unknown", "ISO 4217"},
+		`{"amount":"100.00","currency":"XYZ"}`:           {"currency_unknown", "ISO 4217"},
+		`{"amount":"100.00","currency":"XXX"}`:           {"currency_unknown", "ISO 4217"},
+		`{"amount":"15990.50","currency":"CLP"}`:         {"amount_too_fine", "smallest unit of CLP, which is 1."},
+		`{"amount":"10.005","currency":"ARS"}`:           {"amount_too_fine", "smallest unit of ARS, which is 0.01."},
+		`{"amount":"1.0001","currency":"BHD"}`:           {"amount_too_fine", "smallest unit of BHD, which is 0.001."},
 		`{"amount":"1.00","currency":32}`:                {"invalid_field", "a number"},
 		"{\"amount\":\"1.00\xff\",\"currency\":\"ARS\"}": {"invalid_field", "must be digits"},
 	} {
@@ -299,10 +299,15 @@ func TestOrderBodiesThatAreRefused(t *testing.T) {
 	}
 	require.Zero(t, b.count(t, `SELECT count(*) FROM orders`))
 
-	for _, good := range []string{"0.01", "0.00000001", "999999999999999.99999999", "1", "150.0"} {
-		reference := "/api/orders/good-" + good
-		o := requireOrder(t, b.do(t, putOrder(reference, amount(`"`+good+`"`))), http.StatusCreated)
-		requireMoney(t, good, o.Amount)
+	for given, written := range map[string]string{
+		"0.01 ARS": "0.01", "999999999999999.99 ARS": "999999999999999.99", "1 ARS": "1.00", "150.0 ARS": "150.00", "150.00000 ARS": "150.00",
+		"15990 CLP": "15990", "15990.00 CLP": "15990", "20076.47 COP": "20076.47", "1.5 BHD": "1.500",
+	} {
+		text, currency, _ := strings.Cut(given, " ")
+		reference := "/api/orders/" + url.PathEscape(given)
+		o := requireOrder(t, b.do(t, putOrder(reference, `{"amount":"`+text+`","currency":"`+currency+`"}`)), http.StatusCreated)
+		require.Equal(t, written, o.Amount, given)
+		require.Equal(t, order.FormatAmount(decimal.Zero, currency), o.PaidAmount, given)
 	}
 }
 

@@ -54,6 +54,10 @@ var (
 		"Send one JSON object and nothing after it.")
 	problemInvalidField = kind(http.StatusBadRequest, "invalid_field", "Invalid field in the body",
 		"Correct the field that the detail names.")
+	problemCurrencyUnknown = kind(http.StatusBadRequest, "currency_unknown", "No such currency",
+		"Use the ISO 4217 code, in upper case.")
+	problemAmountTooFine = kind(http.StatusBadRequest, "amount_too_fine", "The amount is finer than the currency's smallest unit",
+		"Round the amount to the unit that the detail names.")
 	problemInvalidReference = kind(http.StatusBadRequest, "invalid_reference", "Invalid order reference",
 		"Use 1 to 64 characters of UTF-8 without NUL, percent-encoded where the path needs it.")
 	problemUnreadableBody = kind(http.StatusBadRequest, "unreadable_body", "The body could not be read to its end",

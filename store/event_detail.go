@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"github.com/conciliar/conciliar/store/order"
 )
 
 // An EventDetail is an event with its whole history.
@@ -35,13 +38,15 @@ type EventDetail struct {
 
 // A PaymentLog is one state of a payment that was applied.
 type PaymentLog struct {
-	PaymentID       string    `json:"payment_id"`
-	OrderReference  *string   `json:"order_reference"`
-	Status          string    `json:"status"`
-	StatusDetail    string    `json:"status_detail"`
-	Amount          string    `json:"amount"`
-	RefundedAmount  string    `json:"refunded_amount"`
-	Currency        string    `json:"currency"`
+	PaymentID      string  `json:"payment_id"`
+	OrderReference *string `json:"order_reference"`
+	Status         string  `json:"status"`
+	StatusDetail   string  `json:"status_detail"`
+	Amount         string  `json:"amount"`
+	RefundedAmount string  `json:"refunded_amount"`
+	Currency       string  `json:"currency"`
+	// Refunded is true when RefundedAmount is not zero.
+	Refunded        bool      `json:"-"`
 	DateLastUpdated time.Time `json:"date_last_updated"`
 	AppliedAt       time.Time `json:"applied_at"`
 }
@@ -54,6 +59,7 @@ type EventChange struct {
 	Status         string    `json:"status"`
 	PaidAmount     string    `json:"paid_amount"`
 	RefundedAmount string    `json:"refunded_amount"`
+	Currency       string    `json:"currency"`
 }
 
 // A ReplayedAs is an event that replays another.
@@ -134,30 +140,42 @@ func readEvent(ctx context.Context, tx pgx.Tx, queueID int64) (EventDetail, erro
 
 func paymentLogsOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]PaymentLog, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT payment_id, order_reference, status, status_detail, amount::text, refunded_amount::text, currency, date_last_updated, applied_at
-		FROM payment_logs WHERE queue_id = $1 ORDER BY id`, queueID)
+		SELECT `+paymentLogColumns+` FROM payment_logs WHERE queue_id = $1 ORDER BY id`, queueID)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (PaymentLog, error) {
-		var p PaymentLog
-		err := row.Scan(&p.PaymentID, &p.OrderReference, &p.Status, &p.StatusDetail, &p.Amount, &p.RefundedAmount, &p.Currency,
-			&p.DateLastUpdated, &p.AppliedAt)
-		toUTC(&p.DateLastUpdated, &p.AppliedAt)
-		return p, err
-	})
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (PaymentLog, error) { return scanPaymentLog(row) })
+}
+
+// paymentLogColumns are what scanPaymentLog reads.
+const paymentLogColumns = `payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, applied_at`
+
+// scanPaymentLog reads a row of paymentLogColumns and, after them, the extra
+// columns.
+func scanPaymentLog(row pgx.CollectableRow, extra ...any) (PaymentLog, error) {
+	var p PaymentLog
+	var amount, refunded decimal.Decimal
+	err := row.Scan(append([]any{&p.PaymentID, &p.OrderReference, &p.Status, &p.StatusDetail, &amount, &refunded, &p.Currency,
+		&p.DateLastUpdated, &p.AppliedAt}, extra...)...)
+	p.Amount, p.RefundedAmount = order.FormatAmount(amount, p.Currency), order.FormatAmount(refunded, p.Currency)
+	p.Refunded = refunded.IsPositive()
+	toUTC(&p.DateLastUpdated, &p.AppliedAt)
+	return p, err
 }
 
 func orderChangesOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]EventChange, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT order_reference, changed_at, cause, status, paid_amount::text, refunded_amount::text
-		FROM order_logs WHERE queue_id = $1 ORDER BY id`, queueID)
+		SELECT l.order_reference, l.changed_at, l.cause, l.status, l.paid_amount, l.refunded_amount, o.currency
+		FROM order_logs l JOIN orders o ON o.reference = l.order_reference
+		WHERE l.queue_id = $1 ORDER BY l.id`, queueID)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (EventChange, error) {
 		var o EventChange
-		err := row.Scan(&o.OrderReference, &o.At, &o.Cause, &o.Status, &o.PaidAmount, &o.RefundedAmount)
+		var paid, refunded decimal.Decimal
+		err := row.Scan(&o.OrderReference, &o.At, &o.Cause, &o.Status, &paid, &refunded, &o.Currency)
+		o.PaidAmount, o.RefundedAmount = order.FormatAmount(paid, o.Currency), order.FormatAmount(refunded, o.Currency)
 		toUTC(&o.At)
 		return o, err
 	})

@@ -38,7 +38,8 @@ type OrderConflictError struct {
 
 // Error implements error.
 func (e *OrderConflictError) Error() string {
-	return fmt.Sprintf("order %q is registered with %s %s", e.Reference, e.Known.Amount, e.Known.Currency)
+	return fmt.Sprintf("order %q is registered with %s %s", e.Reference,
+		order.FormatAmount(e.Known.Amount, e.Known.Currency), e.Known.Currency)
 }
 
 // ValidReference reports whether an order can have the reference: 1 to 64

@@ -51,9 +51,7 @@ type LoggedPayment struct {
 func (s *Store) OrderPaymentLogs(ctx context.Context, reference string, limit int) ([]LoggedPayment, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT * FROM (
-			SELECT id, payment_id, order_reference, status, status_detail, amount::text, refunded_amount::text, currency,
-			       date_last_updated, applied_at, queue_id
-			FROM payment_logs WHERE order_reference = $1 ORDER BY id DESC LIMIT $2
+			SELECT `+paymentLogColumns+`, queue_id, id FROM payment_logs WHERE order_reference = $1 ORDER BY id DESC LIMIT $2
 		) AS latest ORDER BY id`, text(reference), limit)
 	if err != nil {
 		return nil, fmt.Errorf("payment logs of order %q: %w", reference, err)
@@ -61,9 +59,8 @@ func (s *Store) OrderPaymentLogs(ctx context.Context, reference string, limit in
 	logs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (LoggedPayment, error) {
 		var id int64
 		var l LoggedPayment
-		err := row.Scan(&id, &l.PaymentID, &l.OrderReference, &l.Status, &l.StatusDetail, &l.Amount, &l.RefundedAmount, &l.Currency,
-			&l.DateLastUpdated, &l.AppliedAt, &l.QueueID)
-		toUTC(&l.DateLastUpdated, &l.AppliedAt)
+		var err error
+		l.PaymentLog, err = scanPaymentLog(row, &l.QueueID, &id)
 		return l, err
 	})
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"github.com/shopspring/decimal"
-	"golang.org/x/text/currency"
+
+	"github.com/conciliar/conciliar/store/order"
 )
 
 // Number writes an int or an int64 in the reader's form.
@@ -47,8 +48,8 @@ func (r *reader) exact(plain string) string {
 }
 
 // Money writes an amount, a decimal or its string, with its currency's code:
-// several countries call their own money $. It has at least the decimals that
-// the currency has, and all that the amount has.
+// several countries call their own money $. Its digits are those of
+// order.FormatAmount.
 func (r *reader) Money(amount any, code string) (string, error) {
 	var d decimal.Decimal
 	switch v := amount.(type) {
@@ -63,15 +64,8 @@ func (r *reader) Money(amount any, code string) (string, error) {
 	default:
 		return "", fmt.Errorf("%T is no amount", amount)
 	}
-	d = d.Normalize()
-	places := int32(2)
-	if unit, err := currency.ParseISO(code); err == nil {
-		scale, _ := currency.Standard.Rounding(unit)
-		places = int32(scale) //nolint:gosec // a currency has a few decimals
-	}
-	text := d.StringFixed(max(places, -d.Exponent()))
 	// A space that does not break: an amount is read as one word.
-	return strings.TrimLeft(code+"\u00a0"+r.exact(text), "\u00a0"), nil
+	return strings.TrimLeft(code+"\u00a0"+r.exact(order.FormatAmount(d, code)), "\u00a0"), nil
 }
 
 // Time writes a moment in the reader's zone, to the second, as a time element.

@@ -26,13 +26,15 @@ func TestMoneyIsExactAndInTheReadersForm(t *testing.T) {
 		{"es", "es-MX", "1234567.5", "MXN", "MXN 1,234,567.50"},
 		{"pt-BR", "pt-BR", "1234567.5", "BRL", "BRL 1.234.567,50"},
 		{"es", "es-CL", "15000", "CLP", "CLP 15.000"},
-		{"es", "es-CL", "15000.5", "CLP", "CLP 15.000,5"},
+		{"es", "es-CL", "15000.5", "CLP", "CLP 15.001"},
 		{"en", "en-US", "0", "ARS", "ARS 0.00"},
 		{"en", "en-US", "-0.1", "ARS", "ARS −0.10"},
 		// More digits than a float has.
-		{"en", "en-US", "123456789012345678.123456789", "ARS", "ARS 123,456,789,012,345,678.123456789"},
-		{"en", "en-US", "10.00", "XXQ", "XXQ 10.00"},
-		{"en", "en-US", "10.00", "", "10.00"},
+		{"en", "en-US", "123456789012345678.12", "ARS", "ARS 123,456,789,012,345,678.12"},
+		{"en", "en-US", "99.99999999999999", "ARS", "ARS 100.00"},
+		{"en", "en-US", "20076.47", "COP", "COP 20,076.47"},
+		{"en", "en-US", "10.50", "XXQ", "XXQ 10.5"},
+		{"en", "en-US", "10.50", "", "10.5"},
 	} {
 		r := readerFor(t, c.code, c.numbers)
 		got, err := r.Money(decimal.RequireFromString(c.amount), c.currency)

@@ -17,11 +17,9 @@ type moment struct {
 	Failure *store.AttemptFailure
 	Log     *store.PaymentLog
 	Change  *store.EventChange
-	// Currency is that of Change, where the event's payments tell.
-	Currency string
-	Letter   *store.DeadLetter
-	Action   *store.OperatorAction
-	Replay   *store.ReplayedAs
+	Letter  *store.DeadLetter
+	Action  *store.OperatorAction
+	Replay  *store.ReplayedAs
 }
 
 // timelineOf is what happened to an event, the oldest first. What happened at
@@ -31,17 +29,13 @@ func timelineOf(e store.EventDetail) []moment {
 	for i := range e.AttemptErrors {
 		moments = append(moments, moment{At: e.AttemptErrors[i].At, Kind: "attempt_failed", Tone: "warn", Failure: &e.AttemptErrors[i]})
 	}
-	currencies := map[string]string{}
 	for i := range e.PaymentLogs {
 		l := &e.PaymentLogs[i]
-		if l.OrderReference != nil {
-			currencies[*l.OrderReference] = l.Currency
-		}
 		moments = append(moments, moment{At: l.AppliedAt, Kind: "payment_applied", Tone: "good", Log: l})
 	}
 	for i := range e.OrderChanges {
 		o := &e.OrderChanges[i]
-		moments = append(moments, moment{At: o.At, Kind: "order_changed", Tone: "good", Change: o, Currency: currencies[o.OrderReference]})
+		moments = append(moments, moment{At: o.At, Kind: "order_changed", Tone: "good", Change: o})
 	}
 	if e.CompletedAt != nil {
 		moments = append(moments, moment{At: *e.CompletedAt, Kind: "completed", Tone: "good"})

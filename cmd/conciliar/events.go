@@ -136,8 +136,8 @@ func printEvent(std stdio, e store.EventDetail) error {
 	if err != nil {
 		return err
 	}
-	err = section(std.out, "orders that it changed", "ORDER\tSTATUS\tPAID\tREFUNDED\tAT", e.OrderChanges, func(o store.EventChange) []any {
-		return []any{o.OrderReference, o.Status, o.PaidAmount, o.RefundedAmount, o.At}
+	err = section(std.out, "orders that it changed", "ORDER\tSTATUS\tPAID\tREFUNDED\tCURRENCY\tAT", e.OrderChanges, func(o store.EventChange) []any {
+		return []any{o.OrderReference, o.Status, o.PaidAmount, o.RefundedAmount, o.Currency, o.At}
 	})
 	if err != nil {
 		return err

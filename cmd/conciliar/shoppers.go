@@ -93,9 +93,9 @@ func (d *dev) watch(ctx context.Context, storage *store.Store) error {
 			if c.At.Before(d.began) || (c.Cause == "registered" && c.Status == order.StatusPending) {
 				continue // it is old, or only says that the order is there
 			}
-			line := fmt.Sprintf("order %-26s %-18s %10s %s", c.Reference, c.Status, c.Paid.StringFixed(2), c.Currency)
+			line := fmt.Sprintf("order %-26s %-18s %10s %s", c.Reference, c.Status, order.FormatAmount(c.Paid, c.Currency), c.Currency)
 			if c.Refunded.IsPositive() {
-				line += " (" + c.Refunded.StringFixed(2) + " refunded)"
+				line += " (" + order.FormatAmount(c.Refunded, c.Currency) + " refunded)"
 			}
 			d.say("%s", line)
 		}
@@ -118,7 +118,7 @@ type orderClient struct {
 
 // register puts one order. An order that stands with the same terms is fine.
 func (c *orderClient) register(ctx context.Context, reference string, amount decimal.Decimal, currency string) error {
-	body, err := json.Marshal(map[string]string{"amount": amount.String(), "currency": currency})
+	body, err := json.Marshal(map[string]string{"amount": order.FormatAmount(amount, currency), "currency": currency})
 	if err != nil {
 		return err
 	}

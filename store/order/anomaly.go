@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-
-	"github.com/shopspring/decimal"
 )
 
 // AnomalyKind says in which way money does not fit.
@@ -69,8 +67,8 @@ type Anomaly struct {
 	// about the order as a whole.
 	PaymentID string
 	// Detail holds what a person needs to judge it: always the currency, and
-	// what the kind lists. Money is an exact decimal string in units of the
-	// currency, without trailing zeros; the same facts give the same strings.
+	// what the kind lists. Money is written by FormatAmount; the same facts give
+	// the same strings.
 	Detail map[string]string
 }
 
@@ -121,7 +119,7 @@ func (r Rules) rejections(p Payment) []Anomaly {
 // anomaly has and the given pairs of name and value.
 func (p Payment) anomaly(kind AnomalyKind, pairs ...string) Anomaly {
 	detail := map[string]string{
-		"amount":   money(p.Amount),
+		"amount":   FormatAmount(p.Amount, p.Currency),
 		"currency": p.Currency,
 		"status":   string(p.Status),
 	}
@@ -130,9 +128,6 @@ func (p Payment) anomaly(kind AnomalyKind, pairs ...string) Anomaly {
 	}
 	return Anomaly{Kind: kind, PaymentID: p.ID, Detail: detail}
 }
-
-// money writes an amount the same way however it was written when it came.
-func money(d decimal.Decimal) string { return d.Normalize().String() }
 
 func sortAnomalies(anomalies []Anomaly) {
 	slices.SortFunc(anomalies, func(a, b Anomaly) int {

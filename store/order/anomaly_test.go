@@ -24,7 +24,7 @@ func TestOrphan(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, []Anomaly{{
 			Kind: "unknown_order", PaymentID: "1",
-			Detail: map[string]string{"amount": "150.5", "currency": "ARS", "status": "approved"},
+			Detail: map[string]string{"amount": "150.50", "currency": "ARS", "status": "approved"},
 		}}, Unmatched(rules, pay("1", PaymentApproved, "150.50"), true))
 	})
 
@@ -40,12 +40,12 @@ func TestOrphan(t *testing.T) {
 		t.Parallel()
 		p := pay("1", PaymentApproved, "150", collector(theirs), testMode)
 		foreign := Anomaly{Kind: "foreign_collector", PaymentID: "1", Detail: map[string]string{
-			"amount": "150", "currency": "ARS", "status": "approved", "collector_id": theirs, "expected_collector_id": ours,
+			"amount": "150.00", "currency": "ARS", "status": "approved", "collector_id": theirs, "expected_collector_id": ours,
 		}}
 		wrongMode := Anomaly{Kind: "wrong_mode", PaymentID: "1", Detail: map[string]string{
-			"amount": "150", "currency": "ARS", "status": "approved", "mode": "test", "allowed_mode": "live",
+			"amount": "150.00", "currency": "ARS", "status": "approved", "mode": "test", "allowed_mode": "live",
 		}}
-		plain := map[string]string{"amount": "150", "currency": "ARS", "status": "approved"}
+		plain := map[string]string{"amount": "150.00", "currency": "ARS", "status": "approved"}
 		require.Equal(t, []Anomaly{foreign, {Kind: "unknown_order", PaymentID: "1", Detail: plain}, wrongMode}, Unmatched(rules, p, true))
 		require.Equal(t, []Anomaly{foreign, {Kind: "no_reference", PaymentID: "1", Detail: plain}, wrongMode}, Unmatched(rules, p, false))
 	})

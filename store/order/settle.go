@@ -130,7 +130,7 @@ func (b *tally) close(t Terms) Settlement {
 	}
 	if status == StatusPaid && len(b.covering) > 1 {
 		b.anomalies = append(b.anomalies, Anomaly{Kind: AnomalyDuplicatePayment, Detail: map[string]string{
-			"amount":      money(t.Amount),
+			"amount":      FormatAmount(t.Amount, t.Currency),
 			"currency":    t.Currency,
 			"payment_ids": strings.Join(b.covering, ","),
 		}})
@@ -179,10 +179,10 @@ func (b *tally) status(t Terms, net decimal.Decimal) Status {
 // calls it.
 func (b *tally) misfit(t Terms, kind AnomalyKind, name string, difference decimal.Decimal) {
 	b.anomalies = append(b.anomalies, Anomaly{Kind: kind, Detail: map[string]string{
-		"amount":   money(t.Amount),
+		"amount":   FormatAmount(t.Amount, t.Currency),
 		"currency": t.Currency,
-		"paid":     money(b.paid),
-		"refunded": money(b.refunded),
-		name:       money(difference),
+		"paid":     FormatAmount(b.paid, t.Currency),
+		"refunded": FormatAmount(b.refunded, t.Currency),
+		name:       FormatAmount(difference, t.Currency),
 	}})
 }

@@ -158,7 +158,7 @@ func TestSettleDetails(t *testing.T) {
 	t.Run("underpaid says what is missing", func(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, []Anomaly{{Kind: "underpaid", Detail: map[string]string{
-			"amount": "150", "currency": "ARS", "paid": "100.1", "refunded": "0.05", "missing": "49.95",
+			"amount": "150.00", "currency": "ARS", "paid": "100.10", "refunded": "0.05", "missing": "49.95",
 		}}}, settle(t, pay("1", PaymentApproved, "100.10", refunded("0.05"))))
 	})
 
@@ -166,10 +166,10 @@ func TestSettleDetails(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, []Anomaly{
 			{Kind: "duplicate_payment", Detail: map[string]string{
-				"amount": "150", "currency": "ARS", "payment_ids": "7,8",
+				"amount": "150.00", "currency": "ARS", "payment_ids": "7,8",
 			}},
 			{Kind: "overpaid", Detail: map[string]string{
-				"amount": "150", "currency": "ARS", "paid": "330", "refunded": "10", "surplus": "170",
+				"amount": "150.00", "currency": "ARS", "paid": "330.00", "refunded": "10.00", "surplus": "170.00",
 			}},
 		}, settle(t, pay("8", PaymentApproved, "160.0", refunded("10")), pay("9", PaymentApproved, "20"), pay("7", PaymentApproved, "150.00")))
 	})
@@ -178,13 +178,13 @@ func TestSettleDetails(t *testing.T) {
 		t.Parallel()
 		require.Equal(t, []Anomaly{
 			{Kind: "currency_mismatch", PaymentID: "1", Detail: map[string]string{
-				"amount": "150", "currency": "BRL", "status": "refunded", "order_currency": "ARS",
+				"amount": "150.00", "currency": "BRL", "status": "refunded", "order_currency": "ARS",
 			}},
 			{Kind: "foreign_collector", PaymentID: "1", Detail: map[string]string{
-				"amount": "150", "currency": "BRL", "status": "refunded", "collector_id": theirs, "expected_collector_id": ours,
+				"amount": "150.00", "currency": "BRL", "status": "refunded", "collector_id": theirs, "expected_collector_id": ours,
 			}},
 			{Kind: "wrong_mode", PaymentID: "1", Detail: map[string]string{
-				"amount": "150", "currency": "BRL", "status": "refunded", "mode": "test", "allowed_mode": "live",
+				"amount": "150.00", "currency": "BRL", "status": "refunded", "mode": "test", "allowed_mode": "live",
 			}},
 		}, settle(t, pay("1", PaymentRefunded, "150.00", currency("BRL"), collector(theirs), testMode)))
 	})
@@ -195,7 +195,7 @@ func TestSettleDetails(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, StatusPending, got.Status)
 		require.Equal(t, []Anomaly{{Kind: "wrong_mode", PaymentID: "1", Detail: map[string]string{
-			"amount": "150", "currency": "ARS", "status": "approved", "mode": "live", "allowed_mode": "test",
+			"amount": "150.00", "currency": "ARS", "status": "approved", "mode": "live", "allowed_mode": "test",
 		}}}, got.Anomalies)
 	})
 }
@@ -212,7 +212,7 @@ func TestSettleErrors(t *testing.T) {
 		says    string
 	}{
 		{"terms without money", Terms{Currency: "ARS"}, rules, pay("1", PaymentApproved, "150"), ErrInvalidTerms, "invalid order terms: the amount is not positive"},
-		{"terms without a currency", Terms{Amount: dec("1")}, rules, pay("1", PaymentApproved, "150"), ErrInvalidTerms, "invalid order terms: the currency is not three letters A to Z"},
+		{"terms without a currency", Terms{Amount: dec("1")}, rules, pay("1", PaymentApproved, "150"), ErrInvalidTerms, "invalid order terms: unknown currency \"\""},
 		{"no mode", terms, Rules{CollectorID: ours}, pay("1", PaymentApproved, "150"), ErrUnknownMode, `unknown mode ""`},
 		{"a mode that is none", terms, Rules{Mode: "both"}, pay("1", PaymentApproved, "150"), ErrUnknownMode, `unknown mode "both"`},
 		{"an unknown status", terms, rules, pay("1", "vanished", "150"), ErrUnknownStatus, `payment "1": unknown payment status "vanished"`},

@@ -11,6 +11,12 @@ var (
 	// ErrInvalidTerms is the error for an order that asks for no money, or for
 	// money in no currency.
 	ErrInvalidTerms = errors.New("invalid order terms")
+	// ErrUnknownCurrency is the error for terms in a currency that does not exist.
+	// It comes together with ErrInvalidTerms.
+	ErrUnknownCurrency = errors.New("unknown currency")
+	// ErrAmountTooFine is the error for terms whose amount has more decimals than
+	// the currency. It comes together with ErrInvalidTerms.
+	ErrAmountTooFine = errors.New("the amount is finer than the currency's smallest unit")
 	// ErrUnknownMode is the error for a mode that is not one of the three.
 	ErrUnknownMode = errors.New("unknown mode")
 )
@@ -27,9 +33,10 @@ type Terms struct {
 	Currency string
 }
 
-// Validate returns an error that wraps ErrInvalidTerms unless the amount is
-// positive and below 10^15 and the currency is three letters A to Z. Whether
-// the currency exists is not checked: the payments would tell.
+// Validate returns an error that wraps ErrInvalidTerms unless a payment can meet
+// the terms: the amount is positive, below 10^15 and not finer than the
+// currency's smallest unit, and the currency exists. The error wraps
+// ErrUnknownCurrency or ErrAmountTooFine where one of these is why.
 func (t Terms) Validate() error {
 	if !t.Amount.IsPositive() {
 		return fmt.Errorf("%w: the amount is not positive", ErrInvalidTerms)
@@ -37,13 +44,12 @@ func (t Terms) Validate() error {
 	if t.Amount.GreaterThanOrEqual(amountLimit) {
 		return fmt.Errorf("%w: the amount is not below 10^15", ErrInvalidTerms)
 	}
-	if len(t.Currency) != 3 {
-		return fmt.Errorf("%w: the currency is not three letters A to Z", ErrInvalidTerms)
+	c, known := LookupCurrency(t.Currency)
+	if !known {
+		return fmt.Errorf("%w: %w %.40q", ErrInvalidTerms, ErrUnknownCurrency, t.Currency)
 	}
-	for _, letter := range []byte(t.Currency) {
-		if letter < 'A' || letter > 'Z' {
-			return fmt.Errorf("%w: the currency is not three letters A to Z", ErrInvalidTerms)
-		}
+	if !c.Round(t.Amount).Equal(t.Amount) {
+		return fmt.Errorf("%w: %w, %s %s", ErrInvalidTerms, ErrAmountTooFine, FormatAmount(c.SmallestUnit(), c.Code), c.Code)
 	}
 	return nil
 }

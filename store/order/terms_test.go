@@ -9,13 +9,24 @@ import (
 func TestTermsValidate(t *testing.T) {
 	t.Parallel()
 
-	t.Run("any positive amount below 10^15 in any three-letter currency is fine", func(t *testing.T) {
+	t.Run("any positive amount below 10^15 at the currency's smallest unit is fine", func(t *testing.T) {
 		t.Parallel()
-		for _, amount := range []string{"0.01", "0.001", "15990", "1234567.89", "999999999999999.99"} {
-			for _, code := range []string{"ARS", "BRL", "CLP", "AAA", "ZZZ"} {
-				require.NoError(t, Terms{Amount: dec(amount), Currency: code}.Validate(), "%s %s", amount, code)
-			}
+		for _, c := range []Terms{
+			{dec("0.01"), "ARS"}, {dec("1234567.89"), "BRL"}, {dec("15990"), "CLP"}, {dec("15990.00"), "CLP"},
+			{dec("0.001"), "BHD"}, {dec("20076.47"), "COP"}, {dec("999999999999999.99"), "ARS"}, {dec("1e3"), "ARS"},
+		} {
+			require.NoError(t, c.Validate(), "%s %s", c.Amount, c.Currency)
 		}
+	})
+
+	t.Run("one that is finer is not", func(t *testing.T) {
+		t.Parallel()
+		for _, c := range []Terms{{dec("10.005"), "ARS"}, {dec("15990.5"), "CLP"}, {dec("1.0001"), "BHD"}} {
+			require.ErrorIs(t, c.Validate(), ErrInvalidTerms)
+			require.ErrorIs(t, c.Validate(), ErrAmountTooFine)
+		}
+		require.EqualError(t, Terms{dec("15990.5"), "CLP"}.Validate(),
+			"invalid order terms: the amount is finer than the currency's smallest unit, 1 CLP")
 	})
 
 	t.Run("no money and endless money are not", func(t *testing.T) {
@@ -26,10 +37,11 @@ func TestTermsValidate(t *testing.T) {
 		require.ErrorIs(t, Terms{Currency: "ARS"}.Validate(), ErrInvalidTerms)
 	})
 
-	t.Run("nor is anything but three upper-case letters a currency", func(t *testing.T) {
+	t.Run("nor is anything but a code of the standard a currency", func(t *testing.T) {
 		t.Parallel()
-		for _, code := range []string{"", "A", "AR", "ARSS", "ars", "Ars", "AR ", "A1S", "A-S", "ÁR", "Á", "A@S", "A[S", "@AR", "AR["} {
+		for _, code := range []string{"", "A", "AR", "ARSS", "ars", "Ars", "AR ", "A1S", "A-S", "ÁR", "Á", "A@S", "XXX", "XYZ", "AR["} {
 			require.ErrorIs(t, Terms{Amount: dec("150"), Currency: code}.Validate(), ErrInvalidTerms, "%q", code)
+			require.ErrorIs(t, Terms{Amount: dec("150"), Currency: code}.Validate(), ErrUnknownCurrency, "%q", code)
 		}
 	})
 }
