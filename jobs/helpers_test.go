@@ -264,7 +264,7 @@ func (k *bank) credentialChecks() int {
 // approved is a payment of the order that was paid.
 func approved(id, reference, amount string) provider.Payment {
 	return provider.Payment{
-		ID: id, Reference: reference, Status: "approved", StatusDetail: "accredited", Amount: decimal.RequireFromString(amount),
+		ID: id, Reference: reference, Status: "approved", StatusDetail: "accredited", Amount: decimal.NewNullDecimal(decimal.RequireFromString(amount)),
 		Currency: "ARS", CollectorID: "1", LiveMode: true, UpdatedAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Raw: []byte(`{"id":` + id + `}`),
 	}
 }

@@ -122,20 +122,20 @@ func (r *reconciler) next(ctx context.Context, source, reference, collector stri
 	if err != nil {
 		return nil, &AttemptError{Class: "search_incomplete", Err: err}
 	}
-	found := make([]store.FoundPayment, 0, len(fresh)+len(page.Unreadable))
+	found := make([]store.FoundPayment, 0, len(fresh)+len(page.Odd))
 	for _, p := range fresh {
 		// Not every provider need honour the filter.
 		if p.CollectorID == collector || p.CollectorID == "" {
 			found = append(found, foundPayment(source, p))
 		}
 	}
-	for _, u := range page.Unreadable {
-		if u.ID == "" {
-			r.logger.WarnContext(ctx, "a search shows a payment whose id cannot be read", "error", u.Err)
+	for _, odd := range page.Odd {
+		if odd.ID == "" {
+			r.logger.WarnContext(ctx, "a search shows a payment whose id cannot be read", "error", odd.Problem)
 			continue
 		}
-		f := foundPayment(source, provider.Payment{ID: u.ID})
-		f.Unreadable = u.Err.Error()
+		f := foundPayment(source, provider.Payment{ID: odd.ID})
+		f.Unreadable = odd.Problem
 		found = append(found, f)
 	}
 	return found, nil

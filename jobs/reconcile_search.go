@@ -100,7 +100,7 @@ func (w *searchWalk) halve() bool {
 
 // take takes a page in and returns which of its payments were not seen before.
 func (w *searchWalk) take(page provider.SearchPage) ([]provider.Payment, error) {
-	rows := len(page.Payments) + len(page.Unreadable)
+	rows := len(page.Payments) + len(page.Odd)
 	switch {
 	case w.Instant != nil:
 		return w.takeInstant(page, rows)
@@ -125,7 +125,7 @@ func (w *searchWalk) take(page provider.SearchPage) ([]provider.Payment, error) 
 	switch {
 	case last.After(w.At):
 		w.moveTo(last, page.Payments)
-	case len(page.Unreadable) > 0 && w.halve():
+	case len(page.Odd) > 0 && w.halve():
 		// They may have changed at any time: a narrower window holds fewer.
 	default:
 		w.remember(page.Payments)
@@ -232,11 +232,11 @@ func (w *searchWalk) fresh(shown []provider.Payment) []provider.Payment {
 }
 
 func ids(page provider.SearchPage) []string {
-	all := make([]string, 0, len(page.Payments)+len(page.Unreadable))
+	all := make([]string, 0, len(page.Payments)+len(page.Odd))
 	for _, p := range page.Payments {
 		all = append(all, p.ID)
 	}
-	for _, u := range page.Unreadable {
+	for _, u := range page.Odd {
 		all = append(all, u.ID)
 	}
 	return all

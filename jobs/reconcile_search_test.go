@@ -47,7 +47,7 @@ func (s *shelf) search(q provider.SearchQuery) (provider.SearchPage, error) {
 	page := provider.SearchPage{Total: len(found), Limit: q.Limit, Offset: q.Offset}
 	for _, p := range found[min(q.Offset, len(found)):min(q.Offset+q.Limit, len(found))] {
 		if s.unreadable[p.ID] {
-			page.Unreadable = append(page.Unreadable, provider.UnreadablePayment{ID: p.ID, Err: errors.New("odd")})
+			page.Odd = append(page.Odd, provider.OddPayment{ID: p.ID, Problem: "odd"})
 		} else {
 			page.Payments = append(page.Payments, p)
 		}
@@ -76,7 +76,7 @@ func walkAll(t require.TestingT, s *shelf, begin, end time.Time, between func())
 			for _, p := range fresh {
 				states[stateKey(p)]++
 			}
-			for _, u := range page.Unreadable {
+			for _, u := range page.Odd {
 				unreadable[u.ID] = true
 			}
 		}

@@ -62,10 +62,12 @@ func (c *Circuit) judge(ctx context.Context, q Question, asked *provider.Error) 
 		c.failed(ctx, q.About)
 	case isShutOut(asked):
 	default:
-		if asked.Kind == provider.NotFound {
+		// What an answer says is the matter of what was asked for; that one came
+		// is a good sign.
+		if asked.Kind == provider.NotFound || asked.Kind == provider.Odd {
 			c.succeeded()
 		}
-		return Verdict{}
+		return Verdict{OneOnly: asked.Kind == provider.Odd}
 	}
 	oneOnly := false
 	if holds, _ := c.known(); !holds {
@@ -126,5 +128,5 @@ func isShutOut(err error) bool {
 // it takes our credentials: then a refusal is about the one payment.
 func answered(err error) bool {
 	var asked *provider.Error
-	return err == nil || isShutOut(err) || errors.As(err, &asked) && asked.Kind == provider.NotFound
+	return err == nil || isShutOut(err) || errors.As(err, &asked) && (asked.Kind == provider.NotFound || asked.Kind == provider.Odd)
 }

@@ -84,15 +84,30 @@ type Payment struct {
 	ID string
 	// Reference is the merchant's order reference; empty when there is none.
 	Reference string
+	// MerchantOrderID is the provider's own order that the payment is part of,
+	// which may know a reference where the payment has none; empty when there is
+	// none.
+	MerchantOrderID string
+	// SubscriptionID is the subscription that the payment is a charge of, empty
+	// when it is none, and SubscriptionNumber which charge of it, counted from 1;
+	// 0 when not said.
+	SubscriptionID     string
+	SubscriptionNumber int64
 	// Status is the provider's status word, not yet judged.
 	Status string
 	// StatusDetail is the provider's finer word; empty when there is none.
 	StatusDetail string
-	// Amount is what was charged, in units of Currency.
-	Amount decimal.Decimal
-	// Refunded is what of Amount went back, in units of Currency.
+	// Amount is what was charged, in units of Currency and without Shipping. It
+	// is invalid when not said, which only a payment without money may leave out.
+	Amount decimal.NullDecimal
+	// Shipping is what was charged for shipping beside Amount, in units of
+	// Currency; 0 when not said.
+	Shipping decimal.Decimal
+	// Refunded is what went back, in units of Currency and as reported: it may be
+	// more than Amount, when shipping went back too.
 	Refunded decimal.Decimal
-	// Currency is the ISO 4217 code.
+	// Currency is the ISO 4217 code; empty when not said, which only a payment
+	// without money may leave out.
 	Currency string
 	// CollectorID is the account that was paid; empty when not said.
 	CollectorID string
@@ -100,7 +115,8 @@ type Payment struct {
 	LiveMode bool
 	// Validation is true for a check of a card that moves no money.
 	Validation bool
-	// UpdatedAt is when the provider last changed the payment.
+	// UpdatedAt is when the provider last changed the payment, as reported and by
+	// its own clock; zero when it said nothing that can be read.
 	UpdatedAt time.Time
 	// Raw is the body as received.
 	Raw []byte
@@ -122,8 +138,13 @@ const (
 	Forbidden
 	// Unavailable: no answer, a timeout, or a failure on the provider's side.
 	Unavailable
-	// Unreadable: an answer came and its body could not be understood.
+	// Unreadable: an answer came that is cut off or isn't the API's at all.
 	Unreadable
+	// Locked: somebody is changing the payment; a moment later it can be read.
+	Locked
+	// Odd: the payment was read, and something in it that is needed can't be.
+	// Error.Err is an *OddPayment.
+	Odd
 )
 
 // String returns the kind's stable word, as it is logged and stored.
@@ -141,6 +162,10 @@ func (k ErrorKind) String() string {
 		return "provider_unavailable"
 	case Unreadable:
 		return "unreadable_answer"
+	case Locked:
+		return "resource_locked"
+	case Odd:
+		return "odd_payment"
 	case Unexpected:
 		return "unexpected_answer"
 	}

@@ -28,15 +28,7 @@ type SearchPage struct {
 	// asked for.
 	Limit, Offset int
 	Payments      []Payment
-	// Unreadable are the results that are no payments we understand. The others
-	// are not held up by them; whoever walks the pages must look at these too.
-	Unreadable []UnreadablePayment
-}
-
-// An UnreadablePayment is a result of a search that could not be decoded.
-type UnreadablePayment struct {
-	// ID is the payment's id, empty when even that could not be read.
-	ID string
-	// Err says which field is wrong, and never what stands in it.
-	Err error
+	// Odd are the results that can't be booked as they stand. The others are not
+	// held up by them; whoever walks the pages must look at these too.
+	Odd []OddPayment
 }

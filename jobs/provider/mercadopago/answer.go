@@ -25,7 +25,7 @@ const (
 	maxRetryAfter = 24 * time.Hour
 )
 
-// answered is the error for an answer that is no 200.
+// answered is the error for an answer that is not a success.
 func (c *Client) answered(resp *http.Response) *provider.Error {
 	e := &provider.Error{
 		Kind: provider.Unexpected, StatusCode: resp.StatusCode,
@@ -43,8 +43,7 @@ func (c *Client) answered(resp *http.Response) *provider.Error {
 	case code >= 500:
 		e.Kind = provider.Unavailable
 	case code == http.StatusLocked:
-		// Somebody is changing the payment; a moment later it can be read.
-		e.Kind, e.Err = provider.Unavailable, errors.New("it is locked for now")
+		e.Kind = provider.Locked
 	case code == http.StatusRequestTimeout:
 		// A timeout, though the other side was the first to notice.
 		e.Kind, e.Err = provider.Unavailable, errors.New("the request did not arrive in time")
@@ -64,9 +63,20 @@ func noPayment(err error) error {
 	return err
 }
 
-// unreadable is the error for a 200 whose body we don't understand.
-func unreadable(err error) *provider.Error {
-	return &provider.Error{Kind: provider.Unreadable, StatusCode: http.StatusOK, Err: err}
+// notUnderstood is the error for a success whose body is not what was asked for:
+// Unreadable when it is cut off or no JSON, and otherwise Odd for a payment that
+// can't be booked, or Unexpected. What an answer says tells nothing about whether
+// the API is there; that it says nothing at all does.
+func notUnderstood(statusCode int, err error) *provider.Error {
+	e := &provider.Error{Kind: provider.Unexpected, StatusCode: statusCode, Err: err}
+	var odd *provider.OddPayment
+	switch {
+	case errors.Is(err, errNotJSON):
+		e.Kind = provider.Unreadable
+	case errors.As(err, &odd):
+		e.Kind = provider.Odd
+	}
+	return e
 }
 
 // waitFailure is the error for a call that our own rate limit held back for as
@@ -91,7 +101,7 @@ func (c *Client) failure(ctx context.Context, err error, statusCode int) *provid
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
 		return c.unavailable(fmt.Sprintf("no whole answer within %s", c.timeout), err, statusCode)
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
-		return unreadable(errors.New("the answer's compression is broken"))
+		return &provider.Error{Kind: provider.Unreadable, StatusCode: statusCode, Err: errors.New("the answer's compression is broken")}
 	}
 	return c.unavailable(c.redact(describeFailure(err)), err, statusCode)
 }

@@ -1,6 +1,7 @@
 package mercadopago
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -8,17 +9,26 @@ import (
 	"unicode/utf8"
 )
 
-var errNotAnObject = errors.New("not a JSON object")
+var (
+	errNotJSON     = errors.New("not JSON, or cut off")
+	errNotAnObject = errors.New("not a JSON object")
+	byteOrderMark  = []byte("\uFEFF")
+)
 
 // object is a JSON object whose values are still text. Names match exactly, as
 // RFC 8259 has them; of two equal names the last counts.
 type object map[string]json.RawMessage
 
-// readObject reads one level. Its error says nothing of what is in raw.
+// readObject reads one level, behind a byte order mark where a proxy put one.
+// Its errors, errNotJSON and errNotAnObject, say nothing of what is in raw.
 func readObject(raw []byte) (object, error) {
+	raw = bytes.TrimPrefix(raw, byteOrderMark)
 	var o object
-	if err := json.Unmarshal(raw, &o); err != nil || o == nil {
-		// encoding/json quotes what it stumbles over, and that is the answer's.
+	// encoding/json quotes what it stumbles over, and that is the answer's.
+	switch err := json.Unmarshal(raw, &o); {
+	case err != nil && !json.Valid(raw):
+		return nil, errNotJSON
+	case err != nil || o == nil:
 		return nil, errNotAnObject
 	}
 	return o, nil
@@ -51,6 +61,9 @@ func (o object) scalar(name string) string {
 	return o.str(name)
 }
 
+// text is scalar without the blanks around it.
+func (o object) text(name string) string { return strings.TrimSpace(o.scalar(name)) }
+
 // number is a number as it was written; empty when it isn't one.
 func (o object) number(name string) string {
 	if raw := o[name]; len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') {
@@ -60,38 +73,72 @@ func (o object) number(name string) string {
 }
 
 // id is an id, whether it was written as a number or as a string; empty when it
-// is neither. Digits are kept as they stand: ids exceed what a float64 holds.
+// is neither. Digits are kept as they stand: ids exceed what a float64 holds. A
+// number with a fraction or an exponent is one when its value is whole, as some
+// programs write large numbers so.
 func (o object) id(name string) string {
 	if n := o.number(name); n != "" {
-		if !allDigits(n) || len(n) > maxID {
+		if !allDigits(n) {
+			n = wholeNumber(n)
+		}
+		if len(n) > maxID {
 			return ""
 		}
 		return n
 	}
-	if s := o.str(name); validID(s) {
+	if s := strings.TrimSpace(o.str(name)); validID(s) {
 		return s
 	}
 	return ""
 }
 
-// boolean is a value that is true or false; nil when it is neither.
+// ref is an id that may also be written as an object that has it.
+func (o object) ref(name string) string {
+	if id := o.id(name); id != "" {
+		return id
+	}
+	return o.child(name).id("id")
+}
+
+// wholeNumber is a number's digits when it is whole and above 0; empty when it
+// isn't.
+func wholeNumber(n string) string {
+	if d, err := parseAmount(n); err == nil && d.IsInteger() && d.IsPositive() {
+		return d.Truncate(0).String()
+	}
+	return ""
+}
+
+// boolean is a value that is true or false, as text or as 1 and 0 too; nil when
+// it is neither.
 func (o object) boolean(name string) *bool {
+	word := string(o[name])
+	if text := o.text(name); text != "" {
+		word = strings.ToLower(text)
+	}
 	var b bool
-	switch string(o[name]) {
-	case "true":
+	switch word {
+	case "true", "1":
 		b = true
-	case "false":
+	case "false", "0":
 	default:
 		return nil
 	}
 	return &b
 }
 
-// nothing tells whether the value is absent, null or an empty string.
-func (o object) nothing(name string) bool {
-	switch string(o[name]) {
-	case "", "null", `""`:
+// empty tells whether the value is absent, null, or a string, an object or a
+// list with nothing in it: each is how some program writes nothing.
+func (o object) empty(name string) bool {
+	raw := o[name]
+	if len(raw) == 0 || string(raw) == "null" {
 		return true
+	}
+	switch raw[0] {
+	case '"':
+		return strings.TrimSpace(o.str(name)) == ""
+	case '{', '[': // a value of an object is valid JSON, so it has its other end
+		return len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
 	}
 	return false
 }

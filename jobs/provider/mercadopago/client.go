@@ -178,22 +178,28 @@ func (c *Client) String() string { return "mercadopago.Client(" + c.base.String(
 // CloseIdleConnections closes what connections no call is using.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
-// Payment fetches one payment: GET /v1/payments/{id}. An answer about another
-// payment is Unreadable.
+// Payment fetches one payment: GET /v1/payments/{id}. Any success whose body has
+// the id that was asked for is the payment, or an Odd one; any other JSON is
+// Unexpected.
 func (c *Client) Payment(ctx context.Context, id string) (provider.Payment, error) {
 	if !validID(id) {
-		return provider.Payment{}, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: this is no payment's id")}
+		return provider.Payment{}, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: this is not a payment's id")}
 	}
-	raw, err := c.get(ctx, operationPayment, c.base.JoinPath("v1", "payments", url.PathEscape(id)), c.maxBody)
+	answer, err := c.get(ctx, operationPayment, c.base.JoinPath("v1", "payments", url.PathEscape(id)), c.maxBody)
 	if err != nil {
 		return provider.Payment{}, err
 	}
-	payment, err := DecodePayment(raw)
-	if err == nil && payment.ID != id {
-		err = errors.New("payment: the answer is about another one")
+	payment, err := DecodePayment(answer.body)
+	about := payment.ID
+	var odd *provider.OddPayment
+	if errors.As(err, &odd) {
+		about = odd.ID
+	}
+	if (err == nil || odd != nil) && about != id {
+		err = errors.New("payment: the answer is not about it")
 	}
 	if err != nil {
-		return provider.Payment{}, unreadable(err)
+		return provider.Payment{}, notUnderstood(answer.statusCode, err)
 	}
 	return payment, nil
 }
@@ -207,13 +213,13 @@ func (c *Client) SearchPayments(ctx context.Context, query provider.SearchQuery)
 	}
 	u := c.base.JoinPath("v1", "payments", "search")
 	u.RawQuery = values.Encode()
-	raw, err := c.get(ctx, operationSearch, u, pageBodies*c.maxBody)
+	answer, err := c.get(ctx, operationSearch, u, pageBodies*c.maxBody)
 	if err != nil {
 		return provider.SearchPage{}, noPayment(err)
 	}
-	page, err := DecodeSearchPage(raw)
+	page, err := DecodeSearchPage(answer.body)
 	if err != nil {
-		return provider.SearchPage{}, unreadable(err)
+		return provider.SearchPage{}, notUnderstood(answer.statusCode, err)
 	}
 	return page, nil
 }
@@ -229,61 +235,67 @@ func (c *Client) CheckCredentials(ctx context.Context) error {
 // GET /users/me, the call that the official SDKs have for it. It is the
 // collector of the payments that this account is paid.
 func (c *Client) Account(ctx context.Context) (string, error) {
-	raw, err := c.get(ctx, operationAccount, c.base.JoinPath("users", "me"), c.maxBody)
+	answer, err := c.get(ctx, operationAccount, c.base.JoinPath("users", "me"), c.maxBody)
 	if err != nil {
 		return "", noPayment(err)
 	}
-	o, err := readObject(raw)
+	o, err := readObject(answer.body)
 	if err != nil {
-		return "", unreadable(fmt.Errorf("account: %w", err))
+		return "", notUnderstood(answer.statusCode, fmt.Errorf("account: %w", err))
 	}
 	id := o.id("id")
 	if id == "" {
-		return "", unreadable(errors.New("account: id is missing or is no id"))
+		return "", notUnderstood(answer.statusCode, errors.New("account: id is missing or is not an id"))
 	}
 	return id, nil
 }
 
+// An answer is a success, whichever of the 2xx it is.
+type answer struct {
+	statusCode int
+	body       []byte
+}
+
 // get waits for its turn, makes one attempt and counts it.
-func (c *Client) get(ctx context.Context, op operation, u *url.URL, limit int64) ([]byte, error) {
+func (c *Client) get(ctx context.Context, op operation, u *url.URL, limit int64) (answer, error) {
 	if err := c.limiter.Wait(ctx); err != nil {
-		return nil, c.waitFailure(ctx)
+		return answer{}, c.waitFailure(ctx)
 	}
 	began := time.Now()
-	body, err := c.call(ctx, u, limit)
+	a, err := c.call(ctx, u, limit)
 	c.metrics.record(op, err, time.Since(began))
-	return body, err
+	return a, err
 }
 
 // call makes one attempt. net/http may send a request again on a new connection
 // when the one that it kept turns out to be closed before any answer came.
-func (c *Client) call(ctx context.Context, u *url.URL, limit int64) ([]byte, error) {
+func (c *Client) call(ctx context.Context, u *url.URL, limit int64) (answer, error) {
 	call, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(call, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
-		return nil, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: the request can't be made")}
+		return answer{}, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: the request can't be made")}
 	}
 	c.authorize(req.Header)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.userAgent)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.failure(ctx, err, 0)
+		return answer{}, c.failure(ctx, err, 0)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		// A little is read so that the connection can be used again; no error
 		// here could tell more than the status.
 		_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBody)
-		return nil, c.answered(resp)
+		return answer{}, c.answered(resp)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
-		return nil, c.failure(ctx, err, resp.StatusCode)
+		return answer{}, c.failure(ctx, err, resp.StatusCode)
 	}
 	if int64(len(body)) > limit {
-		return nil, unreadable(fmt.Errorf("the answer is longer than %d bytes", limit))
+		return answer{}, notUnderstood(resp.StatusCode, fmt.Errorf("the answer is longer than %d bytes", limit))
 	}
-	return body, nil
+	return answer{resp.StatusCode, body}, nil
 }

@@ -97,9 +97,9 @@ func TestClientAnswers(t *testing.T) {
 	t.Parallel()
 	for status, kind := range map[int]provider.ErrorKind{
 		400: provider.Unexpected, 401: provider.Unauthorized, 403: provider.Forbidden, 404: provider.NotFound,
-		405: provider.Unexpected, 408: provider.Unavailable, 423: provider.Unavailable, 429: provider.RateLimited,
+		405: provider.Unexpected, 408: provider.Unavailable, 423: provider.Locked, 429: provider.RateLimited,
 		500: provider.Unavailable, 502: provider.Unavailable, 503: provider.Unavailable, 504: provider.Unavailable, 599: provider.Unavailable,
-		201: provider.Unexpected, 202: provider.Unexpected, 204: provider.Unexpected, 206: provider.Unexpected,
+		200: provider.Unexpected, 201: provider.Unexpected, 202: provider.Unexpected, 204: provider.Unreadable, 206: provider.Unexpected,
 		301: provider.Unexpected, 304: provider.Unexpected, 418: provider.Unexpected,
 	} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -129,21 +129,56 @@ func TestClientNotFoundElsewhere(t *testing.T) {
 	requireError(t, err, provider.Unexpected, 404)
 }
 
-func TestClientUnreadable(t *testing.T) {
+func TestClientPayment_ReadsAnySuccess(t *testing.T) {
 	t.Parallel()
-	for name, body := range map[string][]byte{
-		"empty": nil, "html": []byte("<html>" + secretBody), "cut": []byte(`{"id":7,"x":"` + secretBody),
-		"another payment": paymentWith("id", "8"), "no status": paymentWith("status", ""),
-		"an error": []byte(`{"message":"` + secretBody + `","status":500}`),
-		"too long": paymentWith("x", `"`+strings.Repeat("x", 1000)+`"`),
+	for _, status := range []int{200, 201, 202, 203, 206, 299} {
+		for _, mark := range []string{"", "\ufeff"} {
+			client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				_, _ = w.Write(append([]byte(mark), paymentWith()...))
+			})
+			payment, err := client.Payment(t.Context(), "7")
+			require.NoError(t, err)
+			require.Equal(t, "7", payment.ID)
+		}
+	}
+}
+
+// What an answer says tells nothing about whether Mercado Pago is there. Only
+// what is cut off or no JSON does.
+func TestClientPayment_TellsOddFromUnreadable(t *testing.T) {
+	t.Parallel()
+	mark := "\ufeff"
+	for name, c := range map[string]struct {
+		body []byte
+		kind provider.ErrorKind
+	}{
+		"empty": {nil, provider.Unreadable}, "html": {[]byte("<html>" + secretBody), provider.Unreadable},
+		"cut": {[]byte(`{"id":7,"x":"` + secretBody), provider.Unreadable}, "text": {[]byte(secretBody), provider.Unreadable},
+		"mark alone": {[]byte(mark), provider.Unreadable}, "html behind a mark": {[]byte(mark + "<html>"), provider.Unreadable},
+		"another payment": {paymentWith("id", "8"), provider.Unexpected}, "another odd payment": {paymentWith("id", "8", "status", ""), provider.Unexpected},
+		"no id": {paymentWith("id", ""), provider.Unexpected}, "a list": {[]byte("[" + string(paymentWith()) + "]"), provider.Unexpected},
+		"null": {[]byte("null"), provider.Unexpected}, "a string": {[]byte(`"` + secretBody + `"`), provider.Unexpected},
+		"an error": {[]byte(`{"message":"` + secretBody + `","status":500}`), provider.Unexpected},
+		"too long": {paymentWith("x", `"`+strings.Repeat("x", 1000)+`"`), provider.Unexpected},
+		"odd":      {paymentWith("transaction_amount", `"`+secretBody+`"`), provider.Odd},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			client := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) },
-				func(c *Config) { c.MaxBody = 1000 })
-			_, err := client.Payment(t.Context(), "7")
-			requireError(t, err, provider.Unreadable, 200)
-		})
+		for _, status := range []int{200, 201, 206} {
+			t.Run(fmt.Sprintf("%s (%d)", name, status), func(t *testing.T) {
+				t.Parallel()
+				client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.WriteHeader(status)
+					_, _ = w.Write(c.body)
+				}, func(c *Config) { c.MaxBody = 1000 })
+				_, err := client.Payment(t.Context(), "7")
+				failed := requireError(t, err, c.kind, status)
+				var odd *provider.OddPayment
+				require.Equal(t, c.kind == provider.Odd, errors.As(failed, &odd))
+				if odd != nil {
+					require.Equal(t, c.body, odd.Raw)
+				}
+			})
+		}
 	}
 }
 
@@ -157,7 +192,7 @@ func TestClientBodyLimitIsExact(t *testing.T) {
 		if fits {
 			require.NoError(t, err)
 		} else {
-			requireError(t, err, provider.Unreadable, 200)
+			requireError(t, err, provider.Unexpected, 200)
 		}
 	}
 }
@@ -180,7 +215,7 @@ func TestClientReadsNoMoreThanItsLimit(t *testing.T) {
 	client, err := NewClient(Config{AccessToken: testToken, Transport: transport, MaxBody: 100_000})
 	require.NoError(t, err)
 	_, err = client.Payment(t.Context(), "7")
-	requireError(t, err, provider.Unreadable, 200)
+	requireError(t, err, provider.Unexpected, 200)
 	require.EqualValues(t, 100_001, transport.read.Load())
 }
 
@@ -211,7 +246,7 @@ func TestClientCompression(t *testing.T) {
 	bomb := zip(paymentWith("x", `"`+strings.Repeat("x", defaultMaxBody)+`"`))
 	require.Less(t, len(bomb), 10_000)
 	_, err = answer(bomb).Payment(t.Context(), "7")
-	failed := requireError(t, err, provider.Unreadable, 200)
+	failed := requireError(t, err, provider.Unexpected, 200)
 	require.ErrorContains(t, failed, "longer than 1048576 bytes")
 
 	_, err = answer([]byte("no gzip at all, "+secretBody)).Payment(t.Context(), "7")
@@ -422,7 +457,7 @@ func TestClientSearch(t *testing.T) {
 	for _, body := range [][]byte{[]byte("{}"), pageOf(`{"total":1,"limit":50,"offset":0}`, bytes.Repeat([]byte(" "), 8001))} {
 		client = serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) }, func(c *Config) { c.MaxBody = 1000 })
 		_, err = client.SearchPayments(t.Context(), query)
-		requireError(t, err, provider.Unreadable, 200)
+		requireError(t, err, provider.Unexpected, 200)
 	}
 }
 
@@ -440,9 +475,11 @@ func TestClientCredentials(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "700100200", id)
 
-	for body, status := range map[string]int{"<html>log in</html>": 200, "{}": 200, `{"id":null}`: 200} {
+	for body, kind := range map[string]provider.ErrorKind{
+		"<html>log in</html>": provider.Unreadable, "{}": provider.Unexpected, `{"id":null}`: provider.Unexpected,
+	} {
 		client = serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
-		requireError(t, client.CheckCredentials(t.Context()), provider.Unreadable, status)
+		requireError(t, client.CheckCredentials(t.Context()), kind, http.StatusOK)
 	}
 	for status, kind := range map[int]provider.ErrorKind{401: provider.Unauthorized, 403: provider.Forbidden, 503: provider.Unavailable} {
 		client = serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })

@@ -2,10 +2,11 @@ package mercadopago
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
+	"unicode"
+
+	"github.com/shopspring/decimal"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 )
@@ -23,88 +24,164 @@ const (
 	maxStatus = 128
 )
 
+// paymentStatuses are the statuses of the payments reference. Those that are
+// true have money, come or reserved, so they need an amount and a currency.
+var paymentStatuses = map[string]bool{
+	"pending": false, "in_process": false, "rejected": false, "cancelled": false,
+	"authorized": true, "approved": true, "in_mediation": true, "refunded": true, "charged_back": true,
+}
+
 // DecodePayment reads the answer of GET /v1/payments/{id} (the payments
-// reference). What it needs must be there and make sense: id, status, amount and
-// currency. The rest may be absent, null, empty or of another type, as Mercado
-// Pago's answers are. Nothing is rounded, and raw is kept byte for byte.
+// reference). A fact in another shape than the documented one is read when it
+// can be read in one way only: a number or a truth value as text, an id as an
+// object that has it, a word in capitals, a date in another form. What the
+// payment's status doesn't need may be absent, null or anything else. Nothing is
+// rounded, and raw is kept byte for byte.
 //
-// An error says which field is wrong, and never what stands in it.
+// An error that is an *provider.OddPayment is about a payment that can't be
+// booked; any other one means that raw is no payment. Neither says what stands
+// in a field.
 func DecodePayment(raw []byte) (provider.Payment, error) {
 	o, err := readObject(raw)
 	if err != nil {
 		return provider.Payment{}, fmt.Errorf("payment: %w", err)
 	}
+	reference, hasReference := readReference(o)
 	p := provider.Payment{
-		ID:           o.id("id"),
-		Reference:    storable(o.scalar("external_reference"), maxReference),
-		Status:       storable(o.str("status"), maxStatus),
-		StatusDetail: storable(o.str("status_detail"), maxStatus),
-		Currency:     o.str("currency_id"),
-		CollectorID:  o.id("collector_id"),
-		Validation:   o.str("operation_type") == operationCardValidation,
-		Raw:          bytes.Clone(raw),
+		ID:              o.id("id"),
+		Reference:       reference,
+		MerchantOrderID: o.ref("order"),
+		Status:          readStatus(o),
+		StatusDetail:    strings.ToLower(storable(o.text("status_detail"), maxStatus)),
+		CollectorID:     o.ref("collector_id"),
+		Validation:      strings.EqualFold(o.text("operation_type"), operationCardValidation),
+		Shipping:        readShipping(o),
+		Raw:             bytes.Clone(raw),
+	}
+	if p.CollectorID == "" {
+		p.CollectorID = o.ref("collector")
 	}
 	// Where it isn't said, the payment is not taken for a live one: whoever
 	// accepts live payments only would otherwise hand out goods for a test.
 	if live := o.boolean("live_mode"); live != nil {
 		p.LiveMode = *live
 	}
-	switch {
-	case p.ID == "":
-		return provider.Payment{}, errors.New("payment: id is missing or is no id")
-	case p.Status == "":
-		return provider.Payment{}, errors.New("payment: status is missing or is no text")
-	case !isCurrency(p.Currency):
-		return provider.Payment{}, errors.New("payment: currency_id is missing or is no ISO 4217 code")
+	p.UpdatedAt, _ = readTime(o.text("date_last_updated"))
+	p.SubscriptionID, p.SubscriptionNumber = readSubscription(o)
+
+	odd := oddities{}
+	if p.ID == "" {
+		odd.add(provider.FieldID, "id is missing or is not an id")
 	}
-	if p.Amount, err = readAmount(o, "transaction_amount"); err != nil {
-		return provider.Payment{}, fmt.Errorf("payment: transaction_amount %w", err)
+	if p.Status == "" {
+		odd.add(provider.FieldStatus, "status is missing or is not text")
 	}
-	if !o.nothing("transaction_amount_refunded") {
-		if p.Refunded, err = readAmount(o, "transaction_amount_refunded"); err != nil {
-			return provider.Payment{}, fmt.Errorf("payment: transaction_amount_refunded %w", err)
+	hasMoney := paymentStatuses[p.Status]
+	amount, err := readAmount(o, "transaction_amount")
+	if err == nil {
+		p.Amount = decimal.NewNullDecimal(amount)
+	} else if hasMoney {
+		odd.add(provider.FieldAmount, "transaction_amount "+err.Error())
+	}
+	if p.Refunded, err = readRefunded(o); err != nil && refundCounts(p.Status, p.StatusDetail) {
+		odd.add(provider.FieldRefunded, "transaction_amount_refunded "+err.Error())
+	}
+	if p.Currency = readCurrency(o); p.Currency == "" && hasMoney {
+		odd.add(provider.FieldCurrency, "currency_id is missing or is not an ISO 4217 code")
+	}
+	if !hasReference && hasMoney {
+		odd.add(provider.FieldReference, "external_reference is neither text nor a number")
+	}
+	if len(odd.fields) > 0 {
+		return provider.Payment{}, &provider.OddPayment{
+			ID: p.ID, Reference: p.Reference, MerchantOrderID: p.MerchantOrderID,
+			Fields: odd.fields, Problem: "payment: " + strings.Join(odd.problems, "; "), Raw: p.Raw,
 		}
-	}
-	if p.Refunded.GreaterThan(p.Amount) {
-		return provider.Payment{}, errors.New("payment: transaction_amount_refunded exceeds transaction_amount")
-	}
-	if p.UpdatedAt, err = updatedAt(o); err != nil {
-		return provider.Payment{}, err
 	}
 	return p, nil
 }
 
-func isCurrency(s string) bool {
-	return len(s) == 3 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+// oddities are what can't be read of a payment.
+type oddities struct {
+	fields   []provider.Field
+	problems []string
 }
 
-// updatedAt is when Mercado Pago last changed the payment, in UTC and to the
-// microsecond that PostgreSQL keeps, so that what was stored compares equal.
-//
-// Where date_last_updated says nothing, the latest of what is known to have
-// happened before stands for it, and at last 1970: a state of which nobody knows
-// when it was never replaces one of which that is known. A date that can't be
-// read is an error; it may be later than what is stored.
-func updatedAt(o object) (time.Time, error) {
-	for _, name := range []string{"date_last_updated", "date_approved", "date_created"} {
-		if o.nothing(name) {
-			continue
-		}
-		t, err := readTime(o.str(name))
-		if err != nil {
-			return time.Time{}, fmt.Errorf("payment: %s is no date", name)
-		}
-		return t, nil
-	}
-	return time.Unix(0, 0).UTC(), nil
+func (o *oddities) add(field provider.Field, problem string) {
+	o.fields, o.problems = append(o.fields, field), append(o.problems, problem)
 }
 
-// readTime reads what the payments reference calls ISO 8601: milliseconds, and
-// an offset with its colon or without.
-func readTime(s string) (time.Time, error) {
-	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		t, err = time.Parse("2006-01-02T15:04:05.999999999Z0700", s)
+// readStatus is the status as the payments reference writes it, in whatever case
+// it came. A word outside that list stays as it is: it is for others to judge.
+func readStatus(o object) string {
+	status := storable(o.text("status"), maxStatus)
+	if known := strings.ToLower(status); known != status {
+		if _, ok := paymentStatuses[known]; ok {
+			return known
+		}
 	}
-	return t.UTC().Truncate(time.Microsecond), err
+	return status
+}
+
+// readReference is external_reference as the merchant wrote it, empty where it
+// names no order: nothing, blanks, or the word null, which some shops send. It
+// reports false when something stands there that can't be one.
+func readReference(o object) (reference string, ok bool) {
+	reference = storable(o.scalar("external_reference"), maxReference)
+	if reference == "" {
+		return "", o.empty("external_reference")
+	}
+	visible := strings.TrimFunc(reference, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsGraphic(r) })
+	if visible == "" || visible == "null" {
+		return "", true
+	}
+	return reference, true
+}
+
+// readCurrency is currency_id; empty when it is none.
+func readCurrency(o object) string {
+	code := strings.ToUpper(o.text("currency_id"))
+	if len(code) != 3 || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return ""
+	}
+	return code
+}
+
+// readRefunded is what went back; nothing said is nothing.
+func readRefunded(o object) (decimal.Decimal, error) {
+	if o.empty("transaction_amount_refunded") {
+		return decimal.Decimal{}, nil
+	}
+	return readAmount(o, "transaction_amount_refunded")
+}
+
+// refundCounts tells whether transaction_amount_refunded decides how much of a
+// payment is left. In the other states nothing is, or nothing came.
+func refundCounts(status, detail string) bool {
+	return status == "approved" || status == "charged_back" && detail == "reimbursed"
+}
+
+// readShipping is what was charged for shipping beside the amount. It has two
+// names, and the one that isn't used is absent or 0. What can't be read is none:
+// the payment counts without it.
+func readShipping(o object) decimal.Decimal {
+	for _, name := range []string{"shipping_amount", "shipping_cost"} {
+		if shipping, err := readAmount(o, name); err == nil && shipping.IsPositive() {
+			return shipping
+		}
+	}
+	return decimal.Decimal{}
+}
+
+// readSubscription is which charge of which subscription a payment is.
+func readSubscription(o object) (id string, number int64) {
+	data := o.child("point_of_interaction").child("transaction_data")
+	if id = data.id("subscription_id"); id == "" {
+		return "", 0
+	}
+	n, err := readAmount(data.child("subscription_sequence"), "number")
+	if err != nil || !n.IsInteger() {
+		return id, 0
+	}
+	return id, n.IntPart()
 }

@@ -2,8 +2,10 @@ package mercadopago
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,30 +38,78 @@ func paymentWith(fields ...string) []byte {
 
 func requirePayment(t testing.TB, want, got provider.Payment) {
 	t.Helper()
-	require.True(t, want.Amount.Equal(got.Amount), "amount: want %s, got %s", want.Amount, got.Amount)
-	require.True(t, want.Refunded.Equal(got.Refunded), "refunded: want %s, got %s", want.Refunded, got.Refunded)
-	want.Amount, want.Refunded, got.Amount, got.Refunded = decimal.Zero, decimal.Zero, decimal.Zero, decimal.Zero
+	require.Equal(t, want.Amount.Valid, got.Amount.Valid)
+	for _, p := range []struct {
+		name      string
+		want, got *decimal.Decimal
+	}{
+		{"amount", &want.Amount.Decimal, &got.Amount.Decimal}, {"refunded", &want.Refunded, &got.Refunded},
+		{"shipping", &want.Shipping, &got.Shipping},
+	} {
+		require.True(t, p.want.Equal(*p.got), "%s: want %s, got %s", p.name, p.want, p.got)
+		*p.want, *p.got = decimal.Zero, decimal.Zero
+	}
+	require.Equal(t, string(want.Raw), string(got.Raw))
+	want.Raw, got.Raw = nil, nil
 	require.Equal(t, want, got)
 }
 
-func TestDecodePayment(t *testing.T) {
+// requireOdd decodes a payment that can't be booked for these fields.
+func requireOdd(t testing.TB, raw []byte, fields ...provider.Field) *provider.OddPayment {
+	t.Helper()
+	got, err := DecodePayment(raw)
+	var odd *provider.OddPayment
+	require.ErrorAs(t, err, &odd, "%.200s", raw)
+	require.Equal(t, fields, odd.Fields, "%.200s", raw)
+	require.Equal(t, raw, odd.Raw)
+	require.Zero(t, got)
+	return odd
+}
+
+// decode decodes a payment that can be booked.
+func decode(t testing.TB, fields ...string) provider.Payment {
+	t.Helper()
+	got, err := DecodePayment(paymentWith(fields...))
+	require.NoError(t, err, "%.200q", fields)
+	return got
+}
+
+func statusesWithMoney(t testing.TB, want bool) []string {
+	t.Helper()
+	var statuses []string
+	for status, money := range paymentStatuses {
+		if money == want {
+			statuses = append(statuses, strconv.Quote(status))
+		}
+	}
+	require.NotEmpty(t, statuses)
+	return statuses
+}
+
+func TestDecodePayment_ReadsWhatIsDocumented(t *testing.T) {
 	t.Parallel()
-	money := decimal.RequireFromString
+	money := func(s string) decimal.NullDecimal { return decimal.NewNullDecimal(decimal.RequireFromString(s)) }
 	for name, want := range map[string]provider.Payment{
-		"approved": {ID: "90210000001", Reference: "A-77", Status: "approved", StatusDetail: "accredited",
+		"approved": {ID: "90210000001", Reference: "A-77", MerchantOrderID: "31000000001", Status: "approved", StatusDetail: "accredited",
 			Amount: money("1234.5"), Currency: "ARS", CollectorID: "700100200", LiveMode: true,
 			UpdatedAt: time.Date(2026, 2, 3, 15, 12, 13, 141e6, time.UTC)},
-		"partially_refunded": {ID: "90210000002", Reference: "A-77", Status: "approved", StatusDetail: "partially_refunded",
-			Amount: money("1234.5"), Refunded: money("234.5"), Currency: "ARS", CollectorID: "700100200", LiveMode: true,
+		"partially_refunded": {ID: "90210000002", Reference: "A-77", MerchantOrderID: "31000000001", Status: "approved", StatusDetail: "partially_refunded",
+			Amount: money("1234.5"), Refunded: money("234.5").Decimal, Currency: "ARS", CollectorID: "700100200", LiveMode: true,
 			UpdatedAt: time.Date(2026, 2, 4, 13, 0, 0, 0, time.UTC)},
 		"pending_sparse": {ID: "90210000003", Reference: "1001", Status: "pending", StatusDetail: "pending_waiting_payment",
-			Amount: money("1234.5"), Currency: "ARS", CollectorID: "700100200",
-			UpdatedAt: time.Date(2026, 2, 3, 15, 12, 10, 0, time.UTC)},
-		"card_validation": {ID: "90210000004", Status: "approved", StatusDetail: "accredited",
-			Currency: "ARS", CollectorID: "700100200", LiveMode: true, Validation: true,
+			Amount: money("1234.5"), Currency: "ARS", CollectorID: "700100200"},
+		"card_validation": {ID: "90210000004", MerchantOrderID: "31000000001", Status: "approved", StatusDetail: "accredited",
+			Amount: money("0"), Currency: "ARS", CollectorID: "700100200", LiveMode: true, Validation: true,
 			UpdatedAt: time.Date(2026, 2, 3, 15, 12, 13, 141e6, time.UTC)},
-		"charged_back": {ID: "90210000005", Reference: "A-77", Status: "charged_back", StatusDetail: "reimbursed",
+		"charged_back": {ID: "90210000005", Reference: "A-77", MerchantOrderID: "31000000001", Status: "charged_back", StatusDetail: "reimbursed",
 			Amount: money("1234567.89"), Currency: "BRL", CollectorID: "700100200", LiveMode: true,
+			UpdatedAt: time.Date(2026, 2, 3, 15, 12, 13, 141e6, time.UTC)},
+		"legacy_checkout": {ID: "90210000006", Reference: "A-78", MerchantOrderID: "36675950009", Status: "refunded", StatusDetail: "refunded",
+			Amount: money("100"), Shipping: money("10").Decimal, Refunded: money("110").Decimal, Currency: "ARS",
+			CollectorID: "700100200", LiveMode: true, UpdatedAt: time.Date(2026, 2, 4, 13, 0, 0, 0, time.UTC)},
+		"subscription": {ID: "90210000007", Reference: "S-1", Status: "approved", StatusDetail: "accredited",
+			SubscriptionID: "2c938084000000000000000000000001", SubscriptionNumber: 3,
+			Amount: money("49.9"), Currency: "BRL", CollectorID: "700100200", LiveMode: true,
 			UpdatedAt: time.Date(2026, 2, 3, 15, 12, 13, 141e6, time.UTC)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,137 +123,276 @@ func TestDecodePayment(t *testing.T) {
 	}
 }
 
-func TestDecodePaymentAmounts(t *testing.T) {
+func TestDecodePayment_ReadsAmountsExactly(t *testing.T) {
 	t.Parallel()
+	const exactFloat = "0.1000000000000000055511151231257827021181583404541015625"
 	for text, want := range map[string]string{
 		"0": "0", "-0": "0", "0.00": "0", "150": "150", "1234567.89": "1234567.89", "0.1": "0.1",
-		"999999999999999.99":               "999999999999999.99",
-		"0.100000000000000005551115123125": "0.100000000000000005551115123125", "0.1000000000000000055511151231257": "",
-		"1.5e2": "150", "1E-2": "0.01", `"30.00"`: "30", "9007199254740993.01": "",
-		"1e999999999": "", "1e-999999999": "", "1e31": "", "0e31": "", "1e99999999999999999999": "", "-1": "", "-0.01": "",
-		"1000000000000000": "", `"NaN"`: "", `"Infinity"`: "", `"1,5"`: "", `" 1"`: "", `"+1"`: "", `"0x10"`: "", `"1e"`: "",
-		`"1."`: "", `".5"`: "", `"−1"`: "", `"1_0"`: "", `"٣"`: "", "null": "", `""`: "", "{}": "", "[1]": "", "true": "",
-		`"` + strings.Repeat("1", 100) + `"`: "", strings.Repeat("1", 500_000): "",
-		`"` + strings.Repeat("0", 60) + `1"`: "",
+		"99.99999999999999": "99.99999999999999", exactFloat: exactFloat, "999999999999999.99": "999999999999999.99",
+		"1.5e2": "150", "1E-2": "0.01", `"30.00"`: "30", `" 1 "`: "1", "9007199254740993.01": "",
+		"1e999999999": "", "1e-999999999": "", "1e31": "", "0e31": "", "1e-101": "", "1e99999999999999999999": "", "-1": "", "-0.01": "",
+		"1000000000000000": "", `"NaN"`: "", `"Infinity"`: "", `"1,5"`: "", `"+1"`: "", `"0x10"`: "", `"1e"`: "",
+		`"1."`: "", `".5"`: "", `"−1"`: "", `"1_0"`: "", `"٣"`: "", `"***"`: "", "null": "", `""`: "", "": "", "{}": "", "[1]": "", "true": "",
+		`{"amount":1}`: "", `"` + strings.Repeat("1", 200) + `"`: "", strings.Repeat("1", 500_000): "", `"` + strings.Repeat("0", 128) + `1"`: "",
 	} {
-		got, err := DecodePayment(paymentWith("transaction_amount", text))
 		if want == "" {
-			require.ErrorContains(t, err, "transaction_amount", "%.60s", text)
-			require.Less(t, len(err.Error()), 60)
+			for _, status := range statusesWithMoney(t, true) {
+				odd := requireOdd(t, paymentWith("transaction_amount", text, "status", status), provider.FieldAmount)
+				require.Contains(t, odd.Problem, "transaction_amount is ")
+				require.Less(t, len(odd.Problem), 60)
+			}
 			continue
 		}
-		require.NoError(t, err, text)
-		require.Equal(t, want, got.Amount.String(), text)
-	}
-	_, err := DecodePayment(paymentWith("transaction_amount", ""))
-	require.ErrorContains(t, err, "transaction_amount is missing")
-}
-
-func TestDecodePaymentRefunds(t *testing.T) {
-	t.Parallel()
-	for _, nothing := range []string{"", "null", `""`, "0"} {
-		got, err := DecodePayment(paymentWith("transaction_amount_refunded", nothing))
-		require.NoError(t, err)
-		require.True(t, got.Refunded.IsZero())
-	}
-	for _, wrong := range []string{"{}", "true", `"x"`, "-1", "1e999999999", "10.51"} {
-		_, err := DecodePayment(paymentWith("transaction_amount_refunded", wrong))
-		require.ErrorContains(t, err, "transaction_amount_refunded", wrong)
-	}
-	got, err := DecodePayment(paymentWith("transaction_amount_refunded", "10.5"))
-	require.NoError(t, err)
-	require.True(t, got.Refunded.Equal(got.Amount))
-}
-
-func TestDecodePaymentDates(t *testing.T) {
-	t.Parallel()
-	day := func(d int) time.Time { return time.Date(2026, 1, d, 0, 0, 0, 0, time.UTC) }
-	const one, two, three = `"2026-01-01T00:00:00.000-00:00"`, `"2026-01-01T20:00:00-04:00"`, `"2026-01-03T00:00:00Z"`
-	for _, c := range []struct {
-		updated, approved, created string
-		want                       time.Time
-	}{
-		{three, two, one, day(3)},
-		{"", two, one, day(2)},
-		{"null", two, one, day(2)},
-		{`""`, `""`, one, day(1)},
-		{"null", "", "", time.Unix(0, 0).UTC()},
-		{`"2026-01-02T20:00:00.000-0400"`, "", "", day(3)},
-		{`"2026-01-03T00:00:00.123456789Z"`, "", "", day(3).Add(123456 * time.Microsecond)},
-		{three, `"never"`, "{}", day(3)},
-	} {
-		got, err := DecodePayment(paymentWith("date_last_updated", c.updated, "date_approved", c.approved, "date_created", c.created))
-		require.NoError(t, err)
-		require.Equal(t, c.want, got.UpdatedAt)
-	}
-	for _, wrong := range []string{`"2026-01-01T00:00:5704:00"`, `"yesterday"`, "1767225600", "{}", "true", `" "`} {
-		_, err := DecodePayment(paymentWith("date_last_updated", wrong, "date_created", one))
-		require.EqualError(t, err, "payment: date_last_updated is no date", wrong)
-		_, err = DecodePayment(paymentWith("date_last_updated", "null", "date_approved", wrong))
-		require.EqualError(t, err, "payment: date_approved is no date", wrong)
+		got := decode(t, "transaction_amount", text)
+		require.True(t, got.Amount.Valid)
+		require.Equal(t, want, got.Amount.Decimal.String(), text)
 	}
 }
 
-func TestDecodePaymentIDsAndText(t *testing.T) {
+// A payment that has no money needs to say nothing about money.
+func TestDecodePayment_NeedsNoAmountWhereThereIsNoMoney(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{
-		"217000061307271123": "217000061307271123", `"217000061307271123"`: "217000061307271123", "007": "",
-		"1.5": "", "1e5": "", "-7": "", `"../x"`: "", `""`: "", "null": "", "{}": "", strings.Repeat("1", 200): "", "": "",
-	} {
-		got, err := DecodePayment(paymentWith("id", text))
-		if want == "" {
-			require.Error(t, err, text)
-			continue
+	for _, status := range statusesWithMoney(t, false) {
+		for _, text := range []string{"", "null", `""`, `" "`, "{}", "[]", `"***"`, "-1", "true"} {
+			got := decode(t, "status", status, "transaction_amount", text, "currency_id", text, "transaction_amount_refunded", text,
+				"external_reference", `"A-77"`)
+			require.False(t, got.Amount.Valid)
+			require.Empty(t, got.Currency)
+			require.True(t, got.Refunded.IsZero())
+			require.Equal(t, "A-77", got.Reference)
 		}
-		require.NoError(t, err, text)
-		require.Equal(t, want, got.ID)
+		got := decode(t, "status", status, "transaction_amount", "0", "currency_id", `"CLP"`)
+		require.True(t, got.Amount.Valid, "0 is an amount")
+		require.Equal(t, "CLP", got.Currency)
+	}
+}
+
+func TestDecodePayment_KeepsRefundsAsReported(t *testing.T) {
+	t.Parallel()
+	for _, nothing := range []string{"", "null", `""`, "0", "{}"} {
+		require.True(t, decode(t, "transaction_amount_refunded", nothing).Refunded.IsZero())
+	}
+	for _, status := range statusesWithMoney(t, true) {
+		got := decode(t, "status", status, "transaction_amount_refunded", "11.75")
+		require.Equal(t, "11.75", got.Refunded.String(), "more than the amount: shipping went back too")
+	}
+	for _, unreadable := range []string{`{"amount":1}`, "true", `"x"`, `"***"`, "-1", "1e999999999", "[1]"} {
+		for _, where := range [][]string{{`"approved"`, "null"}, {`"charged_back"`, `"reimbursed"`}, {`"Charged_Back"`, `"REIMBURSED"`}} {
+			odd := requireOdd(t, paymentWith("transaction_amount_refunded", unreadable, "status", where[0], "status_detail", where[1]), provider.FieldRefunded)
+			require.Contains(t, odd.Problem, "transaction_amount_refunded is ")
+		}
+		// All of it went back, or nothing of it counts.
+		for _, status := range []string{`"refunded"`, `"charged_back"`, `"in_mediation"`, `"authorized"`, `"rejected"`} {
+			require.True(t, decode(t, "transaction_amount_refunded", unreadable, "status", status).Refunded.IsZero())
+		}
+	}
+}
+
+func TestDecodePayment_ReadsShippingUnderBothNames(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ amount, cost, want string }{
+		{"10.0", "", "10"}, {"", "10", "10"}, {"null", `"10.00"`, "10"}, {"0", "10", "10"}, {"7", "10", "7"},
+		{"", "", "0"}, {"0", "0", "0"}, {"null", `""`, "0"}, {`"***"`, "{}", "0"}, {"-3", "true", "0"}, {`"***"`, "4", "4"},
+	} {
+		require.Equal(t, c.want, decode(t, "shipping_amount", c.amount, "shipping_cost", c.cost).Shipping.String(), "%v", c)
+	}
+}
+
+func TestDecodePayment_ReadsDatesInEachForm(t *testing.T) {
+	t.Parallel()
+	at := func(d int) time.Time { return time.Date(2026, 1, d, 0, 0, 0, 0, time.UTC) }
+	for text, want := range map[string]time.Time{
+		`"2026-01-03T00:00:00Z"`: at(3), `"2026-01-02T20:00:00.000-04:00"`: at(3), `"2026-01-02T20:00:00.000-0400"`: at(3),
+		`"2026-01-02T20:00:00-04"`: at(3), `"2026-01-03t00:00:00z"`: at(3), `" 2026-01-03T00:00:00.000Z "`: at(3),
+		`"2026-01-02T20:00:00.000"`: at(3), `"2026-01-02T20:00:00"`: at(3), `"2026-01-02 20:00:00"`: at(3), `"2026-01-02 20:00:00.000"`: at(3),
+		`"2026-01-02 20:00:00 -04:00"`: at(3), `"2026-01-02 20:00:00-0400"`: at(3), `"2026-01-03 00:00:00Z"`: at(3),
+		`"2026-01-03T00:00:00.123456789Z"`: at(3).Add(123456 * time.Microsecond),
+		`"2026-01-03T00:00:00,5Z"`:         at(3).Add(500 * time.Millisecond),
+		`"2099-01-01T00:00:00.000-04:00"`:  time.Date(2099, 1, 1, 4, 0, 0, 0, time.UTC), // as reported, however far ahead
+		`"2026-01-01T00:00:5704:00"`:       {}, `"2026-13-01T00:00:00Z"`: {}, `"2026-01-03"`: {}, `"03/01/2026"`: {}, `"***"`: {}, `"yesterday"`: {},
+		"1767225600": {}, "{}": {}, "[]": {}, "true": {}, `" "`: {}, `""`: {}, "null": {}, "": {},
+		`"0001-01-01T00:00:00.000-04:00"`: {}, `"1970-01-01T00:00:00.000-00:00"`: {}, `"1999-12-31T23:59:59Z"`: {},
+	} {
+		// Another date tells when something else happened, not when the payment
+		// changed: a refund taken for as old as its approval would be passed over.
+		got := decode(t, "date_last_updated", text, "date_approved", `"2026-01-01T00:00:00Z"`, "date_created", `"2026-01-01T00:00:00Z"`)
+		require.Equal(t, want, got.UpdatedAt, text)
+	}
+	for _, useless := range []string{"", "null", `"***"`, `"never"`, "{}"} {
+		got := decode(t, "date_last_updated", `"2026-01-03T00:00:00Z"`, "date_approved", useless, "money_release_date", useless)
+		require.Equal(t, at(3), got.UpdatedAt)
+	}
+}
+
+func TestDecodePayment_ReadsIDsInEachShape(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"217000061307271123": "217000061307271123", `"217000061307271123"`: "217000061307271123", `" 7 "`: "7",
+		"81000000001.0": "81000000001", "8.1000000001e+10": "81000000001", "1e5": "100000",
+		"007": "", "1.5": "", "-7": "", "-7.0": "", "0.0": "", "1e999999999": "", `"../x"`: "", `""`: "", "null": "", "{}": "", "[7]": "", "true": "",
+		`{"id":7}`: "", strings.Repeat("1", 200): "", "": "",
+	} {
+		raw := paymentWith("id", text)
+		switch {
+		case text == "007":
+			_, err := DecodePayment(raw)
+			require.ErrorIs(t, err, errNotJSON)
+		case want == "":
+			require.Empty(t, requireOdd(t, raw, provider.FieldID).ID)
+		default:
+			require.Equal(t, want, decode(t, "id", text).ID)
+		}
 	}
 	for text, want := range map[string]string{
-		`"A-77"`: "A-77", "1001": "1001", "null": "", "": "", `""`: "", "{}": "", "true": "", `" a "`: " a ",
-		`"a\u0000b"`: "a\ufffdb", "\"a\xffb\"": "a\ufffdb", `"\ud800"`: "\ufffd",
-		`"` + strings.Repeat("é", 300) + `"`: strings.Repeat("é", 256),
+		"724484980": "724484980", `"724484980"`: "724484980", `{"id":724484980}`: "724484980", `{"id":"724484980","name":"x"}`: "724484980",
+		"7.24484980e8": "724484980", "null": "", "{}": "", `"***"`: "", "true": "", "[7]": "", `{"id":{"id":7}}`: "", "": "",
+	} {
+		require.Equal(t, want, decode(t, "collector_id", text).CollectorID, text)
+		require.Equal(t, want, decode(t, "collector_id", "null", "collector", text).CollectorID, text)
+		require.Equal(t, "5", decode(t, "collector_id", "5", "collector", text).CollectorID, text)
+		require.Equal(t, want, decode(t, "order", text).MerchantOrderID, text)
+	}
+}
+
+func TestDecodePayment_KnowsWhatNamesAnOrder(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		`"A-77"`: "A-77", "1001": "1001", `" a "`: " a ", `"a\u0000b"`: "a\ufffdb", "\"a\xffb\"": "a\ufffdb", `"\ud800"`: "\ufffd",
+		`"` + strings.Repeat("é", 300) + `"`: strings.Repeat("é", 256), `"nullable"`: "nullable", `"***"`: "***", `"NULL"`: "NULL",
+		"null": "", "": "", `""`: "", `"   "`: "", `"\u00a0\t\u200b"`: "", `"null"`: "", `" null "`: "", "{}": "", "[]": "", "[ ]": "",
 	} {
 		raw := paymentWith("external_reference", text, "status_detail", text)
 		got, err := DecodePayment(raw)
 		require.NoError(t, err, text)
-		require.Equal(t, want, got.Reference)
+		require.Equal(t, want, got.Reference, text)
 		require.Equal(t, raw, got.Raw, "kept byte for byte")
 		require.NotContains(t, got.StatusDetail, "\x00")
 		require.LessOrEqual(t, utf8.RuneCountInString(got.StatusDetail), maxStatus)
 	}
-	for _, absent := range []string{"", "null", `"yes"`, "0", "{}"} {
-		got, err := DecodePayment(paymentWith("live_mode", absent, "collector_id", absent, "operation_type", absent))
-		require.NoError(t, err)
-		require.False(t, got.LiveMode, "a payment is live when it says so")
-		require.False(t, got.Validation)
+	for _, unreadable := range []string{"true", "false", `{"id":"A-77"}`, `["A-77"]`} {
+		for _, status := range statusesWithMoney(t, true) {
+			requireOdd(t, paymentWith("external_reference", unreadable, "status", status), provider.FieldReference)
+		}
+		for _, status := range statusesWithMoney(t, false) {
+			require.Empty(t, decode(t, "external_reference", unreadable, "status", status).Reference)
+		}
 	}
 }
 
-func TestDecodePaymentRefusesWhatItNeeds(t *testing.T) {
+func TestDecodePayment_ReadsWordsInAnyCase(t *testing.T) {
+	t.Parallel()
+	for status := range paymentStatuses {
+		for _, text := range []string{status, strings.ToUpper(status), " " + strings.Title(status) + " "} { //nolint:staticcheck // ASCII words
+			got := decode(t, "status", strconv.Quote(text), "status_detail", `" Reimbursed "`)
+			require.Equal(t, status, got.Status)
+			require.Equal(t, "reimbursed", got.StatusDetail)
+		}
+	}
+	// A word that nobody knows stays what it is, and what it needs is unknown.
+	for text, want := range map[string]string{`"On_Hold"`: "On_Hold", `"***"`: "***", `"canceled"`: "canceled", `"approved!"`: "approved!", "7": "7"} {
+		got := decode(t, "status", text, "transaction_amount", "null", "currency_id", `"x"`, "external_reference", "true", "transaction_amount_refunded", "true")
+		require.Equal(t, want, got.Status)
+	}
+	for _, missing := range []string{"", "null", `""`, `" "`, "true", "{}", `["approved"]`} {
+		requireOdd(t, paymentWith("status", missing), provider.FieldStatus)
+	}
+	require.Equal(t, "ARS", decode(t, "currency_id", `" ars "`).Currency)
+	for _, wrong := range []string{"", "null", `""`, `"AR"`, `"ÄR"`, `"ARSS"`, `"***"`, "32", "{}", `["ARS"]`} {
+		for _, status := range statusesWithMoney(t, true) {
+			requireOdd(t, paymentWith("currency_id", wrong, "status", status), provider.FieldCurrency)
+		}
+	}
+	require.True(t, decode(t, "operation_type", `"CARD_VALIDATION"`).Validation)
+	require.False(t, decode(t, "operation_type", `"***"`).Validation)
+}
+
+func TestDecodePayment_ReadsTruthInEachShape(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"true": true, `"true"`: true, `"TRUE"`: true, `" True "`: true, "1": true, `"1"`: true,
+		"false": false, `"false"`: false, "0": false, `"0"`: false,
+		// A payment is live when it says so.
+		"": false, "null": false, `""`: false, `"yes"`: false, `"***"`: false, "2": false, "{}": false, "[true]": false,
+	} {
+		require.Equal(t, want, decode(t, "live_mode", text).LiveMode, text)
+	}
+}
+
+func TestDecodePayment_ReadsSubscriptions(t *testing.T) {
+	t.Parallel()
+	in := func(id, sequence string) string {
+		return `{"transaction_data":{"subscription_id":` + id + `,"subscription_sequence":` + sequence + `}}`
+	}
+	for _, c := range []struct {
+		text, id string
+		number   int64
+	}{
+		{in(`"2c93"`, `{"number":1,"total":null}`), "2c93", 1}, {in(`"2c93"`, `{"number":"12"}`), "2c93", 12}, {in("2693", `{"number":2.0}`), "2693", 2},
+		{in(`"2c93"`, "null"), "2c93", 0}, {in(`"2c93"`, `{"number":1.5}`), "2c93", 0}, {in(`"2c93"`, `{"number":"***"}`), "2c93", 0},
+		{in(`"2c93"`, `{"number":-1}`), "2c93", 0}, {in("null", `{"number":1}`), "", 0}, {in(`"* *"`, `{"number":1}`), "", 0},
+		{"null", "", 0}, {"{}", "", 0}, {`"***"`, "", 0}, {"", "", 0},
+	} {
+		got := decode(t, "point_of_interaction", c.text)
+		require.Equal(t, c.id, got.SubscriptionID, c.text)
+		require.Equal(t, c.number, got.SubscriptionNumber, c.text)
+	}
+}
+
+func TestDecodePayment_TakesTheLastOfEqualNames(t *testing.T) {
+	t.Parallel()
+	got, err := DecodePayment([]byte(`{"id":7,"status":"pending","status":"approved","transaction_amount":1,"transaction_amount":10.0,` +
+		`"currency_id":"ARS","collector_id":1,"collector_id":{"id":1,"id":2}}`))
+	require.NoError(t, err)
+	require.Equal(t, "approved", got.Status)
+	require.Equal(t, "10", got.Amount.Decimal.String())
+	require.Equal(t, "2", got.CollectorID)
+}
+
+func TestDecodePayment_ReadsBehindAByteOrderMark(t *testing.T) {
+	t.Parallel()
+	raw := append([]byte("\xef\xbb\xbf"), paymentWith()...)
+	got, err := DecodePayment(raw)
+	require.NoError(t, err)
+	require.Equal(t, "7", got.ID)
+	require.Equal(t, raw, got.Raw, "kept byte for byte")
+}
+
+func TestDecodePayment_NamesEachFieldThatItCannotRead(t *testing.T) {
+	t.Parallel()
+	const value = "secret-of-the-body"
+	odd := requireOdd(t, paymentWith("transaction_amount", `"`+value+`"`, "currency_id", `"`+value+`"`, "transaction_amount_refunded", `"`+value+`"`,
+		"external_reference", `"A-77"`, "order", `{"id":36675950009}`),
+		provider.FieldAmount, provider.FieldRefunded, provider.FieldCurrency)
+	require.EqualError(t, odd, "payment: transaction_amount is not a number; transaction_amount_refunded is not a number; "+
+		"currency_id is missing or is not an ISO 4217 code")
+	require.Equal(t, "7", odd.ID)
+	require.Equal(t, "A-77", odd.Reference)
+	require.Equal(t, "36675950009", odd.MerchantOrderID)
+}
+
+func TestDecodePayment_TellsWhatIsNoPayment(t *testing.T) {
 	t.Parallel()
 	const body = "secret-of-the-body"
 	for name, raw := range map[string][]byte{
-		"empty": nil, "null": []byte("null"), "html": []byte("<html>" + body), "list": []byte("[]"), "cut": []byte(`{"id":1,"x":"` + body),
-		"two objects": []byte("{}{}"), "deep": []byte(strings.Repeat(`{"a":`, 20_000)),
-		"no status": paymentWith("status", ""), "null status": paymentWith("status", "null"), "status a number": paymentWith("status", "7"),
-		"status in capitals":   bytes.ReplaceAll(paymentWith(), []byte(`"status"`), []byte(`"Status"`)),
-		"no currency":          paymentWith("currency_id", ""),
-		"currency in small":    paymentWith("currency_id", `"ars"`),
-		"currency of two":      paymentWith("currency_id", `"AR"`),
-		"currency not ASCII":   paymentWith("currency_id", `"ÄR"`),
-		"currency of the body": paymentWith("currency_id", `"`+body+`"`),
+		"empty": nil, "html": []byte("<html>" + body), "cut": []byte(`{"id":1,"x":"` + body), "two objects": []byte("{}{}"),
+		"deep": []byte(strings.Repeat(`{"a":`, 20_000)), "half of a byte order mark": []byte("\xef\xbb{}"),
 	} {
 		got, err := DecodePayment(raw)
-		require.ErrorContains(t, err, "payment: ", name)
-		if len(raw) == 0 || raw[0] != '{' {
-			require.EqualError(t, err, "payment: not a JSON object", name)
-		}
-		require.NotContains(t, err.Error(), body, name)
+		require.ErrorIs(t, err, errNotJSON, name)
+		require.EqualError(t, err, "payment: not JSON, or cut off", name)
 		require.Zero(t, got, name)
 	}
+	for _, raw := range []string{"null", "[]", `[{"id":7}]`, `"` + body + `"`, "7", "true"} {
+		got, err := DecodePayment([]byte(raw))
+		require.ErrorIs(t, err, errNotAnObject, raw)
+		require.EqualError(t, err, "payment: not a JSON object", raw)
+		require.Zero(t, got, raw)
+	}
+	requireOdd(t, []byte("{}"), provider.FieldID, provider.FieldStatus)
+	requireOdd(t, bytes.ReplaceAll(paymentWith(), []byte(`"status"`), []byte(`"Status"`)), provider.FieldStatus)
 }
 
-func TestDecodePaymentKeepsItsOwnCopy(t *testing.T) {
+func TestDecodePayment_KeepsItsOwnCopy(t *testing.T) {
 	t.Parallel()
 	raw := paymentWith()
 	got, err := DecodePayment(raw)
@@ -220,20 +409,35 @@ func FuzzDecodePayment(f *testing.F) {
 		f.Add(fixture(f, "payments/"+strings.TrimSuffix(file.Name(), ".json")))
 	}
 	f.Add(paymentWith("transaction_amount", "1e999999999"))
+	f.Add(append([]byte("\xef\xbb\xbf"), paymentWith("status", `"REJECTED"`, "currency_id", "null")...))
+	f.Add(paymentWith("collector_id", `{"id":7.0}`, "live_mode", `"1"`, "date_last_updated", `"2026-01-02 20:00:00"`))
 	f.Add(paymentWith("external_reference", `"\u0000\ud800"`, "date_last_updated", "null"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, err := DecodePayment(raw)
+		var odd *provider.OddPayment
+		if errors.As(err, &odd) {
+			require.Zero(t, got)
+			require.NotEmpty(t, odd.Fields)
+			require.Subset(t, provider.Fields(), odd.Fields)
+			require.Equal(t, raw, odd.Raw)
+			return
+		}
 		if err != nil {
 			require.Zero(t, got)
 			return
 		}
 		require.Equal(t, raw, got.Raw)
 		require.True(t, validID(got.ID))
-		require.Len(t, got.Currency, 3)
 		require.NotEmpty(t, got.Status)
-		require.False(t, got.Amount.IsNegative() || got.Refunded.IsNegative())
-		require.True(t, got.Refunded.LessThanOrEqual(got.Amount))
-		require.Less(t, len(got.Amount.String()), 100)
+		if paymentStatuses[got.Status] {
+			require.True(t, got.Amount.Valid)
+			require.Len(t, got.Currency, 3)
+		}
+		for _, amount := range []decimal.Decimal{got.Amount.Decimal, got.Refunded, got.Shipping} {
+			require.False(t, amount.IsNegative())
+			require.True(t, amount.LessThan(maxAmount))
+			require.Less(t, len(amount.String()), 150)
+		}
 		for _, text := range []string{got.Reference, got.Status, got.StatusDetail} {
 			require.True(t, utf8.ValidString(text))
 			require.NotContains(t, text, "\x00")

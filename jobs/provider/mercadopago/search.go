@@ -1,6 +1,7 @@
 package mercadopago
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ const (
 
 // DecodeSearchPage reads the answer of GET /v1/payments/search (the payments
 // reference). A page without its paging or its results is an error: taken for an
-// empty one it would look like the end.
+// empty one it would look like the end. A result that can't be booked is one of
+// the page's Odd and fails nothing else.
 func DecodeSearchPage(raw []byte) (provider.SearchPage, error) {
 	o, err := readObject(raw)
 	if err != nil {
@@ -32,24 +34,29 @@ func DecodeSearchPage(raw []byte) (provider.SearchPage, error) {
 		name string
 		to   *int
 	}{{"total", &page.Total}, {"limit", &page.Limit}, {"offset", &page.Offset}} {
-		n, err := strconv.ParseInt(paging.scalar(count.name), 10, 32)
+		n, err := strconv.ParseInt(paging.text(count.name), 10, 32)
 		if err != nil || n < 0 {
-			return provider.SearchPage{}, fmt.Errorf("search: paging.%s is missing or is no count", count.name)
+			return provider.SearchPage{}, fmt.Errorf("search: paging.%s is missing or is not a count", count.name)
 		}
 		*count.to = int(n)
 	}
 	var results []json.RawMessage
 	if err := json.Unmarshal(o["results"], &results); err != nil || results == nil {
-		return provider.SearchPage{}, errors.New("search: results is missing or is no list")
+		return provider.SearchPage{}, errors.New("search: results is missing or is not a list")
 	}
 	for _, result := range results {
 		payment, err := DecodePayment(result)
-		if err != nil {
-			r, _ := readObject(result) // a nil object has no id
-			page.Unreadable = append(page.Unreadable, provider.UnreadablePayment{ID: r.id("id"), Err: err})
-			continue
+		var odd *provider.OddPayment
+		switch {
+		case err == nil:
+			page.Payments = append(page.Payments, payment)
+		case errors.As(err, &odd):
+			page.Odd = append(page.Odd, *odd)
+		default: // not even an object
+			page.Odd = append(page.Odd, provider.OddPayment{
+				Fields: []provider.Field{provider.FieldID}, Problem: err.Error(), Raw: bytes.Clone(result),
+			})
 		}
-		page.Payments = append(page.Payments, payment)
 	}
 	return page, nil
 }

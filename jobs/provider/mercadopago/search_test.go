@@ -25,25 +25,34 @@ func TestDecodeSearchPage(t *testing.T) {
 	require.Equal(t, "90210000001", page.Payments[0].ID)
 	require.Equal(t, "90210000002", page.Payments[1].ID)
 	require.Equal(t, bytes.TrimSpace(approved), page.Payments[0].Raw)
-	require.Empty(t, page.Unreadable)
+	require.Empty(t, page.Odd)
 
 	page, err = DecodeSearchPage(pageOf(`{"total":0,"limit":30,"offset":0}`))
 	require.NoError(t, err)
 	require.Equal(t, provider.SearchPage{Limit: 30}, page)
+
+	page, err = DecodeSearchPage(append([]byte("\xef\xbb\xbf"), pageOf(`{"total":1,"limit":30,"offset":0}`, approved)...))
+	require.NoError(t, err)
+	require.Len(t, page.Payments, 1)
 }
 
-func TestDecodeSearchPageKeepsWhatItCannotRead(t *testing.T) {
+func TestDecodeSearchPage_ReadsTheRestOfAPageWithOddRows(t *testing.T) {
 	t.Parallel()
 	page, err := DecodeSearchPage(pageOf(`{"total":4,"limit":50,"offset":0}`,
 		paymentWith("id", "1", "status", ""), paymentWith("id", "2"), []byte("null"), []byte("7")))
 	require.NoError(t, err)
 	require.Len(t, page.Payments, 1)
 	require.Equal(t, "2", page.Payments[0].ID)
-	require.Len(t, page.Unreadable, 3)
-	require.Equal(t, "1", page.Unreadable[0].ID)
-	require.ErrorContains(t, page.Unreadable[0].Err, "status")
-	require.Empty(t, page.Unreadable[1].ID)
-	require.Error(t, page.Unreadable[2].Err)
+	require.Len(t, page.Odd, 3)
+	require.Equal(t, "1", page.Odd[0].ID)
+	require.Equal(t, []provider.Field{provider.FieldStatus}, page.Odd[0].Fields)
+	for i, raw := range []string{"null", "7"} {
+		odd := page.Odd[i+1]
+		require.Empty(t, odd.ID)
+		require.Equal(t, []provider.Field{provider.FieldID}, odd.Fields)
+		require.Equal(t, "payment: not a JSON object", odd.Problem)
+		require.Equal(t, raw, string(odd.Raw))
+	}
 }
 
 func TestDecodeSearchPageIsNeverEmptyByMistake(t *testing.T) {
