@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,6 +104,41 @@ func TestUnknownStatusIsPutAsideWithItsBody(t *testing.T) {
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM payments`))
 }
 
+// More odd payments in a row than failures open the circuit: each is put aside
+// by itself, and the next payment is settled at once.
+func TestOddPayments_AreEachOnePaymentsMatter(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "A-1", "150.05")
+	var events []int64
+	for i := range 12 {
+		id := strconv.Itoa(100 + i)
+		b.bank.fails(id, &provider.Error{Kind: provider.Odd, StatusCode: 200, Err: &provider.OddPayment{
+			ID: id, Reference: "A-1", Fields: []provider.Field{provider.FieldAmount}, Problem: "payment: transaction_amount is missing",
+			Raw: []byte(`{"id":` + id + `}`),
+		}})
+		events = append(events, b.deliver(t, id))
+	}
+	b.bank.isPaid("77", "A-1", "150.05")
+	b.start(t)
+
+	for i, event := range events {
+		b.awaitJob(t, event, rivertype.JobStateCancelled)
+		const failure = "odd_payment: odd_payment (HTTP 200): payment: transaction_amount is missing"
+		require.Equal(t, &deadLetter{
+			Reason: "permanent_failure", Class: "odd_payment", Error: failure, State: "open", Attempts: 1, Deaths: 1,
+			Errors: []string{"JobCancelError: " + failure},
+		}, b.letter(t, event))
+		require.Equal(t, `{"id":`+strconv.Itoa(100+i)+`}`, string(scan[[]byte](t, b, `SELECT resource FROM webhook_queue WHERE id = $1`, event)))
+	}
+	b.awaitJob(t, b.deliver(t, "77"), rivertype.JobStateCompleted)
+	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM provider_outages`))
+	require.Zero(t, b.bank.credentialChecks())
+	paid, err := b.Order(t.Context(), "A-1")
+	require.NoError(t, err)
+	require.Equal(t, order.StatusPaid, paid.Status)
+}
+
 // The first failure of each kind, and whether another attempt follows.
 func TestWhatAnAttemptsFailureMeans(t *testing.T) {
 	t.Parallel()
@@ -122,6 +158,8 @@ func TestWhatAnAttemptsFailureMeans(t *testing.T) {
 		"its own deadline":       {err: &provider.Error{Kind: provider.Unavailable, Err: context.DeadlineExceeded}, state: retried, class: "provider_unavailable"},
 		"its own cancellation":   {err: &provider.Error{Kind: provider.Unavailable, Err: context.Canceled}, state: retried, class: "provider_unavailable"},
 		"nonsense":               {err: &provider.Error{Kind: provider.Unreadable, StatusCode: 200}, state: retried, class: "unreadable_answer"},
+		"odd":                    {err: &provider.Error{Kind: provider.Odd, StatusCode: 200, Err: &provider.OddPayment{Problem: "odd"}}, state: permanent, class: "odd_payment"},
+		"locked":                 {err: &provider.Error{Kind: provider.Locked, StatusCode: 423}, state: retried, class: "resource_locked"},
 		"an answer of its own":   {err: &provider.Error{Kind: provider.Unexpected, StatusCode: 418}, state: retried, class: "unexpected_answer"},
 		"an error of no kind":    {err: errors.New("odd"), state: retried, class: "internal"},
 		"a deadline of no kind":  {err: context.DeadlineExceeded, state: retried, class: "timeout"},
