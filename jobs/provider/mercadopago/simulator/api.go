@@ -95,6 +95,10 @@ func (s *Simulator) guarded(handle func(http.ResponseWriter, *http.Request) erro
 			(&apiError{status: http.StatusUnauthorized, message: "invalid access token", word: "unauthorized"}).write(w)
 			return
 		}
+		if answer, ok := s.answerAt(r.URL.Path); ok {
+			answer.write(w)
+			return
+		}
 		err := handle(w, r)
 		if err == nil {
 			return

@@ -81,7 +81,8 @@ type paymentBody struct {
 	PointOfInteraction        object   `json:"point_of_interaction"`
 }
 
-// body is the payment in this state as the API prints it. It is rendered once.
+// body is the payment in this state as the API prints it. But for what SetFields
+// replaces it is rendered once.
 func (snap *snapshot) body() []byte {
 	snap.render.Do(func() {
 		body, err := json.Marshal(snap.describe())
@@ -92,7 +93,7 @@ func (snap *snapshot) body() []byte {
 		}
 		snap.rendered = body
 	})
-	return snap.rendered
+	return snap.payment.replaced(snap.rendered)
 }
 
 // describe fills in a payment's fields.

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -84,6 +85,7 @@ type payment struct {
 	hidden   atomic.Bool // the first GET answers 404
 	gets     atomic.Int64
 	notified atomic.Uint64
+	fields   atomic.Pointer[map[string]json.RawMessage] // see SetFields
 }
 
 // looks are the details of a payment that no rule depends on.

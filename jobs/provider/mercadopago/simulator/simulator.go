@@ -72,7 +72,8 @@ type Simulator struct {
 	counters   counters
 	searchMemo searchMemo
 
-	mu       sync.RWMutex // guards what follows
+	mu       sync.RWMutex      // guards what follows
+	answers  map[string]Answer // by path: see SetAnswer
 	payments map[int64]*payment
 	created  []*payment // in the order of creation; only ever appended to
 	orders   map[string]*ledgerOrder
@@ -104,6 +105,7 @@ func New(cfg Config) (*Simulator, error) {
 		clock:    cfg.Clock,
 		log:      cfg.Logger,
 		firstID:  firstID(cfg.Seed),
+		answers:  make(map[string]Answer),
 		payments: make(map[int64]*payment),
 		orders:   make(map[string]*ledgerOrder),
 	}
