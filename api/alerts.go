@@ -59,7 +59,7 @@ func (a *api) listAlerts(c *gin.Context, _ *requestEvent) error {
 	defer cancel()
 	alerts, err := a.deps.Storage.Alerts(ctx, filter, page)
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, newListDocument("alerts", alerts, NewAlertDocument))
 }

@@ -79,14 +79,14 @@ func (a *api) listAnomalies(c *gin.Context, _ *requestEvent) error {
 	defer cancel()
 	anomalies, err := a.deps.Storage.Anomalies(ctx, filter, page)
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, newListDocument("anomalies", anomalies, NewAnomalyDocument))
 }
 
 // resolveAnomaly closes an anomaly that a person has dealt with.
 func (a *api) resolveAnomaly(c *gin.Context, ev *requestEvent) error {
-	id, err := idOf(c, "id", problemAnomalyNotFound, "anomaly")
+	id, err := idOf(c, "id", problemAnomalyNotFound, "an anomaly")
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (a *api) resolveAnomaly(c *gin.Context, ev *requestEvent) error {
 	defer cancel()
 	resolved, err := a.deps.Storage.ResolveAnomaly(ctx, id, note, actorOf(ev))
 	if err != nil {
-		return operationProblem(err)
+		return err
 	}
 	ev.outcome, ev.reference = "resolved", resolved.Reference
 	return answerJSON(c, http.StatusOK, NewAnomalyDocument(resolved))

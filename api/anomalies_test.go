@@ -31,7 +31,7 @@ func TestAnomaliesAreListedAndResolved(t *testing.T) {
 	require.NotNil(t, resolved.ClosedAt)
 	require.Equal(t, "refunded by hand", resolved.Note)
 	p := requireProblem(t, b.do(t, post(target, `{"note":"again"}`)), http.StatusConflict, "state_conflict")
-	require.Equal(t, fmt.Sprintf("The anomaly %d is closed already.", first), p.Detail)
+	require.Equal(t, fmt.Sprintf("Anomaly %d is already closed.", first), p.Detail)
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'resolve' AND target_id = $1 AND note = 'refunded by hand'`, first))
 
 	for query, want := range map[string][]int64{

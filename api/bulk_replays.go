@@ -107,14 +107,14 @@ func (a *api) replayDeadLetters(c *gin.Context, ev *requestEvent) error {
 	if req.dryRun {
 		matching, err := a.deps.Storage.CountReplayable(ctx, req.filter)
 		if err != nil {
-			return booksProblem(err)
+			return err
 		}
 		ev.outcome = "counted"
 		return answerJSON(c, http.StatusOK, NewReplayCount(matching, req.limit))
 	}
 	bulk, err := a.deps.Operator.ReplayDeadLetters(ctx, req.filter, req.limit, actorOf(ev))
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	c.Writer.Header()["Location"] = []string{replaysPath + "/" + strconv.FormatInt(bulk.ID, 10)}
 	if bulk.State == store.BulkReplayDone {
@@ -127,7 +127,7 @@ func (a *api) replayDeadLetters(c *gin.Context, ev *requestEvent) error {
 
 // showReplay answers how far a bulk replay is.
 func (a *api) showReplay(c *gin.Context, _ *requestEvent) error {
-	id, err := idOf(c, "id", problemBulkReplayNotFound, "bulk replay")
+	id, err := idOf(c, "id", problemBulkReplayNotFound, "a bulk replay")
 	if err != nil {
 		return err
 	}
@@ -135,14 +135,14 @@ func (a *api) showReplay(c *gin.Context, _ *requestEvent) error {
 	defer cancel()
 	bulk, err := a.deps.Storage.BulkReplay(ctx, id)
 	if err != nil {
-		return operationProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, bulk)
 }
 
 // cancelReplay stops a bulk replay. What was replayed stays so.
 func (a *api) cancelReplay(c *gin.Context, ev *requestEvent) error {
-	id, err := idOf(c, "id", problemBulkReplayNotFound, "bulk replay")
+	id, err := idOf(c, "id", problemBulkReplayNotFound, "a bulk replay")
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (a *api) cancelReplay(c *gin.Context, ev *requestEvent) error {
 	defer cancel()
 	bulk, err := a.deps.Storage.CancelBulkReplay(ctx, id, actorOf(ev))
 	if err != nil {
-		return operationProblem(err)
+		return err
 	}
 	ev.outcome = "cancelled"
 	return answerJSON(c, http.StatusOK, bulk)

@@ -36,7 +36,7 @@ func (a *api) listDeadLetters(c *gin.Context, _ *requestEvent) error {
 	defer cancel()
 	letters, err := a.deps.Storage.DeadLetters(ctx, filter, page)
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, newListDocument("dead-letters", letters, as))
 }
@@ -51,7 +51,7 @@ func (a *api) showDeadLetter(c *gin.Context, ev *requestEvent) error {
 }
 
 func deadLetterID(c *gin.Context) (int64, error) {
-	return idOf(c, "id", problemDeadLetterNotFound, "dead letter")
+	return idOf(c, "id", problemDeadLetterNotFound, "a dead letter")
 }
 
 func (a *api) answerDeadLetter(c *gin.Context, ev *requestEvent, id int64) error {
@@ -59,7 +59,7 @@ func (a *api) answerDeadLetter(c *gin.Context, ev *requestEvent, id int64) error
 	defer cancel()
 	letter, err := a.deps.Storage.DeadLetter(ctx, id)
 	if err != nil {
-		return operationProblem(err)
+		return err
 	}
 	ev.queueID = letter.QueueID
 	return answerJSON(c, http.StatusOK, letter)
@@ -76,7 +76,7 @@ func (a *api) replayDeadLetter(c *gin.Context, ev *requestEvent) error {
 	defer cancel()
 	replay, err := a.deps.Storage.ReplayDeadLetter(ctx, id, actorOf(ev))
 	if err != nil {
-		return operationProblem(err)
+		return err
 	}
 	return answerReplay(c, ev, replay)
 }
@@ -94,7 +94,7 @@ func (a *api) dismissDeadLetter(c *gin.Context, ev *requestEvent) error {
 	ctx, cancel := bounded(c)
 	defer cancel()
 	if err := a.deps.Storage.DismissDeadLetter(ctx, id, note, actorOf(ev)); err != nil {
-		return operationProblem(err)
+		return err
 	}
 	ev.outcome = "dismissed"
 	return a.answerDeadLetter(c, ev, id)

@@ -57,7 +57,7 @@ func TestTwoOperatorsReplayADeadLetterOnce(t *testing.T) {
 	require.Equal(t, map[int]int{http.StatusAccepted: 1, http.StatusConflict: presses - 1}, counts)
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM webhook_queue WHERE replay_of = $1`, event))
 	p := requireProblem(t, b.do(t, post(target, "")), http.StatusConflict, "state_conflict")
-	require.Equal(t, fmt.Sprintf("The dead letter %d is replayed already.", letter), p.Detail)
+	require.Equal(t, fmt.Sprintf("Dead letter %d is already replayed.", letter), p.Detail)
 }
 
 func TestDismissalSaysWhy(t *testing.T) {

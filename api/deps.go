@@ -223,7 +223,7 @@ type records interface {
 	DeadLetters(ctx context.Context, filter store.DeadLetterFilter, page store.Page) (store.List[store.DeadLetter], error)
 	DeadLetter(ctx context.Context, id int64) (store.DeadLetterDetail, error)
 	ReplayDeadLetter(ctx context.Context, id int64, by store.Actor) (store.Replay, error)
-	DismissDeadLetter(ctx context.Context, id int64, note string, by store.Actor) error
+	DismissDeadLetter(ctx context.Context, id int64, note store.Note, by store.Actor) error
 	CountReplayable(ctx context.Context, filter store.DeadLetterFilter) (int64, error)
 	BulkReplay(ctx context.Context, id int64) (store.BulkReplay, error)
 	CancelBulkReplay(ctx context.Context, id int64, by store.Actor) (store.BulkReplay, error)
@@ -231,7 +231,7 @@ type records interface {
 	Alerts(ctx context.Context, filter store.AlertFilter, page store.Page) (store.List[store.Alert], error)
 
 	Anomalies(ctx context.Context, filter store.AnomalyFilter, page store.Page) (store.List[store.Anomaly], error)
-	ResolveAnomaly(ctx context.Context, id int64, note string, by store.Actor) (store.Anomaly, error)
+	ResolveAnomaly(ctx context.Context, id int64, note store.Note, by store.Actor) (store.Anomaly, error)
 
 	RefusedDeliveries(ctx context.Context, filter store.RefusedFilter, page store.Page) (store.List[store.RefusedDelivery], error)
 	RefusedDelivery(ctx context.Context, id int64) (store.RefusedDetail, error)

@@ -56,7 +56,7 @@ func DiagnosisOf(d diagnoser, r store.RefusedDetail) (provider.Diagnosis, error)
 
 // diagnoseRefused answers what a recorded delivery was refused for.
 func (a *api) diagnoseRefused(c *gin.Context, _ *requestEvent) error {
-	id, err := idOf(c, "id", problemRefusedNotFound, "refused delivery")
+	id, err := idOf(c, "id", problemRefusedNotFound, "a refused delivery")
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (a *api) diagnoseRefused(c *gin.Context, _ *requestEvent) error {
 	defer cancel()
 	refused, err := a.deps.Storage.RefusedDelivery(ctx, id)
 	if err != nil {
-		return operationProblem(err)
+		return err
 	}
 	for _, w := range a.deps.Webhooks {
 		if w.Source == refused.Source {

@@ -35,14 +35,14 @@ func (a *api) listEvents(c *gin.Context, _ *requestEvent) error {
 	defer cancel()
 	events, err := a.deps.Storage.Events(ctx, filter, page)
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, newListDocument("events", events, as))
 }
 
 // showEvent answers an event with its whole history.
 func (a *api) showEvent(c *gin.Context, ev *requestEvent) error {
-	id, err := idOf(c, "queue_id", problemEventNotFound, "event")
+	id, err := idOf(c, "queue_id", problemEventNotFound, "an event")
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (a *api) showEvent(c *gin.Context, ev *requestEvent) error {
 	defer cancel()
 	event, err := a.deps.Storage.Event(ctx, id)
 	if err != nil {
-		return operationProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, event)
 }
@@ -59,7 +59,7 @@ func (a *api) showEvent(c *gin.Context, ev *requestEvent) error {
 // replayEvent makes a new event of the same delivery: 202, as its work is still
 // to be done.
 func (a *api) replayEvent(c *gin.Context, ev *requestEvent) error {
-	id, err := idOf(c, "queue_id", problemEventNotFound, "event")
+	id, err := idOf(c, "queue_id", problemEventNotFound, "an event")
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (a *api) replayEvent(c *gin.Context, ev *requestEvent) error {
 	defer cancel()
 	replay, err := a.deps.Storage.ReplayEvent(ctx, id, actorOf(ev))
 	if err != nil {
-		return operationProblem(err)
+		return err
 	}
 	return answerReplay(c, ev, replay)
 }

@@ -109,7 +109,7 @@ func (a *api) requireOperator(c *gin.Context, ev *requestEvent, r route) error {
 		return a.rejectUnauthenticated(c, ev)
 	}
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	ev.token = operatorName
 	if err := a.byToken.charge(c, a.now(), ev.token); err != nil {
@@ -173,7 +173,7 @@ func (a *api) showLogin(c *gin.Context) error {
 		return nil
 	}
 	if !errors.Is(err, store.ErrNoSession) {
-		return booksProblem(err)
+		return err
 	}
 	view := dashboard.LoginView{Status: http.StatusOK, Next: next}
 	secure := a.sources.secure(c.Request)
@@ -213,7 +213,7 @@ func (a *api) login(c *gin.Context, ev *requestEvent) error {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
 	if err := a.deps.Storage.OpenSession(ctx, a.operator.password.session(token), operatorOf(ev)); err != nil {
-		return booksProblem(err)
+		return err
 	}
 	ev.outcome, ev.token = "logged_in", operatorName
 	http.SetCookie(c.Writer, cookieFor(token, a.sources.secure(c.Request)))
@@ -236,7 +236,7 @@ func (a *api) logout(c *gin.Context, ev *requestEvent) error {
 		ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 		defer cancel()
 		if err := a.deps.Storage.CloseSession(ctx, a.operator.password.session(token), operatorOf(ev)); err != nil {
-			return booksProblem(err)
+			return err
 		}
 	}
 	ev.outcome = "logged_out"

@@ -44,19 +44,12 @@ func (a *api) putOrder(c *gin.Context, ev *requestEvent) error {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
 	created, err := a.deps.Storage.RegisterOrder(ctx, reference, terms)
-	var conflict *store.OrderConflictError
-	if errors.As(err, &conflict) {
-		ev.outcome = "conflict"
-		return newProblem(problemOrderConflict, fmt.Sprintf("The order is registered with %s %s; this call says %s %s.",
-			order.FormatAmount(conflict.Known.Amount, conflict.Known.Currency), conflict.Known.Currency,
-			order.FormatAmount(terms.Amount, terms.Currency), terms.Currency))
-	}
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	o, err := a.deps.Storage.Order(ctx, reference)
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	status := http.StatusOK
 	ev.outcome = "confirmed"
@@ -78,17 +71,10 @@ func (a *api) showOrder(c *gin.Context, ev *requestEvent) error {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
 	o, err := a.deps.Storage.Order(ctx, reference)
-	if errors.Is(err, store.ErrOrderNotFound) {
-		return newProblem(problemOrderNotFound, "No order has this reference.")
-	}
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, newOrderDocument(o))
-}
-
-func booksProblem(err error) error {
-	return newProblem(problemStorage, "The books could not be read or written.").after(5 * time.Second).because(err)
 }
 
 // referenceOf decodes the path's last part. A plus sign is one: only a query

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -69,9 +70,9 @@ func (p *problem) after(d time.Duration) *problem {
 
 // answerError answers err and leaves in ev what the log line says about it.
 func (a *api) answerError(c *gin.Context, ev *requestEvent, err error) {
-	var p *problem
-	if !errors.As(err, &p) {
-		p = newProblem(problemInternal, internalDetail).because(err)
+	p := problemFor(err)
+	if p.kind.Status == http.StatusConflict && ev.outcome == "" {
+		ev.outcome = "conflict"
 	}
 	ev.code, ev.err = p.kind.Code, p.cause
 	writeProblem(c, ev, p)

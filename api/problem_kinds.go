@@ -9,7 +9,7 @@ import (
 // problemBase is where the kinds of problem are described.
 const problemBase = "https://github.com/conciliar/conciliar/blob/main/docs/problems.md#"
 
-const internalDetail = "Something went wrong on our side. The request's id finds it in the service's log."
+const internalDetail = "Something went wrong on our side. Search the service's log for the request id."
 
 // A ProblemKind is one row of the table of everything that can be wrong.
 type ProblemKind struct {
@@ -49,75 +49,77 @@ var (
 	problemUnknownParameter = kind(http.StatusBadRequest, "unknown_parameter", "Unknown query parameter",
 		"Remove the parameter, or correct its name.")
 	problemInvalidParameter = kind(http.StatusBadRequest, "invalid_parameter", "Invalid query parameter",
-		"Correct the value that the detail names.")
-	problemInvalidJSON = kind(http.StatusBadRequest, "invalid_json", "The body is not valid JSON",
-		"Send one JSON object and nothing after it.")
-	problemInvalidField = kind(http.StatusBadRequest, "invalid_field", "Invalid field in the body",
-		"Correct the field that the detail names.")
+		"Correct the value named in the detail.")
+	problemInvalidJSON = kind(http.StatusBadRequest, "invalid_json", "Invalid JSON",
+		"Send a single JSON object.")
+	problemInvalidField = kind(http.StatusBadRequest, "invalid_field", "Invalid field",
+		"Correct the field named in the detail.")
 	problemCurrencyUnknown = kind(http.StatusBadRequest, "currency_unknown", "No such currency",
 		"Use the ISO 4217 code, in upper case.")
 	problemAmountTooFine = kind(http.StatusBadRequest, "amount_too_fine", "The amount is finer than the currency's smallest unit",
-		"Round the amount to the unit that the detail names.")
+		"Round the amount to the unit named in the detail.")
 	problemInvalidReference = kind(http.StatusBadRequest, "invalid_reference", "Invalid order reference",
-		"Use 1 to 64 characters of UTF-8 without NUL, percent-encoded where the path needs it.")
-	problemUnreadableBody = kind(http.StatusBadRequest, "unreadable_body", "The body could not be read to its end",
-		"Send the call again.")
-	problemWebhookMalformed = kind(http.StatusBadRequest, "webhook_malformed", "The delivery cannot be read in one way only",
-		"Nothing, when the provider sent it: the refused deliveries say what was wrong.")
-	problemWebhookUnauthenticated = kind(http.StatusUnauthorized, "webhook_unauthenticated", "The delivery's signature is missing or does not hold",
-		"Check the signing secret: the refused deliveries say what was wrong.")
-	problemUnauthorized = kind(http.StatusUnauthorized, "unauthorized", "A valid token is required",
+		"Use 1 to 64 UTF-8 characters without NUL; percent-encode them in the path.")
+	problemUnreadableBody = kind(http.StatusBadRequest, "unreadable_body", "Incomplete body",
+		"Retry.")
+	problemWebhookMalformed = kind(http.StatusBadRequest, "webhook_malformed", "Ambiguous query or headers",
+		"None if the provider sent it. The refused deliveries say what was wrong.")
+	problemWebhookUnauthenticated = kind(http.StatusUnauthorized, "webhook_unauthenticated", "Missing or invalid signature",
+		"Check the signing secret. The refused deliveries say what was wrong.")
+	problemUnauthorized = kind(http.StatusUnauthorized, "unauthorized", "Valid token required",
 		"Send \"Authorization: Bearer\" with a token for this endpoint.")
-	problemNotLoggedIn = kind(http.StatusUnauthorized, "not_logged_in", "The operator's login is required",
+	problemNotLoggedIn = kind(http.StatusUnauthorized, "not_logged_in", "Operator login required",
 		"Log in at /dashboard/login.")
-	problemSourceNotAllowed = kind(http.StatusForbidden, "source_not_allowed", "The sender's address is not allowed",
-		"Add the address to the allowed ranges, or stop enforcing them.")
-	problemCrossOrigin = kind(http.StatusForbidden, "cross_origin", "The call comes from another site",
-		"Act on the service's own pages; behind a proxy, let it pass the Host header on.")
-	problemNotFound = kind(http.StatusNotFound, "not_found", "Nothing is here",
+	problemSourceNotAllowed = kind(http.StatusForbidden, "source_not_allowed", "Source address not allowed",
+		"Add the address to SOURCE_IP_CIDRS, or stop enforcing it.")
+	problemCrossOrigin = kind(http.StatusForbidden, "cross_origin", "Cross-site request",
+		"Act on the service's own pages. Behind a proxy, pass on the Host header.")
+	problemNotFound = kind(http.StatusNotFound, "not_found", "Not found",
 		"Check the path.")
 	problemOrderNotFound = kind(http.StatusNotFound, "order_not_found", "No such order",
 		"Register the order first, or check its reference.")
 	problemRunNotFound = kind(http.StatusNotFound, "run_not_found", "No such run",
 		"Check the run's id; the status lists the recent ones.")
+	_ = kind(http.StatusUnprocessableEntity, "refused_by_schema", "Refused by the database schema",
+		"Change the value. The service's log names the constraint, which the database's owner added.")
 	problemMethodNotAllowed = kind(http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed",
-		"Use a method that the Allow header names.")
-	problemTimeout = kind(http.StatusRequestTimeout, "request_timeout", "The call took too long to arrive",
-		"Send the call again.")
-	problemOrderConflict = kind(http.StatusConflict, "order_conflict", "The order is registered with other terms",
+		"Use a method listed in the Allow header.")
+	problemTimeout = kind(http.StatusRequestTimeout, "request_timeout", "Request timeout",
+		"Retry.")
+	_ = kind(http.StatusConflict, "order_conflict", "Order registered with other terms",
 		"Keep the registered terms, or use another reference.")
-	problemBodyTooLarge = kind(http.StatusRequestEntityTooLarge, "body_too_large", "The body is too large",
+	problemBodyTooLarge = kind(http.StatusRequestEntityTooLarge, "body_too_large", "Body too large",
 		"Send at most 1 MiB.")
-	problemMediaType = kind(http.StatusUnsupportedMediaType, "unsupported_media_type", "The body's type is not supported",
-		"Send JSON, uncompressed, as application/json.")
-	problemRateLimited = kind(http.StatusTooManyRequests, "rate_limited", "Too many calls",
-		"Wait as long as Retry-After says.")
+	problemMediaType = kind(http.StatusUnsupportedMediaType, "unsupported_media_type", "Unsupported media type",
+		"Send uncompressed JSON as application/json.")
+	problemRateLimited = kind(http.StatusTooManyRequests, "rate_limited", "Too many requests",
+		"Wait for the time in Retry-After.")
 	problemInternal = kind(http.StatusInternalServerError, "internal", "Internal error",
-		"Try again; when it stays, look the request's id up in the service's log.")
+		"Retry. If this persists, search the service's log for the request id.")
 	problemNotReady = kind(http.StatusServiceUnavailable, "not_ready", "Not ready",
-		"Wait; the detail names the checks that fail, and the log says why.")
-	problemOverloaded = kind(http.StatusServiceUnavailable, "overloaded", "Too much is waiting",
-		"Send the call again after Retry-After.")
-	problemShuttingDown = kind(http.StatusServiceUnavailable, "shutting_down", "The service is stopping",
-		"Send the call again after Retry-After.")
-	problemStorage = kind(http.StatusServiceUnavailable, "storage_unavailable", "The books cannot be reached",
-		"Send the call again after Retry-After.")
+		"Wait. The detail names the failing checks; the log says why.")
+	problemOverloaded = kind(http.StatusServiceUnavailable, "overloaded", "Overloaded",
+		"Retry after the time in Retry-After.")
+	_ = kind(http.StatusServiceUnavailable, "shutting_down", "Shutting down",
+		"Retry after the time in Retry-After.")
+	problemStorage = kind(http.StatusServiceUnavailable, "storage_unavailable", "Database unavailable",
+		"Retry after the time in Retry-After.")
 )
 
 // What can be wrong with what operators look at and do.
 var (
 	problemEventNotFound = kind(http.StatusNotFound, "event_not_found", "No such event",
-		"Check the id: it is the queue_id that the delivery was answered with.")
+		"Check the id: it is the queue_id in the answer to the delivery.")
 	problemDeadLetterNotFound = kind(http.StatusNotFound, "dead_letter_not_found", "No such dead letter",
-		"Check the id; the list of dead letters has it, an event's id is another.")
+		"Check the id in the list of dead letters; it is not the event's id.")
 	problemBulkReplayNotFound = kind(http.StatusNotFound, "bulk_replay_not_found", "No such bulk replay",
-		"Check the id that the bulk replay was answered with.")
+		"Check the id in the answer that started it.")
 	problemAnomalyNotFound = kind(http.StatusNotFound, "anomaly_not_found", "No such anomaly",
-		"Check the id; the list of anomalies has it.")
+		"Check the id in the list of anomalies.")
 	problemRefusedNotFound = kind(http.StatusNotFound, "refused_not_found", "No such refused delivery",
-		"Check the id; the newest 10,000 of seven days are kept.")
-	problemStateConflict = kind(http.StatusConflict, "state_conflict", "It is not in a state for this",
-		"Look at it again: somebody dealt with it before.")
-	problemReplayWaits = kind(http.StatusConflict, "replay_waits", "An earlier replay has not ended yet",
-		"Wait for the event that the detail names.")
+		"Check the id. Only the newest 10,000 of the last seven days are kept.")
+	_ = kind(http.StatusConflict, "state_conflict", "State conflict",
+		"Fetch it again: someone has already dealt with it.")
+	_ = kind(http.StatusConflict, "replay_waits", "Replay in progress",
+		"Wait for the event named in the detail.")
 )

@@ -36,7 +36,7 @@ func (a *api) processQueue(c *gin.Context, ev *requestEvent) error {
 	defer cancel()
 	done, err := a.deps.Operator.ProcessQueue(ctx, limit, wait, actorOf(ev))
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	ev.outcome = "processed"
 	if done.TimedOut {

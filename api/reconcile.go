@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -45,7 +44,7 @@ func (a *api) reconcile(c *gin.Context, ev *requestEvent) error {
 		Trigger: trigger, Scope: store.ScopeRegular, By: actorOf(ev),
 	})
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	ev.outcome = "started"
 	if joined {
@@ -54,7 +53,7 @@ func (a *api) reconcile(c *gin.Context, ev *requestEvent) error {
 	waitCtx, done := context.WithTimeout(c.Request.Context(), wait)
 	defer done()
 	if run, err = a.deps.Storage.WaitRun(waitCtx, run.ID, nil); err != nil {
-		return booksProblem(err)
+		return err
 	}
 	if run.Status == store.RunRunning {
 		c.Writer.Header()["Location"] = []string{"/api/webhooks/runs/" + strconv.FormatInt(run.ID, 10)}
@@ -68,18 +67,15 @@ func (a *api) reconcile(c *gin.Context, ev *requestEvent) error {
 
 // showRun answers one run.
 func (a *api) showRun(c *gin.Context, _ *requestEvent) error {
-	id, err := strconv.ParseInt(c.Param("id"), 10, 64)
+	id, err := idOf(c, "id", problemRunNotFound, "a run")
 	if err != nil {
-		return newProblem(problemRunNotFound, "A run's id is a number.")
+		return err
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
 	run, err := a.deps.Storage.Run(ctx, id)
-	if errors.Is(err, store.ErrRunNotFound) {
-		return newProblem(problemRunNotFound, fmt.Sprintf("There is no run %d.", id))
-	}
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, inUTC(run))
 }

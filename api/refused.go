@@ -23,14 +23,14 @@ func (a *api) listRefused(c *gin.Context, _ *requestEvent) error {
 	defer cancel()
 	refused, err := a.deps.Storage.RefusedDeliveries(ctx, filter, page)
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, newListDocument("refused", refused, as))
 }
 
 // showRefused answers a refused delivery with what was signed and sent.
 func (a *api) showRefused(c *gin.Context, _ *requestEvent) error {
-	id, err := idOf(c, "id", problemRefusedNotFound, "refused delivery")
+	id, err := idOf(c, "id", problemRefusedNotFound, "a refused delivery")
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func (a *api) showRefused(c *gin.Context, _ *requestEvent) error {
 	defer cancel()
 	refused, err := a.deps.Storage.RefusedDelivery(ctx, id)
 	if err != nil {
-		return operationProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, refused)
 }

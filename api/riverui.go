@@ -41,7 +41,7 @@ type RiverUI struct {
 // NewRiverUI returns the pages. They are not served before Start.
 func NewRiverUI(opts RiverUIOptions) (*RiverUI, error) {
 	if opts.Endpoints == nil || opts.Act == nil || opts.Logger == nil {
-		return nil, errors.New("River UI needs its endpoints, a way to act and a logger")
+		return nil, errors.New("the River UI needs its endpoints, a way to act and a logger")
 	}
 	u := &RiverUI{opts: opts}
 	var err error
@@ -56,7 +56,7 @@ func (u *RiverUI) newHandler(endpoints uiendpoints.Bundle) (*riverui.Handler, er
 		Endpoints: endpoints, JobListHideArgsByDefault: true, Logger: u.opts.Logger, Prefix: riverUIPath,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("River UI: %w", err)
+		return nil, fmt.Errorf("the River UI: %w", err)
 	}
 	return h, nil
 }
@@ -65,7 +65,7 @@ func (u *RiverUI) newHandler(endpoints uiendpoints.Bundle) (*riverui.Handler, er
 // starts no River client: nothing is worked and nothing led.
 func (u *RiverUI) Start(ctx context.Context) error {
 	if err := u.handler.Start(ctx); err != nil {
-		return fmt.Errorf("River UI: %w", err)
+		return fmt.Errorf("the River UI: %w", err)
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func (a *api) riverUI(c *gin.Context, ev *requestEvent) error {
 	defer cancel()
 	answer, err := a.deps.RiverUI.act(ctx, action, r, body)
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	answer.copyTo(c.Writer)
 	return nil
@@ -154,7 +154,7 @@ func jobIDsOf(body []byte) ([]int64, error) {
 }
 
 // errNotDone undoes what River UI has refused or failed to do.
-var errNotDone = errors.New("River UI did not do it")
+var errNotDone = errors.New("the River UI did not do it")
 
 // act lets River UI do one thing and records it, both or neither. River UI's own
 // refusal is an answer, not an error.

@@ -67,7 +67,7 @@ func (a *api) listSources(c *gin.Context, _ *requestEvent) error {
 	defer cancel()
 	learned, err := a.deps.Storage.LearnedSources(ctx)
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	return answerJSON(c, http.StatusOK, NewSourceReport(a.deps.SourceIPMode, a.deps.SourceIPCIDRs, learned))
 }

@@ -100,7 +100,7 @@ func (a *api) status(c *gin.Context, _ *requestEvent) error {
 	defer cancel()
 	st, err := a.deps.Storage.Status(ctx)
 	if err != nil {
-		return booksProblem(err)
+		return err
 	}
 	extras := a.deps.Extras()
 	if extras.Now.IsZero() {

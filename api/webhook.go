@@ -113,13 +113,8 @@ func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 		Outcome:    outcome,
 		Trace:      traceparentOf(ctx),
 	})
-	switch {
-	case errors.Is(err, store.ErrInboxFull):
-		return newProblem(problemOverloaded, "Too many deliveries wait to be written.").after(5 * time.Second).because(err)
-	case errors.Is(err, store.ErrInboxClosed):
-		return newProblem(problemShuttingDown, "The service is stopping.").after(5 * time.Second).because(err)
-	case err != nil:
-		return newProblem(problemStorage, "The delivery could not be made durable.").after(10 * time.Second).because(err)
+	if err != nil {
+		return notDurable(err)
 	}
 
 	d.ev.queueID = receipt.QueueID
@@ -143,6 +138,16 @@ func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 	answer = append(answer, "}\n"...)
 	writeBody(c, http.StatusOK, "application/json", answer)
 	return nil
+}
+
+// notDurable is the answer to a delivery that could not be written. Whatever the
+// reason, a bug of ours included, it must be delivered again, and 503 is what
+// says so: elsewhere an error that nobody knows is 500.
+func notDurable(err error) error {
+	if errors.Is(err, store.ErrInboxFull) || errors.Is(err, store.ErrInboxClosed) {
+		return err
+	}
+	return newProblem(problemStorage, "The delivery could not be made durable.").after(10 * time.Second).because(err)
 }
 
 // outcomeOf says how an event with that disposition ends before it began,
@@ -205,9 +210,9 @@ func (a *api) record(d delivery, reason string) {
 func refusalProblem(refusal *provider.Refusal) *problem {
 	switch refusal.Kind {
 	case provider.Malformed:
-		return newProblem(problemWebhookMalformed, "The delivery's query or headers cannot be read in one way only.")
+		return newProblem(problemWebhookMalformed, "The query or headers are ambiguous.")
 	case provider.Unauthenticated:
-		return newProblem(problemWebhookUnauthenticated, "The delivery's signature is missing or does not hold.")
+		return newProblem(problemWebhookUnauthenticated, "The signature is missing or invalid.")
 	}
 	return newProblem(problemInternal, internalDetail).because(fmt.Errorf("unknown kind %d of a refusal: %w", refusal.Kind, refusal))
 }

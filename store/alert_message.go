@@ -11,7 +11,7 @@ import (
 )
 
 // ErrMessageNotFound means that no message about alerts has that id.
-var ErrMessageNotFound = errors.New("no such message about alerts")
+var ErrMessageNotFound = noSuch("message about alerts", "not_found")
 
 // An AlertMessage is a message about alerts, and what became of it.
 type AlertMessage struct {
@@ -33,7 +33,7 @@ func (s *Store) AlertMessage(ctx context.Context, id int64) (AlertMessage, error
 		SELECT id, created_at, body, attempts, error, delivered_at, failed_at FROM alert_messages WHERE id = $1`, id).
 		Scan(&m.ID, &m.CreatedAt, &m.Body, &m.Attempts, &m.Error, &m.DeliveredAt, &m.FailedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrMessageNotFound
+		err = ErrMessageNotFound.With(id)
 	}
 	if err != nil {
 		return AlertMessage{}, fmt.Errorf("message %d: %w", id, err)

@@ -19,7 +19,7 @@ const (
 func AnomalyStates() []string { return []string{AnomalyOpen, AnomalyClosed} }
 
 // ErrAnomalyNotFound means that no anomaly has that id.
-var ErrAnomalyNotFound = errors.New("no such anomaly")
+var ErrAnomalyNotFound = noSuch("anomaly", "anomaly_not_found")
 
 // An AnomalyFilter selects anomalies; an empty field selects all.
 type AnomalyFilter struct {
@@ -61,9 +61,9 @@ func scanAnomalyUTC(row pgx.CollectableRow) (Anomaly, error) {
 // ResolveAnomaly closes an open anomaly for the reason that note gives, and
 // returns it. It does not open again over the same facts. The error wraps
 // ErrAnomalyNotFound, or is a *StateError when the anomaly is closed.
-func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note string, by Actor) (Anomaly, error) {
-	if note == "" {
-		return Anomaly{}, fmt.Errorf("resolve anomaly %d: a note is required", id)
+func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note Note, by Actor) (Anomaly, error) {
+	if err := note.check(); err != nil {
+		return Anomaly{}, fmt.Errorf("resolve anomaly %d: %w", id, err)
 	}
 	if by.Name == closedBySettlement || by.Name == closedByReconciliation {
 		return Anomaly{}, fmt.Errorf("resolve anomaly %d: %q is nobody", id, by.Name)
@@ -72,7 +72,7 @@ func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note string, by Ac
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			UPDATE anomalies SET closed_at = now(), closed_by = $2, note = $3
-			WHERE id = $1 AND closed_at IS NULL RETURNING `+anomalyColumns, id, text(by.Name), text(note))
+			WHERE id = $1 AND closed_at IS NULL RETURNING `+anomalyColumns, id, text(by.Name), note.text)
 		if err != nil {
 			return err
 		}
@@ -83,7 +83,7 @@ func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note string, by Ac
 		if err != nil {
 			return err
 		}
-		return record(ctx, tx, act{by: by, action: ActionResolve, kind: TargetAnomaly, target: id, count: 1, note: note})
+		return record(ctx, tx, act{by: by, action: ActionResolve, kind: TargetAnomaly, target: id, count: 1, note: note.text})
 	})
 	if err != nil {
 		return Anomaly{}, fmt.Errorf("resolve anomaly %d: %w", id, err)
@@ -97,7 +97,7 @@ func whyNotOpen(ctx context.Context, tx pgx.Tx, id int64) error {
 		return err
 	}
 	if !exists {
-		return ErrAnomalyNotFound
+		return ErrAnomalyNotFound.With(id)
 	}
 	return &StateError{What: "anomaly", ID: id, State: AnomalyClosed}
 }

@@ -27,7 +27,7 @@ func TestAnomaliesAreListedByWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	unknown, nameless := b.odd(t, 1, "77", "A-1"), b.odd(t, 2, "78", "")
-	resolved, err := b.ResolveAnomaly(t.Context(), b.odd(t, 3, "79", "A-3").ID, "sold by phone", ana)
+	resolved, err := b.ResolveAnomaly(t.Context(), b.odd(t, 3, "79", "A-3").ID, note(t, "sold by phone"), ana)
 	require.NoError(t, err)
 	opened := time.Date(2026, 1, 2, 3, 0, 0, 0, time.UTC)
 	b.exec(t, `UPDATE anomalies SET opened_at = $2 WHERE id = $1`, unknown.ID, opened)
@@ -62,14 +62,14 @@ func TestResolvedAnomalyStaysClosedOverTheSameFacts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	odd := b.odd(t, 1, "77", "A-1")
-	_, err := b.ResolveAnomaly(t.Context(), odd.ID, "", ana)
+	_, err := b.ResolveAnomaly(t.Context(), odd.ID, store.Note{}, ana)
 	require.ErrorContains(t, err, "note")
 	for _, nobody := range []string{"settlement", "reconciliation"} {
-		_, err = b.ResolveAnomaly(t.Context(), odd.ID, "why", store.Actor{Name: nobody})
+		_, err = b.ResolveAnomaly(t.Context(), odd.ID, note(t, "why"), store.Actor{Name: nobody})
 		require.ErrorContains(t, err, "is nobody", "a person's word must not look like the books'")
 	}
 
-	resolved, err := b.ResolveAnomaly(t.Context(), odd.ID, "sold by phone", ana)
+	resolved, err := b.ResolveAnomaly(t.Context(), odd.ID, note(t, "sold by phone"), ana)
 
 	require.NoError(t, err)
 	require.Equal(t, "a1b2c3d4", resolved.ClosedBy)
@@ -81,7 +81,7 @@ func TestResolvedAnomalyStaysClosedOverTheSameFacts(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, b.openAnomalies(t))
 
-	_, err = b.ResolveAnomaly(t.Context(), 404, "why", ana)
+	_, err = b.ResolveAnomaly(t.Context(), 404, note(t, "why"), ana)
 	require.ErrorIs(t, err, store.ErrAnomalyNotFound)
 }
 
@@ -91,7 +91,7 @@ func TestAnomalyIsResolvedOnce(t *testing.T) {
 	odd := b.odd(t, 1, "77", "A-1")
 	won := 0
 	for _, err := range race(t, 6, func(ctx context.Context) error {
-		_, err := b.ResolveAnomaly(ctx, odd.ID, "sold by phone", ana)
+		_, err := b.ResolveAnomaly(ctx, odd.ID, note(t, "sold by phone"), ana)
 		return err
 	}) {
 		if err == nil {

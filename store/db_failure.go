@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/puddle/v2"
 )
 
 // A DatabaseFailure says what an error of the database means for whoever met it.
@@ -51,7 +52,13 @@ func FailureOf(err error) (DatabaseFailure, bool) {
 	case err == nil:
 		return "", false
 	case errors.As(err, &answered):
-		return failureOfCode(answered.Code), true
+		failure := failureOfCode(answered.Code)
+		if failure == DatabaseError && errors.As(err, &unconnected) {
+			failure = DatabaseUnavailable // whatever it was, there is no connection
+		}
+		return failure, true
+	case errors.Is(err, puddle.ErrClosedPool):
+		return DatabaseUnavailable, true
 	case pgconn.Timeout(err):
 		return DatabaseTimeout, true
 	case errors.As(err, &unconnected):
@@ -71,7 +78,7 @@ func failureOfCode(code string) DatabaseFailure {
 	switch code {
 	case "57014", "55P03", "25P03", "25P04": // cancelled by a timeout, lock not available, idle or transaction too long
 		return DatabaseTimeout
-	case "57P01", "57P02", "57P03", "25006": // shutting down, crashed, starting, read-only
+	case "57P01", "57P02", "57P03", "57P05", "25006": // shutting down, crashed, starting, idle for too long, read-only
 		return DatabaseUnavailable
 	case "53300": // too many connections
 		return DatabaseBusy

@@ -34,19 +34,7 @@ func DeadLetterReasons() []string {
 }
 
 // ErrDeadLetterNotFound means that no dead letter has that id.
-var ErrDeadLetterNotFound = errors.New("no such dead letter")
-
-// A StateError means that something is in a state in which it cannot be done
-// what was asked for.
-type StateError struct {
-	// What and ID name it; State is where it stands.
-	What  string
-	ID    int64
-	State string
-}
-
-// Error implements error.
-func (e *StateError) Error() string { return fmt.Sprintf("%s %d is %s", e.What, e.ID, e.State) }
+var ErrDeadLetterNotFound = noSuch("dead letter", "dead_letter_not_found")
 
 // A DeadLetterFilter selects dead letters; an empty field selects all. It is
 // stored with a bulk replay: fields are added, never renamed.
@@ -137,7 +125,7 @@ func (s *Store) DeadLetter(ctx context.Context, id int64) (DeadLetterDetail, err
 			SELECT `+deadLetterColumns+`, d.errors, q.payload, q.resource`+deadLetterFrom+` WHERE d.id = $1`, id),
 			&failures, &payload, &resource)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrDeadLetterNotFound
+			return ErrDeadLetterNotFound.With(id)
 		}
 		if err != nil {
 			return err
@@ -164,20 +152,20 @@ func (s *Store) DeadLetter(ctx context.Context, id int64) (DeadLetterDetail, err
 
 // DismissDeadLetter files the dead letter away: nothing is to be done about it,
 // for the reason that note gives. One that is not open is a *StateError.
-func (s *Store) DismissDeadLetter(ctx context.Context, id int64, note string, by Actor) error {
-	if note == "" {
-		return fmt.Errorf("dismiss dead letter %d: a note is required", id)
+func (s *Store) DismissDeadLetter(ctx context.Context, id int64, note Note, by Actor) error {
+	if err := note.check(); err != nil {
+		return fmt.Errorf("dismiss dead letter %d: %w", id, err)
 	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		letter, err := lockDeadLetter(ctx, tx, id, DeadLetterOpen)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `UPDATE webhook_dead_letter SET state = 'dismissed', note = $2 WHERE id = $1`, id, text(note)); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE webhook_dead_letter SET state = 'dismissed', note = $2 WHERE id = $1`, id, note.text); err != nil {
 			return err
 		}
 		return record(ctx, tx, act{
-			by: by, action: ActionDismiss, kind: TargetDeadLetter, target: id, events: []int64{letter.queueID}, count: 1, note: note,
+			by: by, action: ActionDismiss, kind: TargetDeadLetter, target: id, events: []int64{letter.queueID}, count: 1, note: note.text,
 		})
 	})
 	if err != nil {
@@ -197,7 +185,7 @@ func lockDeadLetter(ctx context.Context, tx pgx.Tx, id int64, states ...string) 
 	var l lockedLetter
 	err := tx.QueryRow(ctx, `SELECT queue_id, state FROM webhook_dead_letter WHERE id = $1 FOR UPDATE`, id).Scan(&l.queueID, &l.state)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return l, ErrDeadLetterNotFound
+		return l, ErrDeadLetterNotFound.With(id)
 	}
 	if err != nil {
 		return l, err

@@ -22,7 +22,7 @@ const (
 )
 
 // ErrBulkReplayNotFound means that no bulk replay has that id.
-var ErrBulkReplayNotFound = errors.New("no such bulk replay")
+var ErrBulkReplayNotFound = noSuch("bulk replay", "bulk_replay_not_found")
 
 // A BulkReplay is a replay of many dead letters, done in steps.
 type BulkReplay struct {
@@ -183,7 +183,7 @@ func (s *Store) stepBulkReplay(ctx context.Context, tx pgx.Tx, id int64, batch i
 		FROM webhook_bulk_replays WHERE id = $1 FOR UPDATE`, id).
 		Scan(&state, &filter, &total, &replayed, &upper, &cursor, &started, &by.Name, &remote, &by.RequestID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return false, ErrBulkReplayNotFound
+		return false, ErrBulkReplayNotFound.With(id)
 	}
 	if err != nil || state != BulkReplayRunning {
 		return false, err
@@ -289,7 +289,7 @@ func readBulkReplay(ctx context.Context, tx pgx.Tx, id int64) (BulkReplay, error
 		WHERE b.id = $1`, id).
 		Scan(&b.ID, &b.State, &filter, &b.Total, &b.Replayed, &b.RequestedBy, &b.StartedAt, &b.FinishedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return b, ErrBulkReplayNotFound
+		return b, ErrBulkReplayNotFound.With(id)
 	}
 	if err != nil {
 		return b, err
@@ -310,7 +310,7 @@ func (s *Store) CancelBulkReplay(ctx context.Context, id int64, by Actor) (BulkR
 		var replayed int64
 		err := tx.QueryRow(ctx, `SELECT state, replayed FROM webhook_bulk_replays WHERE id = $1 FOR UPDATE`, id).Scan(&state, &replayed)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrBulkReplayNotFound
+			return ErrBulkReplayNotFound.With(id)
 		}
 		if err != nil {
 			return err

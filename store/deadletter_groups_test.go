@@ -19,7 +19,7 @@ func TestOpenDeadLettersByCause(t *testing.T) {
 	other, _ := b.dead(t, 3, "101")
 	b.exec(t, `UPDATE webhook_dead_letter SET reason = 'cancelled', error_class = '' WHERE id = $1`, other)
 	dismissed, _ := b.dead(t, 4, "102")
-	require.NoError(t, b.DismissDeadLetter(t.Context(), dismissed, "a test", ana))
+	require.NoError(t, b.DismissDeadLetter(t.Context(), dismissed, note(t, "a test"), ana))
 
 	groups, err = b.OpenDeadLetters(t.Context())
 	require.NoError(t, err)

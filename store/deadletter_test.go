@@ -14,7 +14,7 @@ func TestDeadLettersAreListedByWhatIsAskedFor(t *testing.T) {
 	b := setup(t)
 	open, _ := b.dead(t, 1, "77")
 	dismissed, _ := b.dead(t, 2, "78")
-	require.NoError(t, b.DismissDeadLetter(t.Context(), dismissed, "seen", ana))
+	require.NoError(t, b.DismissDeadLetter(t.Context(), dismissed, note(t, "seen"), ana))
 	deleted := b.accept(t, signed(3, "79"))
 	b.exec(t, `UPDATE webhook_queue SET topic = 'claim' WHERE id = $1`, deleted)
 	b.exec(t, `DELETE FROM river_job WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, deleted)
@@ -82,8 +82,8 @@ func TestDismissal(t *testing.T) {
 	b := setup(t)
 	letter, event := b.dead(t, 1, "77")
 
-	require.ErrorContains(t, b.DismissDeadLetter(t.Context(), letter, "", ana), "note")
-	require.NoError(t, b.DismissDeadLetter(t.Context(), letter, "paid in cash", ana))
+	require.ErrorContains(t, b.DismissDeadLetter(t.Context(), letter, store.Note{}, ana), "note")
+	require.NoError(t, b.DismissDeadLetter(t.Context(), letter, note(t, "paid in cash"), ana))
 
 	d, err := b.DeadLetter(t.Context(), letter)
 	require.NoError(t, err)
@@ -93,9 +93,9 @@ func TestDismissal(t *testing.T) {
 	require.Len(t, b.event(t, event).Actions, 1)
 
 	var state *store.StateError
-	require.ErrorAs(t, b.DismissDeadLetter(t.Context(), letter, "again", ana), &state)
+	require.ErrorAs(t, b.DismissDeadLetter(t.Context(), letter, note(t, "again"), ana), &state)
 	require.Equal(t, store.DeadLetterDismissed, state.State)
-	require.ErrorIs(t, b.DismissDeadLetter(t.Context(), 404, "why", ana), store.ErrDeadLetterNotFound)
+	require.ErrorIs(t, b.DismissDeadLetter(t.Context(), 404, note(t, "why"), ana), store.ErrDeadLetterNotFound)
 	require.Len(t, b.actions(t), 1)
 }
 

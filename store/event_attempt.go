@@ -38,7 +38,7 @@ const (
 var ErrStaleAttempt = errors.New("the attempt is stale")
 
 // ErrEventNotFound means that no event has that id.
-var ErrEventNotFound = errors.New("no such event")
+var ErrEventNotFound = noSuch("event", "event_not_found")
 
 // An AttemptStart is what a worker needs to know before it asks the provider.
 type AttemptStart struct {
@@ -68,7 +68,7 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 		WHERE q.id = $1`, queueID).
 		Scan(&a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Completed, &a.Covered)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound)
+		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound.With(queueID))
 	}
 	if err != nil {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, err)

@@ -124,7 +124,7 @@ func readEvent(ctx context.Context, tx pgx.Tx, queueID int64) (EventDetail, erro
 		err = read(`SELECT ` + archivedEventColumns + detail + `q.attempt_errors` + archivedEventFrom + ` WHERE q.id = $1`)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
-		return d, ErrEventNotFound
+		return d, ErrEventNotFound.With(queueID)
 	}
 	if err != nil {
 		return d, err

@@ -62,10 +62,10 @@ type Receipt struct {
 }
 
 // ErrInboxFull means that more events wait to be written than the inbox holds.
-var ErrInboxFull = errors.New("the inbox is full")
+var ErrInboxFull = newPlainError(Unavailable, "overloaded", "the inbox is full", "Too many deliveries wait to be written.")
 
 // ErrInboxClosed means that the process is stopping.
-var ErrInboxClosed = errors.New("the inbox is closed")
+var ErrInboxClosed = newPlainError(Unavailable, "shutting_down", "the inbox is closed", "The service is stopping.")
 
 // InboxOptions bound an Inbox. Zero values take the defaults.
 type InboxOptions struct {

@@ -16,18 +16,6 @@ type Replay struct {
 	ReplayOf int64 `json:"replay_of"`
 }
 
-// A ReplayWaitsError means that an earlier replay of the event has not ended
-// yet, so that another one would do the same work twice.
-type ReplayWaitsError struct {
-	// QueueID is the event, Replay the event that replays it.
-	QueueID, Replay int64
-}
-
-// Error implements error.
-func (e *ReplayWaitsError) Error() string {
-	return fmt.Sprintf("event %d is being replayed as event %d, which has not ended yet", e.QueueID, e.Replay)
-}
-
 // ReplayEvent makes a new event of the same delivery. Any event can be replayed,
 // an archived one too; an open dead letter of it becomes replayed. The error
 // wraps ErrEventNotFound, or is a *ReplayWaitsError.
@@ -109,7 +97,7 @@ func lockReplays(ctx context.Context, tx pgx.Tx, queueID int64) error {
 func eventOfDeadLetter(ctx context.Context, tx pgx.Tx, id int64) (queueID int64, err error) {
 	err = tx.QueryRow(ctx, `SELECT queue_id FROM webhook_dead_letter WHERE id = $1`, id).Scan(&queueID)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, ErrDeadLetterNotFound
+		return 0, ErrDeadLetterNotFound.With(id)
 	}
 	return queueID, err
 }
@@ -136,7 +124,7 @@ func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Repla
 		return Replay{}, err
 	}
 	if len(events) == 0 {
-		return Replay{}, ErrEventNotFound
+		return Replay{}, ErrEventNotFound.With(queueID)
 	}
 	receipts, err := s.insertEvents(ctx, tx, events)
 	if err != nil {

@@ -166,7 +166,7 @@ func TestEventOfADismissedDeadLetterCanBeReplayed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	letter, event := b.dead(t, 1, "77")
-	require.NoError(t, b.DismissDeadLetter(t.Context(), letter, "the shopper paid in cash", ana))
+	require.NoError(t, b.DismissDeadLetter(t.Context(), letter, note(t, "the shopper paid in cash"), ana))
 
 	_, err := b.ReplayDeadLetter(t.Context(), letter, ana)
 	var state *store.StateError
@@ -186,7 +186,7 @@ func TestActionWithoutAnActorIsNotDone(t *testing.T) {
 	for name, do := range map[string]func() error{
 		"replay":  func() error { _, err := b.ReplayEvent(t.Context(), event, nobody); return err },
 		"dead":    func() error { _, err := b.ReplayDeadLetter(t.Context(), letter, nobody); return err },
-		"dismiss": func() error { return b.DismissDeadLetter(t.Context(), letter, "because", nobody) },
+		"dismiss": func() error { return b.DismissDeadLetter(t.Context(), letter, note(t, "because"), nobody) },
 		"bulk": func() error {
 			_, err := b.StartBulkReplay(t.Context(), store.BulkReplayRequest{By: nobody, AtOnce: 10})
 			return err

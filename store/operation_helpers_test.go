@@ -127,3 +127,11 @@ func race(t *testing.T, n int, fn func(ctx context.Context) error) []error {
 	}
 	return all
 }
+
+// note is the text as an operator's note.
+func note(tb testing.TB, text string) store.Note {
+	tb.Helper()
+	n, err := store.ParseNote(text)
+	require.NoError(tb, err)
+	return n
+}

@@ -22,7 +22,7 @@ const (
 
 // ErrNoSession means that no login is valid under the key: there never was one,
 // it was ended, it expired, or the password has changed.
-var ErrNoSession = errors.New("no such session")
+var ErrNoSession = newPlainError(Unauthenticated, "not_logged_in", "no such session", "This needs the operator's login.")
 
 // A SessionKey is what the ledger knows of a login's token. Neither half tells
 // the token or the password.

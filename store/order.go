@@ -27,20 +27,7 @@ const (
 )
 
 // ErrOrderNotFound means that no order has that reference.
-var ErrOrderNotFound = errors.New("no such order")
-
-// An OrderConflictError means that an order is registered with other terms.
-type OrderConflictError struct {
-	Reference string
-	// Known are the terms that stand.
-	Known order.Terms
-}
-
-// Error implements error.
-func (e *OrderConflictError) Error() string {
-	return fmt.Sprintf("order %q is registered with %s %s", e.Reference,
-		order.FormatAmount(e.Known.Amount, e.Known.Currency), e.Known.Currency)
-}
+var ErrOrderNotFound = noSuch("order", "order_not_found")
 
 // ValidReference reports whether an order can have the reference: 1 to 64
 // characters of valid UTF-8 without NUL.
@@ -90,7 +77,8 @@ type OrderChange struct {
 
 // RegisterOrder creates the order, or confirms it when it is there with the
 // same terms. Payments that came before it settle in the same transaction. The
-// error is an *OrderConflictError when the terms contradict what is there.
+// error is an *OrderConflictError when the terms contradict what is there, and a
+// *SchemaError when the owner of the database has forbidden such an order.
 func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order.Terms) (created bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		created = false
@@ -103,11 +91,11 @@ func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order
 		}
 		if exists {
 			if !known.Amount.Equal(terms.Amount) || known.Currency != terms.Currency {
-				return &OrderConflictError{Reference: reference, Known: known}
+				return &OrderConflictError{Reference: reference, Known: known, Asked: terms}
 			}
 		} else {
 			if err := insertOrder(ctx, tx, reference, terms, orderFromMerchant); err != nil {
-				return err
+				return refusedBySchema("order", err)
 			}
 			created = true
 		}
@@ -220,7 +208,7 @@ func (s *Store) Order(ctx context.Context, reference string) (Order, error) {
 			FROM orders WHERE reference = $1`, reference).
 			Scan(&o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Paid, &o.Refunded, &o.CreatedAt, &o.UpdatedAt)
 		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrOrderNotFound
+			return ErrOrderNotFound.With(reference)
 		}
 		if err != nil {
 			return err

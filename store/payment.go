@@ -9,7 +9,7 @@ import (
 )
 
 // ErrPaymentNotFound means that no payment with that id was fetched yet.
-var ErrPaymentNotFound = errors.New("no such payment")
+var ErrPaymentNotFound = noSuch("payment", "not_found")
 
 // A KnownPayment is a payment in the latest state that is known.
 type KnownPayment struct {
@@ -29,7 +29,7 @@ func (s *Store) Payment(ctx context.Context, source, paymentID string) (KnownPay
 		SELECT `+paymentColumns+`, coalesce(order_reference, ''), raw
 		FROM payments WHERE source = $1 AND payment_id = $2`, text(source), text(paymentID)), &k.Reference, &raw)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrPaymentNotFound
+		err = ErrPaymentNotFound.With(paymentID)
 	}
 	if err != nil {
 		return KnownPayment{}, fmt.Errorf("payment %q: %w", paymentID, err)

@@ -233,7 +233,7 @@ func TestOnlyTheOutagesOwnDeadLettersAreReplayed(t *testing.T) {
 	b.exec(t, `UPDATE webhook_queue SET source = 'elsewhere' WHERE id = $1`, foreignEvent)
 	dismissed, _ := b.dead(t, 4, "4")
 	b.exec(t, class, dismissed)
-	require.NoError(t, b.DismissDeadLetter(t.Context(), dismissed, "paid in cash", ana))
+	require.NoError(t, b.DismissDeadLetter(t.Context(), dismissed, note(t, "paid in cash"), ana))
 	b.open(t, store.ReasonUnavailable, time.Minute)
 	b.close(t)
 	later, _ := b.dead(t, 5, "5")

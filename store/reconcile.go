@@ -74,11 +74,10 @@ const (
 const stepDied = "its step died"
 
 // ErrRunNotFound means that no run has that id.
-var ErrRunNotFound = errors.New("no such run")
+var ErrRunNotFound = noSuch("run", "run_not_found")
 
-// ErrRunWindow means that a backfill cannot look at the dates that were named.
-// Its text says why and may be shown to whoever named them.
-var ErrRunWindow = errors.New("the dates cannot be looked at")
+// ErrRunWindow means that a backfill cannot look at the window that was asked for.
+var ErrRunWindow = &InvalidError{What: "the window", code: "invalid_parameter"}
 
 // A RunRequest asks for a run.
 type RunRequest struct {
@@ -110,7 +109,7 @@ func (r RunRequest) validate() error {
 	case r.Scope == ScopeRegular:
 		return errors.New("a regular run takes no dates")
 	case r.Scope == ScopeBackfill:
-		return fmt.Errorf("%w: a backfill needs the date that it begins with", ErrRunWindow)
+		return ErrRunWindow.because("needs the date that it begins with")
 	}
 	return fmt.Errorf("unknown scope %q", r.Scope)
 }
@@ -241,9 +240,9 @@ func runWindow(ctx context.Context, tx pgx.Tx, req RunRequest) (start, end time.
 	}
 	switch {
 	case !start.Before(end):
-		return start, end, "", fmt.Errorf("%w: they do not begin before they end", ErrRunWindow)
+		return start, end, "", ErrRunWindow.because("does not begin before it ends")
 	case start.Before(reach):
-		return start, end, "", fmt.Errorf("%w: searches reach 12 months back, to %s", ErrRunWindow, reach.UTC().Format(time.DateOnly))
+		return start, end, "", ErrRunWindow.because("begins before %s; searches reach 12 months back", reach.UTC().Format(time.DateOnly))
 	}
 	return start, end, "", nil
 }

@@ -25,7 +25,7 @@ func (s *Store) LastSuccess(ctx context.Context) (ended *time.Time, now time.Tim
 func (s *Store) Run(ctx context.Context, id int64) (Run, error) {
 	run, err := scanRun(s.pool.QueryRow(ctx, `SELECT `+runColumns+` FROM webhook_reconciliation_logs WHERE id = $1`, id))
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrRunNotFound
+		err = ErrRunNotFound.With(id)
 	}
 	if err != nil {
 		return Run{}, fmt.Errorf("run %d: %w", id, err)

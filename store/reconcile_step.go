@@ -41,7 +41,7 @@ func (s *Store) OpenStep(ctx context.Context, runID, jobID int64, attempt int) (
 		&st.Cursor, &st.revision, &owner)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		err = ErrRunNotFound
+		err = ErrRunNotFound.With(runID)
 	case err == nil && st.Run.Status != RunRunning:
 		err = ErrRunEnded
 	case err == nil && (owner == nil || *owner != jobID):

@@ -12,7 +12,7 @@ import (
 
 // ErrRefusedNotFound means that no refused delivery has that id: the ring keeps
 // the newest 10,000 of seven days.
-var ErrRefusedNotFound = errors.New("no such refused delivery")
+var ErrRefusedNotFound = noSuch("refused delivery", "refused_not_found")
 
 // A RefusedFilter selects refused deliveries; an empty field selects all.
 type RefusedFilter struct {
@@ -91,7 +91,7 @@ func (s *Store) RefusedDelivery(ctx context.Context, id int64) (RefusedDetail, e
 	d.RefusedDelivery, err = scanRefused(s.pool.QueryRow(ctx, `
 		SELECT `+refusedColumns+`, x_signature, body FROM webhook_refused WHERE id = $1`, id), &d.XSignature, &body)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrRefusedNotFound
+		err = ErrRefusedNotFound.With(id)
 	}
 	if err != nil {
 		return RefusedDetail{}, fmt.Errorf("refused delivery %d: %w", id, err)

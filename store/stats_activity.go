@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,7 +12,7 @@ import (
 // while workers run. What happened to dead letters and runs is read itself.
 
 // ErrSpan means that a span cannot be answered as it was asked for.
-var ErrSpan = errors.New("such a span cannot be shown")
+var ErrSpan = &InvalidError{What: "the span", code: "invalid_parameter"}
 
 // maxPoints bounds how many buckets one answer has.
 const maxPoints = 5000
@@ -33,19 +32,19 @@ func (sp Span) resolve(now time.Time) (resolved, error) {
 	r := resolved{since: since, step: sp.Step, tables: "minutes"}
 	switch {
 	case sp.Step < time.Minute || sp.Step%time.Minute != 0:
-		return r, fmt.Errorf("%w: steps are whole minutes, and not %s", ErrSpan, sp.Step)
+		return r, ErrSpan.because("has steps of %s; they must be whole minutes", sp.Step)
 	case !since.Before(sp.Until):
-		return r, fmt.Errorf("%w: it ends before it begins", ErrSpan)
+		return r, ErrSpan.because("ends before it begins")
 	}
 	r.points = int((sp.Until.Sub(since) + sp.Step - 1) / sp.Step)
 	if r.points > maxPoints {
-		return r, fmt.Errorf("%w: %d steps are more than %d", ErrSpan, r.points, maxPoints)
+		return r, ErrSpan.because("has %d steps; %d are the most", r.points, maxPoints)
 	}
 	r.until = since.Add(time.Duration(r.points) * sp.Step)
 	if sp.Step%time.Hour == 0 && since.Equal(since.Truncate(time.Hour)) {
 		r.tables = "hours"
 	} else if since.Before(now.Add(-minutesKept)) {
-		return r, fmt.Errorf("%w: what is older than %s is kept by the hour", ErrSpan, minutesKept)
+		return r, ErrSpan.because("begins more than %s ago; such data is kept by the hour", minutesKept)
 	}
 	return r, nil
 }

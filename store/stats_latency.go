@@ -53,7 +53,7 @@ func resolveSpan(since, until, now time.Time) (resolved, error) {
 		r.tables, r.since = "hours", since.UTC().Truncate(time.Hour)
 	}
 	if !r.since.Before(r.until) {
-		return r, fmt.Errorf("%w: it ends before it begins", ErrSpan)
+		return r, ErrSpan.because("ends before it begins")
 	}
 	r.step = r.until.Sub(r.since)
 	return r, nil

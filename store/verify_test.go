@@ -62,7 +62,7 @@ func newLibrary(t *testing.T) *library {
 	_, err := l.ReplayDeadLetter(t.Context(), letter, ana)
 	require.NoError(t, err)
 	letter, l.dismissed = l.bundle.dead(t, 1003, "5")
-	require.NoError(t, l.DismissDeadLetter(t.Context(), letter, "nothing", ana))
+	require.NoError(t, l.DismissDeadLetter(t.Context(), letter, note(t, "nothing"), ana))
 	_, l.reopened = l.bundle.dead(t, 1004, "5")
 	l.exec(t, `UPDATE river_job SET state = 'available', finalized_at = NULL WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, l.reopened)
 	return l

@@ -64,7 +64,7 @@ func (d *dashboard) anomaly(c *call) error {
 		return err
 	}
 	if len(found.Items) == 0 || found.Items[0].ID != id {
-		return store.ErrAnomalyNotFound
+		return store.ErrAnomalyNotFound.With(id)
 	}
 	name, err := c.reader.T("anomaly.name", "id", id)
 	if err != nil {

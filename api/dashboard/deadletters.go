@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"errors"
 	"net/url"
 	"slices"
 	"strconv"
@@ -147,14 +146,14 @@ func (d *dashboard) replayChosen(c *call) error {
 	replayed, skipped := 0, 0
 	for _, id := range ids {
 		_, err := d.deps.Storage.ReplayDeadLetter(c.ctx, id, c.actor())
-		var state *store.StateError
-		var waits *store.ReplayWaitsError
-		switch {
-		case err == nil:
+		if err == nil {
 			replayed++
-		case errors.As(err, &state), errors.As(err, &waits), errors.Is(err, store.ErrDeadLetterNotFound):
+			continue
+		}
+		switch store.ProblemOf(err).Class {
+		case store.Conflict, store.NotFound:
 			skipped++
-		default:
+		case store.Internal, store.Unavailable, store.Invalid, store.Unauthenticated:
 			return err
 		}
 	}

@@ -1,15 +1,13 @@
 package dashboard
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
 	"github.com/conciliar/conciliar/store"
 )
 
-// A failure is an error that the operator can understand: a page of its own,
-// with a text below error.
+// A failure is an error of the pages' own: a page with a text below error.
 type failure struct {
 	status int
 	// key is the text's, args its arguments.
@@ -18,49 +16,41 @@ type failure struct {
 }
 
 // Error implements error.
-func (f *failure) Error() string { return "dashboard: " + f.key }
+func (f *failure) Error() string { return f.key }
 
 var (
-	errNoPage   = &failure{status: http.StatusNotFound, key: "no_page"}
-	errBadInput = &failure{status: http.StatusBadRequest, key: "bad_input"}
+	errNoPage   = &failure{status: http.StatusNotFound, key: "not_found"}
+	errBadInput = &failure{status: http.StatusBadRequest, key: "invalid"}
 	errNoNote   = &failure{status: http.StatusUnprocessableEntity, key: "no_note"}
 )
 
-// failureOf is what an error means to the operator; nil when it is ours and
-// nothing that they can do.
-func failureOf(err error) *failure {
-	var known *failure
-	var state *store.StateError
-	var waits *store.ReplayWaitsError
-	missing := func(key string) *failure { return &failure{status: http.StatusNotFound, key: key} }
-	switch {
-	case errors.As(err, &known):
-		return known
-	case errors.Is(err, store.ErrEventNotFound):
-		return missing("no_event")
-	case errors.Is(err, store.ErrDeadLetterNotFound):
-		return missing("no_dead_letter")
-	case errors.Is(err, store.ErrBulkReplayNotFound):
-		return missing("no_bulk_replay")
-	case errors.Is(err, store.ErrAnomalyNotFound):
-		return missing("no_anomaly")
-	case errors.Is(err, store.ErrRefusedNotFound):
-		return missing("no_refused")
-	case errors.Is(err, store.ErrRunNotFound):
-		return missing("no_run")
-	case errors.As(err, &state):
-		return &failure{status: http.StatusConflict, key: "done_already", args: []any{"id", state.ID}}
-	case errors.As(err, &waits):
-		return &failure{status: http.StatusConflict, key: "replay_waits", args: []any{"id", waits.QueueID, "replay", waits.Replay}}
+// statuses are the HTTP statuses by what the store says of an error.
+var statuses = map[store.ProblemClass]int{
+	store.Internal: http.StatusInternalServerError, store.Unavailable: http.StatusServiceUnavailable,
+	store.Invalid: http.StatusBadRequest, store.Unauthenticated: http.StatusUnauthorized,
+	store.NotFound: http.StatusNotFound, store.Conflict: http.StatusConflict,
+}
+
+// failureFor is what the page says about an error, and whether the operator can
+// do nothing but wait or report it. A problem without a text of its own has its
+// class's.
+func (c *call) failureFor(err error) (f *failure, ours bool) {
+	if errors.As(err, &f) {
+		return f, false
 	}
-	return nil
+	told := store.ProblemOf(err)
+	f = &failure{status: statuses[told.Class], key: told.Code, args: told.Args}
+	if !c.reader.Has("error", told.Code) {
+		f.key = string(told.Class)
+	}
+	return f, told.Class == store.Internal || told.Class == store.Unavailable
 }
 
 // errorView is the body of the error page.
 type errorView struct {
 	Text      string
 	RequestID string
-	// Internal is true when the operator can do nothing but report it.
+	// Internal is true when the operator can do nothing but wait or report it.
 	Internal bool
 }
 
@@ -68,23 +58,18 @@ type errorView struct {
 // says the request's id, by which the log's line is found.
 func (d *dashboard) answerError(c *call, err error) {
 	requestID := c.actor().RequestID
-	f := failureOf(err)
-	internal := f == nil
-	if internal {
-		f = &failure{status: http.StatusInternalServerError, key: "internal"}
-		if errors.Is(err, context.DeadlineExceeded) {
-			f = &failure{status: http.StatusServiceUnavailable, key: "slow"}
-			c.Header().Set("Retry-After", "5")
-		}
-		if c.Context().Err() == nil { // else the reader has gone away
-			d.deps.Logger.ErrorContext(c.Context(), "page failed", "path", c.URL.Path, "request_id", requestID, "error", err)
-		}
+	f, ours := c.failureFor(err)
+	if f.status == http.StatusServiceUnavailable {
+		c.Header().Set("Retry-After", "5")
+	}
+	if ours && c.Context().Err() == nil { // else the reader has gone away
+		d.deps.Logger.ErrorContext(c.Context(), "page failed", "path", c.URL.Path, "request_id", requestID, "error", err)
 	}
 	text, textErr := c.reader.T("error."+f.key, f.args...)
 	if textErr != nil {
 		text = http.StatusText(f.status)
 	}
-	p := &page{Title: "error.title", Body: errorView{Text: text, RequestID: requestID, Internal: internal}}
+	p := &page{Title: "error.title", Body: errorView{Text: text, RequestID: requestID, Internal: ours}}
 	if err := d.showStatus(c, f.status, "error", p); err != nil {
 		d.deps.Logger.ErrorContext(c.Context(), "error page failed", "request_id", requestID, "error", err)
 		http.Error(c.ResponseWriter, http.StatusText(f.status)+" ("+requestID+")", f.status)

@@ -17,8 +17,6 @@ const (
 	pageRows = 50
 	// textLength is how many bytes of a filter are taken.
 	textLength = 200
-	// noteLength is how many characters a note may have.
-	noteLength = 2000
 )
 
 // A query reads the parameters of a list. The first one that cannot be what it
@@ -105,13 +103,13 @@ func (c *call) form() error {
 }
 
 // note is the form's note, which an action must have.
-func (c *call) note() (string, error) {
+func (c *call) note() (store.Note, error) {
 	if err := c.form(); err != nil {
-		return "", err
+		return store.Note{}, err
 	}
-	note := strings.TrimSpace(strings.ToValidUTF8(strings.ReplaceAll(c.PostForm.Get("note"), "\x00", ""), "\uFFFD"))
-	if note == "" || utf8.RuneCountInString(note) > noteLength {
-		return "", errNoNote
+	note, err := store.ParseNote(c.PostForm.Get("note"))
+	if err != nil {
+		return store.Note{}, errNoNote
 	}
 	return note, nil
 }

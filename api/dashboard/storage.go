@@ -26,14 +26,14 @@ type storage interface {
 	DeadLetters(ctx context.Context, filter store.DeadLetterFilter, page store.Page) (store.List[store.DeadLetter], error)
 	DeadLetter(ctx context.Context, id int64) (store.DeadLetterDetail, error)
 	ReplayDeadLetter(ctx context.Context, id int64, by store.Actor) (store.Replay, error)
-	DismissDeadLetter(ctx context.Context, id int64, note string, by store.Actor) error
+	DismissDeadLetter(ctx context.Context, id int64, note store.Note, by store.Actor) error
 	CountReplayable(ctx context.Context, filter store.DeadLetterFilter) (int64, error)
 	OpenDeadLetters(ctx context.Context) ([]store.DeadLetterGroup, error)
 	BulkReplay(ctx context.Context, id int64) (store.BulkReplay, error)
 	CancelBulkReplay(ctx context.Context, id int64, by store.Actor) (store.BulkReplay, error)
 
 	Anomalies(ctx context.Context, filter store.AnomalyFilter, page store.Page) (store.List[store.Anomaly], error)
-	ResolveAnomaly(ctx context.Context, id int64, note string, by store.Actor) (store.Anomaly, error)
+	ResolveAnomaly(ctx context.Context, id int64, note store.Note, by store.Actor) (store.Anomaly, error)
 
 	Run(ctx context.Context, id int64) (store.Run, error)
 	Runs(ctx context.Context, before int64, limit int) ([]store.Run, error)

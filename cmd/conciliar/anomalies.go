@@ -82,11 +82,12 @@ open again over the same facts.`,
 		if err != nil {
 			return err
 		}
-		if *note == "" {
-			return usagef("--note must say how it was dealt with")
+		how, err := store.ParseNote(*note)
+		if err != nil {
+			return err
 		}
 		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			resolved, err := storage.ResolveAnomaly(cmd.Context(), id, *note, commandActor())
+			resolved, err := storage.ResolveAnomaly(cmd.Context(), id, how, commandActor())
 			if err != nil {
 				return err
 			}

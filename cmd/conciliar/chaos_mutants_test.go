@@ -50,7 +50,7 @@ func mutants() []mutant {
 		},
 		{
 			guard: "anomalies_open_key", statement: `DROP INDEX anomalies_open_key`,
-			scenario: "stale-answer", complaint: "storage_unavailable",
+			scenario: "stale-answer", complaint: "internal",
 		},
 		{
 			guard: "webhook_reconciliation_logs_running_key", statement: `DROP INDEX webhook_reconciliation_logs_running_key`,

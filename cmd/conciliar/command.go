@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/store"
 )
 
 // Exit codes.
@@ -57,21 +58,43 @@ func run(ctx context.Context, args []string, std stdio) int {
 	if err == nil {
 		return exitDone
 	}
+	code, text := exitOf(err)
+	if !began {
+		code = exitUsage
+	}
+	if text != "" {
+		_, _ = fmt.Fprintln(std.err, "conciliar:", text)
+	}
+	var problems config.Problems
+	if code == exitUsage && !errors.As(err, &problems) {
+		_, _ = fmt.Fprintln(std.err, "See 'conciliar --help'.")
+	}
+	return code
+}
+
+// exitOf is the one place where an error becomes an exit code and a text, which
+// is empty when everything has been said. What the store says of an error is
+// what the API and the dashboard say too; an error that nobody knows is shown
+// whole, because whoever runs a command may see it.
+func exitOf(err error) (code int, text string) {
 	var usage usageError
 	var problems config.Problems
 	switch {
 	case errors.Is(err, errSilent):
-		return exitFailed
+		return exitFailed, ""
 	case errors.As(err, &problems):
-		_, _ = fmt.Fprintln(std.err, "conciliar: the configuration cannot be used:")
-		_, _ = fmt.Fprintln(std.err, problems)
-		return exitUsage
-	case !began || errors.As(err, &usage):
-		_, _ = fmt.Fprintf(std.err, "conciliar: %v\nSee 'conciliar --help'.\n", err)
-		return exitUsage
+		return exitUsage, "the configuration cannot be used:\n" + problems.Error()
+	case errors.As(err, &usage):
+		return exitUsage, err.Error()
 	}
-	_, _ = fmt.Fprintln(std.err, "conciliar:", err)
-	return exitFailed
+	switch told := store.ProblemOf(err); told.Class {
+	case store.Invalid:
+		return exitUsage, told.Text
+	case store.NotFound, store.Conflict, store.Unauthenticated:
+		return exitFailed, told.Text
+	case store.Unavailable, store.Internal:
+	}
+	return exitFailed, err.Error()
 }
 
 func newRoot(std stdio) *cobra.Command {

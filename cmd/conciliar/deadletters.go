@@ -267,11 +267,12 @@ func newDeadLettersDismiss(std stdio) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if *note == "" {
-			return usagef("--note must say why")
+		why, err := store.ParseNote(*note)
+		if err != nil {
+			return err
 		}
 		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			if err := storage.DismissDeadLetter(cmd.Context(), id, *note, commandActor()); err != nil {
+			if err := storage.DismissDeadLetter(cmd.Context(), id, why, commandActor()); err != nil {
 				return err
 			}
 			if *asJSON {

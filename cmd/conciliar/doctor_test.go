@@ -176,5 +176,5 @@ func TestTheDoctorExplainsARefusedWebhook(t *testing.T) {
 	require.Equal(t, exitDone, got.code, got.err)
 	got = execute(t, s.environ, "doctor", "--signature", "404")
 	require.Equal(t, exitFailed, got.code)
-	require.Contains(t, got.err, "no such refused delivery")
+	require.Contains(t, got.err, "There is no refused delivery 404.")
 }

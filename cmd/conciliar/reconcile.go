@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os/user"
 	"text/tabwriter"
@@ -120,9 +119,6 @@ func (r *reconcileCommand) work(ctx context.Context, storage *store.Store) error
 		request.Scope, request.Since, request.Until = store.ScopeBackfill, r.since, r.until
 	}
 	run, joined, err := storage.StartRun(ctx, request)
-	if errors.Is(err, store.ErrRunWindow) {
-		return usageError{err}
-	}
 	if err != nil {
 		return err
 	}
@@ -218,9 +214,6 @@ func (r *reconcileCommand) checkOnly(ctx context.Context, deps jobs.Deps, cfg jo
 		bar.show(share(c.WindowStart, c.WindowEnd, c.Position), fmt.Sprintf("%d payments, %d orders, %d differences", c.PaymentsChecked, c.OrdersChecked, len(c.Differences)))
 	}})
 	bar.end()
-	if errors.Is(err, store.ErrRunWindow) {
-		return usageError{err}
-	}
 	if err != nil {
 		return err
 	}

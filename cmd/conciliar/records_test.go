@@ -158,7 +158,7 @@ func TestEventsAreLookedUpAndReplayedByCommand(t *testing.T) {
 
 	got := execute(t, s.environ, "events", "show", "404")
 	require.Equal(t, exitFailed, got.code)
-	require.Contains(t, got.err, "no such event")
+	require.Contains(t, got.err, "There is no event 404.")
 }
 
 func TestDeadLettersAreHandledByCommand(t *testing.T) {
@@ -178,7 +178,7 @@ func TestDeadLettersAreHandledByCommand(t *testing.T) {
 	for _, handled := range []string{id(0), id(1)} {
 		got := execute(t, s.environ, "dead-letters", "replay", handled)
 		require.Equal(t, exitFailed, got.code)
-		require.Regexp(t, `is (dismissed|replayed)`, got.err)
+		require.Regexp(t, `is already (dismissed|replayed)`, got.err)
 	}
 	require.Len(t, read[listing[store.DeadLetter]](t, s, "dead-letters", "list").Items, 2, "open ones")
 	require.Len(t, read[listing[store.DeadLetter]](t, s, "dead-letters", "list", "--state", "all").Items, 4)
@@ -196,7 +196,7 @@ func TestDeadLettersAreHandledByCommand(t *testing.T) {
 	}
 	got := execute(t, s.environ, "dead-letters", "replay", "--cancel", strconv.FormatInt(bulk.ID, 10))
 	require.Equal(t, exitFailed, got.code)
-	require.Contains(t, got.err, "is done")
+	require.Contains(t, got.err, "is already done.")
 }
 
 func TestManyDeadLettersAreLeftToTheService(t *testing.T) {
