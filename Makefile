@@ -6,7 +6,9 @@ SHELL := /bin/bash
 
 GO ?= go
 BIN := bin/conciliar
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+PREFIX ?= $(HOME)/.local
+# Empty without git: the binary then says what Go recorded of its source.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
 # Pinned: a newer linter must not break an old commit.
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
@@ -41,7 +43,12 @@ run: build ## start everything on this machine, with nothing set up (Ctrl-C stop
 
 .PHONY: build
 build: ## build one static binary, bin/conciliar
-	CGO_ENABLED=0 $(GO) build -trimpath -tags nomsgpack -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN) ./cmd/conciliar
+	CGO_ENABLED=0 $(GO) build -trimpath -tags nomsgpack -ldflags '-s -w -X main.linkedVersion=$(VERSION)' -o $(BIN) ./cmd/conciliar
+
+.PHONY: install
+install: build ## install the binary as $(PREFIX)/bin/conciliar (PREFIX is ~/.local)
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/conciliar'
 
 .PHONY: test
 test: ## run every test against a real PostgreSQL, with the race detector

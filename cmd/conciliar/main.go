@@ -9,9 +9,6 @@ import (
 	"syscall"
 )
 
-// version is set by the linker; see the Makefile.
-var version = "dev"
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	// A second signal is not ours: it ends a process whose end takes too long.
