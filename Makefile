@@ -66,17 +66,17 @@ cover: ## run every test and say how much of the code they run
 chaos: ## break everything that can break and hold the books to the truth (LONG=1 repeats it for CHAOS_BUDGET, WRITE=1 writes docs/reliability.md)
 	@.ci/prepare
 	CHAOS_LONG=$(LONG) CHAOS_BUDGET=$(CHAOS_BUDGET) CHAOS_WRITE=$(WRITE) $(WITH_POSTGRES) \
-		$(GO) test -tags chaos -timeout $(CHAOS_TIMEOUT) -parallel 8 -run '^TestChaos' $(TEST_FLAGS) ./cmd/conciliar
+		$(GO) test -tags chaos -timeout $(CHAOS_TIMEOUT) -parallel 8 -run '^TestChaos' $(TEST_FLAGS) ./cmd/conciliar/e2e
 
 .PHONY: docs
 docs: ## write what the commands in docs/guide.md and docs/commands.md answer into them
 	@.ci/prepare
-	$(WITH_POSTGRES) $(GO) test ./cmd/conciliar/ -count 1 -run TestDocs_TheTranscripts -args -update-docs
+	$(WITH_POSTGRES) $(GO) test ./cmd/conciliar/e2e -count 1 -run TestDocs_TheTranscripts -args -update-docs
 
 .PHONY: screenshots
 screenshots: ## take the pictures in docs/images anew (ALL=DIR takes every page, in light, dark and on a phone, into DIR)
 	@.ci/prepare
-	SCREENSHOTS_ALL=$(abspath $(ALL)) $(WITH_POSTGRES) $(GO) test -tags screenshots -count 1 -run '^TestScreenshots$$' $(TEST_FLAGS) ./cmd/conciliar
+	SCREENSHOTS_ALL=$(abspath $(ALL)) $(WITH_POSTGRES) $(GO) test -tags screenshots -count 1 -run '^TestScreenshots$$' $(TEST_FLAGS) ./cmd/conciliar/e2e
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (10s)

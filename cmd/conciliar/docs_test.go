@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
@@ -155,4 +156,38 @@ func TestDocs_EveryVerdictIsExplained(t *testing.T) {
 	for _, word := range append(mercadopago.Verdicts(), "body_too_large", "source_not_allowed") {
 		require.Contains(t, doc, "`"+word+"`")
 	}
+}
+
+func TestDocs_TheGuideHasEveryEndpoint(t *testing.T) {
+	t.Parallel()
+	guide, path := readDoc(t, "docs/guide.md"), ""
+	for line := range strings.Lines(readDoc(t, "api/openapi.yaml")) {
+		line = strings.TrimRight(line, "\n")
+		if found := regexp.MustCompile(`^  (/\S*):$`).FindStringSubmatch(line); found != nil {
+			path = found[1]
+		}
+		if found := regexp.MustCompile(`^    (get|put|post|delete):$`).FindStringSubmatch(line); found != nil {
+			require.Contains(t, guide, "`"+strings.ToUpper(found[1])+" "+path+"`")
+		}
+	}
+	require.NotEmpty(t, path)
+}
+
+func TestDocs_TheCommandsAreAllThere(t *testing.T) {
+	t.Parallel()
+	page := readDoc(t, "docs/commands.md")
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() && sub.Name() != "help" {
+				walk(sub)
+			}
+		}
+		if cmd.HasParent() && !cmd.HasAvailableSubCommands() {
+			require.Contains(t, page, "`"+cmd.CommandPath()+"`")
+		}
+	}
+	walk(newRoot(stdio{}))
+	requireCommands(t, readDoc(t, "docs/quick-start.md"))
+	requireCommands(t, readDoc(t, "docs/guide.md"))
 }

@@ -2,98 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/conciliar/conciliar/jobs/provider"
-	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
-	"github.com/conciliar/conciliar/store/storetest"
 )
-
-// findings runs the doctor and returns what it found by check.
-func findings(t *testing.T, environ []string, code int) map[string]finding {
-	t.Helper()
-	got := execute(t, environ, "doctor", "--json")
-	require.Equal(t, code, got.code, got.out+got.err)
-	require.NotContains(t, got.out+got.err, testAccess)
-	require.NotContains(t, got.out+got.err, testSecret)
-	var report checkup
-	require.NoError(t, json.Unmarshal([]byte(got.out), &report))
-	require.Equal(t, code == exitDone, report.OK)
-	found := map[string]finding{}
-	for _, f := range report.Checks {
-		require.NotEmpty(t, f.Says)
-		if f.State != stateOK {
-			require.NotEmpty(t, f.Do, f.Check)
-		}
-		found[f.Check] = f
-	}
-	return found
-}
-
-func states(found map[string]finding) map[string]string {
-	by := map[string]string{}
-	for name, f := range found {
-		by[name] = f.State
-	}
-	return by
-}
-
-func TestTheDoctorFindsAServiceWell(t *testing.T) {
-	t.Parallel()
-	s := openDesk(t)
-	account := strings.TrimSuffix(findings(t, s.environ, exitDone)["credentials"].Says, ".")
-	account = account[strings.LastIndex(account, " ")+1:]
-	environ := append(s.environ, "MERCADOPAGO_COLLECTOR_ID="+account)
-	buy(t, s.sim, s.service, "order-1")
-	s.exec(t, `INSERT INTO webhook_learned_sources (source, network, deliveries) VALUES ('mercadopago', '198.51.100.0/24', 7)`)
-
-	found := findings(t, environ, exitDone)
-
-	require.Equal(t, map[string]string{
-		"configuration": stateOK, "database": stateOK, "clock": stateOK, "schema": stateOK, "webhooks": stateOK, "sources": stateOK,
-		"credentials": stateOK, "collector": stateOK, "provider clock": stateOK,
-	}, states(found))
-	require.Contains(t, found["sources"].Do, "SOURCE_IP_CIDRS=198.51.100.0/24 ")
-	out := execute(t, environ, "doctor").out
-	require.Len(t, strings.Split(strings.TrimSpace(out), "\n"), len(found), "one line for each check")
-}
-
-func TestTheDoctorSaysWhatToDo(t *testing.T) {
-	t.Parallel()
-	s := openDesk(t)
-	found := findings(t, append(s.environ, "MERCADOPAGO_COLLECTOR_ID=1"), exitFailed)
-	require.Equal(t, stateFail, found["collector"].State)
-	require.Equal(t, stateWarn, found["webhooks"].State, "none came yet")
-
-	found = findings(t, append(s.environ, "MERCADOPAGO_ACCESS_TOKEN=another-token"), exitFailed)
-	require.Equal(t, stateFail, found["credentials"].State)
-	require.Contains(t, found["credentials"].Do, "MERCADOPAGO_ACCESS_TOKEN")
-
-	found = findings(t, append(s.environ, "DATABASE_URL=postgres://app:hunter2@127.0.0.1:1/conciliar", "MERCADOPAGO_BASE_URL=http://127.0.0.1:1"), exitFailed)
-	require.Equal(t, map[string]string{"configuration": stateOK, "database": stateFail, "credentials": stateFail}, states(found))
-	require.NotContains(t, fmt.Sprint(found), "hunter2")
-
-	s.exec(t, `INSERT INTO webhook_refused (source, reason, method) VALUES ('mercadopago', 'signature_mismatch', 'POST')`)
-	found = findings(t, s.environ, exitDone)
-	require.Contains(t, found["webhooks"].Do, "doctor --signature 1")
-}
-
-func TestTheDoctorNoticesASchemaThatIsBehind(t *testing.T) {
-	t.Parallel()
-	_, provider := newProvider(t)
-	url := storetest.EmptyURL(t)
-	found := findings(t, environment(url, provider, nil), exitFailed)
-	require.Equal(t, stateOK, found["database"].State)
-	require.Equal(t, stateFail, found["schema"].State)
-	require.Contains(t, found["schema"].Do, "conciliar migrate")
-}
 
 func TestTheDoctorComparesClocks(t *testing.T) {
 	t.Parallel()
@@ -111,15 +25,6 @@ func TestTheDoctorComparesClocks(t *testing.T) {
 	} {
 		require.Equal(t, c.state, clockFinding("clock", "its", c.ahead, c.slack).State, c)
 	}
-	// The provider's date counts whatever it answers.
-	late := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))
-		w.WriteHeader(http.StatusUnauthorized)
-	}))
-	t.Cleanup(late.Close)
-	found := findings(t, environment("postgres://127.0.0.1:1/x", late.URL, nil), exitFailed)
-	require.Equal(t, stateFail, found["provider clock"].State)
-	require.Contains(t, found["provider clock"].Says, "1h0m")
 }
 
 func TestTheDoctorNeedsAConfiguration(t *testing.T) {
@@ -138,43 +43,4 @@ func TestTheDoctorNeedsAConfiguration(t *testing.T) {
 		got := execute(t, nil, append([]string{"doctor"}, strings.Fields(args)...)...)
 		require.Equal(t, exitUsage, got.code, args)
 	}
-}
-
-func TestTheDoctorExplainsARefusedWebhook(t *testing.T) {
-	t.Parallel()
-	s := openDesk(t)
-	signature := mercadopago.Sign(testSecret, "138472432031", "", "1742505638")
-	s.exec(t, `INSERT INTO webhook_refused (source, reason, method, query, x_signature, x_request_id)
-		VALUES ('mercadopago', 'signature_mismatch', 'POST', 'data.id=138472432031', $1, 'set-by-a-proxy')`, signature)
-
-	for _, args := range [][]string{
-		{"doctor", "--signature", "1", "--json"},
-		{"doctor", "--x-signature", signature, "--x-request-id", "set-by-a-proxy", "--data-id", "138472432031", "--json"},
-		{"doctor", "--x-signature", signature, "--x-request-id", "set-by-a-proxy", "--query", "?data.id=138472432031", "--json"},
-	} {
-		got := execute(t, s.environ, args...)
-		require.Equal(t, exitFailed, got.code, got.err)
-		var d provider.Diagnosis
-		require.NoError(t, json.Unmarshal([]byte(got.out), &d))
-		require.Equal(t, mercadopago.VerdictRequestIDReplaced, d.Verdict)
-		require.Equal(t, 1, d.Secret)
-		require.NotContains(t, got.out+got.err, testSecret)
-	}
-	out := execute(t, s.environ, "doctor", "--signature", "1").out
-	require.Regexp(t, `(?m)^verdict +request_id_replaced$`, out)
-	require.Regexp(t, `(?m)^true +without x-request-id +id:138472432031;ts:1742505638;$`, out)
-
-	// Answered alike by API.
-	status, body := get(t, s.service+"/api/webhooks/refused/1/diagnosis", statusToken)
-	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, body, `"verdict":"request_id_replaced"`)
-
-	original := mercadopago.Sign(testSecret, "1", "the-senders", "1742505638")
-	got := execute(t, s.environ, "doctor", "--x-signature", original, "--x-request-id", "a-proxys", "--data-id", "1", "--header", "X-Original-Request-Id: the-senders")
-	require.Contains(t, got.out, "x-original-request-id as x-request-id")
-	got = execute(t, s.environ, "doctor", "--x-signature", original, "--x-request-id", "the-senders", "--data-id", "1")
-	require.Equal(t, exitDone, got.code, got.err)
-	got = execute(t, s.environ, "doctor", "--signature", "404")
-	require.Equal(t, exitFailed, got.code)
-	require.Contains(t, got.err, "There is no refused delivery 404.")
 }

@@ -25,6 +25,8 @@ var importOrder = map[string][]string{
 	"cmd/conciliar/bench": {
 		"api", "jobs/provider/mercadopago", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
 	},
+	// Tests only, and of the built program.
+	"cmd/conciliar/e2e":         {},
 	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/order"},
 	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/order"},
 	"jobs":                      {"jobs/circuit", "jobs/health", "jobs/provider", "store", "store/order"},

@@ -1,0 +1,133 @@
+//go:build chaos
+
+package e2e
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A turnstile stands before Mercado Pago's API and does with its answers what a
+// scenario says.
+type turnstile struct {
+	to http.Handler
+
+	mu   sync.Mutex
+	rule http.HandlerFunc
+}
+
+// ServeHTTP answers by the rule, or else as Mercado Pago does.
+func (g *turnstile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	rule := g.rule
+	g.mu.Unlock()
+	if rule == nil {
+		rule = g.to.ServeHTTP
+	}
+	rule(w, r)
+}
+
+// set makes a rule for every call from now on.
+func (g *turnstile) set(rule http.HandlerFunc) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.rule = rule
+}
+
+// open takes the rule away.
+func (g *turnstile) open() { g.set(nil) }
+
+// answer is what Mercado Pago says to a call.
+func (g *turnstile) answer(r *http.Request) *httptest.ResponseRecorder {
+	said := httptest.NewRecorder()
+	g.to.ServeHTTP(said, r)
+	return said
+}
+
+// write sends an answer on.
+func write(w http.ResponseWriter, said *httptest.ResponseRecorder, body []byte) {
+	for name, values := range said.Header() {
+		if name != "Content-Length" {
+			w.Header()[name] = values
+		}
+	}
+	w.WriteHeader(said.Code)
+	_, _ = w.Write(body)
+}
+
+// A held answer was given and has not arrived.
+type heldAnswer struct {
+	reached chan struct{}
+	resume  chan struct{}
+	once    sync.Once
+}
+
+// holdAnswer holds the next answer about a payment; all others pass.
+func (g *turnstile) holdAnswer(t *testing.T) *heldAnswer {
+	t.Helper()
+	h := &heldAnswer{reached: make(chan struct{}), resume: make(chan struct{})}
+	t.Cleanup(h.release)
+	var first sync.Once
+	g.set(func(w http.ResponseWriter, r *http.Request) {
+		if isPayment(r) {
+			said, mine := g.answer(r), false
+			first.Do(func() { mine = true })
+			if mine {
+				close(h.reached)
+				<-h.resume
+			}
+			write(w, said, said.Body.Bytes())
+			return
+		}
+		g.to.ServeHTTP(w, r)
+	})
+	return h
+}
+
+func (h *heldAnswer) await(t *testing.T) {
+	t.Helper()
+	select {
+	case <-h.reached:
+	case <-time.After(chaosPatience()):
+		t.Fatal("the service never asked for the payment")
+	}
+}
+
+func (h *heldAnswer) release() { h.once.Do(func() { close(h.resume) }) }
+
+// The ways in which an answer about a payment goes wrong.
+
+// truncated is half of the answer, complete as far as HTTP can tell.
+func (g *turnstile) truncated(w http.ResponseWriter, r *http.Request) {
+	said := g.answer(r)
+	write(w, said, said.Body.Bytes()[:said.Body.Len()/2])
+}
+
+// reset breaks the connection in the middle of the answer.
+func (g *turnstile) reset(w http.ResponseWriter, r *http.Request) {
+	said := g.answer(r)
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", said.Result().Header.Get("Content-Length"))
+	w.WriteHeader(said.Code)
+	_, _ = w.Write(said.Body.Bytes()[:said.Body.Len()/2])
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	_ = buffered.Flush()
+	if tcp, is := conn.(*net.TCPConn); is {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+// failing answers 500.
+func failing(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusInternalServerError)
+	_, _ = w.Write([]byte(`{"message":"internal_error","error":"internal_server_error","status":500,"cause":[]}`))
+}

@@ -1,0 +1,270 @@
+package e2e
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// isPayment reports whether a call asks for one payment.
+func isPayment(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, "/v1/payments/") && !strings.HasSuffix(r.URL.Path, "/search")
+}
+
+// A gate stands before the simulator and lets no question about a payment
+// through until it is opened.
+type gate struct {
+	address string
+	// asked has a value for each question that waits.
+	asked chan struct{}
+	open  func()
+}
+
+func newGate(t *testing.T, sim *simulator.Simulator) *gate {
+	t.Helper()
+	opened := make(chan struct{})
+	g := &gate{asked: make(chan struct{}, 1000), open: sync.OnceFunc(func() { close(opened) })}
+	api := sim.Handler()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isPayment(r) {
+			g.asked <- struct{}{}
+			select {
+			case <-opened:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		api.ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	t.Cleanup(g.open)
+	g.address = srv.URL
+	return g
+}
+
+func (g *gate) await(t *testing.T, questions int) {
+	t.Helper()
+	for range questions {
+		select {
+		case <-g.asked:
+		case <-time.After(patience):
+			require.FailNow(t, "fewer attempts run than should")
+		}
+	}
+}
+
+// sell registers an order and makes its payment, and returns the payment's id.
+func (s *shop) sell(reference string) string {
+	s.t.Helper()
+	amount := decimal.RequireFromString("150.00")
+	require.NoError(s.t, register(s.t.Context(), "http://"+s.addr, reference, amount, "ARS"))
+	return s.sim.CreatePayment(simulator.PaymentSpec{
+		Reference: reference, Amount: amount, Status: simulator.Approved, StatusDetail: "accredited",
+	})
+}
+
+func (s *shop) requireSound() {
+	s.t.Helper()
+	got := execute(s.t, s.environ, "verify")
+	require.Equal(s.t, exitDone, got.code, got.out+got.err)
+}
+
+// What a process worked when it was killed is taken up by another within seconds,
+// however far away the rescue is.
+func TestEndToEnd_AnotherProcessTakesUpWhatAKilledOneWorked(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h"})
+	s.hasReconciled()
+	g := newGate(t, s.sim)
+	first := s.launch("MERCADOPAGO_BASE_URL=" + g.address)
+	const events = 10
+	for i := range events {
+		require.True(t, s.sim.Notify(t.Context(), s.sell("order-"+string(rune('a'+i)))).Acknowledged())
+	}
+	g.await(t, events)
+	require.Equal(t, events, s.count(`SELECT count(*) FROM river_job WHERE state = 'running' AND kind = 'webhook_payment'`))
+
+	first.kill()
+	s.launch()
+
+	s.awaitQuiet()
+	require.Equal(t, events, s.count(`SELECT count(*) FROM orders WHERE status = 'paid'`))
+	require.Equal(t, events, s.count(`SELECT count(*) FROM webhook_queue WHERE attempts = 2 AND attempt_errors -> 0 ->> 'error' LIKE 'orphaned: %'`))
+	s.requireSound()
+}
+
+// Told to stop while it receives and works, the service loses nothing that it
+// acknowledged and spends no attempt.
+func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h", "WORKERS": "8"})
+	s.hasReconciled()
+	g := newGate(t, s.sim)
+	p := s.launch("MERCADOPAGO_BASE_URL=" + g.address)
+	payment := s.sell("order-1")
+	var acknowledged []int64
+	refused := make(chan struct{})
+	enough := make(chan struct{})
+	go func() {
+		defer close(refused)
+		for {
+			result := s.sim.Notify(context.WithoutCancel(t.Context()), payment)
+			if !result.Acknowledged() {
+				return
+			}
+			if acknowledged = append(acknowledged, result.QueueID); len(acknowledged) == 50 {
+				close(enough)
+			}
+		}
+	}()
+	g.await(t, 8)
+	<-enough
+
+	p.stop()
+
+	require.Zero(t, p.cmd.ProcessState.ExitCode(), "it ended within its time, and well")
+	<-refused
+	require.Equal(t, len(acknowledged), s.count(`SELECT count(*) FROM webhook_queue WHERE id = ANY ($1)`, acknowledged))
+	require.Zero(t, s.count(`SELECT count(*) FROM river_job WHERE kind = 'webhook_payment' AND (state <> 'available' OR attempt > 0 OR cardinality(errors) > 0)`))
+	g.open()
+	s.launch()
+	s.awaitQuiet()
+	require.Equal(t, 1, s.count(`SELECT max(attempts) FROM webhook_queue`))
+	require.Equal(t, 1, s.count(`SELECT count(*) FROM orders WHERE status = 'paid'`))
+	s.requireSound()
+}
+
+// The database goes away under load and comes back: webhooks are answered 503,
+// what was under way is done, and nobody restarts the service.
+func TestEndToEnd_TheServiceOutlivesItsDatabase(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h"})
+	s.hasReconciled()
+	g := newGate(t, s.sim)
+	p := s.launch("MERCADOPAGO_BASE_URL=" + g.address)
+	const events = 10
+	for i := range events {
+		require.True(t, s.sim.Notify(t.Context(), s.sell("order-"+string(rune('a'+i)))).Acknowledged())
+	}
+	late := s.sell("order-late")
+	g.await(t, events)
+	config, err := pgx.ParseConfig(s.databaseURL)
+	require.NoError(t, err)
+	name := config.Database
+	// From another database of the same server.
+	elsewhere := storetest.EmptyURL(t)
+
+	execSQL(t, elsewhere, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS false`)
+	execSQL(t, elsewhere, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '`+name+`'`)
+	result := s.sim.Notify(t.Context(), late)
+	require.Equal(t, http.StatusServiceUnavailable, result.StatusCode)
+	status, _ := get(t, "http://"+s.addr+"/readyz", "")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	status, _ = get(t, "http://"+s.addr+"/livez", "")
+	require.Equal(t, http.StatusOK, status, "a restart would not help")
+	// Attempts end while there is nowhere to write it.
+	g.open()
+	require.Eventually(t, func() bool { return len(s.sim.Gets()) > 0 }, patience, 10*time.Millisecond)
+	execSQL(t, elsewhere, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`)
+
+	require.Eventually(t, func() bool { return s.sim.Notify(t.Context(), late).Acknowledged() }, patience, 50*time.Millisecond)
+	s.awaitQuiet()
+	require.Equal(t, events+1, s.count(`SELECT count(*) FROM orders WHERE status = 'paid'`))
+	require.Zero(t, s.count(`SELECT count(*) FROM webhook_dead_letter`))
+	s.requireSound()
+	p.stop()
+	require.Zero(t, p.cmd.ProcessState.ExitCode())
+}
+
+// A database that does not answer any more must not keep a process from ending.
+func TestEndToEnd_ItStopsWithoutItsDatabase(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h"})
+	s.hasReconciled()
+	silent := newSilence(t, s.databaseURL)
+	p := s.launch("DATABASE_URL=" + silent.url)
+	payment := s.sell("order-1")
+	require.True(t, s.sim.Notify(t.Context(), payment).Acknowledged())
+
+	silent.fall()
+	go s.sim.Notify(context.WithoutCancel(t.Context()), payment)
+	p.stop()
+
+	require.Equal(t, exitFailed, p.cmd.ProcessState.ExitCode())
+	// Now the server learns that its caller is gone, and takes its lock back.
+	silent.end()
+	s.launch()
+	s.awaitQuiet()
+	s.requireSound()
+}
+
+// A silence stands before a database and, from its fall to its end, passes
+// nothing on and closes nothing. With its end all connections are closed.
+type silence struct {
+	url       string
+	fall, end func()
+}
+
+func newSilence(t *testing.T, databaseURL string) *silence {
+	t.Helper()
+	config, err := pgx.ParseConfig(databaseURL)
+	require.NoError(t, err)
+	server := net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port)))
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	fallen, over := make(chan struct{}), make(chan struct{})
+	end := sync.OnceFunc(func() {
+		close(over)
+		_ = ln.Close()
+	})
+	t.Cleanup(end)
+	pass := func(from, to net.Conn) {
+		defer func() { _ = from.Close() }()
+		defer func() { _ = to.Close() }()
+		buffer := make([]byte, 1<<16)
+		for {
+			n, err := from.Read(buffer)
+			if err != nil {
+				return
+			}
+			select {
+			case <-fallen:
+				<-over
+				return
+			default:
+			}
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			client, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			backend, err := (&net.Dialer{}).DialContext(context.WithoutCancel(t.Context()), "tcp", server)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			go pass(client, backend)
+			go pass(backend, client)
+		}
+	}()
+	return &silence{url: strings.Replace(databaseURL, server, ln.Addr().String(), 1), fall: sync.OnceFunc(func() { close(fallen) }), end: end}
+}

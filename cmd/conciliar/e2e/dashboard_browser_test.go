@@ -1,0 +1,227 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// kill makes a dead letter of the event, as its last attempt would.
+func kill(t *testing.T, databaseURL string, queueID int) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), databaseURL)
+	require.NoError(t, err)
+	defer pool.Close()
+	tag, err := pool.Exec(t.Context(), `
+		UPDATE river_job SET state = 'discarded', attempt = 7, finalized_at = now(),
+		       errors = ARRAY['{"at": "2026-01-02T03:04:05Z", "attempt": 7, "error": "timeout: late", "trace": ""}']::jsonb[]
+		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, queueID)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, tag.RowsAffected())
+}
+
+func TestBrowser_AnOperatorReplaysWhatFailedAndSeesTheOrderPaid(t *testing.T) {
+	t.Parallel()
+	sim, provider := newProvider(t)
+	databaseURL := storetest.URL(t)
+	environ := environment(databaseURL, provider, nil)
+	_, service := serve(t, environ, "--only", "api")
+	buy(t, sim, service, "order-1")
+	kill(t, databaseURL, 1)
+
+	b := newBrowser(t, service, "en-US")
+	b.logIn(t)
+	b.awaitText(t, "Dead letters are open")
+	b.press(t, `.reasons a[href="/dashboard/dead-letters"]`)
+	b.awaitText(t, "It took too long")
+	b.press(t, `input[name=id]`)
+	b.press(t, `#chosen button[type=submit]`)
+	b.awaitText(t, "1 dead letter is replayed.")
+
+	// The page is left alone from here on: it notices by itself what a worker does.
+	b.open(t, "/dashboard/orders?reference=order-1")
+	b.awaitText(t, "No payment for ARS")
+	serve(t, environ, "--only", "worker")
+	b.awaitText(t, "The order is paid")
+}
+
+// Everything that an operator must do can be done with scripts switched off.
+func TestBrowser_WorksWithoutScripts(t *testing.T) {
+	t.Parallel()
+	sim, provider := newProvider(t)
+	databaseURL := storetest.URL(t)
+	environ := environment(databaseURL, provider, nil)
+	_, service := serve(t, environ, "--only", "api")
+	buy(t, sim, service, "order-1")
+	kill(t, databaseURL, 1)
+	b := newBrowser(t, service, "en-US")
+	require.NoError(t, chromedp.Do(b.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+		return err
+	})))
+	b.logIn(t)
+	b.open(t, "/dashboard/dead-letters/1")
+	b.fill(t, `form[action$="/dismiss"] [name=note]`, "looked at it")
+	b.press(t, `form[action$="/dismiss"] button`)
+	b.awaitText(t, "looked at it")
+	b.open(t, "/dashboard/events/1")
+	b.press(t, `form[action$="/replay"] button`)
+	b.awaitText(t, "operator")
+	serve(t, environ, "--only", "worker")
+	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
+	b.open(t, "/dashboard/orders?reference=order-1")
+	b.awaitText(t, "The order is paid")
+}
+
+func TestBrowser_ThreeLanguages(t *testing.T) {
+	t.Parallel()
+	sim, provider := newProvider(t)
+	_, service := serve(t, environment(storetest.URL(t), provider, nil), "--only", "api")
+	buy(t, sim, service, "order-1")
+	b := newBrowser(t, service, "es-AR")
+	b.logIn(t)
+	b.awaitText(t, "Todo está bien")
+	b.await(t, `document.documentElement.lang === "es"`)
+	b.open(t, "/dashboard/orders")
+	b.awaitText(t, "ARS\u00a0150,00")
+	b.press(t, `footer a[lang="pt-BR"]`)
+	b.awaitPath(t, "/dashboard/orders")
+	b.awaitText(t, "ainda sem pagamento")
+	b.await(t, `document.documentElement.lang === "pt-BR"`)
+	b.press(t, `footer a[lang="en"]`)
+	b.awaitText(t, "no payment yet")
+	b.await(t, `document.documentElement.lang === "en"`)
+	b.open(t, "/dashboard")
+	b.awaitText(t, "All is well")
+}
+
+func TestBrowser_TheKeyboardIsEnough(t *testing.T) {
+	t.Parallel()
+	_, provider := newProvider(t)
+	_, service := serve(t, environment(storetest.URL(t), provider, nil), "--only", "api")
+	b := newBrowser(t, service, "en-US")
+	b.logIn(t)
+	keys := func(keys string) { require.NoError(t, chromedp.Do(b.ctx, chromedp.KeyEvent(keys))) }
+
+	keys(kb.Tab)
+	b.await(t, `document.activeElement.classList.contains("skip")`)
+	keys(kb.Enter)
+	b.await(t, `document.activeElement.id === "main"`)
+	b.open(t, "/dashboard")
+	// Past the link that skips, the name, to the search.
+	keys(kb.Tab + kb.Tab + kb.Tab)
+	b.await(t, `document.activeElement.id === "search"`)
+	b.await(t, `getComputedStyle(document.activeElement).outlineStyle === "solid"`) // where one is can be seen
+	keys("order-1" + kb.Enter)
+	b.awaitPath(t, "/dashboard/search?q=order-1")
+	b.awaitText(t, "has this name")
+
+	// Past the search's button and the way out, through the sections, to the
+	// button that starts a reconciliation.
+	b.open(t, "/dashboard/runs")
+	for _, at := range []string{
+		`.classList.contains("skip")`, `.matches(".brand")`, `.id === "search"`, `.matches("form.search button")`,
+		`.matches("form.logout button")`, `.pathname === "/dashboard"`, `.pathname === "/dashboard/events"`,
+	} {
+		keys(kb.Tab)
+		b.await(t, "document.activeElement"+at)
+	}
+	for range 20 { // more than there are stops up to there
+		keys(kb.Tab)
+		there, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](`document.activeElement.matches("form[action='/dashboard/runs'] button")`))
+		require.NoError(t, err)
+		if there {
+			break
+		}
+	}
+	keys(kb.Enter)
+	b.awaitText(t, "The reconciliation has started.")
+}
+
+// axeCore is the accessibility checker, as .ci/prepare installs it.
+var axeCore = sync.OnceValues(func() ([]byte, error) {
+	return os.ReadFile(filepath.Join("testdata", "axe", "node_modules", "axe-core", "axe.min.js"))
+})
+
+// A flaw is what axe-core says of a page.
+type flaw struct {
+	ID, Impact, Help string
+	Nodes            []string
+}
+
+// accessibility runs axe-core in the page and returns what is serious.
+func (b *browser) accessibility(t *testing.T) []flaw {
+	t.Helper()
+	source, err := axeCore()
+	require.NoError(t, err, "axe-core is not installed; .ci/prepare installs it, as make test does")
+	_, err = chromedp.Run(b.ctx, chromedp.Evaluate[bool](string(source)+"; true"))
+	require.NoError(t, err)
+	found, err := chromedp.Run(b.ctx, chromedp.Evaluate[[]flaw](`
+		axe.run(document).then(r => r.violations
+			.filter(v => v.impact === "serious" || v.impact === "critical")
+			.map(v => ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map(n => n.html)})))`, chromedp.EvalAwaitPromise))
+	require.NoError(t, err)
+	return found
+}
+
+func TestBrowser_PagesAreAccessible(t *testing.T) {
+	t.Parallel()
+	sim, provider := newProvider(t)
+	databaseURL := storetest.URL(t)
+	environ := environment(databaseURL, provider, nil)
+	_, service := serve(t, environ)
+	buy(t, sim, service, "order-1")
+	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
+	// A payment of no order, a dead letter and a refused delivery: each has pages.
+	stray := sim.CreatePayment(simulator.PaymentSpec{
+		Reference: "nobody's", Amount: decimal.RequireFromString("10.00"), Status: simulator.Approved, StatusDetail: "accredited",
+	})
+	require.NoError(t, sim.Notify(t.Context(), stray).Err)
+	awaitBody(t, service+"/api/webhooks/anomalies", statusToken, `"unknown_order"`)
+	sendSigned(t, service, "999")
+	kill(t, databaseURL, 3)
+	status, _ := get(t, service+"/api/checkout/webhook?data.id=1&type=payment", "")
+	require.Equal(t, http.StatusBadRequest, status)
+	awaitBody(t, service+"/api/webhooks/refused", statusToken, `"unexpected_method"`)
+	b := newBrowser(t, service, "en-US")
+	check := func(path string) {
+		b.open(t, path)
+		for _, scheme := range []string{"light", "dark"} {
+			require.NoError(t, chromedp.Do(b.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+				_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+					Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+				})
+				return err
+			})))
+			require.Empty(t, b.accessibility(t), "%s in %s", path, scheme)
+		}
+		// Nothing but tables that scroll by themselves is wider than a phone.
+		require.NoError(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(360, 740)))
+		b.await(t, `document.documentElement.scrollWidth <= 360`)
+		require.Empty(t, b.accessibility(t), "%s on a phone", path)
+		require.NoError(t, chromedp.Do(b.ctx, chromedp.EmulateViewport(1280, 900)))
+	}
+	check("/dashboard/login")
+	b.logIn(t)
+	for _, path := range []string{
+		"", "/events", "/events/1", "/events/3", "/orders", "/orders?reference=order-1", "/dead-letters", "/dead-letters/1",
+		"/dead-letters/replay", "/anomalies", "/anomalies/1", "/runs", "/runs/1", "/refused", "/refused/1", "/search?q=nothing",
+	} {
+		check(fmt.Sprint("/dashboard", path))
+	}
+}

@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+)
+
+// patience is how long a test waits for what must come: far longer than it
+// takes, so that only what never comes fails.
+const patience = time.Minute
+
+// addressToKeep is an address for a service that is ended and started again. It
+// lies below the ports that systems give to outgoing connections (from 32768 on
+// Linux): such a connection would take it while nobody listens.
+func addressToKeep(t *testing.T) string {
+	t.Helper()
+	const lowest, highest, tries = 15_000, 32_000, 100
+	for range tries {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(lowest+rand.IntN(highest-lowest)))
+		if ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address); err == nil {
+			require.NoError(t, ln.Close())
+			return address
+		}
+	}
+	t.Fatal("no address is free")
+	return ""
+}
+
+// Secrets of the services that tests start.
+const (
+	testSecret     = "test-signing-secret"
+	testAccess     = "TEST-access-token"
+	statusToken    = "status-token-for-tests"
+	ordersToken    = "orders-token-for-tests"
+	processToken   = "process-token-for-tests"
+	reconcileToken = "reconcile-token-for-tests"
+	// operatorPassword opens the dashboard and River UI.
+	operatorPassword = "operator-password-for-tests"
+	serveLogPattern  = `"msg":"serving","address":"([^"]+)"`
+)
+
+// environment is what serve needs, changed.
+func environment(databaseURL, providerURL string, changes map[string]string) []string {
+	values := map[string]string{
+		"DATABASE_URL":                databaseURL,
+		"HTTP_ADDR":                   "127.0.0.1:0",
+		"MERCADOPAGO_ACCESS_TOKEN":    testAccess,
+		"MERCADOPAGO_WEBHOOK_SECRETS": testSecret,
+		"MERCADOPAGO_BASE_URL":        providerURL,
+		"STATUS_TOKENS":               statusToken,
+		"PROCESS_QUEUE_TOKENS":        processToken,
+		"RECONCILE_TOKENS":            reconcileToken,
+		"ORDERS_TOKENS":               ordersToken,
+		"OPERATOR_PASSWORD":           operatorPassword,
+		"WORKERS":                     "4",
+		// Once a year: no test may depend on whether an hour ends in it. A run
+		// on start remains.
+		"RECONCILE_SCHEDULE": "0 0 1 1 *",
+		"LOG_FORMAT":         "json",
+	}
+	maps.Copy(values, changes)
+	environ := make([]string, 0, len(values))
+	for name, value := range values {
+		environ = append(environ, name+"="+value)
+	}
+	return environ
+}
+
+// newProvider is a simulated Mercado Pago and the address of its API.
+func newProvider(t *testing.T) (*simulator.Simulator, string) {
+	t.Helper()
+	sim, err := simulator.New(simulator.Config{Seed: 1, AccessToken: testAccess, Secret: testSecret})
+	require.NoError(t, err)
+	srv := httptest.NewServer(sim.Handler())
+	t.Cleanup(srv.Close)
+	return sim, srv.URL
+}
+
+// get reads a URL with a bearer token; an empty one sends none.
+func get(t *testing.T, url, token string) (status int, body string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	require.NoError(t, err)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, resp.Body.Close()) }()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(text)
+}
+
+// register registers an order as a merchant's shop does.
+func register(ctx context.Context, service, reference string, amount decimal.Decimal, currency string) error {
+	body := `{"amount":"` + amount.String() + `","currency":"` + currency + `"}`
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, service+"/api/orders/"+url.PathEscape(reference), strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+ordersToken)
+	req.Header.Set("Content-Type", "application/json")
+	status, answer, err := answerTo(req)
+	if err == nil && status != http.StatusOK && status != http.StatusCreated {
+		err = fmt.Errorf("register order %s: answer %d: %s", reference, status, answer)
+	}
+	return err
+}
+
+// answerTo makes a call and returns its status and body.
+func answerTo(req *http.Request) (status int, body string, err error) {
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(text), err
+}
+
+// sign sets the headers that Mercado Pago signs a delivery about a payment with.
+func sign(header http.Header, secret, paymentID string) {
+	requestID, ts := cryptorand.Text(), strconv.FormatInt(time.Now().Unix(), 10)
+	header.Set("X-Request-Id", requestID)
+	header.Set("X-Signature", mercadopago.Sign(secret, paymentID, requestID, ts))
+}
+
+// readDoc reads a file of the repository.
+func readDoc(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(repositoryPath(name))
+	require.NoError(t, err)
+	return string(text)
+}
+
+// repositoryPath is the path of a file of the repository, by its name with
+// slashes.
+func repositoryPath(name string) string {
+	return filepath.Join("..", "..", "..", filepath.FromSlash(name))
+}
+
+// awaitBody reads a URL until its answer contains text.
+func awaitBody(t *testing.T, url, token, text string) {
+	t.Helper()
+	var last string
+	require.Eventually(t, func() bool {
+		_, last = get(t, url, token)
+		return strings.Contains(last, text)
+	}, patience, 20*time.Millisecond, "%s never said %s", url, text)
+}

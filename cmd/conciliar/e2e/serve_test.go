@@ -1,0 +1,178 @@
+package e2e
+
+import (
+	"bufio"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// serve starts the service on a free port and returns its base URL.
+func serve(t *testing.T, environ []string, args ...string) (*process, string) {
+	t.Helper()
+	r := start(t, environ, append([]string{"serve"}, args...)...)
+	return r, "http://" + r.err.await(t, serveLogPattern)[1]
+}
+
+// buy registers an order, creates an approved payment for it and delivers its
+// webhook to the service.
+func buy(t *testing.T, sim *simulator.Simulator, service, reference string) {
+	t.Helper()
+	amount := decimal.RequireFromString("150.00")
+	require.NoError(t, register(t.Context(), service, reference, amount, "ARS"))
+	id := sim.CreatePayment(simulator.PaymentSpec{
+		Reference: reference, Amount: amount, Status: simulator.Approved, StatusDetail: "accredited",
+	})
+	require.NoError(t, sim.SetTarget(service+api.WebhookPath))
+	result := sim.Notify(t.Context(), id)
+	require.NoError(t, result.Err)
+	require.True(t, result.Acknowledged(), "answer %d", result.StatusCode)
+	require.Positive(t, result.QueueID)
+}
+
+func TestServeTurnsAnOrderPaidAndStops(t *testing.T) {
+	t.Parallel()
+	sim, provider := newProvider(t)
+	databaseURL := storetest.URL(t)
+	r, service := serve(t, environment(databaseURL, provider, nil))
+
+	for _, path := range []string{"/livez", "/readyz"} {
+		status, body := get(t, service+path, "")
+		require.Equal(t, 200, status, body)
+	}
+	buy(t, sim, service, "order-1")
+	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
+
+	require.Equal(t, exitDone, r.stop())
+	dialer := net.Dialer{Timeout: time.Second}
+	_, err := dialer.DialContext(t.Context(), "tcp", strings.TrimPrefix(service, "http://"))
+	require.Error(t, err, "the port must be free again")
+	require.Zero(t, sessions(t, databaseURL), "every connection must be closed")
+	for _, secret := range []string{testSecret, testAccess, statusToken, ordersToken, databaseURL} {
+		require.NotContains(t, r.err.String(), secret)
+	}
+	require.Empty(t, r.out.String())
+}
+
+// sessions counts the service's sessions on a database. They end a moment after
+// their connections.
+func sessions(t *testing.T, databaseURL string) int {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), databaseURL)
+	require.NoError(t, err)
+	defer pool.Close()
+	left := -1
+	require.Eventually(t, func() bool {
+		err := pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = 'conciliar'`).Scan(&left)
+		return err == nil && left == 0
+	}, patience, 20*time.Millisecond)
+	return left
+}
+
+func TestReceiversAndWorkersMayBeApart(t *testing.T) {
+	t.Parallel()
+	sim, provider := newProvider(t)
+	environ := environment(storetest.URL(t), provider, nil)
+
+	receiver, service := serve(t, environ, "--only", "api")
+	status, body := get(t, service+"/readyz", "")
+	require.Equal(t, 200, status, body)
+	buy(t, sim, service, "order-1")
+	_, body = get(t, service+"/api/webhooks/status", statusToken)
+	require.Contains(t, body, `"pending":1`, "a receiver works no jobs")
+
+	worker, monitor := serve(t, environ, "--only", "worker")
+	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
+	status, body = get(t, monitor+"/readyz", "")
+	require.Equal(t, 200, status, body)
+	status, _ = get(t, monitor+"/api/webhooks/status", statusToken)
+	require.Equal(t, 404, status, "a worker has no door but that of its health")
+	require.Equal(t, exitDone, worker.stop())
+	require.Equal(t, exitDone, receiver.stop())
+}
+
+func TestServeRefusesASchemaThatIsBehind(t *testing.T) {
+	t.Parallel()
+	for name, databaseURL := range map[string]string{"nothing there": storetest.EmptyURL(t), "one step behind": oneStepBehind(t)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := execute(t, environment(databaseURL, "http://127.0.0.1:1", nil), "serve")
+			require.Equal(t, exitFailed, got.code)
+			require.Contains(t, got.err, "run 'conciliar migrate'")
+			require.NotContains(t, got.err, `"msg":"serving"`)
+		})
+	}
+}
+
+// A release that was rolled back finds a schema that is ahead of it.
+func TestServeStartsOnASchemaThatIsAhead(t *testing.T) {
+	t.Parallel()
+	databaseURL := storetest.URL(t)
+	execSQL(t, databaseURL, `INSERT INTO conciliar_migrations (version_id, is_applied) VALUES (99999, true)`)
+	_, provider := newProvider(t)
+	r, service := serve(t, environment(databaseURL, provider, nil))
+	status, body := get(t, service+"/readyz", "")
+	require.Equal(t, 200, status, body)
+	require.Equal(t, exitDone, r.stop())
+}
+
+func oneStepBehind(t *testing.T) string {
+	t.Helper()
+	databaseURL := storetest.URL(t)
+	execSQL(t, databaseURL, `DELETE FROM conciliar_migrations WHERE version_id = (SELECT max(version_id) FROM conciliar_migrations)`)
+	return databaseURL
+}
+
+func execSQL(t *testing.T, databaseURL, sql string) {
+	t.Helper()
+	pool, err := pgxpool.New(t.Context(), databaseURL)
+	require.NoError(t, err)
+	defer pool.Close()
+	_, err = pool.Exec(t.Context(), sql)
+	require.NoError(t, err)
+}
+
+func TestServeNeedsAnAddressThatIsFree(t *testing.T) {
+	t.Parallel()
+	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, taken.Close()) })
+	databaseURL := storetest.URL(t)
+	got := execute(t, environment(databaseURL, "http://127.0.0.1:1", map[string]string{"HTTP_ADDR": taken.Addr().String()}), "serve")
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.err, "HTTP_ADDR")
+	require.Zero(t, sessions(t, databaseURL))
+}
+
+// A caller that never ends its request must not keep the process, nor take the
+// time in which attempts are given back.
+func TestServeHangsUpOnCallersThatNeverEnd(t *testing.T) {
+	t.Parallel()
+	_, provider := newProvider(t)
+	r, service := serve(t, environment(storetest.URL(t), provider, nil))
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(service, "http://"))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	_, err = conn.Write([]byte("POST /api/checkout/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n"))
+	require.NoError(t, err)
+	// It asks for the body as soon as it reads it (RFC 9110, section 10.1.1), and
+	// so the call is under way.
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "HTTP/1.1 100 Continue\r\n", line)
+	_, err = conn.Write([]byte("half of"))
+	require.NoError(t, err)
+
+	require.Equal(t, exitDone, r.stop())
+	require.Contains(t, r.err.String(), "hanging up on calls under way")
+}

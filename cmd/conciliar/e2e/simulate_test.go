@@ -1,0 +1,169 @@
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// words reads a command as a shell does.
+func words(t *testing.T, command string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `curl() { for word; do printf '%s\0' "$word"; done; }; `+command)
+	out, err := cmd.Output()
+	require.NoError(t, err)
+	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+}
+
+// requestOf makes the request that a printed curl would make.
+func requestOf(t *testing.T, command string) *http.Request {
+	t.Helper()
+	args := words(t, command)
+	require.Equal(t, []string{"-X", http.MethodPost}, args[:2])
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, args[2], nil)
+	require.NoError(t, err)
+	for i := 3; i < len(args); i += 2 {
+		switch args[i] {
+		case "-H":
+			name, value, found := strings.Cut(args[i+1], ": ")
+			require.True(t, found, args[i+1])
+			req.Header.Set(name, value)
+		case "-d":
+			req.Body = io.NopCloser(strings.NewReader(args[i+1]))
+		default:
+			require.Fail(t, "unexpected argument", args[i])
+		}
+	}
+	return req
+}
+
+// receive hands a request to the receiver of a service with testSecret.
+func receive(t *testing.T, req *http.Request) (provider.Event, error) {
+	t.Helper()
+	verifier, err := mercadopago.NewVerifier([]string{testSecret}, mercadopago.WithTolerance(time.Minute))
+	require.NoError(t, err)
+	body, err := io.ReadAll(req.Body)
+	require.NoError(t, err)
+	return mercadopago.NewReceiver(verifier, false).Receive(provider.Delivery{
+		Method: req.Method, RawQuery: req.URL.RawQuery, Header: req.Header, Body: body,
+	})
+}
+
+func TestASignedSampleIsAccepted(t *testing.T) {
+	t.Parallel()
+	const target = "https://shop.example/it's/hook?client=a%20b&note=$(id)"
+	got := execute(t, nil, "simulate", "sign", "--secret", testSecret, "--id", "ORD01-ab_9", "--url", target)
+	require.Equal(t, exitDone, got.code, got.err)
+	req := requestOf(t, got.out)
+	require.Equal(t, "/it's/hook", req.URL.Path)
+	require.Equal(t, url.Values{"client": {"a b"}, "note": {"$(id)"}, "data.id": {"ORD01-ab_9"}, "type": {"payment"}}, req.URL.Query())
+
+	event, err := receive(t, req)
+	require.NoError(t, err)
+	require.True(t, event.Signed)
+	require.Equal(t, "ORD01-ab_9", event.ResourceID)
+	require.Equal(t, provider.Settle, event.Disposition)
+
+	got = execute(t, nil, "simulate", "sign", "--secret", "another-secret", "--id", "1")
+	_, err = receive(t, requestOf(t, got.out))
+	require.Error(t, err, "another secret must not do")
+}
+
+func TestSignedHeadersAreAccepted(t *testing.T) {
+	t.Parallel()
+	got := execute(t, nil, "simulate", "sign", "--secret", testSecret, "--id", "123", "--header-only")
+	require.Equal(t, exitDone, got.code, got.err)
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/?data.id=123&type=payment", nil)
+	for line := range strings.Lines(got.out) {
+		name, value, found := strings.Cut(strings.TrimSpace(line), ": ")
+		require.True(t, found, line)
+		req.Header.Set(name, value)
+	}
+	require.Len(t, req.Header, 2)
+	_, err := receive(t, req)
+	require.NoError(t, err)
+}
+
+// The simulator pays a shop's orders through a service that runs elsewhere.
+func TestSimulatePaysTheOrdersOfAService(t *testing.T) {
+	t.Parallel()
+	// The service must know the simulator's address before that is there, so
+	// the address is one that forwards to it.
+	sim := make(chan string, 1)
+	front := forward(t, sim)
+	_, service := serve(t, environment(storetest.URL(t), front, nil))
+	r := start(t, nil, "simulate", "--listen", "127.0.0.1:0", "--secret", testSecret, "--access-token", testAccess,
+		"--target", service+"/api/checkout/webhook", "--orders-url", service, "--orders-token", ordersToken,
+		"--count", "5", "--duplicates", "1", "--seed", "7", "--exit")
+	sim <- r.out.await(t, `simulated API at (http://\S+)`)[1]
+	r.out.await(t, `5 orders registered`)
+	r.out.await(t, `5 of 5 orders told`)
+	require.Equal(t, exitDone, r.wait(), "it must end by itself")
+	for _, reference := range []string{"sim-7-000001", "sim-7-000005"} {
+		status, body := get(t, service+"/api/orders/"+reference, ordersToken)
+		require.Equal(t, http.StatusOK, status, body)
+	}
+	_, body := get(t, service+"/api/webhooks/status", statusToken)
+	require.NotContains(t, body, `"received_1h":0`)
+}
+
+// forward is an address whose calls go to where the channel says.
+func forward(t *testing.T, to chan string) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		base := <-to
+		to <- base
+		req, err := http.NewRequestWithContext(r.Context(), r.Method, base+r.URL.RequestURI(), nil)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		req.Header = r.Header
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer func() { _ = resp.Body.Close() }()
+		w.WriteHeader(resp.StatusCode)
+		_, _ = io.Copy(w, resp.Body)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+func TestSimulateBeginsWithAnOutageAndServesUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	r := start(t, nil, "simulate", "--listen", "127.0.0.1:0", "--secret", "s", "--access-token", testAccess, "--count", "0", "--outage", "1h")
+	api := r.out.await(t, `simulated API at (http://\S+)`)[1]
+	r.out.await(t, `serving until Ctrl-C`)
+	client, err := mercadopago.NewClient(mercadopago.Config{BaseURL: api, AccessToken: testAccess})
+	require.NoError(t, err)
+	var refused *provider.Error
+	require.ErrorAs(t, client.CheckCredentials(t.Context()), &refused)
+	require.Equal(t, provider.Unavailable, refused.Kind)
+	require.Equal(t, exitDone, r.stop())
+	require.ErrorAs(t, client.CheckCredentials(t.Context()), &refused)
+	require.Zero(t, refused.StatusCode, "nobody may answer any more")
+}
+
+func TestAnOrderThatCannotBeRegisteredEndsTheSimulation(t *testing.T) {
+	t.Parallel()
+	shop := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(shop.Close)
+	got := execute(t, nil, "simulate", "--listen", "127.0.0.1:0", "--secret", "s", "--orders-url", shop.URL, "--orders-token", "t", "--count", "1")
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.err, "register order sim-1-")
+	require.Contains(t, got.err, "404")
+}
