@@ -20,7 +20,7 @@ type storeCollector struct {
 	logger  *slog.Logger
 
 	readable, events, oldest, deadLetters, anomalies, circuit *prometheus.Desc
-	lastSuccess, runs, found                                  *prometheus.Desc
+	lastSuccess, runs, found, unseen                          *prometheus.Desc
 }
 
 func newStoreCollector(b storage, logger *slog.Logger) *storeCollector {
@@ -38,13 +38,14 @@ func newStoreCollector(b storage, logger *slog.Logger) *storeCollector {
 		lastSuccess: desc("reconciliation_last_success_timestamp_seconds", "When a reconciliation succeeded last, in Unix time."),
 		runs:        desc("reconciliation_runs_total", "Reconciliations that ended, by status.", "status"),
 		found:       desc("reconciliation_found_total", "What reconciliations found and put right, by kind.", "kind"),
+		unseen:      desc("search_unseen", "Payments of the last seven days that the provider's search counted or held back and did not show."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.lastSuccess, c.runs, c.found,
+		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.lastSuccess, c.runs, c.found, c.unseen,
 	} {
 		out <- d
 	}
@@ -89,6 +90,7 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(c.circuit, holds, string(state))
 	}
+	gauge(c.unseen, float64(st.Signals.Unseen))
 	if st.LastSuccessAt != nil {
 		gauge(c.lastSuccess, float64(st.LastSuccessAt.UnixMilli())/1000)
 	}

@@ -118,10 +118,7 @@ func (r *reconciler) next(ctx context.Context, source, reference, collector stri
 		}
 		return nil, err
 	}
-	fresh, err := w.take(page)
-	if err != nil {
-		return nil, &AttemptError{Class: "search_incomplete", Err: err}
-	}
+	fresh := w.take(page)
 	found := make([]store.FoundPayment, 0, len(fresh)+len(page.Odd))
 	for _, p := range fresh {
 		// Not every provider need honour the filter.
@@ -246,7 +243,7 @@ func (w *stepWorker) log(ctx context.Context, job *river.Job[ReconcileStepArgs],
 		slog.String("phase_before", began.Phase), slog.String("phase", run.Phase),
 		slog.Int64("payments_checked", run.PaymentsChecked), slog.Int64("orders_checked", run.OrdersChecked),
 		slog.Int64("stuck_requeued", run.StuckRequeued), slog.Int64("retries_due", run.RetriesDue),
-		slog.Int64("missing_found", run.MissingFound), slog.Int64("drift_found", run.DriftFound), slog.Int64("archived", run.Archived),
+		slog.Int64("missing_found", run.MissingFound), slog.Int64("drift_found", run.DriftFound), slog.Int64("archived", run.Archived), slog.Int64("unseen", run.Unseen),
 	}
 	if run.Error != nil {
 		attrs = append(attrs, slog.String("error", *run.Error))

@@ -47,6 +47,9 @@ type CheckReport struct {
 	OrdersChecked   int64     `json:"orders_checked"`
 	// Stuck counts events that nothing would bring to their end.
 	Stuck int64 `json:"stuck"`
+	// Unseen is how many payments the search counted or held back and did not
+	// show, at least.
+	Unseen int64 `json:"unseen"`
 	// Differences are what a run would act on. An open anomaly is none.
 	Differences []store.Difference `json:"differences"`
 }
@@ -105,16 +108,21 @@ func (k *check) window(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		walk := newSearchWalk(k.report.WindowStart, k.report.WindowEnd)
-		for !walk.Ended {
+		walk := newSearchWalk(k.report.WindowStart, k.report.WindowEnd, backfillCalls)
+		for !walk.over() {
 			found, err := k.next(ctx, source, "", collector, walk)
 			if err != nil {
 				return err
 			}
 			k.report.Position = walk.At
+			known := len(k.report.Differences)
 			if err := k.compare(ctx, source, found); err != nil {
 				return err
 			}
+			walk.New += int64(len(k.report.Differences) - known)
+		}
+		for _, u := range walk.Unseen {
+			k.report.Unseen += int64(u.Payments)
 		}
 	}
 	return nil

@@ -15,17 +15,25 @@ import (
 )
 
 // missingCursor is where the search for missing payments is: providers are
-// searched one after the other.
+// searched one after the other, first in the run's window, then where earlier
+// runs could not see.
 type missingCursor struct {
 	Source string      `json:"source"`
 	Walk   *searchWalk `json:"walk"`
+	// Again is the range that Walk reads once more, nil in the run's window, and
+	// Ranges are those that follow.
+	Again  *store.UnseenRange  `json:"again,omitempty"`
+	Ranges []store.UnseenRange `json:"ranges,omitempty"`
 }
 
 // lookForMissing looks at one page of the payments that changed in the run's
 // window, and reports whether it was the last.
 func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep, last bool) (done bool, err error) {
-	begin, end := *step.Run.WindowStart, *step.Run.WindowEnd
-	at := missingCursor{Source: w.sources()[0], Walk: newSearchWalk(begin, end)}
+	begin, end, most := *step.Run.WindowStart, *step.Run.WindowEnd, regularCalls
+	if step.Run.Scope == store.ScopeBackfill {
+		most = backfillCalls
+	}
+	at := missingCursor{Source: w.sources()[0], Walk: newSearchWalk(begin, end, most)}
 	if err := readCursor(step, &at); err != nil {
 		return false, err
 	}
@@ -41,6 +49,9 @@ func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep, la
 			return false, river.JobSnooze(waitSnooze)
 		}
 	}
+	if at.Walk.over() {
+		return w.endWalk(ctx, step, at, func() *searchWalk { return newSearchWalk(begin, end, most) })
+	}
 	var found []store.FoundPayment
 	err = w.ask(ctx, at.Source, last, func() error {
 		collector, err := w.collector(ctx, at.Source)
@@ -53,16 +64,44 @@ func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep, la
 	if err != nil {
 		return false, err
 	}
-	source, position := at.Source, at.Walk.At
-	if at.Walk.Ended {
-		all := w.sources()
-		next := slices.Index(all, at.Source) + 1
-		done = next == len(all)
-		if !done {
-			at = missingCursor{Source: all[next], Walk: newSearchWalk(begin, end)}
+	position := at.Walk.At
+	if at.Again != nil || at.Walk.Reading > 1 {
+		position = time.Time{}
+	}
+	// The transaction may be tried again.
+	before := at.Walk.New
+	return false, step.Found(ctx, at.Source, found, nil, &at, position, func(n int64) { at.Walk.New = before + n })
+}
+
+// endWalk keeps what a walk did not see and goes on with the next: the ranges
+// that earlier runs did not see, then the next provider's window. It reports
+// whether there is none.
+func (w *stepWorker) endWalk(ctx context.Context, step *store.RunStep, at missingCursor, window func() *searchWalk) (done bool, err error) {
+	if len(at.Walk.Unseen) > 0 {
+		w.logger.WarnContext(ctx, "a search does not show all payments", "run_id", step.Run.ID, "source", at.Source,
+			"again", at.Again != nil, "unseen", describeUnseen(at.Walk.Unseen))
+	}
+	next := missingCursor{Source: at.Source, Ranges: at.Ranges}
+	if at.Again == nil && step.Run.Scope == store.ScopeRegular {
+		if next.Ranges, err = step.UnseenRanges(ctx, at.Source); err != nil {
+			return false, err
 		}
 	}
-	return done, step.Found(ctx, source, found, nil, at, position)
+	if len(next.Ranges) > 0 {
+		again := next.Ranges[0]
+		next.Again, next.Ranges = &again, next.Ranges[1:]
+		next.Walk = newSearchWalk(again.Begin, again.End, rereadCalls)
+	} else {
+		all := w.sources()
+		following := slices.Index(all, at.Source) + 1
+		if done = following == len(all); !done {
+			next.Source, next.Walk = all[following], window()
+		}
+	}
+	if done {
+		return true, step.NoteUnseen(ctx, at.Source, at.Again, at.Walk.Unseen, nil)
+	}
+	return false, step.NoteUnseen(ctx, at.Source, at.Again, at.Walk.Unseen, next)
 }
 
 // unpaidCursor is where the asking about unpaid orders is.
@@ -105,7 +144,7 @@ func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep, la
 		if i == len(w.sources())-1 {
 			asked = []string{orders[0].Reference}
 		}
-		if err := step.Found(ctx, source, found, asked, at, time.Time{}); err != nil {
+		if err := step.Found(ctx, source, found, asked, at, time.Time{}, nil); err != nil {
 			return false, err
 		}
 	}
@@ -142,8 +181,8 @@ func (r *reconciler) paymentsOf(ctx context.Context, source string, o store.Unpa
 		return nil, err
 	}
 	var all []store.FoundPayment
-	walk := newSearchWalk(o.CreatedAt.Add(-unpaidBefore), now)
-	for !walk.Ended {
+	walk := newSearchWalk(o.CreatedAt.Add(-unpaidBefore), now, orderCalls)
+	for !walk.over() {
 		found, err := r.next(ctx, source, o.Reference, collector, walk)
 		if err != nil {
 			return nil, err

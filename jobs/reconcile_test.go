@@ -189,9 +189,9 @@ func TestReconcile_AsksAboutOrdersThatStayUnpaid(t *testing.T) {
 	w := newWorld(t, worldSpec{})
 	w.start(t)
 	w.register(t, "old", "odd/ref ñ", "fresh", "ancient")
-	w.exec(t, `UPDATE orders SET created_at = now() - interval '3 days' WHERE reference IN ('old', 'odd/ref ñ')`)
+	w.exec(t, `UPDATE orders SET created_at = now() - interval '4 days' WHERE reference IN ('old', 'odd/ref ñ')`)
 	w.exec(t, `UPDATE orders SET created_at = now() - interval '31 days' WHERE reference = 'ancient'`)
-	long := time.Now().Add(-70 * time.Hour)
+	long := time.Now().Add(-80 * time.Hour)
 	for _, reference := range []string{"old", "odd/ref ñ", "fresh", "ancient"} {
 		w.sim.CreatePayment(simulator.PaymentSpec{Reference: reference, Amount: money("100"), Status: simulator.Approved, CreatedAt: long})
 	}

@@ -76,6 +76,10 @@ var written = map[int64][]string{
 		`INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids) VALUES ('operator', 'retry_jobs', 'job', 900, '{1}', '{900}')`,
 		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at) VALUES (sha256('token'), sha256('mac'), now())`,
 	},
+	18: {
+		`INSERT INTO webhook_reconciliation_unseen (run_id, source, begin_at, end_at, reason, payments)
+		 SELECT id, 'mercadopago', '2026-01-02T03:04:05Z', '2026-01-02T03:04:05Z', 'beyond_cap', 3 FROM webhook_reconciliation_logs`,
+	},
 	11: {
 		`INSERT INTO webhook_learned_sources (source, network, deliveries) VALUES ('mercadopago', '192.0.2.0/24', 3)`,
 	},

@@ -63,8 +63,11 @@ const (
 	// last one: searches lag by minutes, clocks differ, and a page may have been
 	// read while a payment moved.
 	windowOverlap = 2 * time.Hour
-	// firstWindow is how far back the first regular run begins.
-	firstWindow = 48 * time.Hour
+	// deepWindow is how far back a regular run looks once a day, and the first
+	// one: a search may leave a payment out for longer than the overlap. deepEvery
+	// is less than a day, so that an hourly schedule keeps to one hour.
+	deepWindow = 72 * time.Hour
+	deepEvery  = 23*time.Hour + 30*time.Minute
 	// searchReach is how far back a window may begin: Mercado Pago searches the
 	// last 12 months and a range of less than 365 days (payments reference).
 	searchReach = 364 * 24 * time.Hour
@@ -215,18 +218,25 @@ func (s *Store) addStep(ctx context.Context, tx pgx.Tx, runID int64) (Run, error
 // runWindow is the window of the run that is asked for, by PostgreSQL's clock.
 func runWindow(ctx context.Context, tx pgx.Tx, req RunRequest) (start, end time.Time, note string, err error) {
 	var now time.Time
-	var last *time.Time
+	var last, deep *time.Time
+	// A window that ends in the future was written by a clock that was put right
+	// since: what lies between now and then must not be left out.
 	err = tx.QueryRow(ctx, `
-		SELECT now(), (SELECT max(window_end) FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded')`).
-		Scan(&now, &last)
+		SELECT now(), least(max(window_end), now()),
+		       max(window_end) FILTER (WHERE window_end - window_start >= $1::interval AND window_end <= now())
+		FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded'`, deepWindow).
+		Scan(&now, &last, &deep)
 	if err != nil {
 		return start, end, "", err
 	}
 	reach := now.Add(-searchReach)
 	if req.Scope == ScopeRegular {
-		start = now.Add(-firstWindow)
-		if last != nil {
-			start = last.Add(-windowOverlap)
+		start = now.Add(-deepWindow)
+		if fresh := deep != nil && deep.After(now.Add(-deepEvery)); last != nil {
+			since := last.Add(-windowOverlap)
+			if fresh || since.Before(start) {
+				start = since
+			}
 		}
 		if start.Before(reach) {
 			note = fmt.Sprintf("the window would begin at %s, which is further back than searches reach", start.UTC().Format(time.RFC3339))

@@ -18,7 +18,9 @@ const closedByReconciliation = "reconciliation"
 // a payment that is missing enters the inbox as an event at once, one that
 // drifted is noted for the repair. cursor and position say where the search is
 // now; asked are orders that were asked about, and not to be asked again today.
-func (st *RunStep) Found(ctx context.Context, source string, found []FoundPayment, asked []string, cursor any, position time.Time) error {
+// news, which may be nil, is told how many differences the run did not know
+// before cursor is kept.
+func (st *RunStep) Found(ctx context.Context, source string, found []FoundPayment, asked []string, cursor any, position time.Time, news func(int64)) error {
 	return st.advance(ctx, "compare what was found", func(tx pgx.Tx) (progress, error) {
 		p := progress{cursor: cursor, position: position, paymentsChecked: int64(len(found))}
 		differ, equal, err := compareSearch(ctx, tx, source, found, false)
@@ -28,8 +30,12 @@ func (st *RunStep) Found(ctx context.Context, source string, found []FoundPaymen
 		if err := closeUnsettled(ctx, tx, againstSearch, equal, nil); err != nil {
 			return p, err
 		}
-		if err := st.keep(ctx, tx, differ, &p); err != nil {
+		n, err := st.keep(ctx, tx, differ, &p)
+		if err != nil {
 			return p, err
+		}
+		if news != nil {
+			news(n)
 		}
 		_, err = tx.Exec(ctx, `
 			INSERT INTO webhook_reconciliation_inquiries (order_reference) SELECT unnest($1::text[])
@@ -38,11 +44,12 @@ func (st *RunStep) Found(ctx context.Context, source string, found []FoundPaymen
 	})
 }
 
-// keep notes differences and counts them. A missing payment enters the inbox.
-func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *progress) error {
-	differ, err := st.unseen(ctx, tx, differ)
+// keep notes differences and counts them; it returns how many this run had not
+// found before. A missing payment enters the inbox.
+func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *progress) (int64, error) {
+	differ, err := st.notFoundBefore(ctx, tx, differ)
 	if err != nil || len(differ) == 0 {
-		return err
+		return 0, err
 	}
 	var events []NewEvent
 	queueIDs := make([]*int64, len(differ))
@@ -56,7 +63,7 @@ func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *
 	if len(events) > 0 {
 		receipts, err := st.store.insertEvents(ctx, tx, events)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		for k, i := range entered {
 			queueIDs[i] = &receipts[k].QueueID
@@ -70,11 +77,11 @@ func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *
 			p.driftFound++
 		case FindingUnsettled:
 			if err := openUnsettled(ctx, tx, d); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
-	return st.insertFindings(ctx, tx, differ, queueIDs)
+	return int64(len(differ)), st.insertFindings(ctx, tx, differ, queueIDs)
 }
 
 // eventAbout is the event that fetches a payment.
@@ -102,9 +109,9 @@ func (st *RunStep) insertFindings(ctx context.Context, tx pgx.Tx, differ []Diffe
 	return err
 }
 
-// unseen drops what this run has found before, so that everything counts once,
+// notFoundBefore drops what this run has found before, so that everything counts once,
 // and marks as unsettled what was asked for before, and has not changed since.
-func (st *RunStep) unseen(ctx context.Context, tx pgx.Tx, differ []Difference) ([]Difference, error) {
+func (st *RunStep) notFoundBefore(ctx context.Context, tx pgx.Tx, differ []Difference) ([]Difference, error) {
 	if len(differ) == 0 {
 		return nil, nil
 	}

@@ -56,7 +56,7 @@ func (st *RunStep) CompareLedger(ctx context.Context) (done bool, err error) {
 		if err := closeUnsettled(ctx, tx, againstPayments, nil, b.soundOrders); err != nil {
 			return p, err
 		}
-		if err := st.keep(ctx, tx, b.differ, &p); err != nil {
+		if _, err := st.keep(ctx, tx, b.differ, &p); err != nil {
 			return p, err
 		}
 		if p.err, err = exceedsCap(ctx, tx, st.Run.DriftFound+p.driftFound); err != nil {

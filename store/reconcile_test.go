@@ -87,8 +87,8 @@ func TestStartRun_TheWindowBeginsWhereTheLastSuccessEnded(t *testing.T) {
 		require.WithinDuration(t, run.WindowEnd.Add(-want), *run.WindowStart, time.Second)
 		return run
 	}
-	b.finish(t, since(48*time.Hour), store.RunFailed, 0)
-	b.finish(t, since(48*time.Hour), store.RunSucceeded, 10*time.Hour)
+	b.finish(t, since(72*time.Hour), store.RunFailed, 0)
+	b.finish(t, since(72*time.Hour), store.RunSucceeded, 10*time.Hour)
 	b.finish(t, since(12*time.Hour), store.RunStoppedByCap, 0)
 	fill, _ := b.startRun(t, backfill)
 	b.finish(t, fill, store.RunSucceeded, 0)
@@ -99,6 +99,41 @@ func TestStartRun_TheWindowBeginsWhereTheLastSuccessEnded(t *testing.T) {
 	require.NoError(t, err)
 	run = since(364 * 24 * time.Hour)
 	require.Contains(t, run.Note, "further back than searches reach")
+}
+
+func TestStartRun_LooksDeeperOnceADay(t *testing.T) {
+	t.Parallel()
+	b := setupRuns(t)
+	ended := func(start, end time.Duration) {
+		t.Helper()
+		run, _ := b.startRun(t, regular)
+		_, err := b.pool.Exec(t.Context(), `
+			UPDATE webhook_reconciliation_logs SET status = 'succeeded', finished_at = now(),
+				window_start = now() - make_interval(secs => $2), window_end = now() - make_interval(secs => $3)
+			WHERE id = $1`, run.ID, start.Seconds(), end.Seconds())
+		require.NoError(t, err)
+	}
+	begins := func(want time.Duration, why string) {
+		t.Helper()
+		start, end, err := b.RegularWindow(t.Context())
+		require.NoError(t, err)
+		require.WithinDuration(t, end.Add(-want), start, time.Second, why)
+	}
+	ended(100*time.Hour, 25*time.Hour)
+	begins(72*time.Hour, "the last deep run is more than a day ago")
+	ended(73*time.Hour, time.Hour)
+	begins(3*time.Hour, "from two hours before the last one ended")
+	ended(4*time.Hour, 30*time.Minute)
+	begins(150*time.Minute, "a shallow one is no deep one, and the deep one is fresh")
+}
+
+// A clock that was ahead and was put right left a window that ends in the future.
+func TestStartRun_AWindowOfAClockThatWasAheadLeavesNothingOut(t *testing.T) {
+	t.Parallel()
+	b := setupRuns(t)
+	b.finish(t, func() store.Run { run, _ := b.startRun(t, regular); return run }(), store.RunSucceeded, -24*time.Hour)
+	run, _ := b.startRun(t, regular)
+	require.WithinDuration(t, run.WindowEnd.Add(-72*time.Hour), *run.WindowStart, time.Second)
 }
 
 func TestStartRun_ABackfillsDates(t *testing.T) {
@@ -291,7 +326,7 @@ func TestRunStep_FoundLeavesOpenEventsAlone(t *testing.T) {
 	state := store.FoundPayment{FetchedPayment: fetched("77", "A-1", order.PaymentApproved, "10", 1)}
 	find := func(f ...store.FoundPayment) store.Run {
 		t.Helper()
-		require.NoError(t, step.Found(t.Context(), "mercadopago", f, nil, nil, time.Time{}))
+		require.NoError(t, step.Found(t.Context(), "mercadopago", f, nil, nil, time.Time{}, nil))
 		return step.Run
 	}
 	require.Zero(t, find(state).MissingFound, "an event about it is open")
@@ -300,7 +335,7 @@ func TestRunStep_FoundLeavesOpenEventsAlone(t *testing.T) {
 	require.Zero(t, find(state).MissingFound, "it is known in that state")
 	for _, older := range []order.PaymentStatus{order.PaymentApproved, order.PaymentChargedBack, order.PaymentPending} {
 		before := store.FoundPayment{FetchedPayment: fetched("77", "A-1", older, "11", 0)}
-		require.NoError(t, step.Found(t.Context(), "mercadopago", []store.FoundPayment{before}, nil, nil, time.Time{}))
+		require.NoError(t, step.Found(t.Context(), "mercadopago", []store.FoundPayment{before}, nil, nil, time.Time{}, nil))
 		require.Zero(t, step.Run.MissingFound+step.Run.DriftFound, "a search that lags shows what was before: %s", older)
 	}
 	later := store.FoundPayment{FetchedPayment: fetched("77", "A-1", order.PaymentRefunded, "10", 2)}

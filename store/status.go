@@ -74,9 +74,12 @@ type Run struct {
 	MissingFound    int64      `json:"missing_found"`
 	DriftFound      int64      `json:"drift_found"`
 	Archived        int64      `json:"archived"`
-	StartedAt       time.Time  `json:"started_at"`
-	FinishedAt      *time.Time `json:"finished_at"`
-	Error           *string    `json:"error"`
+	// Unseen is how many payments the provider's search counted or held back and
+	// did not show, at least. Later runs read their ranges again for seven days.
+	Unseen     int64      `json:"unseen"`
+	StartedAt  time.Time  `json:"started_at"`
+	FinishedAt *time.Time `json:"finished_at"`
+	Error      *string    `json:"error"`
 	// RequestedBy is who asked for the run; empty for the schedule.
 	RequestedBy string `json:"requested_by"`
 	// Note is what a person should know of a run that went well.
@@ -224,7 +227,7 @@ func readAnomalies(ctx context.Context, tx pgx.Tx, st *Status) (err error) {
 
 const runColumns = `id, trigger, status, window_start, window_end, payments_checked, orders_checked, stuck_requeued,
 	retries_due, missing_found, drift_found, archived, started_at, finished_at, error, scope, phase, position,
-	requested_by, note`
+	requested_by, note, unseen`
 
 func scanRun(row pgx.Row) (Run, error) { return scanRunWith(row) }
 
@@ -234,7 +237,7 @@ func scanRunWith(row pgx.Row, extra ...any) (Run, error) {
 	err := row.Scan(append([]any{
 		&r.ID, &r.Trigger, &r.Status, &r.WindowStart, &r.WindowEnd, &r.PaymentsChecked, &r.OrdersChecked,
 		&r.StuckRequeued, &r.RetriesDue, &r.MissingFound, &r.DriftFound, &r.Archived, &r.StartedAt, &r.FinishedAt, &r.Error,
-		&r.Scope, &r.Phase, &r.Position, &r.RequestedBy, &r.Note,
+		&r.Scope, &r.Phase, &r.Position, &r.RequestedBy, &r.Note, &r.Unseen,
 	}, extra...)...)
 	return r, err
 }

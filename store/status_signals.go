@@ -27,6 +27,9 @@ type Signals struct {
 	// UnknownOrdersFresh counts open anomalies about an unknown order that are
 	// younger than five minutes: the order often follows its payment.
 	UnknownOrdersFresh int64
+	// Unseen counts the payments of the last seven days that the provider's search
+	// did not show, at least; UnseenSure leaves out those that it merely counts.
+	Unseen, UnseenSure int64
 	// PoolWait is the longest that callers of one living process waited for a
 	// database connection, on average; PoolGaveUp the most of one process that
 	// got none.
@@ -56,13 +59,16 @@ func readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		       (SELECT count(*) FROM webhook_refused WHERE x_signature <> '' AND refused_at <= now() - interval '15 minutes'
 		               AND refused_at > now() - interval '24 hours 15 minutes'),
 		       (SELECT count(*) FROM anomalies WHERE closed_at IS NULL AND kind = $1 AND opened_at > now() - interval '5 minutes'),
+		       (SELECT coalesce(sum(payments), 0)::bigint FROM webhook_reconciliation_unseen WHERE seen_at IS NULL AND found_at > now() - $2::interval),
+		       (SELECT coalesce(sum(payments), 0)::bigint FROM webhook_reconciliation_unseen
+		        WHERE seen_at IS NULL AND found_at > now() - $2::interval AND reason <> 'counted'),
 		       (SELECT coalesce(max(pool_wait_ms), 0) FROM processes WHERE seen_at > now() - interval '1 minute'),
 		       (SELECT coalesce(max(pool_gave_up), 0) FROM processes WHERE seen_at > now() - interval '1 minute'),
 		       (SELECT min(created_at) FROM alert_messages
 		        WHERE delivered_at IS NULL AND created_at < now() - interval '10 minutes' AND created_at > now() - interval '24 hours'
 		          AND id > (SELECT coalesce(max(id), 0) FROM alert_messages WHERE delivered_at IS NOT NULL)),
-		       (SELECT evaluated_at FROM alert_evaluation)`, string(order.AnomalyUnknownOrder)).
-		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &wait, &g.PoolGaveUp, &g.UndeliveredSince, &g.EvaluatedAt)
+		       (SELECT evaluated_at FROM alert_evaluation)`, string(order.AnomalyUnknownOrder), unseenFor).
+		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSure, &wait, &g.PoolGaveUp, &g.UndeliveredSince, &g.EvaluatedAt)
 	if err != nil {
 		return err
 	}

@@ -200,6 +200,7 @@ func (r *reconcileCommand) tell(run store.Run) error {
 	row("missing, found", run.MissingFound)
 	row("different", run.DriftFound)
 	row("archived", run.Archived)
+	row("not shown", run.Unseen)
 	return table.Flush()
 }
 

@@ -14,6 +14,10 @@ type SearchQuery struct {
 	// CollectorID asks for what one account was paid. Without it the answer
 	// also has what the account paid itself.
 	CollectorID string
+	// Status asks for the payments that have this status word; empty for all.
+	Status string
+	// Descending shows those that changed last at the front.
+	Descending bool
 	// Limit is how many payments a page holds, the provider's largest when 0.
 	Limit int
 	// Offset is how many payments to pass over.

@@ -86,6 +86,12 @@ func searchValues(q provider.SearchQuery) (url.Values, error) {
 	if q.Reference != "" {
 		v.Set("external_reference", q.Reference)
 	}
+	if q.Descending {
+		v.Set("criteria", "desc")
+	}
+	if q.Status != "" {
+		v.Set("status", q.Status)
+	}
 	if q.CollectorID != "" {
 		v.Set("collector.id", q.CollectorID)
 	}

@@ -43,6 +43,9 @@ type Faults struct {
 	// SearchLag is how long after a change the search still shows what was
 	// before it. A GET shows it at once.
 	SearchLag time.Duration
+	// SearchCountOff is added to the count that each page of a search names; a
+	// count is never below 0.
+	SearchCountOff int
 	// UnstablePages makes every page of a search look at the payments anew, so
 	// that a payment that changes between two pages is repeated or missed, and
 	// payments of the same millisecond have no fixed order. Without it a

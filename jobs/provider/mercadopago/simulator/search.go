@@ -28,14 +28,14 @@ func (s *Simulator) searchPayments(w http.ResponseWriter, r *http.Request) error
 	} else {
 		found = s.searchMemo.results(values, q.offset, func() []*snapshot { return s.search(q, 0) })
 	}
-	writeJSON(w, http.StatusOK, searchPage(q, found))
+	writeJSON(w, http.StatusOK, searchPage(q, found, max(0, len(found)+s.cfg.Faults.SearchCountOff)))
 	return nil
 }
 
-// searchPage is a search's answer.
-func searchPage(q searchQuery, found []*snapshot) []byte {
+// searchPage is a search's answer, total being the count that it names.
+func searchPage(q searchQuery, found []*snapshot, total int) []byte {
 	var page bytes.Buffer
-	page.WriteString(`{"paging":{"total":` + strconv.Itoa(len(found)) +
+	page.WriteString(`{"paging":{"total":` + strconv.Itoa(total) +
 		`,"limit":` + strconv.Itoa(q.limit) + `,"offset":` + strconv.Itoa(q.offset) + `},"results":[`)
 	begin := min(q.offset, len(found))
 	for i, snap := range found[begin:min(begin+q.limit, len(found))] {

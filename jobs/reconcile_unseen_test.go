@@ -1,0 +1,86 @@
+package jobs_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/store"
+)
+
+// unpaidWorld has n orders, each paid without a notification, and each payment
+// changed step after the one before.
+func unpaidWorld(t *testing.T, n int, step time.Duration, faults simulator.Faults) *world {
+	t.Helper()
+	clock := handAt(time.Hour)
+	w := newWorld(t, worldSpec{sim: simulator.Config{Seed: 7, Clock: clock.Now, Faults: faults}})
+	w.start(t)
+	for i := range n {
+		reference := fmt.Sprintf("order-%04d", i)
+		w.register(t, reference)
+		w.pay(reference)
+		clock.Add(step)
+	}
+	return w
+}
+
+func TestReconcile_ACountBelowTheRowsHidesNothing(t *testing.T) {
+	t.Parallel()
+	w := unpaidWorld(t, 120, time.Second, simulator.Faults{SearchCountOff: -100})
+	run := w.reconcile(t)
+	require.EqualValues(t, 120, run.MissingFound)
+	require.Zero(t, run.Unseen)
+	w.requireTruth(t)
+}
+
+func TestReconcile_ACountAboveTheRowsIsANoteAndNoFailure(t *testing.T) {
+	t.Parallel()
+	w := unpaidWorld(t, 3, time.Second, simulator.Faults{SearchCountOff: 3})
+	run := w.reconcile(t)
+	require.EqualValues(t, 3, run.MissingFound)
+	require.EqualValues(t, 3, run.Unseen)
+	w.requireTruth(t)
+	ranges := func() int {
+		return look[int](t, w, `SELECT count(*) FROM webhook_reconciliation_unseen WHERE reason = 'counted' AND payments = 3 AND seen_at IS NULL`)
+	}
+	require.Equal(t, 1, ranges())
+
+	next := w.reconcile(t)
+	require.True(t, next.WindowStart.After(*run.WindowStart), "the window moves on")
+	require.Equal(t, 1, look[int](t, w, `SELECT count(*) FROM webhook_reconciliation_unseen WHERE run_id = $1 AND read_at > found_at`, run.ID),
+		"what was not seen is read again")
+
+	st, err := w.Status(t.Context())
+	require.NoError(t, err)
+	require.Positive(t, st.Signals.Unseen)
+	require.Zero(t, st.Signals.UnseenSure, "what is merely counted is nobody's alarm")
+}
+
+func TestReconcile_AThousandPaymentsOfOneMillisecondAreFound(t *testing.T) {
+	t.Parallel()
+	w := unpaidWorld(t, 1010, 0, simulator.Faults{UnstablePages: true})
+	run := w.reconcile(t)
+	require.EqualValues(t, 1010, run.MissingFound)
+	require.Zero(t, run.Unseen)
+	w.requireTruth(t)
+}
+
+func TestReconcile_ARangeThatIsSeenIsReadNoMore(t *testing.T) {
+	t.Parallel()
+	w := unpaidWorld(t, 3, time.Second, simulator.Faults{})
+	first := w.reconcile(t)
+	w.exec(t, `
+		INSERT INTO webhook_reconciliation_unseen (run_id, source, begin_at, end_at, reason, payments)
+		VALUES ($1, 'mercadopago', now() - interval '2 hours', now(), $2, 5)`, first.ID, store.UnseenUnstable)
+	st, err := w.Status(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 5, st.Signals.UnseenSure)
+	w.reconcile(t)
+	require.Equal(t, 1, look[int](t, w, `SELECT count(*) FROM webhook_reconciliation_unseen WHERE seen_at IS NOT NULL`))
+	st, err = w.Status(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, st.Signals.Unseen)
+}
