@@ -157,7 +157,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	}
 	client, err := river.NewClient(riverpgxv5.New(pool), config)
 	if err != nil {
-		return nil, fmt.Errorf("River's client: %w", err)
+		return nil, fmt.Errorf("client of River: %w", err)
 	}
 	orphans := &takeover{
 		store: deps.Store, self: self, policy: policy, kinds: []string{PaymentArgs{}.Kind()}, retry: retryJob(client),
