@@ -42,7 +42,7 @@ func cutUnderLoad(at func(frame) bool) func(*stage) {
 		s.launch()
 		var stops []*hold
 		for range 3 {
-			stops = append(stops, s.wire.hold(s.some(2), at))
+			stops = append(stops, s.pg.hold(s.some(2), at))
 		}
 		paid := s.begin(s.orders(60))
 		for _, stop := range stops {
@@ -262,14 +262,14 @@ func deleteJob(s *stage) {
 	s.set(setting{env: map[string]string{"RETRY_BASE_DELAY": "1h"}})
 	s.mayDie = 1
 	s.launch()
-	s.gate.set(failing)
+	s.api.set(failing)
 	event := s.notify(s.pay("deleted-1"))
 	require.Eventually(s.t, func() bool {
 		return s.count(`SELECT count(*) FROM river_job WHERE state = 'retryable'`) == 1
 	}, chaosPatience(), 20*time.Millisecond)
 	_, err := s.pool.Exec(s.t.Context(), `DELETE FROM river_job WHERE state = 'retryable'`)
 	require.NoError(s.t, err)
-	s.gate.open()
+	s.api.open()
 	s.over()
 	s.replayDead("deleted", event)
 	s.awaitPaid("deleted-1")

@@ -90,7 +90,7 @@ func staleAnswer(s *stage) {
 	s.set(setting{})
 	s.launch()
 	payment := s.pay("stale-1")
-	held := s.gate.holdAnswer(s.t)
+	held := s.api.holdAnswer(s.t)
 	s.notify(payment)
 	held.await(s.t)
 	require.NoError(s.t, s.sim.Move(payment, simulator.Refunded, "refunded", decimal.RequireFromString("150.00")))
@@ -99,7 +99,7 @@ func staleAnswer(s *stage) {
 		return s.count(`SELECT count(*) FROM orders WHERE status = 'refunded'`) == 1
 	}, chaosPatience(), 20*time.Millisecond, "the refund was not applied")
 	held.release()
-	s.gate.open()
+	s.api.open()
 	s.over()
 	s.settled()
 }

@@ -37,7 +37,7 @@ func killUnderLoad(at func(frame) bool) func(*stage) {
 	return func(s *stage) {
 		s.set(setting{faults: simulator.Faults{Duplicates: 1, Disorder: true}})
 		p := s.launch()
-		stops := s.wire.hold(s.some(4), at)
+		stops := s.pg.hold(s.some(4), at)
 		paid := s.begin(s.orders(40))
 		stops.await(s.t)
 		p.kill()
@@ -54,7 +54,7 @@ func killOneOfTwo(s *stage) {
 	s.set(setting{faults: simulator.Faults{Duplicates: 1}})
 	first := s.launch()
 	other := s.second(s.through(func(string) string { return s.databaseURL }), "WORKERS=2")
-	stops := s.wire.hold(s.some(2), atSettlement)
+	stops := s.pg.hold(s.some(2), atSettlement)
 	// The first one is the only receiver that the orders know.
 	paid := s.begin(s.orders(40))
 	stops.await(s.t)
@@ -78,7 +78,7 @@ func killTheLastAttempt(s *stage) {
 	s.set(setting{env: map[string]string{"RETRY_MAX_ATTEMPTS": "1"}})
 	s.mayDie = 1
 	p := s.launch()
-	stops := s.wire.hold(0, atSettlement)
+	stops := s.pg.hold(0, atSettlement)
 	event := s.notify(s.pay("last-1"))
 	stops.await(s.t)
 	p.kill()
@@ -118,7 +118,7 @@ func killReconciling(at func(frame) bool) func(*stage) {
 		s.awaitRuns()
 		s.begin(s.orders(30)).wait()
 		paid := s.now()
-		stops := s.wire.hold(0, at)
+		stops := s.pg.hold(0, at)
 		go func() {
 			// Its caller dies with it.
 			_, _, _ = s.tryCall(context.WithoutCancel(s.t.Context()), http.MethodPost, "/api/webhooks/reconcile", reconcileToken, `{"wait":"0s"}`)
@@ -171,7 +171,7 @@ func killArchiving(at func(frame) bool) func(*stage) {
 		}, chaosPatience(), 20*time.Millisecond)
 		_, err := s.pool.Exec(s.t.Context(), `UPDATE webhook_queue SET received_at = received_at - interval '8 days', completed_at = completed_at - interval '8 days'`)
 		require.NoError(s.t, err)
-		stops := s.wire.hold(0, at)
+		stops := s.pg.hold(0, at)
 		go func() {
 			_, _, _ = s.tryCall(context.WithoutCancel(s.t.Context()), http.MethodPost, "/api/webhooks/reconcile", reconcileToken, `{"wait":"0s"}`)
 		}()
@@ -192,7 +192,7 @@ func killTheLeader(s *stage) {
 	s.set(setting{env: map[string]string{"RECONCILE_SCHEDULE": "* * * * *"}})
 	leader := s.launch()
 	starts := func(f frame) bool { return f.commits() && f.did("INSERT INTO webhook_reconciliation_logs") }
-	stops := s.wire.hold(0, starts)
+	stops := s.pg.hold(0, starts)
 	paid := s.begin(s.orders(20))
 	paid.wait()
 	stops.await(s.t)

@@ -26,8 +26,8 @@ func providerFaults() []scenario {
 		{"limited-date", "429, Retry-After as a date", "to the first call of each payment", limited(func() string {
 			return time.Now().Add(3 * time.Second).UTC().Format(http.TimeFormat)
 		})},
-		{"truncated", "half a JSON body", "in answers under load", badAnswers((*turnstile).truncated)},
-		{"reset-body", "connection reset", "in the middle of answers, under load", badAnswers((*turnstile).reset)},
+		{"truncated", "half a JSON body", "in answers under load", badAnswers((*apiProxy).truncated)},
+		{"reset-body", "connection reset", "in the middle of answers, under load", badAnswers((*apiProxy).reset)},
 		{"reset-tls", "connection reset", "in the TLS handshake with Mercado Pago, under load", resetTLS},
 		{"cut-provider", "connections to Mercado Pago cut", "under load", cutProvider},
 	}
@@ -64,10 +64,10 @@ func slow(latency time.Duration) func(*stage) {
 func storm(s *stage) {
 	s.set(setting{env: map[string]string{"RETRY_MAX_ATTEMPTS": "7", "RETRY_BASE_DELAY": "500ms"}})
 	s.launch()
-	s.gate.set(failing)
+	s.api.set(failing)
 	paid := s.begin(s.orders(30))
 	pause(45 * time.Second)
-	s.gate.open()
+	s.api.open()
 	s.over()
 	paid.wait()
 	s.settled()
@@ -80,9 +80,9 @@ func limited(retryAfter func() string) func(*stage) {
 		s.set(setting{})
 		var mu sync.Mutex
 		earliest := map[string]time.Time{}
-		s.gate.set(func(w http.ResponseWriter, r *http.Request) {
+		s.api.set(func(w http.ResponseWriter, r *http.Request) {
 			if !isPayment(r) {
-				s.gate.to.ServeHTTP(w, r)
+				s.api.to.ServeHTTP(w, r)
 				return
 			}
 			now := time.Now()
@@ -102,7 +102,7 @@ func limited(retryAfter func() string) func(*stage) {
 			if now.Before(floor) {
 				s.t.Errorf("%s is asked for %s before it may be", r.URL.Path, floor.Sub(now))
 			}
-			s.gate.to.ServeHTTP(w, r)
+			s.api.to.ServeHTTP(w, r)
 		})
 		s.launch()
 		// One event for each payment: another one's attempt is not bound by it.
@@ -127,12 +127,12 @@ func floorOf(retryAfter string, now time.Time) time.Time {
 }
 
 // badAnswers spoils every other answer about a payment.
-func badAnswers(spoil func(*turnstile, http.ResponseWriter, *http.Request)) func(*stage) {
+func badAnswers(spoil func(*apiProxy, http.ResponseWriter, *http.Request)) func(*stage) {
 	return func(s *stage) {
 		s.set(setting{})
 		var mu sync.Mutex
 		n := 0
-		s.gate.set(func(w http.ResponseWriter, r *http.Request) {
+		s.api.set(func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
 			// Payments alone are counted: a failure makes the service ask who it is,
 			// and then the same payment would be spoilt for ever.
@@ -143,10 +143,10 @@ func badAnswers(spoil func(*turnstile, http.ResponseWriter, *http.Request)) func
 			}
 			mu.Unlock()
 			if bad {
-				spoil(s.gate, w, r)
+				spoil(s.api, w, r)
 				return
 			}
-			s.gate.to.ServeHTTP(w, r)
+			s.api.to.ServeHTTP(w, r)
 		})
 		s.launch()
 		s.begin(s.orders(40)).wait()
@@ -159,7 +159,7 @@ func badAnswers(spoil func(*turnstile, http.ResponseWriter, *http.Request)) func
 // resetTLS breaks the connection before it is secure.
 func resetTLS(s *stage) {
 	s.set(setting{})
-	secure := httptest.NewTLSServer(s.gate)
+	secure := httptest.NewTLSServer(s.api)
 	s.t.Cleanup(secure.Close)
 	authority := filepath.Join(s.t.TempDir(), "authority.pem")
 	require.NoError(s.t, os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600))

@@ -27,7 +27,7 @@ func signals() []scenario {
 func termUnderLoad(s *stage) {
 	s.set(setting{faults: simulator.Faults{Duplicates: 2, Disorder: true}})
 	p := s.launch()
-	reached := s.wire.hold(s.some(6), atSettlement)
+	reached := s.pg.hold(s.some(6), atSettlement)
 	paid := s.begin(s.orders(80))
 	reached.await(s.t)
 	reached.release()
@@ -45,14 +45,14 @@ func termUnderLoad(s *stage) {
 func termWhileWaiting(s *stage) {
 	s.set(setting{env: map[string]string{"JOB_TIMEOUT": "60s", "RESCUE_AFTER": "2m"}})
 	p := s.launch()
-	held := s.gate.holdAnswer(s.t)
+	held := s.api.holdAnswer(s.t)
 	event := s.notify(s.pay("waiting-1"))
 	held.await(s.t)
 	began := time.Now()
 	p.stop()
 	s.t.Logf("stopped within %s", time.Since(began))
 	held.release()
-	s.gate.open()
+	s.api.open()
 	require.Zero(s.t, s.count(`SELECT count(*) FROM river_job WHERE state = 'running'`), "the attempt was not given back")
 	s.launch()
 	s.over()
@@ -70,17 +70,17 @@ func zombie(s *stage) {
 	first := s.launch("JOB_TIMEOUT=3m", "RESCUE_AFTER=4m", s.through(with("idle_in_transaction_session_timeout=0")))
 	// Other jobs lock their rows in the same way: only after the fetch is it this one.
 	var fetched atomic.Bool
-	s.gate.set(func(w http.ResponseWriter, r *http.Request) {
+	s.api.set(func(w http.ResponseWriter, r *http.Request) {
 		if isPayment(r) {
 			fetched.Store(true)
 		}
-		s.gate.to.ServeHTTP(w, r)
+		s.api.to.ServeHTTP(w, r)
 	})
-	stops := s.wire.hold(0, func(f frame) bool { return fetched.Load() && atSettling(f) })
+	stops := s.pg.hold(0, func(f frame) bool { return fetched.Load() && atSettling(f) })
 	event := s.notify(s.pay("zombie-1"))
 	stops.await(s.t)
 	first.freeze()
-	held := s.gate.holdAnswer(s.t)
+	held := s.api.holdAnswer(s.t)
 	s.second(s.through(func(string) string { return s.databaseURL }), "JOB_TIMEOUT=9s", "RESCUE_AFTER=10s")
 	held.await(s.t)
 	// Not before: with the statement on its way the zombie would hold the job's
@@ -95,7 +95,7 @@ func zombie(s *stage) {
 	require.Zero(s.t, s.count(`SELECT count(*) FROM webhook_queue WHERE completed_at IS NOT NULL`), "the zombie ended another's attempt")
 	require.Zero(s.t, s.count(`SELECT count(*) FROM payment_logs`), "the zombie applied what it had fetched")
 	held.release()
-	s.gate.open()
+	s.api.open()
 	s.over()
 	s.settled()
 	require.Equal(s.t, 2, s.count(`SELECT attempts FROM webhook_queue WHERE id = $1`, event), "the attempts are told wrongly")
@@ -107,7 +107,7 @@ func zombie(s *stage) {
 func zombieInCommit(s *stage) {
 	s.set(setting{})
 	first := s.launch()
-	stops := s.wire.hold(0, atSettlement)
+	stops := s.pg.hold(0, atSettlement)
 	s.notify(s.pay("zombie-2"))
 	stops.await(s.t)
 	first.freeze()

@@ -23,12 +23,12 @@ import (
 )
 
 // A stage is what one scenario plays on: a shop whose service reaches
-// PostgreSQL through a wire, and Mercado Pago through a turnstile.
+// PostgreSQL and Mercado Pago through proxies.
 type stage struct {
 	*shop
 
-	wire *wire
-	gate *turnstile
+	pg  *pgProxy
+	api *apiProxy
 	// chance is where the long form draws from; nil in the short form.
 	chance *rand.Rand
 
@@ -85,19 +85,19 @@ func (s *stage) set(with setting) {
 		},
 	})
 	require.NoError(s.t, err)
-	s.gate = &turnstile{to: s.sim.Handler()}
-	front := httptest.NewServer(s.gate)
+	s.api = &apiProxy{to: s.sim.Handler()}
+	front := httptest.NewServer(s.api)
 	s.t.Cleanup(front.Close)
-	s.t.Cleanup(s.gate.open)
-	wire, throughWire := newWire(s.t, s.databaseURL)
-	s.wire = wire
+	s.t.Cleanup(s.api.open)
+	pg, throughProxy := newPGProxy(s.t, s.databaseURL)
+	s.pg = pg
 	env := map[string]string{"HTTP_ADDR": s.addr}
 	for _, values := range []map[string]string{chaosEnv, with.env} {
 		for name, value := range values {
 			env[name] = value
 		}
 	}
-	s.environ = environment(throughWire, front.URL, env)
+	s.environ = environment(throughProxy, front.URL, env)
 	s.recovered = make(chan time.Duration, 1)
 	if !with.reconciles {
 		s.hasReconciled()

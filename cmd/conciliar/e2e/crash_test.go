@@ -24,23 +24,23 @@ func isPayment(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, "/v1/payments/") && !strings.HasSuffix(r.URL.Path, "/search")
 }
 
-// A gate stands before the simulator and lets no question about a payment
+// A heldAPI stands before the simulator and lets no question about a payment
 // through until it is opened.
-type gate struct {
+type heldAPI struct {
 	address string
 	// asked has a value for each question that waits.
 	asked chan struct{}
 	open  func()
 }
 
-func newGate(t *testing.T, sim *simulator.Simulator) *gate {
+func newHeldAPI(t *testing.T, sim *simulator.Simulator) *heldAPI {
 	t.Helper()
 	opened := make(chan struct{})
-	g := &gate{asked: make(chan struct{}, 1000), open: sync.OnceFunc(func() { close(opened) })}
+	h := &heldAPI{asked: make(chan struct{}, 1000), open: sync.OnceFunc(func() { close(opened) })}
 	api := sim.Handler()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if isPayment(r) {
-			g.asked <- struct{}{}
+			h.asked <- struct{}{}
 			select {
 			case <-opened:
 			case <-r.Context().Done():
@@ -50,16 +50,16 @@ func newGate(t *testing.T, sim *simulator.Simulator) *gate {
 		api.ServeHTTP(w, r)
 	}))
 	t.Cleanup(srv.Close)
-	t.Cleanup(g.open)
-	g.address = srv.URL
-	return g
+	t.Cleanup(h.open)
+	h.address = srv.URL
+	return h
 }
 
-func (g *gate) await(t *testing.T, questions int) {
+func (h *heldAPI) await(t *testing.T, questions int) {
 	t.Helper()
 	for range questions {
 		select {
-		case <-g.asked:
+		case <-h.asked:
 		case <-time.After(patience):
 			require.FailNow(t, "fewer attempts run than should")
 		}
@@ -88,13 +88,13 @@ func TestEndToEnd_AnotherProcessTakesUpWhatAKilledOneWorked(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h"})
 	s.hasReconciled()
-	g := newGate(t, s.sim)
-	first := s.launch("MERCADOPAGO_BASE_URL=" + g.address)
+	held := newHeldAPI(t, s.sim)
+	first := s.launch("MERCADOPAGO_BASE_URL=" + held.address)
 	const events = 10
 	for i := range events {
 		require.True(t, s.sim.Notify(t.Context(), s.sell("order-"+string(rune('a'+i)))).Acknowledged())
 	}
-	g.await(t, events)
+	held.await(t, events)
 	require.Equal(t, events, s.count(`SELECT count(*) FROM river_job WHERE state = 'running' AND kind = 'webhook_payment'`))
 
 	first.kill()
@@ -112,8 +112,8 @@ func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h", "WORKERS": "8"})
 	s.hasReconciled()
-	g := newGate(t, s.sim)
-	p := s.launch("MERCADOPAGO_BASE_URL=" + g.address)
+	held := newHeldAPI(t, s.sim)
+	p := s.launch("MERCADOPAGO_BASE_URL=" + held.address)
 	payment := s.sell("order-1")
 	var acknowledged []int64
 	refused := make(chan struct{})
@@ -130,7 +130,7 @@ func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
 			}
 		}
 	}()
-	g.await(t, 8)
+	held.await(t, 8)
 	<-enough
 
 	p.stop()
@@ -139,7 +139,7 @@ func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
 	<-refused
 	require.Equal(t, len(acknowledged), s.count(`SELECT count(*) FROM webhook_queue WHERE id = ANY ($1)`, acknowledged))
 	require.Zero(t, s.count(`SELECT count(*) FROM river_job WHERE kind = 'webhook_payment' AND (state <> 'available' OR attempt > 0 OR cardinality(errors) > 0)`))
-	g.open()
+	held.open()
 	s.launch()
 	s.awaitQuiet()
 	require.Equal(t, 1, s.count(`SELECT max(attempts) FROM webhook_queue`))
@@ -153,14 +153,14 @@ func TestEndToEnd_TheServiceOutlivesItsDatabase(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h"})
 	s.hasReconciled()
-	g := newGate(t, s.sim)
-	p := s.launch("MERCADOPAGO_BASE_URL=" + g.address)
+	held := newHeldAPI(t, s.sim)
+	p := s.launch("MERCADOPAGO_BASE_URL=" + held.address)
 	const events = 10
 	for i := range events {
 		require.True(t, s.sim.Notify(t.Context(), s.sell("order-"+string(rune('a'+i)))).Acknowledged())
 	}
 	late := s.sell("order-late")
-	g.await(t, events)
+	held.await(t, events)
 	config, err := pgx.ParseConfig(s.databaseURL)
 	require.NoError(t, err)
 	name := config.Database
@@ -176,7 +176,7 @@ func TestEndToEnd_TheServiceOutlivesItsDatabase(t *testing.T) {
 	status, _ = get(t, "http://"+s.addr+"/livez", "")
 	require.Equal(t, http.StatusOK, status, "a restart would not help")
 	// Attempts end while there is nowhere to write it.
-	g.open()
+	held.open()
 	require.Eventually(t, func() bool { return len(s.sim.Gets()) > 0 }, patience, 10*time.Millisecond)
 	execSQL(t, elsewhere, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`)
 
@@ -194,7 +194,7 @@ func TestEndToEnd_ItStopsWithoutItsDatabase(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, simulator.Faults{}, map[string]string{"JOB_TIMEOUT": "30m", "RESCUE_AFTER": "1h"})
 	s.hasReconciled()
-	silent := newSilence(t, s.databaseURL)
+	silent := newSilentProxy(t, s.databaseURL)
 	p := s.launch("DATABASE_URL=" + silent.url)
 	payment := s.sell("order-1")
 	require.True(t, s.sim.Notify(t.Context(), payment).Acknowledged())
@@ -211,14 +211,14 @@ func TestEndToEnd_ItStopsWithoutItsDatabase(t *testing.T) {
 	s.requireSound()
 }
 
-// A silence stands before a database and, from its fall to its end, passes
+// A silentProxy stands before a database and, from its fall to its end, passes
 // nothing on and closes nothing. With its end all connections are closed.
-type silence struct {
+type silentProxy struct {
 	url       string
 	fall, end func()
 }
 
-func newSilence(t *testing.T, databaseURL string) *silence {
+func newSilentProxy(t *testing.T, databaseURL string) *silentProxy {
 	t.Helper()
 	config, err := pgx.ParseConfig(databaseURL)
 	require.NoError(t, err)
@@ -266,5 +266,5 @@ func newSilence(t *testing.T, databaseURL string) *silence {
 			go pass(backend, client)
 		}
 	}()
-	return &silence{url: strings.Replace(databaseURL, server, ln.Addr().String(), 1), fall: sync.OnceFunc(func() { close(fallen) }), end: end}
+	return &silentProxy{url: strings.Replace(databaseURL, server, ln.Addr().String(), 1), fall: sync.OnceFunc(func() { close(fallen) }), end: end}
 }

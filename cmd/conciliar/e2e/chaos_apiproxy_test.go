@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// A turnstile stands before Mercado Pago's API and does with its answers what a
+// An apiProxy stands before Mercado Pago's API and does with its answers what a
 // scenario says.
-type turnstile struct {
+type apiProxy struct {
 	to http.Handler
 
 	mu   sync.Mutex
@@ -21,30 +21,30 @@ type turnstile struct {
 }
 
 // ServeHTTP answers by the rule, or else as Mercado Pago does.
-func (g *turnstile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	g.mu.Lock()
-	rule := g.rule
-	g.mu.Unlock()
+func (p *apiProxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	rule := p.rule
+	p.mu.Unlock()
 	if rule == nil {
-		rule = g.to.ServeHTTP
+		rule = p.to.ServeHTTP
 	}
 	rule(w, r)
 }
 
 // set makes a rule for every call from now on.
-func (g *turnstile) set(rule http.HandlerFunc) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.rule = rule
+func (p *apiProxy) set(rule http.HandlerFunc) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rule = rule
 }
 
 // open takes the rule away.
-func (g *turnstile) open() { g.set(nil) }
+func (p *apiProxy) open() { p.set(nil) }
 
 // answer is what Mercado Pago says to a call.
-func (g *turnstile) answer(r *http.Request) *httptest.ResponseRecorder {
+func (p *apiProxy) answer(r *http.Request) *httptest.ResponseRecorder {
 	said := httptest.NewRecorder()
-	g.to.ServeHTTP(said, r)
+	p.to.ServeHTTP(said, r)
 	return said
 }
 
@@ -67,14 +67,14 @@ type heldAnswer struct {
 }
 
 // holdAnswer holds the next answer about a payment; all others pass.
-func (g *turnstile) holdAnswer(t *testing.T) *heldAnswer {
+func (p *apiProxy) holdAnswer(t *testing.T) *heldAnswer {
 	t.Helper()
 	h := &heldAnswer{reached: make(chan struct{}), resume: make(chan struct{})}
 	t.Cleanup(h.release)
 	var first sync.Once
-	g.set(func(w http.ResponseWriter, r *http.Request) {
+	p.set(func(w http.ResponseWriter, r *http.Request) {
 		if isPayment(r) {
-			said, mine := g.answer(r), false
+			said, mine := p.answer(r), false
 			first.Do(func() { mine = true })
 			if mine {
 				close(h.reached)
@@ -83,7 +83,7 @@ func (g *turnstile) holdAnswer(t *testing.T) *heldAnswer {
 			write(w, said, said.Body.Bytes())
 			return
 		}
-		g.to.ServeHTTP(w, r)
+		p.to.ServeHTTP(w, r)
 	})
 	return h
 }
@@ -102,14 +102,14 @@ func (h *heldAnswer) release() { h.once.Do(func() { close(h.resume) }) }
 // The ways in which an answer about a payment goes wrong.
 
 // truncated is half of the answer, complete as far as HTTP can tell.
-func (g *turnstile) truncated(w http.ResponseWriter, r *http.Request) {
-	said := g.answer(r)
+func (p *apiProxy) truncated(w http.ResponseWriter, r *http.Request) {
+	said := p.answer(r)
 	write(w, said, said.Body.Bytes()[:said.Body.Len()/2])
 }
 
 // reset breaks the connection in the middle of the answer.
-func (g *turnstile) reset(w http.ResponseWriter, r *http.Request) {
-	said := g.answer(r)
+func (p *apiProxy) reset(w http.ResponseWriter, r *http.Request) {
+	said := p.answer(r)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", said.Result().Header.Get("Content-Length"))
 	w.WriteHeader(said.Code)

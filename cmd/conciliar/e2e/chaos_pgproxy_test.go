@@ -18,11 +18,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A wire stands between the service and PostgreSQL and reads what passes. It
+// A pgProxy stands between the service and PostgreSQL and reads what passes. It
 // knows enough of the protocol (PostgreSQL's documentation, "Message Formats")
 // to stop exactly at a statement or at a commit, so that the service needs no
 // failpoint to be killed there.
-type wire struct {
+type pgProxy struct {
 	ln       net.Listener
 	upstream string
 
@@ -31,76 +31,76 @@ type wire struct {
 	conns map[net.Conn]struct{}
 }
 
-// newWire starts a wire in front of a database and returns it with the address
+// newPGProxy starts a proxy in front of a database and returns it with the address
 // of that database through it.
-func newWire(t *testing.T, databaseURL string) (*wire, string) {
+func newPGProxy(t *testing.T, databaseURL string) (*pgProxy, string) {
 	t.Helper()
 	address, err := url.Parse(databaseURL)
 	require.NoError(t, err)
 	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	w := &wire{ln: ln, upstream: address.Host, conns: map[net.Conn]struct{}{}}
+	p := &pgProxy{ln: ln, upstream: address.Host, conns: map[net.Conn]struct{}{}}
 	var serving sync.WaitGroup
-	serving.Go(func() { w.serve(&serving) })
+	serving.Go(func() { p.serve(&serving) })
 	t.Cleanup(func() {
 		_ = ln.Close()
-		w.cut()
+		p.cut()
 		serving.Wait()
 	})
 	address.Host = ln.Addr().String()
-	return w, address.String()
+	return p, address.String()
 }
 
-func (w *wire) serve(serving *sync.WaitGroup) {
+func (p *pgProxy) serve(serving *sync.WaitGroup) {
 	for {
-		client, err := w.ln.Accept()
+		client, err := p.ln.Accept()
 		if err != nil {
 			return
 		}
-		serving.Go(func() { w.link(client) })
+		serving.Go(func() { p.link(client) })
 	}
 }
 
 // link carries one session until either side ends it.
-func (w *wire) link(client net.Conn) {
+func (p *pgProxy) link(client net.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", w.upstream)
+	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.upstream)
 	cancel()
 	if err != nil {
 		_ = client.Close()
 		return
 	}
-	w.mu.Lock()
-	w.conns[client], w.conns[server] = struct{}{}, struct{}{}
-	w.mu.Unlock()
+	p.mu.Lock()
+	p.conns[client], p.conns[server] = struct{}{}, struct{}{}
+	p.mu.Unlock()
 	hangUp := func() { _ = client.Close(); _ = server.Close() }
-	s := &session{wire: w, prepared: map[string]string{}}
+	s := &session{proxy: p, prepared: map[string]string{}}
 	var sides sync.WaitGroup
 	sides.Go(func() { defer hangUp(); s.carry(server, client, true) })
 	sides.Go(func() { defer hangUp(); s.carry(client, server, false) })
 	sides.Wait()
-	w.mu.Lock()
-	delete(w.conns, client)
-	delete(w.conns, server)
-	w.mu.Unlock()
+	p.mu.Lock()
+	delete(p.conns, client)
+	delete(p.conns, server)
+	p.mu.Unlock()
 }
 
 // cut ends every session at once, and everything that is held.
-func (w *wire) cut() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for conn := range w.conns {
+func (p *pgProxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
 		_ = conn.Close()
 	}
-	for _, h := range w.holds {
+	for _, h := range p.holds {
 		h.end(false)
 	}
-	w.holds = nil
+	p.holds = nil
 }
 
 // A session is one connection of the service.
 type session struct {
-	wire     *wire
+	proxy    *pgProxy
 	mu       sync.Mutex
 	prepared map[string]string
 	// seen are the statements since the transaction began.
@@ -203,19 +203,19 @@ func (s *session) read(kind byte, body []byte, fromService bool) frame {
 // pass stops at a hold that waits for this message and reports whether it goes
 // on its way.
 func (s *session) pass(f frame) bool {
-	s.wire.mu.Lock()
+	s.proxy.mu.Lock()
 	var stops *hold
-	for i, h := range s.wire.holds {
+	for i, h := range s.proxy.holds {
 		if !h.at(f) {
 			continue
 		}
 		if h.skip--; h.skip < 0 {
 			stops = h
-			s.wire.holds = slices.Delete(s.wire.holds, i, i+1)
+			s.proxy.holds = slices.Delete(s.proxy.holds, i, i+1)
 		}
 		break
 	}
-	s.wire.mu.Unlock()
+	s.proxy.mu.Unlock()
 	if stops == nil {
 		return true
 	}
@@ -233,11 +233,11 @@ type hold struct {
 }
 
 // hold stops the first message at a point, after it has let skip others pass.
-func (w *wire) hold(skip int, at func(frame) bool) *hold {
+func (p *pgProxy) hold(skip int, at func(frame) bool) *hold {
 	h := &hold{at: at, skip: skip, reached: make(chan struct{}), resume: make(chan bool, 1)}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.holds = append(w.holds, h)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.holds = append(p.holds, h)
 	return h
 }
 
