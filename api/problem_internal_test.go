@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs/provider"
-	"github.com/conciliar/conciliar/store"
 )
 
 func TestAnErrorThatIsNoProblemIsNotAnswered(t *testing.T) {
@@ -62,19 +61,8 @@ func TestAParameterStandsOnce(t *testing.T) {
 	require.ErrorContains(t, checkQuery("limits=1", known), "limit, cursor")
 }
 
-func TestAnUnknownDispositionIsAnError(t *testing.T) {
+func TestAnUnknownKindOfRefusalIsAnError(t *testing.T) {
 	t.Parallel()
-	for d, want := range map[provider.Disposition]string{
-		provider.Settle: "", provider.Unhandled: store.OutcomeUnhandled, provider.Test: store.OutcomeTest,
-	} {
-		got, err := outcomeOf(d)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-	for _, d := range []provider.Disposition{0, provider.Test + 1} {
-		_, err := outcomeOf(d)
-		require.Error(t, err)
-	}
 	p := refusalProblem(&provider.Refusal{Kind: 99, Reason: "new"})
 	require.Equal(t, problemInternal, p.kind, "no 4xx for what is ours")
 }

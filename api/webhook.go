@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -89,10 +90,6 @@ type delivery struct {
 
 // accept makes the event durable and answers.
 func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
-	outcome, err := outcomeOf(event.Disposition)
-	if err != nil {
-		return err
-	}
 	// The sender may hang up while the event waits for its commit. It is ours
 	// by then: the wait outlives the call, and is bounded by itself.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.request.Context()), acceptTimeout)
@@ -110,7 +107,7 @@ func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 		LiveMode:   event.LiveMode,
 		Signed:     event.Signed,
 		Signature:  event.SignatureKey,
-		Outcome:    outcome,
+		Work:       string(event.Work),
 		Trace:      traceparentOf(ctx),
 	})
 	if err != nil {
@@ -125,10 +122,8 @@ func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 	switch {
 	case receipt.Duplicate:
 		d.ev.outcome = outcomeDuplicate
-	case outcome != "":
-		d.ev.outcome = outcome
 	default:
-		d.ev.outcome = outcomeQueued
+		d.ev.outcome = cmp.Or(store.OutcomeAtOnce(string(event.Work)), outcomeQueued)
 	}
 	answer := make([]byte, 0, 80)
 	answer = append(answer, `{"status":"queued","queue_id":`...)
@@ -148,20 +143,6 @@ func notDurable(err error) error {
 		return err
 	}
 	return newProblem(problemStorage, "The delivery could not be made durable.").after(10 * time.Second).because(err)
-}
-
-// outcomeOf says how an event with that disposition ends before it began,
-// empty for one that has work to do.
-func outcomeOf(d provider.Disposition) (string, error) {
-	switch d {
-	case provider.Settle:
-		return "", nil
-	case provider.Unhandled:
-		return store.OutcomeUnhandled, nil
-	case provider.Test:
-		return store.OutcomeTest, nil
-	}
-	return "", fmt.Errorf("unknown disposition %d of an event", d)
 }
 
 // refuse charges the sender's address for a delivery that lacks verification.

@@ -393,7 +393,7 @@ func BenchmarkWebhook(b *testing.B) {
 	start := time.Now()
 	for i := range calls {
 		_, err := s.inbox.Accept(b.Context(), store.NewEvent{
-			Source: "bench", Topic: "payment", Origin: store.OriginWebhook, Signed: true,
+			Source: "bench", Topic: "payment", Work: store.WorkPayment, Origin: store.OriginWebhook, Signed: true,
 			Signature: []byte(strconv.Itoa(i)), Payload: []byte(`{"action":"payment.updated"}`),
 		})
 		require.NoError(b, err)

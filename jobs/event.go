@@ -49,7 +49,7 @@ type eventArgs[T river.JobArgs] interface {
 
 // An eventWork does what the event asks for and ends it, the job included, in
 // one transaction.
-type eventWork func(ctx context.Context, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error)
+type eventWork func(s *eventShell, ctx context.Context, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error)
 
 // An eventWorker works the event jobs of one kind: the shell around what the
 // kind is for.
@@ -176,7 +176,7 @@ func (s *eventShell) attempt(ctx context.Context, a store.Attempt, work eventWor
 	if s.circuits.Holds(ctx, event.Source) {
 		return errHeld
 	}
-	report.result, err = work(ctx, a, event, complete)
+	report.result, err = work(s, ctx, a, event, complete)
 	report.outcome = report.result.Outcome
 	return err
 }
@@ -187,10 +187,18 @@ func (s *eventShell) log(ctx context.Context, level slog.Level, a store.Attempt,
 	s.metrics.record(r, took)
 	attrs := []slog.Attr{
 		slog.Int64("queue_id", a.QueueID), slog.Int64("job_id", a.JobID), slog.Int("attempt", a.Number),
-		slog.String("topic", r.event.Topic), slog.String("payment_id", r.event.ResourceID),
+		slog.String("topic", r.event.Topic), slog.String(resourceKey(r.event.Work), r.event.ResourceID),
 		slog.String("order_reference", r.result.Reference), slog.String("outcome", r.outcome),
 		slog.String("order_status", string(r.result.OrderStatus)),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 	}
 	s.logger.LogAttrs(ctx, level, "attempt", append(attrs, extra...)...)
+}
+
+// resourceKey is the log's key for the resource of an event with that work.
+func resourceKey(work string) string {
+	if work == store.WorkPayment {
+		return "payment_id"
+	}
+	return "resource_id"
 }

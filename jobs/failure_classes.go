@@ -100,7 +100,9 @@ func FailureClasses() []FailureClass {
 		{store.OutcomeSettled, "The payment was read, its state was new, and the order has it.", ActionDone, nothing},
 		{store.OutcomeUnchanged, "The payment was read, and its state was known.", ActionDone, nothing},
 		{store.OutcomeCovered, "A fetch that began after the event came had told all of it.", ActionDone, nothing},
-		{store.OutcomeUnhandled, "The topic is not settled. The event is kept.", ActionDone, nothing},
+		{store.OutcomeKept, "The topic only informs. The event is kept.", ActionDone, nothing},
+		{store.OutcomeUnhandled, "The topic is about money, and this release cannot settle it. The event is kept.", ActionDone,
+			"Replay it with a release that settles the topic."},
 		{store.OutcomeTest, "Mercado Pago's own test.", ActionDone, nothing},
 	}
 }

@@ -88,7 +88,7 @@ func stop(t *testing.T, runner *jobs.Runner) {
 func (b *bundle) deliver(t *testing.T, paymentID string, change ...func(*store.NewEvent)) int64 {
 	t.Helper()
 	event := store.NewEvent{
-		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID,
+		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID, Work: store.WorkPayment,
 		Origin: store.OriginWebhook, Payload: []byte(`{}`),
 	}
 	for _, c := range change {

@@ -47,8 +47,12 @@ func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) erro
 		if err != nil {
 			return fmt.Errorf("insert event jobs: %w", err)
 		}
+		args, err := argsOf(job.Work, eventRef{QueueID: job.QueueID, preset: preset{id: job.ID, at: job.At}})
+		if err != nil {
+			return fmt.Errorf("insert event jobs: %w", err)
+		}
 		params[k] = river.InsertManyParams{
-			Args:       PaymentArgs{eventRef{QueueID: job.QueueID, preset: preset{id: job.ID, at: job.At}}},
+			Args:       args,
 			InsertOpts: &river.InsertOpts{Priority: priorityOf(job), Metadata: metadata},
 		}
 	}

@@ -50,7 +50,7 @@ func TestLiveWebhooksPassTheRest(t *testing.T) {
 func TestEventThatEndsAtOnceHasNoJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	event := b.deliver(t, "77", func(e *store.NewEvent) { e.Outcome = store.OutcomeUnhandled })
+	event := b.deliver(t, "77", func(e *store.NewEvent) { e.Work = store.WorkUnhandled })
 	require.Equal(t, "completed", b.status(t, event))
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM river_job`))
 }
@@ -61,12 +61,12 @@ func TestInsertRefusesAJobThatHasNoEvent(t *testing.T) {
 	inserter, err := jobs.NewInserter(b.pool, b.config)
 	require.NoError(t, err)
 	for name, job := range map[string]store.Job{
-		"no id":   {QueueID: 1, At: time.Now()},
-		"no time": {QueueID: 1, ID: 1},
-		"nothing": {},
+		"no id":   {QueueID: 1, Work: store.WorkPayment, At: time.Now()},
+		"no time": {QueueID: 1, Work: store.WorkPayment, ID: 1},
+		"nothing": {Work: store.WorkPayment},
 	} {
 		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
-			return inserter.Insert(t.Context(), tx, []store.Job{{ID: 900, QueueID: 900, At: time.Now()}, job})
+			return inserter.Insert(t.Context(), tx, []store.Job{{ID: 900, QueueID: 900, Work: store.WorkPayment, At: time.Now()}, job})
 		})
 		require.ErrorContains(t, err, "an event job is inserted with its event only", name)
 	}
@@ -81,7 +81,7 @@ func TestInsertRefusesAnIDThatIsTaken(t *testing.T) {
 	require.NoError(t, err)
 
 	err = pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
-		return inserter.Insert(t.Context(), tx, []store.Job{{ID: taken, QueueID: 900, At: time.Now()}})
+		return inserter.Insert(t.Context(), tx, []store.Job{{ID: taken, QueueID: 900, Work: store.WorkPayment, At: time.Now()}})
 	})
 
 	var refused *pgconn.PgError

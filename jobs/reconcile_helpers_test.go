@@ -110,7 +110,7 @@ func shopDoor(t *testing.T, secret string, inbox *store.Inbox) http.Handler {
 			return
 		}
 		if _, err = inbox.Accept(r.Context(), store.NewEvent{
-			Source: ev.Source, Topic: ev.Topic, Action: ev.Action, ResourceID: ev.ResourceID, Origin: store.OriginWebhook,
+			Source: ev.Source, Topic: ev.Topic, Action: ev.Action, ResourceID: ev.ResourceID, Work: string(ev.Work), Origin: store.OriginWebhook,
 			Payload: body, Signed: ev.Signed, Signature: ev.SignatureKey,
 		}); err != nil {
 			http.Error(w, "inbox", http.StatusServiceUnavailable)

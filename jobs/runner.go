@@ -160,7 +160,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		return nil, fmt.Errorf("client of River: %w", err)
 	}
 	orphans := &takeover{
-		store: deps.Store, self: self, policy: policy, kinds: []string{PaymentArgs{}.Kind()}, retry: retryJob(client),
+		store: deps.Store, self: self, policy: policy, kinds: kindNames(), retry: retryJob(client),
 		work: work, times: defaultTakeoverTimes, logger: cfg.Logger,
 	}
 	if deps.takeoverTimes != nil {
@@ -194,10 +194,9 @@ func riverConfig(cfg Config) *river.Config {
 // addWork adds a worker for every kind of job that this process works, and the
 // periodic jobs that start the work.
 func addWork(config *river.Config, cfg Config, deps Deps, circuits circuit.Circuits, policy *RetryPolicy) error {
-	shell := &eventShell{
+	addEventWorkers(config.Workers, &eventShell{
 		store: deps.Store, payments: deps.Payments, circuits: circuits, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer),
-	}
-	river.AddWorker(config.Workers, &eventWorker[PaymentArgs, *PaymentArgs]{eventShell: shell, work: shell.settlePayment})
+	})
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	if !cfg.Helper {

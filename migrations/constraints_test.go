@@ -35,7 +35,7 @@ var rightRows = map[string][][2]string{
 		{"kind", `'underpaid'`}, {"order_reference", `'A-1'`}, {"closed_at", `NULL`}, {"closed_by", `NULL`},
 	},
 	"webhook_queue": {
-		{"source", `'mercadopago'`}, {"topic", `'payment'`}, {"payload", `''`}, {"origin", `'webhook'`}, {"attempts", `0`},
+		{"source", `'mercadopago'`}, {"topic", `'payment'`}, {"payload", `''`}, {"origin", `'follow'`}, {"work", `'follow'`}, {"attempts", `0`},
 		{"signed", `true`}, {"signature", `'\x01'`}, {"completed_at", `NULL`}, {"outcome", `NULL`},
 	},
 	"webhook_refused": {
@@ -132,6 +132,7 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 		"anomalies.closed_by anomalies_closed_by_someone":                                            {checkViolation, []string{`'settlement'`}},
 		"anomalies.kind anomalies_open_key":                                                          {uniqueViolation, []string{`'overpaid'`}},
 		"webhook_queue.origin webhook_queue_origin_known":                                            {checkViolation, []string{`'elsewhere'`}},
+		"webhook_queue.work webhook_queue_work_known":                                                {checkViolation, []string{`''`, `'settle'`}},
 		"webhook_queue.attempts webhook_queue_attempts_not_negative":                                 {checkViolation, []string{`-1`}},
 		"webhook_queue.signed webhook_queue_signature_when_signed":                                   {checkViolation, []string{`false`}},
 		"webhook_queue.signature webhook_queue_signature_key":                                        {uniqueViolation, []string{`'\xff'`}},

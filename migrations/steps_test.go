@@ -94,10 +94,7 @@ var written = map[int64][]string{
 func TestEachStepKeepsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	pool := empty(t)
-	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
-	require.NoError(t, err)
-	_, err = migrator.Migrate(t.Context(), rivermigrate.DirectionUp, nil)
-	require.NoError(t, err)
+	migrateRiver(t, pool)
 	steps, err := migrations.Status(t.Context(), pool)
 	require.NoError(t, err)
 	provider, closeProvider, err := migrations.OurProvider(pool)
@@ -137,6 +134,15 @@ func TestEachStepKeepsWhatIsThere(t *testing.T) {
 	for table, present := range known {
 		require.NotEmpty(t, present, "every table has a row to lose; %s has none", table)
 	}
+}
+
+// migrateRiver brings River's schema up.
+func migrateRiver(t *testing.T, pool *pgxpool.Pool) {
+	t.Helper()
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
+	require.NoError(t, err)
+	_, err = migrator.Migrate(t.Context(), rivermigrate.DirectionUp, nil)
+	require.NoError(t, err)
 }
 
 // rows returns every row of every table but those that belong to the machinery,

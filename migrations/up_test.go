@@ -111,13 +111,13 @@ func TestSchemaBehindTheRelease(t *testing.T) {
 	t.Parallel()
 	pool := empty(t)
 	require.NoError(t, migrations.Up(t.Context(), pool, silent))
-	last := scan[int64](t, pool, `SELECT max(version_id) FROM conciliar_migrations`)
-	exec(t, pool, `DELETE FROM conciliar_migrations WHERE version_id = $1`, last)
+	const alerts = 12 // a step that cannot be run twice
+	exec(t, pool, `DELETE FROM conciliar_migrations WHERE version_id >= $1`, alerts)
 
 	pending, err := migrations.Pending(t.Context(), pool)
 	require.NoError(t, err)
-	require.Len(t, pending, 1)
-	require.Equal(t, last, pending[0].Version)
+	require.NotEmpty(t, pending)
+	require.Equal(t, int64(alerts), pending[0].Version)
 	require.Nil(t, pending[0].AppliedAt)
 
 	err = migrations.Up(t.Context(), pool, silent)

@@ -241,7 +241,7 @@ func claimDeadLetters(ctx context.Context, tx pgx.Tx, filter DeadLetterFilter, s
 
 // replayLetters makes new events of those of dead letters.
 func (s *Store) replayLetters(ctx context.Context, tx pgx.Tx, id int64, queueIDs []int64, by Actor) error {
-	events, err := loadReplays(ctx, tx, queueIDs)
+	events, err := s.loadReplays(ctx, tx, queueIDs)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,12 @@ const (
 	// OutcomeCovered: a fetch that began after the event was received had
 	// already told what the event could tell.
 	OutcomeCovered = "covered"
-	// OutcomeUnhandled: the event's topic is not settled.
+	// OutcomeFollowed: what the event names was fetched, and what that names
+	// became events of their own.
+	OutcomeFollowed = "followed"
+	// OutcomeKept: the event informs, and there is nothing to do.
+	OutcomeKept = "kept"
+	// OutcomeUnhandled: the event is about money, and this release cannot settle it.
 	OutcomeUnhandled = "unhandled"
 	// OutcomeTest: the provider's own test delivery.
 	OutcomeTest = "test"
@@ -42,6 +47,8 @@ var ErrEventNotFound = noSuch("event", "event_not_found")
 
 // An AttemptStart is what a worker needs to know before it asks the provider.
 type AttemptStart struct {
+	// Work is what the event asks for.
+	Work       string
 	Source     string
 	Topic      string
 	ResourceID string
@@ -51,8 +58,9 @@ type AttemptStart struct {
 	Now time.Time
 	// Completed is true when the event has ended already.
 	Completed bool
-	// Covered is true when a fetch of the event's payment began after the event
-	// was received: its outcome holds everything the event could tell.
+	// Covered is true when the event asks for a payment and a fetch of it began
+	// after the event was received: its outcome holds everything the event could
+	// tell.
 	Covered bool
 }
 
@@ -60,13 +68,14 @@ type AttemptStart struct {
 func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, error) {
 	var a AttemptStart
 	err := s.pool.QueryRow(ctx, `
-		SELECT q.source, q.topic, q.resource_id, q.request_id, q.received_at, clock_timestamp(),
+		SELECT q.work, q.source, q.topic, q.resource_id, q.request_id, q.received_at, clock_timestamp(),
 		       q.completed_at IS NOT NULL,
-		       EXISTS (SELECT FROM payments p
-		               WHERE p.source = q.source AND p.payment_id = q.resource_id AND p.fetched_at > q.received_at)
+		       q.work = '`+WorkPayment+`' AND EXISTS (
+		           SELECT FROM payments p
+		           WHERE p.source = q.source AND p.payment_id = q.resource_id AND p.fetched_at > q.received_at)
 		FROM webhook_queue q
 		WHERE q.id = $1`, queueID).
-		Scan(&a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Completed, &a.Covered)
+		Scan(&a.Work, &a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Completed, &a.Covered)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound.With(queueID))
 	}

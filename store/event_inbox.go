@@ -19,6 +19,8 @@ const (
 	OriginWebhook        = "webhook"
 	OriginReconciliation = "reconciliation"
 	OriginReplay         = "replay"
+	// OriginFollow: what another event named.
+	OriginFollow = "follow"
 )
 
 // A NewEvent is an event that is not in the ledger yet.
@@ -27,7 +29,10 @@ type NewEvent struct {
 	Topic      string
 	Action     string
 	ResourceID string
-	// Origin is OriginWebhook, OriginReconciliation or OriginReplay.
+	// Work is what it asks for. One that asks for nothing ends at once, without a
+	// job: see OutcomeAtOnce.
+	Work string
+	// Origin is one of EventOrigins.
 	Origin string
 	// Payload is the body as received, any bytes.
 	Payload []byte
@@ -41,9 +46,6 @@ type NewEvent struct {
 	// Signature makes a signed delivery unique within its source; nil for an
 	// event that is never a duplicate.
 	Signature []byte
-	// Outcome ends the event at once, without a job; empty for an event that
-	// has work to do.
-	Outcome string
 	// ReplayOf is the event that this one replays, 0 for none.
 	ReplayOf int64
 	// Background is true for an event that has time: every other passes it.
@@ -128,6 +130,9 @@ func NewInbox(store *Store, opts InboxOptions) (*Inbox, error) {
 // of them the event may still become durable, and a sender that delivers again
 // is answered as a duplicate.
 func (in *Inbox) Accept(ctx context.Context, ev NewEvent) (Receipt, error) {
+	if err := ev.checkWork(); err != nil {
+		return Receipt{}, fmt.Errorf("event not accepted: %w", err)
+	}
 	sub := &submission{event: ev, done: make(chan struct{})}
 	if err := in.submit(sub); err != nil {
 		return Receipt{}, err

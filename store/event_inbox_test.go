@@ -101,9 +101,9 @@ func TestInbox_AnEventWithoutWorkHasNoJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	in := b.inbox(t, store.InboxOptions{})
-	for i, outcome := range []string{store.OutcomeUnhandled, store.OutcomeTest} {
+	for i, outcome := range []string{store.OutcomeKept, store.OutcomeUnhandled, store.OutcomeTest} {
 		ev := signed(i, "1")
-		ev.Outcome = outcome
+		ev.Work = map[string]string{store.OutcomeKept: store.WorkKeep, store.OutcomeUnhandled: store.WorkUnhandled, store.OutcomeTest: store.WorkTest}[outcome]
 		receipt, err := in.Accept(t.Context(), ev)
 		require.NoError(t, err)
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM webhook_queue_status

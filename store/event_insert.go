@@ -18,14 +18,14 @@ WITH input AS MATERIALIZED (
            CASE WHEN e.outcome IS NULL THEN nextval('river_job_id_seq') END AS job_id,
            e.*
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[],
-                $9::text[], $10::boolean[], $11::boolean[], $12::bytea[], $13::text[], $14::bigint[])
+                $9::text[], $10::boolean[], $11::boolean[], $12::bytea[], $13::text[], $14::bigint[], $15::text[])
          WITH ORDINALITY AS e (source, topic, action, resource_id, origin, payload, query, request_id,
-                remote_ip, live_mode, signed, signature, outcome, replay_of, n)
+                remote_ip, live_mode, signed, signature, outcome, replay_of, work, n)
 ), inserted AS (
     INSERT INTO webhook_queue (id, job_id, source, topic, action, resource_id, origin, payload, query, request_id,
-                remote_ip, live_mode, signed, signature, outcome, completed_at, replay_of)
+                remote_ip, live_mode, signed, signature, outcome, completed_at, replay_of, work)
     SELECT id, job_id, source, topic, action, resource_id, origin, payload, query, request_id,
-           remote_ip::inet, live_mode, signed, signature, outcome, CASE WHEN outcome IS NOT NULL THEN now() END, replay_of
+           remote_ip::inet, live_mode, signed, signature, outcome, CASE WHEN outcome IS NOT NULL THEN now() END, replay_of, work
     FROM input
     ORDER BY n
     ON CONFLICT (source, signature) WHERE signature IS NOT NULL DO NOTHING
@@ -47,8 +47,13 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 		live                            = make([]*bool, n)
 		signed                          = make([]bool, n)
 		replayOf                        = make([]*int64, n)
+		work                            = make([]string, n)
 	)
 	for i, ev := range events {
+		if err := ev.checkWork(); err != nil {
+			return nil, err
+		}
+		work[i] = ev.Work
 		source[i], topic[i], action[i], resource[i] = ev.Source, text(ev.Topic), text(ev.Action), text(ev.ResourceID)
 		origin[i], query[i], request[i] = ev.Origin, text(ev.Query), text(ev.RequestID)
 		payload[i], signature[i] = ev.Payload, ev.Signature
@@ -60,15 +65,15 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 			address := ev.RemoteIP.WithZone("").String()
 			remote[i] = &address
 		}
-		if ev.Outcome != "" {
-			outcome[i] = &ev.Outcome
+		if ended := OutcomeAtOnce(ev.Work); ended != "" {
+			outcome[i] = &ended
 		}
 		if ev.ReplayOf != 0 {
 			replayOf[i] = &ev.ReplayOf
 		}
 	}
 	rows, err := tx.Query(ctx, insertEventsSQL, source, topic, action, resource, origin, payload, query, request,
-		remote, live, signed, signature, outcome, replayOf)
+		remote, live, signed, signature, outcome, replayOf, work)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +91,7 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 			lost = append(lost, i)
 		case jobID != nil:
 			jobs = append(jobs, Job{
-				ID: *jobID, QueueID: id, At: *receivedAt, Origin: events[i].Origin, Background: events[i].Background,
+				ID: *jobID, QueueID: id, Work: events[i].Work, At: *receivedAt, Origin: events[i].Origin, Background: events[i].Background,
 				Trace: events[i].Trace,
 			})
 		}

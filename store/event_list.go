@@ -26,7 +26,7 @@ func EventStatuses() []string {
 
 // EventOrigins are all origins that there are.
 func EventOrigins() []string {
-	return []string{OriginWebhook, OriginReconciliation, OriginReplay}
+	return []string{OriginWebhook, OriginReconciliation, OriginReplay, OriginFollow}
 }
 
 // An EventFilter selects events; an empty field selects all.
@@ -117,6 +117,7 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 		if err != nil {
 			return List[Event]{}, err
 		}
+		c.always("q.work = '" + WorkPayment + "'")
 		c.add("q.resource_id = ANY (?)", ids)
 	}
 	if page.Before != 0 {

@@ -23,7 +23,7 @@ func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
 	pending := b.accept(t, signed(1, "77"))
 	_, dead := b.dead(t, 2, "78")
 	other := signed(3, "79")
-	other.Topic, other.RequestID, other.Outcome = "merchant_order", "delivery-3", store.OutcomeUnhandled
+	other.Topic, other.RequestID, other.Work = "merchant_order", "delivery-3", store.WorkUnhandled
 	unhandled := b.accept(t, other)
 	settled := b.accept(t, signed(4, "77"))
 	a := b.startAttempt(t, settled)

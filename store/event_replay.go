@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
@@ -20,8 +19,8 @@ type Replay struct {
 // an archived one too; an open dead letter of it becomes replayed. The error
 // wraps ErrEventNotFound, or is a *ReplayWaitsError.
 //
-// An event that ended without work, for its topic or because it was the
-// provider's test, ends so again.
+// What there is to do is asked again: an event that an older release could not
+// settle is settled by one that can. A provider's test ends as one again.
 func (s *Store) ReplayEvent(ctx context.Context, queueID int64, by Actor) (Replay, error) {
 	var replay Replay
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
@@ -119,7 +118,7 @@ func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Repla
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return Replay{}, err
 	}
-	events, err := loadReplays(ctx, tx, []int64{queueID})
+	events, err := s.loadReplays(ctx, tx, []int64{queueID})
 	if err != nil {
 		return Replay{}, err
 	}
@@ -136,8 +135,8 @@ func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Repla
 // loadReplays returns what replays the events, by their ids. The signature stays
 // behind: it makes a delivery unique, and this is none. The request id and the
 // query stay, so that the replay is found by what the delivery was called.
-func loadReplays(ctx context.Context, tx pgx.Tx, queueIDs []int64) ([]NewEvent, error) {
-	const columns = `id, source, topic, action, resource_id, payload, query, request_id, live_mode, signed, coalesce(outcome, '')`
+func (s *Store) loadReplays(ctx context.Context, tx pgx.Tx, queueIDs []int64) ([]NewEvent, error) {
+	const columns = `id, source, topic, action, resource_id, payload, query, request_id, live_mode, signed, work`
 	// One statement sees an event that is being archived exactly once.
 	rows, err := tx.Query(ctx, `
 		SELECT `+columns+` FROM webhook_queue WHERE id = ANY ($1)
@@ -150,10 +149,20 @@ func loadReplays(ctx context.Context, tx pgx.Tx, queueIDs []int64) ([]NewEvent, 
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (NewEvent, error) {
 		ev := NewEvent{Origin: OriginReplay}
 		err := row.Scan(&ev.ReplayOf, &ev.Source, &ev.Topic, &ev.Action, &ev.ResourceID, &ev.Payload, &ev.Query, &ev.RequestID,
-			&ev.LiveMode, &ev.Signed, &ev.Outcome)
-		if !slices.Contains([]string{OutcomeUnhandled, OutcomeTest}, ev.Outcome) {
-			ev.Outcome = ""
-		}
+			&ev.LiveMode, &ev.Signed, &ev.Work)
+		ev.Work = s.workAgain(ev)
 		return ev, err
 	})
+}
+
+// workAgain is what an event asks for when it is replayed. The provider knows its
+// tests by their body, so such an event stays one.
+func (s *Store) workAgain(ev NewEvent) string {
+	if ev.Work == WorkTest || s.workOf == nil {
+		return ev.Work
+	}
+	if work, known := s.workOf(ev.Source, ev.Topic, ev.ResourceID); known {
+		return work
+	}
+	return ev.Work
 }

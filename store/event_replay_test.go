@@ -81,9 +81,9 @@ func TestReplayThatHasNotEndedIsNotReplayedAgain(t *testing.T) {
 func TestReplayOfWhatHadNoWorkHasNone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for i, outcome := range []string{store.OutcomeUnhandled, store.OutcomeTest} {
+	for i, outcome := range []string{store.OutcomeKept, store.OutcomeUnhandled, store.OutcomeTest} {
 		ev := signed(i, "77")
-		ev.Outcome = outcome
+		ev.Work = map[string]string{store.OutcomeKept: store.WorkKeep, store.OutcomeUnhandled: store.WorkUnhandled, store.OutcomeTest: store.WorkTest}[outcome]
 
 		replay, err := b.ReplayEvent(t.Context(), b.accept(t, ev), ana)
 

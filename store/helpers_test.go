@@ -94,7 +94,7 @@ func insertJobs(t testing.TB, pool *pgxpool.Pool) store.InsertJobs {
 // one delivery.
 func signed(number int, paymentID string) store.NewEvent {
 	return store.NewEvent{
-		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID,
+		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID, Work: store.WorkPayment,
 		Origin: store.OriginWebhook, Payload: []byte(`{"data":{"id":"` + paymentID + `"}}`),
 		Signed: true, Signature: fmt.Appendf(nil, "signature-%08d", number),
 	}

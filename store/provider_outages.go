@@ -53,7 +53,7 @@ func (s *Store) Outages(ctx context.Context, since, until time.Time) ([]Outage, 
 	return outages, nil
 }
 
-// WaitingResources returns up to limit resources that events of a provider wait
+// WaitingResources returns up to limit payments that events of a provider wait
 // for, held, failed or at work, because the end of an attempt is written a little
 // after it: the newest and, where there are more, others on each call. Whatever
 // is wrong with one of them is not to be taken for the provider's.
@@ -63,11 +63,11 @@ func (s *Store) WaitingResources(ctx context.Context, source string, limit int) 
 		SELECT coalesce(floor(first + random() * (last - first + 1)), 0)::bigint
 		FROM (SELECT min(id) AS first, max(id) AS last FROM webhook_queue WHERE completed_at IS NULL) span`).Scan(&from)
 	if err != nil {
-		return nil, fmt.Errorf("waiting resources: %w", err)
+		return nil, fmt.Errorf("waiting payments: %w", err)
 	}
 	const waiting = `
 		SELECT v.resource_id FROM webhook_queue_status v
-		WHERE v.completed_at IS NULL AND v.source = $1 AND v.status IN ('held', 'failed', 'processing') AND v.resource_id <> ''`
+		WHERE v.completed_at IS NULL AND v.source = $1 AND v.work = '` + WorkPayment + `' AND v.status IN ('held', 'failed', 'processing') AND v.resource_id <> ''`
 	var ids []string
 	for _, part := range []struct {
 		query string
@@ -80,11 +80,11 @@ func (s *Store) WaitingResources(ctx context.Context, source string, limit int) 
 	} {
 		rows, err := s.pool.Query(ctx, part.query, source, part.from, part.limit)
 		if err != nil {
-			return nil, fmt.Errorf("waiting resources: %w", err)
+			return nil, fmt.Errorf("waiting payments: %w", err)
 		}
 		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
-			return nil, fmt.Errorf("waiting resources: %w", err)
+			return nil, fmt.Errorf("waiting payments: %w", err)
 		}
 		for _, id := range found {
 			if len(ids) < limit && !slices.Contains(ids, id) {

@@ -159,7 +159,7 @@ func (s *Store) replayOutageDeadLetters(ctx context.Context, tx pgx.Tx, outage O
 	if err != nil || len(letters) == 0 {
 		return 0, err
 	}
-	events, err := loadReplays(ctx, tx, queueIDs)
+	events, err := s.loadReplays(ctx, tx, queueIDs)
 	if err != nil {
 		return 0, err
 	}

@@ -190,15 +190,15 @@ func compareSearch(ctx context.Context, tx pgx.Tx, source string, found []FoundP
 	rows, err := tx.Query(ctx, `
 		SELECT f.n,
 		       EXISTS (SELECT FROM webhook_queue q LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
-		               WHERE q.resource_id = f.id AND q.source = $1 AND q.topic = $4 AND q.completed_at IS NULL
+		               WHERE q.resource_id = f.id AND q.source = $1 AND q.work = $4 AND q.completed_at IS NULL
 		                 AND (d.id IS NULL OR d.state = 'reopened')),
 		       EXISTS (SELECT FROM webhook_queue q JOIN webhook_dead_letter d ON d.queue_id = q.id
-		               WHERE q.resource_id = f.id AND q.source = $1 AND q.topic = $4 AND q.completed_at IS NULL
+		               WHERE q.resource_id = f.id AND q.source = $1 AND q.work = $4 AND q.completed_at IS NULL
 		                 AND d.state IN ('open', 'dismissed') AND d.died_at > f.changed
 		                 AND (d.reason IN ('permanent_failure', 'cancelled') OR d.died_at > now() - interval '1 day')),
 		       `+heldColumns+`
 		FROM unnest($2::text[], $3::timestamptz[]) WITH ORDINALITY AS f (id, changed, n)
-		LEFT JOIN payments p ON p.source = $1 AND p.payment_id = f.id`, source, ids, changed, topicPayment)
+		LEFT JOIN payments p ON p.source = $1 AND p.payment_id = f.id`, source, ids, changed, WorkPayment)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -218,5 +218,6 @@ func compareSearch(ctx context.Context, tx pgx.Tx, source string, found []FoundP
 	return differ, equal, err
 }
 
-// topicPayment is the topic of events that fetch a payment.
+// topicPayment is the topic of the events that a reconciliation makes. Every
+// provider has one of that name for a payment.
 const topicPayment = "payment"

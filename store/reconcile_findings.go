@@ -87,7 +87,7 @@ func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *
 // eventAbout is the event that fetches a payment.
 func (st *RunStep) eventAbout(d Difference) NewEvent {
 	return NewEvent{
-		Source: d.Source, Topic: topicPayment, ResourceID: d.PaymentID, Origin: OriginReconciliation,
+		Source: d.Source, Topic: topicPayment, Work: WorkPayment, ResourceID: d.PaymentID, Origin: OriginReconciliation,
 		Payload: d.payload, LiveMode: d.liveMode, Background: st.Run.Scope == ScopeBackfill,
 	}
 }

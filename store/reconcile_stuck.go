@@ -38,18 +38,18 @@ func (st *RunStep) RequeueStuck(ctx context.Context) (done bool, err error) {
 			), requeued AS (
 				UPDATE webhook_queue q SET job_id = nextval('river_job_id_seq')
 				FROM stuck WHERE q.id = stuck.id
-				RETURNING q.id, q.job_id, q.origin
+				RETURNING q.id, q.job_id, q.work, q.origin
 			), found AS (
 				INSERT INTO webhook_reconciliation_findings (run_id, kind, queue_id, repaired_at)
 				SELECT $2, 'stuck', id, now() FROM requeued
 			)
-			SELECT job_id, id, now(), origin FROM requeued ORDER BY id`, stuckBatch, st.Run.ID)
+			SELECT job_id, id, work, now(), origin FROM requeued ORDER BY id`, stuckBatch, st.Run.ID)
 		if err != nil {
 			return p, err
 		}
 		jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job, error) {
 			var job Job
-			err := row.Scan(&job.ID, &job.QueueID, &job.At, &job.Origin)
+			err := row.Scan(&job.ID, &job.QueueID, &job.Work, &job.At, &job.Origin)
 			return job, err
 		})
 		if err != nil {

@@ -62,8 +62,8 @@ type resolved struct {
 type ActivityPoint struct {
 	// At is when the bucket begins, in UTC.
 	At time.Time
-	// Received counts all events that were accepted; ByOrigin has them by
-	// OriginWebhook, OriginReconciliation and OriginReplay.
+	// Received counts all events that were accepted; ByOrigin has them by their
+	// origin.
 	Received int64
 	ByOrigin map[string]int64
 	// Settled counts events that ended with OutcomeSettled, and Others those that

@@ -39,6 +39,8 @@ type Job struct {
 	ID int64
 	// QueueID is the event's id.
 	QueueID int64
+	// Work is what the event asks for.
+	Work string
 	// At is when the job may run, by PostgreSQL's clock: a process whose own
 	// clock is wrong must not delay what it accepts.
 	At time.Time
@@ -66,6 +68,10 @@ type Options struct {
 	UnknownOrder UnknownOrder
 	// InsertJobs inserts event jobs. A Store without it cannot accept events.
 	InsertJobs InsertJobs
+	// WorkOf says what an event asks for that is replayed or follows from
+	// another. A Store without it has a replay do what was done, and follows
+	// nothing.
+	WorkOf WorkOf
 	// InsertStep inserts the steps of runs. A Store without it cannot start one.
 	InsertStep InsertStep
 	// Logger receives what no caller is told. Required.
@@ -78,6 +84,7 @@ type Store struct {
 	rules        order.Rules
 	unknownOrder UnknownOrder
 	insertJobs   InsertJobs
+	workOf       WorkOf
 	insertStep   InsertStep
 	logger       *slog.Logger
 }
@@ -94,7 +101,7 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	}
 	return &Store{
 		pool: pool, rules: opts.Rules, unknownOrder: opts.UnknownOrder,
-		insertJobs: opts.InsertJobs, insertStep: opts.InsertStep, logger: opts.Logger,
+		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, insertStep: opts.InsertStep, logger: opts.Logger,
 	}, nil
 }
 

@@ -45,13 +45,13 @@ var invariants = []invariant{
 			   OR (q.id IS NULL AND j.kind LIKE 'webhook\_%' AND j.state IN ` + liveStates + `)`,
 	},
 	{
-		Invariant: Invariant{"payment_known", "the payment of an event that ended as settled, unchanged or covered is in the books"},
+		Invariant: Invariant{"payment_known", "the payment of an event that settles one and ended as settled, unchanged or covered is in the ledger"},
 		broken: `
 			SELECT e.id AS queue_id, e.outcome, e.source, e.resource_id AS payment_id
-			FROM (SELECT id, outcome, source, resource_id FROM webhook_queue
+			FROM (SELECT id, work, outcome, source, resource_id FROM webhook_queue
 			      UNION ALL
-			      SELECT id, outcome, source, resource_id FROM webhook_archive) e
-			WHERE e.outcome IN ('` + OutcomeSettled + `', '` + OutcomeUnchanged + `', '` + OutcomeCovered + `')
+			      SELECT id, work, outcome, source, resource_id FROM webhook_archive) e
+			WHERE e.work = '` + WorkPayment + `' AND e.outcome IN ('` + OutcomeSettled + `', '` + OutcomeUnchanged + `', '` + OutcomeCovered + `')
 			  AND NOT EXISTS (SELECT FROM payments p WHERE p.source = e.source AND p.payment_id = e.resource_id)`,
 	},
 	{

@@ -49,7 +49,7 @@ func newLibrary(t *testing.T) *library {
 	a := l.startAttempt(t, l.covered)
 	require.NoError(t, l.Complete(t.Context(), a, store.OutcomeCovered, complete(a)))
 	unhandled := signed(1000, "")
-	unhandled.Outcome = store.OutcomeUnhandled
+	unhandled.Work = store.WorkUnhandled
 	l.accept(t, unhandled)
 
 	l.pending, l.running, l.retrying, l.held = event("4"), event("4"), event("4"), event("4")

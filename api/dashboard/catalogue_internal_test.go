@@ -114,7 +114,9 @@ func conditionCodes() []string {
 }
 
 func outcomes() []string {
-	return []string{store.OutcomeSettled, store.OutcomeUnchanged, store.OutcomeCovered, store.OutcomeUnhandled, store.OutcomeTest}
+	return []string{
+		store.OutcomeSettled, store.OutcomeUnchanged, store.OutcomeCovered, store.OutcomeFollowed, store.OutcomeKept, store.OutcomeUnhandled, store.OutcomeTest,
+	}
 }
 
 func momentKinds() []string {

@@ -245,7 +245,7 @@ func (b *bundle) count(t testing.TB, query string, args ...any) int64 {
 func (b *bundle) event(t testing.TB, paymentID string, change ...func(*store.NewEvent)) int64 {
 	t.Helper()
 	ev := store.NewEvent{
-		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID, Origin: store.OriginWebhook,
+		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID, Work: store.WorkPayment, Origin: store.OriginWebhook,
 		Payload: []byte(`{"data":{"id":"` + paymentID + `"}}`), RequestID: "delivery-" + paymentID,
 		Signed: true, Signature: fmt.Appendf(nil, "signature-%08d", b.count(t, `SELECT count(*) FROM webhook_queue`)),
 	}

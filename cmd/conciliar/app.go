@@ -112,6 +112,7 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
 		UnknownOrder: store.UnknownOrder(cfg.UnknownOrder),
 		InsertJobs:   inserter.Insert,
+		WorkOf:       workOf,
 		InsertStep:   inserter.InsertStep,
 		Logger:       jobsConfig.Logger,
 	})
@@ -119,6 +120,14 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		return nil, err
 	}
 	return a, a.store.RegisterMetrics(a.metrics)
+}
+
+// workOf says what the events of our providers ask for.
+func workOf(source, topic, resourceID string) (string, bool) {
+	if source != mercadopago.Source {
+		return "", false
+	}
+	return string(mercadopago.WorkOf(topic, resourceID)), true
 }
 
 func jobsConfig(cfg config.Config, logger *slog.Logger) jobs.Config {

@@ -23,18 +23,6 @@ type Delivery struct {
 	Body     []byte
 }
 
-// A Disposition says what is to be done with an event.
-type Disposition uint8
-
-const (
-	// Settle: fetch the payment named by ResourceID and settle its order.
-	Settle Disposition = iota + 1
-	// Unhandled: keep the event; there is nothing to do for its topic yet.
-	Unhandled
-	// Test: the provider's own test delivery; nothing stands behind it.
-	Test
-)
-
 // An Event is a delivery that was accepted, in provider-neutral words.
 type Event struct {
 	// Source names the provider, for example "mercadopago".
@@ -48,8 +36,8 @@ type Event struct {
 	ResourceID string
 	// LiveMode is what the body claims; nil when it claims nothing.
 	LiveMode *bool
-	// Disposition says what is to be done with the event.
-	Disposition Disposition
+	// Work says what the event asks of us.
+	Work Work
 	// Signed is true when a signature over the delivery was verified.
 	Signed bool
 	// SignatureKey identifies a signed delivery: the matched signature. Two

@@ -73,7 +73,7 @@ func TestASignedSampleIsAccepted(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, event.Signed)
 	require.Equal(t, "ORD01-ab_9", event.ResourceID)
-	require.Equal(t, provider.Settle, event.Disposition)
+	require.Equal(t, provider.Settle, event.Work)
 
 	got = execute(t, nil, "simulate", "sign", "--secret", "another-secret", "--id", "1")
 	_, err = receive(t, requestOf(t, got.out))

@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	topicPayment = "payment"
-	topicTest    = "test"
-	actionTest   = "test.created"
+	topicTest  = "test"
+	actionTest = "test.created"
 
 	// testID is the id in every test that the dashboard sends, unless its user
 	// types another one. Nothing stands behind it.
@@ -95,13 +94,10 @@ func describe(q query, h hints, id string) provider.Event {
 	}
 	event := provider.Event{
 		Source: Source, Topic: topic, Action: word(h.action), ResourceID: id, LiveMode: h.liveMode,
-		Disposition: provider.Unhandled,
+		Work: WorkOf(topic, id),
 	}
-	switch {
-	case isTest(event, h):
-		event.Disposition = provider.Test
-	case topic == topicPayment && id != "":
-		event.Disposition = provider.Settle
+	if isTest(event, h) {
+		event.Work = provider.Test
 	}
 	return event
 }

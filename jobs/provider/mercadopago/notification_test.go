@@ -44,7 +44,7 @@ func TestReceiveSigned(t *testing.T) {
 		fixture, query    string
 		topic, action, id string
 		live              *bool
-		disposition       provider.Disposition
+		work              provider.Work
 	}{
 		{"payment_created", "data.id=90210000001&type=payment", "payment", "payment.created", "90210000001", live, provider.Settle},
 		{"payment_updated", "data.id=90210000002&type=payment", "payment", "payment.updated", "90210000002", live, provider.Settle},
@@ -73,16 +73,16 @@ func TestReceiveSigned(t *testing.T) {
 		{"order_charged_back", "data.id=ORD01KXAMPLE0000000000000001&type=topic_chargebacks_wh", "topic_chargebacks_wh", "order.charged_back", "ORD01KXAMPLE0000000000000001", live, provider.Unhandled},
 		{"order_processed", "data.id=ORD01KXAMPLE0000000000000001&type=order", "order", "order.processed", "ORD01KXAMPLE0000000000000001", live, provider.Unhandled},
 		{"claim", "data.id=5200000001&type=claim", "claim", "updated", "5200000001", live, provider.Unhandled},
-		{"subscription_preapproval", "data.id=5aef01a4883161b001885f06d9391b80&type=subscription_preapproval", "subscription_preapproval", "updated", "5aef01a4883161b001885f06d9391b80", nil, provider.Unhandled},
+		{"subscription_preapproval", "data.id=5aef01a4883161b001885f06d9391b80&type=subscription_preapproval", "subscription_preapproval", "updated", "5aef01a4883161b001885f06d9391b80", nil, provider.Keep},
 		{"subscription_authorized_payment", "data.id=6114200001&type=subscription_authorized_payment", "subscription_authorized_payment", "updated", "6114200001", nil, provider.Unhandled},
-		{"subscription_preapproval_plan", "data.id=5c938084726fca480172750000000001&type=subscription_preapproval_plan", "subscription_preapproval_plan", "updated", "5c938084726fca480172750000000001", nil, provider.Unhandled},
+		{"subscription_preapproval_plan", "data.id=5c938084726fca480172750000000001&type=subscription_preapproval_plan", "subscription_preapproval_plan", "updated", "5c938084726fca480172750000000001", nil, provider.Keep},
 		{"stop_delivery", "data.id=99100200304&type=stop_delivery_op_wh", "stop_delivery_op_wh", "Created", "99100200304", live, provider.Unhandled},
-		{"card_updater", "type=automatic-payments", "automatic-payments", "card.updated", "", live, provider.Unhandled},
-		{"mp_connect", "data.id=700100201&type=mp-connect", "mp-connect", "application.deauthorized", "700100201", live, provider.Unhandled},
-		{"wallet_connect", "data.id=33abcd1235ed497f945f755fcaba3c6d&type=wallet_connect", "wallet_connect", "status.updated", "33abcd1235ed497f945f755fcaba3c6d", nil, provider.Unhandled},
-		{"delivery", "", "delivery", "", "", nil, provider.Unhandled},
-		{"point_finished", "", "unknown", "", "", nil, provider.Unhandled},
-		{"unknown_topic", "data.id=abc-1&type=topic_of_another_year", "topic_of_another_year", "x.y", "abc-1", nil, provider.Unhandled},
+		{"card_updater", "type=automatic-payments", "automatic-payments", "card.updated", "", live, provider.Keep},
+		{"mp_connect", "data.id=700100201&type=mp-connect", "mp-connect", "application.deauthorized", "700100201", live, provider.Keep},
+		{"wallet_connect", "data.id=33abcd1235ed497f945f755fcaba3c6d&type=wallet_connect", "wallet_connect", "status.updated", "33abcd1235ed497f945f755fcaba3c6d", nil, provider.Keep},
+		{"delivery", "", "delivery", "", "", nil, provider.Keep},
+		{"point_finished", "", "unknown", "", "", nil, provider.Keep},
+		{"unknown_topic", "data.id=abc-1&type=topic_of_another_year", "topic_of_another_year", "x.y", "abc-1", nil, provider.Keep},
 	} {
 		t.Run(c.fixture+"?"+c.query, func(t *testing.T) {
 			t.Parallel()
@@ -93,7 +93,7 @@ func TestReceiveSigned(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, provider.Event{
 				Source: "mercadopago", Topic: c.topic, Action: c.action, ResourceID: c.id, LiveMode: c.live,
-				Disposition: c.disposition, Signed: true, SignatureKey: key,
+				Work: c.work, Signed: true, SignatureKey: key,
 			}, event)
 		})
 	}
@@ -125,7 +125,7 @@ func TestReceiveAnyBody(t *testing.T) {
 			require.NoError(t, err)
 			event.SignatureKey = nil
 			require.Equal(t, provider.Event{Source: Source, Topic: "payment", ResourceID: testPaymentID,
-				Disposition: provider.Settle, Signed: true}, event)
+				Work: provider.Settle, Signed: true}, event)
 		})
 	}
 }
@@ -147,7 +147,7 @@ func TestReceiveOddBodies(t *testing.T) {
 			event, err := NewReceiver(newVerifier(t), false).Receive(deliver(t, paymentQuery, []byte(c.body)))
 			require.NoError(t, err)
 			require.Equal(t, c.action, event.Action)
-			require.Equal(t, provider.Settle, event.Disposition)
+			require.Equal(t, provider.Settle, event.Work)
 		})
 	}
 	for query, topic := range map[string]string{
@@ -160,7 +160,7 @@ func TestReceiveOddBodies(t *testing.T) {
 		event, err := NewReceiver(newVerifier(t), false).Receive(deliver(t, query, nil))
 		require.NoError(t, err, query)
 		require.Equal(t, topic, event.Topic)
-		require.Equal(t, provider.Unhandled, event.Disposition)
+		require.Equal(t, WorkOf(topic, "1"), event.Work)
 	}
 }
 
@@ -169,7 +169,7 @@ func TestReceiveUnsigned(t *testing.T) {
 	for _, c := range []struct {
 		method, query, fixture string
 		topic, id              string
-		disposition            provider.Disposition
+		work                   provider.Work
 	}{
 		{"POST", "topic=payment&id=90210000007", "ipn_payment", "payment", "90210000007", provider.Settle},
 		{"POST", "topic=payment&id=90210000007", "", "payment", "90210000007", provider.Settle},
@@ -182,7 +182,7 @@ func TestReceiveUnsigned(t *testing.T) {
 		{"POST", "", "ipn_merchant_order", "merchant_order", "31000000003", provider.Unhandled},
 		{"POST", "topic=chargebacks&id=217000061307271123", "", "chargebacks", "217000061307271123", provider.Unhandled},
 		{"POST", "topic=point_integration_ipn&id=0aa0519d-d985-4e83-b62d-dda123456780", "", "point_integration_ipn", "0aa0519d-d985-4e83-b62d-dda123456780", provider.Unhandled},
-		{"POST", "", "delivery", "delivery", "44500001", provider.Unhandled},
+		{"POST", "", "delivery", "delivery", "44500001", provider.Keep},
 		// The notifications of the older QR codes, in the Webhooks form.
 		{"POST", "data.id=90210000002&type=payment", "payment_updated", "payment", "90210000002", provider.Settle},
 		{"POST", "", "chargeback", "topic_chargebacks_wh", "217000061307271123", provider.Unhandled},
@@ -198,7 +198,7 @@ func TestReceiveUnsigned(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.topic, event.Topic)
 			require.Equal(t, c.id, event.ResourceID)
-			require.Equal(t, c.disposition, event.Disposition)
+			require.Equal(t, c.work, event.Work)
 			require.False(t, event.Signed)
 			require.Nil(t, event.SignatureKey)
 
@@ -223,7 +223,7 @@ func TestReceiveIPNWithSignature(t *testing.T) {
 		event, err := NewReceiver(newVerifier(t), true).Receive(d)
 		require.NoError(t, err, name)
 		require.Equal(t, provider.Event{Source: Source, Topic: "payment", ResourceID: "90210000007",
-			Disposition: provider.Settle}, event, name)
+			Work: provider.Settle}, event, name)
 	}
 	d := unsigned(http.MethodPost, query, nil)
 	d.Header.Set("x-signature", Sign("another", "90210000007", testRequestID, testTS))
@@ -325,7 +325,7 @@ func FuzzReceive(f *testing.F) {
 				require.NotContains(t, text, "\x00")
 				require.Equal(t, strings.ToValidUTF8(text, ""), text)
 			}
-			if event.Disposition == provider.Settle {
+			if event.Work == provider.Settle {
 				require.Equal(t, "payment", event.Topic)
 				require.NotEmpty(t, event.ResourceID)
 			}

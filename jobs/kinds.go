@@ -1,0 +1,63 @@
+package jobs
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/riverqueue/river"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+)
+
+// kinds has the kind of event job for every work that has one.
+var kinds = map[provider.Work]kind{
+	provider.Settle: kindOf[PaymentArgs]((*eventShell).settlePayment),
+}
+
+// A kind is what of a kind of event job differs from the others.
+type kind struct {
+	// args are the arguments of the event's job.
+	args func(eventRef) river.JobArgs
+	// add adds the kind's worker, within the shell.
+	add func(*river.Workers, *eventShell)
+}
+
+func kindOf[T river.JobArgs, P eventArgs[T]](work eventWork) kind {
+	return kind{
+		args: func(ref eventRef) river.JobArgs {
+			var args T
+			*P(&args).event() = ref
+			return args
+		},
+		add: func(workers *river.Workers, shell *eventShell) {
+			river.AddWorker(workers, &eventWorker[T, P]{eventShell: shell, work: work})
+		},
+	}
+}
+
+// argsOf are the arguments of the job of an event that asks for the work.
+func argsOf(work string, ref eventRef) (river.JobArgs, error) {
+	k, ok := kinds[provider.Work(work)]
+	if !ok {
+		return nil, fmt.Errorf("no kind of job does the work %q", work)
+	}
+	return k.args(ref), nil
+}
+
+// kindNames are the names of all kinds of event jobs.
+func kindNames() []string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.args(eventRef{}).Kind())
+	}
+	slices.Sort(names)
+	return names
+}
+
+// addEventWorkers adds the workers of all kinds of event jobs.
+func addEventWorkers(workers *river.Workers, shell *eventShell) {
+	for _, work := range slices.Sorted(maps.Keys(kinds)) {
+		kinds[work].add(workers, shell)
+	}
+}
