@@ -16,14 +16,14 @@ func TestAlertsAreListed(t *testing.T) {
 	b := setup(t, setupOptions{})
 	require.Empty(t, walk[api.AlertDocument](t, b, "/api/webhooks/alerts"))
 	_, err := b.pool.Exec(t.Context(), `INSERT INTO alerts (code, opened_at, closed_at, last_sent_at, reminders, detail) VALUES
-		('pending_slow', '2026-03-01T09:00:00-03:00', '2026-03-01T10:00:00-03:00', '2026-03-01T10:00:00-03:00', 2, '{"pending": 5}'),
+		('queue_latency_high', '2026-03-01T09:00:00-03:00', '2026-03-01T10:00:00-03:00', '2026-03-01T10:00:00-03:00', 2, '{"pending": 5}'),
 		('dead_letters_open', '2026-03-01T13:00:00Z', NULL, NULL, 0, '{"open": 1}'),
 		('of_a_later_release', '2026-03-01T14:00:00Z', NULL, NULL, 0, '{}')`)
 	require.NoError(t, err)
 
-	w := b.do(t, get("/api/webhooks/alerts?state=all&code=pending_slow"))
+	w := b.do(t, get("/api/webhooks/alerts?state=all&code=queue_latency_high"))
 	require.Equal(t, http.StatusOK, w.Code)
-	require.JSONEq(t, `{"next_cursor": null, "items": [{"id": 1, "code": "pending_slow", "health": "degraded",
+	require.JSONEq(t, `{"next_cursor": null, "items": [{"id": 1, "code": "queue_latency_high", "health": "degraded",
 		"reason": "Events have been waiting for their first attempt for more than 5 minutes.",
 		"opened_at": "2026-03-01T12:00:00Z", "closed_at": "2026-03-01T13:00:00Z", "last_sent_at": "2026-03-01T13:00:00Z",
 		"reminders": 2, "detail": {"pending": 5}}]}`, w.Body.String())
@@ -37,7 +37,7 @@ func TestAlertsAreListed(t *testing.T) {
 		return codes
 	}
 	require.Equal(t, []string{"of_a_later_release", "dead_letters_open"}, codes("/api/webhooks/alerts"), "open ones, the newest first")
-	require.Equal(t, []string{"pending_slow"}, codes("/api/webhooks/alerts?state=closed"))
+	require.Equal(t, []string{"queue_latency_high"}, codes("/api/webhooks/alerts?state=closed"))
 	require.Len(t, codes("/api/webhooks/alerts?state=all"), 3)
 	require.Equal(t, []string{"of_a_later_release"}, codes("/api/webhooks/alerts?since=2026-03-01T13:30:00Z"))
 	require.Equal(t, health.Level(""), walk[api.AlertDocument](t, b, "/api/webhooks/alerts?since=2026-03-01T13:30:00Z")[0].Health)

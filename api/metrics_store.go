@@ -29,7 +29,7 @@ func newStoreCollector(b storage, logger *slog.Logger) *storeCollector {
 	}
 	return &storeCollector{
 		storage: b, logger: logger,
-		readable:    desc("books_readable", "1 when the books could be read for this scrape."),
+		readable:    desc("database_up", "1 when the database could be read for this scrape."),
 		events:      desc("events", "Events that have no end, by state.", "state"),
 		oldest:      desc("oldest_pending_event_age_seconds", "Age of the oldest event that waits for its first attempt."),
 		deadLetters: desc("dead_letters_open", "Open dead letters, by reason.", "reason"),
@@ -64,7 +64,7 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 		totals, err = c.storage.RunTotals(ctx)
 	}
 	if err != nil {
-		c.logger.WarnContext(ctx, "the books could not be read for the metrics", "error", err)
+		c.logger.WarnContext(ctx, "metrics: database unavailable", "error", err)
 		gauge(c.readable, 0)
 		return
 	}

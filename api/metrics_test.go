@@ -53,7 +53,7 @@ func TestMetricsCountWhatWebhooksComeTo(t *testing.T) {
 		`conciliar_webhook_acknowledgement_duration_seconds_count 2`,
 		`conciliar_http_requests_total{method="POST",route="/api/checkout/webhook",status="401"} 1`,
 		`conciliar_events{state="pending"} 1`,
-		`conciliar_books_readable 1`,
+		`conciliar_database_up 1`,
 		`conciliar_provider_circuit{state="closed"} 1`,
 		`conciliar_provider_circuit{state="open"} 0`,
 		`conciliar_reconciliation_runs_total{status="succeeded"} 0`,
@@ -112,7 +112,7 @@ func TestMetricsAreToldWithoutTheBooks(t *testing.T) {
 	b := setupMetered(t)
 	b.pool.Close()
 	page := b.scrape(t)
-	require.Contains(t, page, "conciliar_books_readable 0\n")
+	require.Contains(t, page, "conciliar_database_up 0\n")
 	require.NotContains(t, page, "conciliar_events{", "what is not known is not told as zero")
 }
 

@@ -129,7 +129,10 @@ func (e *evaluator) evaluateStatus(ctx context.Context, st store.Status, send st
 		return err
 	}
 	for _, a := range changes.Alerts {
+		_, known := health.ConditionOf(a.Code)
 		switch {
+		case !known:
+			e.logger.WarnContext(ctx, "alert closed: no running release evaluates its condition", "code", a.Code, "since", a.OpenedAt)
 		case a.ID == 0:
 			e.logger.WarnContext(ctx, "alert began", "code", a.Code, "since", a.OpenedAt, "detail", string(a.Detail))
 		case a.ClosedAt != nil:

@@ -46,7 +46,7 @@ func (w *watchman) pass(t *testing.T, after time.Duration, st store.Status) {
 	require.NoError(t, w.evaluator.EvaluateStatus(t.Context(), st, jobs.InsertAlertSend(w.operator)))
 }
 
-// told returns what the messages said so far: "began pending_slow" and so on, one
+// told returns what the messages said so far: "began queue_latency_high" and so on, one
 // list for each message.
 func (w *watchman) told(t *testing.T) [][]string {
 	t.Helper()
@@ -97,23 +97,23 @@ func conditionSamples(now time.Time) map[string]store.Status {
 	silent := slices.Repeat([]int64{100}, 29*24)
 	silent[0] = 0
 	return map[string]store.Status{
-		"pending_stalled":        {Queue: store.QueueStatus{Pending: 5, OldestPendingSeconds: 1801}},
-		"pending_slow":           {Queue: store.QueueStatus{Pending: 5, OldestPendingSeconds: 301}},
-		"deaths_many":            {Throughput: store.Throughput{Received1h: 20, Failed1h: 10}},
-		"credentials_refused":    {Provider: store.ProviderState{Circuit: store.CircuitOpen, Reason: store.ReasonShutOut, Since: ago(time.Minute)}},
-		"provider_outage":        {Provider: store.ProviderState{Circuit: store.CircuitOpen, Reason: store.ReasonUnavailable, Since: ago(time.Minute)}},
-		"provider_recovering":    {Provider: store.ProviderState{Circuit: store.CircuitHalfOpen, Reason: store.ReasonUnavailable}},
-		"reconciliation_stalled": {LastSuccessAt: ago(100 * time.Hour)},
-		"reconciliation_overdue": {LastSuccessAt: ago(3 * time.Hour)},
-		"reconciliation_failed":  {RecentRuns: []store.Run{{ID: 7, Status: store.RunFailed, FinishedAt: ago(0)}}},
-		"reconciliation_stopped": {RecentRuns: []store.Run{{ID: 7, Status: store.RunStoppedByCap, FinishedAt: ago(0)}}},
-		"dead_letters_open":      {DeadLetters: store.DeadLetterStatus{Open: 2, ByReason: map[string]int64{"retries_exhausted": 2}}},
-		"anomalies_open":         {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"underpaid": 1}}},
-		"webhooks_silent":        {Signals: store.Signals{ReceivedHours: silent}},
-		"refusals_rising":        {Signals: store.Signals{RefusedLately: 50}},
-		"pool_strained":          {Signals: store.Signals{PoolWait: time.Second}},
-		"alerts_undelivered":     {Signals: store.Signals{UndeliveredSince: ago(time.Hour)}},
-		"alerts_stalled":         {Signals: store.Signals{EvaluatedAt: ago(time.Hour)}},
+		"queue_stalled":                 {Queue: store.QueueStatus{Pending: 5, OldestPendingSeconds: 1801}},
+		"queue_latency_high":            {Queue: store.QueueStatus{Pending: 5, OldestPendingSeconds: 301}},
+		"dead_letter_rate_high":         {Throughput: store.Throughput{Received1h: 20, Failed1h: 10}},
+		"provider_credentials_rejected": {Provider: store.ProviderState{Circuit: store.CircuitOpen, Reason: store.ReasonCredentialsRejected, Since: ago(time.Minute)}},
+		"provider_outage":               {Provider: store.ProviderState{Circuit: store.CircuitOpen, Reason: store.ReasonUnavailable, Since: ago(time.Minute)}},
+		"provider_recovering":           {Provider: store.ProviderState{Circuit: store.CircuitHalfOpen, Reason: store.ReasonUnavailable}},
+		"reconciliation_stalled":        {LastSuccessAt: ago(100 * time.Hour)},
+		"reconciliation_overdue":        {LastSuccessAt: ago(3 * time.Hour)},
+		"reconciliation_failed":         {RecentRuns: []store.Run{{ID: 7, Status: store.RunFailed, FinishedAt: ago(0)}}},
+		"reconciliation_limit_exceeded": {RecentRuns: []store.Run{{ID: 7, Status: store.RunStoppedByCap, FinishedAt: ago(0)}}},
+		"dead_letters_open":             {DeadLetters: store.DeadLetterStatus{Open: 2, ByReason: map[string]int64{"retries_exhausted": 2}}},
+		"anomalies_open":                {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"underpaid": 1}}},
+		"no_webhooks_received":          {Signals: store.Signals{ReceivedHours: silent}},
+		"signature_failures_rising":     {Signals: store.Signals{RefusedLately: 50}},
+		"db_pool_saturated":             {Signals: store.Signals{PoolWait: time.Second}},
+		"alert_delivery_failing":        {Signals: store.Signals{UndeliveredSince: ago(time.Hour)}},
+		"alert_evaluation_stalled":      {Signals: store.Signals{EvaluatedAt: ago(time.Hour)}},
 	}
 }
 
@@ -173,7 +173,7 @@ func TestConditionsOfOneMinuteAreOneMessage(t *testing.T) {
 	w.pass(t, time.Minute, store.Status{Signals: both.Signals})
 	w.pass(t, time.Minute, both)
 	w.pass(t, time.Minute, both)
-	require.Equal(t, [][]string{{"began dead_letters_open", "began refusals_rising"}}, w.told(t))
+	require.Equal(t, [][]string{{"began dead_letters_open", "began signature_failures_rising"}}, w.told(t))
 	require.Contains(t, w.messages(t)[0].Text, "Conciliar: 2 alerts began\n• dead_letters_open, degraded: Dead letters are open. (since 2026-03-01 12:02 UTC; open 1)")
 
 	// More of the same is nothing new.
@@ -214,15 +214,15 @@ func TestAWorseConditionSpeaksForTheLesser(t *testing.T) {
 	for minute := int64(4); minute < 60; minute++ {
 		w.pass(t, time.Minute, waiting(minute*60))
 	}
-	require.Equal(t, [][]string{{"began pending_slow"}, {"began pending_stalled"}}, w.told(t))
+	require.Equal(t, [][]string{{"began queue_latency_high"}, {"began queue_stalled"}}, w.told(t))
 	for range 10 {
 		w.pass(t, time.Hour, waiting(40000))
 	}
-	require.Equal(t, [][]string{{"reminder pending_stalled"}}, w.told(t)[2:], "the lesser one is not told of any more")
+	require.Equal(t, [][]string{{"reminder queue_stalled"}}, w.told(t)[2:], "the lesser one is not told of any more")
 	for range 3 {
 		w.pass(t, time.Minute, store.Status{})
 	}
-	require.Equal(t, [][]string{{"ended pending_stalled", "ended pending_slow"}}, w.told(t)[3:])
+	require.Equal(t, [][]string{{"ended queue_stalled", "ended queue_latency_high"}}, w.told(t)[3:])
 	require.Empty(t, w.open(t))
 
 	// A provider that is tried again and again is out all the while.
@@ -305,16 +305,49 @@ func TestAnAlertIsNeverOpenedWithoutItsJob(t *testing.T) {
 	require.Equal(t, [][]string{{"began dead_letters_open"}}, w.told(t))
 }
 
-// A release that was rolled back leaves alone what it does not know.
-func TestAlertsOfALaterReleaseStayOpen(t *testing.T) {
+// Two releases that run side by side must not open and close each other's alerts
+// by turns; and no alert may stay open for ever.
+func TestAlertsOfAnotherRelease_StayOpenWhileItEvaluatesThem(t *testing.T) {
 	t.Parallel()
 	w := newWatchman(t, true)
-	w.exec(t, `INSERT INTO alerts (code, opened_at) VALUES ('of_a_later_release', now())`)
+	w.exec(t, `INSERT INTO alerts (code, opened_at, last_sent_at) VALUES ('told', $1, $1), ('untold', $1, NULL)`, w.now)
+	watched := func(ago string) {
+		w.exec(t, `DELETE FROM alert_watches WHERE code IN ('told', 'untold', 'calm')`)
+		w.exec(t, `INSERT INTO alert_watches (code, holds, since, updated_at)
+			SELECT code, code <> 'calm', $1, now() - $2::interval FROM unnest('{told, untold, calm}'::text[]) code`, w.now, ago)
+	}
+	watched("9 minutes")
 	for range 3 {
 		w.pass(t, time.Minute, store.Status{})
 	}
-	require.Equal(t, []string{"of_a_later_release"}, w.open(t))
+	require.Equal(t, []string{"told", "untold"}, w.open(t))
 	require.Empty(t, w.told(t))
+
+	// The processes that evaluated them are gone.
+	watched("11 minutes")
+	w.pass(t, time.Minute, store.Status{})
+	require.Empty(t, w.open(t))
+	require.Equal(t, [][]string{{"ended told"}}, w.told(t), "what was told to begin is told to end")
+	require.Contains(t, w.messages(t)[0].Text, "told: No running release evaluates this condition any more. (since 2026-03-01 12:00 UTC)")
+	require.Zero(t, scan[int](t, w.bundle, `SELECT count(*) FROM alert_watches WHERE code IN ('told', 'untold', 'calm')`))
+	w.pass(t, time.Minute, store.Status{})
+	require.Len(t, w.told(t), 1)
+}
+
+// What a process of the release before the codes were renamed writes once the
+// migration is done, and what becomes of it.
+func TestAlertsOfAnotherRelease_AnOldCodeEndsWithItsProcess(t *testing.T) {
+	t.Parallel()
+	w := newWatchman(t, true)
+	stalled := store.Status{Queue: store.QueueStatus{Pending: 1, OldestPendingSeconds: 1801}}
+	w.pass(t, time.Minute, stalled)
+	w.pass(t, time.Minute, stalled)
+	w.exec(t, `INSERT INTO alert_watches (code, holds, since, evaluations, updated_at) VALUES ('pending_stalled', true, $1, 2, now() - interval '11 minutes')`, w.now)
+	w.exec(t, `INSERT INTO alerts (code, opened_at, last_sent_at) VALUES ('pending_stalled', $1, $1)`, w.now)
+	require.Equal(t, []string{"queue_stalled", "pending_stalled"}, w.open(t))
+	w.pass(t, time.Minute, stalled)
+	require.Equal(t, []string{"queue_stalled"}, w.open(t))
+	require.Equal(t, [][]string{{"began queue_stalled"}, {"ended pending_stalled"}}, w.told(t))
 }
 
 // deadLetter is an event that died.
@@ -383,5 +416,5 @@ func TestEvaluationReadsTheBooks(t *testing.T) {
 		w.exec(t, `UPDATE alert_evaluation SET evaluated_at = evaluated_at - interval '1 minute'`)
 		require.NoError(t, w.evaluator.Evaluate(t.Context(), w.operator))
 	}
-	require.ElementsMatch(t, []string{"reconciliation_stopped", "webhooks_silent", "refusals_rising", "pool_strained"}, w.open(t))
+	require.ElementsMatch(t, []string{"reconciliation_limit_exceeded", "no_webhooks_received", "signature_failures_rising", "db_pool_saturated"}, w.open(t))
 }

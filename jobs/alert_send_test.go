@@ -160,7 +160,7 @@ func TestAMessageThatNeverArrivesIsSeen(t *testing.T) {
 	}
 	require.Empty(t, conditions(), "it may still be on its way")
 	b.exec(t, `UPDATE alert_messages SET created_at = now() - interval '11 minutes'`)
-	require.Equal(t, []string{"alerts_undelivered"}, conditions())
+	require.Equal(t, []string{"alert_delivery_failing"}, conditions())
 	b.exec(t, `INSERT INTO alert_messages (body, delivered_at) VALUES ('{}', now())`)
 	require.Empty(t, conditions(), "a later one arrived")
 	b.exec(t, `DELETE FROM alert_messages WHERE delivered_at IS NOT NULL`)

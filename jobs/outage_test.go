@@ -207,7 +207,7 @@ func TestRevokedTokenBurnsNoAttempt(t *testing.T) {
 				b.awaitStatus(t, e, store.StatusHeld)
 				require.Zero(t, b.job(t, e).Attempt)
 			}
-			require.Equal(t, store.ReasonShutOut, b.awaitOutage(t).Reason)
+			require.Equal(t, store.ReasonCredentialsRejected, b.awaitOutage(t).Reason)
 			stop(t, runner)
 			require.Less(t, b.bank.credentialChecks(), 40, "a storm of refusals is few probes")
 
@@ -220,7 +220,7 @@ func TestRevokedTokenBurnsNoAttempt(t *testing.T) {
 			}
 			b.requireAllPaid(t, 40)
 			require.Equal(t, 1, scan[int](t, b, `SELECT max(attempts) FROM webhook_queue`))
-			require.Equal(t, store.ReasonShutOut, b.awaitReleased(t).Reason)
+			require.Equal(t, store.ReasonCredentialsRejected, b.awaitReleased(t).Reason)
 		})
 	}
 }

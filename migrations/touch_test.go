@@ -15,7 +15,7 @@ func TestUpdatedAtIsKept(t *testing.T) {
 	for _, statement := range []string{
 		insertion("orders", "", ""), insertion("payments", "", ""), insertion("anomalies", "", ""),
 		insertion("webhook_queue", "", ""), insertion("webhook_reconciliation_logs", "", ""),
-		insertion("webhook_bulk_replays", "", ""),
+		insertion("webhook_bulk_replays", "", ""), insertion("alert_watches", "", ""),
 		`INSERT INTO webhook_dead_letter (queue_id, reason) SELECT id, 'deleted' FROM webhook_queue`,
 	} {
 		exec(t, pool, statement)
@@ -28,6 +28,7 @@ func TestUpdatedAtIsKept(t *testing.T) {
 		"webhook_dead_letter":         "state = 'dismissed'",
 		"webhook_reconciliation_logs": "archived = 1",
 		"webhook_bulk_replays":        "cursor_id = 1",
+		"alert_watches":               "evaluations = 2",
 	} {
 		inserted := scan[time.Time](t, pool, `SELECT updated_at FROM `+table)
 

@@ -19,20 +19,20 @@ const (
 // AlertStates are all states that there are.
 func AlertStates() []string { return []string{AlertOpen, AlertClosed} }
 
-// An Alert is one time that a condition held.
+// An Alert is one time that a condition was active.
 type Alert struct {
 	ID int64 `json:"id"`
 	// Code is the condition's.
 	Code string `json:"code"`
-	// OpenedAt is when the condition was first seen to hold, ClosedAt when it
-	// was first seen not to; nil while it holds.
+	// OpenedAt is when the condition was first seen active, ClosedAt when it was
+	// first seen inactive; nil while the alert is open.
 	OpenedAt time.Time  `json:"opened_at"`
 	ClosedAt *time.Time `json:"closed_at"`
 	// LastSentAt is when a message was last made that speaks of it; nil when
 	// none was. Reminders counts those after the first.
 	LastSentAt *time.Time `json:"last_sent_at"`
 	Reminders  int        `json:"reminders"`
-	// Detail is what was seen last while it held.
+	// Detail is what was seen last while it was active.
 	Detail json.RawMessage `json:"detail"`
 }
 
@@ -44,6 +44,9 @@ type AlertWatch struct {
 	// seen it so in a row.
 	Since       time.Time
 	Evaluations int
+	// Abandoned is true when no evaluation has written the watch for ten minutes:
+	// no running release knows the condition any more.
+	Abandoned bool
 }
 
 // AlertBook is what evaluations know: the conditions by their codes, and the
@@ -56,6 +59,8 @@ type AlertBook struct {
 // AlertChanges are what an evaluation changes.
 type AlertChanges struct {
 	Watches []AlertWatch
+	// Forgotten are the codes of watches that nobody needs any more.
+	Forgotten []string
 	// Alerts are those that are open, or close now. One without an ID is new.
 	Alerts []Alert
 	// Message is the body of the message to send; nil for none.
@@ -72,6 +77,10 @@ var ErrEvaluatedLately = errors.New("alerts were evaluated moments ago")
 // evaluationGap is the least time between two evaluations: a condition counts as
 // lasting when several saw it, so two in one moment must not count as two.
 const evaluationGap = 30 * time.Second
+
+// abandonedAfter is how long a watch is nobody's after its last evaluation, of
+// which there is one a minute. Releases that run side by side evaluate by turns.
+const abandonedAfter = 10 * time.Minute
 
 // EvaluateAlerts gives decide what is known, and writes what it changes: all of
 // it or nothing, and with a message the job that sends it. Evaluations take
@@ -110,7 +119,8 @@ func (s *Store) EvaluateAlerts(ctx context.Context, at time.Time, decide func(Al
 
 func readAlertBook(ctx context.Context, tx pgx.Tx) (AlertBook, error) {
 	book := AlertBook{Watches: map[string]AlertWatch{}, Open: map[string]Alert{}}
-	rows, err := tx.Query(ctx, `SELECT code, holds, since, evaluations FROM alert_watches`)
+	rows, err := tx.Query(ctx, `
+		SELECT code, holds, since, evaluations, updated_at < now() - make_interval(secs => $1) FROM alert_watches`, abandonedAfter.Seconds())
 	if err != nil {
 		return book, err
 	}
@@ -137,6 +147,7 @@ func writeAlerts(ctx context.Context, tx pgx.Tx, changes AlertChanges) error {
 			ON CONFLICT (code) DO UPDATE SET holds = excluded.holds, since = excluded.since, evaluations = excluded.evaluations`,
 			w.Code, w.Active, w.Since, w.Evaluations)
 	}
+	batch.Queue(`DELETE FROM alert_watches WHERE code = ANY($1)`, changes.Forgotten)
 	for _, a := range changes.Alerts {
 		if a.ID == 0 {
 			batch.Queue(`INSERT INTO alerts (code, opened_at, last_sent_at, detail) VALUES ($1, $2, $3, $4)`, a.Code, a.OpenedAt, a.LastSentAt, a.Detail)

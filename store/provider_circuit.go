@@ -24,8 +24,8 @@ const (
 const (
 	// ReasonUnavailable: the provider does not answer, or answers with errors.
 	ReasonUnavailable = "unavailable"
-	// ReasonShutOut: the provider answers and refuses our credentials.
-	ReasonShutOut = "shut_out"
+	// ReasonCredentialsRejected: the provider answers and refuses our credentials.
+	ReasonCredentialsRejected = "credentials_rejected"
 )
 
 // A ProviderState is what is known of a provider as a whole.
@@ -36,7 +36,7 @@ type ProviderState struct {
 	// Since is when the circuit opened or closed last; nil when it never did. A
 	// probe in between, which is half open, leaves it as it is.
 	Since *time.Time `json:"since"`
-	// Reason is ReasonUnavailable or ReasonShutOut; empty while closed.
+	// Reason is ReasonUnavailable or ReasonCredentialsRejected; empty while closed.
 	Reason string `json:"reason"`
 }
 
@@ -114,7 +114,7 @@ func (s *Store) OpenCircuit(ctx context.Context, source, reason string, failingF
 		statement := `
 			UPDATE provider_outages
 			SET first_failure_at = least(first_failure_at, now() - make_interval(secs => $3)),
-			    reason = CASE WHEN $2 = 'shut_out' THEN $2 ELSE reason END
+			    reason = CASE WHEN $2 = 'credentials_rejected' THEN $2 ELSE reason END
 			WHERE source = $1 AND closed_at IS NULL`
 		if opened {
 			statement = `INSERT INTO provider_outages (source, reason, first_failure_at, opened_at) VALUES ($1, $2, now() - make_interval(secs => $3), now())`
@@ -125,7 +125,7 @@ func (s *Store) OpenCircuit(ctx context.Context, source, reason string, failingF
 		c, err = scanCircuit(tx.QueryRow(ctx, `
 			UPDATE provider_state SET
 				circuit = CASE WHEN circuit = 'closed' THEN 'open' ELSE circuit END,
-				reason = CASE WHEN circuit = 'closed' OR $2 = 'shut_out' THEN $2 ELSE reason END,
+				reason = CASE WHEN circuit = 'closed' OR $2 = 'credentials_rejected' THEN $2 ELSE reason END,
 				since = CASE WHEN circuit = 'closed' THEN now() ELSE since END,
 				next_probe_at = CASE WHEN circuit = 'closed' THEN now() + make_interval(secs => $3) ELSE next_probe_at END,
 				-- What changes nothing must not take a probe's hold from it.

@@ -64,12 +64,12 @@ func TestCircuitOpensOnceAndOneProbeClosesIt(t *testing.T) {
 	require.Equal(t, store.ReasonUnavailable, state.Reason)
 	since := *state.Since
 
-	require.False(t, b.open(t, store.ReasonShutOut, time.Minute))
-	require.Equal(t, store.ReasonShutOut, b.provider(t).Reason)
+	require.False(t, b.open(t, store.ReasonCredentialsRejected, time.Minute))
+	require.Equal(t, store.ReasonCredentialsRejected, b.provider(t).Reason)
 	outages, err := b.Outages(t.Context(), since.Add(-time.Hour), since.Add(time.Hour))
 	require.NoError(t, err)
 	require.Len(t, outages, 1)
-	require.Equal(t, store.ReasonShutOut, outages[0].Reason)
+	require.Equal(t, store.ReasonCredentialsRejected, outages[0].Reason)
 	require.WithinDuration(t, since.Add(-time.Minute), outages[0].FirstFailureAt, 30*time.Second, "the earliest failure begins it")
 
 	claims := make(chan store.Circuit, 8)
@@ -118,7 +118,7 @@ func TestOutagesOfATime(t *testing.T) {
 	b := setup(t)
 	b.open(t, store.ReasonUnavailable, 0)
 	first := b.close(t)
-	b.open(t, store.ReasonShutOut, 0)
+	b.open(t, store.ReasonCredentialsRejected, 0)
 	within := func(since, until time.Time) int {
 		found, err := b.Outages(t.Context(), since, until)
 		require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 type Outage struct {
 	ID     int64  `json:"id"`
 	Source string `json:"source"`
-	// Reason is ReasonUnavailable or ReasonShutOut, as the latest look found it.
+	// Reason is ReasonUnavailable or ReasonCredentialsRejected, as the latest look found it.
 	Reason string `json:"reason"`
 	// FirstFailureAt begins the streak of failures that opened the circuit.
 	FirstFailureAt time.Time `json:"first_failure_at"`

@@ -36,19 +36,19 @@ func (r *reader) Badge(family string, word any) string { return badges[family][p
 
 // conditionLinks are where an operator looks into a condition.
 var conditionLinks = map[string]string{
-	"pending_stalled":        "/dashboard/events?state=pending",
-	"pending_slow":           "/dashboard/events?state=pending",
-	"deaths_many":            "/dashboard/dead-letters",
-	"dead_letters_open":      "/dashboard/dead-letters",
-	"anomalies_open":         "/dashboard/anomalies",
-	"reconciliation_stalled": "/dashboard/runs",
-	"reconciliation_failed":  "/dashboard/runs",
-	"reconciliation_overdue": "/dashboard/runs",
-	"reconciliation_stopped": "/dashboard/runs",
-	"refusals_rising":        "/dashboard/refused",
-	"credentials_refused":    "/dashboard/events?state=held",
-	"provider_outage":        "/dashboard/events?state=held",
-	"provider_recovering":    "/dashboard/events?state=held",
+	"queue_stalled":                 "/dashboard/events?state=pending",
+	"queue_latency_high":            "/dashboard/events?state=pending",
+	"dead_letter_rate_high":         "/dashboard/dead-letters",
+	"dead_letters_open":             "/dashboard/dead-letters",
+	"anomalies_open":                "/dashboard/anomalies",
+	"reconciliation_stalled":        "/dashboard/runs",
+	"reconciliation_failed":         "/dashboard/runs",
+	"reconciliation_overdue":        "/dashboard/runs",
+	"reconciliation_limit_exceeded": "/dashboard/runs",
+	"signature_failures_rising":     "/dashboard/refused",
+	"provider_credentials_rejected": "/dashboard/events?state=held",
+	"provider_outage":               "/dashboard/events?state=held",
+	"provider_recovering":           "/dashboard/events?state=held",
 }
 
 // Link is where the operator looks into a word; empty when there is no place.

@@ -47,7 +47,7 @@ func families(t *testing.T) map[string][]string {
 		"condition":      conditionCodes(),
 		"condition.do":   conditionCodes(),
 		"circuit":        {string(store.CircuitClosed), string(store.CircuitOpen), string(store.CircuitHalfOpen)},
-		"circuit.reason": {store.ReasonUnavailable, store.ReasonShutOut},
+		"circuit.reason": {store.ReasonUnavailable, store.ReasonCredentialsRejected},
 		"order_status":   texts(order.Statuses()),
 		"reason":         store.DeadLetterReasons(),
 		"error_class":    errorClasses(),

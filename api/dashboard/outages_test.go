@@ -44,7 +44,7 @@ func TestOpenAlertsAreShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.Contains(t, b.page(t, "en", "/dashboard"), "No alert is open.")
-	b.exec(t, `INSERT INTO alerts (code, opened_at) VALUES ('webhooks_silent', now()), ('of_a_newer_release', now())`)
+	b.exec(t, `INSERT INTO alerts (code, opened_at) VALUES ('no_webhooks_received', now()), ('of_a_newer_release', now())`)
 	main := b.page(t, "pt-BR", "/dashboard")
 	require.Contains(t, main, "Nenhum webhook chegou há horas")
 	require.Contains(t, main, "of_a_newer_release")

@@ -246,8 +246,8 @@ func (c *Circuit) checkCredentials(ctx context.Context) error {
 	began := time.Now()
 	err := c.asks.CheckCredentials(ctx)
 	switch {
-	case isShutOut(err):
-		c.open(ctx, store.ReasonShutOut)
+	case isCredentialsRejected(err):
+		c.open(ctx, store.ReasonCredentialsRejected)
 	case isOutage(err):
 		// Each is a new sign, whatever else failed.
 		c.failed(ctx, fmt.Sprintf("credentials at %d", began.UnixNano()))

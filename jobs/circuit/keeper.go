@@ -138,8 +138,8 @@ func (c *Circuit) try(ctx context.Context, reason string) (string, error) {
 	defer cancel()
 	err := c.asks.CheckCredentials(ctx)
 	switch {
-	case isShutOut(err):
-		return store.ReasonShutOut, nil
+	case isCredentialsRejected(err):
+		return store.ReasonCredentialsRejected, nil
 	case isOutage(err):
 		return store.ReasonUnavailable, nil
 	case err != nil:

@@ -60,7 +60,7 @@ func (c *Circuit) judge(ctx context.Context, q Question, asked *provider.Error) 
 		return Verdict{} // it says nothing about the provider
 	case outage:
 		c.failed(ctx, q.About)
-	case isShutOut(asked):
+	case isCredentialsRejected(asked):
 	default:
 		// What an answer says is the matter of what was asked for; that one came
 		// is a good sign.
@@ -118,8 +118,8 @@ func isOutage(err error) bool {
 	return asked.Kind == provider.Unavailable || asked.Kind == provider.Unreadable
 }
 
-// isShutOut reports whether the error is one that refused credentials give.
-func isShutOut(err error) bool {
+// isCredentialsRejected reports whether the error is one that rejected credentials give.
+func isCredentialsRejected(err error) bool {
 	var asked *provider.Error
 	return errors.As(err, &asked) && (asked.Kind == provider.Unauthorized || asked.Kind == provider.Forbidden)
 }
@@ -128,5 +128,5 @@ func isShutOut(err error) bool {
 // it takes our credentials: then a refusal is about the one payment.
 func answered(err error) bool {
 	var asked *provider.Error
-	return err == nil || isShutOut(err) || errors.As(err, &asked) && (asked.Kind == provider.NotFound || asked.Kind == provider.Odd)
+	return err == nil || isCredentialsRejected(err) || errors.As(err, &asked) && (asked.Kind == provider.NotFound || asked.Kind == provider.Odd)
 }

@@ -38,16 +38,16 @@ const (
 func Conditions() []Condition {
 	return []Condition{
 		{
-			Code: "pending_stalled", Health: Unhealthy, Lasting: 2,
+			Code: "queue_stalled", Health: Unhealthy, Lasting: 2,
 			Reason: "Events have been waiting for their first attempt for more than 30 minutes.",
-			holds:  func(st store.Status, _ Moment) bool { return oldestPending(st) > pendingUnhealthy },
+			active: func(st store.Status, _ Moment) bool { return oldestPending(st) > pendingUnhealthy },
 			detail: pendingDetail,
 		},
 		{
 			// At least one in ten of what was received, and ten or more.
-			Code: "deaths_many", Health: Unhealthy, Lasting: 2,
+			Code: "dead_letter_rate_high", Health: Unhealthy, Lasting: 2,
 			Reason: "One event in ten or more ended as a dead letter in the last hour.",
-			holds: func(st store.Status, _ Moment) bool {
+			active: func(st store.Status, _ Moment) bool {
 				t := st.Throughput
 				return t.Failed1h >= deathsJudged && t.Failed1h*deathsShare >= t.Received1h
 			},
@@ -56,23 +56,23 @@ func Conditions() []Condition {
 			},
 		},
 		{
-			Code: "credentials_refused", Health: Unhealthy, Lasting: 1, Within: []string{"provider_recovering"},
+			Code: "provider_credentials_rejected", Health: Unhealthy, Lasting: 1, Within: []string{"provider_recovering"},
 			Reason: "The payment provider refuses our credentials; every event is held.",
-			holds: func(st store.Status, _ Moment) bool {
-				return isOpen(st.Provider) && st.Provider.Reason == store.ReasonShutOut
+			active: func(st store.Status, _ Moment) bool {
+				return isOpen(st.Provider) && st.Provider.Reason == store.ReasonCredentialsRejected
 			},
 			detail: providerDetail,
 		},
 		{
 			Code: "reconciliation_stalled", Health: Unhealthy, Lasting: 2,
 			Reason: "No reconciliation has succeeded for six periods of its schedule.",
-			holds:  func(st store.Status, m Moment) bool { return overdue(st, m, overdueUnhealthy) },
+			active: func(st store.Status, m Moment) bool { return overdue(st, m, overdueUnhealthy) },
 			detail: successDetail,
 		},
 		{
-			Code: "pending_slow", Health: Degraded, Lasting: 2, Within: []string{"pending_stalled"},
+			Code: "queue_latency_high", Health: Degraded, Lasting: 2, Within: []string{"queue_stalled"},
 			Reason: "Events have been waiting for their first attempt for more than 5 minutes.",
-			holds: func(st store.Status, _ Moment) bool {
+			active: func(st store.Status, _ Moment) bool {
 				age := oldestPending(st)
 				return age > pendingDegraded && age <= pendingUnhealthy
 			},
@@ -81,7 +81,7 @@ func Conditions() []Condition {
 		{
 			Code: "dead_letters_open", Health: Degraded, Lasting: 1,
 			Reason: "Dead letters are open.",
-			holds:  func(st store.Status, _ Moment) bool { return st.DeadLetters.Open > 0 },
+			active: func(st store.Status, _ Moment) bool { return st.DeadLetters.Open > 0 },
 			detail: func(st store.Status, _ Moment) details {
 				return details{"open": st.DeadLetters.Open, "by_reason": st.DeadLetters.ByReason}
 			},
@@ -91,63 +91,63 @@ func Conditions() []Condition {
 			// has all the time.
 			Code: "anomalies_open", Health: Degraded, Lasting: 2,
 			Reason: "Anomalies are open: money does not fit.",
-			holds:  func(st store.Status, _ Moment) bool { return len(misfits(st)) > 0 },
+			active: func(st store.Status, _ Moment) bool { return len(misfits(st)) > 0 },
 			detail: func(st store.Status, _ Moment) details { return details{"by_kind": misfits(st)} },
 		},
 		{
 			Code: "provider_outage", Health: Degraded, Lasting: 2, Within: []string{"provider_recovering"},
 			Reason: "The payment provider is not answering; its circuit is open.",
-			holds: func(st store.Status, _ Moment) bool {
-				return isOpen(st.Provider) && st.Provider.Reason != store.ReasonShutOut
+			active: func(st store.Status, _ Moment) bool {
+				return isOpen(st.Provider) && st.Provider.Reason != store.ReasonCredentialsRejected
 			},
 			detail: providerDetail,
 		},
 		{
 			Code: "provider_recovering", Health: Degraded, Lasting: 1, Quiet: true,
 			Reason: "The payment provider is being tried again after an outage.",
-			holds:  func(st store.Status, _ Moment) bool { return st.Provider.Circuit == store.CircuitHalfOpen },
+			active: func(st store.Status, _ Moment) bool { return st.Provider.Circuit == store.CircuitHalfOpen },
 			detail: providerDetail,
 		},
 		{
 			Code: "reconciliation_failed", Health: Degraded, Lasting: 1,
 			Reason: "The latest reconciliation failed.",
-			holds:  func(st store.Status, _ Moment) bool { return lastRunEnded(st, store.RunFailed) },
+			active: func(st store.Status, _ Moment) bool { return lastRunEnded(st, store.RunFailed) },
 			detail: runDetail,
 		},
 		{
-			Code: "reconciliation_stopped", Health: Degraded, Lasting: 1,
+			Code: "reconciliation_limit_exceeded", Health: Degraded, Lasting: 1,
 			Reason: "The latest reconciliation stopped by its cap: it would have changed too many orders.",
-			holds:  func(st store.Status, _ Moment) bool { return lastRunEnded(st, store.RunStoppedByCap) },
+			active: func(st store.Status, _ Moment) bool { return lastRunEnded(st, store.RunStoppedByCap) },
 			detail: runDetail,
 		},
 		{
 			Code: "reconciliation_overdue", Health: Degraded, Lasting: 2, Within: []string{"reconciliation_stalled"},
 			Reason: "No reconciliation has succeeded for two periods of its schedule.",
-			holds: func(st store.Status, m Moment) bool {
+			active: func(st store.Status, m Moment) bool {
 				return overdue(st, m, overdueDegraded) && !overdue(st, m, overdueUnhealthy)
 			},
 			detail: successDetail,
 		},
 		{
-			Code: "webhooks_silent", Health: Degraded, Lasting: 2,
+			Code: "no_webhooks_received", Health: Degraded, Lasting: 2,
 			Reason: "No webhook has come for hours, at a time when there usually are.",
-			holds:  func(st store.Status, _ Moment) bool { return silentHours(st.Signals) > 0 },
+			active: func(st store.Status, _ Moment) bool { return silentHours(st.Signals) > 0 },
 			detail: func(st store.Status, _ Moment) details {
 				return details{"silent_hours": silentHours(st.Signals)}
 			},
 		},
 		{
-			Code: "refusals_rising", Health: Degraded, Lasting: 2,
+			Code: "signature_failures_rising", Health: Degraded, Lasting: 2,
 			Reason: "More webhooks are refused for their signature than before.",
-			holds:  func(st store.Status, _ Moment) bool { return refusalsRiseIn(st.Signals) },
+			active: func(st store.Status, _ Moment) bool { return refusalsRiseIn(st.Signals) },
 			detail: func(st store.Status, _ Moment) details {
 				return details{"refused_15m": st.Signals.RefusedLately, "refused_day_before": st.Signals.RefusedBefore}
 			},
 		},
 		{
-			Code: "pool_strained", Health: Degraded, Lasting: 2,
+			Code: "db_pool_saturated", Health: Degraded, Lasting: 2,
 			Reason: "A process waits for database connections.",
-			holds: func(st store.Status, _ Moment) bool {
+			active: func(st store.Status, _ Moment) bool {
 				return st.Signals.PoolWait >= strainedWait || st.Signals.PoolGaveUp >= strainedGaveUp
 			},
 			detail: func(st store.Status, _ Moment) details {
@@ -156,18 +156,18 @@ func Conditions() []Condition {
 		},
 		{
 			// A message about it would go the way that does not work.
-			Code: "alerts_undelivered", Health: Degraded, Lasting: 1, Quiet: true,
+			Code: "alert_delivery_failing", Health: Degraded, Lasting: 1, Quiet: true,
 			Reason: "Messages about alerts do not arrive.",
-			holds:  func(st store.Status, _ Moment) bool { return st.Signals.UndeliveredSince != nil },
+			active: func(st store.Status, _ Moment) bool { return st.Signals.UndeliveredSince != nil },
 			detail: func(st store.Status, _ Moment) details {
 				return details{"undelivered_since": st.Signals.UndeliveredSince}
 			},
 		},
 		{
 			// Whoever would send a message about it is what is missing.
-			Code: "alerts_stalled", Health: Degraded, Lasting: 1, Quiet: true,
+			Code: "alert_evaluation_stalled", Health: Degraded, Lasting: 1, Quiet: true,
 			Reason: "Alerts have not been evaluated for 5 minutes: no worker leads.",
-			holds: func(st store.Status, _ Moment) bool {
+			active: func(st store.Status, _ Moment) bool {
 				last := st.Signals.EvaluatedAt
 				return last != nil && st.Signals.At.Sub(*last) >= evaluationLate
 			},

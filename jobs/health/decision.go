@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"time"
@@ -15,11 +16,14 @@ const (
 	LaterReminders = 24 * time.Hour
 )
 
+// retiredReason is why an alert closes whose condition no running release knows.
+const retiredReason = "No running release evaluates this condition any more."
+
 // A finding is a condition as it is now.
 type finding struct {
 	Condition
-	holding bool
-	seen    json.RawMessage
+	active bool
+	seen   json.RawMessage
 }
 
 // find judges every condition.
@@ -27,8 +31,8 @@ func find(st store.Status, m Moment) []finding {
 	all := Conditions()
 	found := make([]finding, len(all))
 	for i, c := range all {
-		found[i] = finding{Condition: c, holding: c.holds(st, m)}
-		if found[i].holding {
+		found[i] = finding{Condition: c, active: c.active(st, m)}
+		if found[i].active {
 			// Words and numbers can always be written.
 			found[i].seen, _ = json.Marshal(c.detail(st, m)) //nolint:errchkjson // see above
 		}
@@ -38,8 +42,9 @@ func find(st store.Status, m Moment) []finding {
 
 // Decide says what becomes of each alert in a status that was read at the
 // moment, and what there is to tell; nothing is told without notify. Alerts of
-// codes that this release does not know are left to the one that does. It
-// depends on its arguments alone.
+// codes that this release does not know are left to the one that does while it
+// evaluates, and closed when it no longer does. Decide depends on its arguments
+// alone.
 func Decide(book store.AlertBook, st store.Status, m Moment, notify bool) (store.AlertChanges, []Notice) {
 	findings, now := find(st, m), m.Now
 	d := decision{book: book, now: now, notify: notify, watches: map[string]store.AlertWatch{}}
@@ -49,7 +54,7 @@ func Decide(book store.AlertBook, st store.Status, m Moment, notify bool) (store
 	closes := map[string]bool{}
 	for _, f := range findings {
 		_, open := book.Open[f.Code]
-		closes[f.Code] = open && !f.holding && d.watches[f.Code].Evaluations >= f.Lasting
+		closes[f.Code] = open && !f.active && d.watches[f.Code].Evaluations >= f.Lasting
 	}
 	d.covered = func(f finding) bool {
 		return slices.ContainsFunc(f.Within, func(code string) bool {
@@ -64,16 +69,18 @@ func Decide(book store.AlertBook, st store.Status, m Moment, notify bool) (store
 			changes.Alerts = append(changes.Alerts, alert)
 		}
 	}
+	closed, forgotten := d.retire()
+	changes.Alerts, changes.Forgotten = append(changes.Alerts, closed...), forgotten
 	return changes, d.notices
 }
 
 // watch is the condition's watch after this evaluation.
 func watch(before store.AlertWatch, f finding, now time.Time) store.AlertWatch {
-	if before.Evaluations > 0 && before.Active == f.holding {
+	if before.Evaluations > 0 && before.Active == f.active {
 		before.Evaluations++
 		return before
 	}
-	return store.AlertWatch{Code: f.Code, Active: f.holding, Since: now, Evaluations: 1}
+	return store.AlertWatch{Code: f.Code, Active: f.active, Since: now, Evaluations: 1}
 }
 
 // decision is one evaluation in the making.
@@ -93,11 +100,11 @@ func (d *decision) alert(f finding) (store.Alert, bool) {
 	alert, open := d.book.Open[f.Code]
 	w := d.watches[f.Code]
 	switch {
-	case !open && (!f.holding || w.Evaluations < f.Lasting):
+	case !open && (!f.active || w.Evaluations < f.Lasting):
 		return store.Alert{}, false
 	case !open:
 		alert = store.Alert{Code: f.Code, OpenedAt: w.Since}
-	case !f.holding && w.Evaluations >= f.Lasting && !d.covered(f):
+	case !f.active && w.Evaluations >= f.Lasting && !d.covered(f):
 		alert.ClosedAt = &w.Since
 		// Only what was told to begin is told to end.
 		if alert.LastSentAt != nil && d.notify {
@@ -105,7 +112,7 @@ func (d *decision) alert(f finding) (store.Alert, bool) {
 		}
 		return alert, true
 	}
-	if f.holding {
+	if f.active {
 		alert.Detail = f.seen
 	}
 	if d.notify && !f.Quiet {
@@ -126,6 +133,34 @@ func (d *decision) speak(f finding, alert *store.Alert) {
 		return
 	}
 	alert.LastSentAt = &d.now
+}
+
+// retire ends what no running release knows: without it, an alert whose
+// condition was renamed or removed would be open for ever. What another release
+// still evaluates is left to it, for the two would open and close it in turns.
+func (d *decision) retire() (closed []store.Alert, forgotten []string) {
+	for code, w := range d.book.Watches {
+		if _, known := d.watches[code]; !known && w.Abandoned {
+			forgotten = append(forgotten, code)
+		}
+	}
+	slices.Sort(forgotten)
+	for code, alert := range d.book.Open {
+		_, known := d.watches[code]
+		w, watched := d.book.Watches[code]
+		if known || watched && !w.Abandoned {
+			continue
+		}
+		alert.ClosedAt = &d.now
+		closed = append(closed, alert)
+	}
+	slices.SortFunc(closed, func(a, b store.Alert) int { return cmp.Compare(a.ID, b.ID) })
+	for _, alert := range closed {
+		if alert.LastSentAt != nil && d.notify {
+			d.tell(finding{Condition: Condition{Code: alert.Code, Reason: retiredReason}}, alert, NoticeEnded)
+		}
+	}
+	return closed, forgotten
 }
 
 func pace(reminders int) time.Duration {

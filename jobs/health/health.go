@@ -27,7 +27,7 @@ type Moment struct {
 }
 
 // A Condition is one reason for not being healthy. The status shows those that
-// hold; the evaluation of alerts opens one for each that lasts.
+// are active; the evaluation of alerts opens one for each that lasts.
 type Condition struct {
 	// Code is the condition's stable word, by which programs, alerts and
 	// playbooks know it.
@@ -35,8 +35,8 @@ type Condition struct {
 	Health Level
 	// Reason is the sentence that the status gives: stable, too.
 	Reason string
-	// Lasting is how many evaluations in a row, a minute apart, must find that
-	// it holds before its alert opens, and that it does not before it closes.
+	// Lasting is how many evaluations in a row, a minute apart, must find it
+	// active before its alert opens, and inactive before it closes.
 	Lasting int
 	// Quiet is true for a condition whose alert is shown and sends no message.
 	Quiet bool
@@ -44,7 +44,7 @@ type Condition struct {
 	// is open this one's stays open too, says nothing, and ends with it.
 	Within []string
 
-	holds func(st store.Status, m Moment) bool
+	active func(st store.Status, m Moment) bool
 	// detail is what a person wants to know beside the reason.
 	detail func(st store.Status, m Moment) details
 }
@@ -63,12 +63,12 @@ func ConditionOf(code string) (c Condition, ok bool) {
 	return Condition{}, false
 }
 
-// Judge says how healthy the service is and which conditions hold, the worst
-// first. It depends on its arguments alone.
+// Judge says how healthy the service is and which conditions are active, the
+// worst first. It depends on its arguments alone.
 func Judge(st store.Status, m Moment) (Level, []Condition) {
 	level, found := Healthy, []Condition{}
 	for _, c := range Conditions() {
-		if !c.holds(st, m) {
+		if !c.active(st, m) {
 			continue
 		}
 		found = append(found, c)

@@ -71,7 +71,7 @@ func TestHealthIsJudgedByConditions(t *testing.T) {
 		"an order that never came":             {unknown(3, 2), hourly, health.Degraded, "money does not fit"},
 		"an outage":                            {circuit(store.CircuitOpen, store.ReasonUnavailable), hourly, health.Degraded, "circuit is open"},
 		"an unknown circuit":                   {circuit("melted", ""), hourly, health.Degraded, "circuit is open"},
-		"shut out":                             {circuit(store.CircuitOpen, store.ReasonShutOut), hourly, health.Unhealthy, "refuses our credentials"},
+		"shut out":                             {circuit(store.CircuitOpen, store.ReasonCredentialsRejected), hourly, health.Unhealthy, "refuses our credentials"},
 		"after an outage":                      {circuit(store.CircuitHalfOpen, store.ReasonUnavailable), hourly, health.Degraded, "tried again"},
 		"a run that stopped itself":            {runs("running", "stopped_by_cap", "failed"), hourly, health.Degraded, "stopped by its cap"},
 		"a run that ended oddly":               {runs("melted"), hourly, health.Degraded, "latest reconciliation failed"},
@@ -123,5 +123,5 @@ func TestHealthIsJudgedByConditions(t *testing.T) {
 	level, conditions := health.Judge(everything, health.Moment{Now: now})
 	require.Equal(t, health.Unhealthy, level)
 	require.Len(t, conditions, 3)
-	require.Equal(t, "pending_stalled", conditions[0].Code, "the worst first")
+	require.Equal(t, "queue_stalled", conditions[0].Code, "the worst first")
 }

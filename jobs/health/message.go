@@ -22,12 +22,13 @@ const (
 
 // A Notice is what a message says of one alert.
 type Notice struct {
-	Code   string      `json:"code"`
-	State  NoticeState `json:"state"`
-	Health Level       `json:"health"`
-	Reason string      `json:"reason"`
-	// Since is when the condition was first seen to hold; Until when it was
-	// first seen not to, nil while it holds.
+	Code  string      `json:"code"`
+	State NoticeState `json:"state"`
+	// Health is empty for a condition that no running release knows.
+	Health Level  `json:"health"`
+	Reason string `json:"reason"`
+	// Since is when the condition was first seen active; Until when it was first
+	// seen inactive, nil while the alert is open.
 	Since  time.Time       `json:"since"`
 	Until  *time.Time      `json:"until"`
 	Detail json.RawMessage `json:"detail"`
@@ -95,6 +96,9 @@ func line(n Notice) string {
 		lasted := "over"
 		if n.Until != nil {
 			lasted = "over after " + n.Until.Sub(n.Since).Round(time.Minute).String()
+		}
+		if n.Health == "" {
+			lasted = n.Reason // not over, but nobody's any more
 		}
 		return fmt.Sprintf("%s: %s (%s)", n.Code, lasted, since)
 	}

@@ -18,10 +18,10 @@ func TestAlertsAreListedByCommand(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	s.exec(t, `INSERT INTO alerts (code, opened_at, closed_at, detail) VALUES
-		('pending_slow', '2026-03-01T12:00:00Z', '2026-03-01T13:00:00Z', '{"pending": 5}'), ('dead_letters_open', '2026-03-01T13:00:00Z', NULL, '{"open": 1}')`)
+		('queue_latency_high', '2026-03-01T12:00:00Z', '2026-03-01T13:00:00Z', '{"pending": 5}'), ('dead_letters_open', '2026-03-01T13:00:00Z', NULL, '{"open": 1}')`)
 	require.Regexp(t, `(?m)^2 +dead_letters_open +degraded +2026-03-01T13:00:00Z +- +- +0 +\{"open": 1\}$`, s.run(t, "alerts", "list"))
 	require.Len(t, read[listing[api.AlertDocument]](t, s, "alerts", "list", "--state", "all").Items, 2)
-	require.Equal(t, "pending_slow", read[listing[api.AlertDocument]](t, s, "alerts", "list", "--state", "closed", "--code", "pending_slow", "--until", "2026-03-01T12:30:00Z").Items[0].Code)
+	require.Equal(t, "queue_latency_high", read[listing[api.AlertDocument]](t, s, "alerts", "list", "--state", "closed", "--code", "queue_latency_high", "--until", "2026-03-01T12:30:00Z").Items[0].Code)
 }
 
 // The service itself, from a dead letter to the message, with what a process

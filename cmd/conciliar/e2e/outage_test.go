@@ -77,7 +77,7 @@ func TestOutage_ARevokedTokenBurnsNoAttempt(t *testing.T) {
 	require.NoError(t, err)
 	s.awaitCount(0, `SELECT count(*) FROM webhook_queue_status WHERE status <> 'held'`)
 	require.Zero(t, s.count(`SELECT coalesce(max(attempts), 0) FROM webhook_queue_status`))
-	require.Equal(t, 1, s.count(`SELECT count(*) FROM provider_state WHERE reason = 'shut_out'`))
+	require.Equal(t, 1, s.count(`SELECT count(*) FROM provider_state WHERE reason = 'credentials_rejected'`))
 	s.sim.SetRevoked(false)
 	s.awaitQuiet()
 	s.requireBooks(report)
