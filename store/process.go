@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -123,7 +124,9 @@ func (h *Heartbeat) beat(ctx context.Context) {
 		h.before = now
 		return
 	}
-	h.store.logger.WarnContext(ctx, "process not noted as alive", "error", err)
+	if !errors.Is(err, context.Canceled) { // else the process is stopping
+		h.store.logger.WarnContext(ctx, "process not noted as alive", "error", err)
+	}
 }
 
 // poolStrain is the mean wait of a caller between two looks at a pool, and how

@@ -37,7 +37,7 @@ var invariants = []invariant{
 			SELECT a.id, a.completed_at, a.outcome, a.job_id, NULL, NULL FROM webhook_archive a WHERE a.completed_at IS NULL`,
 	},
 	{
-		Invariant: Invariant{"job_of_its_event", "a job and its event name each other, and every event job that lives has its event"},
+		Invariant: Invariant{"job_of_its_event", "a job and its event refer to each other, and every live event job has its event"},
 		broken: `
 			SELECT j.id AS job_id, j.kind, j.state AS job_state, j.args ->> 'queue_id' AS names_queue_id, q.id AS queue_id
 			FROM river_job j LEFT JOIN webhook_queue q ON q.job_id = j.id
@@ -79,7 +79,7 @@ var invariants = []invariant{
 			WHERE NOT EXISTS (SELECT FROM webhook_queue q WHERE q.id = d.queue_id)`,
 	},
 	{
-		Invariant: Invariant{"running_within_rescue", "no job runs longer than it takes until it is rescued"},
+		Invariant: Invariant{"running_within_rescue", "no job runs longer than `RESCUE_AFTER` allows"},
 		broken: `
 			SELECT j.id AS job_id, j.kind, j.attempt, j.attempted_at, j.attempted_by[cardinality(j.attempted_by)] AS attempted_by
 			FROM river_job j
@@ -87,7 +87,7 @@ var invariants = []invariant{
 		args: func(o VerifyOptions) []any { return []any{(o.RescueAfter + rescueSlack).Seconds()} },
 	},
 	{
-		Invariant: Invariant{"archive_disjoint", "no event is in the queue and in the archive"},
+		Invariant: Invariant{"archive_disjoint", "no event is both in the queue and in the archive"},
 		broken:    `SELECT q.id AS queue_id, q.completed_at, a.completed_at AS archived_completed_at FROM webhook_queue q JOIN webhook_archive a ON a.id = q.id`,
 	},
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -14,55 +15,30 @@ import (
 )
 
 func newAlerts(std stdio) *cobra.Command {
-	return group("alerts", "Look up alerts, and try where they are sent", newAlertsList(std), newAlertsTest(std))
+	return group("alerts", "Look up alerts, and test their delivery", newAlertsList(std), newAlertsTest(std))
 }
 
 func newAlertsList(std stdio) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List alerts, newest first: open ones unless told otherwise",
-		Long: `Lists alerts. Each code has its playbook in docs/playbooks, which says what it
-means for money and what to do. SENT is when a message last spoke of it.`,
-		Example: "  conciliar alerts list\n  conciliar alerts list --state all --since 168h",
-		Args:    cobra.NoArgs,
-	}
 	var filter store.AlertFilter
-	var when span
-	states := append(store.AlertStates(), "all")
-	wordFlag(cmd, &filter.State, "state", store.AlertOpen, "only in this state", states)
-	cmd.Flags().StringVar(&filter.Code, "code", "", "only of this code, for example dead_letters_open")
-	spanFlags(cmd, &when)
-	limit, asJSON := limitFlag(cmd), jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if err := checkWord("--state", filter.State, states...); err != nil {
-			return err
-		}
-		if err := checkWord("--code", filter.Code, api.AlertCodes()...); err != nil {
-			return err
-		}
-		if filter.Since, filter.Until, err = when.times(time.Now()); err != nil {
-			return err
-		}
-		if filter.State == "all" {
-			filter.State = ""
-		}
-		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			found, err := readList(*limit, func(page store.Page) (store.List[store.Alert], error) {
-				return storage.Alerts(cmd.Context(), filter, page)
-			})
-			if err != nil {
-				return err
-			}
-			documents := listing[api.AlertDocument]{Items: make([]api.AlertDocument, len(found.Items)), More: found.More}
-			for i, a := range found.Items {
-				documents.Items[i] = api.NewAlertDocument(a)
-			}
-			return printList(std, *asJSON, documents, "ALERT\tCODE\tHEALTH\tOPENED\tCLOSED\tSENT\tREMINDERS\tDETAIL", func(a api.AlertDocument) []any {
-				return []any{a.ID, a.Code, a.Health, a.OpenedAt, a.ClosedAt, a.LastSentAt, a.Reminders, string(a.Detail)}
-			})
-		})
-	}
-	return cmd
+	return listCommand(std, listSpec[api.AlertDocument]{
+		short: "List alerts, newest first; open ones by default",
+		long: `Lists alerts. Each code has a playbook in docs/playbooks: what it means for
+money, and what to do. SENT is when a message last mentioned it.`,
+		example: "  conciliar alerts list\n  conciliar alerts list --state all --since 7d",
+		flags: func(cmd *cobra.Command) {
+			stateFlag(cmd, &filter.State, store.AlertOpen, store.AlertStates())
+			wordFlag(cmd, &filter.Code, "code", "only with this code", api.AlertCodes())
+			timeFlags(cmd, &filter.Since, &filter.Until)
+		},
+		read: func(ctx context.Context, storage *store.Store, page store.Page) (store.List[api.AlertDocument], error) {
+			found, err := storage.Alerts(ctx, filter, page)
+			return as(found, err, api.NewAlertDocument)
+		},
+		header: "ALERT\tCODE\tHEALTH\tOPENED\tCLOSED\tSENT\tREMINDERS\tDETAIL",
+		row: func(a api.AlertDocument) []any {
+			return []any{a.ID, a.Code, a.Health, a.OpenedAt, a.ClosedAt, a.LastSentAt, a.Reminders, string(a.Detail)}
+		},
+	})
 }
 
 // An alertTest is what `alerts test --json` prints.
@@ -70,7 +46,7 @@ type alertTest struct {
 	Delivered bool `json:"delivered"`
 	// Status is the answer's; 0 when none came.
 	Status int `json:"status"`
-	// Answer is the begin of what the receiver said, or why it said nothing.
+	// Answer is the beginning of the receiver's answer, or why there is none.
 	Answer string `json:"answer"`
 }
 
@@ -78,10 +54,10 @@ func newAlertsTest(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test",
 		Short: "Send one test message to ALERT_WEBHOOK_URL",
-		Long: `Sends one message that says it is a test, tells what came back, and exits 1 when
-it was not accepted. Needs ALERT_WEBHOOK_URL alone.`,
+		Long: `Sends one message that says it is a test and prints the answer. Exits 1 if it was
+not accepted. Needs only ALERT_WEBHOOK_URL.`,
 		Example: "  conciliar alerts test",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -19,26 +19,26 @@ func newBench(std stdio) *cobra.Command {
 		Use:   "bench",
 		Short: "Measure this machine: acknowledged webhooks and settled events a second",
 		Long: `Measures this binary on this machine, with a PostgreSQL of its own (fsync on) and
-the load generator on the same cores. Beside each figure stands what the
+the load generator on the same cores. Each figure stands beside what the
 database itself does: pgbench, one transaction with the same two rows for each
-event. The ratio of the two is what can be compared between machines. Exits 1
-when a bar is not met.
+event. Their ratio can be compared between machines. Exits 1 if a target is
+missed.
 
 With --status it measures reading instead: GET /api/webhooks/status and what the
 dashboard's overview reads, over --rows archived events and a tenth as many in
 the queue. Beside each stands what the same numbers cost by counting rows. At the
 default size it takes some minutes and 15 GB of disk, mostly to make the rows.`,
 		Example: "  conciliar bench\n  conciliar bench --duration 10s --rounds 5 --json\n  conciliar bench --status --rows 1000000",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	cmd.Flags().DurationVar(&o.Length, "duration", 4*time.Second, "length of each measurement")
-	cmd.Flags().IntVar(&o.Rounds, "rounds", 3, "how often each is measured; the median counts")
+	cmd.Flags().IntVar(&o.Rounds, "rounds", 3, "measurements of each; the median counts")
 	cmd.Flags().IntVar(&o.Settle, "settle", 20_000, "events in the backlog of the settlement benchmark")
-	cmd.Flags().IntVar(&o.Verify, "verify", 1_000_000, "events in the books of the verification benchmark; 0 leaves it out")
+	cmd.Flags().IntVar(&o.Verify, "verify", 1_000_000, "events in the ledger of the verification benchmark; 0 leaves it out")
 	cmd.Flags().BoolVar(&status, "status", false, "measure the status and the dashboard's overview instead")
 	cmd.Flags().IntVar(&o.Rows, "rows", 10_000_000, "archived events for --status; a tenth as many are in the queue")
 	for _, other := range []string{"duration", "rounds", "settle", "verify"} {
-		cmd.MarkFlagsMutuallyExclusive("status", other)
+		exclusive(cmd, "status", other)
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -7,10 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -28,6 +32,16 @@ type stdio struct {
 	in       io.Reader
 	out, err io.Writer
 	environ  []string
+}
+
+// env is the value of a variable of the environment; empty when unset.
+func (s stdio) env(name string) string {
+	for _, entry := range slices.Backward(s.environ) {
+		if value, found := strings.CutPrefix(entry, name+"="); found {
+			return value
+		}
+	}
+	return ""
 }
 
 // errSilent ends a command as failed when it has said why already.
@@ -54,7 +68,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 		began = err == nil
 		return err
 	}
-	err := root.Execute()
+	cmd, err := root.ExecuteC()
 	if err == nil {
 		return exitDone
 	}
@@ -67,7 +81,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 	}
 	var problems config.Problems
 	if code == exitUsage && !errors.As(err, &problems) {
-		_, _ = fmt.Fprintln(std.err, "See 'conciliar --help'.")
+		_, _ = fmt.Fprintf(std.err, "See '%s --help'.\n", cmd.CommandPath())
 	}
 	return code
 }
@@ -83,9 +97,15 @@ func exitOf(err error) (code int, text string) {
 	case errors.Is(err, errSilent):
 		return exitFailed, ""
 	case errors.As(err, &problems):
-		return exitUsage, "the configuration cannot be used:\n" + problems.Error()
+		return exitUsage, "the configuration is invalid:\n" + problems.Error()
 	case errors.As(err, &usage):
 		return exitUsage, err.Error()
+	}
+	var provided *provider.Error
+	if errors.As(err, &provided) {
+		if found, known := credentialsRefused(provided); known {
+			return exitFailed, found.Says + " " + found.Do
+		}
 	}
 	switch told := store.ProblemOf(err); told.Class {
 	case store.Invalid:
@@ -100,7 +120,7 @@ func exitOf(err error) (code int, text string) {
 func newRoot(std stdio) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "conciliar",
-		Short: "Receives Mercado Pago's webhooks and keeps orders equal to what was paid",
+		Short: "Receive Mercado Pago's webhooks and keep orders equal to what was paid",
 		Long: `Conciliar receives a merchant's Mercado Pago webhooks, never loses one, and
 keeps the merchant's orders equal to what Mercado Pago says was paid.
 
@@ -112,6 +132,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.`,
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.Args, root.SuggestionsMinimumDistance = knownCommand, suggestionDistance
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	root.Version = version + " " + runtime.Version()
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
+	root.SetHelpCommand(newHelp())
 	root.AddCommand(
 		newAlerts(std),
 		newAnomalies(std),
@@ -138,9 +163,4 @@ func printJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(v)
-}
-
-// jsonFlag adds --json to a command that prints data.
-func jsonFlag(cmd *cobra.Command) *bool {
-	return cmd.Flags().Bool("json", false, "print JSON")
 }

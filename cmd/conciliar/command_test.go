@@ -74,14 +74,26 @@ func TestWrongUsageIsToldApartFromFailure(t *testing.T) {
 		code    int
 		says    string
 	}{
-		{args: "bogus", code: exitUsage, says: "bogus"},
+		{args: "bogus", code: exitUsage, says: "unknown command \"bogus\"\nSee 'conciliar --help'.\n"},
+		{args: "serv", code: exitUsage, says: "unknown command \"serv\"; did you mean serve?\n"},
+		{args: "events lst", code: exitUsage, says: "unknown command \"events lst\"; did you mean list?\nSee 'conciliar events --help'.\n"},
+		{args: "events show", code: exitUsage, says: "events show takes one id\nSee 'conciliar events show --help'.\n"},
+		{args: "events show x", code: exitUsage, says: "\"x\" is not an id; expected a positive integer\nSee 'conciliar events show --help'.\n"},
+		{args: "events list --status odd", code: exitUsage, says: "it takes one of pending, processing"},
+		{args: "events list --since yesterday", code: exitUsage, says: "2026-01-31T15:04:05Z"},
+		{args: "anomalies resolve 1 --note= ", code: exitUsage, says: "The note must have 1 to 2,000 characters"},
+		{args: "help nothing", code: exitUsage, says: "unknown command \"nothing\""},
+		{args: "help events lst", code: exitUsage, says: "unknown command \"events lst\"; did you mean list?"},
+		{args: "help events list", code: exitDone},
+		{args: "--version", code: exitDone},
+		{args: "-v", code: exitDone},
 		{args: "serve --bogus", code: exitUsage, says: "--bogus"},
 		{args: "serve now", code: exitUsage, says: "now"},
 		{args: "serve --only both", code: exitUsage, says: "--only takes api or worker"},
 		{args: "serve", code: exitUsage, says: "DATABASE_URL: is required"},
 		{args: "migrate", code: exitUsage, says: "DATABASE_URL: is required"},
 		{args: "status", code: exitUsage, says: "DATABASE_URL: is required"},
-		{args: "migrate --status --check", environ: unreachable, code: exitUsage, says: "status"},
+		{args: "migrate --status --check", environ: unreachable, code: exitUsage, says: "--status and --check exclude each other"},
 		{args: "migrate", environ: unreachable, code: exitFailed, says: "database"},
 		{args: "status", environ: unreachable, code: exitFailed, says: "database"},
 		{args: "simulate", code: exitUsage, says: "secret"},
@@ -139,7 +151,9 @@ func TestServeExplainsEveryVariable(t *testing.T) {
 
 func TestTheVersionIsPrinted(t *testing.T) {
 	t.Parallel()
-	require.Contains(t, execute(t, nil, "version").out, "conciliar "+version+" go1")
+	for _, how := range []string{"version", "--version", "-v"} {
+		require.Contains(t, execute(t, nil, how).out, "conciliar "+version+" go1")
+	}
 
 	var document map[string]string
 	require.NoError(t, json.Unmarshal([]byte(execute(t, nil, "version", "--json").out), &document))
@@ -151,22 +165,35 @@ func TestTheLogIsJSONUnlessAPersonReadsIt(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log := config.Log{LogFormat: "auto"}
-	newLogger(&out, log).Info("hello", "queue_id", 42)
+	newLogger(stdio{err: &out}, log).Info("hello", "queue_id", 42)
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &line))
 	require.InDelta(t, 42, line["queue_id"], 0)
 
 	out.Reset()
 	log.LogFormat = "tint"
-	newLogger(&out, log).Info("hello", "queue_id", 42)
+	newLogger(stdio{err: &out}, log).Info("hello", "queue_id", 42)
 	require.Contains(t, out.String(), "hello")
 	require.Error(t, json.Unmarshal(out.Bytes(), &line))
+}
+
+func TestLogger_NoColoursForWhoAsksForNone(t *testing.T) {
+	t.Parallel()
+	line := func(environ ...string) string {
+		var out bytes.Buffer
+		newLogger(stdio{err: &out, environ: environ}, config.Log{LogFormat: "tint"}).Info("hello")
+		return out.String()
+	}
+	require.Contains(t, line(), "\x1b[")
+	require.Contains(t, line("NO_COLOR=", "TERM=xterm"), "\x1b[", "an empty variable counts as unset")
+	require.NotContains(t, line("NO_COLOR=1"), "\x1b[")
+	require.NotContains(t, line("TERM=dumb"), "\x1b[")
 }
 
 func TestAThresholdHoldsForWhatIsDerivedFromALogger(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	logger := newLogger(&out, config.Log{LogFormat: "json"})
+	logger := newLogger(stdio{err: &out}, config.Log{LogFormat: "json"})
 	quiet := atLeast(logger, slog.LevelWarn).With("part", "river").WithGroup("g")
 	quiet.Info("too much")
 	require.Empty(t, out.String())
@@ -176,7 +203,7 @@ func TestAThresholdHoldsForWhatIsDerivedFromALogger(t *testing.T) {
 	require.Contains(t, out.String(), "as before")
 
 	out.Reset()
-	errorsOnly := newLogger(&out, config.Log{LogFormat: "json", LogLevel: config.LogLevel{Level: slog.LevelError}})
+	errorsOnly := newLogger(stdio{err: &out}, config.Log{LogFormat: "json", LogLevel: config.LogLevel{Level: slog.LevelError}})
 	atLeast(errorsOnly, slog.LevelWarn).Warn("below the logger's own level")
 	require.Empty(t, out.String())
 }

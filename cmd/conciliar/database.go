@@ -62,10 +62,19 @@ func openPool(ctx context.Context, database config.Database, connections int, se
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("database: %w", err)
+		return nil, &unreachableError{err}
 	}
 	return pool, nil
 }
+
+// An unreachableError means that the database could not be reached.
+type unreachableError struct{ err error }
+
+// Error implements error.
+func (e *unreachableError) Error() string { return "the database cannot be reached: " + reason(e.err) }
+
+// Unwrap returns what pgx says.
+func (e *unreachableError) Unwrap() error { return e.err }
 
 // requireSchema fails when the schema is behind what this binary needs. One
 // that is ahead will do: a release that was rolled back must start.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,89 +13,46 @@ import (
 )
 
 func newDeadLetters(std stdio) *cobra.Command {
-	return group("dead-letters", "Handle events that will not be tried again by themselves",
+	return group("dead-letters", "Handle events that are not retried any more",
 		newDeadLettersList(std), newDeadLettersShow(std), newDeadLettersReplay(std), newDeadLettersDismiss(std))
 }
 
 // deadLetterFlags adds the flags that select dead letters, but for their state.
-func deadLetterFlags(cmd *cobra.Command, filter *store.DeadLetterFilter, when *span) {
-	wordFlag(cmd, &filter.Reason, "reason", "", "only that died for this reason", store.DeadLetterReasons())
+func deadLetterFlags(cmd *cobra.Command, filter *store.DeadLetterFilter) {
+	wordFlag(cmd, &filter.Reason, "reason", "only that died for this reason", store.DeadLetterReasons())
 	cmd.Flags().StringVar(&filter.ErrorClass, "error-class", "", "only with this cause, for example payment_not_found")
 	cmd.Flags().StringVar(&filter.Topic, "topic", "", "only of this topic, for example payment")
-	spanFlags(cmd, when)
-}
-
-func checkDeadLetterFlags(filter *store.DeadLetterFilter, when span) (err error) {
-	if err := checkWord("--reason", filter.Reason, store.DeadLetterReasons()...); err != nil {
-		return err
-	}
-	filter.Since, filter.Until, err = when.times(time.Now())
-	return err
+	timeFlags(cmd, &filter.Since, &filter.Until)
 }
 
 func newDeadLettersList(std stdio) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List dead letters, newest first: open ones unless told otherwise",
-		Example: "  conciliar dead-letters list\n  conciliar dead-letters list --reason retries_exhausted --since 24h",
-		Args:    cobra.NoArgs,
-	}
 	var filter store.DeadLetterFilter
-	var when span
-	states := append(store.DeadLetterStates(), "all")
-	wordFlag(cmd, &filter.State, "state", store.DeadLetterOpen, "only in this state", states)
-	deadLetterFlags(cmd, &filter, &when)
-	limit, asJSON := limitFlag(cmd), jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := checkWord("--state", filter.State, states...); err != nil {
-			return err
-		}
-		if err := checkDeadLetterFlags(&filter, when); err != nil {
-			return err
-		}
-		if filter.State == "all" {
-			filter.State = ""
-		}
-		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			found, err := readList(*limit, func(page store.Page) (store.List[store.DeadLetter], error) {
-				return storage.DeadLetters(cmd.Context(), filter, page)
-			})
-			if err != nil {
-				return err
-			}
-			return printList(std, *asJSON, found, "DEAD LETTER\tEVENT\tDIED\tTOPIC\tRESOURCE\tSTATE\tREASON\tCLASS\tERROR", func(d store.DeadLetter) []any {
-				return []any{d.ID, d.QueueID, d.DiedAt, d.Topic, d.ResourceID, d.State, d.Reason, d.ErrorClass, shorten(&d.Error)}
-			})
-		})
-	}
-	return cmd
+	return listCommand(std, listSpec[store.DeadLetter]{
+		short:   "List dead letters, newest first; open ones by default",
+		example: "  conciliar dead-letters list\n  conciliar dead-letters list --reason retries_exhausted --since 24h",
+		flags: func(cmd *cobra.Command) {
+			stateFlag(cmd, &filter.State, store.DeadLetterOpen, store.DeadLetterStates())
+			deadLetterFlags(cmd, &filter)
+		},
+		read: func(ctx context.Context, storage *store.Store, page store.Page) (store.List[store.DeadLetter], error) {
+			return storage.DeadLetters(ctx, filter, page)
+		},
+		header: "DEAD LETTER\tEVENT\tDIED\tTOPIC\tRESOURCE\tSTATE\tREASON\tCLASS\tERROR",
+		row: func(d store.DeadLetter) []any {
+			return []any{d.ID, d.QueueID, d.DiedAt, d.Topic, d.ResourceID, d.State, d.Reason, d.ErrorClass, shorten(&d.Error)}
+		},
+	})
 }
 
 func newDeadLettersShow(std stdio) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "show ID",
-		Short:   "Show a dead letter with every attempt's error and its body",
-		Example: "  conciliar dead-letters show 7",
-		Args:    cobra.ExactArgs(1),
-	}
-	asJSON := jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := recordID(args[0])
-		if err != nil {
-			return err
-		}
-		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			letter, err := storage.DeadLetter(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			if *asJSON {
-				return printJSON(std.out, letter)
-			}
-			return printDeadLetter(std, letter)
-		})
-	}
-	return cmd
+	return showCommand(std, showSpec[store.DeadLetterDetail]{
+		short:   "Show a dead letter with its payload and the error of each attempt",
+		example: "  conciliar dead-letters show 7",
+		read: func(ctx context.Context, storage *store.Store, id int64) (store.DeadLetterDetail, error) {
+			return storage.DeadLetter(ctx, id)
+		},
+		display: printDeadLetter,
+	})
 }
 
 func printDeadLetter(std stdio, d store.DeadLetterDetail) error {
@@ -127,22 +83,27 @@ func printDeadLetter(std stdio, d store.DeadLetterDetail) error {
 func newDeadLettersReplay(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay [ID]",
-		Short: "Do the work of one dead letter, or of all that filters select, once more",
-		Long: `Makes new events of the same deliveries, which a running service works. Only open
-dead letters are selected by filters; --all selects every one. Up to a hundred
-are replayed at once. More are replayed by the service in paced steps, which
+		Short: "Replay one dead letter, or all that match the filters",
+		Long: `Makes new events of the same deliveries, for a running service to process.
+Filters match open dead letters only; --all matches every open one. Up to a
+hundred are replayed at once; the service replays more in paced steps, which
 --cancel stops.`,
 		Example: `  conciliar dead-letters replay 7
   conciliar dead-letters replay --reason retries_exhausted --since 24h --dry-run
   conciliar dead-letters replay --cancel 3`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usagef("%s takes one id at most", nameOf(cmd))
+			}
+			return nil
+		},
 	}
 	r := &bulkReplay{std: std}
-	deadLetterFlags(cmd, &r.filter, &r.when)
+	deadLetterFlags(cmd, &r.filter)
 	f := cmd.Flags()
-	f.BoolVar(&r.all, "all", false, "select every open dead letter")
+	f.BoolVar(&r.all, "all", false, "replay every open dead letter")
 	f.BoolVar(&r.dryRun, "dry-run", false, "only count what would be replayed")
-	f.Int64Var(&r.limit, "limit", 0, "how many at most, oldest first; 0 is no limit")
+	f.Int64Var(&r.limit, "limit", 0, "how many at most, oldest first; 0 means no limit")
 	f.Int64Var(&r.cancel, "cancel", 0, "stop the bulk replay with this id")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -157,21 +118,18 @@ are replayed at once. More are replayed by the service in paced steps, which
 		switch {
 		case cmd.Flags().Changed("cancel"):
 			if bulk || len(args) > 0 || r.cancel < 1 {
-				return usagef("--cancel takes the id of a bulk replay, and nothing else goes with it")
+				return usagef("--cancel takes the id of a bulk replay and no other flag or argument")
 			}
 			return r.stop(cmd.Context())
 		case len(args) == 1:
 			if bulk {
-				return usagef("one dead letter takes no filters")
+				return usagef("give an id or filters, not both")
 			}
 			return r.one(cmd.Context(), args[0])
 		case filters == 0:
-			return usagef("say which: an id, a filter, or --all")
+			return usagef("give an id, a filter or --all")
 		case r.limit < 0:
 			return usagef("--limit must not be negative")
-		}
-		if err := checkDeadLetterFlags(&r.filter, r.when); err != nil {
-			return err
 		}
 		if r.dryRun {
 			return r.count(cmd.Context())
@@ -181,11 +139,10 @@ are replayed at once. More are replayed by the service in paced steps, which
 	return cmd
 }
 
-// bulkReplay is what dead-letters replay was told.
+// bulkReplay is what dead-letters replay is asked for.
 type bulkReplay struct {
 	std            stdio
 	filter         store.DeadLetterFilter
-	when           span
 	limit, cancel  int64
 	all            bool
 	dryRun, asJSON bool
@@ -250,16 +207,16 @@ func (r *bulkReplay) tell(bulk store.BulkReplay) error {
 	if bulk.State != store.BulkReplayRunning {
 		return nil
 	}
-	_, err := fmt.Fprintf(r.std.err, "a running service goes on with it; 'conciliar dead-letters replay --cancel %d' stops it\n", bulk.ID)
+	_, err := fmt.Fprintf(r.std.err, "a running service continues it; 'conciliar dead-letters replay --cancel %d' stops it\n", bulk.ID)
 	return err
 }
 
 func newDeadLettersDismiss(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "dismiss ID",
-		Short:   "File a dead letter away: nothing is to be done about it",
+		Short:   "Dismiss a dead letter that needs no action",
 		Example: `  conciliar dead-letters dismiss 7 --note refunded-by-hand`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneID,
 	}
 	note, asJSON := noteFlag(cmd), jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -267,12 +224,8 @@ func newDeadLettersDismiss(std stdio) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		why, err := store.ParseNote(*note)
-		if err != nil {
-			return err
-		}
 		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			if err := storage.DismissDeadLetter(cmd.Context(), id, why, commandActor()); err != nil {
+			if err := storage.DismissDeadLetter(cmd.Context(), id, *note, commandActor()); err != nil {
 				return err
 			}
 			if *asJSON {
@@ -287,11 +240,4 @@ func newDeadLettersDismiss(std stdio) *cobra.Command {
 		})
 	}
 	return cmd
-}
-
-// noteFlag adds the note that an action needs.
-func noteFlag(cmd *cobra.Command) *string {
-	note := cmd.Flags().String("note", "", "why (required)")
-	_ = cmd.MarkFlagRequired("note")
-	return note
 }

@@ -32,7 +32,7 @@ settlement. Nothing leaves this machine. Ctrl-C stops and removes it all.
 
 PostgreSQL's programs are taken from where they are installed, else fetched.`,
 		Example: "  conciliar dev\n  conciliar dev --data ./conciliar-data --http 127.0.0.1:8080",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	data := cmd.Flags().String("data", "", "keep the data in this directory")
 	httpAddr := cmd.Flags().String("http", "", "listen address of the service (default 127.0.0.1:8080, or a free port)")
@@ -44,7 +44,7 @@ PostgreSQL's programs are taken from where they are installed, else fetched.`,
 			level = slog.LevelDebug
 		}
 		d := &dev{std: std, dataDir: *data, httpAddr: *httpAddr, shoppers: !*quiet,
-			logger: newLogger(std.err, config.Log{LogLevel: config.LogLevel{Level: level}, LogFormat: "auto"})}
+			logger: newLogger(std, config.Log{LogLevel: config.LogLevel{Level: level}, LogFormat: "auto"})}
 		return d.run(cmd.Context())
 	}
 	return cmd

@@ -17,18 +17,18 @@ func newDoctor(std stdio) *cobra.Command {
 		Use:   "doctor",
 		Short: "Check the installation, or explain a refused webhook",
 		Long: `Checks the configuration, the database, the schema, Mercado Pago's credentials,
-the clock, what arrives and where it comes from: one line per check, with what
-to do. It changes nothing. Needs the service's whole configuration.
+the clocks, the arrival of webhooks and their sources: one line per check, with
+what to do. Changes nothing. Needs the service's whole configuration.
 
-With --signature it explains why a webhook was refused: a recorded one by its
-id, or one whose headers and query are given. It prints no secret.
+With --signature it explains why a recorded webhook was refused; with
+--x-signature, one given by its headers and query. It prints no secrets.
 
-Exits 1 when a check fails or the webhook stays refused, 2 when the
-configuration cannot be used.`,
+Exits 1 if a check fails or the webhook is still refused, 2 if the configuration
+is invalid.`,
 		Example: `  conciliar doctor
   conciliar doctor --signature 3
   conciliar doctor --x-signature ts=1742505638,v1=2f1d --x-request-id 2066ca19 --data-id 138472432031`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	var given givenDelivery
 	cmd.Flags().Int64Var(&given.id, "signature", 0, "explain the refused delivery with this id ('conciliar refused list')")
@@ -38,8 +38,8 @@ configuration cannot be used.`,
 	cmd.Flags().StringVar(&given.query, "query", "", "its whole query, as in the access log; in place of --data-id")
 	cmd.Flags().StringVar(&given.body, "body", "", "its body")
 	cmd.Flags().StringArrayVar(&given.headers, "header", nil, "another of its headers, as 'Name: value'; may be repeated")
-	cmd.MarkFlagsMutuallyExclusive("signature", "x-signature")
-	cmd.MarkFlagsMutuallyExclusive("data-id", "query")
+	exclusive(cmd, "signature", "x-signature")
+	exclusive(cmd, "data-id", "query")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		byID, byHeaders := cmd.Flags().Changed("signature"), cmd.Flags().Changed("x-signature")
@@ -51,14 +51,14 @@ configuration cannot be used.`,
 			}
 		}
 		if byID && given.id < 1 {
-			return usagef("--signature takes the id of a refused delivery, a whole number from 1 on")
+			return usagef("--signature takes the id of a refused delivery, a positive integer")
 		}
 		cfg, err := config.Load(std.environ)
 		var problems config.Problems
 		switch {
 		case errors.As(err, &problems) && *asJSON:
 			_ = printJSON(std.out, checkup{Checks: []finding{{
-				Check: "configuration", State: stateFail, Says: "The configuration cannot be used.", Do: problems.Error(),
+				Check: "configuration", State: stateFail, Says: "The configuration is invalid.", Do: problems.Error(),
 			}}})
 			return err
 		case err != nil:
@@ -95,7 +95,7 @@ type checkup struct {
 
 // examine runs the checks and prints what they found.
 func examine(ctx context.Context, std stdio, cfg config.Config, asJSON bool) error {
-	report := checkup{OK: true, Checks: check(ctx, cfg, newLogger(std.err, cfg.Log))}
+	report := checkup{OK: true, Checks: check(ctx, cfg, newLogger(std, cfg.Log))}
 	for _, f := range report.Checks {
 		report.OK = report.OK && f.State != stateFail
 	}

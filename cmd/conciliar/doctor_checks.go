@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
@@ -38,7 +41,7 @@ func ok(check, format string, args ...any) finding {
 // check runs every check. Those that need a database are left out when there
 // is none: its own line says why.
 func check(ctx context.Context, cfg config.Config, logger *slog.Logger) []finding {
-	found := []finding{ok("configuration", "Every variable can be used; %d signing secrets.", len(cfg.WebhookSecrets))}
+	found := []finding{ok("configuration", "Valid; %d signing secrets.", len(cfg.WebhookSecrets))}
 	found = append(found, checkDatabase(ctx, cfg, logger)...)
 	return append(found, checkProvider(ctx, cfg)...)
 }
@@ -47,7 +50,7 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	unreachable := func(err error) []finding {
-		return []finding{{"database", stateFail, "The database cannot be reached: " + err.Error() + ".", "Check DATABASE_URL, and that PostgreSQL runs and lets this machine in."}}
+		return []finding{{"database", stateFail, "The database cannot be reached: " + reason(err) + ".", "Check DATABASE_URL, and that PostgreSQL runs and lets this machine in."}}
 	}
 	pool, err := openPool(ctx, cfg.Database, 2, sessionSettings)
 	if err != nil {
@@ -70,10 +73,31 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	}
 	found = append(found, clockFinding("clock", "PostgreSQL's", asked.Add(took/2).Sub(server.Now), took))
 	if err := requireSchema(ctx, pool); err != nil {
-		return append(found, finding{"schema", stateFail, "The schema is not this release's: " + err.Error() + ".", "Run 'conciliar migrate'."})
+		return append(found, finding{"schema", stateFail, "Not this release's schema: " + err.Error() + ".", "Run 'conciliar migrate'."})
 	}
-	found = append(found, ok("schema", "It is this release's."))
+	found = append(found, ok("schema", "Current."))
 	return append(found, checkArrivals(ctx, storage), checkSources(ctx, storage, cfg))
+}
+
+// reason is why the database cannot be reached, on one line: the innermost error
+// says it, and what pgx puts around it repeats the address for each attempt.
+func reason(err error) string {
+	var known *unreachableError
+	if errors.As(err, &known) {
+		err = known.err
+	}
+	var answered *pgconn.PgError
+	var lookup *net.DNSError
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &answered):
+		return answered.Message
+	case errors.As(err, &lookup):
+		return lookup.Error()
+	case errors.As(err, &dial):
+		return dial.Error()
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
 // clockFinding judges how far this machine's clock is ahead of another, known
@@ -86,40 +110,40 @@ func clockFinding(check, whose string, ahead, slack time.Duration) finding {
 	case off > jobs.ClockWarn:
 		return finding{check, stateWarn, fmt.Sprintf("This machine's clock differs from %s by %s.", whose, ahead.Abs().Round(time.Second)), "Set the clocks (NTP)."}
 	}
-	return ok(check, "This machine's agrees with %s.", whose)
+	return ok(check, "Agrees with %s.", whose)
 }
 
 func checkArrivals(ctx context.Context, storage *store.Store) finding {
 	const name = "webhooks"
 	arrived, err := storage.Arrivals(ctx)
 	if err != nil {
-		return finding{name, stateFail, "What arrived cannot be read: " + err.Error() + ".", "Check that the database's user may read every table."}
+		return finding{name, stateFail, "Arrivals cannot be read: " + err.Error() + ".", "Check that the database's user may read every table."}
 	}
-	last := "No webhook was accepted yet."
+	last := "No webhook accepted yet."
 	if arrived.LastAt != nil {
-		last = "The last webhook was accepted at " + arrived.LastAt.Format(time.RFC3339) + "."
+		last = "Last webhook accepted at " + arrived.LastAt.Format(time.RFC3339) + "."
 	}
 	switch {
 	case arrived.Refused24h > 0:
-		return finding{name, stateWarn, fmt.Sprintf("%s %d were refused in the last 24 hours, the last for %s.", last, arrived.Refused24h, arrived.LastReason),
+		return finding{name, stateWarn, fmt.Sprintf("%s %d refused in the last 24 hours, the last for %s.", last, arrived.Refused24h, arrived.LastReason),
 			fmt.Sprintf("Run 'conciliar doctor --signature %d'.", arrived.LastRefusedID)}
 	case arrived.LastAt == nil:
 		return finding{name, stateWarn, last, "Point \"Your integrations > Webhooks\" at https://your.host" + api.WebhookPath + ", and send a test from there."}
 	case time.Since(*arrived.LastAt) > unheard:
-		return finding{name, stateWarn, last, "If you had payments since: check the address in \"Your integrations > Webhooks\", and what stands between Mercado Pago and here."}
+		return finding{name, stateWarn, last, "If you had payments since, check the address in \"Your integrations > Webhooks\" and any proxy in between."}
 	}
-	return ok(name, "%s None was refused in the last 24 hours.", last)
+	return ok(name, "%s None refused in the last 24 hours.", last)
 }
 
 func checkSources(ctx context.Context, storage *store.Store, cfg config.Config) finding {
 	const name = "sources"
 	learned, err := storage.LearnedSources(ctx)
 	if err != nil {
-		return finding{name, stateFail, "Where webhooks come from cannot be read: " + err.Error() + ".", "Check that the database's user may read every table."}
+		return finding{name, stateFail, "Sources cannot be read: " + err.Error() + ".", "Check that the database's user may read every table."}
 	}
 	report := api.NewSourceReport(api.SourceIPMode(cfg.SourceIPMode), cfg.SourceIPCIDRs, learned)
 	if len(report.Items) == 0 {
-		return ok(name, "SOURCE_IP_MODE is %s; no network was learned yet.", cfg.SourceIPMode)
+		return ok(name, "SOURCE_IP_MODE is %s; no networks learned yet.", cfg.SourceIPMode)
 	}
 	seen, unlisted := make([]string, len(report.Items)), 0
 	for i, item := range report.Items {
@@ -130,7 +154,7 @@ func checkSources(ctx context.Context, storage *store.Store, cfg config.Config) 
 	}
 	found := ok(name, "SOURCE_IP_MODE is %s; signed webhooks came from %s.", cfg.SourceIPMode, strings.Join(seen, ", "))
 	if unlisted > 0 {
-		found.Do = "To let in these and no others: SOURCE_IP_CIDRS=" + report.SourceIPCIDRs + " and, when they are all, SOURCE_IP_MODE=enforce."
+		found.Do = "To allow only these: SOURCE_IP_CIDRS=" + report.SourceIPCIDRs + " and, once complete, SOURCE_IP_MODE=enforce."
 	}
 	return found
 }
@@ -173,7 +197,7 @@ func checkProvider(ctx context.Context, cfg config.Config) []finding {
 	if err != nil {
 		found = []finding{credentialsFailed(err)}
 	} else {
-		found = []finding{ok("credentials", "Mercado Pago knows us as account %s.", account), collectorFinding(cfg.CollectorID, account)}
+		found = []finding{ok("credentials", "The access token is valid; account %s.", account), collectorFinding(cfg.CollectorID, account)}
 	}
 	if !answers.date.IsZero() {
 		// Its date is cut to whole seconds.
@@ -183,19 +207,30 @@ func checkProvider(ctx context.Context, cfg config.Config) []finding {
 	return found
 }
 
+// checkCredentials is the name of the check of the access token.
+const checkCredentials = "credentials"
+
 func credentialsFailed(err error) finding {
-	const name = "credentials"
 	var failure *provider.Error
 	if errors.As(err, &failure) {
-		switch failure.Kind {
-		case provider.Unauthorized, provider.Forbidden:
-			return finding{name, stateFail, "Mercado Pago does not accept the access token.", "Set MERCADOPAGO_ACCESS_TOKEN to the one of \"Your integrations > Credentials\"."}
-		case provider.RateLimited:
-			return finding{name, stateWarn, "Mercado Pago asks us to call less often.", "Lower PROVIDER_RATE_LIMIT."}
-		default: // no answer, or none that speaks of the token
+		if found, known := credentialsRefused(failure); known {
+			return found
 		}
 	}
-	return finding{name, stateFail, "Mercado Pago cannot be asked: " + err.Error() + ".", "Check that this machine reaches MERCADOPAGO_BASE_URL. Webhooks are kept meanwhile."}
+	return finding{checkCredentials, stateFail, "Mercado Pago cannot be reached: " + err.Error() + ".", "Check that this machine reaches MERCADOPAGO_BASE_URL. Webhooks are kept meanwhile."}
+}
+
+// credentialsRefused says what an answer means that speaks of the access token
+// or of the rate of calls, for whoever runs a command.
+func credentialsRefused(failure *provider.Error) (finding, bool) {
+	switch failure.Kind {
+	case provider.Unauthorized, provider.Forbidden:
+		return finding{checkCredentials, stateFail, "Mercado Pago does not accept the access token.", "Set MERCADOPAGO_ACCESS_TOKEN to the one of \"Your integrations > Credentials\"."}, true
+	case provider.RateLimited:
+		return finding{checkCredentials, stateWarn, "Mercado Pago asks us to call less often.", "Lower PROVIDER_RATE_LIMIT."}, true
+	default: // no answer, or none that speaks of us
+		return finding{}, false
+	}
 }
 
 func collectorFinding(configured, account string) finding {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,51 +11,33 @@ import (
 )
 
 func newEvents(std stdio) *cobra.Command {
-	return group("events", "Look up events with their whole history, and replay them",
+	return group("events", "Look up events with their history, and replay them",
 		newEventsList(std), newEventsShow(std), newEventsReplay(std))
 }
 
 func newEventsList(std stdio) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List events, newest first, archived ones included",
-		Example: "  conciliar events list --payment 123456789\n  conciliar events list --status failed --since 24h --json",
-		Args:    cobra.NoArgs,
-	}
 	var filter store.EventFilter
-	var when span
-	f := cmd.Flags()
-	wordFlag(cmd, &filter.Status, "status", "", "only with this status", store.EventStatuses())
-	f.StringVar(&filter.Topic, "topic", "", "only of this topic, for example payment")
-	wordFlag(cmd, &filter.Origin, "origin", "", "only of this origin", store.EventOrigins())
-	f.StringVar(&filter.ResourceID, "payment", "", "only about the payment, or other resource, with this id")
-	f.StringVar(&filter.Order, "order", "", "only about payments of the order with this reference")
-	f.StringVar(&filter.RequestID, "request-id", "", "only of the delivery that its sender called so")
-	spanFlags(cmd, &when)
-	limit, asJSON := limitFlag(cmd), jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if err := checkWord("--status", filter.Status, store.EventStatuses()...); err != nil {
-			return err
-		}
-		if err := checkWord("--origin", filter.Origin, store.EventOrigins()...); err != nil {
-			return err
-		}
-		if filter.Since, filter.Until, err = when.times(time.Now()); err != nil {
-			return err
-		}
-		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			found, err := readList(*limit, func(page store.Page) (store.List[store.Event], error) {
-				return storage.Events(cmd.Context(), filter, page)
-			})
-			if err != nil {
-				return err
-			}
-			return printList(std, *asJSON, found, "EVENT\tRECEIVED\tTOPIC\tRESOURCE\tORIGIN\tSTATUS\tATTEMPTS\tOUTCOME\tLAST ERROR", func(e store.Event) []any {
-				return []any{e.QueueID, e.ReceivedAt, e.Topic, e.ResourceID, e.Origin, e.Status, e.Attempts, e.Outcome, shorten(e.LastError)}
-			})
-		})
-	}
-	return cmd
+	return listCommand(std, listSpec[store.Event]{
+		short:   "List events, newest first, including archived ones",
+		example: "  conciliar events list --payment 123456789\n  conciliar events list --status failed --since 24h --json",
+		flags: func(cmd *cobra.Command) {
+			f := cmd.Flags()
+			wordFlag(cmd, &filter.Status, "status", "only with this status", store.EventStatuses())
+			f.StringVar(&filter.Topic, "topic", "", "only of this topic, for example payment")
+			wordFlag(cmd, &filter.Origin, "origin", "only of this origin", store.EventOrigins())
+			f.StringVar(&filter.ResourceID, "payment", "", "only about the payment, or other resource, with this id")
+			f.StringVar(&filter.Order, "order", "", "only about payments of the order with this reference")
+			f.StringVar(&filter.RequestID, "request-id", "", "only of the delivery with this x-request-id")
+			timeFlags(cmd, &filter.Since, &filter.Until)
+		},
+		read: func(ctx context.Context, storage *store.Store, page store.Page) (store.List[store.Event], error) {
+			return storage.Events(ctx, filter, page)
+		},
+		header: "EVENT\tRECEIVED\tTOPIC\tRESOURCE\tORIGIN\tSTATUS\tATTEMPTS\tOUTCOME\tLAST ERROR",
+		row: func(e store.Event) []any {
+			return []any{e.QueueID, e.ReceivedAt, e.Topic, e.ResourceID, e.Origin, e.Status, e.Attempts, e.Outcome, shorten(e.LastError)}
+		},
+	})
 }
 
 // shorten cuts what would make a row of a table too long.
@@ -73,30 +54,14 @@ func shorten(text *string) string {
 }
 
 func newEventsShow(std stdio) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "show ID",
-		Short:   "Show an event: its attempts, what it changed, and what was done to it",
-		Example: "  conciliar events show 42",
-		Args:    cobra.ExactArgs(1),
-	}
-	asJSON := jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := recordID(args[0])
-		if err != nil {
-			return err
-		}
-		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			event, err := storage.Event(cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			if *asJSON {
-				return printJSON(std.out, event)
-			}
-			return printEvent(std, event)
-		})
-	}
-	return cmd
+	return showCommand(std, showSpec[store.EventDetail]{
+		short:   "Show an event: its attempts, its effects, and what operators did",
+		example: "  conciliar events show 42",
+		read: func(ctx context.Context, storage *store.Store, id int64) (store.EventDetail, error) {
+			return storage.Event(ctx, id)
+		},
+		display: printEvent,
+	})
 }
 
 func printEvent(std stdio, e store.EventDetail) error {
@@ -129,14 +94,14 @@ func printEvent(std stdio, e store.EventDetail) error {
 	if err := printFailures(std, e.AttemptErrors); err != nil {
 		return err
 	}
-	err := section(std.out, "payment states that it applied", "PAYMENT\tORDER\tSTATUS\tDETAIL\tAMOUNT\tREFUNDED\tCURRENCY\tCHANGED AT", e.PaymentLogs,
+	err := section(std.out, "applied payment states", "PAYMENT\tORDER\tSTATUS\tDETAIL\tAMOUNT\tREFUNDED\tCURRENCY\tCHANGED AT", e.PaymentLogs,
 		func(p store.PaymentLog) []any {
 			return []any{p.PaymentID, p.OrderReference, p.Status, p.StatusDetail, p.Amount, p.RefundedAmount, p.Currency, p.DateLastUpdated}
 		})
 	if err != nil {
 		return err
 	}
-	err = section(std.out, "orders that it changed", "ORDER\tSTATUS\tPAID\tREFUNDED\tCURRENCY\tAT", e.OrderChanges, func(o store.EventChange) []any {
+	err = section(std.out, "order changes", "ORDER\tSTATUS\tPAID\tREFUNDED\tCURRENCY\tAT", e.OrderChanges, func(o store.EventChange) []any {
 		return []any{o.OrderReference, o.Status, o.PaidAmount, o.RefundedAmount, o.Currency, o.At}
 	})
 	if err != nil {
@@ -159,7 +124,7 @@ func printAftermath(std stdio, replays []store.ReplayedAs, actions []store.Opera
 	if err != nil {
 		return err
 	}
-	err = section(std.out, "what operators did", "AT\tWHO\tWHAT\tTO\tFROM\tNOTE", actions, func(a store.OperatorAction) []any {
+	err = section(std.out, "operator actions", "AT\tWHO\tWHAT\tTO\tFROM\tNOTE", actions, func(a store.OperatorAction) []any {
 		target := a.TargetKind
 		if a.TargetID != nil {
 			target = fmt.Sprintf("%s %d", target, *a.TargetID)
@@ -170,7 +135,7 @@ func printAftermath(std stdio, replays []store.ReplayedAs, actions []store.Opera
 		return err
 	}
 	if resource != nil {
-		if err := printContent(std.out, "what the provider answered", *resource); err != nil {
+		if err := printContent(std.out, "provider's answer", *resource); err != nil {
 			return err
 		}
 	}
@@ -180,12 +145,12 @@ func printAftermath(std stdio, replays []store.ReplayedAs, actions []store.Opera
 func newEventsReplay(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay ID",
-		Short: "Do an event's work once more, as a new event",
-		Long: `Makes a new event of the same delivery, which a running service works. Any event
-can be replayed, an archived one too. Replaying changes nothing that is right:
-the payment is fetched, and the order follows from what was fetched.`,
+		Short: "Replay an event as a new one",
+		Long: `Makes a new event of the same delivery, for a running service to process. Any
+event can be replayed, including an archived one. A replay never breaks what is
+right: the payment is fetched, and the order follows from what was fetched.`,
 		Example: "  conciliar events replay 42",
-		Args:    cobra.ExactArgs(1),
+		Args:    oneID,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

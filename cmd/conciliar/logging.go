@@ -14,8 +14,11 @@ import (
 
 // newLogger returns the program's logger: tint for a person at a terminal,
 // JSON for machines.
-func newLogger(w io.Writer, cfg config.Log) *slog.Logger {
-	format := cfg.LogFormat
+//
+// A person who sets NO_COLOR (https://no-color.org), or whose terminal is dumb,
+// gets no colours.
+func newLogger(std stdio, cfg config.Log) *slog.Logger {
+	w, format := std.err, cfg.LogFormat
 	if format == "auto" {
 		format = "json"
 		if isTerminal(w) {
@@ -23,7 +26,8 @@ func newLogger(w io.Writer, cfg config.Log) *slog.Logger {
 		}
 	}
 	if format == "tint" {
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: cfg.LogLevel.Level, TimeFormat: time.TimeOnly}))
+		noColor := std.env("NO_COLOR") != "" || std.env("TERM") == "dumb"
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: cfg.LogLevel.Level, TimeFormat: time.TimeOnly, NoColor: noColor}))
 	}
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: cfg.LogLevel.Level}))
 }

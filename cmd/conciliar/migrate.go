@@ -15,16 +15,15 @@ func newMigrate(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the database's schema up to this release",
-		Long: `Applies the steps of the schema that the database lacks: River's first, then
-Conciliar's. Each step is safe while the previous release still runs. Needs
-DATABASE_URL.`,
+		Long: `Applies the missing steps of the schema: River's first, then Conciliar's. Each
+step is safe while the previous release still runs. Needs DATABASE_URL.`,
 		Example: "  conciliar migrate\n  conciliar migrate --status\n  conciliar migrate --check && conciliar serve",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
-	status := cmd.Flags().Bool("status", false, "show the steps, change nothing")
-	check := cmd.Flags().Bool("check", false, "exit 1 when the schema is behind, change nothing")
+	status := cmd.Flags().Bool("status", false, "show the steps; change nothing")
+	check := cmd.Flags().Bool("check", false, "exit 1 if the schema is behind; change nothing")
 	asJSON := jsonFlag(cmd)
-	cmd.MarkFlagsMutuallyExclusive("status", "check")
+	exclusive(cmd, "status", "check")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := config.LoadDatabase(std.environ)
 		if err != nil {
@@ -40,7 +39,7 @@ DATABASE_URL.`,
 			return requireSchema(ctx, pool)
 		}
 		if !*status {
-			if err := migrations.Up(ctx, pool, newLogger(std.err, cfg.Log)); err != nil {
+			if err := migrations.Up(ctx, pool, newLogger(std, cfg.Log)); err != nil {
 				return err
 			}
 		}

@@ -14,14 +14,14 @@ import (
 func newProcessQueue(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "process-queue",
-		Short: "Attempt what is pending, and what failed and waits for its next attempt, now",
+		Short: "Process pending and retryable events now",
 		Long: `Makes the next attempt of waiting events due now, works them in this process
-(beside a running service, or without one), and says what became of them. A
+(with or without a running service), and reports the outcome. A
 failed attempt is one of an event's (RETRY_SCHEDULE). While the circuit of Mercado Pago is
 not closed, events wait for it and none is woken; the answer says so. Exits 1
 when the time is up before the last attempt.`,
 		Example: "  conciliar process-queue\n  conciliar process-queue --limit 100 --wait 1m --json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	limit := cmd.Flags().Int("limit", 1000, "how many events at most, oldest first")
 	wait := cmd.Flags().Duration("wait", 5*time.Minute, "how long to wait for their attempts")
@@ -89,7 +89,7 @@ func printProcessed(std stdio, done jobs.QueueProcessed) error {
 	t := newTable(std.out)
 	provider := string(done.Provider)
 	if done.Provider != store.CircuitClosed {
-		provider += ": its events wait until it works again, and none was woken"
+		provider += ": its events are held, and none was woken"
 	}
 	t.row("provider", provider)
 	t.row("woken", done.Woken)

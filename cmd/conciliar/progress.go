@@ -18,9 +18,10 @@ type progress struct {
 	last string
 }
 
-func newProgress(out io.Writer) *progress {
+func newProgress(std stdio) *progress {
+	out := std.err
 	p := &progress{out: out}
-	if isTerminal(out) {
+	if isTerminal(out) && std.env("TERM") != "dumb" {
 		p.bar = progressbar.NewOptions(progressSteps, progressbar.OptionSetWriter(out), progressbar.OptionSetWidth(30),
 			progressbar.OptionShowDescriptionAtLineEnd(), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(false))
 	}

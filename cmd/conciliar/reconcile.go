@@ -17,62 +17,49 @@ import (
 func newReconcile(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reconcile",
-		Short: "Ask Mercado Pago what was paid, and put right what is missing or different",
-		Long: `Runs a reconciliation now, or joins the one that is running. This process works
-it, with or without a running service. Stopped in the middle, it goes on where
-it was: by a running service, or by the same command again. While Mercado Pago
-cannot be asked it waits, and says since when.
+		Short: "Compare with Mercado Pago, and repair what is missing or different",
+		Long: `Runs a reconciliation now, or joins the running one. This process does the work,
+with or without a running service. If stopped, a running service or the same
+command continues it. While Mercado Pago cannot be reached, it waits and says
+since when.
 
-With --since it is a backfill of that window, for a merchant who comes with a
-history: live webhooks pass it. Mercado Pago searches the last 12 months.
+With --since it is a backfill of that window, for a merchant with a history:
+live webhooks take precedence. Mercado Pago searches the last 12 months.
 
---check changes nothing and exits 1 on a difference; open anomalies are none.`,
+--check changes nothing and exits 1 on a difference. Open anomalies don't count.`,
 		Example: `  conciliar reconcile
   conciliar reconcile --since 2026-01-01 --until 2026-02-01
   conciliar reconcile --check || echo "something differs"`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
-	since := cmd.Flags().String("since", "", "begin of the window: a date, a time (RFC 3339) or a duration back from now such as 48h")
-	until := cmd.Flags().String("until", "", "end of the window, written alike (default now)")
-	check := cmd.Flags().Bool("check", false, "change nothing; exit 1 on a difference")
+	r := &reconcileCommand{std: std}
+	timeFlags(cmd, &r.since, &r.until)
+	cmd.Flags().Lookup("since").Usage = "begin of the window: a date, a time (RFC 3339) or an age such as 48h or 7d"
+	cmd.Flags().Lookup("until").Usage = "end of the window, in the same forms (default now)"
+	cmd.Flags().BoolVar(&r.check, "check", false, "change nothing; exit 1 on a difference")
+	cmd.Flags().DurationVar(&r.timeout, "timeout", 0, "stop waiting after this long; 0 waits for the end")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		r := &reconcileCommand{std: std, check: *check, asJSON: *asJSON}
-		var err error
-		now := time.Now()
-		if r.since, err = parseMoment("--since", *since, now); err != nil {
-			return err
-		}
-		if r.until, err = parseMoment("--until", *until, now); err != nil {
-			return err
-		}
-		if r.since.IsZero() && !r.until.IsZero() {
+		r.asJSON = *asJSON
+		switch {
+		case r.since.IsZero() && !r.until.IsZero():
 			return usagef("--until needs --since")
+		case r.timeout < 0:
+			return usagef("--timeout must not be negative")
+		case r.timeout == 0:
+			return r.run(cmd.Context())
 		}
-		return r.run(cmd.Context())
+		ctx, cancel := context.WithTimeout(cmd.Context(), r.timeout)
+		defer cancel()
+		return r.run(ctx)
 	}
 	return cmd
-}
-
-// parseMoment reads a point in time as people write it; empty is the zero time.
-func parseMoment(flag, text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, nil
-		}
-	}
-	if d, err := config.ParseDuration(text); err == nil && d > 0 {
-		return now.Add(-d), nil
-	}
-	return time.Time{}, usagef("%s is %q; it takes a date such as 2026-01-31, a time such as 2026-01-31T15:04:05Z or a duration such as 48h or 7d", flag, text)
 }
 
 type reconcileCommand struct {
 	std          stdio
 	since, until time.Time
+	timeout      time.Duration
 	check        bool
 	asJSON       bool
 }
@@ -123,9 +110,9 @@ func (r *reconcileCommand) work(ctx context.Context, storage *store.Store) error
 		return err
 	}
 	if joined {
-		_, _ = fmt.Fprintf(r.std.err, "run %d is running already; waiting for it\n", run.ID)
+		_, _ = fmt.Fprintf(r.std.err, "run %d is already running; waiting for it\n", run.ID)
 	}
-	bar := newProgress(r.std.err)
+	bar := newProgress(r.std)
 	run, err = storage.WaitRun(ctx, run.ID, func(run store.Run) { bar.show(runPosition(run), runLine(run)+waitsFor(ctx, storage, run)) })
 	bar.end()
 	if err != nil {
@@ -135,7 +122,7 @@ func (r *reconcileCommand) work(ctx context.Context, storage *store.Store) error
 		return err
 	}
 	if run.Status == store.RunRunning {
-		_, _ = fmt.Fprintf(r.std.err, "stopped; run %d goes on with a running service or the next 'conciliar reconcile'\n", run.ID)
+		_, _ = fmt.Fprintf(r.std.err, "stopped; a running service or the next 'conciliar reconcile' continues run %d\n", run.ID)
 	}
 	if run.Status != store.RunSucceeded {
 		return errSilent
@@ -175,7 +162,7 @@ func waitsFor(ctx context.Context, storage *store.Store, run store.Run) string {
 	if err != nil || provider.Circuit == store.CircuitClosed || provider.Since == nil {
 		return ""
 	}
-	return fmt.Sprintf("; waits for %s, which cannot be asked since %s", provider.Source, provider.Since.Format(time.RFC3339))
+	return fmt.Sprintf("; waiting for %s, unreachable since %s", provider.Source, provider.Since.Format(time.RFC3339))
 }
 
 func (r *reconcileCommand) tell(run store.Run) error {
@@ -210,7 +197,7 @@ func (r *reconcileCommand) checkOnly(ctx context.Context, deps jobs.Deps, cfg jo
 	if err != nil {
 		return err
 	}
-	bar := newProgress(r.std.err)
+	bar := newProgress(r.std)
 	report, err := checker.Check(ctx, jobs.CheckRequest{Since: r.since, Until: r.until, Progress: func(c jobs.CheckReport) {
 		bar.show(share(c.WindowStart, c.WindowEnd, c.Position), fmt.Sprintf("%d payments, %d orders, %d differences", c.PaymentsChecked, c.OrdersChecked, len(c.Differences)))
 	}})

@@ -18,9 +18,14 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-// withStore opens the database for a command that needs the database alone, and
-// closes them afterwards.
+// withStore opens the store for a command that needs the database alone, and
+// closes it afterwards.
 func withStore(ctx context.Context, std stdio, do func(storage *store.Store) error) error {
+	return withStoreConfig(ctx, std, func(storage *store.Store, _ config.DatabaseOnly) error { return do(storage) })
+}
+
+// withStoreConfig is withStore for what needs more of the configuration.
+func withStoreConfig(ctx context.Context, std stdio, do func(storage *store.Store, cfg config.DatabaseOnly) error) error {
 	cfg, err := config.LoadDatabase(std.environ)
 	if err != nil {
 		return err
@@ -34,12 +39,12 @@ func withStore(ctx context.Context, std stdio, do func(storage *store.Store) err
 		return err
 	}
 	storage, err := store.New(pool, store.Options{
-		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std.err, cfg.Log),
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std, cfg.Log),
 	})
 	if err != nil {
 		return err
 	}
-	return do(storage)
+	return do(storage, cfg)
 }
 
 // withApp opens what a command needs that makes jobs, with the service's
@@ -61,106 +66,9 @@ func withApp(ctx context.Context, std stdio, do func(a *app, cfg config.Config) 
 func recordID(text string) (int64, error) {
 	id, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || id < 1 {
-		return 0, usagef("%q is no id; ids are whole numbers from 1 on", text)
+		return 0, usagef("%q is not an id; expected a positive integer", text)
 	}
 	return id, nil
-}
-
-// A span is --since and --until.
-type span struct{ since, until string }
-
-func spanFlags(cmd *cobra.Command, s *span) {
-	cmd.Flags().StringVar(&s.since, "since", "", "from then on: a date, a time (RFC 3339) or a duration back from now such as 24h or 7d")
-	cmd.Flags().StringVar(&s.until, "until", "", "before then, written alike")
-}
-
-func (s span) times(now time.Time) (since, until time.Time, err error) {
-	if since, err = parseMoment("--since", s.since, now); err != nil {
-		return since, until, err
-	}
-	until, err = parseMoment("--until", s.until, now)
-	return since, until, err
-}
-
-// wordFlag adds a flag that takes one of some words.
-func wordFlag(cmd *cobra.Command, value *string, name, preset, usage string, known []string) {
-	cmd.Flags().StringVar(value, name, preset, usage+": "+strings.Join(known, ", "))
-}
-
-// checkWord fails unless value is empty or one of the known words.
-func checkWord(flag, value string, known ...string) error {
-	for _, word := range known {
-		if value == word {
-			return nil
-		}
-	}
-	if value == "" {
-		return nil
-	}
-	return usagef("%s is %q; it takes one of %s", flag, value, strings.Join(known, ", "))
-}
-
-const (
-	// listRows is how many rows a list shows unless told otherwise, and listPage
-	// how many are read at a time.
-	listRows = 50
-	listPage = 200
-)
-
-func limitFlag(cmd *cobra.Command) *int {
-	return cmd.Flags().Int("limit", listRows, "how many rows at most, newest first")
-}
-
-// A listing is what a list prints as JSON.
-type listing[T any] struct {
-	Items []T `json:"items"`
-	// More is true when the limit kept rows back.
-	More bool `json:"more"`
-}
-
-// readList reads up to limit rows, page by page.
-func readList[T any](limit int, read func(page store.Page) (store.List[T], error)) (listing[T], error) {
-	found := listing[T]{Items: []T{}}
-	if limit < 1 {
-		return found, usagef("--limit must be at least 1")
-	}
-	var page store.Page
-	for {
-		page.Limit = min(listPage, limit-len(found.Items))
-		l, err := read(page)
-		if err != nil {
-			return found, err
-		}
-		found.Items = append(found.Items, l.Items...)
-		if l.Next == 0 {
-			return found, nil
-		}
-		if len(found.Items) == limit {
-			found.More = true
-			return found, nil
-		}
-		page.Before = l.Next
-	}
-}
-
-// printList prints a list as JSON or as a table of cells.
-func printList[T any](std stdio, asJSON bool, found listing[T], header string, cells func(T) []any) error {
-	if asJSON {
-		return printJSON(std.out, found)
-	}
-	table := newTable(std.out)
-	table.header(header)
-	for _, item := range found.Items {
-		table.row(cells(item)...)
-	}
-	if err := table.flush(); err != nil {
-		return err
-	}
-	if found.More {
-		_, err := fmt.Fprintf(std.err, "these are the newest %d; --limit shows more\n", len(found.Items))
-		return err
-	}
-	return nil
 }
 
 // A table aligns its columns. What it prints came from outside, so what could
@@ -255,7 +163,7 @@ func section[T any](w io.Writer, title, header string, items []T, cells func(T) 
 // group is a command that only has commands below it.
 func group(use, short string, below ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: use, Short: short, Args: cobra.NoArgs,
+		Use: use, Short: short, Args: knownCommand, SuggestionsMinimumDistance: suggestionDistance,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(below...)
@@ -269,5 +177,5 @@ func group(use, short string, below ...*cobra.Command) *cobra.Command {
 
 // quiet is the logger of a command that shows its own progress.
 func quiet(std stdio, log config.Log) *slog.Logger {
-	return atLeast(newLogger(std.err, log), slog.LevelWarn)
+	return atLeast(newLogger(std, log), slog.LevelWarn)
 }

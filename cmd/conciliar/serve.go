@@ -15,17 +15,17 @@ func newServe(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the service: HTTP and workers",
-		Long: `Receives webhooks, settles orders and answers operators until it is told to
-stop (SIGINT or SIGTERM), which takes at most ten seconds. Several processes
-may run against one database; --only splits them into receivers and workers.
-A worker answers health checks only, at its own HTTP_ADDR.
+		Long: `Receives webhooks, settles orders and serves operators until SIGINT or SIGTERM;
+it then stops within ten seconds. Several processes may share one database;
+--only splits them into receivers and workers. A worker answers only health
+checks, at its own HTTP_ADDR.
 
 Configuration comes from the environment. Each variable may also be given as
 NAME_FILE, the path of a file to read it from. Lists are separated by commas.
 
 ` + variableTable(),
 		Example: "  conciliar serve\n  conciliar serve --only worker",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	only := cmd.Flags().String("only", "", "run one half: api (receives, works no jobs) or worker")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -43,7 +43,7 @@ NAME_FILE, the path of a file to read it from. Lists are separated by commas.
 		if err != nil {
 			return err
 		}
-		logger := newLogger(std.err, cfg.Log)
+		logger := newLogger(std, cfg.Log)
 		a, err := newApp(cmd.Context(), cfg, does, logger)
 		if err != nil {
 			return err

@@ -22,12 +22,12 @@ var paymentID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 func newSimulateSign(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sign",
-		Short: "Print a curl that delivers one correctly signed webhook",
+		Short: "Print a curl command that delivers one signed webhook",
 		Long: `Prints a curl command with the notification of one payment, signed as Mercado
 Pago signs: HMAC-SHA256 over data.id of the query, x-request-id and ts.`,
 		Example: `  conciliar simulate sign --secret s3cret --id 123 | sh
   conciliar simulate sign --secret s3cret --id 123 --header-only`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	target := cmd.Flags().String("url", "http://127.0.0.1:8080/api/checkout/webhook", "where the webhook goes")
 	id := cmd.Flags().String("id", "", "the payment's id (required)")

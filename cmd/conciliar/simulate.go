@@ -35,18 +35,17 @@ func newSimulate(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "simulate",
 		Short: "Play Mercado Pago: serve its API, create payments, send signed webhooks",
-		Long: `Serves the parts of Mercado Pago's API that Conciliar asks, makes payments that
-live through its statuses, and sends its signed webhooks to --target, with the
-faults asked for. The same seed gives the same payments and the same faults.
+		Long: `Serves the parts of Mercado Pago's API that Conciliar uses, makes payments that
+pass through its statuses, and sends signed webhooks to --target, with the given
+faults. The same seed gives the same payments and the same faults.
 
 Point a service at it with MERCADOPAGO_BASE_URL, MERCADOPAGO_ACCESS_TOKEN and
-MERCADOPAGO_WEBHOOK_SECRETS. The orders are registered first when --orders-url
-is given. When all is sent it keeps serving the API until Ctrl-C, or ends with
---exit.`,
+MERCADOPAGO_WEBHOOK_SECRETS. With --orders-url the orders are registered first.
+After sending, it serves the API until Ctrl-C, or exits with --exit.`,
 		Example: `  conciliar simulate --listen 127.0.0.1:9090 --access-token TEST-1 --secret s3cret \
       --target http://127.0.0.1:8080/api/checkout/webhook --count 1000 --duplicates 2 --drop 0.15
   conciliar simulate sign --secret s3cret --id 123 --url http://127.0.0.1:8080/api/checkout/webhook`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", "127.0.0.1:9090", "address of the simulated API")
@@ -55,17 +54,17 @@ is given. When all is sent it keeps serving the API until Ctrl-C, or ends with
 	f.StringVar(&o.secret, "secret", "", "the secret that signs webhooks (required)")
 	f.StringVar(&o.ordersURL, "orders-url", "", "base URL of the service to register the orders at, for example http://127.0.0.1:8080")
 	f.StringVar(&o.ordersToken, "orders-token", "", "bearer token for --orders-url")
-	f.Uint64Var(&o.seed, "seed", 1, "what every draw comes from")
+	f.Uint64Var(&o.seed, "seed", 1, "seed of the random numbers")
 	f.IntVar(&o.count, "count", 100, "how many orders are paid; 0 only serves the API")
 	f.Float64Var(&o.rate, "rate", 0, "webhooks a second; 0 is as fast as possible")
 	f.IntVar(&o.concurrency, "concurrency", 8, "webhooks under way at a time")
-	f.IntVar(&o.faults.Duplicates, "duplicates", 0, "how often each webhook is delivered once more")
+	f.IntVar(&o.faults.Duplicates, "duplicates", 0, "extra deliveries of each webhook")
 	f.BoolVar(&o.faults.Disorder, "disorder", false, "send webhooks out of order")
 	f.Float64Var(&o.faults.Drop, "drop", 0, "share of webhooks that are never sent, 0 to 1")
 	f.DurationVar(&o.faults.Latency, "latency", 0, "added to each answer of the API")
-	f.DurationVar(&o.faults.SearchLag, "search-lag", 0, "how long after a change the search shows it")
+	f.DurationVar(&o.faults.SearchLag, "search-lag", 0, "delay until the search shows a change")
 	f.DurationVar(&o.outage, "outage", 0, "begin with an outage of the API of this length")
-	f.BoolVar(&o.exit, "exit", false, "end when everything is sent")
+	f.BoolVar(&o.exit, "exit", false, "exit after sending everything")
 	_ = cmd.MarkFlagRequired("secret")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return simulate(cmd.Context(), std, o) }
 	cmd.AddCommand(newSimulateSign(std))
@@ -78,7 +77,7 @@ func simulate(ctx context.Context, std stdio, o simulateOptions) error {
 	}
 	sim, err := simulator.New(simulator.Config{
 		Seed: o.seed, AccessToken: o.accessToken, Secret: o.secret, TargetURL: o.target, Faults: o.faults,
-		Logger: newLogger(std.err, config.Log{LogFormat: "auto"}),
+		Logger: newLogger(std, config.Log{LogFormat: "auto"}),
 	})
 	if err != nil {
 		return usageError{err}

@@ -13,49 +13,31 @@ import (
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/store"
-	"github.com/conciliar/conciliar/store/order"
 )
 
 func newStatus(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show the queue, dead letters, runs and anomalies",
-		Long: `Reads the statistics from the database: the same document as
-GET /api/webhooks/status. Needs DATABASE_URL. Exits 0 when they could be read,
-whatever they say; scripts look at "health" in --json.`,
+		Long: `Reads the status from the database: the same document as
+GET /api/webhooks/status. Needs DATABASE_URL. Exits 0 if it could be read,
+whatever it says; scripts check "health" in --json.`,
 		Example: "  conciliar status\n  conciliar status --json | jq .health",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		cfg, err := config.LoadDatabase(std.environ)
-		if err != nil {
-			return err
-		}
-		ctx := cmd.Context()
-		pool, err := openPool(ctx, cfg.Database, 2, sessionSettings)
-		if err != nil {
-			return err
-		}
-		defer pool.Close()
-		if err := requireSchema(ctx, pool); err != nil {
-			return err
-		}
-		storage, err := store.New(pool, store.Options{
-			Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std.err, cfg.Log),
+		return withStoreConfig(cmd.Context(), std, func(storage *store.Store, cfg config.DatabaseOnly) error {
+			st, err := storage.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			report := api.NewStatusReport(st, extras(cfg.ReconcileSchedule))
+			if *asJSON {
+				return printJSON(std.out, report)
+			}
+			return printStatus(std.out, report)
 		})
-		if err != nil {
-			return err
-		}
-		st, err := storage.Status(ctx)
-		if err != nil {
-			return err
-		}
-		report := api.NewStatusReport(st, extras(cfg.ReconcileSchedule))
-		if *asJSON {
-			return printJSON(std.out, report)
-		}
-		return printStatus(std.out, report)
 	}
 	return cmd
 }

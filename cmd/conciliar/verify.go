@@ -19,18 +19,18 @@ const verifyRows = 20
 func newVerify(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Hold the books to their invariants; exit 1 and list what is broken",
-		Long: `Holds the books to what must be true of them at every moment: each event has
-exactly one end or one live job, each payment is applied once, each order is the
-fold of its payments, and so on. Changes nothing, locks nothing, reads one
-snapshot, and may run while the service works. Needs the database alone.
+		Short: "Check the ledger's invariants; exit 1 and list violations",
+		Long: `Checks what must be true of the ledger at every moment: each event has exactly
+one end or one live job, each payment is applied once, each order is the fold of
+its payments, and so on. Reads one snapshot, changes and locks nothing, and may
+run while the service works. Needs only the database.
 
 MERCADOPAGO_COLLECTOR_ID, MERCADOPAGO_LIVE_MODE and RESCUE_AFTER must be those of
-the service: they are part of what is held true. An event that a person retried
-in River UI after it had ended is listed until that attempt is over.`,
+the service, because the invariants depend on them. An event that was retried in
+River UI after its end is listed until that attempt is over.`,
 		Example: `  conciliar verify
-  conciliar verify --json --limit 100 || mail -s 'the books are broken' you@example.com`,
-		Args: cobra.NoArgs,
+  conciliar verify --json --limit 100 || mail -s 'invariants violated' you@example.com`,
+		Args: noArgs,
 	}
 	limit := cmd.Flags().Int("limit", verifyRows, "how many rows of each violation to list; all are counted")
 	asJSON := jsonFlag(cmd)
@@ -79,7 +79,7 @@ func verify(ctx context.Context, std stdio, limit int) (verifyReport, error) {
 	}
 	storage, err := store.New(pool, store.Options{
 		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
-		UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std.err, cfg.Log),
+		UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std, cfg.Log),
 	})
 	if err != nil {
 		return verifyReport{}, err
@@ -90,14 +90,14 @@ func verify(ctx context.Context, std stdio, limit int) (verifyReport, error) {
 }
 
 func printVerify(w io.Writer, r verifyReport) error {
-	_, _ = fmt.Fprintf(w, "looked at %d events, %d archived events, %d jobs, %d payments and %d orders in %.1f s\n",
+	_, _ = fmt.Fprintf(w, "checked %d events, %d archived events, %d jobs, %d payments and %d orders in %.1f s\n",
 		r.Events, r.Archived, r.Jobs, r.Payments, r.Orders, r.Seconds)
 	if len(r.Violations) == 0 {
-		_, err := fmt.Fprintln(w, "the books are sound")
+		_, err := fmt.Fprintln(w, "all invariants hold")
 		return err
 	}
 	for _, v := range r.Violations {
-		_, _ = fmt.Fprintf(w, "\n%s: %d broken; what should hold: %s\n", v.Invariant, v.Total, v.Meaning)
+		_, _ = fmt.Fprintf(w, "\n%s: %d violations; the invariant: %s\n", v.Invariant, v.Total, v.Meaning)
 		for _, row := range v.Rows {
 			_, _ = fmt.Fprintf(w, "  %s\n", printable(string(row), ""))
 		}
@@ -105,6 +105,6 @@ func printVerify(w io.Writer, r verifyReport) error {
 			_, _ = fmt.Fprintf(w, "  … and %d more; --limit shows them\n", rest)
 		}
 	}
-	_, err := fmt.Fprintln(w, "\nthe books are broken")
+	_, err := fmt.Fprintln(w, "\ninvariants are violated")
 	return err
 }

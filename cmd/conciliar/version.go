@@ -41,7 +41,7 @@ func recordedVersion(info *debug.BuildInfo, ok bool) string {
 
 func newVersion(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: noArgs,
 		Example: "  conciliar version --json",
 	}
 	asJSON := jsonFlag(cmd)

@@ -118,7 +118,7 @@ func TestReconcileTellsOfAnOutage(t *testing.T) {
 	s := newShop(t, simulator.Faults{}, map[string]string{"RETRY_BASE_DELAY": scaledBase.String()})
 	s.sim.SetOutage(true)
 	command := start(t, s.environ, "reconcile")
-	command.err.await(t, `missing: .*; waits for mercadopago, which cannot be asked since 20\d\d-`)
+	command.err.await(t, `missing: .*; waiting for mercadopago, unreachable since 20\d\d-`)
 	s.sim.SetOutage(false)
 	require.Equal(t, exitDone, command.wait())
 	require.Contains(t, command.out.String(), store.RunSucceeded)
