@@ -241,8 +241,9 @@ func (d *dev) introduce(ctx context.Context) error {
 	if err := orders.register(ctx, reference, demoAmount, "ARS"); err != nil {
 		return err
 	}
+	// Unlisted: a reconciliation would find it before the reader's curl tells of it.
 	id := d.sim.CreatePayment(simulator.PaymentSpec{
-		Reference: reference, Amount: demoAmount, Status: simulator.Approved, StatusDetail: "accredited", CreatedAt: time.Now(),
+		Reference: reference, Amount: demoAmount, Status: simulator.Approved, StatusDetail: "accredited", CreatedAt: time.Now(), Unlisted: true,
 	})
 	curl, err := sign(d.secret, id, time.Now()).curl(d.service + api.WebhookPath)
 	if err != nil {
@@ -258,31 +259,27 @@ Conciliar %s is running.
   log in with the password
               %s
 
-Tokens of this run:
-  status          %s
-  process-queue   %s
-  reconcile       %s
-  orders          %s
-Webhooks are signed with
-  secret          %s
-
-How things are:
-  curl -H 'Authorization: Bearer %s' %s/api/webhooks/status
-
-Order %s waits for 150.00 ARS, and its payment is approved, but no webhook
-has told so yet. This one does:
+Order %s waits for 150.00 ARS. Its payment %s is approved, but no
+webhook has said so yet. This one does:
   %s
-and then:
-  curl -H 'Authorization: Bearer %s' %s/api/orders/%s
+
+For commands in another terminal:
+  export SERVICE=%s ORDER=%s PAYMENT_ID=%s
+  export STATUS_TOKEN=%s PROCESS_QUEUE_TOKEN=%s
+  export RECONCILE_TOKEN=%s ORDERS_TOKEN=%s
+  export SECRET=%s   # signs webhooks
+and then, for example:
+  curl "$SERVICE/api/orders/$ORDER" -H "Authorization: Bearer $ORDERS_TOKEN"
+  curl "$SERVICE/api/webhooks/status" -H "Authorization: Bearer $STATUS_TOKEN"
 
 Ctrl-C stops everything.
 `, version, d.service, d.simURL, d.database.URL("conciliar"),
 		d.service, d.service, d.password,
-		d.tokens["STATUS_TOKENS"], d.tokens["PROCESS_QUEUE_TOKENS"], d.tokens["RECONCILE_TOKENS"], d.tokens["ORDERS_TOKENS"],
-		d.secret,
-		d.tokens["STATUS_TOKENS"], d.service, reference,
-		curl,
-		d.tokens["ORDERS_TOKENS"], d.service, reference)
+		reference, id, curl,
+		d.service, reference, id,
+		d.tokens["STATUS_TOKENS"], d.tokens["PROCESS_QUEUE_TOKENS"],
+		d.tokens["RECONCILE_TOKENS"], d.tokens["ORDERS_TOKENS"],
+		d.secret)
 	return nil
 }
 

@@ -16,10 +16,13 @@ func TestDevShowsOrdersTurningPaidAndLeavesNothing(t *testing.T) {
 	service := r.out.await(t, `service +(http://\S+)`)[1]
 	database := r.out.await(t, `database +(postgres://\S+)`)[1]
 	demo := r.out.await(t, `Order (demo-\S+) waits`)[1]
-	token := r.out.await(t, `\n  orders +(\S+)\n`)[1]
+	token := r.out.await(t, `ORDERS_TOKEN=(\S+)\n`)[1]
 	password := r.out.await(t, `log in with the password\n +(\S+)\n`)[1]
-	curl := r.out.await(t, `(?s)This one does:\n +(curl .*?)\nand then`)[1]
+	curl := r.out.await(t, `(?s)This one does:\n +(curl .*?)\n\n`)[1]
 	r.out.await(t, `order shop-\S+ +paid +\d+\.\d\d ARS`)
+
+	// The reconciliation at the start leaves the demo's order to the reader.
+	awaitBody(t, service+"/api/webhooks/status", r.out.await(t, `STATUS_TOKEN=(\S+)`)[1], `"status":"succeeded"`)
 
 	// What it tells people to do turns the order paid.
 	url := service + "/api/orders/" + demo
@@ -50,7 +53,7 @@ func TestDevKeepsItsDataWhenAsked(t *testing.T) {
 
 	second := startDev(t, "--http", "127.0.0.1:0", "--data", data)
 	service := second.out.await(t, `service +(http://\S+)`)[1]
-	token := second.out.await(t, `\n  orders +(\S+)\n`)[1]
+	token := second.out.await(t, `ORDERS_TOKEN=(\S+)\n`)[1]
 	status, body := get(t, service+"/api/orders/"+bought, token)
 	require.Equal(t, http.StatusOK, status, body)
 	second.out.await(t, `order shop-\S+ +paid`)

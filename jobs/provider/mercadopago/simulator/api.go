@@ -167,6 +167,7 @@ func (s *Simulator) getPayment(w http.ResponseWriter, r *http.Request) error {
 	if p.hidden.CompareAndSwap(true, false) {
 		return s.paymentNotFound()
 	}
+	p.unlisted.Store(false)
 	s.counters.answered.Add(1)
 	snap := p.current.Load()
 	snap.served.Add(1)

@@ -53,6 +53,9 @@ type PaymentSpec struct {
 	// CreatedAt is the date_created and first date_last_updated; now when
 	// zero. The search shows a payment from its real creation on.
 	CreatedAt time.Time
+	// Unlisted keeps the payment out of searches until it was asked for by its
+	// id: only a webhook can tell of it.
+	Unlisted bool
 }
 
 // A PaymentState is one state that a payment went through.
@@ -83,6 +86,7 @@ type payment struct {
 
 	current  atomic.Pointer[snapshot]
 	hidden   atomic.Bool // the first GET answers 404
+	unlisted atomic.Bool // no search shows it before a GET has
 	gets     atomic.Int64
 	notified atomic.Uint64
 	fields   atomic.Pointer[map[string]json.RawMessage] // see SetFields
@@ -157,6 +161,7 @@ func (s *Simulator) create(seq uint64, spec PaymentSpec) *payment {
 	if spec.LiveMode != nil {
 		p.liveMode = *spec.LiveMode
 	}
+	p.unlisted.Store(spec.Unlisted)
 	if share := s.cfg.Faults.NotFoundFirst; share > 0 {
 		p.hidden.Store(draws(s.cfg.Seed, forHidden, seq).Float64() < share)
 	}

@@ -56,7 +56,7 @@ func (s *Simulator) search(q searchQuery, ties uint64) []*snapshot {
 	asOf := s.now().Add(-s.cfg.Faults.SearchLag)
 	var found []*snapshot
 	for _, p := range s.paymentsSoFar() {
-		if snap := p.shownAt(asOf); snap != nil && snap.matches(q) {
+		if snap := p.shownAt(asOf); snap != nil && !p.unlisted.Load() && snap.matches(q) {
 			found = append(found, snap)
 		}
 	}

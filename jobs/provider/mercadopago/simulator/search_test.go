@@ -55,6 +55,16 @@ func manyPayments(s *Simulator, clock *hand, n int) []string {
 	return ids
 }
 
+func TestSearch_ShowsAnUnlistedPaymentOnceItWasAskedFor(t *testing.T) {
+	t.Parallel()
+	s := setup(t, Config{})
+	id := s.CreatePayment(PaymentSpec{Reference: "o", Amount: money("1"), Unlisted: true})
+	require.Empty(t, search(t, s, "external_reference", "o").ids)
+
+	require.Equal(t, http.StatusOK, get(t, s, "/v1/payments/"+id).Code)
+	require.Equal(t, []string{id}, search(t, s, "external_reference", "o").ids)
+}
+
 func TestSearchPagesThrough(t *testing.T) {
 	t.Parallel()
 	clock := newHand()
