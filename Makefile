@@ -69,7 +69,7 @@ chaos: ## break everything that can break and hold the books to the truth (LONG=
 		$(GO) test -tags chaos -timeout $(CHAOS_TIMEOUT) -parallel 8 -run '^TestChaos' $(TEST_FLAGS) ./cmd/conciliar/e2e
 
 .PHONY: docs
-docs: ## write what the commands in docs/guide.md and docs/commands.md answer into them
+docs: ## write what the commands in docs/api.md, commands.md and guide.md answer into them
 	@.ci/prepare
 	$(WITH_POSTGRES) $(GO) test ./cmd/conciliar/e2e -count 1 -run TestDocs_TheTranscripts -args -update-docs
 

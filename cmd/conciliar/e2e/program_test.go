@@ -56,7 +56,8 @@ var binary = sync.OnceValues(func() (string, error) {
 
 // buildCommand builds the program to a path.
 func buildCommand(path string, flags ...string) *exec.Cmd {
-	args, cgo := []string{"build", "-o", path}, "CGO_ENABLED=0"
+	// Without a version it would say the commit, which the docs can't.
+	args, cgo := []string{"build", "-o", path, "-ldflags=-X main.linkedVersion=dev"}, "CGO_ENABLED=0"
 	if raceDetector {
 		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}
@@ -105,11 +106,16 @@ type outcome struct {
 	out, err string
 }
 
-// execute runs one command to its end.
+// execute runs the program to its end.
 func execute(t *testing.T, environ []string, args ...string) outcome {
 	t.Helper()
+	return outcomeOf(t, command(t, environ, args...))
+}
+
+// outcomeOf runs a command to its end.
+func outcomeOf(t *testing.T, cmd *exec.Cmd) outcome {
+	t.Helper()
 	var out, errs bytes.Buffer
-	cmd := command(t, environ, args...)
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
 	var exited *exec.ExitError
@@ -130,10 +136,16 @@ type process struct {
 	wait func() int
 }
 
-// start runs a command in the background. It is killed when the test ends.
+// start runs the program in the background. It is killed when the test ends.
 func start(t *testing.T, environ []string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: command(t, environ, args...), out: newTranscript(), err: newTranscript()}
+	return launch(t, command(t, environ, args...))
+}
+
+// launch runs a command in the background. It is killed when the test ends.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, out: newTranscript(), err: newTranscript()}
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.err
 	require.NoError(t, p.cmd.Start())
 	p.wait = sync.OnceValue(func() int {
@@ -148,7 +160,7 @@ func start(t *testing.T, environ []string, args ...string) *process {
 		p.kill()
 		requireNoRace(t, p.err.String())
 		if t.Failed() {
-			t.Logf("%v\n%s\n%s", args, lastLines(p.out.String(), 40), lastLines(p.err.String(), 40))
+			t.Logf("%v\n%s\n%s", cmd.Args[1:], lastLines(p.out.String(), 40), lastLines(p.err.String(), 40))
 		}
 	})
 	return p
@@ -167,7 +179,11 @@ func (p *process) kill() { p.end(syscall.SIGKILL) }
 func (p *process) stop() int { return p.end(syscall.SIGTERM) }
 
 func (p *process) end(signal syscall.Signal) int {
-	_ = p.cmd.Process.Signal(signal)
+	if attr := p.cmd.SysProcAttr; attr != nil && attr.Setpgid {
+		_ = syscall.Kill(-p.cmd.Process.Pid, signal)
+	} else {
+		_ = p.cmd.Process.Signal(signal)
+	}
 	return p.wait()
 }
 

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
-	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,12 +24,12 @@ var updateDocs = flag.Bool("update-docs", false, "write what the commands of the
 
 // transcribed are the pages whose ```console blocks are what the program
 // answered. Each page is run from its top, on a scene of its own.
-var transcribed = []string{"docs/commands.md", "docs/guide.md"}
+var transcribed = []string{"docs/api.md", "docs/commands.md", "docs/guide.md"}
 
 var (
-	consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```")
-	digits       = regexp.MustCompile(`[0-9]+`)
-	blanks       = regexp.MustCompile(`[ ─-]+`)
+	// digits are made equal, but for the status of an answer.
+	digits = regexp.MustCompile(`HTTP [0-9]{3}|[0-9]+`)
+	blanks = regexp.MustCompile(`[ ─-]+`)
 )
 
 // placeholders are put in place of what is another in every run.
@@ -41,54 +39,72 @@ var placeholders = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "2026-03-01T12:00:00Z"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "2026-03-01 12:00:00"},
-	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "https://your.host"},
+	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "http://127.0.0.1:8080"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9a-f]{4}…`), "9f2c…"},
 	{regexp.MustCompile(`\bts=\d+`), "ts=1772366400"},
 	{regexp.MustCompile(`\b[A-Z2-7]{26}\b`), "KQ3E…"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "5d1f…"},
 }
 
-// A scene is a service in which something of everything has happened: order-1001
-// was paid, order-1002 in part, order-1003 without a webhook, three payments have
-// a status that nobody knows, one is not known, and a delivery was refused.
+// A scene is a service in which something of everything has happened, as the
+// guide's stage says, and a terminal beside it.
 type scene struct {
-	environ            []string
-	service, paymentID string
+	*terminal
+
+	service string
 }
 
 func setScene(t *testing.T) *scene {
 	t.Helper()
 	sim, provider := newProvider(t)
-	s := &scene{environ: environment(storetest.URL(t), provider, nil)}
-	_, s.service = serve(t, s.environ)
-	require.NoError(t, sim.SetTarget(s.service+"/api/checkout/webhook"))
-	awaitBody(t, s.service+"/api/webhooks/status", statusToken, `"status":"succeeded"`)
+	environ := environment(storetest.URL(t), provider, nil)
+	_, service := serve(t, environ)
+	s := &scene{service: service}
+	s.terminal = openTerminal(t, strings.TrimPrefix(service, "http://"), strings.TrimPrefix(provider, "http://")).withProgram(t)
+	s.writeSettings(t, environ)
+	require.NoError(t, sim.SetTarget(service+"/api/checkout/webhook"))
+	awaitBody(t, service+"/api/webhooks/status", statusToken, `"status":"succeeded"`)
 	pay := func(order, registered, amount, status string) string {
-		s.run(t, `curl -X PUT https://your.host/api/orders/`+order+` -H "Authorization: Bearer $ORDERS_TOKEN" -H 'Content-Type: application/json' -d '{"amount":"`+registered+`","currency":"ARS"}'`)
+		require.NoError(t, register(t.Context(), service, order, decimal.RequireFromString(registered), "ARS"))
 		return sim.CreatePayment(simulator.PaymentSpec{
 			Reference: order, Amount: decimal.RequireFromString(amount), Currency: "ARS", Status: status, StatusDetail: "accredited", CreatedAt: time.Now(),
 		})
 	}
-	s.paymentID = pay("order-1001", "150.00", "150.00", simulator.Approved)
-	s.deliver(t, testSecret, s.paymentID, `"status":"completed"`)
+	paid := pay("order-1001", "150.00", "150.00", simulator.Approved)
+	s.environ = append(s.environ, "PAYMENT_ID="+paid)
+	s.deliver(t, testSecret, paid, `"status":"completed"`)
 	s.deliver(t, testSecret, pay("order-1002", "200.00", "120.00", simulator.Approved), `"status":"completed"`)
 	s.deliver(t, testSecret, pay("order-1004", "75.00", "75.00", "on_hold"), `"status":"dead_letter"`)
 	s.deliver(t, testSecret, "99", `"status":"failed"`)
-	s.deliver(t, "a-secret-of-yesterday", s.paymentID, "")
+	s.deliver(t, "a-secret-of-yesterday", paid, "")
 	pay("order-1003", "80.00", "80.00", simulator.Approved)
 	for _, order := range []string{"order-1005", "order-1006"} {
 		s.deliver(t, testSecret, pay(order, "75.00", "75.00", "on_hold"), `"status":"dead_letter"`)
 	}
 	// These are written a moment after the answer.
-	awaitBody(t, s.service+"/api/webhooks/refused", statusToken, `"signature_mismatch"`)
-	awaitBody(t, s.service+"/api/webhooks/sources", statusToken, "127.0.0.0/24")
+	awaitBody(t, service+"/api/webhooks/refused", statusToken, `"signature_mismatch"`)
+	awaitBody(t, service+"/api/webhooks/sources", statusToken, "127.0.0.0/24")
 	return s
+}
+
+// writeSettings writes conciliar.env as the quick start does.
+func (s *scene) writeSettings(t *testing.T, environ []string) {
+	t.Helper()
+	var settings strings.Builder
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		fmt.Fprintf(&settings, "%s='%s'\n", name, value)
+		if token, isList := strings.CutSuffix(name, "_TOKENS"); isList {
+			fmt.Fprintf(&settings, "%s_TOKEN='%s'\n", token, value)
+		}
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(s.home, "conciliar.env"), []byte(settings.String()), 0o600))
 }
 
 // deliver sends a webhook and waits until its event has a status.
 func (s *scene) deliver(t *testing.T, secret, id, status string) {
 	t.Helper()
-	answer := s.run(t, "conciliar simulate sign --secret "+secret+" --id "+id+" --url https://your.host/api/checkout/webhook | sh")
+	answer := s.run(t, "conciliar simulate sign --secret "+secret+" --id "+id+" --url http://127.0.0.1:8080/api/checkout/webhook | sh").out
 	if status == "" {
 		return
 	}
@@ -99,78 +115,40 @@ func (s *scene) deliver(t *testing.T, secret, id, status string) {
 	awaitBody(t, fmt.Sprintf("%s/api/webhooks/events/%d", s.service, queued.QueueID), statusToken, status)
 }
 
-// run is what a person sees who types a command of the docs.
-func (s *scene) run(t *testing.T, command string) string {
+// answer is what a person sees who types a command, with JSON laid out, long
+// texts cut, and placeholders for what is another in every run.
+func (s *scene) answer(t *testing.T, command string) string {
 	t.Helper()
-	for name, value := range map[string]string{
-		"https://your.host": s.service, "$STATUS_TOKEN": statusToken, "$ORDERS_TOKEN": ordersToken, "$SECRET": testSecret,
-		"$PROCESS_QUEUE_TOKEN": processToken, "$RECONCILE_TOKEN": reconcileToken, "$PAYMENT_ID": s.paymentID,
-	} {
-		command = strings.ReplaceAll(command, name, value)
-	}
-	if line, isCurl := strings.CutPrefix(command, "curl "); isCurl {
-		return call(t, "curl "+line)
-	}
-	line, piped := strings.CutSuffix(command, " | sh")
-	got := execute(t, s.environ, shellWords(t, strings.TrimPrefix(line, "conciliar "))...)
-	if piped {
-		require.Equal(t, exitDone, got.code, got.err)
-		return call(t, got.out)
-	}
+	got := s.run(t, command)
 	text := got.out
 	if got.code != exitDone {
 		// What is said beside an answer, such as how far it is, differs each time.
 		text += got.err + fmt.Sprintf("(exits %d)\n", got.code)
 	}
+	if strings.HasPrefix(command, "curl ") || strings.HasSuffix(command, " | sh") {
+		text = laidOut(text)
+	}
+	for _, p := range placeholders {
+		text = p.found.ReplaceAllString(text, p.in)
+	}
 	return text
 }
 
-func shellWords(t *testing.T, line string) []string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "sh", "-c", `printf '%s\0' `+line).Output()
-	require.NoError(t, err)
-	return strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
-}
-
-// call makes the request of a curl, and lays a JSON answer out.
-func call(t *testing.T, command string) string {
-	t.Helper()
-	method, target, body, header := http.MethodGet, "", "", http.Header{}
-	args := words(t, command)
-	for i := 0; i < len(args); i++ {
-		switch args[i] {
-		case "-X":
-			i++
-			method = args[i]
-		case "-H":
-			i++
-			name, value, _ := strings.Cut(args[i], ": ")
-			header.Set(name, value)
-		case "-d":
-			i++
-			body = args[i]
-		default:
-			target = args[i]
-		}
+// laidOut is the body of an answer for reading, with the status that may follow it.
+func laidOut(text string) string {
+	body, status := text, ""
+	if i := strings.LastIndex(text, "HTTP "); i >= 0 {
+		body, status = text[:i], text[i:]
 	}
-	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body))
-	require.NoError(t, err)
-	req.Header = header
-	resp, err := http.DefaultClient.Do(req)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, resp.Body.Close()) }()
-	text, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
-		var out bytes.Buffer
-		require.NoError(t, json.Indent(&out, bytes.TrimSpace(text), "", "  "))
-		return out.String() + "\n"
+	var out bytes.Buffer
+	if json.Indent(&out, []byte(strings.TrimSpace(body)), "", "  ") == nil {
+		return out.String() + "\n" + status
 	}
-	lines := strings.SplitAfter(string(text), "\n")
+	lines := strings.SplitAfter(text, "\n")
 	if len(lines) > 8 {
-		return strings.Join(lines[:8], "") + "…\n"
+		lines = append(lines[:8:8], "…\n")
 	}
-	return string(text)
+	return strings.Join(lines, "")
 }
 
 // fields are the paths of a JSON answer's fields; of anything else its words,
@@ -178,7 +156,12 @@ func call(t *testing.T, command string) string {
 func fields(text string) []string {
 	var v any
 	if json.Unmarshal([]byte(text), &v) != nil {
-		return strings.Fields(blanks.ReplaceAllString(digits.ReplaceAllString(text, "0"), " "))
+		return strings.Fields(blanks.ReplaceAllString(digits.ReplaceAllStringFunc(text, func(found string) string {
+			if strings.HasPrefix(found, "HTTP") {
+				return found
+			}
+			return "0"
+		}), " "))
 	}
 	var paths []string
 	var walk func(path string, v any)
@@ -234,15 +217,20 @@ func TestDocs_TheTranscriptsAreWhatTheProgramAnswers(t *testing.T) {
 			t.Parallel()
 			s := setScene(t)
 			page := readDoc(t, name)
-			written := consoleBlock.ReplaceAllStringFunc(page, func(block string) string {
+			written := pageBlock.ReplaceAllStringFunc(page, func(found string) string {
+				block := pageBlock.FindStringSubmatch(found)
+				if block[3] == "sh" {
+					s.pasteBlock(t, block[1], block[2], block[4])
+					return found
+				}
 				var out strings.Builder
-				for _, st := range typedSteps(consoleBlock.FindStringSubmatch(block)[1]) {
-					answer := s.run(t, st.command)
-					for _, p := range placeholders {
-						answer = p.found.ReplaceAllString(answer, p.in)
-					}
+				for _, st := range typedSteps(block[4]) {
+					answer := s.answer(t, st.command)
 					if !*updateDocs {
 						require.Equal(t, fields(st.answer), fields(answer), "%s\n%s\n`make docs` writes what it answers now", st.command, answer)
+					}
+					if slices.Equal(fields(st.answer), fields(answer)) {
+						answer = st.answer // nothing but what is another in every run
 					}
 					out.WriteString(st.typed + strings.TrimRight(answer, "\n") + "\n")
 				}

@@ -1,0 +1,75 @@
+package e2e
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store/localpg"
+)
+
+// clone is the repository as `git clone` leaves it: what make builds in it is
+// built in a folder of the test's.
+func clone(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs(repositoryPath("."))
+	require.NoError(t, err)
+	entries, err := os.ReadDir(root)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for _, e := range entries {
+		if name := e.Name(); name != "bin" && name != ".git" {
+			require.NoError(t, os.Symlink(filepath.Join(root, name), filepath.Join(dir, name)))
+		}
+	}
+	return dir
+}
+
+// goEnviron is what Go needs to find what it has built and fetched before, for a
+// person with another HOME.
+func goEnviron(t *testing.T) []string {
+	t.Helper()
+	names := []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GOSUMDB", "GONOSUMDB", "GOTOOLCHAIN"}
+	out, err := exec.CommandContext(t.Context(), "go", append([]string{"env"}, names...)...).Output()
+	require.NoError(t, err)
+	var environ []string
+	for i, value := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") {
+		environ = append(environ, names[i]+"="+value)
+	}
+	return environ
+}
+
+func TestPages_TheReadmeWorksAsPasted(t *testing.T) {
+	t.Parallel()
+	s := openTerminal(t, "127.0.0.1:1", "127.0.0.1:1", append(goEnviron(t), "ARGS=--http 127.0.0.1:0")...)
+	s.clone = clone(t)
+	s.paste(t, readDoc(t, "README.md"))
+}
+
+func TestPages_TheQuickStartWorksAsPasted(t *testing.T) {
+	t.Parallel()
+	// A server of its own: the page makes a database that everybody would call so.
+	server, err := localpg.Start(t.Context(), localpg.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(t, server.Stop(ctx))
+	})
+	address, err := url.Parse(server.URL("postgres"))
+	require.NoError(t, err)
+	password, _ := address.User.Password()
+	service := addressToKeep(t)
+	s := openTerminal(t, service, addressToKeep(t), append(goEnviron(t),
+		"PGHOST="+address.Hostname(), "PGPORT="+address.Port(), "PGUSER="+address.User.Username(), "PGPASSWORD="+password,
+		"HTTP_ADDR="+service)...)
+	s.clone = clone(t)
+	s.paste(t, readDoc(t, "docs/quick-start.md"))
+}

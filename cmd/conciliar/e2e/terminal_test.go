@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// pageBlock is a block of a page that is pasted or was copied from a terminal,
+// with the remark for tests before it, which readers don't see:
+//
+//	<!-- test: stays until TEXT -->  it runs on; the page goes on at TEXT
+//	<!-- test: says TEXT -->         it says TEXT, sooner or later
+var pageBlock = regexp.MustCompile("(?s)(?:<!-- test: (stays until|says) ([^\n]*) -->\n)?```(sh|console)\n(.*?)```")
+
+// exportLine is what a program prints for people to paste.
+var exportLine = regexp.MustCompile(`(?m)^  (export .*)$`)
+
+// A terminal is where a person pastes what a page shows. What is exported in one
+// block is there in the next, until a block runs on: then the person needs
+// another terminal, and only PATH, which is in the profile by then, is kept.
+type terminal struct {
+	// clone is where blocks run that are about the repository, home where the
+	// others do.
+	clone, home string
+	environ     []string
+	// addresses are those of pages, and what they are in this test.
+	addresses *strings.Replacer
+	running   []*process
+	exported  string
+}
+
+// openTerminal opens a terminal in a folder of its own. The service's and the
+// simulator's addresses stand for those that pages name.
+func openTerminal(t *testing.T, service, simulator string, environ ...string) *terminal {
+	t.Helper()
+	home := t.TempDir()
+	path := filepath.Join(home, "profile")
+	require.NoError(t, os.WriteFile(path, nil, 0o600))
+	return &terminal{
+		home: home, clone: repositoryPath("."), exported: path,
+		environ: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "EXPORTED=" + path, "GORACE=atexit_sleep_ms=0"}, environ...),
+		addresses: strings.NewReplacer(
+			"https://your.host", "http://"+service, "127.0.0.1:8080", service, "127.0.0.1:9090", simulator,
+		),
+	}
+}
+
+// withProgram puts the program that is tested into the terminal's PATH.
+func (s *terminal) withProgram(t *testing.T) *terminal {
+	t.Helper()
+	path, err := binary()
+	require.NoError(t, err)
+	bin := t.TempDir()
+	require.NoError(t, os.Symlink(path, filepath.Join(bin, "conciliar")))
+	s.environ[0] = "PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH")
+	return s
+}
+
+// command is a block, as a shell runs it.
+func (s *terminal) command(block string) *exec.Cmd {
+	script := `. "$EXPORTED"` + "\n" + `trap 'export -p >"$EXPORTED"' EXIT` + "\n" + s.addresses.Replace(block)
+	cmd := exec.Command("sh", "-ec", script) //nolint:noctx // the tests end it themselves
+	cmd.Env, cmd.Dir = s.environ, s.home
+	if strings.Contains(block, "make ") || strings.Contains(block, "bin/conciliar ") {
+		cmd.Dir = s.clone
+	}
+	return cmd
+}
+
+// run is what a person sees who pastes a block.
+func (s *terminal) run(t *testing.T, block string) outcome {
+	t.Helper()
+	return outcomeOf(t, s.command(block))
+}
+
+// leave runs a block that runs on, goes on when it says text, and opens another
+// terminal.
+func (s *terminal) leave(t *testing.T, block, text string) {
+	t.Helper()
+	cmd := s.command("exec 2>&1\n" + block)
+	// A person's Ctrl-C reaches all that the shell has started.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p := launch(t, cmd)
+	s.running = append(s.running, p)
+	p.out.await(t, regexp.QuoteMeta(text))
+	profile := s.run(t, `printf 'export PATH="%s"\n' "$PATH"`).out
+	for _, found := range exportLine.FindAllStringSubmatch(p.out.String(), -1) {
+		profile += found[1] + "\n"
+	}
+	require.NoError(t, os.WriteFile(s.exported, []byte(profile), 0o600))
+}
+
+// paste does what a page asks for, block by block.
+func (s *terminal) paste(t *testing.T, page string) {
+	t.Helper()
+	for _, found := range pageBlock.FindAllStringSubmatch(page, -1) {
+		s.pasteBlock(t, found[1], found[2], found[4])
+	}
+	for _, p := range s.running {
+		p.stop()
+	}
+}
+
+func (s *terminal) pasteBlock(t *testing.T, remark, text, block string) {
+	t.Helper()
+	if remark == "stays until" {
+		s.leave(t, block, text)
+		return
+	}
+	succeeded := func(got outcome) bool {
+		// curl succeeds whatever it is answered.
+		return got.code == exitDone && !strings.Contains(got.out, "problems.md#")
+	}
+	got := s.run(t, block)
+	if remark == "says" {
+		require.Eventually(t, func() bool {
+			if !succeeded(got) || !strings.Contains(got.out, text) {
+				got = s.run(t, block)
+				return false
+			}
+			return true
+		}, patience, 200*time.Millisecond, "%s\nnever said %s", block, text)
+	}
+	require.True(t, succeeded(got), "%s\nanswered\n%s%s", block, got.out, got.err)
+}
