@@ -158,17 +158,18 @@ func allDigits(s string) bool {
 }
 
 type orderDocument struct {
-	Reference      string            `json:"reference"`
-	Status         order.Status      `json:"status"`
-	Amount         string            `json:"amount"`
-	Currency       string            `json:"currency"`
-	PaidAmount     string            `json:"paid_amount"`
-	RefundedAmount string            `json:"refunded_amount"`
-	CreatedAt      time.Time         `json:"created_at"`
-	UpdatedAt      time.Time         `json:"updated_at"`
-	Payments       []paymentDocument `json:"payments"`
-	Timeline       []changeDocument  `json:"timeline"`
-	Anomalies      []anomalyDocument `json:"anomalies"`
+	Reference      string               `json:"reference"`
+	Status         order.Status         `json:"status"`
+	Amount         string               `json:"amount"`
+	Currency       string               `json:"currency"`
+	PaidAmount     string               `json:"paid_amount"`
+	RefundedAmount string               `json:"refunded_amount"`
+	CreatedAt      time.Time            `json:"created_at"`
+	UpdatedAt      time.Time            `json:"updated_at"`
+	Payments       []paymentDocument    `json:"payments"`
+	OddPayments    []oddPaymentDocument `json:"odd_payments"`
+	Timeline       []changeDocument     `json:"timeline"`
+	Anomalies      []anomalyDocument    `json:"anomalies"`
 }
 
 type paymentDocument struct {
@@ -183,6 +184,18 @@ type paymentDocument struct {
 	LiveMode        bool                `json:"live_mode"`
 	DateLastUpdated time.Time           `json:"date_last_updated"`
 	FetchedAt       time.Time           `json:"fetched_at"`
+}
+
+// An oddPaymentDocument is a payment that names the order and could not be booked.
+type oddPaymentDocument struct {
+	ID           string    `json:"id"`
+	Source       string    `json:"source"`
+	ErrorClass   string    `json:"error_class"`
+	Fields       []string  `json:"fields"`
+	Problem      string    `json:"problem"`
+	QueueID      int64     `json:"queue_id"`
+	DeadLetterID int64     `json:"dead_letter_id"`
+	FetchedAt    time.Time `json:"fetched_at"`
 }
 
 // A changeDocument is the order as it stood after one change.
@@ -214,6 +227,7 @@ func newOrderDocument(o store.Order) orderDocument {
 		CreatedAt:      o.CreatedAt.UTC(),
 		UpdatedAt:      o.UpdatedAt.UTC(),
 		Payments:       make([]paymentDocument, len(o.Payments)),
+		OddPayments:    make([]oddPaymentDocument, len(o.OddPayments)),
 		Timeline:       make([]changeDocument, len(o.Timeline)),
 		Anomalies:      make([]anomalyDocument, len(o.Anomalies)),
 	}
@@ -223,6 +237,12 @@ func newOrderDocument(o store.Order) orderDocument {
 			Amount: order.FormatAmount(p.Amount, p.Currency), RefundedAmount: order.FormatAmount(p.Refunded, p.Currency), Currency: p.Currency,
 			CollectorID: p.CollectorID, LiveMode: p.LiveMode,
 			DateLastUpdated: p.UpdatedAt.UTC(), FetchedAt: p.FetchedAt.UTC(),
+		}
+	}
+	for i, p := range o.OddPayments {
+		doc.OddPayments[i] = oddPaymentDocument{
+			ID: p.PaymentID, Source: p.Source, ErrorClass: p.Class, Fields: p.Fields, Problem: p.Problem,
+			QueueID: p.QueueID, DeadLetterID: p.DeadLetterID, FetchedAt: p.FetchedAt.UTC(),
 		}
 	}
 	for i, t := range o.Timeline {

@@ -24,6 +24,10 @@ func TestTheOrderDocument(t *testing.T) {
 			ID: "139221234567890123", Status: order.PaymentApproved, StatusDetail: "accredited", Currency: "ARS",
 			Amount: decimal.RequireFromString("150.0"), CollectorID: "77", LiveMode: true, UpdatedAt: at, FetchedAt: at,
 		}}},
+		OddPayments: []store.OddPayment{{
+			QueueID: 43, DeadLetterID: 5, Source: "mercadopago", PaymentID: "8", Class: "odd_payment", Fields: []string{"amount"},
+			Problem: "payment: transaction_amount is missing", FetchedAt: at,
+		}},
 		Timeline:  []store.OrderChange{{At: at, Cause: "payment", QueueID: &event, Status: order.StatusPaid, Paid: decimal.RequireFromString("150")}},
 		Anomalies: []store.Anomaly{{ID: 7, Kind: order.AnomalyWrongMode, PaymentID: "9", Detail: json.RawMessage(`{"mode":"test"}`), OpenedAt: at}},
 	})
@@ -36,6 +40,8 @@ func TestTheOrderDocument(t *testing.T) {
 		"payments": [{"id": "139221234567890123", "source": "mercadopago", "status": "approved", "status_detail": "accredited",
 			"amount": "150.00", "refunded_amount": "0.00", "currency": "ARS", "collector_id": "77", "live_mode": true,
 			"date_last_updated": "2026-03-01T13:00:00.5Z", "fetched_at": "2026-03-01T13:00:00.5Z"}],
+		"odd_payments": [{"id": "8", "source": "mercadopago", "error_class": "odd_payment", "fields": ["amount"],
+			"problem": "payment: transaction_amount is missing", "queue_id": 43, "dead_letter_id": 5, "fetched_at": "2026-03-01T13:00:00.5Z"}],
 		"timeline": [{"at": "2026-03-01T13:00:00.5Z", "cause": "payment", "queue_id": 42, "status": "paid",
 			"paid_amount": "150.00", "refunded_amount": "0.00"}],
 		"anomalies": [{"id": 7, "kind": "wrong_mode", "payment_id": "9", "detail": {"mode": "test"}, "opened_at": "2026-03-01T13:00:00.5Z"}]

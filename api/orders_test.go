@@ -39,6 +39,10 @@ type orderAnswer struct {
 		DateLastUpdated string `json:"date_last_updated"`
 		FetchedAt       string `json:"fetched_at"`
 	} `json:"payments"`
+	OddPayments []struct {
+		ID     string   `json:"id"`
+		Fields []string `json:"fields"`
+	} `json:"odd_payments"`
 	Timeline []struct {
 		At             string `json:"at"`
 		Cause          string `json:"cause"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -34,15 +35,15 @@ func (s *eventShell) settlePayment(ctx context.Context, a store.Attempt, event s
 	fetched, err := s.payments[event.Source].Payment(ctx, event.ResourceID)
 	var odd *provider.OddPayment
 	if errors.As(err, &odd) {
-		return store.SettleResult{}, s.keep(ctx, a, odd.Raw, err)
+		return store.SettleResult{}, s.putAside(ctx, a, odd, err)
 	}
 	if err != nil {
 		return store.SettleResult{}, err
 	}
 	s.circuits.Succeeded(event.Source)
-	payment, err := paymentOf(fetched, event.Now)
+	payment, odd, err := paymentOf(fetched, event.Now)
 	if err != nil {
-		return store.SettleResult{}, s.keep(ctx, a, fetched.Raw, err)
+		return store.SettleResult{}, s.putAside(ctx, a, odd, err)
 	}
 	result, err := s.store.Settle(ctx, a, store.FetchedPayment{
 		Source: event.Source, Payment: payment, Reference: fetched.Reference, Raw: fetched.Raw,
@@ -50,26 +51,57 @@ func (s *eventShell) settlePayment(ctx context.Context, a store.Attempt, event s
 	return result, ofStore(err)
 }
 
-// keep keeps what the provider said of a payment that can't be booked, and
+// putAside keeps what the provider said of a payment that can't be booked, and
 // returns why not. A person will want to see it, so the attempt counts as judged
 // only when it is kept.
-func (s *eventShell) keep(ctx context.Context, a store.Attempt, raw []byte, why error) error {
-	if err := s.store.KeepResource(ctx, a, raw); err != nil {
+func (s *eventShell) putAside(ctx context.Context, a store.Attempt, odd *provider.OddPayment, why error) error {
+	fields := make([]string, len(odd.Fields))
+	for i, field := range odd.Fields {
+		fields[i] = string(field)
+	}
+	err := s.store.KeepOdd(ctx, a, store.OddAnswer{Reference: odd.Reference, Fields: fields, Problem: odd.Problem, Raw: odd.Raw})
+	if err != nil {
 		return ofStore(err)
 	}
+	s.metrics.countOdd(odd.Fields)
 	return why
 }
 
-// paymentOf translates a fetched payment into the database's words. The error is
-// order.ErrUnknownStatus for a status outside the known ones.
-func paymentOf(p provider.Payment, fetchedAt time.Time) (order.Payment, error) {
+// paymentOf translates a fetched payment into the ledger's words. Where it can't
+// be booked the error says why, and odd what is to be kept: order.ErrUnknownStatus
+// for a status outside the known ones, and a *provider.Error of the kind Odd for
+// money in a currency that doesn't exist.
+func paymentOf(p provider.Payment, fetchedAt time.Time) (order.Payment, *provider.OddPayment, error) {
+	odd := func(field provider.Field, problem string) *provider.OddPayment {
+		return &provider.OddPayment{
+			ID: p.ID, Reference: p.Reference, MerchantOrderID: p.MerchantOrderID, UpdatedAt: p.UpdatedAt,
+			Fields: []provider.Field{field}, Problem: problem, Raw: p.Raw,
+		}
+	}
 	status, err := order.ParsePaymentStatus(p.Status)
 	if err != nil {
-		return order.Payment{}, fmt.Errorf("payment %s: %w", p.ID, err)
+		err = fmt.Errorf("payment %s: %w", p.ID, err)
+		return order.Payment{}, odd(provider.FieldStatus, err.Error()), err
 	}
 	payment := translate(p, fetchedAt)
 	payment.Status = status
-	return payment, nil
+	switch _, known := order.LookupCurrency(p.Currency); {
+	case known:
+	case moneyless(status):
+		payment.Currency = ""
+	default:
+		why := odd(provider.FieldCurrency, "payment: its currency is not one of ISO 4217")
+		return order.Payment{}, why, &provider.Error{Kind: provider.Odd, Err: why}
+	}
+	return payment, nil, nil
+}
+
+// moneyless reports whether a payment in that state has no money, neither come nor
+// reserved.
+func moneyless(s order.PaymentStatus) bool {
+	return slices.Contains([]order.PaymentStatus{
+		order.PaymentPending, order.PaymentInProcess, order.PaymentRejected, order.PaymentCancelled,
+	}, s)
 }
 
 // translate is paymentOf without a judgement on the status.

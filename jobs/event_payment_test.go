@@ -134,9 +134,28 @@ func TestOddPayments_AreEachOnePaymentsMatter(t *testing.T) {
 	b.awaitJob(t, b.deliver(t, "77"), rivertype.JobStateCompleted)
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM provider_outages`))
 	require.Zero(t, b.bank.credentialChecks())
-	paid, err := b.Order(t.Context(), "A-1")
+	known, err := b.Order(t.Context(), "A-1")
 	require.NoError(t, err)
-	require.Equal(t, order.StatusPaid, paid.Status)
+	require.Len(t, known.OddPayments, len(events), "the order names each of them")
+	require.Equal(t, order.StatusPaid, known.Status)
+}
+
+// Money in a currency that doesn't exist can't be booked; where there is no money
+// the currency is passed over.
+func TestUnknownCurrency_IsOddWhereThereIsMoney(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "A-1", "150.05")
+	p := approved("77", "A-1", "150.05")
+	p.Currency = "XXX"
+	b.bank.says("77", func(context.Context, int) (provider.Payment, error) { return p, nil })
+	event := b.deliver(t, "77")
+	b.start(t)
+
+	b.awaitJob(t, event, rivertype.JobStateCancelled)
+
+	require.Equal(t, "odd_payment", b.letter(t, event).Class)
+	require.Equal(t, []string{"currency"}, scan[[]string](t, b, `SELECT fields FROM odd_payments WHERE queue_id = $1`, event))
 }
 
 // The first failure of each kind, and whether another attempt follows.
@@ -158,7 +177,7 @@ func TestWhatAnAttemptsFailureMeans(t *testing.T) {
 		"its own deadline":       {err: &provider.Error{Kind: provider.Unavailable, Err: context.DeadlineExceeded}, state: retried, class: "provider_unavailable"},
 		"its own cancellation":   {err: &provider.Error{Kind: provider.Unavailable, Err: context.Canceled}, state: retried, class: "provider_unavailable"},
 		"nonsense":               {err: &provider.Error{Kind: provider.Unreadable, StatusCode: 200}, state: retried, class: "unreadable_answer"},
-		"odd":                    {err: &provider.Error{Kind: provider.Odd, StatusCode: 200, Err: &provider.OddPayment{Problem: "odd"}}, state: permanent, class: "odd_payment"},
+		"odd":                    {err: &provider.Error{Kind: provider.Odd, StatusCode: 200, Err: &provider.OddPayment{Problem: "odd", Fields: provider.Fields()}}, state: permanent, class: "odd_payment"},
 		"locked":                 {err: &provider.Error{Kind: provider.Locked, StatusCode: 423}, state: retried, class: "resource_locked"},
 		"an answer of its own":   {err: &provider.Error{Kind: provider.Unexpected, StatusCode: 418}, state: retried, class: "unexpected_answer"},
 		"an error of no kind":    {err: errors.New("odd"), state: retried, class: "internal"},

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
+	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -15,13 +16,14 @@ type metrics struct {
 	attempts   *prometheus.CounterVec
 	duration   prometheus.Histogram
 	settlement prometheus.Histogram
+	odd        *prometheus.CounterVec
 }
 
 // newMetrics registers the metrics; without a registerer they are counted for
 // nobody.
 func newMetrics(registerer prometheus.Registerer) *metrics {
 	with := promauto.With(registerer)
-	return &metrics{
+	m := &metrics{
 		attempts: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "conciliar_attempts_total", Help: "Attempts that ended, by outcome and, for those that failed, by class.",
 		}, []string{"outcome", "error_class"}),
@@ -33,6 +35,21 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "conciliar_settlement_delay_seconds", Help: "Time from an event's receipt to the settlement of its payment.",
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 900, 3600, 14400, 86400},
 		}),
+		odd: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "conciliar_odd_payments_total", Help: "Payments that were read and can't be booked, by each field that is at fault.",
+		}, []string{"field"}),
+	}
+	// A counter that first appears with its first count has no increase.
+	for _, field := range provider.Fields() {
+		m.odd.WithLabelValues(string(field))
+	}
+	return m
+}
+
+// countOdd counts a payment that can't be booked.
+func (m *metrics) countOdd(fields []provider.Field) {
+	for _, field := range fields {
+		m.odd.WithLabelValues(string(field)).Inc()
 	}
 }
 

@@ -87,6 +87,7 @@ type reconciler struct {
 	collectorID string
 	accounts    *sync.Map
 	logger      *slog.Logger
+	metrics     *metrics
 }
 
 // sources are the providers' names in a fixed order.
@@ -127,12 +128,12 @@ func (r *reconciler) next(ctx context.Context, source, reference, collector stri
 		}
 	}
 	for _, odd := range page.Odd {
-		if odd.ID == "" {
+		if odd.ID == "" { // it can't be asked for
 			r.logger.WarnContext(ctx, "a search shows a payment whose id cannot be read", "error", odd.Problem)
-			continue
+			r.metrics.countOdd(odd.Fields)
 		}
-		f := foundPayment(source, provider.Payment{ID: odd.ID})
-		f.Unreadable = odd.Problem
+		f := foundPayment(source, provider.Payment{ID: odd.ID, Reference: odd.Reference, UpdatedAt: odd.UpdatedAt, Raw: odd.Raw})
+		f.Odd = odd.Problem
 		found = append(found, f)
 	}
 	return found, nil
@@ -243,7 +244,7 @@ func (w *stepWorker) log(ctx context.Context, job *river.Job[ReconcileStepArgs],
 		slog.String("phase_before", began.Phase), slog.String("phase", run.Phase),
 		slog.Int64("payments_checked", run.PaymentsChecked), slog.Int64("orders_checked", run.OrdersChecked),
 		slog.Int64("stuck_requeued", run.StuckRequeued), slog.Int64("retries_due", run.RetriesDue),
-		slog.Int64("missing_found", run.MissingFound), slog.Int64("drift_found", run.DriftFound), slog.Int64("archived", run.Archived), slog.Int64("unseen", run.Unseen),
+		slog.Int64("missing_found", run.MissingFound), slog.Int64("drift_found", run.DriftFound), slog.Int64("odd_found", run.OddFound), slog.Int64("archived", run.Archived), slog.Int64("unseen", run.Unseen),
 	}
 	if run.Error != nil {
 		attrs = append(attrs, slog.String("error", *run.Error))

@@ -18,12 +18,13 @@ func NewChecker(deps Deps) (*Checker, error) {
 	if deps.Store == nil || len(deps.Searches) == 0 || deps.Logger == nil {
 		return nil, errors.New("a check needs a store, a logger and at least one provider to search")
 	}
-	return &Checker{newReconciler(deps)}, nil
+	return &Checker{newReconciler(deps, newMetrics(nil))}, nil
 }
 
-func newReconciler(deps Deps) reconciler {
+func newReconciler(deps Deps, metrics *metrics) reconciler {
 	return reconciler{
 		store: deps.Store, searches: deps.Searches, collectorID: deps.CollectorID, accounts: &sync.Map{}, logger: deps.Logger,
+		metrics: metrics,
 	}
 }
 

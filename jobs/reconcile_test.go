@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -233,6 +234,36 @@ func TestReconcile_LeavesDeadLettersToPeople(t *testing.T) {
 
 	require.NoError(t, w.sim.Move(id, simulator.Approved, "accredited", money("0")))
 	require.Equal(t, found{missing: 1}, foundBy(w.reconcile(t)), "it changed since it died")
+	w.requireTruth(t)
+}
+
+// One odd row neither fails its page nor is passed over: it is counted in each
+// run that is shown it, and asked for once.
+func TestReconcile_CountsOddPaymentsAndAsksForThemOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldSpec{})
+	w.start(t)
+	w.register(t, "odd", "good")
+	id := w.sim.CreatePayment(simulator.PaymentSpec{Reference: "odd", Amount: money("100"), Status: simulator.Approved})
+	require.NoError(t, w.sim.SetFields(id, map[string]json.RawMessage{"transaction_amount": json.RawMessage(`"***"`), "currency_id": nil}))
+	w.sim.CreatePayment(simulator.PaymentSpec{Reference: "good", Amount: money("100"), Status: simulator.Approved})
+
+	first, second := w.reconcile(t), w.reconcile(t)
+
+	require.Equal(t, []int64{1, 1}, []int64{first.MissingFound, first.OddFound}, "the good one, and the odd one")
+	require.Equal(t, []int64{0, 1}, []int64{second.MissingFound, second.OddFound})
+	require.Equal(t, 1, w.traffic.gets[id])
+	require.Equal(t, "odd_payment", look[string](t, w, `SELECT error_class FROM webhook_dead_letter`))
+	o, err := w.Order(t.Context(), "odd")
+	require.NoError(t, err)
+	require.Len(t, o.OddPayments, 1)
+	require.Equal(t, []string{"amount", "currency"}, o.OddPayments[0].Fields)
+	require.Equal(t, "paid", look[string](t, w, `SELECT status FROM orders WHERE reference = 'good'`))
+
+	require.NoError(t, w.sim.SetFields(id, nil))
+	require.NoError(t, w.sim.Move(id, simulator.Approved, "accredited", money("0")))
+	third := w.reconcile(t)
+	require.Equal(t, []int64{1, 0}, []int64{third.MissingFound, third.OddFound}, "it changed, and can be booked")
 	w.requireTruth(t)
 }
 

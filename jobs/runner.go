@@ -194,22 +194,23 @@ func riverConfig(cfg Config) *river.Config {
 // addWork adds a worker for every kind of job that this process works, and the
 // periodic jobs that start the work.
 func addWork(config *river.Config, cfg Config, deps Deps, circuits circuit.Circuits, policy *RetryPolicy) error {
+	metrics := newMetrics(cfg.Registerer)
 	addEventWorkers(config.Workers, &eventShell{
-		store: deps.Store, payments: deps.Payments, circuits: circuits, policy: policy, logger: cfg.Logger, metrics: newMetrics(cfg.Registerer),
+		store: deps.Store, payments: deps.Payments, circuits: circuits, policy: policy, logger: cfg.Logger, metrics: metrics,
 	})
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	if !cfg.Helper {
 		config.PeriodicJobs = append(config.PeriodicJobs, periodicRollUp())
 	}
-	if err := addReconciliation(config, cfg, deps, circuits, policy); err != nil {
+	if err := addReconciliation(config, cfg, deps, circuits, policy, metrics); err != nil {
 		return err
 	}
 	return addAlerts(config, cfg, deps, policy)
 }
 
 // addReconciliation adds what works runs, and the periodic job that starts them.
-func addReconciliation(config *river.Config, cfg Config, deps Deps, circuits circuit.Circuits, policy *RetryPolicy) error {
+func addReconciliation(config *river.Config, cfg Config, deps Deps, circuits circuit.Circuits, policy *RetryPolicy, metrics *metrics) error {
 	if len(deps.Searches) == 0 {
 		if cfg.ReconcileSchedule != "" {
 			return errors.New("a schedule for reconciliations needs at least one provider to search")
@@ -221,7 +222,7 @@ func addReconciliation(config *river.Config, cfg Config, deps Deps, circuits cir
 	if deps.stepBudget != nil {
 		budget = *deps.stepBudget
 	}
-	river.AddWorker(config.Workers, &stepWorker{reconciler: newReconciler(deps), circuits: circuits, policy: policy, retention: cfg.Retention, budget: budget})
+	river.AddWorker(config.Workers, &stepWorker{reconciler: newReconciler(deps, metrics), circuits: circuits, policy: policy, retention: cfg.Retention, budget: budget})
 	config.Queues[QueueReconciliation] = river.QueueConfig{MaxWorkers: reconciliationWorkers}
 	if cfg.ReconcileSchedule == "" || cfg.Helper {
 		return nil

@@ -54,6 +54,9 @@ var rightRows = map[string][][2]string{
 	"webhook_reconciliation_findings": {
 		{"run_id", `-1`}, {"kind", `'missing'`}, {"source", `'mercadopago'`}, {"payment_id", `'77'`},
 	},
+	"odd_payments": {
+		{"queue_id", `-1`}, {"source", `'mercadopago'`}, {"payment_id", `'77'`}, {"order_reference", `'A-1'`}, {"fields", `'{amount}'`}, {"problem", `''`},
+	},
 	"operator_actions": {
 		{"actor", `'cli:ana'`}, {"action", `'replay'`}, {"target_kind", `'event'`}, {"count", `0`},
 	},
@@ -150,12 +153,15 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 		"webhook_reconciliation_logs.scope webhook_reconciliation_logs_scope_known":                  {checkViolation, []string{`'whole'`}},
 		"webhook_reconciliation_findings.run_id webhook_reconciliation_findings_run_id_fkey":         {foreignKeyViolation, []string{`0`}},
 		"webhook_reconciliation_findings.payment_id webhook_reconciliation_findings_payment_key":     {uniqueViolation, []string{`'found'`}},
-		"webhook_reconciliation_findings.kind webhook_reconciliation_findings_kind_known":            {checkViolation, []string{`'odd'`}},
+		"webhook_reconciliation_findings.kind webhook_reconciliation_findings_kind_known":            {checkViolation, []string{`'lost'`}},
 		"webhook_reconciliation_findings.source webhook_reconciliation_findings_payment_has_source":  {checkViolation, []string{`NULL`}},
 		"webhook_reconciliation_findings.payment_id webhook_reconciliation_findings_about_something": {checkViolation, []string{`NULL`}},
 		"webhook_reconciliation_logs.status webhook_reconciliation_logs_status_known":                {checkViolation, []string{`'lost'`}},
 		"webhook_reconciliation_logs.status webhook_reconciliation_logs_ends":                        {checkViolation, []string{`'running'`}},
 		"webhook_reconciliation_logs.finished_at webhook_reconciliation_logs_ends":                   {checkViolation, []string{`NULL`}},
+		"odd_payments.order_reference odd_payments_reference_present":                                {checkViolation, []string{`''`}},
+		"odd_payments.fields odd_payments_fields_named":                                              {checkViolation, []string{`'{}'`}},
+		"odd_payments.queue_id odd_payments_queue_id_fkey":                                           {foreignKeyViolation, []string{`404`}},
 		"operator_actions.actor operator_actions_actor_named":                                        {checkViolation, []string{`''`}},
 		"operator_actions.action operator_actions_action_known":                                      {checkViolation, []string{`'ponder'`}},
 		"operator_actions.target_kind operator_actions_target_known":                                 {checkViolation, []string{`'order'`}},

@@ -83,6 +83,13 @@ var written = map[int64][]string{
 	11: {
 		`INSERT INTO webhook_learned_sources (source, network, deliveries) VALUES ('mercadopago', '192.0.2.0/24', 3)`,
 	},
+	17: {
+		`INSERT INTO odd_payments (queue_id, source, payment_id, order_reference, fields, problem)
+		 VALUES (1, 'mercadopago', '77', 'A-1', '{amount}', 'payment: transaction_amount is missing')`,
+		`INSERT INTO webhook_reconciliation_findings (run_id, kind, source, payment_id, detail)
+		 SELECT id, 'odd', 'mercadopago', '79', '{"unreadable": "odd"}' FROM webhook_reconciliation_logs`,
+		`UPDATE webhook_queue SET notified_at = '2026-01-02T03:04:05Z', asked_again_at = now() WHERE id = 1`,
+	},
 	12: {
 		`INSERT INTO alert_watches (code, holds, since) VALUES ('dead_letters_open', true, now())`,
 		`INSERT INTO alerts (code, opened_at, detail) VALUES ('dead_letters_open', now(), '{"open": 1}')`,

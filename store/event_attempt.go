@@ -163,17 +163,3 @@ func endEvent(ctx context.Context, tx pgx.Tx, a Attempt, outcome string, failure
 		WHERE id = $1 AND completed_at IS NULL`, a.QueueID, outcome, a.Number, failures)
 	return err
 }
-
-// KeepResource keeps the provider's answer of an attempt that could not apply
-// it, for the person who will look at the dead letter. A stale attempt keeps
-// nothing.
-func (s *Store) KeepResource(ctx context.Context, a Attempt, raw []byte) error {
-	_, err := s.pool.Exec(ctx, `
-		UPDATE webhook_queue SET resource = $2
-		WHERE id = $1 AND completed_at IS NULL
-		  AND EXISTS (SELECT FROM river_job WHERE id = $3 AND state = 'running' AND attempt = $4)`, a.QueueID, raw, a.JobID, a.Number)
-	if err != nil {
-		return fmt.Errorf("keep the answer for event %d: %w", a.QueueID, err)
-	}
-	return nil
-}

@@ -167,12 +167,14 @@ func (s *Store) eventSpans(ctx context.Context, filter EventFilter) (live, archi
 }
 
 // paymentsOf returns the ids of the payments that belong or belonged to an
-// order, whether the order is known or not.
+// order, whether the order is known or not, those that can't be booked included.
 func (s *Store) paymentsOf(ctx context.Context, reference string) ([]string, error) {
 	rows, err := s.pool.Query(ctx, `
 		SELECT payment_id FROM payments WHERE order_reference = $1
 		UNION
-		SELECT payment_id FROM payment_logs WHERE order_reference = $1`, text(reference))
+		SELECT payment_id FROM payment_logs WHERE order_reference = $1
+		UNION
+		SELECT payment_id FROM odd_payments WHERE order_reference = $1`, text(reference))
 	if err != nil {
 		return nil, fmt.Errorf("payments of order %q: %w", reference, err)
 	}

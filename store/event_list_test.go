@@ -149,7 +149,7 @@ func TestEventShowsItsAttemptsBeforeItEnds(t *testing.T) {
 	ev.Payload = []byte{0xff, 0x00}
 	id := b.accept(t, ev)
 	a := b.startAttempt(t, id)
-	require.NoError(t, b.KeepResource(t.Context(), a, []byte(`{"status":"new"}`)))
+	require.NoError(t, b.KeepOdd(t.Context(), a, store.OddAnswer{Fields: []string{"status"}, Raw: []byte(`{"status":"new"}`)}))
 	b.die(t, id)
 
 	want := []store.AttemptFailure{

@@ -55,8 +55,10 @@ type Order struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	Payments  []OrderPayment
-	Timeline  []OrderChange
-	Anomalies []Anomaly
+	// OddPayments are those that name the order and could not be booked.
+	OddPayments []OddPayment
+	Timeline    []OrderChange
+	Anomalies   []Anomaly
 }
 
 // An OrderPayment is a payment of an order, with its latest state.
@@ -240,7 +242,10 @@ func (s *Store) Order(ctx context.Context, reference string) (Order, error) {
 		if err != nil {
 			return err
 		}
-		o.Anomalies, err = pgx.CollectRows(rows, scanAnomaly)
+		if o.Anomalies, err = pgx.CollectRows(rows, scanAnomaly); err != nil {
+			return err
+		}
+		o.OddPayments, err = oddPaymentsOf(ctx, tx, reference)
 		return err
 	})
 	if err != nil {

@@ -22,6 +22,9 @@ const (
 	// FindingDrift: what is held differs from what it is held against, and
 	// neither is later.
 	FindingDrift = "drift"
+	// FindingOdd: a payment that the search shows and that can't be booked as it is
+	// shown. It is asked for, unless that was tried and is in a person's hands.
+	FindingOdd = "odd"
 	// FindingUnsettled: a difference that stands after it was asked for again. It
 	// is an anomaly and counts as nothing else.
 	FindingUnsettled = "unsettled"
@@ -37,9 +40,10 @@ const (
 // A FoundPayment is a payment as a provider's search shows it.
 type FoundPayment struct {
 	FetchedPayment
-	// Unreadable says why nothing but the payment's id is known; empty when it
-	// could be read.
-	Unreadable string
+	// Odd says why the payment can't be booked as the search shows it; empty when
+	// it can. Then its id, its reference and the time of its last change are known,
+	// as far as they could be read.
+	Odd string
 }
 
 // A Difference is what a comparison found.
@@ -54,6 +58,9 @@ type Difference struct {
 
 	payload  []byte
 	liveMode *bool
+	// inHand is true when nothing is to be asked over it: an event about it is
+	// under way, or in a person's hands.
+	inHand bool
 }
 
 // facts are what is compared of a payment, as text: equal facts have equal
@@ -148,8 +155,8 @@ func compareFound(f FoundPayment, h *heldPayment) *Difference {
 		Kind: FindingMissing, Source: f.Source, PaymentID: f.Payment.ID, Reference: f.Reference,
 		payload: f.Raw, liveMode: &f.Payment.LiveMode,
 	}
-	if f.Unreadable != "" {
-		d.Detail, d.liveMode = map[string]string{"against": againstSearch, "unreadable": f.Unreadable}, nil
+	if f.Odd != "" {
+		d.Kind, d.Detail, d.liveMode = FindingOdd, map[string]string{"against": againstSearch, "unreadable": f.Odd}, nil
 		return d
 	}
 	found := factsOf(f.Payment, f.Reference)
@@ -172,8 +179,8 @@ func compareFound(f FoundPayment, h *heldPayment) *Difference {
 }
 
 // compareSearch compares what a search shows of one source with what is held.
-// It returns what differs and is in nobody's hands, and the ids of the payments
-// that are equal.
+// It returns what differs and is in nobody's hands, what is odd in any case, and
+// the ids of the payments that are equal.
 //
 // A payment that an event without an end is about is about to be fetched. One
 // that an attempt found hopeless after it changed, or that died within a day, is
@@ -210,6 +217,9 @@ func compareSearch(ctx context.Context, tx pgx.Tx, source string, found []FoundP
 		switch {
 		case d == nil:
 			equal = append(equal, ids[n-1])
+		case d.Kind == FindingOdd:
+			d.inHand = open || dead
+			differ = append(differ, *d)
 		case !open && (buried || !dead):
 			differ = append(differ, *d)
 		}

@@ -15,7 +15,7 @@ import (
 const closedByReconciliation = "reconciliation"
 
 // Found compares what a search showed with what is held, and keeps what differs:
-// a payment that is missing enters the inbox as an event at once, one that
+// a payment that is missing or odd enters the inbox as an event at once, one that
 // drifted is noted for the repair. cursor and position say where the search is
 // now; asked are orders that were asked about, and not to be asked again today.
 // news, which may be nil, is told how many differences the run did not know
@@ -45,7 +45,8 @@ func (st *RunStep) Found(ctx context.Context, source string, found []FoundPaymen
 }
 
 // keep notes differences and counts them; it returns how many this run had not
-// found before. A missing payment enters the inbox.
+// found before. A missing payment enters the inbox, and so does an odd one that
+// nobody looked at. One without an id is only counted.
 func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *progress) (int64, error) {
 	differ, err := st.notFoundBefore(ctx, tx, differ)
 	if err != nil || len(differ) == 0 {
@@ -55,7 +56,7 @@ func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *
 	queueIDs := make([]*int64, len(differ))
 	var entered []int
 	for i, d := range differ {
-		if d.Kind == FindingMissing {
+		if d.Kind == FindingMissing || d.Kind == FindingOdd && !d.inHand && d.PaymentID != "" {
 			events = append(events, st.eventAbout(d))
 			entered = append(entered, i)
 		}
@@ -75,6 +76,8 @@ func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *
 			p.missingFound++
 		case FindingDrift:
 			p.driftFound++
+		case FindingOdd:
+			p.oddFound++
 		case FindingUnsettled:
 			if err := openUnsettled(ctx, tx, d); err != nil {
 				return 0, err
@@ -104,7 +107,8 @@ func (st *RunStep) insertFindings(ctx context.Context, tx pgx.Tx, differ []Diffe
 		INSERT INTO webhook_reconciliation_findings (run_id, kind, source, payment_id, order_reference, queue_id, detail)
 		SELECT $1, f.kind, nullif(f.source, ''), nullif(f.payment_id, ''), nullif(f.order_reference, ''), f.queue_id, f.detail
 		FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::jsonb[])
-		     AS f (kind, source, payment_id, order_reference, queue_id, detail)`,
+		     AS f (kind, source, payment_id, order_reference, queue_id, detail)
+		WHERE f.payment_id <> '' OR f.order_reference <> ''`,
 		st.Run.ID, kinds, sources, payments, references, queueIDs, details)
 	return err
 }
@@ -155,7 +159,7 @@ func knownFindings(ctx context.Context, tx pgx.Tx, runID int64, differ []Differe
 		               LEFT JOIN webhook_archive a ON a.id = f.queue_id
 		               LEFT JOIN payments p ON p.source = f.source AND p.payment_id = f.payment_id
 		               WHERE d.payment_id <> '' AND f.payment_id = d.payment_id AND f.source = d.source AND f.run_id <> $1
-		                 AND f.kind IN ('missing', 'drift') AND f.detail = d.detail
+		                 AND f.kind IN ('missing', 'drift', 'odd') AND f.detail = d.detail
 		                 AND coalesce(q.completed_at, a.completed_at) >= coalesce(p.updated_at, '-infinity'))
 		FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) WITH ORDINALITY
 		     AS d (source, payment_id, order_reference, detail, n)
@@ -169,10 +173,14 @@ func knownFindings(ctx context.Context, tx pgx.Tx, runID int64, differ []Differe
 	_, err = pgx.ForEachRow(rows, []any{&found, &asked}, func() error {
 		d := differ[i]
 		i++
-		if asked {
+		switch {
+		case asked && d.Kind == FindingOdd:
+			// The payment's own page could be read.
+			d.inHand = true
+		case asked:
 			d.Kind = FindingUnsettled
 		}
-		if !found && !(asked && immaterial(d.Detail)) {
+		if !found && !(d.Kind == FindingUnsettled && asked && immaterial(d.Detail)) {
 			kept = append(kept, d)
 		}
 		return nil

@@ -63,7 +63,7 @@ type progress struct {
 	position time.Time
 
 	paymentsChecked, ordersChecked, stuckRequeued, retriesDue int64
-	missingFound, driftFound, archived, unseen                int64
+	missingFound, driftFound, oddFound, archived, unseen      int64
 
 	// status and err end the run; an empty status does not.
 	status, err string
@@ -127,13 +127,13 @@ func (st *RunStep) save(ctx context.Context, tx pgx.Tx, p progress) error {
 			payments_checked = payments_checked + $5, orders_checked = orders_checked + $6,
 			stuck_requeued = stuck_requeued + $7, retries_due = retries_due + $8, missing_found = missing_found + $9,
 			drift_found = drift_found + $10, archived = archived + $11,
-			unseen = unseen + $14,
+			unseen = unseen + $14, odd_found = odd_found + $15,
 			status = coalesce(nullif($12, ''), status), error = nullif($13, ''),
 			finished_at = CASE WHEN $12 <> '' THEN clock_timestamp() END
 		WHERE id = $1
 		RETURNING `+runColumns+`, nullif(cursor, '{}'), revision`,
 		st.Run.ID, p.phase, cursor, position, p.paymentsChecked, p.ordersChecked, p.stuckRequeued, p.retriesDue,
-		p.missingFound, p.driftFound, p.archived, p.status, text(p.err), p.unseen), &st.Cursor, &st.revision)
+		p.missingFound, p.driftFound, p.archived, p.status, text(p.err), p.unseen, p.oddFound), &st.Cursor, &st.revision)
 	return err
 }
 

@@ -342,9 +342,13 @@ func TestRunStep_FoundLeavesOpenEventsAlone(t *testing.T) {
 	other := store.FoundPayment{FetchedPayment: fetched("78", "A-1", order.PaymentApproved, "10", 2)}
 	require.Equal(t, int64(2), find(later, other, later).MissingFound, "a page may show one twice")
 	require.Equal(t, int64(2), find(later, other).MissingFound, "a run finds each once")
-	unreadable := store.FoundPayment{FetchedPayment: store.FetchedPayment{Source: "mercadopago", Payment: order.Payment{ID: "79"}}, Unreadable: "odd"}
-	require.Equal(t, int64(3), find(unreadable).MissingFound, "what cannot be read is fetched")
-	require.Equal(t, int64(11), step.Run.PaymentsChecked)
+	odd := store.FoundPayment{FetchedPayment: store.FetchedPayment{Source: "mercadopago", Payment: order.Payment{ID: "79"}}, Odd: "odd"}
+	require.Equal(t, int64(1), find(odd, odd).OddFound, "what can't be booked is fetched")
+	require.Equal(t, int64(1), find(odd).OddFound, "a run finds each once")
+	nameless := store.FoundPayment{FetchedPayment: store.FetchedPayment{Source: "mercadopago"}, Odd: "odd"}
+	require.Equal(t, int64(2), find(nameless).OddFound, "without an id it is only counted")
+	require.Equal(t, int64(2), step.Run.MissingFound)
+	require.Equal(t, int64(14), step.Run.PaymentsChecked)
 	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM webhook_queue WHERE origin = 'reconciliation' AND topic = 'payment'`))
 	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM webhook_reconciliation_findings f JOIN webhook_queue q ON q.id = f.queue_id`))
 }

@@ -73,7 +73,9 @@ type Run struct {
 	RetriesDue      int64      `json:"retries_due"`
 	MissingFound    int64      `json:"missing_found"`
 	DriftFound      int64      `json:"drift_found"`
-	Archived        int64      `json:"archived"`
+	// OddFound counts payments that the search showed and that can't be booked.
+	OddFound int64 `json:"odd_found"`
+	Archived int64 `json:"archived"`
 	// Unseen is how many payments the provider's search counted or held back and
 	// did not show, at least. Later runs read their ranges again for seven days.
 	Unseen     int64      `json:"unseen"`
@@ -227,7 +229,7 @@ func readAnomalies(ctx context.Context, tx pgx.Tx, st *Status) (err error) {
 
 const runColumns = `id, trigger, status, window_start, window_end, payments_checked, orders_checked, stuck_requeued,
 	retries_due, missing_found, drift_found, archived, started_at, finished_at, error, scope, phase, position,
-	requested_by, note, unseen`
+	requested_by, note, unseen, odd_found`
 
 func scanRun(row pgx.Row) (Run, error) { return scanRunWith(row) }
 
@@ -237,7 +239,7 @@ func scanRunWith(row pgx.Row, extra ...any) (Run, error) {
 	err := row.Scan(append([]any{
 		&r.ID, &r.Trigger, &r.Status, &r.WindowStart, &r.WindowEnd, &r.PaymentsChecked, &r.OrdersChecked,
 		&r.StuckRequeued, &r.RetriesDue, &r.MissingFound, &r.DriftFound, &r.Archived, &r.StartedAt, &r.FinishedAt, &r.Error,
-		&r.Scope, &r.Phase, &r.Position, &r.RequestedBy, &r.Note, &r.Unseen,
+		&r.Scope, &r.Phase, &r.Position, &r.RequestedBy, &r.Note, &r.Unseen, &r.OddFound,
 	}, extra...)...)
 	return r, err
 }

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -120,6 +121,16 @@ func aboutMoney(o store.Order) []sentence {
 	return said
 }
 
+// errorClass is the class of an event's last failure: the first word of its
+// error.
+func errorClass(e store.Event) string {
+	if e.LastError == nil {
+		return ""
+	}
+	class, _, _ := strings.Cut(*e.LastError, ":")
+	return class
+}
+
 // aboutEvents says what may still change: the newest event of each payment that
 // has not ended, or that failed for good.
 func aboutEvents(events []store.Event) []sentence {
@@ -143,6 +154,9 @@ func aboutEvents(events []store.Event) []sentence {
 				continue
 			}
 			s.Code, s.Do = "event_dead", true
+			if class := errorClass(e); class == "odd_payment" || class == "unknown_status" {
+				s.Code = "event_odd"
+			}
 		default:
 			// It has ended; what came before it is told by it.
 			seen[e.ResourceID] = true

@@ -57,6 +57,11 @@ func whyCases(t *testing.T) map[string]struct {
 	event := func(id int64, payment, status string, letter *string) store.Event {
 		return store.Event{QueueID: id, ResourceID: payment, Status: status, DeadLetterState: letter}
 	}
+	died := func(failure string) store.Event {
+		e := event(7, "1", store.StatusDeadLetter, &open)
+		e.LastError = &failure
+		return e
+	}
 	cases := map[string]whyCase{
 		"nobody paid": {told(t, anyone), nil, []string{"order_without_payment"}},
 		"paid":        {told(t, anyone, paying("1", order.PaymentApproved, 100)), nil, []string{"order_paid", "payment_approved"}},
@@ -108,6 +113,14 @@ func whyCases(t *testing.T) map[string]struct {
 		"an event that died": {
 			told(t, anyone), []store.Event{event(7, "1", store.StatusDeadLetter, &open)},
 			[]string{"order_without_payment", "event_dead"},
+		},
+		"an event about a payment that can't be booked": {
+			told(t, anyone), []store.Event{died("odd_payment: payment: transaction_amount is missing")},
+			[]string{"order_without_payment", "event_odd"},
+		},
+		"an event about a payment with a status of tomorrow": {
+			told(t, anyone), []store.Event{died("unknown_status: payment 1: unknown payment status")},
+			[]string{"order_without_payment", "event_odd"},
 		},
 		"a death that somebody dealt with": {
 			told(t, anyone), []store.Event{event(7, "1", store.StatusDeadLetter, &dismissed)}, []string{"order_without_payment"},

@@ -186,6 +186,7 @@ func (r *reconcileCommand) tell(run store.Run) error {
 	row("retries due", run.RetriesDue)
 	row("missing, found", run.MissingFound)
 	row("different", run.DriftFound)
+	row("odd", run.OddFound)
 	row("archived", run.Archived)
 	row("not shown", run.Unseen)
 	return table.Flush()

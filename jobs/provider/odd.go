@@ -1,5 +1,7 @@
 package provider
 
+import "time"
+
 // A Field is a part of a payment that can't be left unread.
 type Field string
 
@@ -30,6 +32,8 @@ type OddPayment struct {
 	// Reference and MerchantOrderID are as in a Payment, as far as they can be
 	// read: a person finds the order by them.
 	Reference, MerchantOrderID string
+	// UpdatedAt is as in a Payment.
+	UpdatedAt time.Time
 	// Fields are what can't be read, each once and in the order of Fields.
 	Fields []Field
 	// Problem says what is wrong with them, in the provider's own names.

@@ -94,7 +94,7 @@ func DecodePayment(raw []byte) (provider.Payment, error) {
 	}
 	if len(odd.fields) > 0 {
 		return provider.Payment{}, &provider.OddPayment{
-			ID: p.ID, Reference: p.Reference, MerchantOrderID: p.MerchantOrderID,
+			ID: p.ID, Reference: p.Reference, MerchantOrderID: p.MerchantOrderID, UpdatedAt: p.UpdatedAt,
 			Fields: odd.fields, Problem: "payment: " + strings.Join(odd.problems, "; "), Raw: p.Raw,
 		}
 	}

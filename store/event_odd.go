@@ -1,0 +1,80 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// An OddPayment is a payment whose answer could not be booked, as the event that
+// fetched it found it.
+type OddPayment struct {
+	// QueueID is that event, and DeadLetterID its dead letter.
+	QueueID      int64
+	DeadLetterID int64
+	Source       string
+	PaymentID    string
+	// Class is the dead letter's error class.
+	Class string
+	// Fields are what could not be read, and Problem says why, without their
+	// values.
+	Fields  []string
+	Problem string
+	// FetchedAt is when the answer came.
+	FetchedAt time.Time
+}
+
+// An OddAnswer is a provider's answer about a payment that can't be booked.
+type OddAnswer struct {
+	// Reference is the order's as far as it could be read; empty when it couldn't.
+	Reference string
+	Fields    []string
+	Problem   string
+	Raw       []byte
+}
+
+// KeepOdd keeps the answer of an attempt that can't book it, for the person who
+// will look at the dead letter or the order. A stale attempt keeps nothing.
+func (s *Store) KeepOdd(ctx context.Context, a Attempt, odd OddAnswer) error {
+	_, err := s.pool.Exec(ctx, `
+		WITH kept AS (
+			UPDATE webhook_queue SET resource = $2
+			WHERE id = $1 AND completed_at IS NULL
+			  AND EXISTS (SELECT FROM river_job WHERE id = $3 AND state = 'running' AND attempt = $4)
+			RETURNING id, source, resource_id
+		)
+		INSERT INTO odd_payments (queue_id, source, payment_id, order_reference, fields, problem)
+		SELECT id, source, resource_id, nullif($5, ''), $6, $7 FROM kept
+		ON CONFLICT (queue_id) DO UPDATE SET order_reference = excluded.order_reference, fields = excluded.fields,
+			problem = excluded.problem, fetched_at = excluded.fetched_at`,
+		a.QueueID, odd.Raw, a.JobID, a.Number, text(odd.Reference), odd.Fields, text(odd.Problem))
+	if err != nil {
+		return fmt.Errorf("keep the answer for event %d: %w", a.QueueID, err)
+	}
+	return nil
+}
+
+// oddPaymentsOf reads the payments of an order that could not be booked: each
+// once, as it was fetched last, unless it was booked since or a person put its
+// dead letter away.
+func oddPaymentsOf(ctx context.Context, tx pgx.Tx, reference string) ([]OddPayment, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT * FROM (
+			SELECT DISTINCT ON (o.source, o.payment_id)
+			       o.queue_id, d.id, o.source, o.payment_id, d.error_class, o.fields, o.problem, o.fetched_at
+			FROM odd_payments o JOIN webhook_dead_letter d ON d.queue_id = o.queue_id AND d.state = 'open'
+			WHERE o.order_reference = $1
+			  AND NOT EXISTS (SELECT FROM payments p WHERE p.source = o.source AND p.payment_id = o.payment_id AND p.fetched_at > o.fetched_at)
+			ORDER BY o.source, o.payment_id, o.fetched_at DESC
+		) latest ORDER BY fetched_at, queue_id`, reference)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (OddPayment, error) {
+		o, err := pgx.RowToStructByPos[OddPayment](row)
+		toUTC(&o.FetchedAt)
+		return o, err
+	})
+}
