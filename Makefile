@@ -20,6 +20,8 @@ WITH_POSTGRES := $(GO) run ./store/storetest/server
 # PKG narrows test, bench and cover: make test PKG=./store/...
 PKG ?= ./...
 TEST_FLAGS ?=
+# Most tests of the program wait for a process or for PostgreSQL.
+PARALLEL ?= 4
 FUZZTIME ?= 10s
 # chaos: LONG=1 for the long form, WRITE=1 to write its table.
 LONG ?=
@@ -51,14 +53,21 @@ install: build ## install the binary as $(PREFIX)/bin/conciliar (PREFIX is ~/.lo
 	install -m 755 $(BIN) '$(DESTDIR)$(PREFIX)/bin/conciliar'
 
 .PHONY: test
-test: ## run every test against a real PostgreSQL, with the race detector
+test: ## run every test against a real PostgreSQL, with the race detector, also in the program under test; loads are small
 	@.ci/prepare
-	$(WITH_POSTGRES) $(GO) test -race -timeout 30m $(TEST_FLAGS) $(PKG)
+	$(WITH_POSTGRES) $(GO) test -short -race -parallel $(PARALLEL) -timeout 30m $(TEST_FLAGS) $(PKG)
+
+.PHONY: load
+load: ## run the tests of the load at their full size, one at a time, without the race detector
+	@.ci/prepare
+	$(WITH_POSTGRES) $(GO) test -p 1 -parallel 1 -timeout 30m -run '^TestLoad_' $(TEST_FLAGS) ./cmd/conciliar/e2e ./jobs
 
 .PHONY: cover
 cover: ## run every test and say how much of the code they run
 	@.ci/prepare
-	$(WITH_POSTGRES) $(GO) test -timeout 15m -coverpkg=./... -coverprofile=coverage.out $(TEST_FLAGS) $(PKG)
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+		CONCILIAR_TEST_COVERAGE=$$dir $(WITH_POSTGRES) $(GO) test -short -timeout 15m -coverpkg=./... -coverprofile=coverage.out $(TEST_FLAGS) $(PKG) && \
+		$(GO) tool covdata textfmt -i="$$dir" -o="$$dir/program.out" && tail -n +2 "$$dir/program.out" >>coverage.out
 	@$(GO) tool cover -func=coverage.out | tail -1
 	@echo "line by line: $(GO) tool cover -html=coverage.out"
 
@@ -112,5 +121,5 @@ vuln: ## look for known vulnerabilities; fails when they can't be looked up
 	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln
 
 .PHONY: ci
-ci: lint build test chaos fuzz ## everything that a change has to pass
+ci: lint build test load chaos fuzz ## everything that a change has to pass
 	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln --if-reachable

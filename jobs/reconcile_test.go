@@ -2,7 +2,6 @@ package jobs_test
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -17,28 +16,30 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-var reconcilePayments = flag.Int("reconcile.payments", 2000, "payments in TestReconcile_FindsWhatWasNeverTold")
-
 // Of a thousand payments some notifications are never sent and some come after
 // the run, the search lags by minutes and its pages shift.
-func TestReconcile_FindsWhatWasNeverTold(t *testing.T) {
+func TestLoad_ReconcileFindsWhatWasNeverTold(t *testing.T) {
 	t.Parallel()
+	payments := 2000
+	if testing.Short() {
+		payments = 300
+	}
 	const lag = 5 * time.Minute
 	clock := handAt(time.Hour)
 	w := newWorld(t, worldSpec{sim: simulator.Config{
 		Seed: 7, Clock: clock.Now, Faults: simulator.Faults{SearchLag: lag, UnstablePages: true},
 	}})
 	w.start(t)
-	late := w.trade(t, clock, *reconcilePayments)
+	late := w.trade(t, clock, payments)
 	w.drain(t)
 	clock.Add(lag + time.Minute)
 
 	behind := w.behind(t)
-	require.Greater(t, behind, *reconcilePayments/20, "the scene is set")
+	require.Greater(t, behind, payments/20, "the scene is set")
 	w.traffic.forget()
 	run := w.reconcile(t)
 	require.Equal(t, found{missing: int64(behind)}, foundBy(run))
-	require.Equal(t, int64(*reconcilePayments), run.PaymentsChecked, "each payment was looked at once")
+	require.Equal(t, int64(payments), run.PaymentsChecked, "each payment was looked at once")
 	require.LessOrEqual(t, w.traffic.mostGets(), 2)
 	w.requireTruth(t)
 	require.Zero(t, w.behind(t))

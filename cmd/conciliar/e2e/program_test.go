@@ -32,6 +32,10 @@ const (
 // tests run a spoilt one.
 const binaryEnv = "CONCILIAR_TEST_BINARY"
 
+// coverageEnv names a folder for what the program's runs cover; see the
+// Makefile's target cover.
+const coverageEnv = "CONCILIAR_TEST_COVERAGE"
+
 // binaryDir is where binary has built; empty until it has.
 var binaryDir string
 
@@ -61,6 +65,9 @@ func buildCommand(path string, flags ...string) *exec.Cmd {
 	if raceDetector {
 		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}
+	if os.Getenv(coverageEnv) != "" {
+		args = append(args, "-cover", "-coverpkg=github.com/conciliar/conciliar/...")
+	}
 	cmd := exec.Command("go", append(append(args, flags...), program)...) //nolint:noctx // the test's own time limit ends it
 	cmd.Env = append(os.Environ(), cgo)
 	return cmd
@@ -82,7 +89,7 @@ func command(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	require.NoError(t, err)
 	cmd := exec.Command(path, args...) //nolint:noctx // the tests end it themselves
 	// The detector sleeps for a second before each end unless it is told not to.
-	cmd.Env = []string{"GORACE=atexit_sleep_ms=0"}
+	cmd.Env = []string{"GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + os.Getenv(coverageEnv)}
 	for _, name := range []string{"PATH", "HOME", "TMPDIR"} {
 		if value, set := os.LookupEnv(name); set {
 			cmd.Env = append(cmd.Env, name+"="+value)
