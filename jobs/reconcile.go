@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -257,28 +256,14 @@ func (w *stepWorker) log(ctx context.Context, job *river.Job[ReconcileStepArgs],
 func (w *stepWorker) goOn(ctx context.Context, step *store.RunStep, last bool, complete store.CompleteJob) error {
 	until := time.Now().Add(w.budget)
 	for pieces := 0; pieces == 0 || time.Now().Before(until); pieces++ {
-		var done bool
-		var err error
-		switch phase := step.Run.Phase; phase {
-		case store.PhaseStuck:
-			done, err = step.RequeueStuck(ctx)
-		case store.PhaseRetention:
-			done, err = step.ArchiveBatch(ctx, w.retention)
-		case store.PhaseMissing:
-			done, err = w.lookForMissing(ctx, step, last)
-		case store.PhaseUnpaid:
-			done, err = w.askAboutUnpaid(ctx, step, last)
-		case store.PhaseDrift:
-			done, err = step.CompareLedger(ctx)
-		case store.PhaseRepair:
-			done, err = step.Repair(ctx)
-		case store.PhaseWait:
-			done, err = w.await(ctx, step, until)
-		case store.PhaseDone:
-			return step.Succeed(ctx, complete)
-		default:
-			err = fmt.Errorf("unknown phase %q", phase)
+		phase, err := phaseOf(step.Run.Phase)
+		if err != nil {
+			return err
 		}
+		if phase.work == nil {
+			return step.Succeed(ctx, complete)
+		}
+		done, err := phase.work(ctx, w, piece{step: step, last: last, until: until})
 		if err != nil {
 			return err
 		}
@@ -293,34 +278,4 @@ func (w *stepWorker) goOn(ctx context.Context, step *store.RunStep, last bool, c
 		}
 	}
 	return step.HandOver(ctx, complete)
-}
-
-// phases are those of each scope, in their order.
-var phases = map[string][]string{
-	store.ScopeRegular: {
-		store.PhaseStuck, store.PhaseRetention, store.PhaseMissing, store.PhaseUnpaid, store.PhaseDrift, store.PhaseRepair,
-		store.PhaseWait, store.PhaseDone,
-	},
-	store.ScopeBackfill: {store.PhaseMissing, store.PhaseDrift, store.PhaseRepair, store.PhaseWait, store.PhaseDone},
-}
-
-func (w *stepWorker) enterNext(ctx context.Context, step *store.RunStep) error {
-	all := phases[step.Run.Scope]
-	next := slices.Index(all, step.Run.Phase) + 1
-	if next == 0 || next == len(all) {
-		return fmt.Errorf("phase %q of a %s run has no next", step.Run.Phase, step.Run.Scope)
-	}
-	switch phase := all[next]; phase {
-	case store.PhaseRetention:
-		// It is bounded where it is written; here only so that a quiet service
-		// forgets what is old.
-		if err := w.store.PruneRefusedDeliveries(ctx); err != nil {
-			return err
-		}
-		return step.Enter(ctx, phase)
-	case store.PhaseUnpaid:
-		return step.BeginUnpaid(ctx)
-	default:
-		return step.Enter(ctx, phase)
-	}
 }

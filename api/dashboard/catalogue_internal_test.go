@@ -72,10 +72,7 @@ func families(t *testing.T) map[string][]string {
 		"run_status.do":     {store.RunFailed, store.RunStoppedByCap},
 		"trigger":           {store.TriggerSchedule, store.TriggerStart, store.TriggerManual, store.TriggerCron, store.TriggerCLI},
 		"scope":             {store.ScopeBackfill},
-		"phase": {
-			store.PhaseStuck, store.PhaseRetention, store.PhaseMissing, store.PhaseUnpaid, store.PhaseDrift, store.PhaseRepair,
-			store.PhaseWait, store.PhaseDone,
-		},
+		"phase":             phaseNames(),
 		"error": {
 			"title", "advice", "request_id", "back", "no_note", "none_chosen",
 			// The store's classes, and those of its codes that have a text of their own.
@@ -117,6 +114,14 @@ func outcomes() []string {
 	return []string{
 		store.OutcomeSettled, store.OutcomeUnchanged, store.OutcomeCovered, store.OutcomeFollowed, store.OutcomeKept, store.OutcomeUnhandled, store.OutcomeTest,
 	}
+}
+
+func phaseNames() []string {
+	var names []string
+	for _, p := range jobs.Phases() {
+		names = append(names, p.Name)
+	}
+	return names
 }
 
 func momentKinds() []string {

@@ -175,3 +175,13 @@ func TestDocs_TheCommandsAreAllThere(t *testing.T) {
 		requireCommands(t, readDoc(t, page))
 	}
 }
+
+func TestDocs_ThePhasesAreTheTable(t *testing.T) {
+	t.Parallel()
+	page := readDoc(t, "docs/architecture.md")
+	var rows []string
+	for _, p := range jobs.Phases() {
+		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", p.Name, strings.Join(p.Scopes, ", "), p.Does))
+	}
+	require.Contains(t, page, "| --- | --- | --- |\n"+strings.Join(rows, "")+"\n")
+}

@@ -1,0 +1,135 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+// A Phase is one part of a run, as people read it.
+type Phase struct {
+	// Name is the stable word.
+	Name string
+	// Scopes are the scopes of the runs that have it.
+	Scopes []string
+	// Does says what it does.
+	Does string
+}
+
+// A phase is one row of what a run does, in the order of the rows.
+type phase struct {
+	Phase
+	// enter begins the phase and writes that it has begun; nil writes only that.
+	enter func(ctx context.Context, w *stepWorker, step *store.RunStep) error
+	// work does one piece of it and reports whether it is done; nil for the end
+	// of the run.
+	work func(ctx context.Context, w *stepWorker, p piece) (done bool, err error)
+}
+
+// A piece is what a phase is given for one piece of its work.
+type piece struct {
+	step *store.RunStep
+	// last is true for the attempt whose failure ends the run.
+	last bool
+	// until is when the step hands over.
+	until time.Time
+}
+
+var (
+	regularRun = []string{store.ScopeRegular}
+	everyRun   = []string{store.ScopeRegular, store.ScopeBackfill}
+)
+
+// phases is the table of all phases.
+var phases = []phase{
+	{
+		Phase: Phase{store.PhaseStuck, regularRun, "puts events without an end and without a job back in the queue"},
+		work: func(ctx context.Context, _ *stepWorker, p piece) (bool, error) {
+			return p.step.RequeueStuck(ctx)
+		},
+	},
+	{
+		Phase: Phase{store.PhaseRetention, regularRun, "moves old events to the archive, before a provider is asked: an outage must not let the queue grow"},
+		enter: func(ctx context.Context, w *stepWorker, step *store.RunStep) error {
+			// It is bounded where it is written; here only so that a quiet service
+			// forgets what is old.
+			if err := w.store.PruneRefusedDeliveries(ctx); err != nil {
+				return err
+			}
+			return step.Enter(ctx, store.PhaseRetention)
+		},
+		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
+			return p.step.ArchiveBatch(ctx, w.retention)
+		},
+	},
+	{
+		Phase: Phase{store.PhaseMissing, everyRun, "reads every payment that Mercado Pago changed in the window"},
+		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
+			return w.lookForMissing(ctx, p.step, p.last)
+		},
+	},
+	{
+		Phase: Phase{store.PhaseUnpaid, regularRun, "asks about orders that are still unpaid"},
+		enter: func(ctx context.Context, _ *stepWorker, step *store.RunStep) error { return step.BeginUnpaid(ctx) },
+		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
+			return w.askAboutUnpaid(ctx, p.step, p.last)
+		},
+	},
+	{
+		Phase: Phase{store.PhaseDrift, everyRun, "compares the ledger with itself"},
+		work: func(ctx context.Context, _ *stepWorker, p piece) (bool, error) {
+			return p.step.CompareLedger(ctx)
+		},
+	},
+	{
+		Phase: Phase{store.PhaseRepair, everyRun, "repairs what differs, unless it is more than a share of the orders"},
+		work: func(ctx context.Context, _ *stepWorker, p piece) (bool, error) {
+			return p.step.Repair(ctx)
+		},
+	},
+	{
+		Phase: Phase{store.PhaseWait, everyRun, "waits for the events that the run made"},
+		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
+			return w.await(ctx, p.step, p.until)
+		},
+	},
+	{Phase: Phase{store.PhaseDone, everyRun, "is over"}},
+}
+
+// Phases returns the table of a run's phases, in their order.
+func Phases() []Phase {
+	rows := make([]Phase, len(phases))
+	for i, p := range phases {
+		rows[i] = p.Phase
+		rows[i].Scopes = slices.Clone(p.Scopes)
+	}
+	return rows
+}
+
+// phaseOf is the row of the phase with that name.
+func phaseOf(name string) (phase, error) {
+	i := slices.IndexFunc(phases, func(p phase) bool { return p.Name == name })
+	if i < 0 {
+		return phase{}, fmt.Errorf("unknown phase %q", name)
+	}
+	return phases[i], nil
+}
+
+// enterNext begins the next phase of the run's scope.
+func (w *stepWorker) enterNext(ctx context.Context, step *store.RunStep) error {
+	run := step.Run
+	ofScope := func(p phase) bool { return slices.Contains(p.Scopes, run.Scope) }
+	at := slices.IndexFunc(phases, func(p phase) bool { return p.Name == run.Phase && ofScope(p) })
+	if at < 0 || at == len(phases)-1 {
+		return fmt.Errorf("phase %q of a %s run has no next", run.Phase, run.Scope)
+	}
+	next := phases[at+1:]
+	to := next[slices.IndexFunc(next, ofScope)] // every run has the last one
+	if to.enter != nil {
+		return to.enter(ctx, w, step)
+	}
+	return step.Enter(ctx, to.Name)
+}
