@@ -1,10 +1,6 @@
 package api
 
 import (
-	"net/http"
-
-	"github.com/gin-gonic/gin"
-
 	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 )
@@ -37,29 +33,14 @@ func AlertCodes() []string {
 }
 
 // listAlerts answers alerts, newest first: open ones unless asked otherwise.
-func (a *api) listAlerts(c *gin.Context, _ *requestEvent) error {
-	q := &filters{values: c.Request.URL.Query()}
-	filter := store.AlertFilter{
-		State: q.word("state", append(store.AlertStates(), "all")),
-		Code:  q.word("code", AlertCodes()),
-		Since: q.time("since"),
-		Until: q.time("until"),
-	}
-	switch filter.State {
-	case "":
-		filter.State = store.AlertOpen
-	case "all":
-		filter.State = ""
-	}
-	page := q.page("alerts")
-	if q.err != nil {
-		return q.err
-	}
-	ctx, cancel := bounded(c)
-	defer cancel()
-	alerts, err := a.deps.Storage.Alerts(ctx, filter, page)
-	if err != nil {
-		return err
-	}
-	return answerJSON(c, http.StatusOK, newListDocument("alerts", alerts, NewAlertDocument))
+func (a *api) listAlerts() handler {
+	return list(listSpec[store.AlertFilter, store.Alert, AlertDocument]{
+		name: "alerts", read: a.deps.Storage.Alerts, show: NewAlertDocument,
+		filter: func(q *filters) store.AlertFilter {
+			return store.AlertFilter{
+				State: q.stateOf(store.AlertStates(), store.AlertOpen), Code: q.word("code", AlertCodes()),
+				Since: q.time("since"), Until: q.time("until"),
+			}
+		},
+	})
 }

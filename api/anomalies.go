@@ -55,33 +55,17 @@ func anomalyKinds() []string {
 
 // listAnomalies answers anomalies, newest first: open ones unless asked
 // otherwise.
-func (a *api) listAnomalies(c *gin.Context, _ *requestEvent) error {
-	q := &filters{values: c.Request.URL.Query()}
-	filter := store.AnomalyFilter{
-		State:     q.word("state", append(store.AnomalyStates(), "all")),
-		Kind:      q.word("kind", anomalyKinds()),
-		Order:     q.text("order_reference"),
-		PaymentID: q.text("payment_id"),
-		Since:     q.time("since"),
-		Until:     q.time("until"),
-	}
-	switch filter.State {
-	case "":
-		filter.State = store.AnomalyOpen
-	case "all":
-		filter.State = ""
-	}
-	page := q.page("anomalies")
-	if q.err != nil {
-		return q.err
-	}
-	ctx, cancel := bounded(c)
-	defer cancel()
-	anomalies, err := a.deps.Storage.Anomalies(ctx, filter, page)
-	if err != nil {
-		return err
-	}
-	return answerJSON(c, http.StatusOK, newListDocument("anomalies", anomalies, NewAnomalyDocument))
+func (a *api) listAnomalies() handler {
+	return list(listSpec[store.AnomalyFilter, store.Anomaly, AnomalyDocument]{
+		name: "anomalies", read: a.deps.Storage.Anomalies, show: NewAnomalyDocument,
+		filter: func(q *filters) store.AnomalyFilter {
+			return store.AnomalyFilter{
+				State: q.stateOf(store.AnomalyStates(), store.AnomalyOpen), Kind: q.word("kind", anomalyKinds()),
+				Order: q.text("order_reference"), PaymentID: q.text("payment_id"),
+				Since: q.time("since"), Until: q.time("until"),
+			}
+		},
+	})
 }
 
 // resolveAnomaly closes an anomaly that a person has dealt with.

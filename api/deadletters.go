@@ -25,20 +25,10 @@ func deadLetterFilter(q *filters) store.DeadLetterFilter {
 }
 
 // listDeadLetters answers dead letters, newest first, whatever their state.
-func (a *api) listDeadLetters(c *gin.Context, _ *requestEvent) error {
-	q := &filters{values: c.Request.URL.Query()}
-	filter := deadLetterFilter(q)
-	page := q.page("dead-letters")
-	if q.err != nil {
-		return q.err
-	}
-	ctx, cancel := bounded(c)
-	defer cancel()
-	letters, err := a.deps.Storage.DeadLetters(ctx, filter, page)
-	if err != nil {
-		return err
-	}
-	return answerJSON(c, http.StatusOK, newListDocument("dead-letters", letters, as))
+func (a *api) listDeadLetters() handler {
+	return list(listSpec[store.DeadLetterFilter, store.DeadLetter, store.DeadLetter]{
+		name: "dead-letters", filter: deadLetterFilter, read: a.deps.Storage.DeadLetters, show: as[store.DeadLetter],
+	})
 }
 
 // showDeadLetter answers a dead letter with all attempts' errors and its body.

@@ -15,29 +15,17 @@ const eventsPath = "/api/webhooks/events"
 var eventQuery = []string{"status", "topic", "origin", "resource_id", "order_reference", "request_id", "since", "until", "limit", "cursor"}
 
 // listEvents answers events, newest first, archived ones included.
-func (a *api) listEvents(c *gin.Context, _ *requestEvent) error {
-	q := &filters{values: c.Request.URL.Query()}
-	filter := store.EventFilter{
-		Status:     q.word("status", store.EventStatuses()),
-		Topic:      q.text("topic"),
-		Origin:     q.word("origin", store.EventOrigins()),
-		ResourceID: q.text("resource_id"),
-		Order:      q.text("order_reference"),
-		RequestID:  q.text("request_id"),
-		Since:      q.time("since"),
-		Until:      q.time("until"),
-	}
-	page := q.page("events")
-	if q.err != nil {
-		return q.err
-	}
-	ctx, cancel := bounded(c)
-	defer cancel()
-	events, err := a.deps.Storage.Events(ctx, filter, page)
-	if err != nil {
-		return err
-	}
-	return answerJSON(c, http.StatusOK, newListDocument("events", events, as))
+func (a *api) listEvents() handler {
+	return list(listSpec[store.EventFilter, store.Event, store.Event]{
+		name: "events", read: a.deps.Storage.Events, show: as[store.Event],
+		filter: func(q *filters) store.EventFilter {
+			return store.EventFilter{
+				Status: q.word("status", store.EventStatuses()), Topic: q.text("topic"), Origin: q.word("origin", store.EventOrigins()),
+				ResourceID: q.text("resource_id"), Order: q.text("order_reference"), RequestID: q.text("request_id"),
+				Since: q.time("since"), Until: q.time("until"),
+			}
+		},
+	})
 }
 
 // showEvent answers an event with its whole history.

@@ -1,14 +1,19 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/gin-gonic/gin"
 
 	"github.com/conciliar/conciliar/store"
 )
@@ -42,6 +47,47 @@ func newListDocument[T, D any](name string, l store.List[T], show func(T) D) lis
 
 // as shows a row as it is.
 func as[T any](v T) T { return v }
+
+// A listSpec is a list as an endpoint: what its query selects, how it is read
+// and shown.
+type listSpec[F, T, D any] struct {
+	// name stands in the list's cursors.
+	name   string
+	filter func(q *filters) F
+	read   func(ctx context.Context, filter F, page store.Page) (store.List[T], error)
+	show   func(T) D
+}
+
+// list answers one page of a list.
+func list[F, T, D any](l listSpec[F, T, D]) handler {
+	return func(c *gin.Context, _ *requestEvent) error {
+		q := &filters{values: c.Request.URL.Query()}
+		filter, page := l.filter(q), q.page(l.name)
+		if q.err != nil {
+			return q.err
+		}
+		ctx, cancel := bounded(c)
+		defer cancel()
+		found, err := l.read(ctx, filter, page)
+		if err != nil {
+			return err
+		}
+		return answerJSON(c, http.StatusOK, newListDocument(l.name, found, l.show))
+	}
+}
+
+// stateOf is the state that a list is asked for: preset unless the caller says
+// otherwise, and empty for all of them.
+func (f *filters) stateOf(states []string, preset string) string {
+	switch state := f.word("state", append(slices.Clone(states), "all")); state {
+	case "":
+		return preset
+	case "all":
+		return ""
+	default:
+		return state
+	}
+}
 
 // cursorVersion begins every cursor, so that a later form can be told from it.
 const cursorVersion = "1"
@@ -105,11 +151,14 @@ func (f *filters) page(list string) store.Page {
 	return page
 }
 
-// text is a value that may be anything but empty.
+// text is a value that may be any text but the empty one.
 func (f *filters) text(name string) string {
 	value := f.values.Get(name)
 	if value == "" && f.values.Has(name) {
 		f.fail("%s is empty; leave it out, or give it a value.", name)
+	}
+	if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
+		f.fail("%s is not text: it has bytes that are not UTF-8, or a NUL.", name)
 	}
 	return value
 }

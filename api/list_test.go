@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"math"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -44,4 +45,13 @@ func FuzzCursor(f *testing.F) {
 		require.Positive(t, id)
 		require.Equal(t, cursor, api.EncodeCursor("events", id))
 	})
+}
+
+func TestList_AFilterIsText(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	for _, query := range []string{"topic=a%00", "topic=%ff"} {
+		p := requireProblem(t, b.do(t, get("/api/webhooks/events?"+query)), http.StatusBadRequest, "invalid_parameter")
+		require.Contains(t, p.Detail, "topic is not text")
+	}
 }

@@ -12,20 +12,13 @@ import (
 var refusedQuery = []string{"reason", "since", "until", "limit", "cursor"}
 
 // listRefused answers refused deliveries, newest first.
-func (a *api) listRefused(c *gin.Context, _ *requestEvent) error {
-	q := &filters{values: c.Request.URL.Query()}
-	filter := store.RefusedFilter{Reason: q.text("reason"), Since: q.time("since"), Until: q.time("until")}
-	page := q.page("refused")
-	if q.err != nil {
-		return q.err
-	}
-	ctx, cancel := bounded(c)
-	defer cancel()
-	refused, err := a.deps.Storage.RefusedDeliveries(ctx, filter, page)
-	if err != nil {
-		return err
-	}
-	return answerJSON(c, http.StatusOK, newListDocument("refused", refused, as))
+func (a *api) listRefused() handler {
+	return list(listSpec[store.RefusedFilter, store.RefusedDelivery, store.RefusedDelivery]{
+		name: "refused", read: a.deps.Storage.RefusedDeliveries, show: as[store.RefusedDelivery],
+		filter: func(q *filters) store.RefusedFilter {
+			return store.RefusedFilter{Reason: q.text("reason"), Since: q.time("since"), Until: q.time("until")}
+		},
+	})
 }
 
 // showRefused answers a refused delivery with what was signed and sent.

@@ -59,11 +59,11 @@ func (a *api) routes() []route {
 		{method: http.MethodPost, path: "/api/webhooks/reconcile", access: accessReconcile, query: []string{"wait", "trigger"}, handle: a.reconcile},
 		{method: http.MethodPost, path: "/api/webhooks/process-queue", access: accessProcessQueue, query: []string{"wait", "limit"}, handle: a.processQueue},
 
-		{method: http.MethodGet, path: eventsPath, access: accessStatus, query: eventQuery, handle: a.listEvents},
+		{method: http.MethodGet, path: eventsPath, access: accessStatus, query: eventQuery, handle: a.listEvents()},
 		{method: http.MethodGet, path: eventsPath + "/:queue_id", access: accessStatus, handle: a.showEvent},
 		{method: http.MethodPost, path: eventsPath + "/:queue_id/replay", access: accessProcessQueue, handle: a.replayEvent},
 
-		{method: http.MethodGet, path: deadLettersPath, access: accessStatus, query: deadLetterQuery, handle: a.listDeadLetters},
+		{method: http.MethodGet, path: deadLettersPath, access: accessStatus, query: deadLetterQuery, handle: a.listDeadLetters()},
 		{method: http.MethodGet, path: deadLettersPath + "/:id", access: accessStatus, handle: a.showDeadLetter},
 		{method: http.MethodPost, path: deadLettersPath + "/:id/replay", access: accessProcessQueue, handle: a.replayDeadLetter},
 		{method: http.MethodPost, path: deadLettersPath + "/:id/dismiss", access: accessProcessQueue, handle: a.dismissDeadLetter},
@@ -71,12 +71,12 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: replaysPath + "/:id", access: accessStatus, handle: a.showReplay},
 		{method: http.MethodDelete, path: replaysPath + "/:id", access: accessProcessQueue, handle: a.cancelReplay},
 
-		{method: http.MethodGet, path: "/api/webhooks/alerts", access: accessStatus, query: alertQuery, handle: a.listAlerts},
+		{method: http.MethodGet, path: "/api/webhooks/alerts", access: accessStatus, query: alertQuery, handle: a.listAlerts()},
 
-		{method: http.MethodGet, path: "/api/webhooks/anomalies", access: accessStatus, query: anomalyQuery, handle: a.listAnomalies},
+		{method: http.MethodGet, path: "/api/webhooks/anomalies", access: accessStatus, query: anomalyQuery, handle: a.listAnomalies()},
 		{method: http.MethodPost, path: "/api/webhooks/anomalies/:id/resolve", access: accessProcessQueue, handle: a.resolveAnomaly},
 
-		{method: http.MethodGet, path: "/api/webhooks/refused", access: accessStatus, query: refusedQuery, handle: a.listRefused},
+		{method: http.MethodGet, path: "/api/webhooks/refused", access: accessStatus, query: refusedQuery, handle: a.listRefused()},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessStatus, handle: a.showRefused},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused},
 		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
