@@ -56,6 +56,9 @@ type AttemptStart struct {
 	ReceivedAt time.Time
 	// Now is PostgreSQL's clock: a fetch that follows began after it.
 	Now time.Time
+	// Hint is true when anybody may have sent the event: no signature was verified,
+	// and it is not an event of our own.
+	Hint bool
 	// Completed is true when the event has ended already.
 	Completed bool
 	// Covered is true when the event asks for a payment and a fetch of it began
@@ -64,18 +67,22 @@ type AttemptStart struct {
 	Covered bool
 }
 
+// isHint is the condition on a row q of webhook_queue for AttemptStart.Hint. What
+// replays a hint is one.
+const isHint = `NOT q.signed AND q.origin IN ('webhook', 'replay')`
+
 // StartAttempt reads the event that an attempt is about.
 func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, error) {
 	var a AttemptStart
 	err := s.pool.QueryRow(ctx, `
 		SELECT q.work, q.source, q.topic, q.resource_id, q.request_id, q.received_at, clock_timestamp(),
-		       q.completed_at IS NOT NULL,
+		       `+isHint+`, q.completed_at IS NOT NULL,
 		       q.work = '`+WorkPayment+`' AND EXISTS (
 		           SELECT FROM payments p
 		           WHERE p.source = q.source AND p.payment_id = q.resource_id AND p.fetched_at > q.received_at)
 		FROM webhook_queue q
 		WHERE q.id = $1`, queueID).
-		Scan(&a.Work, &a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Completed, &a.Covered)
+		Scan(&a.Work, &a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Hint, &a.Completed, &a.Covered)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound.With(queueID))
 	}

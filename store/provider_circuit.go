@@ -150,7 +150,9 @@ func scanCircuit(row pgx.Row) (Circuit, error) {
 
 // ClaimProbe gives the caller the next probe of a provider whose circuit is not
 // closed, if it is due and nobody else has it, and half-opens the circuit. A
-// probe whose process died is given again after hold.
+// probe whose process died is given again after hold, which is also the longest
+// that any probe is put off: what is due later than that was put off by a clock
+// that has been set back since.
 //
 // The turn stands in the row and is no advisory lock: no connection is kept for
 // it, and a process that stops answering does not keep it.
@@ -158,7 +160,8 @@ func (s *Store) ClaimProbe(ctx context.Context, source string, hold time.Duratio
 	c, err = scanCircuit(s.pool.QueryRow(ctx, `
 		UPDATE provider_state
 		SET circuit = 'half_open', next_probe_at = clock_timestamp() + make_interval(secs => $2), revision = revision + 1
-		WHERE source = $1 AND circuit <> 'closed' AND next_probe_at <= clock_timestamp()
+		WHERE source = $1 AND circuit <> 'closed'
+		  AND NOT (next_probe_at > clock_timestamp() AND next_probe_at <= clock_timestamp() + make_interval(secs => $2))
 		RETURNING `+circuitColumns, source, hold.Seconds()))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Circuit{}, false, nil
@@ -204,7 +207,7 @@ func (s *Store) CloseCircuit(ctx context.Context, source string, revision int64)
 			return err
 		}
 		rows, err := tx.Query(ctx, `
-			UPDATE provider_outages SET closed_at = now() WHERE source = $1 AND closed_at IS NULL RETURNING `+outageColumns, source)
+			UPDATE provider_outages SET closed_at = greatest(now(), opened_at) WHERE source = $1 AND closed_at IS NULL RETURNING `+outageColumns, source)
 		if err != nil {
 			return err
 		}

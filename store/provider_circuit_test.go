@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 )
 
 const mp = "mercadopago"
@@ -302,4 +304,77 @@ func TestWaitingResourcesAreThoseThatFailedToo(t *testing.T) {
 	waiting, err := b.WaitingResources(t.Context(), mp, 3)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"held", "failed", "at work"}, waiting)
+}
+
+// Anybody may send an unsigned hint, and choose what a probe would ask for.
+func TestWaitingResources_AreNotThoseOfHints(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for i, change := range []func(*store.NewEvent){
+		func(*store.NewEvent) {},
+		func(ev *store.NewEvent) { ev.Signed, ev.Signature = false, nil },
+		func(ev *store.NewEvent) { ev.Signed, ev.Signature, ev.Origin = false, nil, store.OriginReconciliation },
+	} {
+		ev := signed(i, fmt.Sprint(i))
+		change(&ev)
+		b.hold(t, b.accept(t, ev))
+	}
+	replay, err := b.ReplayEvent(t.Context(), 2, ana)
+	require.NoError(t, err)
+	b.hold(t, replay.QueueID)
+
+	waiting, err := b.WaitingResources(t.Context(), mp, 3)
+
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"0", "2"}, waiting)
+}
+
+func TestKnownPayments_AreTheLatestThatNothingWaitsFor(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	known := func() []string {
+		found, err := b.KnownPayments(t.Context(), mp, 2)
+		require.NoError(t, err)
+		return found
+	}
+	require.Empty(t, known())
+	in := b.inbox(t, store.InboxOptions{})
+	for i, id := range []string{"a", "b", "c", "d"} {
+		a := b.deliver(t, in, i, id)
+		_, err := b.Settle(t.Context(), a, fetched(id, "A-1", order.PaymentApproved, "10", 1), complete(a))
+		require.NoError(t, err)
+	}
+	require.Equal(t, []string{"d", "c"}, known())
+
+	waits := b.accept(t, signed(10, "c"))
+	require.Equal(t, []string{"d", "b"}, known())
+	b.exec(t, `UPDATE webhook_queue SET completed_at = now(), outcome = 'covered' WHERE id = $1`, waits)
+	require.Equal(t, []string{"d", "c"}, known())
+	found, err := b.KnownPayments(t.Context(), "elsewhere", 2)
+	require.NoError(t, err)
+	require.Empty(t, found)
+}
+
+// A clock that was ahead, and is set back, neither puts the next probe off nor
+// keeps an outage from ending.
+func TestCircuit_AClockThatIsSetBackDelaysNothing(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	held := b.accept(t, signed(1, "1"))
+	b.hold(t, held)
+	b.open(t, store.ReasonUnavailable, 0)
+	b.exec(t, `UPDATE provider_state SET next_probe_at = now() + interval '50 seconds'`)
+	_, claimed, err := b.ClaimProbe(t.Context(), mp, time.Minute)
+	require.NoError(t, err)
+	require.False(t, claimed, "another process may be at it")
+	b.exec(t, `UPDATE provider_state SET next_probe_at = now() + interval '1 day'`)
+	b.exec(t, `UPDATE provider_outages SET first_failure_at = now() + interval '1 day', opened_at = now() + interval '1 day'`)
+
+	outage := b.close(t)
+
+	require.Equal(t, outage.OpenedAt, *outage.ClosedAt)
+	done, err := b.release(t, 100, retryAtOnce)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, done.Held)
+	require.NotNil(t, done.Ended)
 }

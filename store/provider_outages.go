@@ -56,7 +56,8 @@ func (s *Store) Outages(ctx context.Context, since, until time.Time) ([]Outage, 
 // WaitingResources returns up to limit payments that events of a provider wait
 // for, held, failed or at work, because the end of an attempt is written a little
 // after it: the newest and, where there are more, others on each call. Whatever
-// is wrong with one of them is not to be taken for the provider's.
+// is wrong with one of them is not to be taken for the provider's. What an
+// unsigned hint asks for is not among them: anybody may choose it.
 func (s *Store) WaitingResources(ctx context.Context, source string, limit int) ([]string, error) {
 	var from int64
 	err := s.pool.QueryRow(ctx, `
@@ -67,7 +68,8 @@ func (s *Store) WaitingResources(ctx context.Context, source string, limit int) 
 	}
 	const waiting = `
 		SELECT v.resource_id FROM webhook_queue_status v
-		WHERE v.completed_at IS NULL AND v.source = $1 AND v.work = '` + WorkPayment + `' AND v.status IN ('held', 'failed', 'processing') AND v.resource_id <> ''`
+		WHERE v.completed_at IS NULL AND v.source = $1 AND v.work = '` + WorkPayment + `' AND v.status IN ('held', 'failed', 'processing') AND v.resource_id <> ''
+		  AND NOT EXISTS (SELECT FROM webhook_queue q WHERE q.id = v.id AND ` + isHint + `)`
 	var ids []string
 	for _, part := range []struct {
 		query string
@@ -94,6 +96,32 @@ func (s *Store) WaitingResources(ctx context.Context, source string, limit int) 
 		if len(ids) == limit {
 			break
 		}
+	}
+	return ids, nil
+}
+
+// knownSpan is how many of the latest entries of the payment log are looked
+// through for payments that nothing waits for.
+const knownSpan = 100
+
+// KnownPayments returns up to limit payments of a provider that could be read, the
+// latest first, without those that an open event asks for: whatever is wrong with
+// one of these, the others need not have it.
+func (s *Store) KnownPayments(ctx context.Context, source string, limit int) ([]string, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT p.payment_id
+		FROM (SELECT l.payment_id, max(l.id) AS latest
+		      FROM (SELECT id, payment_id FROM payment_logs WHERE source = $1 ORDER BY id DESC LIMIT $2) l
+		      GROUP BY l.payment_id) p
+		WHERE NOT EXISTS (
+			SELECT FROM webhook_queue q WHERE q.source = $1 AND q.resource_id = p.payment_id AND q.resource_id <> '' AND q.completed_at IS NULL)
+		ORDER BY p.latest DESC LIMIT $3`, source, knownSpan, limit)
+	if err != nil {
+		return nil, fmt.Errorf("known payments: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, fmt.Errorf("known payments: %w", err)
 	}
 	return ids, nil
 }

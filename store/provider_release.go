@@ -100,7 +100,8 @@ func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outa
 	rows, err := tx.Query(ctx, `
 		UPDATE provider_outages
 		SET held_released = held_released + $2, dead_letters_replayed = dead_letters_replayed + $3,
-		    released_at = CASE WHEN $4 AND closed_at < now() - make_interval(secs => $5) THEN now() END
+		    -- The clock may have been set back since it was closed.
+		    released_at = CASE WHEN $4 AND NOT closed_at BETWEEN now() - make_interval(secs => $5) AND now() THEN greatest(now(), closed_at) END
 		WHERE id = $1 RETURNING `+outageColumns, outage.ID, done.Held, done.Replayed, room > 0, releaseGrace.Seconds())
 	if err != nil {
 		return err
