@@ -129,6 +129,7 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 	}
 	failed := classify(ctx, s.circuits, circuit.Question{
 		Source: report.event.Source, About: report.event.ResourceID, Began: began, Last: job.Attempt >= job.MaxAttempts,
+		Hint: report.event.Hint,
 	}, s.policy.now(), err)
 	ref.notBefore = failed.notBefore
 	report.outcome, report.class = failed.outcome(), failed.class

@@ -28,6 +28,8 @@ type PaymentFetcher interface {
 	Payment(ctx context.Context, id string) (provider.Payment, error)
 	// CheckCredentials returns nil when the provider accepts our credentials.
 	CheckCredentials(ctx context.Context) error
+	// SearchPayments fetches one page of payments. Its error is a *provider.Error.
+	SearchPayments(ctx context.Context, query provider.SearchQuery) (provider.SearchPage, error)
 }
 
 // settlePayment fetches the payment that an event is about and settles it.
@@ -40,7 +42,9 @@ func (s *eventShell) settlePayment(ctx context.Context, a store.Attempt, event s
 	if err != nil {
 		return store.SettleResult{}, err
 	}
-	s.circuits.Succeeded(event.Source)
+	if !event.Hint {
+		s.circuits.Succeeded(event.Source)
+	}
 	payment, odd, err := paymentOf(fetched, event.Now)
 	if err != nil {
 		return store.SettleResult{}, s.putAside(ctx, a, odd, err)

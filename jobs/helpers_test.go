@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -89,7 +90,7 @@ func (b *bundle) deliver(t *testing.T, paymentID string, change ...func(*store.N
 	t.Helper()
 	event := store.NewEvent{
 		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID, Work: store.WorkPayment,
-		Origin: store.OriginWebhook, Payload: []byte(`{}`),
+		Origin: store.OriginWebhook, Payload: []byte(`{}`), Signed: true,
 	}
 	for _, c := range change {
 		c(&event)
@@ -198,6 +199,9 @@ type bank struct {
 	down error
 	// checks is how often our own credentials were asked about.
 	checks int
+	// found is what a search shows, and searchFails its error.
+	found       []provider.Payment
+	searchFails error
 }
 
 // An answer is what the bank says of one payment, the first call being 1.
@@ -243,6 +247,22 @@ func (k *bank) CheckCredentials(context.Context) error {
 		return k.down
 	}
 	return k.refuses
+}
+
+func (k *bank) SearchPayments(context.Context, provider.SearchQuery) (provider.SearchPage, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := cmp.Or(k.down, k.searchFails); err != nil {
+		return provider.SearchPage{}, err
+	}
+	return provider.SearchPage{Total: len(k.found), Payments: k.found}, nil
+}
+
+// shows makes a search find the payment.
+func (k *bank) shows(paymentID string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.found = append(k.found, approved(paymentID, "", "10"))
 }
 
 // goesDown makes every call fail, until comesBack.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/circuit"
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -47,6 +48,15 @@ func (b *bundle) awaitOutage(t *testing.T) store.ProviderState {
 		return p.Circuit != store.CircuitClosed
 	})
 	return p
+}
+
+// awaitProbes waits until a provider that is down was tried so often again.
+func (b *bundle) awaitProbes(t *testing.T, n int64) {
+	t.Helper()
+	// A probe is claimed, and then given back.
+	revision := func() int64 { return scan[int64](t, b, `SELECT revision FROM provider_state`) }
+	until := revision() + 2*n + 1
+	await(t, func() bool { return revision() >= until })
 }
 
 func (b *bundle) outages(t *testing.T) []store.Outage {
@@ -104,9 +114,7 @@ func TestOutageIsWaitedOut(t *testing.T) {
 			require.EqualValues(t, 30, st.Queue.Held)
 			require.Zero(t, st.Queue.Pending+st.Queue.Failed)
 			require.NotEqual(t, store.CircuitClosed, st.Provider.Circuit)
-			asked := b.bank.credentialChecks()
-			await(t, func() bool { return b.bank.credentialChecks() > asked+2 })
-			require.NotNil(t, b.outages(t)[0])
+			b.awaitProbes(t, 3)
 			require.Nil(t, b.outages(t)[0].ClosedAt)
 
 			b.bank.comesBack()
@@ -169,8 +177,8 @@ func TestOnePaymentsFaultIsNoOutage(t *testing.T) {
 	require.Empty(t, b.outages(t))
 }
 
-// The provider answers who we are, and no payment: the circuit opens by the
-// payments, and stays open until one can be read.
+// The provider answers who we are, and searches, and no payment: the circuit opens
+// by the payments, and stays open until one can be read.
 func TestOutageOfPaymentsAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -178,11 +186,11 @@ func TestOutageOfPaymentsAlone(t *testing.T) {
 	events := make([]int64, 8)
 	for i := range events {
 		b.bank.fails(fmt.Sprint(i), down)
+		b.bank.shows(fmt.Sprint(i))
 		events[i] = b.deliver(t, fmt.Sprint(i))
 	}
 	b.awaitOutage(t)
-	asked := b.bank.credentialChecks()
-	await(t, func() bool { return b.bank.credentialChecks() > asked+2 })
+	b.awaitProbes(t, 3)
 	require.Len(t, b.outages(t), 1)
 	require.Nil(t, b.outages(t)[0].ClosedAt)
 	await(t, func() bool {
@@ -243,7 +251,7 @@ func TestOnePaymentsRefusalWhileOurCredentialsWork(t *testing.T) {
 func TestRefusalThatCannotBeConfirmedIsRetried(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.refuses = down
+	b.bank.refuses, b.bank.searchFails = down, down
 	b.bank.fails("77", barred)
 	event := b.deliver(t, "77")
 	b.start(t)
@@ -307,7 +315,7 @@ func TestOneProcessProbesForAll(t *testing.T) {
 func TestCircuitIsKnownToAProcessThatNeverAsked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	_, opened, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, time.Minute, time.Hour)
+	_, opened, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, time.Minute, circuit.DefaultTiming().ProbeHold)
 	require.NoError(t, err)
 	require.True(t, opened)
 	b.start(t)

@@ -157,7 +157,7 @@ func (w *stepWorker) ask(ctx context.Context, source string, last bool, ask func
 	if w.circuits.Holds(ctx, source) {
 		return river.JobSnooze(stepHeldFor)
 	}
-	q := circuit.Question{Source: source, About: "search", Began: time.Now(), Last: last}
+	q := circuit.Question{Source: source, About: circuit.AboutSearch, Began: time.Now(), Last: last}
 	err := ask()
 	if err == nil {
 		w.circuits.Succeeded(source)

@@ -5,9 +5,10 @@ package circuit
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,8 +23,11 @@ const (
 	outageFailures = 5
 	// staleAfter is how old the last look at the circuit may be.
 	staleAfter = 2 * time.Second
-	// credentialsTimeout bounds the question whether our own credentials work.
-	credentialsTimeout = 5 * time.Second
+	// questionTimeout bounds the questions that a failure raises: whether our own
+	// credentials work, and whether other payments can be read.
+	questionTimeout = 5 * time.Second
+	// controlSamples is how many payments the control question asks for.
+	controlSamples = 2
 	// circuitTimeout bounds one change or look at the circuit in the database.
 	circuitTimeout = 5 * time.Second
 )
@@ -34,6 +38,8 @@ type Provider interface {
 	Payment(ctx context.Context, id string) (provider.Payment, error)
 	// CheckCredentials returns nil when the provider accepts our credentials.
 	CheckCredentials(ctx context.Context) error
+	// SearchPayments fetches one page of payments. Its error is a *provider.Error.
+	SearchPayments(ctx context.Context, query provider.SearchQuery) (provider.SearchPage, error)
 }
 
 // Circuits are the providers' circuits by source. Without one a provider is always
@@ -49,8 +55,10 @@ type Circuit struct {
 	asks   Provider
 	logger *slog.Logger
 	timing Timing
-	// credentials asks whether the provider accepts ours.
-	credentials sharedCall
+	// credentials asks whether the provider accepts ours, and control whether
+	// payments can be read.
+	credentials sharedCall[error]
+	control     sharedCall[reading]
 
 	mu      sync.Mutex
 	breaker circuitbreaker.CircuitBreaker[any]
@@ -61,8 +69,10 @@ type Circuit struct {
 	// failingSince is when the first did.
 	failing      map[string]bool
 	failingSince time.Time
-	seen         store.Circuit
-	seenAt       time.Time
+	// readings counts the control questions.
+	readings uint64
+	seen     store.Circuit
+	seenAt   time.Time
 	// closedAt is when this process saw an outage end.
 	closedAt time.Time
 }
@@ -80,7 +90,7 @@ type Timing struct {
 
 // DefaultTiming is the timing of a service.
 func DefaultTiming() Timing {
-	return Timing{Look: 500 * time.Millisecond, Probe: 5 * time.Second, ProbeHold: 20 * time.Second, Release: 250 * time.Millisecond}
+	return Timing{Look: 1500 * time.Millisecond, Probe: 5 * time.Second, ProbeHold: 20 * time.Second, Release: 250 * time.Millisecond}
 }
 
 // New returns the closed circuit of each provider, by the source that events name.
@@ -95,7 +105,7 @@ func New[P Provider](s *store.Store, providers map[string]P, timing Timing, logg
 			failing: map[string]bool{},
 			seen:    store.Circuit{ProviderState: store.ProviderState{Source: source, Circuit: store.CircuitClosed}},
 		}
-		c.credentials.ask = c.checkCredentials
+		c.credentials.ask, c.control.ask = c.checkCredentials, c.checkControl
 		all[source] = c
 	}
 	return all
@@ -118,7 +128,8 @@ func (all Circuits) Holds(ctx context.Context, source string) bool {
 	return ok && c.holds(ctx)
 }
 
-// Succeeded counts an answer of the provider.
+// Succeeded counts an answer of the provider. The answer to an unsigned hint is not
+// to be counted: see Question.
 func (all Circuits) Succeeded(source string) {
 	if c, ok := all[source]; ok {
 		c.succeeded()
@@ -239,18 +250,26 @@ func (c *Circuit) open(ctx context.Context, reason string) {
 	}
 }
 
-// checkCredentials asks the provider who we are and counts what that says.
+// checkCredentials asks the provider who we are. The answer alone decides nothing:
+// payments may be readable without it.
 func (c *Circuit) checkCredentials(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, credentialsTimeout)
+	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()
-	began := time.Now()
-	err := c.asks.CheckCredentials(ctx)
-	switch {
-	case isCredentialsRejected(err):
-		c.open(ctx, store.ReasonCredentialsRejected)
-	case isOutage(err):
-		// Each is a new sign, whatever else failed.
-		c.failed(ctx, fmt.Sprintf("credentials at %d", began.UnixNano()))
+	return c.asks.CheckCredentials(ctx)
+}
+
+// checkControl puts the control question.
+func (c *Circuit) checkControl(ctx context.Context) reading {
+	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
+	defer cancel()
+	c.mu.Lock()
+	c.readings++
+	round, failing := c.readings, slices.Collect(maps.Keys(c.failing))
+	c.mu.Unlock()
+	r, err := c.readControl(ctx, failing)
+	if err != nil {
+		c.logger.WarnContext(ctx, "known payments not read", "source", c.source, "error", err)
 	}
-	return err
+	r.round = round
+	return r
 }

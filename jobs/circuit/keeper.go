@@ -93,7 +93,7 @@ func (k *Keeper) step(ctx context.Context, c *Circuit) {
 		err = k.release(ctx, c)
 	}
 	if err != nil && ctx.Err() == nil {
-		k.logger.WarnContext(ctx, "provider circuit not tended", "source", c.source, "error", err)
+		k.logger.WarnContext(ctx, "circuit maintenance failed", "source", c.source, "error", err)
 	}
 }
 
@@ -130,41 +130,39 @@ func (c *Circuit) probe(ctx context.Context) error {
 }
 
 // try asks the provider and returns why the circuit stays open, nothing when it
-// is to be closed. Our credentials alone don't tell: what waits are payments,
-// and the provider may answer the one and not the other. One payment that can be
-// read, or is said not to be there, is enough: each of them may be broken.
+// is to be closed. A payment that can be read, or is said not to be there, closes
+// it: one that waits or, because each of these may be broken, one that could be
+// read before, or the search. Where there is only a refusal, or nothing that says
+// anything, the provider still has to know us.
 func (c *Circuit) try(ctx context.Context, reason string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	err := c.asks.CheckCredentials(ctx)
-	switch {
-	case isCredentialsRejected(err):
-		return store.ReasonCredentialsRejected, nil
-	case isOutage(err):
-		return store.ReasonUnavailable, nil
-	case err != nil:
-		return reason, nil
-	}
 	waiting, err := c.store.WaitingResources(ctx, c.source, probeSamples)
 	if err != nil {
 		return "", err
 	}
-	answers := make(chan error, len(waiting))
-	for _, id := range waiting {
-		go func() {
-			_, err := c.asks.Payment(ctx, id)
-			answers <- err
-		}()
-	}
-	for range waiting {
-		if err := <-answers; answered(err) {
-			return "", nil
+	s := c.read(ctx, waiting)
+	if s != works {
+		control, err := c.readControl(ctx, waiting)
+		if err != nil {
+			return "", err
 		}
+		s = max(s, control.sign)
 	}
-	if len(waiting) > 0 {
+	switch s {
+	case works, odd:
+		return "", nil
+	case down:
 		return store.ReasonUnavailable, nil
+	case refused, silent:
 	}
-	return "", nil
+	switch err := c.asks.CheckCredentials(ctx); {
+	case err == nil:
+		return "", nil
+	case s == refused && signOf(err) == refused:
+		return store.ReasonCredentialsRejected, nil
+	}
+	return reason, nil
 }
 
 // release lets go some of what was held.

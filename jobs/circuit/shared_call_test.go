@@ -15,12 +15,15 @@ func TestSharedCall_AnswersWithWhatBeganAfter(t *testing.T) {
 	t.Parallel()
 	first, second := errors.New("first"), errors.New("second")
 	began, goOn := make(chan struct{}, 1), make(chan error)
-	c := &sharedCall{ask: func(context.Context) error {
+	c := &sharedCall[error]{ask: func(context.Context) error {
 		began <- struct{}{}
 		return <-goOn
 	}}
 	answers := make(chan error, 1)
-	go func() { answers <- c.do(t.Context()) }()
+	go func() {
+		answer, err := c.do(t.Context())
+		answers <- errors.Join(answer, err)
+	}()
 	<-began
 	const crowd = 50
 	late := make([]error, crowd)
@@ -31,13 +34,13 @@ func TestSharedCall_AnswersWithWhatBeganAfter(t *testing.T) {
 			r := c.join(t.Context())
 			joined.Done()
 			<-r.done
-			late[i] = r.err
+			late[i] = r.answer
 		})
 	}
 	joined.Wait()
 
 	goOn <- first
-	require.Equal(t, first, <-answers)
+	require.ErrorIs(t, <-answers, first)
 	<-began
 	goOn <- second
 	all.Wait()
@@ -47,7 +50,8 @@ func TestSharedCall_AnswersWithWhatBeganAfter(t *testing.T) {
 	}
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, c.do(gone), context.Canceled)
+	_, err := c.do(gone)
+	require.ErrorIs(t, err, context.Canceled)
 	<-began
 	goOn <- nil
 }

@@ -2,24 +2,29 @@ package circuit
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 )
 
+// AboutSearch is what every search is about: all searches are one thing.
+const AboutSearch = "search"
+
 // A Question is what an attempt asked a provider.
 type Question struct {
 	// Source names the provider.
 	Source string
-	// About is what was asked for: failures over one thing alone are no outage.
-	// All searches are one thing.
+	// About is what was asked for: failures over one thing alone are not an outage.
 	About string
 	// Began is when the attempt did.
 	Began time.Time
 	// Last is true when the attempt's failure would end in the dead letter.
 	Last bool
+	// Hint is true for an event that anybody may have sent. What it meets counts
+	// neither for nor against the provider, and nothing else is asked over it.
+	Hint bool
 }
 
 // A Decision says what follows a failed question from how the provider does as a
@@ -54,26 +59,28 @@ func (all Circuits) Judge(ctx context.Context, q Question, asked *provider.Error
 
 // judge is Circuits.Judge for one provider.
 func (c *Circuit) judge(ctx context.Context, q Question, asked *provider.Error) Verdict {
-	outage := isOutage(asked)
-	switch {
-	case asked.NotAsked, errors.Is(asked, context.Canceled):
-		return Verdict{} // it says nothing about the provider
-	case outage:
-		c.failed(ctx, q.About)
-	case isCredentialsRejected(asked):
-	default:
-		// What an answer says is the matter of what was asked for; that one came
-		// is a good sign.
-		if asked.Kind == provider.NotFound || asked.Kind == provider.Odd {
+	s := signOf(asked)
+	switch s {
+	case silent:
+		return Verdict{}
+	case odd, works:
+		// What it says is the matter of what was asked for; that it came is a
+		// good sign.
+		if !q.Hint {
 			c.succeeded()
 		}
-		return Verdict{OneOnly: asked.Kind == provider.Odd}
+		return Verdict{OneOnly: true}
+	case refused:
+	case down:
+		if !q.Hint {
+			c.failed(ctx, q.About)
+		}
 	}
 	oneOnly := false
-	if holds, _ := c.known(); !holds {
-		oneOnly = c.confirm(ctx, q, outage)
+	if holds, _ := c.known(); !holds && !q.Hint {
+		oneOnly = c.confirm(ctx, q, s)
 	}
-	if oneOnly && !outage {
+	if oneOnly && s == refused {
 		return Verdict{OneOnly: true}
 	}
 	if holds, _ := c.known(); !holds {
@@ -92,41 +99,54 @@ func (c *Circuit) judge(ctx context.Context, q Question, asked *provider.Error) 
 	return Verdict{OneOnly: oneOnly}
 }
 
-// confirm asks with our own credentials, and reports whether the provider
-// answered and took them. A last attempt is not spent on a provider that is seen
-// to be down: there is no other to come.
-func (c *Circuit) confirm(ctx context.Context, q Question, outage bool) bool {
-	err := c.credentials.do(ctx)
-	if outage && isOutage(err) {
-		if q.Last {
+// confirm asks for other things, and reports whether the failure is about the one
+// thing alone. A payment that can be read is the proof. Our credentials are
+// rejected as such when the provider does not know us and no other payment either.
+// A last attempt is not spent on a provider that is seen to be down: there is no
+// other to come.
+func (c *Circuit) confirm(ctx context.Context, q Question, s sign) (oneOnly bool) {
+	weAreRefused := false
+	if s == refused {
+		answer, err := c.credentials.do(ctx)
+		if err != nil {
+			return false
+		}
+		if answer == nil {
+			return true
+		}
+		weAreRefused = signOf(answer) == refused
+	}
+	r, err := c.control.do(ctx)
+	if err != nil {
+		return false
+	}
+	switch r.sign {
+	case works:
+		if !r.bySearch {
+			c.succeeded()
+		}
+		return s == refused || !r.bySearch
+	case refused:
+		if weAreRefused {
+			c.open(ctx, store.ReasonCredentialsRejected)
+		}
+	case down:
+		if r.bySearch && q.About == AboutSearch {
+			// It is the same thing once more: another has to be down, too.
+			if answer, err := c.credentials.do(ctx); err != nil || signOf(answer) != down {
+				break
+			}
+		}
+		if q.Last && s == down {
 			c.open(ctx, store.ReasonUnavailable)
 		}
-		// It is not about the one thing: its next failure counts again.
+		// It is not about the one thing: its next failure counts again. Each
+		// reading is a new sign, whatever else failed.
 		c.mu.Lock()
 		delete(c.failing, q.About)
 		c.mu.Unlock()
+		c.failed(ctx, fmt.Sprintf("control question %d", r.round))
+	case silent, odd:
 	}
-	return err == nil
-}
-
-// isOutage reports whether the error is one that a provider which is down gives.
-func isOutage(err error) bool {
-	var asked *provider.Error
-	if !errors.As(err, &asked) || asked.NotAsked || errors.Is(err, context.Canceled) {
-		return false
-	}
-	return asked.Kind == provider.Unavailable || asked.Kind == provider.Unreadable
-}
-
-// isCredentialsRejected reports whether the error is one that rejected credentials give.
-func isCredentialsRejected(err error) bool {
-	var asked *provider.Error
-	return errors.As(err, &asked) && (asked.Kind == provider.Unauthorized || asked.Kind == provider.Forbidden)
-}
-
-// answered reports whether the provider answered what it was asked, given that
-// it takes our credentials: then a refusal is about the one payment.
-func answered(err error) bool {
-	var asked *provider.Error
-	return err == nil || isCredentialsRejected(err) || errors.As(err, &asked) && (asked.Kind == provider.NotFound || asked.Kind == provider.Odd)
+	return false
 }
