@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/pem"
 	"fmt"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -30,6 +32,9 @@ func providerFaults() []scenario {
 		{"reset-body", "connection reset", "in the middle of answers, under load", badAnswers((*apiProxy).reset)},
 		{"reset-tls", "connection reset", "in the TLS handshake with Mercado Pago, under load", resetTLS},
 		{"cut-provider", "connections to Mercado Pago cut", "under load", cutProvider},
+		{"account-404", "404 to the account question", "always, and 500 to every call for a while", accountNeverAnswered(http.StatusNotFound)},
+		{"account-403", "403 to the account question", "always, and 500 to every call for a while", accountNeverAnswered(http.StatusForbidden)},
+		{"odd-stream", "payments that can't be booked", "among others, under load; then put right and replayed", oddStream},
 	}
 }
 
@@ -131,15 +136,15 @@ func badAnswers(spoil func(*apiProxy, http.ResponseWriter, *http.Request)) func(
 	return func(s *stage) {
 		s.set(setting{})
 		var mu sync.Mutex
-		n := 0
+		asked := map[string]int{}
 		s.api.set(func(w http.ResponseWriter, r *http.Request) {
 			mu.Lock()
-			// Payments alone are counted: a failure makes the service ask who it is,
-			// and then the same payment would be spoilt for ever.
+			// Each payment's own calls are counted: a failure makes the service ask for
+			// others, and then the same payment might be spoilt for ever.
 			bad := false
 			if isPayment(r) {
-				n++
-				bad = n%2 == 1
+				asked[r.URL.Path]++
+				bad = asked[r.URL.Path]%2 == 1
 			}
 			mu.Unlock()
 			if bad {
@@ -189,4 +194,88 @@ func cutProvider(s *stage) {
 	s.over()
 	paid.wait()
 	s.settled()
+}
+
+// accountNeverAnswered never says who we are, whatever the state of the payments:
+// before, during and after an outage. One payment is somebody else's at first.
+func accountNeverAnswered(status int) func(*stage) {
+	return func(s *stage) {
+		s.set(setting{env: map[string]string{"RETRY_MAX_ATTEMPTS": "7", "RETRY_BASE_DELAY": "500ms"}})
+		say := func(w http.ResponseWriter, status int) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = fmt.Fprintf(w, `{"message":"not for this token","error":"not_for_this_token","status":%d,"cause":[]}`, status)
+		}
+		var foreign atomic.Value
+		var down atomic.Bool
+		s.api.set(func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path == "/users/me":
+				say(w, status)
+			case down.Load():
+				failing(w, r)
+			case r.URL.Path == foreign.Load():
+				say(w, http.StatusForbidden)
+			default:
+				s.api.to.ServeHTTP(w, r)
+			}
+		})
+		s.launch()
+		s.notify(s.pay("known"))
+		s.awaitCount(1, `SELECT count(*) FROM payments`)
+		id := s.pay("foreign")
+		foreign.Store("/v1/payments/" + id)
+		s.notify(id)
+		s.awaitCount(1, `SELECT count(*) FROM webhook_dead_letter WHERE error_class = 'forbidden'`)
+		require.Zero(s.t, s.count(`SELECT count(*) FROM provider_outages`), "the foreign payment is that payment's matter")
+		down.Store(true)
+		paid := s.begin(s.orders(20))
+		s.awaitCount(1, `SELECT count(*) FROM provider_outages`)
+		down.Store(false)
+		foreign.Store("")
+		s.replayDeadLetters(1)
+		s.over()
+		paid.wait()
+		s.settled()
+		require.Zero(s.t, s.count(`SELECT count(*) FROM provider_outages WHERE closed_at IS NULL OR reason <> 'unavailable'`))
+	}
+}
+
+// oddStream takes the amount out of the answers about some payments, while others
+// are paid, until a person has seen to them.
+func oddStream(s *stage) {
+	s.set(setting{})
+	var odd sync.Map
+	s.api.set(func(w http.ResponseWriter, r *http.Request) {
+		if _, is := odd.Load(r.URL.Path); !is {
+			s.api.to.ServeHTTP(w, r)
+			return
+		}
+		said := s.api.answer(r)
+		write(w, said, bytes.Replace(said.Body.Bytes(), []byte(`"transaction_amount":`), []byte(`"transaction_amount_masked":`), 1))
+	})
+	s.launch()
+	paid := s.begin(s.orders(30))
+	odds := s.some(12)
+	for n := range odds {
+		id := s.pay(fmt.Sprintf("odd-%d", n))
+		odd.Store("/v1/payments/"+id, true)
+		s.notify(id)
+	}
+	paid.wait()
+	s.awaitCount(odds, `SELECT count(*) FROM webhook_dead_letter WHERE error_class = 'odd_payment'`)
+	require.Zero(s.t, s.count(`SELECT count(*) FROM provider_outages`))
+	s.api.open()
+	s.replayDeadLetters(odds)
+	s.over()
+	s.settled()
+}
+
+// replayDeadLetters replays all dead letters, as an operator does who has seen to
+// their cause, and waits until that is done.
+func (s *stage) replayDeadLetters(all int) {
+	s.t.Helper()
+	s.mayDie += all
+	execute(s.t, s.environ, "dead-letters", "replay", "--all")
+	s.awaitCount(all, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'replayed'`)
 }
