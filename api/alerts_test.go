@@ -24,7 +24,7 @@ func TestAlertsAreListed(t *testing.T) {
 	w := b.do(t, get("/api/webhooks/alerts?state=all&code=queue_latency_high"))
 	require.Equal(t, http.StatusOK, w.Code)
 	require.JSONEq(t, `{"next_cursor": null, "items": [{"id": 1, "code": "queue_latency_high", "health": "degraded",
-		"reason": "Events have been waiting for their first attempt for more than 5 minutes.",
+		"reason": "Events have waited more than 5 minutes for their first attempt.",
 		"opened_at": "2026-03-01T12:00:00Z", "closed_at": "2026-03-01T13:00:00Z", "last_sent_at": "2026-03-01T13:00:00Z",
 		"reminders": 2, "detail": {"pending": 5}}]}`, w.Body.String())
 

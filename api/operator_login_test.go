@@ -76,7 +76,7 @@ func TestALoginIsSharedAndLoggingOutEndsIt(t *testing.T) {
 	require.Empty(t, v.cookies, "the browser is told to forget")
 	elsewhere.cookies = map[string]*http.Cookie{kept.Name: kept}
 	requireRedirect(t, elsewhere.get(t, "/dashboard"), "/dashboard/login?next=%2Fdashboard")
-	require.Contains(t, elsewhere.get(t, "/dashboard/login").Body.String(), "Your login has ended.")
+	require.Contains(t, elsewhere.get(t, "/dashboard/login").Body.String(), "Your session has expired.")
 	require.Empty(t, elsewhere.cookies)
 	require.Equal(t, []string{"operator login session {} {} 1 203.0.113.7", "operator logout session {} {} 1 203.0.113.7"}, trimmed(b.audit(t)))
 

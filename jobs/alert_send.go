@@ -197,7 +197,7 @@ func (w *alertSendWorker) Work(ctx context.Context, job *river.Job[AlertSendArgs
 func (w *alertSendWorker) failed(ctx context.Context, job *river.Job[AlertSendArgs], stored store.AlertMessage, answer AlertAnswer, cause error) error {
 	if wait := answer.RetryAfter; answer.Status == http.StatusTooManyRequests && wait > 0 && wait <= alertPatience &&
 		time.Since(stored.CreatedAt) < alertPatience {
-		w.logger.WarnContext(ctx, "alert message told to wait", "message_id", stored.ID, "job_id", job.ID, "wait", wait)
+		w.logger.WarnContext(ctx, "alert message delayed: the receiver asked to wait", "message_id", stored.ID, "job_id", job.ID, "wait", wait)
 		return river.JobSnooze(wait)
 	}
 	nowhere := errors.Is(cause, ErrNoAlertWebhook)

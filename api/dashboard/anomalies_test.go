@@ -14,7 +14,7 @@ import (
 func TestAnomalies(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for lang, text := range map[string]string{"en": "the money fits", "es": "el dinero cuadra", "pt-BR": "o dinheiro bate"} {
+	for lang, text := range map[string]string{"en": "No anomalies.", "es": "el dinero cuadra", "pt-BR": "o dinheiro bate"} {
 		require.Contains(t, b.page(t, lang, "/dashboard/anomalies"), text)
 	}
 	b.register(t, "o-1", "1000")
@@ -49,17 +49,17 @@ func TestAnAnomalyIsResolvedWithANote(t *testing.T) {
 	for _, note := range []string{"", "  \n", strings.Repeat("é", 2001), "paid in\x00cash"} {
 		w := b.send(t, path+"/resolve", url.Values{"note": {note}})
 		require.Equal(t, http.StatusUnprocessableEntity, w.Code)
-		require.Contains(t, requirePage(t, w, "en"), "A note is needed")
+		require.Contains(t, requirePage(t, w, "en"), "A note of at most")
 	}
 	require.Zero(t, b.count(t, `SELECT count(*) FROM operator_actions`))
 
 	main := b.page(t, "en", b.post(t, path+"/resolve", url.Values{"note": {" paid in <cash> "}}))
-	require.Contains(t, main, "The anomaly is resolved.")
+	require.Contains(t, main, "Anomaly resolved.")
 	require.Contains(t, main, "paid in <cash>")
 	require.EqualValues(t, 1, b.count(t, `
 		SELECT count(*) FROM operator_actions WHERE actor = 'operator' AND action = 'resolve' AND target_id = $1 AND note = 'paid in <cash>'`, id))
 
 	w := b.send(t, path+"/resolve", url.Values{"note": {"again"}})
 	require.Equal(t, http.StatusConflict, w.Code)
-	require.Contains(t, requirePage(t, w, "en"), "Somebody has dealt with number "+itoa(id))
+	require.Contains(t, requirePage(t, w, "en"), "Number "+itoa(id)+" has already been handled")
 }

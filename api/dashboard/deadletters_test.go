@@ -14,7 +14,7 @@ const notFound = "payment_not_found: payment_not_found (HTTP 404)"
 func TestDeadLettersByCauseWithWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for lang, text := range map[string]string{"en": "No dead letter here.", "es": "No hay eventos fallidos", "pt-BR": "Nenhum evento com falha"} {
+	for lang, text := range map[string]string{"en": "No dead letters.", "es": "No hay eventos fallidos", "pt-BR": "Nenhum evento com falha"} {
 		require.Contains(t, b.page(t, lang, "/dashboard/dead-letters"), text)
 	}
 	letter, queueID := b.dead(t, "100", notFound)
@@ -23,7 +23,7 @@ func TestDeadLettersByCauseWithWhatToDo(t *testing.T) {
 	b.exec(t, `UPDATE webhook_dead_letter SET reason = 'cancelled' WHERE id = $1`, cancelled)
 	odd, _ := b.dead(t, "103", "unheard_of: from a newer release")
 	for lang, texts := range map[string][]string{
-		"en":    {"Mercado Pago does not know the payment (404) 2", "If it is there, replay; if not, dismiss.", "Somebody cancelled it", "unheard_of"},
+		"en":    {"Mercado Pago does not know the payment (404) 2", "If it is there, replay; if not, dismiss.", "Its job was cancelled", "unheard_of"},
 		"es":    {"Mercado Pago no conoce el pago (404) 2", "Si está, reprocésalo; si no, descártalo.", "Alguien lo canceló", "unheard_of"},
 		"pt-BR": {"O Mercado Pago não conhece o pagamento (404) 2", "Se existir, reprocesse; se não, descarte.", "Alguém o cancelou", "unheard_of"},
 	} {
@@ -52,7 +52,7 @@ func TestDismissWithANote(t *testing.T) {
 	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'open'`))
 
 	main := b.page(t, "en", b.post(t, path+"/dismiss", url.Values{"note": {"refunded by hand"}}))
-	require.Contains(t, main, "The dead letter is dismissed.")
+	require.Contains(t, main, "Dead letter dismissed.")
 	require.Contains(t, main, "refunded by hand")
 	require.NotContains(t, b.get(t, "en", path).Body.String(), "/dismiss\"", "there is nothing more to press")
 	require.EqualValues(t, 1, b.count(t, `
@@ -72,7 +72,7 @@ func TestReplayOfOneAndOfSome(t *testing.T) {
 
 	// Of three chosen ones somebody has replayed one already; one is ticked twice.
 	main := b.page(t, "en", b.post(t, "/dashboard/dead-letters/replay-chosen", url.Values{"id": {ids[0], ids[1], ids[2], ids[2]}}))
-	require.Contains(t, main, "2 dead letters are replayed; 1 had been dealt with already.")
+	require.Contains(t, main, "2 dead letters replayed; 1 already handled.")
 	require.EqualValues(t, 3, b.count(t, `SELECT count(*) FROM webhook_queue WHERE origin = 'replay'`))
 	require.EqualValues(t, 3, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'replay' AND actor = 'operator'`))
 	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'open'`))
@@ -80,7 +80,7 @@ func TestReplayOfOneAndOfSome(t *testing.T) {
 	for _, form := range []url.Values{nil, {"id": {"x"}}, {"id": {"-1"}}, {"id": strings.Fields(strings.Repeat("1 ", 51))}} {
 		require.Equal(t, http.StatusBadRequest, b.send(t, "/dashboard/dead-letters/replay-chosen", form).Code)
 	}
-	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/dead-letters/replay-chosen", url.Values{"id": {ids[3]}})), "1 dead letter is replayed.")
+	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/dead-letters/replay-chosen", url.Values{"id": {ids[3]}})), "1 dead letter replayed.")
 }
 
 func TestReplayOfAllThatMatchShowsTheCountBefore(t *testing.T) {
@@ -96,13 +96,13 @@ func TestReplayOfAllThatMatchShowsTheCountBefore(t *testing.T) {
 		require.Contains(t, b.page(t, lang, confirm), text)
 	}
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_queue WHERE origin = 'replay'`), "looking replays nothing")
-	require.Contains(t, b.page(t, "en", "/dashboard/dead-letters/replay?topic=none"), "No open dead letter matches.")
+	require.Contains(t, b.page(t, "en", "/dashboard/dead-letters/replay?topic=none"), "No open dead letters match.")
 
 	// One more dies after the count was shown: it is not swept in.
 	b.dead(t, "103", notFound)
 	form := url.Values{"count": {"2"}, "reason": {"retries_exhausted"}, "class": {"payment_not_found"}, "topic": {""}, "day": {""}}
 	at := b.post(t, "/dashboard/dead-letters/replay", form)
-	for lang, text := range map[string]string{"en": "2 of 2 are replayed.", "es": "2 de 2 reprocesados.", "pt-BR": "2 de 2 reprocessados."} {
+	for lang, text := range map[string]string{"en": "2 of 2 replayed.", "es": "2 de 2 reprocesados.", "pt-BR": "2 de 2 reprocessados."} {
 		require.Contains(t, b.page(t, lang, at), text)
 	}
 	require.EqualValues(t, 2, b.count(t, `SELECT count(*) FROM webhook_queue WHERE origin = 'replay'`))
@@ -126,9 +126,9 @@ func TestABulkReplayIsStopped(t *testing.T) {
 	b.exec(t, `INSERT INTO webhook_queue (source, topic, payload) SELECT 'mercadopago', 'payment', '' FROM generate_series(1, 120)`)
 	b.exec(t, `INSERT INTO webhook_dead_letter (queue_id, reason) SELECT id, 'deleted' FROM webhook_queue WHERE job_id IS NULL`)
 	at := b.post(t, "/dashboard/dead-letters/replay", url.Values{"count": {"123"}})
-	require.Contains(t, b.page(t, "en", at), "running 0 of 123 are replayed.")
+	require.Contains(t, b.page(t, "en", at), "running 0 of 123 replayed.")
 	main := b.page(t, "en", b.post(t, at+"/cancel", nil))
-	require.Contains(t, main, "It was stopped.")
+	require.Contains(t, main, "Stopped.")
 	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'cancel_bulk_replay' AND actor = 'operator'`))
 	require.EqualValues(t, 123, b.count(t, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'open'`))
 }

@@ -17,7 +17,7 @@ func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 func TestEventsInThreeLanguages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for lang, text := range map[string]string{"en": "Nothing here matches.", "es": "Nada coincide.", "pt-BR": "Nada corresponde."} {
+	for lang, text := range map[string]string{"en": "No matches.", "es": "Nada coincide.", "pt-BR": "Nada corresponde."} {
 		require.Contains(t, b.page(t, lang, "/dashboard/events"), text)
 	}
 	b.event(t, "100")
@@ -120,7 +120,7 @@ func TestAnEventsPageIsItsHistory(t *testing.T) {
 
 	letter, dead := b.dead(t, "101", "timeout: late")
 	main := b.page(t, "en", "/dashboard/events/"+itoa(dead))
-	require.Contains(t, main, "Attempt 7 failed It took too long timeout: late")
+	require.Contains(t, main, "Attempt 7 failed The attempt timed out timeout: late")
 	require.Contains(t, main, "All attempts failed")
 	require.Contains(t, b.get(t, "en", "/dashboard/events/"+itoa(dead)).Body.String(), `href="/dashboard/dead-letters/`+itoa(letter)+`"`)
 
@@ -137,7 +137,7 @@ func TestReplayOfAnEventIsDoneOnceAndRecorded(t *testing.T) {
 	at := b.post(t, path+"/replay", nil)
 	main := b.page(t, "en", at)
 	require.Contains(t, main, "This event replays event "+itoa(queueID))
-	require.Contains(t, main, "Made by a replay")
+	require.Contains(t, main, "Created by a replay")
 
 	require.EqualValues(t, 1, b.count(t, `
 		SELECT count(*) FROM operator_actions WHERE actor = 'operator' AND action = 'replay' AND queue_ids @> ARRAY[$1::bigint]
@@ -146,7 +146,7 @@ func TestReplayOfAnEventIsDoneOnceAndRecorded(t *testing.T) {
 
 	w := b.send(t, path+"/replay", nil)
 	require.Equal(t, http.StatusConflict, w.Code)
-	require.Contains(t, requirePage(t, w, "en"), "is being replayed already")
+	require.Contains(t, requirePage(t, w, "en"), "is already being replayed")
 	require.EqualValues(t, 2, b.count(t, `SELECT count(*) FROM webhook_queue`))
 	require.Equal(t, http.StatusNotFound, b.get(t, "en", path+"/replay").Code, "a link replays nothing")
 }

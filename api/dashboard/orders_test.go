@@ -14,12 +14,12 @@ import (
 func TestOrdersPage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for lang, text := range map[string]string{"en": "No order is registered yet.", "es": "Todavía no hay pedidos", "pt-BR": "Ainda não há pedidos"} {
+	for lang, text := range map[string]string{"en": "No orders yet.", "es": "Todavía no hay pedidos", "pt-BR": "Ainda não há pedidos"} {
 		require.Contains(t, b.page(t, lang, "/dashboard/orders"), text)
 	}
 	b.register(t, "a/b?c=1&d", "1500")
 	require.Contains(t, b.get(t, "en", "/dashboard/orders").Body.String(), `href="/dashboard/orders?reference=a%2Fb%3Fc%3D1%26d"`)
-	require.Contains(t, b.page(t, "en", "/dashboard/orders?reference=a%2Fb%3Fc%3D1%26d"), "Order a/b?c=1&d no payment yet")
+	require.Contains(t, b.page(t, "en", "/dashboard/orders?reference=a%2Fb%3Fc%3D1%26d"), "Order a/b?c=1&d awaiting payment")
 }
 
 func TestWhyIsOrderNotPaid(t *testing.T) {
@@ -29,7 +29,7 @@ func TestWhyIsOrderNotPaid(t *testing.T) {
 	b.settle(t, "o-1", payment("100", order.PaymentApproved, "500.25"))
 	b.dead(t, "100", "timeout: late")
 	for lang, texts := range map[string][]string{
-		"en":    {"Money came, and less than the ARS 1,500.00", "Payment 100 is approved and counts ARS 500.25", "ARS 999.75 are missing.", "failed for good", "Underpaid"},
+		"en":    {"Less was paid than the ARS 1,500.00", "Payment 100 is approved and counts ARS 500.25", "ARS 999.75 still due.", "failed for good", "Underpaid"},
 		"es":    {"Llegó dinero, pero menos que los ARS 1.500,00", "El pago 100 está aprobado y cuenta ARS 500,25", "Faltan ARS 999,75.", "falló definitivamente", "Pagado de menos"},
 		"pt-BR": {"Chegou dinheiro, mas menos que os ARS 1.500,00", "O pagamento 100 está aprovado e conta ARS 500,25", "Faltam ARS 999,75.", "falhou definitivamente", "Pago a menos"},
 	} {
@@ -53,7 +53,7 @@ func TestWhyIsOrderNotPaid(t *testing.T) {
 	b.settle(t, "o-2", payment("200", order.PaymentApproved, "10"))
 	w = b.get(t, "en", "/dashboard/orders?reference=o-2")
 	main := requirePage(t, w, "en")
-	require.Contains(t, main, "Their money is kept and waits for the order.")
+	require.Contains(t, main, "The payments are kept until it is.")
 	require.Contains(t, main, "Unknown order")
 }
 
@@ -83,7 +83,7 @@ func TestSearchKnowsWhatATextNames(t *testing.T) {
 	main := b.page(t, "en", "/dashboard/search?q="+itoa(first))
 	require.Contains(t, main, "Order "+itoa(first))
 	require.Contains(t, main, "Event "+itoa(first))
-	for lang, text := range map[string]string{"en": "has this name", "es": "tiene ese nombre", "pt-BR": "tem esse nome"} {
+	for lang, text := range map[string]string{"en": "has this id or reference", "es": "tiene ese nombre", "pt-BR": "tem esse nome"} {
 		require.Contains(t, b.page(t, lang, "/dashboard/search?q=nothing+at+all"), text)
 	}
 }

@@ -11,12 +11,12 @@ import (
 func TestOutagesAreBands(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	require.Contains(t, b.page(t, "en", "/dashboard"), "No outage in this time.")
+	require.Contains(t, b.page(t, "en", "/dashboard"), "No outages in this period.")
 	b.exec(t, `INSERT INTO provider_outages (source, reason, first_failure_at, opened_at, closed_at, held_released) VALUES
 		('mercadopago', 'unavailable', now() - interval '30 hours', now() - interval '30 hours', now() - interval '12 hours', 1234),
 		('mercadopago', 'unavailable', now() - interval '5 minutes', now() - interval '5 minutes', NULL, 0)`)
 	for lang, texts := range map[string][]string{
-		"en":    {"18 h", "goes on", "1,234"},
+		"en":    {"18 h", "ongoing", "1,234"},
 		"es":    {"18 h", "continúa", "1.234"},
 		"pt-BR": {"18 h", "continua", "1.234"},
 	} {
@@ -43,7 +43,7 @@ func TestOutagesAreBands(t *testing.T) {
 func TestOpenAlertsAreShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	require.Contains(t, b.page(t, "en", "/dashboard"), "No alert is open.")
+	require.Contains(t, b.page(t, "en", "/dashboard"), "No open alerts.")
 	b.exec(t, `INSERT INTO alerts (code, opened_at) VALUES ('no_webhooks_received', now()), ('of_a_newer_release', now())`)
 	main := b.page(t, "pt-BR", "/dashboard")
 	require.Contains(t, main, "Nenhum webhook chegou há horas")

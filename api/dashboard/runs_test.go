@@ -14,7 +14,7 @@ import (
 func TestRuns(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for lang, text := range map[string]string{"en": "None has run yet.", "es": "Todavía no hubo ninguna.", "pt-BR": "Nenhuma ocorreu ainda."} {
+	for lang, text := range map[string]string{"en": "None yet.", "es": "Todavía no hubo ninguna.", "pt-BR": "Nenhuma ocorreu ainda."} {
 		require.Contains(t, b.page(t, lang, "/dashboard/runs"), text)
 	}
 	b.exec(t, `
@@ -45,9 +45,9 @@ func TestARunIsStartedOnceAndRecorded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	at := b.post(t, "/dashboard/runs", nil)
-	require.Contains(t, b.page(t, "en", at), "The reconciliation has started.")
+	require.Contains(t, b.page(t, "en", at), "Reconciliation started.")
 	require.Contains(t, b.page(t, "en", "/dashboard/runs"), "One is running")
-	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/runs", nil)), "A reconciliation was running already: this one.")
+	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/runs", nil)), "A reconciliation was already running: this one.")
 	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM webhook_reconciliation_logs WHERE trigger = 'manual'`))
 	require.EqualValues(t, 2, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'reconcile' AND actor = 'operator'`))
 }
@@ -65,7 +65,7 @@ func TestRefusedDeliveries(t *testing.T) {
 	require.NoError(t, b.store.InsertRefused(t.Context(), store.Refused{Source: "mercadopago", Reason: "a_new_reason", Method: http.MethodPost}))
 	id := b.count(t, `SELECT min(id) FROM webhook_refused`)
 	for lang, texts := range map[string][]string{
-		"en":    {"The signature does not match", "No accepted secret made this signature", "Copy the secret again", "sent (not shown)", "shown as Base64"},
+		"en":    {"The signature does not match", "No accepted secret made this signature", "Copy the secret from", "sent (not shown)", "shown as Base64"},
 		"es":    {"La firma no coincide", "Ningún secreto aceptado hizo esta firma", "Copia de nuevo el secreto", "enviada (no se muestra)", "se muestran en Base64"},
 		"pt-BR": {"A assinatura não confere", "Nenhum segredo aceito fez esta assinatura", "Copie de novo o segredo", "enviada (não exibida)", "exibidos em Base64"},
 	} {

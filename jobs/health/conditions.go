@@ -23,8 +23,8 @@ const (
 	quartersOfADay = 24 * 4
 	// A caller that waits this long for a database connection, on average, or
 	// so many that get none.
-	strainedWait   = 100 * time.Millisecond
-	strainedGaveUp = 10
+	saturatedWait   = 100 * time.Millisecond
+	saturatedGaveUp = 10
 	// Alerts are evaluated every minute.
 	evaluationLate = 5 * time.Minute
 )
@@ -32,21 +32,21 @@ const (
 // Conditions returns every condition, the worst first. docs/alerts.md shows them
 // with what they mean.
 //
-// Events that wait for a retry or wait out an outage are no reason by
-// themselves: the former end in the dead letter, the latter open the circuit.
+// Events that wait for a retry or are held in an outage are not a condition of
+// their own: the former end as dead letters, the latter open the circuit.
 // Before the first reconciliation none is overdue.
 func Conditions() []Condition {
 	return []Condition{
 		{
 			Code: "queue_stalled", Health: Unhealthy, Lasting: 2,
-			Reason: "Events have been waiting for their first attempt for more than 30 minutes.",
+			Reason: "Events have waited more than 30 minutes for their first attempt.",
 			active: func(st store.Status, _ Moment) bool { return oldestPending(st) > pendingUnhealthy },
 			detail: pendingDetail,
 		},
 		{
 			// At least one in ten of what was received, and ten or more.
 			Code: "dead_letter_rate_high", Health: Unhealthy, Lasting: 2,
-			Reason: "One event in ten or more ended as a dead letter in the last hour.",
+			Reason: "At least 10% of the last hour's events ended as dead letters.",
 			active: func(st store.Status, _ Moment) bool {
 				t := st.Throughput
 				return t.Failed1h >= deathsJudged && t.Failed1h*deathsShare >= t.Received1h
@@ -57,7 +57,7 @@ func Conditions() []Condition {
 		},
 		{
 			Code: "provider_credentials_rejected", Health: Unhealthy, Lasting: 1, Within: []string{"provider_recovering"},
-			Reason: "The payment provider refuses our credentials; every event is held.",
+			Reason: "The payment provider rejects our credentials; every event is held.",
 			active: func(st store.Status, _ Moment) bool {
 				return isOpen(st.Provider) && st.Provider.Reason == store.ReasonCredentialsRejected
 			},
@@ -71,7 +71,7 @@ func Conditions() []Condition {
 		},
 		{
 			Code: "queue_latency_high", Health: Degraded, Lasting: 2, Within: []string{"queue_stalled"},
-			Reason: "Events have been waiting for their first attempt for more than 5 minutes.",
+			Reason: "Events have waited more than 5 minutes for their first attempt.",
 			active: func(st store.Status, _ Moment) bool {
 				age := oldestPending(st)
 				return age > pendingDegraded && age <= pendingUnhealthy
@@ -90,7 +90,7 @@ func Conditions() []Condition {
 			// All kinds but those that a shop which is paid by other ways as well
 			// has all the time.
 			Code: "anomalies_open", Health: Degraded, Lasting: 2,
-			Reason: "Anomalies are open: money does not fit.",
+			Reason: "Anomalies are open: payments and orders do not match.",
 			active: func(st store.Status, _ Moment) bool { return len(misfits(st)) > 0 },
 			detail: func(st store.Status, _ Moment) details { return details{"by_kind": misfits(st)} },
 		},
@@ -104,7 +104,7 @@ func Conditions() []Condition {
 		},
 		{
 			Code: "provider_recovering", Health: Degraded, Lasting: 1, Quiet: true,
-			Reason: "The payment provider is being tried again after an outage.",
+			Reason: "The payment provider is being retried after an outage.",
 			active: func(st store.Status, _ Moment) bool { return st.Provider.Circuit == store.CircuitHalfOpen },
 			detail: providerDetail,
 		},
@@ -116,7 +116,7 @@ func Conditions() []Condition {
 		},
 		{
 			Code: "reconciliation_limit_exceeded", Health: Degraded, Lasting: 1,
-			Reason: "The latest reconciliation stopped by its cap: it would have changed too many orders.",
+			Reason: "The latest reconciliation stopped at its limit: it would have changed too many orders.",
 			active: func(st store.Status, _ Moment) bool { return lastRunEnded(st, store.RunStoppedByCap) },
 			detail: runDetail,
 		},
@@ -130,7 +130,7 @@ func Conditions() []Condition {
 		},
 		{
 			Code: "no_webhooks_received", Health: Degraded, Lasting: 2,
-			Reason: "No webhook has come for hours, at a time when there usually are.",
+			Reason: "No webhooks for hours, at a time of day that usually has some.",
 			active: func(st store.Status, _ Moment) bool { return silentHours(st.Signals) > 0 },
 			detail: func(st store.Status, _ Moment) details {
 				return details{"silent_hours": silentHours(st.Signals)}
@@ -138,7 +138,7 @@ func Conditions() []Condition {
 		},
 		{
 			Code: "signature_failures_rising", Health: Degraded, Lasting: 2,
-			Reason: "More webhooks are refused for their signature than before.",
+			Reason: "More webhooks fail signature verification than before.",
 			active: func(st store.Status, _ Moment) bool { return refusalsRiseIn(st.Signals) },
 			detail: func(st store.Status, _ Moment) details {
 				return details{"refused_15m": st.Signals.RefusedLately, "refused_day_before": st.Signals.RefusedBefore}
@@ -146,25 +146,25 @@ func Conditions() []Condition {
 		},
 		{
 			Code: "db_pool_saturated", Health: Degraded, Lasting: 2,
-			Reason: "A process waits for database connections.",
+			Reason: "A process is waiting for database connections.",
 			active: func(st store.Status, _ Moment) bool {
-				return st.Signals.PoolWait >= strainedWait || st.Signals.PoolGaveUp >= strainedGaveUp
+				return st.Signals.PoolWait >= saturatedWait || st.Signals.PoolGaveUp >= saturatedGaveUp
 			},
 			detail: func(st store.Status, _ Moment) details {
 				return details{"mean_wait_ms": st.Signals.PoolWait.Milliseconds(), "gave_up": st.Signals.PoolGaveUp}
 			},
 		},
 		{
-			// A message about it would go the way that does not work.
+			// A message about it would fail the same way.
 			Code: "alert_delivery_failing", Health: Degraded, Lasting: 1, Quiet: true,
-			Reason: "Messages about alerts do not arrive.",
+			Reason: "Alert messages are not being delivered.",
 			active: func(st store.Status, _ Moment) bool { return st.Signals.UndeliveredSince != nil },
 			detail: func(st store.Status, _ Moment) details {
 				return details{"undelivered_since": st.Signals.UndeliveredSince}
 			},
 		},
 		{
-			// Whoever would send a message about it is what is missing.
+			// The process that would send a message about it is missing.
 			Code: "alert_evaluation_stalled", Health: Degraded, Lasting: 1, Quiet: true,
 			Reason: "Alerts have not been evaluated for 5 minutes: no worker leads.",
 			active: func(st store.Status, _ Moment) bool {

@@ -16,7 +16,7 @@ const (
 	NoticeBegan    NoticeState = "began"
 	NoticeReminder NoticeState = "reminder"
 	NoticeEnded    NoticeState = "ended"
-	// NoticeTest is of a message that somebody sent to see whether it arrives.
+	// NoticeTest marks a message that an operator sent to see whether it arrives.
 	NoticeTest NoticeState = "test"
 )
 
@@ -53,11 +53,11 @@ func NewMessage(at time.Time, notices []Notice) Message {
 	return Message{Text: escapeSlack(strings.Join(lines, "\n")), At: at.UTC(), Alerts: notices}
 }
 
-// NewTestMessage is a message that says it is none.
+// NewTestMessage returns a message that reports no alert.
 func NewTestMessage(at time.Time) Message {
 	return Message{
 		Text: "Conciliar: a test message. Alerts arrive here.", At: at.UTC(),
-		Alerts: []Notice{{Code: "test", State: NoticeTest, Health: Healthy, Reason: "Somebody sent a test message.", Since: at.UTC(), Detail: json.RawMessage(`{}`)}},
+		Alerts: []Notice{{Code: "test", State: NoticeTest, Health: Healthy, Reason: "This is a test message.", Since: at.UTC(), Detail: json.RawMessage(`{}`)}},
 	}
 }
 

@@ -48,10 +48,10 @@ func TestBrowser_AnOperatorReplaysWhatFailedAndSeesTheOrderPaid(t *testing.T) {
 	b.logIn(t)
 	b.awaitText(t, "Dead letters are open")
 	b.press(t, `.reasons a[href="/dashboard/dead-letters"]`)
-	b.awaitText(t, "It took too long")
+	b.awaitText(t, "The attempt timed out")
 	b.press(t, `input[name=id]`)
 	b.press(t, `#chosen button[type=submit]`)
-	b.awaitText(t, "1 dead letter is replayed.")
+	b.awaitText(t, "1 dead letter replayed.")
 
 	// The page is left alone from here on: it notices by itself what a worker does.
 	b.open(t, "/dashboard/orders?reference=order-1")
@@ -104,7 +104,7 @@ func TestBrowser_ThreeLanguages(t *testing.T) {
 	b.awaitText(t, "ainda sem pagamento")
 	b.await(t, `document.documentElement.lang === "pt-BR"`)
 	b.press(t, `footer a[lang="en"]`)
-	b.awaitText(t, "no payment yet")
+	b.awaitText(t, "awaiting payment")
 	b.await(t, `document.documentElement.lang === "en"`)
 	b.open(t, "/dashboard")
 	b.awaitText(t, "All is well")
@@ -129,7 +129,7 @@ func TestBrowser_TheKeyboardIsEnough(t *testing.T) {
 	b.await(t, `getComputedStyle(document.activeElement).outlineStyle === "solid"`) // where one is can be seen
 	keys("order-1" + kb.Enter)
 	b.awaitPath(t, "/dashboard/search?q=order-1")
-	b.awaitText(t, "has this name")
+	b.awaitText(t, "has this id or reference")
 
 	// Past the search's button and the way out, through the sections, to the
 	// button that starts a reconciliation.
@@ -150,7 +150,7 @@ func TestBrowser_TheKeyboardIsEnough(t *testing.T) {
 		}
 	}
 	keys(kb.Enter)
-	b.awaitText(t, "The reconciliation has started.")
+	b.awaitText(t, "Reconciliation started.")
 }
 
 // axeCore is the accessibility checker, as .ci/prepare installs it.

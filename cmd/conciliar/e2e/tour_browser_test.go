@@ -58,25 +58,25 @@ func TestBrowser_AnOperatorsDay(t *testing.T) {
 	require.Empty(t, b.accessibility(t), "the question before a bulk replay")
 	b.press(t, `form[action="/dashboard/dead-letters/replay"] button`)
 	b.awaitPath(t, "/dashboard/replays/1")
-	b.awaitText(t, "2 of 2 are replayed.") // the page follows by itself
+	b.awaitText(t, "2 of 2 replayed.") // the page follows by itself
 	b.awaitText(t, "operator")
 	require.Empty(t, b.accessibility(t), "a bulk replay")
 
 	b.open(t, "/dashboard/anomalies/1")
 	b.fill(t, `[name=note]`, "paid at the counter")
 	b.press(t, `form[action$="/resolve"] button`)
-	b.awaitText(t, "The anomaly is resolved.")
+	b.awaitText(t, "Anomaly resolved.")
 	b.awaitText(t, "paid at the counter")
 	b.awaitText(t, "operator")
 
 	b.open(t, "/dashboard/runs")
 	b.press(t, `form[action="/dashboard/runs"] button`)
-	b.awaitText(t, "The reconciliation has started.")
+	b.awaitText(t, "Reconciliation started.")
 	b.await(t, `document.querySelector("h1 .badge").innerText.toLowerCase() === "succeeded"`)
 	b.awaitText(t, "operator")
 
 	b.open(t, "/dashboard/refused/1")
-	b.awaitText(t, "Copy the secret again from Mercado Pago's panel")
+	b.awaitText(t, "Copy the secret from Mercado Pago's panel")
 
 	b.expect(`status of 404`)
 	b.open(t, "/dashboard/events/999999")
