@@ -137,8 +137,8 @@ func (cfg Config) checkTokens(c *checker) {
 	}
 }
 
-// isVisibleASCII reports whether a header carries text unchanged, whoever
-// sends it and whatever is between.
+// isVisibleASCII reports whether a header carries text unchanged, no
+// matter who sends it and what is in between.
 func isVisibleASCII(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }

@@ -104,7 +104,7 @@ type DatabaseOnly struct {
 	Log
 }
 
-// Verify is the configuration of a command that holds the database to their rules.
+// Verify is the configuration of a command that checks the ledger's invariants.
 type Verify struct {
 	Database
 	Money
