@@ -70,7 +70,7 @@ func New(deps Deps) (http.Handler, error) {
 	engine.HandleMethodNotAllowed = true
 	engine.Use(a.observe)
 	engine.NoRoute(a.adapt(a.unmatched(problemNotFound, "There is nothing at this path.")))
-	engine.NoMethod(a.adapt(a.unmatched(problemMethodNotAllowed, "This path does not answer this method; the Allow header says which it answers.")))
+	engine.NoMethod(a.adapt(a.unmatched(problemMethodNotAllowed, "This path does not support this method; the Allow header lists those it does.")))
 	for _, r := range a.routes() {
 		engine.Handle(r.method, r.path, a.adapt(a.guard(r)))
 	}

@@ -58,10 +58,10 @@ func (g *tokenAuth) admit(c *gin.Context, scope access, now time.Time, remote ne
 			return nameOf(sum), nil
 		}
 	}
-	if err := g.failed.chargeFor(c, now, keyOf(remote), "Too many calls from this address have no valid token."); err != nil {
+	if err := g.failed.chargeFor(c, now, keyOf(remote), "Too many calls without a valid token from this address."); err != nil {
 		return "", err
 	}
-	p := newProblem(problemUnauthorized, "This endpoint needs its bearer token; the call has none.")
+	p := newProblem(problemUnauthorized, "This endpoint needs a bearer token; the call has none.")
 	p.authenticate = `Bearer realm="conciliar"`
 	if given {
 		p.detail = "The token is not valid for this endpoint."

@@ -96,7 +96,7 @@ func unreadable(err error) *problem {
 		p.closes = true
 		return p
 	}
-	p := newProblem(problemUnreadableBody, "The body ended before its announced length, or its chunks cannot be read.").because(err)
+	p := newProblem(problemUnreadableBody, "The body ended before its announced length, or its chunks are malformed.").because(err)
 	p.closes = true
 	return p
 }

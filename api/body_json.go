@@ -33,7 +33,7 @@ func (b *bodyReader) readObject(r *http.Request, known ...string) (object, error
 
 func checkMediaType(h http.Header) error {
 	if encoding := h.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return newProblem(problemMediaType, "A body with a Content-Encoding is not read here.")
+		return newProblem(problemMediaType, "A body with a Content-Encoding is not supported.")
 	}
 	contentType := h.Get("Content-Type")
 	if contentType == "" {
@@ -67,10 +67,10 @@ func parseObject(body []byte, known ...string) (object, error) {
 		}
 		if !slices.Contains(known, name) {
 			return nil, newProblem(problemInvalidField,
-				fmt.Sprintf("The field %q is not known here. Known are: %s.", clip(name, 64), strings.Join(known, ", ")))
+				fmt.Sprintf("The field %q is unknown. Known fields: %s.", clip(name, 64), strings.Join(known, ", ")))
 		}
 		if _, twice := members[name]; twice {
-			return nil, newProblem(problemInvalidField, fmt.Sprintf("The field %q is there more than once.", name))
+			return nil, newProblem(problemInvalidField, fmt.Sprintf("The field %q appears more than once.", name))
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {

@@ -90,7 +90,7 @@ func (o object) positive(name string) (int64, error) {
 	}
 	var n int64
 	if err := json.Unmarshal(raw, &n); err != nil || n < 1 {
-		return 0, newProblem(problemInvalidField, fmt.Sprintf("The field %q must be a whole number from 1 on.", name))
+		return 0, newProblem(problemInvalidField, fmt.Sprintf("The field %q must be a positive integer.", name))
 	}
 	return n, nil
 }

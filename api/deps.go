@@ -96,7 +96,7 @@ type Check struct {
 // otherwise.
 type Deps struct {
 	// HealthOnly leaves the routes that a monitor asks, for a process that
-	// receives nothing. Books, Operator, Inbox, Refused, Sources, Webhooks, Extras
+	// receives nothing. Storage, Operator, Inbox, Refused, Sources, Webhooks, Extras
 	// and what the operator's pages need are then not needed.
 	HealthOnly bool
 
@@ -154,7 +154,7 @@ func (d Deps) validate() error {
 		}
 	}
 	if !d.HealthOnly {
-		need(d.Storage != nil, "Books is missing")
+		need(d.Storage != nil, "Storage is missing")
 		need(d.Operator != nil, "Operator is missing")
 		need(d.Inbox != nil, "Inbox is missing")
 		need(d.Refused != nil, "Refused is missing")

@@ -42,13 +42,13 @@ func DiagnosisOf(d diagnoser, r store.RefusedDetail) (provider.Diagnosis, error)
 	found := d.Diagnose(provider.Delivery{Method: r.Method, RawQuery: r.Query, Header: header, Body: body}, r.RefusedAt, r.Reason)
 	switch r.Reason {
 	case reasonBodyTooLarge:
-		found.Verdict, found.WhatToDo = verdictBodyTooLarge, "No provider sends such a body: nothing, unless a proxy adds to it."
-		found.Sentence = "The body is larger than 1 MiB, whatever its signature is worth."
+		found.Verdict, found.WhatToDo = verdictBodyTooLarge, "Nothing: no provider sends such a body, unless a proxy adds to it."
+		found.Sentence = "The body is larger than 1 MiB, regardless of its signature."
 	case reasonSourceNotAllowed:
-		found.Verdict, found.WhatToDo = verdictSourceNotAllowed, "If its signature holds, add the address to SOURCE_IP_CIDRS; behind a proxy, set TRUSTED_PROXIES."
-		found.Sentence = "SOURCE_IP_MODE is enforce and the sender's address is in none of SOURCE_IP_CIDRS. Its signature does not hold either."
+		found.Verdict, found.WhatToDo = verdictSourceNotAllowed, "If its signature is valid, add the address to SOURCE_IP_CIDRS; behind a proxy, set TRUSTED_PROXIES."
+		found.Sentence = "SOURCE_IP_MODE is enforce and the sender's address is in none of SOURCE_IP_CIDRS. Its signature is invalid, too."
 		if found.Secret > 0 {
-			found.Sentence = "SOURCE_IP_MODE is enforce and the sender's address is in none of SOURCE_IP_CIDRS. Its signature holds."
+			found.Sentence = "SOURCE_IP_MODE is enforce and the sender's address is in none of SOURCE_IP_CIDRS. Its signature is valid."
 		}
 	}
 	return found, nil
@@ -75,5 +75,5 @@ func (a *api) diagnoseRefused(c *gin.Context, _ *requestEvent) error {
 			return answerJSON(c, http.StatusOK, found)
 		}
 	}
-	return newProblem(problemRefusedNotFound, "No sender with the name of this delivery's source is configured any more.")
+	return newProblem(problemRefusedNotFound, "The source of this delivery is no longer configured.")
 }

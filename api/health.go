@@ -33,7 +33,7 @@ func (a *api) livez(c *gin.Context, ev *requestEvent) error {
 func (a *api) readyz(c *gin.Context, ev *requestEvent) error {
 	failed := a.ready.run(c.Request.Context())
 	if len(failed) > 0 {
-		return newProblem(problemNotReady, "These checks fail: "+strings.Join(failed, ", ")+".").after(notReadyWait)
+		return newProblem(problemNotReady, "Failing checks: "+strings.Join(failed, ", ")+".").after(notReadyWait)
 	}
 	ev.quiet = true
 	writeBody(c, http.StatusOK, "application/json", []byte(`{"status":"ready"}`+"\n"))

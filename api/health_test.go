@@ -36,7 +36,7 @@ func TestHealth(t *testing.T) {
 	require.Equal(t, http.StatusOK, code, "the process serves")
 	w := b.do(t, call{method: http.MethodGet, target: "/readyz"})
 	p := requireProblem(t, w, http.StatusServiceUnavailable, "not_ready")
-	require.Equal(t, "These checks fail: database.", p.Detail)
+	require.Equal(t, "Failing checks: database.", p.Detail)
 	require.NotEmpty(t, w.Header().Get("Retry-After"))
 	require.Contains(t, b.logs.String(), "closed pool", "the log says why")
 }
@@ -48,5 +48,5 @@ func TestReadinessNamesEveryCheckThatFails(t *testing.T) {
 		d.Ready = append(d.Ready, api.Check{Name: "schema", Check: failing}, api.Check{Name: "river", Check: failing})
 	}})
 	p := requireProblem(t, b.do(t, call{method: http.MethodGet, target: "/readyz"}), http.StatusServiceUnavailable, "not_ready")
-	require.Equal(t, "These checks fail: schema, river.", p.Detail)
+	require.Equal(t, "Failing checks: schema, river.", p.Detail)
 }

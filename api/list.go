@@ -144,7 +144,7 @@ func (f *filters) page(list string) store.Page {
 	if f.values.Has("cursor") {
 		id, ok := decodeCursor(list, f.values.Get("cursor"))
 		if !ok {
-			f.fail("cursor is not one that this list has given; begin without it.")
+			f.fail("cursor is not from this list; start without it.")
 		}
 		page.Before = id
 	}
@@ -155,7 +155,7 @@ func (f *filters) page(list string) store.Page {
 func (f *filters) text(name string) string {
 	value := f.values.Get(name)
 	if value == "" && f.values.Has(name) {
-		f.fail("%s is empty; leave it out, or give it a value.", name)
+		f.fail("%s is empty; omit it or give it a value.", name)
 	}
 	if !utf8.ValidString(value) || strings.ContainsRune(value, 0) {
 		f.fail("%s is not text: it has bytes that are not UTF-8, or a NUL.", name)

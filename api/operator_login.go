@@ -93,7 +93,7 @@ func (a *api) requireOperator(c *gin.Context, ev *requestEvent, r route) error {
 	path := c.Request.URL.Path
 	guardPages(c.Writer.Header(), path)
 	if err := a.operator.origin.Check(c.Request); err != nil {
-		return newProblem(problemCrossOrigin, "The call comes from a page of another site.").because(err)
+		return newProblem(problemCrossOrigin, "The call comes from another site's page.").because(err)
 	}
 	switch {
 	case path == loginPath && c.Request.Method == http.MethodPost:
@@ -125,7 +125,7 @@ func (a *api) open(c *gin.Context, ev *requestEvent, path string) error {
 	case path == logoutPath && post:
 		return a.logout(c, ev)
 	case path == logoutPath, path != loginPath && post:
-		return newProblem(problemMethodNotAllowed, "This path does not answer this method.")
+		return newProblem(problemMethodNotAllowed, "This path does not support this method.")
 	case path != loginPath:
 		a.operator.assets.ServeHTTP(c.Writer, c.Request)
 		return nil

@@ -82,7 +82,7 @@ func (a *api) showOrder(c *gin.Context, ev *requestEvent) error {
 func referenceOf(c *gin.Context) (string, error) {
 	reference, err := url.PathUnescape(c.Param("reference"))
 	if err != nil || !store.ValidReference(reference) {
-		return "", newProblem(problemInvalidReference, "A reference has 1 to 64 characters of UTF-8, without NUL.")
+		return "", newProblem(problemInvalidReference, "A reference has 1 to 64 UTF-8 characters without NUL.")
 	}
 	return reference, nil
 }
@@ -118,7 +118,7 @@ func termsProblem(terms order.Terms, err error) error {
 		return newProblem(problemAmountTooFine, fmt.Sprintf(`The field "amount" is finer than the smallest unit of %s, which is %s.`,
 			currency.Code, order.FormatAmount(currency.SmallestUnit(), currency.Code)))
 	}
-	return newProblem(problemInvalidField, "The amount or the currency cannot be an order's.").because(err)
+	return newProblem(problemInvalidField, "The amount or the currency is invalid for an order.").because(err)
 }
 
 // parseAmount reads a decimal as people write money, and only so: no sign, no

@@ -116,7 +116,7 @@ func (b *bodyReader) options(r *http.Request, known ...string) (callOptions, err
 	}
 	for name := range members {
 		if _, twice := options[name]; twice {
-			return nil, newProblem(problemInvalidField, fmt.Sprintf("%q is given twice, in the query and in the body.", name))
+			return nil, newProblem(problemInvalidField, fmt.Sprintf("%q is given both in the query and in the body.", name))
 		}
 		if options[name], err = members.option(name); err != nil {
 			return nil, err

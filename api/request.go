@@ -179,7 +179,7 @@ func checkQuery(raw string, known []string) error {
 	}
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return newProblem(problemInvalidParameter, "The query has an escape that cannot be read, or a semicolon.")
+		return newProblem(problemInvalidParameter, "The query has an invalid escape or a semicolon.")
 	}
 	names := make([]string, 0, len(values))
 	for name := range values {
@@ -188,14 +188,14 @@ func checkQuery(raw string, known []string) error {
 	slices.Sort(names)
 	for _, name := range names {
 		if !slices.Contains(known, name) {
-			detail := fmt.Sprintf("The query parameter %q is not known here.", clip(name, 64))
+			detail := fmt.Sprintf("Unknown query parameter %q.", clip(name, 64))
 			if len(known) > 0 {
-				detail += " Known are: " + strings.Join(known, ", ") + "."
+				detail += " Known: " + strings.Join(known, ", ") + "."
 			}
 			return newProblem(problemUnknownParameter, detail)
 		}
 		if len(values[name]) > 1 {
-			return newProblem(problemInvalidParameter, fmt.Sprintf("The query parameter %q is there more than once.", name))
+			return newProblem(problemInvalidParameter, fmt.Sprintf("The query parameter %q appears more than once.", name))
 		}
 	}
 	return nil

@@ -113,7 +113,7 @@ func TestNewNamesEverythingThatIsMissing(t *testing.T) {
 	_, err := api.New(api.Deps{SourceIPMode: "sometimes"})
 	require.Error(t, err)
 	for _, what := range []string{
-		"Books", "Inbox", "Refused", "Sources", "Extras", "Logger", "APIRate", "UnverifiedRate", "Webhooks", "Ready", `SourceIPMode "sometimes"`,
+		"Storage", "Inbox", "Refused", "Sources", "Extras", "Logger", "APIRate", "UnverifiedRate", "Webhooks", "Ready", `SourceIPMode "sometimes"`,
 		"Tokens.Status", "Tokens.ProcessQueue", "Tokens.Reconcile", "Tokens.Orders",
 	} {
 		require.ErrorContains(t, err, what)

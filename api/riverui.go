@@ -146,7 +146,7 @@ func jobIDsOf(body []byte) ([]int64, error) {
 	for i, raw := range asked.IDs {
 		id, err := strconv.ParseInt(strings.Trim(string(raw), `"`), 10, 64)
 		if err != nil || id < 1 {
-			return nil, newProblem(problemInvalidField, `The field "ids" has one that is no job's id.`)
+			return nil, newProblem(problemInvalidField, `The field "ids" contains an invalid job id.`)
 		}
 		ids[i] = id
 	}

@@ -111,7 +111,7 @@ func (a *api) adapt(h handler) gin.HandlerFunc {
 func (a *api) unmatched(kind *ProblemKind, detail string) handler {
 	return func(c *gin.Context, ev *requestEvent) error {
 		ev.remote = a.sources.client(c.Request)
-		if err := a.lost.chargeFor(c, a.now(), keyOf(ev.remote), "Too many calls from this address lead nowhere."); err != nil {
+		if err := a.lost.chargeFor(c, a.now(), keyOf(ev.remote), "Too many calls from this address to paths that do not exist."); err != nil {
 			return err
 		}
 		return newProblem(kind, detail)

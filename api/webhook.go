@@ -163,7 +163,7 @@ func (a *api) refuse(c *gin.Context, d delivery, reason string, p *problem) erro
 	return limited
 }
 
-const limitedDelivery = "Too many deliveries from this address fail or lack verification."
+const limitedDelivery = "Too many unverified deliveries from this address."
 
 // record keeps the refused delivery for whoever looks for it.
 func (a *api) record(d delivery, reason string) {
@@ -199,7 +199,7 @@ func refusalProblem(refusal *provider.Refusal) *problem {
 }
 
 func sourceNotAllowed() *problem {
-	return newProblem(problemSourceNotAllowed, "Deliveries are accepted from the sender's known addresses only.")
+	return newProblem(problemSourceNotAllowed, "Deliveries are only accepted from the sender's known addresses.")
 }
 
 // headerText returns a header that should be there once, and all of its values

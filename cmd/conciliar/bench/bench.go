@@ -140,11 +140,11 @@ func (b *harness) startSimulator(ctx context.Context) (err error) {
 func (b *harness) empty(ctx context.Context) error {
 	_, err := b.pool.Exec(ctx, `TRUNCATE webhook_queue, webhook_archive, webhook_dead_letter, river_job, orders, order_logs, payments, payment_logs, anomalies CASCADE`)
 	if err != nil {
-		return fmt.Errorf("bench: empty the tables: %w", err)
+		return fmt.Errorf("empty the tables: %w", err)
 	}
 	// A checkpoint due in the middle of one measurement would be charged to it.
 	if _, err := b.pool.Exec(ctx, `CHECKPOINT`); err != nil {
-		return fmt.Errorf("bench: %w", err)
+		return fmt.Errorf("%w", err)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func Seed(ctx context.Context, pool *pgxpool.Pool, s Size, say func(format strin
 	began := time.Now()
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("bench: seed: %w", err)
+		return 0, fmt.Errorf("seed: %w", err)
 	}
 	defer conn.Release()
 	f := &seeder{conn: conn.Conn(), seed: s, say: say}
@@ -59,7 +59,7 @@ func Seed(ctx context.Context, pool *pgxpool.Pool, s Size, say func(format strin
 	f.exec(ctx, `VACUUM (ANALYZE)`)
 	f.exec(ctx, `CHECKPOINT`)
 	if f.err != nil {
-		return 0, fmt.Errorf("bench: seed: %w", f.err)
+		return 0, fmt.Errorf("seed: %w", f.err)
 	}
 	return time.Since(began), nil
 }

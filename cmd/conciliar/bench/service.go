@@ -44,7 +44,7 @@ func (b *harness) startService(ctx context.Context, only string) (*service, erro
 		"OPERATOR_PASSWORD="+s.password)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("bench: start the service: %w", err)
+		return nil, fmt.Errorf("start the service: %w", err)
 	}
 	if err := s.awaitLive(ctx); err != nil {
 		s.stop()
@@ -77,7 +77,7 @@ func (s *service) awaitLive(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return errors.New("bench: the service does not answer")
+			return errors.New("the service does not answer")
 		}
 	}
 }

@@ -124,7 +124,7 @@ func (b *harness) checkCounts(ctx context.Context, storage *store.Store, report 
 	q := st.Queue
 	got := [6]int64{q.Completed, q.Pending, q.Failed, q.Held, q.Processing, q.DeadLetter}
 	if want := [6]int64{int64(report.Completed), seedPending, seedFailed, seedHeld, seedProcessing, seedDead}; got != want {
-		return fmt.Errorf("bench: the status counts %v (completed, pending, failed, held, processing, dead), seeded were %v", got, want)
+		return fmt.Errorf("the status counts %v (completed, pending, failed, held, processing, dead), seeded were %v", got, want)
 	}
 	return nil
 }
@@ -229,7 +229,7 @@ func answeredOK(client *http.Client, req *http.Request) error {
 	}
 	// The login leads back to itself when it fails.
 	if resp.StatusCode != http.StatusOK || strings.HasSuffix(resp.Request.URL.Path, "/login") {
-		return fmt.Errorf("bench: %s answers %d", resp.Request.URL.Path, resp.StatusCode)
+		return fmt.Errorf("%s answers %d", resp.Request.URL.Path, resp.StatusCode)
 	}
 	return nil
 }

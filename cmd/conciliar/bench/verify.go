@@ -85,11 +85,11 @@ func (b *harness) makeBooks(ctx context.Context, events int) error {
 			args = append(args, events)
 		}
 		if _, err := b.pool.Exec(ctx, statement, args...); err != nil {
-			return fmt.Errorf("bench: make books: %w", err)
+			return fmt.Errorf("make books: %w", err)
 		}
 	}
 	if _, err := b.pool.Exec(ctx, `VACUUM ANALYZE`); err != nil {
-		return fmt.Errorf("bench: %w", err)
+		return fmt.Errorf("%w", err)
 	}
 	return nil
 }
@@ -109,10 +109,10 @@ func (b *harness) verifyOnce(ctx context.Context, events int) (VerifyFigure, err
 		return VerifyFigure{}, err
 	}
 	if len(report.Violations) > 0 {
-		return VerifyFigure{}, fmt.Errorf("bench: the books that were made break %s: %s", report.Violations[0].Invariant, report.Violations[0].Rows[0])
+		return VerifyFigure{}, fmt.Errorf("the books that were made break %s: %s", report.Violations[0].Invariant, report.Violations[0].Rows[0])
 	}
 	if report.Events+report.Archived != int64(events) {
-		return VerifyFigure{}, errors.New("bench: the verification did not see every event")
+		return VerifyFigure{}, errors.New("the verification did not see every event")
 	}
 	bar := verifyBar.Seconds() * max(1, float64(events)/1e6)
 	return VerifyFigure{
@@ -130,7 +130,7 @@ func (b *harness) scan(ctx context.Context) (time.Duration, error) {
 		     + (SELECT sum(pg_column_size(j)) FROM river_job j) + (SELECT sum(pg_column_size(p)) FROM payments p)
 		     + (SELECT sum(pg_column_size(l)) FROM payment_logs l) + (SELECT sum(pg_column_size(o)) FROM orders o)`).Scan(&bytes)
 	if err != nil {
-		return 0, fmt.Errorf("bench: %w", err)
+		return 0, fmt.Errorf("%w", err)
 	}
 	return time.Since(began), nil
 }
