@@ -101,6 +101,7 @@ const (
 	forNotification
 	forDelivery
 	forEnvelope
+	forMerchantOrder
 )
 
 // draws returns the generator that belongs to a purpose and to what the keys

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // A Result is how a notification ended.
@@ -78,13 +80,7 @@ type notificationBody struct {
 func (s *Simulator) envelopeOf(p *payment, action string, attempt int, keys ...uint64) *envelope {
 	chance := draws(s.cfg.Seed, forEnvelope, append([]uint64{p.seq, uint64(attempt)}, keys...)...) //nolint:gosec // not negative
 	now := s.now()
-	requestID := uuidFrom(chance)
-	// Real deliveries carry seconds; the documentation speaks of
-	// milliseconds and shows both.
-	ts := strconv.FormatInt(now.Unix(), 10)
-	if chance.IntN(8) == 0 {
-		ts = strconv.FormatInt(now.UnixMilli(), 10)
-	}
+	requestID, ts := s.stamp(chance, now)
 	id := strconv.FormatInt(p.id, 10)
 	body, err := json.Marshal(notificationBody{
 		Action:      action,
@@ -99,12 +95,29 @@ func (s *Simulator) envelopeOf(p *payment, action string, attempt int, keys ...u
 	if err != nil {
 		panic("simulator: encoding a notification: " + err.Error())
 	}
+	return s.seal("payment", id, requestID, ts, attempt, body)
+}
+
+// stamp draws the request id and the time that a notification made now bears.
+func (s *Simulator) stamp(chance *rand.Rand, now time.Time) (requestID, ts string) {
+	requestID = uuidFrom(chance)
+	// Real deliveries carry seconds; the documentation speaks of
+	// milliseconds and shows both.
+	ts = strconv.FormatInt(now.Unix(), 10)
+	if chance.IntN(8) == 0 {
+		ts = strconv.FormatInt(now.UnixMilli(), 10)
+	}
+	return requestID, ts
+}
+
+// seal signs a notification of a topic.
+func (s *Simulator) seal(topic, id, requestID, ts string, attempt int, body []byte) *envelope {
 	return &envelope{
-		query: "data.id=" + id + "&type=payment",
+		query: "data.id=" + id + "&type=" + topic,
 		header: http.Header{
 			"Accept":           {"*/*"},
 			"Content-Type":     {"application/json"},
-			"User-Agent":       {"MercadoPago WebHook v1.0 payment"},
+			"User-Agent":       {"MercadoPago WebHook v1.0 " + topic},
 			"X-Request-Id":     {requestID},
 			"X-Retry":          {strconv.Itoa(attempt)},
 			"X-Signature":      {Sign(s.cfg.Secret, id, requestID, ts)},

@@ -188,6 +188,7 @@ func (s *Simulator) create(seq uint64, spec PaymentSpec) *payment {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.enterMerchantOrder(p)
 	s.payments[p.id] = p
 	s.created = append(s.created, p)
 	if p.reference != "" {

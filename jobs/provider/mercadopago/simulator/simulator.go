@@ -71,6 +71,8 @@ type Simulator struct {
 	lastSeq    atomic.Uint64
 	counters   counters
 	searchMemo searchMemo
+	// notified counts the notifications about merchant orders.
+	notified atomic.Uint64
 
 	mu       sync.RWMutex      // guards what follows
 	answers  map[string]Answer // by path: see SetAnswer
@@ -78,6 +80,9 @@ type Simulator struct {
 	created  []*payment // in the order of creation; only ever appended to
 	orders   map[string]*ledgerOrder
 	opened   []*ledgerOrder // in the order of first mention
+	// merchantOrders are by id, merchantOrderIDs by reference.
+	merchantOrders   map[int64]*merchantOrder
+	merchantOrderIDs map[string]int64
 }
 
 // New makes a simulator. It reports everything that is wrong with cfg at once.
@@ -108,6 +113,8 @@ func New(cfg Config) (*Simulator, error) {
 		answers:  make(map[string]Answer),
 		payments: make(map[int64]*payment),
 		orders:   make(map[string]*ledgerOrder),
+
+		merchantOrders: make(map[int64]*merchantOrder), merchantOrderIDs: make(map[string]int64),
 	}
 	if s.cfg.CollectorID == 0 {
 		s.cfg.CollectorID = DefaultCollectorID

@@ -4,16 +4,18 @@ import "sync/atomic"
 
 // Stats counts the API calls.
 type Stats struct {
-	Gets         int64 // GETs of a payment, whatever the answer
-	Searches     int64 // searches, whatever the answer
-	Users        int64 // GETs of /users/me, whatever the answer
-	Answered     int64 // GETs answered with a payment
-	NotFound     int64 // GETs answered 404
-	RateLimited  int64 // calls answered 429
-	Errors5xx    int64 // calls answered 500 as a fault
-	Outages      int64 // calls refused in an outage
-	Unauthorized int64 // calls without the right token
-	Payments     int   // payments that exist
+	Gets     int64 // GETs of a payment, whatever the answer
+	Searches int64 // searches, whatever the answer
+	Users    int64 // GETs of /users/me, whatever the answer
+	// MerchantOrders counts GETs of a merchant order, whatever the answer.
+	MerchantOrders int64
+	Answered       int64 // GETs answered with a payment
+	NotFound       int64 // GETs answered 404
+	RateLimited    int64 // calls answered 429
+	Errors5xx      int64 // calls answered 500 as a fault
+	Outages        int64 // calls refused in an outage
+	Unauthorized   int64 // calls without the right token
+	Payments       int   // payments that exist
 	// MaxGets is the largest number of GETs of one payment, whatever the
 	// answer, and MaxGetsPayment is that payment's id.
 	MaxGets        int64
@@ -22,7 +24,7 @@ type Stats struct {
 
 // counters are what Stats is made from.
 type counters struct {
-	gets, searches, users                     atomic.Int64
+	gets, searches, users, merchantOrders     atomic.Int64
 	answered, notFound, rateLimited, error5xx atomic.Int64
 	outages, unauthorized                     atomic.Int64
 }
@@ -31,15 +33,16 @@ type counters struct {
 func (s *Simulator) Stats() Stats {
 	c := &s.counters
 	stats := Stats{
-		Gets:         c.gets.Load(),
-		Searches:     c.searches.Load(),
-		Users:        c.users.Load(),
-		Answered:     c.answered.Load(),
-		NotFound:     c.notFound.Load(),
-		RateLimited:  c.rateLimited.Load(),
-		Errors5xx:    c.error5xx.Load(),
-		Outages:      c.outages.Load(),
-		Unauthorized: c.unauthorized.Load(),
+		Gets:           c.gets.Load(),
+		Searches:       c.searches.Load(),
+		Users:          c.users.Load(),
+		MerchantOrders: c.merchantOrders.Load(),
+		Answered:       c.answered.Load(),
+		NotFound:       c.notFound.Load(),
+		RateLimited:    c.rateLimited.Load(),
+		Errors5xx:      c.error5xx.Load(),
+		Outages:        c.outages.Load(),
+		Unauthorized:   c.unauthorized.Load(),
 	}
 	for _, p := range s.paymentsSoFar() {
 		stats.Payments++
