@@ -76,7 +76,7 @@ func answers(status int, header ...string) http.HandlerFunc {
 func (b *bundle) startWatch(t *testing.T, webhookURL string) *jobs.Runner {
 	t.Helper()
 	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{
-		Store: b.Store, Payments: map[string]jobs.PaymentFetcher{"mercadopago": b.bank}, Alerts: &jobs.Alerts{WebhookURL: webhookURL},
+		Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.bank}, Alerts: &jobs.Alerts{WebhookURL: webhookURL},
 	})
 	require.NoError(t, err)
 	require.NoError(t, runner.Start(t.Context()))

@@ -68,6 +68,8 @@ func classOf(err error) string {
 	switch {
 	case errors.Is(err, order.ErrUnknownStatus):
 		return "unknown_status"
+	case errors.Is(err, provider.ErrUnknownTopic):
+		return "unknown_topic"
 	case errors.Is(err, store.ErrEventNotFound):
 		return "event_not_found"
 	case errors.As(err, &failed):

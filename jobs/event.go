@@ -49,7 +49,7 @@ type eventArgs[T river.JobArgs] interface {
 
 // An eventWork does what the event asks for and ends it, the job included, in
 // one transaction.
-type eventWork func(s *eventShell, ctx context.Context, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error)
+type eventWork func(s *eventShell, ctx context.Context, job *rivertype.JobRow, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error)
 
 // An eventWorker works the event jobs of one kind: the shell around what the
 // kind is for.
@@ -80,12 +80,12 @@ func (w *eventWorker[T, P]) Work(ctx context.Context, job *river.Job[T]) error {
 // outage that holds them, the fence, what their failures mean, and their log
 // line and metrics.
 type eventShell struct {
-	store    *store.Store
-	payments map[string]PaymentFetcher
-	circuits circuit.Circuits
-	policy   *RetryPolicy
-	logger   *slog.Logger
-	metrics  *metrics
+	store     *store.Store
+	providers map[string]Fetcher
+	circuits  circuit.Circuits
+	policy    *RetryPolicy
+	logger    *slog.Logger
+	metrics   *metrics
 }
 
 // attemptReport is what one attempt's log line tells.
@@ -108,7 +108,7 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 	if s.circuits.AllHold(ctx) {
 		return s.hold(ctx, attempt, report, began)
 	}
-	err := s.attempt(ctx, attempt, work, complete, &report)
+	err := s.attempt(ctx, job, attempt, work, complete, &report)
 	if err == nil {
 		s.log(ctx, slog.LevelInfo, attempt, report, began)
 		return nil
@@ -161,7 +161,7 @@ func (s *eventShell) hold(ctx context.Context, a store.Attempt, report attemptRe
 }
 
 // attempt does the work of one attempt.
-func (s *eventShell) attempt(ctx context.Context, a store.Attempt, work eventWork, complete store.CompleteJob, report *attemptReport) error {
+func (s *eventShell) attempt(ctx context.Context, job *rivertype.JobRow, a store.Attempt, work eventWork, complete store.CompleteJob, report *attemptReport) error {
 	event, err := s.store.StartAttempt(ctx, a.QueueID)
 	if err != nil {
 		return ofStore(err)
@@ -171,13 +171,13 @@ func (s *eventShell) attempt(ctx context.Context, a store.Attempt, work eventWor
 		report.outcome = store.OutcomeCovered
 		return ofStore(s.store.Complete(ctx, a, store.OutcomeCovered, complete))
 	}
-	if _, ok := s.payments[event.Source]; !ok {
+	if _, ok := s.providers[event.Source]; !ok {
 		return &AttemptError{Class: "unknown_source", Err: fmt.Errorf("no provider is set up for source %q", event.Source)}
 	}
 	if s.circuits.Holds(ctx, event.Source) {
 		return errHeld
 	}
-	report.result, err = work(s, ctx, a, event, complete)
+	report.result, err = work(s, ctx, job, a, event, complete)
 	report.outcome = report.result.Outcome
 	return err
 }

@@ -1,8 +1,6 @@
 package jobs
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -10,7 +8,6 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/conciliar/conciliar/jobs/provider"
-	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -21,55 +18,6 @@ type PaymentArgs struct{ eventRef }
 // Kind is the job's name in the database. The prefix "webhook_" makes it an
 // event job for the trigger that mirrors dead letters.
 func (PaymentArgs) Kind() string { return "webhook_payment" }
-
-// A PaymentFetcher asks a provider for the truth.
-type PaymentFetcher interface {
-	// Payment fetches one payment. Its error is a *provider.Error.
-	Payment(ctx context.Context, id string) (provider.Payment, error)
-	// CheckCredentials returns nil when the provider accepts our credentials.
-	CheckCredentials(ctx context.Context) error
-	// SearchPayments fetches one page of payments. Its error is a *provider.Error.
-	SearchPayments(ctx context.Context, query provider.SearchQuery) (provider.SearchPage, error)
-}
-
-// settlePayment fetches the payment that an event is about and settles it.
-func (s *eventShell) settlePayment(ctx context.Context, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error) {
-	fetched, err := s.payments[event.Source].Payment(ctx, event.ResourceID)
-	var odd *provider.OddPayment
-	if errors.As(err, &odd) {
-		return store.SettleResult{}, s.putAside(ctx, a, odd, err)
-	}
-	if err != nil {
-		return store.SettleResult{}, err
-	}
-	if !event.Hint {
-		s.circuits.Succeeded(event.Source)
-	}
-	payment, odd, err := paymentOf(fetched, event.Now)
-	if err != nil {
-		return store.SettleResult{}, s.putAside(ctx, a, odd, err)
-	}
-	result, err := s.store.Settle(ctx, a, store.FetchedPayment{
-		Source: event.Source, Payment: payment, Reference: fetched.Reference, Raw: fetched.Raw,
-	}, complete)
-	return result, ofStore(err)
-}
-
-// putAside keeps what the provider said of a payment that can't be booked, and
-// returns why not. A person will want to see it, so the attempt counts as judged
-// only when it is kept.
-func (s *eventShell) putAside(ctx context.Context, a store.Attempt, odd *provider.OddPayment, why error) error {
-	fields := make([]string, len(odd.Fields))
-	for i, field := range odd.Fields {
-		fields[i] = string(field)
-	}
-	err := s.store.KeepOdd(ctx, a, store.OddAnswer{Reference: odd.Reference, Fields: fields, Problem: odd.Problem, Raw: odd.Raw})
-	if err != nil {
-		return ofStore(err)
-	}
-	s.metrics.countOdd(odd.Fields)
-	return why
-}
 
 // paymentOf translates a fetched payment into the ledger's words. Where it can't
 // be booked the error says why, and odd what is to be kept: order.ErrUnknownStatus

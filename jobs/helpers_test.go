@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
@@ -56,7 +57,7 @@ func setup(t *testing.T, change ...func(*jobs.Config)) *bundle {
 	require.NoError(t, err)
 	b.Store, err = store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
-		InsertJobs: inserter.Insert, Logger: b.config.Logger,
+		InsertJobs: inserter.Insert, WorkOf: workOf, Logger: b.config.Logger,
 	})
 	require.NoError(t, err)
 	b.inbox, err = store.NewInbox(b.Store, store.InboxOptions{})
@@ -67,10 +68,16 @@ func setup(t *testing.T, change ...func(*jobs.Config)) *bundle {
 	return b
 }
 
+// workOf is what events of the bank ask for.
+func workOf(source, topic, _ string) (string, bool) {
+	works := map[string]string{"payment": store.WorkPayment, "merchant_order": store.WorkFollow}
+	return cmp.Or(works[topic], store.WorkKeep), source == "mercadopago"
+}
+
 // start starts the workers. They stop with the test at the latest.
 func (b *bundle) start(t *testing.T) *jobs.Runner {
 	t.Helper()
-	deps := jobs.Deps{Store: b.Store, Payments: map[string]jobs.PaymentFetcher{"mercadopago": b.bank}}.WithProbeEvery(probeEvery)
+	deps := jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.bank}}.WithProbeEvery(probeEvery)
 	runner, err := jobs.NewRunner(b.pool, b.config, deps)
 	require.NoError(t, err)
 	require.NoError(t, runner.Start(t.Context()))
@@ -193,6 +200,8 @@ type bank struct {
 	mu      sync.Mutex
 	answers map[string]answer
 	asked   map[string]int
+	// names are what follows from what is no payment.
+	names map[provider.Ref][]provider.Ref
 	// refuses is the error for our own credentials, nil when they work.
 	refuses error
 	// down is the error for every call, nil while the provider works.
@@ -237,6 +246,28 @@ func (k *bank) Payment(ctx context.Context, id string) (provider.Payment, error)
 		return provider.Payment{}, &provider.Error{Kind: provider.NotFound, StatusCode: 404}
 	}
 	return says(ctx, call)
+}
+
+// Fetch answers about a payment as Payment does, about anything else as the names
+// that follow it were told.
+func (k *bank) Fetch(ctx context.Context, ref provider.Ref) (provider.Found, error) {
+	if ref.Topic != "payment" {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		next, ok := k.names[ref]
+		switch {
+		case k.down != nil:
+			return provider.Found{}, k.down
+		case !ok:
+			return provider.Found{}, fmt.Errorf("topic %q: %w", ref.Topic, provider.ErrUnknownTopic)
+		}
+		return provider.Found{Next: next}, nil
+	}
+	payment, err := k.Payment(ctx, ref.ID)
+	if err != nil {
+		return provider.Found{}, err
+	}
+	return provider.Found{Payment: &payment}, nil
 }
 
 func (k *bank) CheckCredentials(context.Context) error {

@@ -78,7 +78,7 @@ func (i *Inserter) InsertStep(ctx context.Context, tx pgx.Tx, runID int64, at ti
 	return inserted.Job.ID, nil
 }
 
-// Live webhooks pass what a person or a reconciliation asked for, and these
+// Live webhooks, and what follows from them, pass what a person or a reconciliation asked for, and these
 // pass what was years in the making.
 const (
 	priorityLive       = 1
@@ -90,7 +90,7 @@ func priorityOf(job store.Job) int {
 	switch {
 	case job.Background:
 		return priorityBackground
-	case job.Origin == store.OriginWebhook:
+	case job.Origin == store.OriginWebhook, job.Origin == store.OriginFollow:
 		return priorityLive
 	}
 	return priorityCatchUp

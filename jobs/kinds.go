@@ -12,7 +12,8 @@ import (
 
 // kinds has the kind of event job for every work that has one.
 var kinds = map[provider.Work]kind{
-	provider.Settle: kindOf[PaymentArgs]((*eventShell).settlePayment),
+	provider.Settle: kindOf[PaymentArgs]((*eventShell).fetch),
+	provider.Follow: kindOf[FollowArgs]((*eventShell).fetch),
 }
 
 // A kind is what of a kind of event job differs from the others.

@@ -64,6 +64,7 @@ func newWorld(t *testing.T, spec worldSpec) *world {
 	w.Store, err = store.New(w.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: spec.policy,
 		InsertJobs: inserter.Insert, InsertStep: inserter.InsertStep, Logger: w.config.Logger,
+		WorkOf: func(_, topic, id string) (string, bool) { return string(mercadopago.WorkOf(topic, id)), true },
 	})
 	require.NoError(t, err)
 	inbox, err := store.NewInbox(w.Store, store.InboxOptions{})
@@ -83,8 +84,8 @@ func newWorld(t *testing.T, spec worldSpec) *world {
 	require.NoError(t, err)
 	w.deps = jobs.Deps{
 		Store: w.Store, Logger: w.config.Logger,
-		Payments: map[string]jobs.PaymentFetcher{mercadopago.Source: w.client},
-		Searches: map[string]jobs.PaymentSearcher{mercadopago.Source: w.client},
+		Providers: map[string]jobs.Fetcher{mercadopago.Source: w.client},
+		Searches:  map[string]jobs.PaymentSearcher{mercadopago.Source: w.client},
 	}
 	if spec.deps != nil {
 		spec.deps(&w.deps)

@@ -77,8 +77,8 @@ func (c Config) validate() error {
 // Deps are the parts that jobs work with.
 type Deps struct {
 	Store *store.Store
-	// Payments are the providers by the source that events name.
-	Payments map[string]PaymentFetcher
+	// Providers are asked, each by the source that events name.
+	Providers map[string]Fetcher
 	// Searches are the providers that reconciliations ask, by the same sources.
 	// Without any, this process does no reconciliation.
 	Searches map[string]PaymentSearcher
@@ -135,7 +135,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	if deps.Store == nil || len(deps.Payments) == 0 {
+	if deps.Store == nil || len(deps.Providers) == 0 {
 		return nil, errors.New("a store and at least one provider are required")
 	}
 	clock := &clock{ask: deps.Store.Server, logger: cfg.Logger}
@@ -144,7 +144,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if deps.circuitTiming != nil {
 		timing = *deps.circuitTiming
 	}
-	circuits := circuit.New(deps.Store, deps.Payments, timing, cfg.Logger)
+	circuits := circuit.New(deps.Store, deps.Providers, timing, cfg.Logger)
 	work := newWorkLog()
 	self := newHolderID()
 	config := riverConfig(cfg)
@@ -196,7 +196,7 @@ func riverConfig(cfg Config) *river.Config {
 func addWork(config *river.Config, cfg Config, deps Deps, circuits circuit.Circuits, policy *RetryPolicy) error {
 	metrics := newMetrics(cfg.Registerer)
 	addEventWorkers(config.Workers, &eventShell{
-		store: deps.Store, payments: deps.Payments, circuits: circuits, policy: policy, logger: cfg.Logger, metrics: metrics,
+		store: deps.Store, providers: deps.Providers, circuits: circuits, policy: policy, logger: cfg.Logger, metrics: metrics,
 	})
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})

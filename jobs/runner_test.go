@@ -37,7 +37,7 @@ func TestConfigProblemsAreReportedTogether(t *testing.T) {
 func TestStopWithoutStart(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Payments: map[string]jobs.PaymentFetcher{"mercadopago": b.bank}})
+	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.bank}})
 	require.NoError(t, err)
 	require.NoError(t, runner.Stop(t.Context()))
 }

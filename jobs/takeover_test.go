@@ -16,7 +16,7 @@ import (
 // nobody's.
 func (b *bundle) startWatchful(t *testing.T) *jobs.Runner {
 	t.Helper()
-	deps := jobs.Deps{Store: b.Store, Payments: map[string]jobs.PaymentFetcher{"mercadopago": b.bank}}
+	deps := jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.bank}}
 	runner, err := jobs.NewRunner(b.pool, b.config, deps.WithOrphanTimes(20*time.Millisecond, time.Millisecond, 200*time.Millisecond))
 	require.NoError(t, err)
 	require.NoError(t, runner.Start(t.Context()))
@@ -185,7 +185,7 @@ func TestAnUnknownKindIsReopenedOnce(t *testing.T) {
 func TestNoWorkWithoutTheHold(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Payments: map[string]jobs.PaymentFetcher{"mercadopago": b.bank}})
+	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.bank}})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -26,6 +26,13 @@ func traceMetadata(traceparent string) ([]byte, error) {
 	return json.Marshal(jobTrace{Traceparent: traceparent})
 }
 
+// traceparentOf is the traceparent of the attempt; empty when nobody traces it.
+func traceparentOf(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
+}
+
 // tracing are the middlewares that trace attempts; none without a provider.
 func tracing(provider trace.TracerProvider) []rivertype.Middleware {
 	if provider == nil {

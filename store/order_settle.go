@@ -34,31 +34,6 @@ type SettleResult struct {
 	OrderStatus order.Status
 }
 
-// Settle applies a fetched payment: it saves the payment unless a later state
-// is known, logs the state, derives every order concerned, ends the event and
-// completes its job, all or nothing. A stale attempt changes nothing and gets
-// ErrStaleAttempt.
-func (s *Store) Settle(ctx context.Context, a Attempt, fetched FetchedPayment, complete CompleteJob) (SettleResult, error) {
-	var result SettleResult
-	err := s.inFencedTx(ctx, func(tx pgx.Tx) error {
-		failures, err := lockAttempt(ctx, tx, a)
-		if err != nil {
-			return err
-		}
-		if result, err = s.applyPayment(ctx, tx, a.QueueID, fetched); err != nil {
-			return err
-		}
-		if err := endEvent(ctx, tx, a, result.Outcome, failures); err != nil {
-			return err
-		}
-		return complete(ctx, tx)
-	})
-	if err != nil {
-		return SettleResult{}, fmt.Errorf("settle payment %s for event %d: %w", fetched.Payment.ID, a.QueueID, err)
-	}
-	return result, nil
-}
-
 // applyPayment saves the payment and derives what follows from it.
 func (s *Store) applyPayment(ctx context.Context, tx pgx.Tx, queueID int64, fetched FetchedPayment) (SettleResult, error) {
 	// PostgreSQL keeps microseconds: with Go's nanoseconds the state that is

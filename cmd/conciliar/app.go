@@ -162,7 +162,7 @@ func (a *app) jobsDeps(cfg config.Config) (jobs.Deps, error) {
 	}
 	return jobs.Deps{
 		Store:       a.store,
-		Payments:    map[string]jobs.PaymentFetcher{mercadopago.Source: client},
+		Providers:   map[string]jobs.Fetcher{mercadopago.Source: client},
 		Searches:    map[string]jobs.PaymentSearcher{mercadopago.Source: client},
 		CollectorID: cfg.CollectorID,
 		Alerts:      &jobs.Alerts{WebhookURL: cfg.AlertWebhookURL.Reveal()},

@@ -40,7 +40,7 @@ func signOf(err error) sign {
 		return silent
 	}
 	switch asked.Kind {
-	case provider.NotFound:
+	case provider.NotFound, provider.ResourceNotFound:
 		return works
 	case provider.Odd:
 		return odd

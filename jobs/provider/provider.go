@@ -118,6 +118,9 @@ const (
 	Unexpected ErrorKind = iota
 	// NotFound: the provider does not know the payment, or not yet.
 	NotFound
+	// ResourceNotFound: the provider does not know something else than a payment,
+	// or not yet.
+	ResourceNotFound
 	// RateLimited: too many calls; see Error.RetryAfter.
 	RateLimited
 	// Unauthorized: the credential was not accepted for this call.
@@ -140,6 +143,8 @@ func (k ErrorKind) String() string {
 	switch k {
 	case NotFound:
 		return "payment_not_found"
+	case ResourceNotFound:
+		return "resource_not_found"
 	case RateLimited:
 		return "rate_limited"
 	case Unauthorized:

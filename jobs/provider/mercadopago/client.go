@@ -178,32 +178,6 @@ func (c *Client) String() string { return "mercadopago.Client(" + c.base.String(
 // CloseIdleConnections closes what connections no call is using.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
-// Payment fetches one payment: GET /v1/payments/{id}. Any success whose body has
-// the id that was asked for is the payment, or an Odd one; any other JSON is
-// Unexpected.
-func (c *Client) Payment(ctx context.Context, id string) (provider.Payment, error) {
-	if !validID(id) {
-		return provider.Payment{}, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: this is not a payment's id")}
-	}
-	answer, err := c.get(ctx, operationPayment, c.base.JoinPath("v1", "payments", url.PathEscape(id)), c.maxBody)
-	if err != nil {
-		return provider.Payment{}, err
-	}
-	payment, err := DecodePayment(answer.body)
-	about := payment.ID
-	var odd *provider.OddPayment
-	if errors.As(err, &odd) {
-		about = odd.ID
-	}
-	if (err == nil || odd != nil) && about != id {
-		err = errors.New("payment: the answer is not about it")
-	}
-	if err != nil {
-		return provider.Payment{}, notUnderstood(answer.statusCode, err)
-	}
-	return payment, nil
-}
-
 // SearchPayments fetches one page: GET /v1/payments/search. What a search finds
 // lags behind what Payment reads, by minutes.
 func (c *Client) SearchPayments(ctx context.Context, query provider.SearchQuery) (provider.SearchPage, error) {

@@ -14,7 +14,6 @@ import (
 type operation string
 
 const (
-	operationPayment operation = "payment"
 	operationSearch  operation = "search"
 	operationAccount operation = "account"
 )

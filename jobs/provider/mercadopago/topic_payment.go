@@ -1,6 +1,10 @@
 package mercadopago
 
-import "github.com/conciliar/conciliar/jobs/provider"
+import (
+	"errors"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+)
 
 // topicPayment is the name of a payment's topic, in Webhooks and in IPN.
 const topicPayment = "payment"
@@ -8,7 +12,18 @@ const topicPayment = "payment"
 // A payment is what moves money: its state is settled. Its id is a number (the
 // payments reference).
 var paymentTopic = topic{
-	names: []string{topicPayment},
-	work:  provider.Settle,
-	isID:  allDigits,
+	names:     []string{topicPayment},
+	work:      provider.Settle,
+	isID:      numericID,
+	operation: "payment",
+	path:      []string{"v1", "payments"},
+	read: func(raw []byte) (string, provider.Found, error) {
+		payment, err := DecodePayment(raw)
+		about := payment.ID
+		var odd *provider.OddPayment
+		if errors.As(err, &odd) {
+			about = odd.ID
+		}
+		return about, provider.Found{Payment: &payment}, err
+	},
 }

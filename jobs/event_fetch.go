@@ -1,0 +1,70 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/store"
+)
+
+// A Fetcher asks a provider for the truth.
+type Fetcher interface {
+	// Fetch fetches what an event names. Its error is a *provider.Error, or wraps
+	// provider.ErrUnknownTopic.
+	Fetch(ctx context.Context, ref provider.Ref) (provider.Found, error)
+	// Payment fetches one payment: the question by which a provider that is down
+	// is tried. Its error is a *provider.Error.
+	Payment(ctx context.Context, id string) (provider.Payment, error)
+	// CheckCredentials returns nil when the provider accepts our credentials.
+	CheckCredentials(ctx context.Context) error
+	// SearchPayments fetches one page of payments. Its error is a *provider.Error.
+	SearchPayments(ctx context.Context, query provider.SearchQuery) (provider.SearchPage, error)
+}
+
+// fetch fetches what an event names and applies it: a payment is settled, and
+// what is to be fetched next becomes events.
+func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error) {
+	found, err := s.providers[event.Source].Fetch(ctx, provider.Ref{Topic: event.Topic, ID: event.ResourceID})
+	var odd *provider.OddPayment
+	if errors.As(err, &odd) {
+		return store.SettleResult{}, s.putAside(ctx, a, odd, err)
+	}
+	if err != nil {
+		return store.SettleResult{}, err
+	}
+	if !event.Hint {
+		s.circuits.Succeeded(event.Source)
+	}
+	fetched := store.Fetched{Event: event, Background: job.Priority >= priorityBackground, Trace: traceparentOf(ctx)}
+	for _, ref := range found.Next {
+		fetched.Next = append(fetched.Next, store.Ref(ref))
+	}
+	if p := found.Payment; p != nil {
+		payment, odd, err := paymentOf(*p, event.Now)
+		if err != nil {
+			return store.SettleResult{}, s.putAside(ctx, a, odd, err)
+		}
+		fetched.Payment = &store.FetchedPayment{Source: event.Source, Payment: payment, Reference: p.Reference, Raw: p.Raw}
+	}
+	result, err := s.store.Apply(ctx, a, fetched, complete)
+	return result, ofStore(err)
+}
+
+// putAside keeps what the provider said of a payment that can't be booked, and
+// returns why not. A person will want to see it, so the attempt counts as judged
+// only when it is kept.
+func (s *eventShell) putAside(ctx context.Context, a store.Attempt, odd *provider.OddPayment, why error) error {
+	fields := make([]string, len(odd.Fields))
+	for i, field := range odd.Fields {
+		fields[i] = string(field)
+	}
+	err := s.store.KeepOdd(ctx, a, store.OddAnswer{Reference: odd.Reference, Fields: fields, Problem: odd.Problem, Raw: odd.Raw})
+	if err != nil {
+		return ofStore(err)
+	}
+	s.metrics.countOdd(odd.Fields)
+	return why
+}

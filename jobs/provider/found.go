@@ -1,0 +1,19 @@
+package provider
+
+import "errors"
+
+// A Ref names something at a provider that can be fetched: what a topic of the
+// provider is about, by its id.
+type Ref struct{ Topic, ID string }
+
+// Found is what one fetch brought: a payment, what is to be fetched next, or both.
+type Found struct {
+	// Payment is nil when what was fetched is not a payment.
+	Payment *Payment
+	// Next is what it names, each once.
+	Next []Ref
+}
+
+// ErrUnknownTopic means that this release cannot fetch what a topic is about. A
+// newer one, which made the event, can.
+var ErrUnknownTopic = errors.New("this release does not know the topic")

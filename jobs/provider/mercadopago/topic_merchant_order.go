@@ -1,0 +1,59 @@
+package mercadopago
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+)
+
+// A merchant order holds the payments of one purchase (the merchant orders
+// reference). Its own amounts are never booked: each of its payments is fetched.
+var merchantOrderTopic = topic{
+	names:     []string{"topic_merchant_order_wh", "merchant_order"},
+	work:      provider.Follow,
+	isID:      numericID,
+	operation: "merchant_order",
+	path:      []string{"merchant_orders"},
+	read: func(raw []byte) (string, provider.Found, error) {
+		o, err := readObject(raw)
+		if err != nil {
+			return "", provider.Found{}, fmt.Errorf("merchant order: %w", err)
+		}
+		next, err := o.payments("payments")
+		if err != nil {
+			return "", provider.Found{}, fmt.Errorf("merchant order: %w", err)
+		}
+		return o.id("id"), provider.Found{Next: next}, nil
+	},
+}
+
+// payments are the payments of a list of objects that have their ids, each once.
+// One that has none which can be read is an error: it is money that would go
+// unread.
+func (o object) payments(name string) ([]provider.Ref, error) {
+	if o.empty(name) {
+		return nil, nil
+	}
+	var list []json.RawMessage
+	if err := json.Unmarshal(o[name], &list); err != nil {
+		return nil, fmt.Errorf("%s is not a list", name)
+	}
+	var refs []provider.Ref
+	for _, raw := range list {
+		entry, err := readObject(raw)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		ref := paymentTopic.ref(entry.id("id"))
+		if !paymentTopic.isID(ref.ID) {
+			return nil, errors.New(name + ": id is missing or is not a payment's")
+		}
+		if !slices.Contains(refs, ref) {
+			refs = append(refs, ref)
+		}
+	}
+	return refs, nil
+}

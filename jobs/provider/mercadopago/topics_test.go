@@ -1,0 +1,276 @@
+package mercadopago
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+)
+
+// A conformance is what a topic that fetches something is held to: a delivery and
+// an answer of the shapes that Mercado Pago sends, by their names in testdata.
+type conformance struct {
+	// id is what the delivery names; the answer is about answerID.
+	delivery, id     string
+	answer, answerID string
+	// ipn is a delivery of the topic's IPN name, which names ipnID; empty for a
+	// topic that IPN does not have.
+	ipn, ipnID string
+	// next are the payments that the answer names.
+	next []string
+	// path is what the simulator serves, of something that it made.
+	path func(t *testing.T, s *simulator.Simulator) string
+}
+
+// conformances are by the topic's first name. Each topic with something to read
+// has one.
+var conformances = map[string]conformance{
+	"payment": {
+		delivery: "notifications/payment_updated", id: "90210000002", answer: "payments/approved", answerID: "90210000001",
+		ipn: "notifications/ipn_payment_url", ipnID: "90210000007",
+		path: func(_ *testing.T, s *simulator.Simulator) string { return "/v1/payments/" + created(s) },
+	},
+	"topic_merchant_order_wh": {
+		delivery: "notifications/merchant_order", id: "31000000001", answer: "topics/merchant_order", answerID: "310000000012345678",
+		ipn: "notifications/ipn_merchant_order", ipnID: "31000000003",
+		next: []string{"90210000010", "902100000123456789"},
+		path: func(t *testing.T, s *simulator.Simulator) string {
+			t.Helper()
+			id, err := s.MerchantOrderOf(created(s))
+			require.NoError(t, err)
+			return "/merchant_orders/" + id
+		},
+	},
+}
+
+// created is the id of a payment that belongs to a merchant order.
+func created(s *simulator.Simulator) string {
+	for {
+		id := s.CreatePayment(simulator.PaymentSpec{Status: simulator.Approved, Amount: decimal.RequireFromString("150.05")})
+		if _, err := s.MerchantOrderOf(id); err == nil {
+			return id
+		}
+	}
+}
+
+// fetching are the topics of which something is fetched.
+func fetching() []*topic {
+	return slices.DeleteFunc(slices.Clone(topics), func(t *topic) bool { return t.read == nil })
+}
+
+func TestTopics_AreUnambiguousAndWhole(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, topic := range topics {
+		require.NotEmpty(t, topic.names)
+		for _, name := range topic.names {
+			require.False(t, seen[name], "%s stands twice", name)
+			seen[name] = true
+			require.Equal(t, name, word(name), "as it is stored")
+			require.Same(t, topic, topicNamed(name))
+		}
+		hasJob := topic.work == provider.Settle || topic.work == provider.Follow
+		require.Equal(t, hasJob, topic.read != nil, "%s: what has a job is fetched, and nothing else", topic.names[0])
+		if hasJob {
+			require.NotNil(t, topic.isID, topic.names[0])
+			require.NotEmpty(t, topic.path, topic.names[0])
+			require.NotEmpty(t, topic.operation, topic.names[0])
+		}
+	}
+	var held []string
+	for _, topic := range fetching() {
+		held = append(held, topic.names[0])
+	}
+	require.ElementsMatch(t, held, slices.Collect(maps.Keys(conformances)), "each topic that is fetched has a delivery and an answer")
+}
+
+func TestTopics_DeliveriesAskForTheirWork(t *testing.T) {
+	t.Parallel()
+	for _, topic := range fetching() {
+		c := conformances[topic.names[0]]
+		receiver := NewReceiver(newVerifier(t), true)
+		query := "data.id=" + c.id + "&type=" + topic.names[0]
+		d := deliver(t, query, fixture(t, c.delivery))
+
+		event, err := receiver.Receive(d)
+		require.NoError(t, err)
+		require.Equal(t, topic.names[0], event.Topic)
+		require.Equal(t, topic.work, event.Work)
+		require.Equal(t, c.id, event.ResourceID)
+		require.True(t, event.Signed)
+
+		// One byte of what is signed, whichever.
+		for i := range len(c.id) {
+			forged := d
+			forged.RawQuery = "data.id=" + c.id[:i] + string(c.id[i]^1) + c.id[i+1:] + "&type=" + topic.names[0]
+			_, err := receiver.Receive(forged)
+			require.Error(t, err, forged.RawQuery)
+		}
+		for _, header := range []string{"X-Request-Id", "X-Signature"} {
+			value := d.Header.Get(header)
+			for i := range len(value) {
+				forged := d
+				forged.Header = d.Header.Clone()
+				forged.Header.Set(header, value[:i]+string(value[i]^1)+value[i+1:])
+				_, err := receiver.Receive(forged)
+				require.Error(t, err, "%s: byte %d", header, i)
+			}
+		}
+
+		if c.ipn != "" {
+			event, err = receiver.Receive(unsigned(http.MethodPost, "", fixture(t, c.ipn)))
+			require.NoError(t, err)
+			require.Equal(t, topic.work, event.Work)
+			require.Equal(t, c.ipnID, event.ResourceID, "of an address, the id alone")
+			require.Same(t, topic, topicNamed(event.Topic))
+		}
+		// An id of another family is not asked for.
+		require.Equal(t, provider.Unhandled, WorkOf(topic.names[0], "PAY01KXAMPLE0000000000000001"))
+		require.Equal(t, provider.Unhandled, WorkOf(topic.names[0], ""))
+	}
+}
+
+func TestTopics_AnswersAreRead(t *testing.T) {
+	t.Parallel()
+	for _, topic := range fetching() {
+		c := conformances[topic.names[0]]
+		raw := fixture(t, c.answer)
+		var fields map[string]json.RawMessage
+		require.NoError(t, json.Unmarshal(raw, &fields))
+
+		id, whole, err := topic.read(raw)
+		require.NoError(t, err)
+		require.Equal(t, c.answerID, id)
+		var next []string
+		for _, ref := range whole.Next {
+			require.Equal(t, topicPayment, ref.Topic)
+			next = append(next, ref.ID)
+		}
+		require.Equal(t, c.next, next)
+		require.Equal(t, topic.work == provider.Settle, whole.Payment != nil)
+
+		// A field more says nothing.
+		fields["of_another_year"] = json.RawMessage(`{"a": [1, null]}`)
+		more, err := json.Marshal(fields)
+		require.NoError(t, err)
+		_, found, err := topic.read(more)
+		require.NoError(t, err)
+		require.Equal(t, whole.Next, found.Next)
+		delete(fields, "of_another_year")
+
+		// A field less is read or is an error, and never another id or a panic.
+		for name, value := range fields {
+			delete(fields, name)
+			less, err := json.Marshal(fields)
+			require.NoError(t, err)
+			if id, _, err := topic.read(less); err == nil && name != "id" {
+				require.Equal(t, c.answerID, id, name)
+			}
+			fields[name] = value
+		}
+
+		// Ids of 18 digits are kept to the last one.
+		const long = "217000061307271123"
+		fields["id"] = json.RawMessage(long)
+		other, err := json.Marshal(fields)
+		require.NoError(t, err)
+		id, _, err = topic.read(other)
+		require.NoError(t, err)
+		require.Equal(t, long, id)
+		require.Equal(t, topic.work, WorkOf(topic.names[0], long))
+	}
+}
+
+func TestFetch_EachTopicFromTheSimulator(t *testing.T) {
+	t.Parallel()
+	sim, err := simulator.New(simulator.Config{AccessToken: testToken, Secret: testSecret, LiveMode: true})
+	require.NoError(t, err)
+	api := httptest.NewServer(sim.Handler())
+	t.Cleanup(api.Close)
+	client, err := NewClient(Config{BaseURL: api.URL, AccessToken: testToken})
+	require.NoError(t, err)
+	for _, topic := range fetching() {
+		path := conformances[topic.names[0]].path(t, sim)
+		prefix := "/" + strings.Join(topic.path, "/") + "/"
+		require.True(t, strings.HasPrefix(path, prefix), "%s is not below %s", path, prefix)
+
+		for _, name := range topic.names {
+			found, err := client.Fetch(t.Context(), provider.Ref{Topic: name, ID: strings.TrimPrefix(path, prefix)})
+			require.NoError(t, err, path)
+			require.True(t, found.Payment != nil || len(found.Next) > 0, path)
+		}
+	}
+}
+
+func TestFetch_WhatCannotBeFetched(t *testing.T) {
+	t.Parallel()
+	merchantOrder := provider.Ref{Topic: "merchant_order", ID: "310000000012345678"}
+	for name, c := range map[string]struct {
+		ref    provider.Ref
+		status int
+		body   []byte
+		kind   provider.ErrorKind
+	}{
+		"not there":           {merchantOrder, http.StatusNotFound, nil, provider.ResourceNotFound},
+		"about another":       {provider.Ref{Topic: "merchant_order", ID: "31"}, http.StatusOK, fixture(t, "topics/merchant_order"), provider.Unexpected},
+		"not JSON":            {merchantOrder, http.StatusOK, []byte(secretBody), provider.Unreadable},
+		"payments not a list": {merchantOrder, http.StatusOK, []byte(`{"id":310000000012345678,"payments":7}`), provider.Unexpected},
+		"a payment unnamed":   {merchantOrder, http.StatusOK, []byte(`{"id":310000000012345678,"payments":[{"id":7},{"id":null}]}`), provider.Unexpected},
+	} {
+		client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(c.status)
+			_, _ = w.Write(c.body)
+		})
+		_, err := client.Fetch(t.Context(), c.ref)
+		t.Log(name)
+		requireError(t, err, c.kind, c.status)
+	}
+
+	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"id":"310000000012345678","payments":[{"id":"7"},{"id":8},{"id":7}]}`))
+	})
+	found, err := client.Fetch(t.Context(), merchantOrder)
+	require.NoError(t, err)
+	require.Equal(t, []provider.Ref{{Topic: "payment", ID: "7"}, {Topic: "payment", ID: "8"}}, found.Next, "each once")
+
+	for _, name := range []string{"topic_of_another_year", "wallet_connect", "order"} {
+		_, err := client.Fetch(t.Context(), provider.Ref{Topic: name, ID: "7"})
+		require.ErrorIs(t, err, provider.ErrUnknownTopic)
+	}
+}
+
+func TestTopics_EachHasARowInTheDocs(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/topics.md")
+	require.NoError(t, err)
+	rows := map[string]string{}
+	for line := range bytes.Lines(page) {
+		cells := strings.Split(string(line), "|")
+		if len(cells) < 5 {
+			continue
+		}
+		for _, name := range strings.Split(cells[1], ",") {
+			if name = strings.TrimSpace(name); strings.HasPrefix(name, "`") {
+				rows[strings.Trim(name, "`")] = strings.Trim(strings.TrimSpace(cells[2]), "`")
+			}
+		}
+	}
+	want := map[string]string{}
+	for _, topic := range topics {
+		for _, name := range topic.names {
+			want[name] = string(topic.work)
+		}
+	}
+	require.Equal(t, want, rows)
+}

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A Ref names something at an event's provider that can be fetched.
+type Ref struct{ Topic, ID string }
+
+// A Fetched is what an attempt fetched for its event.
+type Fetched struct {
+	// Event is the attempt's event.
+	Event AttemptStart
+	// Payment is nil when what was fetched is not a payment.
+	Payment *FetchedPayment
+	// Next is what it names: each becomes an event of its own.
+	Next []Ref
+	// Background is true when what follows has time, as the event itself has.
+	Background bool
+	// Trace is the traceparent that what follows goes on with; may be empty.
+	Trace string
+}
+
+// Apply applies what was fetched: it settles the payment if there is one (see
+// applyPayment), makes events of what is to be fetched next, each with its job,
+// ends the event and completes its job, all or nothing. A stale attempt changes
+// nothing and gets ErrStaleAttempt.
+func (s *Store) Apply(ctx context.Context, a Attempt, fetched Fetched, complete CompleteJob) (SettleResult, error) {
+	var result SettleResult
+	err := s.inFencedTx(ctx, func(tx pgx.Tx) error {
+		failures, err := lockAttempt(ctx, tx, a)
+		if err != nil {
+			return err
+		}
+		result = SettleResult{Outcome: OutcomeFollowed}
+		if fetched.Payment != nil {
+			if result, err = s.applyPayment(ctx, tx, a.QueueID, *fetched.Payment); err != nil {
+				return fmt.Errorf("payment %s: %w", fetched.Payment.Payment.ID, err)
+			}
+		}
+		if err := s.follow(ctx, tx, fetched); err != nil {
+			return err
+		}
+		if err := endEvent(ctx, tx, a, result.Outcome, failures); err != nil {
+			return err
+		}
+		return complete(ctx, tx)
+	})
+	if err != nil {
+		return SettleResult{}, fmt.Errorf("apply what was fetched for event %d: %w", a.QueueID, err)
+	}
+	return result, nil
+}
+
+// Settle is Apply of a payment that names nothing else.
+func (s *Store) Settle(ctx context.Context, a Attempt, payment FetchedPayment, complete CompleteJob) (SettleResult, error) {
+	return s.Apply(ctx, a, Fetched{Payment: &payment}, complete)
+}
+
+// follow makes events of what is to be fetched next. They bear the delivery's
+// request id, by which a person finds what became of it.
+func (s *Store) follow(ctx context.Context, tx pgx.Tx, fetched Fetched) error {
+	if len(fetched.Next) == 0 {
+		return nil
+	}
+	if s.insertJobs == nil || s.workOf == nil {
+		return fmt.Errorf("this store cannot follow an event of topic %q", fetched.Event.Topic)
+	}
+	events := make([]NewEvent, len(fetched.Next))
+	for i, ref := range fetched.Next {
+		work, known := s.workOf(fetched.Event.Source, ref.Topic, ref.ID)
+		if !known {
+			return fmt.Errorf("nobody knows what an event of %s asks for", fetched.Event.Source)
+		}
+		events[i] = NewEvent{
+			Source: fetched.Event.Source, Topic: ref.Topic, ResourceID: ref.ID, Work: work, Origin: OriginFollow,
+			RequestID: fetched.Event.RequestID, Background: fetched.Background, Trace: fetched.Trace,
+		}
+	}
+	_, err := s.insertEvents(ctx, tx, events)
+	return err
+}
