@@ -16,12 +16,6 @@ import (
 // hexadecimal digits of its SHA-256. It cannot be turned back into the token.
 type tokenName string
 
-// TokenName returns the name under which logs show the token.
-func TokenName(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return string(nameOf(sum))
-}
-
 func nameOf(sum [sha256.Size]byte) tokenName { return tokenName(hex.EncodeToString(sum[:4])) }
 
 // A tokenAuth admits calls by their bearer token (RFC 6750, section 2.1). It keeps

@@ -1,6 +1,12 @@
 package api
 
-import "strings"
+import (
+	"crypto/sha256"
+	"strings"
+)
+
+// TokenName is the name under which logs show the token.
+func TokenName(token string) string { return string(nameOf(sha256.Sum256([]byte(token)))) }
 
 // EncodeCursor and DecodeCursor are what lists make and read.
 var (

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -35,10 +34,8 @@ type Process struct {
 	// Host is the machine's name.
 	Host string
 	// Role is RoleAll, RoleAPI or RoleWorker.
-	Role      string
-	Version   string
-	StartedAt time.Time
-	SeenAt    time.Time
+	Role    string
+	Version string
 	// PoolMax is how many database connections it may hold, PoolInUse how many
 	// it used when it was seen.
 	PoolMax, PoolInUse int
@@ -46,29 +43,6 @@ type Process struct {
 	// before, and PoolGaveUp how many callers got none.
 	PoolWait   time.Duration
 	PoolGaveUp int64
-}
-
-// Processes returns the processes that are alive, the oldest first: those that
-// were seen within the last minute.
-func (s *Store) Processes(ctx context.Context) ([]Process, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT id, host, role, version, started_at, seen_at, pool_max, pool_in_use, pool_wait_ms, pool_gave_up
-		FROM processes WHERE seen_at > now() - interval '1 minute' ORDER BY started_at, id`)
-	if err == nil {
-		var found []Process
-		found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Process, error) {
-			var p Process
-			var wait int64
-			err := row.Scan(&p.ID, &p.Host, &p.Role, &p.Version, &p.StartedAt, &p.SeenAt, &p.PoolMax, &p.PoolInUse, &wait, &p.PoolGaveUp)
-			p.PoolWait = time.Duration(wait) * time.Millisecond
-			toUTC(&p.StartedAt, &p.SeenAt)
-			return p, err
-		})
-		if err == nil {
-			return found, nil
-		}
-	}
-	return nil, fmt.Errorf("processes: %w", err)
 }
 
 // A Heartbeat says every few seconds that this process is alive, and how its pool of

@@ -79,107 +79,50 @@ type ActivityPoint struct {
 // nothing did. The error wraps ErrSpan. Duplicates are answered without a trace
 // in the ledger, so they are not counted here.
 func (s *Store) Activity(ctx context.Context, span Span) ([]ActivityPoint, error) {
-	topics, err := s.activity(ctx, span, false)
+	points, err := s.activity(ctx, span)
 	if err != nil {
 		return nil, fmt.Errorf("activity: %w", err)
 	}
-	return topics[0].Points, nil
+	return points, nil
 }
 
-// A TopicActivity is the activity of the events of one topic.
-type TopicActivity struct {
-	Topic  string
-	Points []ActivityPoint
-}
-
-// ActivityByTopic is Activity by topic, in the topics' order. Of the topics of
-// one minute, the 20 most frequent are kept apart; the rest counts as "other".
-func (s *Store) ActivityByTopic(ctx context.Context, span Span) ([]TopicActivity, error) {
-	topics, err := s.activity(ctx, span, true)
-	if err != nil {
-		return nil, fmt.Errorf("activity by topic: %w", err)
-	}
-	return topics, nil
-}
-
-// activity reads the buckets, by topic or all under the topic "".
-func (s *Store) activity(ctx context.Context, span Span, byTopic bool) ([]TopicActivity, error) {
+func (s *Store) activity(ctx context.Context, span Span) ([]ActivityPoint, error) {
 	r, err := span.resolve(time.Now())
 	if err != nil {
 		return nil, err
 	}
-	found := activities{span: r, at: map[string]int{}}
-	if !byTopic {
-		found.of("")
+	points := make([]ActivityPoint, r.points)
+	for i := range points {
+		points[i] = ActivityPoint{At: r.since.Add(time.Duration(i) * r.step), ByOrigin: map[string]int64{}, Others: map[string]int64{}}
 	}
+	at := func(seconds int64) *ActivityPoint { return &points[time.Duration(seconds)*time.Second/r.step] }
 	rows, err := s.pool.Query(ctx, `
-		SELECT extract(epoch FROM date_bin($3, began_at, $1) - $1)::bigint, CASE WHEN $4 THEN topic ELSE '' END,
-		       origin, outcome, sum(events)::bigint
+		SELECT extract(epoch FROM date_bin($3, began_at, $1) - $1)::bigint, origin, outcome, sum(events)::bigint
 		FROM webhook_activity_`+r.tables+`
 		WHERE began_at >= $1 AND began_at < $2
-		GROUP BY 1, 2, 3, 4 ORDER BY 2, 1`, r.since, r.until, r.step, byTopic)
+		GROUP BY 1, 2, 3`, r.since, r.until, r.step)
 	if err != nil {
 		return nil, err
 	}
 	var seconds, n int64
-	var topic, origin, outcome string
-	if _, err := pgx.ForEachRow(rows, []any{&seconds, &topic, &origin, &outcome, &n}, func() error {
-		found.point(topic, seconds).count(origin, outcome, n)
+	var origin, outcome string
+	if _, err := pgx.ForEachRow(rows, []any{&seconds, &origin, &outcome, &n}, func() error {
+		at(seconds).count(origin, outcome, n)
 		return nil
 	}); err != nil {
 		return nil, err
 	}
-	if rows, err = s.pool.Query(ctx, deathsSQL(byTopic), r.since, r.until, r.step); err != nil {
+	rows, err = s.pool.Query(ctx, `
+		SELECT extract(epoch FROM date_bin($3, died_at, $1) - $1)::bigint, count(*)
+		FROM webhook_dead_letter WHERE died_at >= $1 AND died_at < $2 GROUP BY 1`, r.since, r.until, r.step)
+	if err != nil {
 		return nil, err
 	}
-	if _, err := pgx.ForEachRow(rows, []any{&seconds, &topic, &n}, func() error {
-		found.point(topic, seconds).Failed += n
+	_, err = pgx.ForEachRow(rows, []any{&seconds, &n}, func() error {
+		at(seconds).Failed = n
 		return nil
-	}); err != nil {
-		return nil, err
-	}
-	return found.topics, nil
-}
-
-// deathsSQL counts dead letters. The event is looked up only for its topic; it is
-// in the queue as long as its dead letter stands.
-func deathsSQL(byTopic bool) string {
-	topic, join := `''`, ``
-	if byTopic {
-		topic, join = `left(q.topic, 64)`, `JOIN webhook_queue q ON q.id = d.queue_id`
-	}
-	return `SELECT extract(epoch FROM date_bin($3, d.died_at, $1) - $1)::bigint, ` + topic + `, count(*)
-		FROM webhook_dead_letter d ` + join + `
-		WHERE d.died_at >= $1 AND d.died_at < $2
-		GROUP BY 1, 2 ORDER BY 2, 1`
-}
-
-// activities are buckets as they are read.
-type activities struct {
-	span   resolved
-	topics []TopicActivity
-	at     map[string]int
-}
-
-// of returns the topic's buckets, empty where it is new.
-func (a *activities) of(topic string) []ActivityPoint {
-	i, ok := a.at[topic]
-	if !ok {
-		i = len(a.topics)
-		a.at[topic] = i
-		points := make([]ActivityPoint, a.span.points)
-		for k := range points {
-			points[k] = ActivityPoint{
-				At: a.span.since.Add(time.Duration(k) * a.span.step), ByOrigin: map[string]int64{}, Others: map[string]int64{},
-			}
-		}
-		a.topics = append(a.topics, TopicActivity{Topic: topic, Points: points})
-	}
-	return a.topics[i].Points
-}
-
-func (a *activities) point(topic string, seconds int64) *ActivityPoint {
-	return &a.of(topic)[time.Duration(seconds)*time.Second/a.span.step]
+	})
+	return points, err
 }
 
 func (p *ActivityPoint) count(origin, outcome string, n int64) {

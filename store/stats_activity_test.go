@@ -60,19 +60,6 @@ func TestActivity_EveryBucketIsThere(t *testing.T) {
 		settled += p.Settled
 	}
 	require.Equal(t, [2]int64{3, 2}, [2]int64{received, settled})
-
-	topics, err := b.ActivityByTopic(t.Context(), span)
-	require.NoError(t, err)
-	require.Len(t, topics, 2)
-	require.Equal(t, "claims", topics[0].Topic)
-	require.Equal(t, "payment", topics[1].Topic)
-	claims := make([]store.ActivityPoint, 24)
-	for i := range claims {
-		claims[i] = empty(i)
-	}
-	claims[3].Received, claims[3].ByOrigin, claims[3].Others = 1, map[string]int64{"webhook": 1}, map[string]int64{"unhandled": 1}
-	claims[5].Received, claims[5].ByOrigin, claims[7].Failed = 1, map[string]int64{"webhook": 1}, 1
-	require.Equal(t, claims, topics[0].Points)
 }
 
 func TestActivity_RefusesWhatItCannotShow(t *testing.T) {
