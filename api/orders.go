@@ -177,12 +177,13 @@ type paymentDocument struct {
 	Source          string              `json:"source"`
 	Status          order.PaymentStatus `json:"status"`
 	StatusDetail    string              `json:"status_detail"`
-	Amount          string              `json:"amount"`
+	Amount          *string             `json:"amount"`
+	ShippingAmount  string              `json:"shipping_amount"`
 	RefundedAmount  string              `json:"refunded_amount"`
-	Currency        string              `json:"currency"`
+	Currency        *string             `json:"currency"`
 	CollectorID     string              `json:"collector_id"`
 	LiveMode        bool                `json:"live_mode"`
-	DateLastUpdated time.Time           `json:"date_last_updated"`
+	DateLastUpdated *time.Time          `json:"date_last_updated"`
 	FetchedAt       time.Time           `json:"fetched_at"`
 }
 
@@ -234,9 +235,19 @@ func newOrderDocument(o store.Order) orderDocument {
 	for i, p := range o.Payments {
 		doc.Payments[i] = paymentDocument{
 			ID: p.ID, Source: p.Source, Status: p.Status, StatusDetail: p.StatusDetail,
-			Amount: order.FormatAmount(p.Amount, p.Currency), RefundedAmount: order.FormatAmount(p.Refunded, p.Currency), Currency: p.Currency,
-			CollectorID: p.CollectorID, LiveMode: p.LiveMode,
-			DateLastUpdated: p.UpdatedAt.UTC(), FetchedAt: p.FetchedAt.UTC(),
+			ShippingAmount: order.FormatAmount(p.Shipping, p.Currency), RefundedAmount: order.FormatAmount(p.Refunded, p.Currency),
+			CollectorID: p.CollectorID, LiveMode: p.LiveMode, FetchedAt: p.FetchedAt.UTC(),
+		}
+		if p.Amount.Valid {
+			amount := order.FormatAmount(p.Amount.Decimal, p.Currency)
+			doc.Payments[i].Amount = &amount
+		}
+		if p.Currency != "" {
+			doc.Payments[i].Currency = &p.Currency
+		}
+		if !p.UpdatedAt.IsZero() {
+			at := p.UpdatedAt.UTC()
+			doc.Payments[i].DateLastUpdated = &at
 		}
 	}
 	for i, p := range o.OddPayments {

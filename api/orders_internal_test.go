@@ -22,7 +22,7 @@ func TestTheOrderDocument(t *testing.T) {
 		Paid:  decimal.RequireFromString("150"), Refunded: decimal.Zero,
 		Payments: []store.OrderPayment{{Source: "mercadopago", Payment: order.Payment{
 			ID: "139221234567890123", Status: order.PaymentApproved, StatusDetail: "accredited", Currency: "ARS",
-			Amount: decimal.RequireFromString("150.0"), CollectorID: "77", LiveMode: true, UpdatedAt: at, FetchedAt: at,
+			Amount: decimal.NewNullDecimal(decimal.RequireFromString("150.0")), CollectorID: "77", LiveMode: true, UpdatedAt: at, FetchedAt: at,
 		}}},
 		OddPayments: []store.OddPayment{{
 			QueueID: 43, DeadLetterID: 5, Source: "mercadopago", PaymentID: "8", Class: "odd_payment", Fields: []string{"amount"},
@@ -38,7 +38,7 @@ func TestTheOrderDocument(t *testing.T) {
 		"paid_amount": "150.00", "refunded_amount": "0.00",
 		"created_at": "2026-03-01T13:00:00.5Z", "updated_at": "2026-03-01T13:00:00.5Z",
 		"payments": [{"id": "139221234567890123", "source": "mercadopago", "status": "approved", "status_detail": "accredited",
-			"amount": "150.00", "refunded_amount": "0.00", "currency": "ARS", "collector_id": "77", "live_mode": true,
+			"amount": "150.00", "shipping_amount": "0.00", "refunded_amount": "0.00", "currency": "ARS", "collector_id": "77", "live_mode": true,
 			"date_last_updated": "2026-03-01T13:00:00.5Z", "fetched_at": "2026-03-01T13:00:00.5Z"}],
 		"odd_payments": [{"id": "8", "source": "mercadopago", "error_class": "odd_payment", "fields": ["amount"],
 			"problem": "payment: transaction_amount is missing", "queue_id": 43, "dead_letter_id": 5, "fetched_at": "2026-03-01T13:00:00.5Z"}],

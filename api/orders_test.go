@@ -32,6 +32,7 @@ type orderAnswer struct {
 		Status          string `json:"status"`
 		StatusDetail    string `json:"status_detail"`
 		Amount          string `json:"amount"`
+		ShippingAmount  string `json:"shipping_amount"`
 		RefundedAmount  string `json:"refunded_amount"`
 		Currency        string `json:"currency"`
 		CollectorID     string `json:"collector_id"`

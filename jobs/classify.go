@@ -65,11 +65,14 @@ func classOf(err error) string {
 	var failed *AttemptError
 	var asked *provider.Error
 	var storage *storeError
+	var newer *store.NewerBooksError
 	switch {
 	case errors.Is(err, order.ErrUnknownStatus):
 		return "unknown_status"
 	case errors.Is(err, provider.ErrUnknownTopic):
 		return "unknown_topic"
+	case errors.As(err, &newer):
+		return "newer_release"
 	case errors.Is(err, store.ErrEventNotFound):
 		return "event_not_found"
 	case errors.As(err, &failed):

@@ -43,7 +43,7 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		fetched.Next = append(fetched.Next, store.Ref(ref))
 	}
 	if p := found.Payment; p != nil {
-		payment, odd, err := paymentOf(*p, event.Now)
+		payment, odd, err := paymentOf(*p, event)
 		if err != nil {
 			return store.SettleResult{}, s.putAside(ctx, a, odd, err)
 		}

@@ -3,11 +3,9 @@ package jobs
 import (
 	"fmt"
 	"slices"
-	"time"
-
-	"github.com/shopspring/decimal"
 
 	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -23,7 +21,7 @@ func (PaymentArgs) Kind() string { return "webhook_payment" }
 // be booked the error says why, and odd what is to be kept: order.ErrUnknownStatus
 // for a status outside the known ones, and a *provider.Error of the kind Odd for
 // money in a currency that doesn't exist.
-func paymentOf(p provider.Payment, fetchedAt time.Time) (order.Payment, *provider.OddPayment, error) {
+func paymentOf(p provider.Payment, event store.AttemptStart) (order.Payment, *provider.OddPayment, error) {
 	odd := func(field provider.Field, problem string) *provider.OddPayment {
 		return &provider.OddPayment{
 			ID: p.ID, Reference: p.Reference, MerchantOrderID: p.MerchantOrderID, UpdatedAt: p.UpdatedAt,
@@ -35,8 +33,8 @@ func paymentOf(p provider.Payment, fetchedAt time.Time) (order.Payment, *provide
 		err = fmt.Errorf("payment %s: %w", p.ID, err)
 		return order.Payment{}, odd(provider.FieldStatus, err.Error()), err
 	}
-	payment := translate(p, fetchedAt)
-	payment.Status = status
+	payment := translate(p)
+	payment.Status, payment.FetchedAt, payment.FetchMark = status, event.Now, event.Mark
 	switch _, known := order.LookupCurrency(p.Currency); {
 	case known:
 	case moneyless(status):
@@ -56,13 +54,12 @@ func moneyless(s order.PaymentStatus) bool {
 	}, s)
 }
 
-// translate is paymentOf without a judgement on the status.
-func translate(p provider.Payment, fetchedAt time.Time) order.Payment {
+// translate is paymentOf without a judgement on the status, and without the fetch.
+func translate(p provider.Payment) order.Payment {
 	return order.Payment{
 		ID: p.ID, Status: order.PaymentStatus(p.Status), StatusDetail: p.StatusDetail,
-		// What went back with the shipping is not part of the amount.
-		Amount: p.Amount.Decimal, Refunded: decimal.Min(p.Refunded, p.Amount.Decimal),
-		Currency: p.Currency, CollectorID: p.CollectorID, LiveMode: p.LiveMode, Validation: p.Validation,
-		UpdatedAt: p.UpdatedAt, FetchedAt: fetchedAt,
+		Amount: p.Amount, Shipping: p.Shipping, Refunded: p.Refunded, Currency: p.Currency,
+		CollectorID: p.CollectorID, SubscriptionID: p.SubscriptionID, SubscriptionNumber: p.SubscriptionNumber,
+		LiveMode: p.LiveMode, Validation: p.Validation, UpdatedAt: p.UpdatedAt,
 	}
 }

@@ -91,6 +91,8 @@ func FailureClasses() []FailureClass {
 			"Report it with the dead letter's error, then replay."},
 		{string(store.DatabaseError), "Another PostgreSQL error.", ActionRetry,
 			"Check PostgreSQL's log; replay afterwards."},
+		{"newer_release", "A newer release has taken over the ledger, and this process does not know its rules.", ActionPutOff,
+			"Replace this process with the newer release."},
 		{"timeout", "The attempt took longer than JOB_TIMEOUT.", ActionRetry,
 			"If this persists, raise JOB_TIMEOUT."},
 		{classInternal, "Anything else.", ActionRetry,

@@ -142,7 +142,7 @@ func foundPayment(source string, p provider.Payment) store.FoundPayment {
 	return store.FoundPayment{FetchedPayment: store.FetchedPayment{
 		// The status is compared as it is: one that is not known is found out,
 		// and dead-lettered, by the event that fetches the payment.
-		Source: source, Payment: translate(p, time.Time{}), Reference: p.Reference, Raw: p.Raw,
+		Source: source, Payment: translate(p), Reference: p.Reference, Raw: p.Raw,
 	}}
 }
 

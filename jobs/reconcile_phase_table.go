@@ -80,8 +80,12 @@ var phases = []phase{
 	},
 	{
 		Phase: Phase{store.PhaseDrift, everyRun, "compares the ledger with itself"},
-		work: func(ctx context.Context, _ *stepWorker, p piece) (bool, error) {
-			return p.step.CompareLedger(ctx)
+		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
+			done, err := p.step.CompareLedger(ctx)
+			if done && err == nil {
+				err = w.closeStaleAnomalies(ctx)
+			}
+			return done, err
 		},
 	},
 	{

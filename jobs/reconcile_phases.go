@@ -151,6 +151,16 @@ func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep, la
 	return false, nil
 }
 
+// closeStaleAnomalies closes what was left open although nothing yields it, such as
+// after a setting changed which payments are the merchant's own.
+func (w *stepWorker) closeStaleAnomalies(ctx context.Context) error {
+	closed, err := w.store.CloseStaleAnomalies(ctx)
+	if err == nil && closed > 0 {
+		w.logger.InfoContext(ctx, "anomalies that nothing yields closed", "count", closed)
+	}
+	return err
+}
+
 // ask puts a question to a provider, unless it is held to be down: then the step
 // sleeps, and none of its attempts is spent.
 func (w *stepWorker) ask(ctx context.Context, source string, last bool, ask func() error) error {

@@ -61,12 +61,12 @@ func TestReconcile_RepairsWhatWasTamperedWith(t *testing.T) {
 			w.start(t)
 			id := w.settled(t, "order", c.old)
 			require.Equal(t, found{}, foundBy(w.reconcile(t)))
-			was := look[string](t, w, `SELECT to_jsonb(p) - 'updated_at' - 'fetched_at' FROM payments p WHERE payment_id = $1`, id)
+			was := look[string](t, w, `SELECT to_jsonb(p) - 'updated_at' - 'fetched_at' - 'fetch_mark' FROM payments p WHERE payment_id = $1`, id)
 			for range 2 {
 				w.exec(t, c.statement)
 				require.Equal(t, c.want, foundBy(w.reconcile(t)), "also when it comes again")
 				w.requireTruth(t)
-				require.Equal(t, was, look[string](t, w, `SELECT to_jsonb(p) - 'updated_at' - 'fetched_at' FROM payments p WHERE payment_id = $1`, id))
+				require.Equal(t, was, look[string](t, w, `SELECT to_jsonb(p) - 'updated_at' - 'fetched_at' - 'fetch_mark' FROM payments p WHERE payment_id = $1`, id))
 				require.Equal(t, found{}, foundBy(w.reconcile(t)))
 			}
 			require.Zero(t, look[int](t, w, `SELECT count(*) FROM anomalies`))
@@ -121,8 +121,8 @@ func TestReconcile_StopsBeforeItChangesTooMuch(t *testing.T) {
 	require.Equal(t, 51, look[int](t, w, `SELECT count(*) FROM webhook_queue`), "no event was made")
 
 	// Among enough orders it is no more than can happen.
-	w.exec(t, `INSERT INTO orders (reference, amount, currency, settled_at, created_at)
-		SELECT 'other-' || n, 1, 'ARS', now(), now() - interval '1 year' FROM generate_series(1, 1000) n`)
+	w.exec(t, `INSERT INTO orders (reference, amount, currency, settled_at, fold_version, created_at)
+		SELECT 'other-' || n, 1, 'ARS', now(), 2, now() - interval '1 year' FROM generate_series(1, 1000) n`)
 	run = w.reconcile(t)
 	require.Equal(t, found{drift: 51}, foundBy(run))
 	require.Zero(t, look[int](t, w, `SELECT count(*) FROM payments WHERE amount = 101`))

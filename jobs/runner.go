@@ -200,8 +200,9 @@ func addWork(config *river.Config, cfg Config, deps Deps, circuits circuit.Circu
 	})
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
+	river.AddWorker(config.Workers, &foldWorker{store: deps.Store, providers: deps.Providers, budget: min(foldBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	if !cfg.Helper {
-		config.PeriodicJobs = append(config.PeriodicJobs, periodicRollUp())
+		config.PeriodicJobs = append(config.PeriodicJobs, periodicRollUp(), periodicFold())
 	}
 	if err := addReconciliation(config, cfg, deps, circuits, policy, metrics); err != nil {
 		return err
@@ -284,13 +285,22 @@ func (r *Runner) Stop(ctx context.Context) error {
 func (r *Runner) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
+	told := map[string]bool{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if _, err := r.store.SettleUnsettled(ctx, sweepBatch); err != nil && ctx.Err() == nil {
+			_, refused, err := r.store.SettleUnsettled(ctx, sweepBatch)
+			if err != nil && ctx.Err() == nil {
 				r.logger.WarnContext(ctx, "unsettled orders not settled", "error", err)
+			}
+			for _, o := range refused {
+				if !told[o.Reference] {
+					told[o.Reference] = true
+					r.logger.WarnContext(ctx, "an inserted order is not settled: no payment can meet its terms",
+						"order_reference", o.Reference, "error", o.Err)
+				}
 			}
 		}
 	}

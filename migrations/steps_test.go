@@ -96,6 +96,17 @@ var written = map[int64][]string{
 		`INSERT INTO alert_messages (body) VALUES ('{"text": "1 alert began"}')`,
 		`INSERT INTO processes (id, host, role, version, pool_max, pool_in_use) VALUES ('a', 'host-1', 'all', 'v1', 10, 1)`,
 	},
+	15: {
+		`INSERT INTO payments (source, payment_id, order_reference, status, changed_at, live_mode, fetched_at, raw)
+		 VALUES ('mercadopago', '78', 'A-1', 'rejected', '2026-01-02T03:04:05Z', true, now(), '\x7b7d')`,
+		`INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, refunded_amount, changed_at, queue_id)
+		 VALUES ('mercadopago', '78', 'A-1', 'rejected', '', 0, '2026-01-02T03:04:05Z', 2)`,
+		`INSERT INTO payments (source, payment_id, status, amount, refunded_amount, shipping, currency, live_mode, date_last_updated, fetched_at, raw, fold_version)
+		 VALUES ('mercadopago', '79', 'refunded', 100, 110, 10, 'ARS', true, '2026-01-02T03:04:05Z', now(), '\x7b7d', 2)`,
+		`INSERT INTO orders (reference, amount, currency, cancelled_at, reference_key, fold_version) VALUES ('A-2', 10, 'ARS', now(), 'a-2', 2)`,
+		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount) VALUES ('A-2', 'upgrade', 'cancelled', 0, 0)`,
+		`INSERT INTO anomalies (kind, order_reference, detail) VALUES ('payment_moved', 'A-1', '{}')`,
+	},
 }
 
 func TestEachStepKeepsWhatIsThere(t *testing.T) {

@@ -35,6 +35,12 @@ type anomalySync struct {
 	paymentID  string
 	references []string
 	yielded    []yieldedAnomaly
+	// paid are the orders among the references that are paid.
+	paid []string
+	// upgrade is true when what is yielded follows from newer rules than what is
+	// there: an anomaly that a person resolved stays resolved though it is told in
+	// other words.
+	upgrade bool
 }
 
 type yieldedAnomaly struct {
@@ -43,6 +49,17 @@ type yieldedAnomaly struct {
 	PaymentID *string           `json:"payment_id"`
 	Source    *string           `json:"source"`
 	Detail    map[string]string `json:"detail"`
+	// Key finds payments that may have meant an order; only an unknown order has it.
+	Key *string `json:"reference_key"`
+}
+
+// addOrder adds what an order's settlement yields.
+func (y *anomalySync) addOrder(reference string, known knownOrder, settled order.Settlement) {
+	y.add(reference, settled.Anomalies)
+	y.upgrade = y.upgrade || known.settled && !known.folded
+	if settled.Status == order.StatusPaid {
+		y.paid = append(y.paid, reference)
+	}
 }
 
 func (y *anomalySync) add(reference string, found []order.Anomaly) {
@@ -51,38 +68,48 @@ func (y *anomalySync) add(reference string, found []order.Anomaly) {
 		if detail == nil {
 			detail = map[string]string{}
 		}
-		y.yielded = append(y.yielded, yieldedAnomaly{
+		yielded := yieldedAnomaly{
 			Kind: a.Kind, Reference: orNil(reference), PaymentID: orNil(a.PaymentID), Source: orNil(y.source), Detail: detail,
-		})
+		}
+		if a.Kind == order.AnomalyUnknownOrder {
+			yielded.Key = orNil(order.ReferenceKey(reference))
+		}
+		y.yielded = append(y.yielded, yielded)
 	}
 }
 
 func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) error {
-	references := y.references
-	if references == nil {
-		references = []string{}
-	}
+	references := emptyIfNil(y.references)
 	yielded := y.yielded
 	if yielded == nil {
 		yielded = []yieldedAnomaly{}
 	}
 	_, err := tx.Exec(ctx, `
 		WITH yielded AS (
-			SELECT kind, source, order_reference, payment_id, detail
+			SELECT kind, source, order_reference, payment_id, detail, reference_key
 			FROM jsonb_to_recordset($1::jsonb)
-			     AS y (kind text, source text, order_reference text, payment_id text, detail jsonb)
+			     AS y (kind text, source text, order_reference text, payment_id text, detail jsonb, reference_key text)
+		), reworded AS (
+			UPDATE anomalies a SET detail = y.detail
+			FROM yielded y
+			WHERE $8 AND a.closed_by NOT IN ($5, $9)
+			  AND a.id = (SELECT max(l.id) FROM anomalies l
+			              WHERE l.kind = y.kind
+			                AND l.order_reference IS NOT DISTINCT FROM y.order_reference
+			                AND l.payment_id IS NOT DISTINCT FROM y.payment_id)
+			RETURNING a.kind, a.order_reference, a.payment_id
 		), closed AS (
 			UPDATE anomalies a SET closed_at = now(), closed_by = $5
 			WHERE a.closed_at IS NULL
-			  AND a.kind NOT IN ('fraud_alert', 'unsettled_difference')
+			  AND (a.kind = ANY ($6) OR a.kind = 'payment_moved' AND a.order_reference = ANY ($7))
 			  AND (a.order_reference = ANY ($2) OR (a.payment_id = $4 AND a.source = $3))
 			  AND NOT EXISTS (SELECT FROM yielded y
 			                  WHERE y.kind = a.kind
 			                    AND y.order_reference IS NOT DISTINCT FROM a.order_reference
 			                    AND y.payment_id IS NOT DISTINCT FROM a.payment_id)
 		)
-		INSERT INTO anomalies AS known (kind, source, order_reference, payment_id, detail)
-		SELECT y.kind, y.source, y.order_reference, y.payment_id, y.detail
+		INSERT INTO anomalies AS known (kind, source, order_reference, payment_id, detail, reference_key)
+		SELECT y.kind, y.source, y.order_reference, y.payment_id, y.detail, y.reference_key
 		FROM yielded y
 		WHERE NOT EXISTS (SELECT FROM anomalies a
 		                  WHERE a.closed_by <> $5
@@ -90,10 +117,32 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) error {
 		                    AND a.order_reference IS NOT DISTINCT FROM y.order_reference
 		                    AND a.payment_id IS NOT DISTINCT FROM y.payment_id
 		                    AND a.detail = y.detail)
+		  AND NOT EXISTS (SELECT FROM reworded r
+		                  WHERE r.kind = y.kind
+		                    AND r.order_reference IS NOT DISTINCT FROM y.order_reference
+		                    AND r.payment_id IS NOT DISTINCT FROM y.payment_id)
 		ON CONFLICT (kind, coalesce(order_reference, ''), coalesce(payment_id, '')) WHERE closed_at IS NULL
-		DO UPDATE SET detail = excluded.detail WHERE known.detail <> excluded.detail`,
-		mustJSON(yielded), references, y.source, y.paymentID, closedBySettlement)
+		DO UPDATE SET detail = excluded.detail, reference_key = excluded.reference_key WHERE known.detail <> excluded.detail`,
+		mustJSON(yielded), references, y.source, y.paymentID, closedBySettlement, foldedKinds, emptyIfNil(y.paid), y.upgrade,
+		closedByReconciliation)
 	return err
+}
+
+// foldedKinds are the kinds of anomaly that close once nothing yields them.
+var foldedKinds = func() (kinds []string) {
+	for _, kind := range order.AnomalyKinds() {
+		if kind.IsFolded() {
+			kinds = append(kinds, string(kind))
+		}
+	}
+	return kinds
+}()
+
+func emptyIfNil(texts []string) []string {
+	if texts == nil {
+		return []string{}
+	}
+	return texts
 }
 
 func orNil(s string) *string {

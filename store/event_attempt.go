@@ -54,16 +54,19 @@ type AttemptStart struct {
 	ResourceID string
 	RequestID  string
 	ReceivedAt time.Time
-	// Now is PostgreSQL's clock: a fetch that follows began after it.
-	Now time.Time
+	// Now is PostgreSQL's clock, and Mark the newest event id that was drawn: a
+	// fetch that follows began after both.
+	Now  time.Time
+	Mark int64
 	// Hint is true when anybody may have sent the event: no signature was verified,
 	// and it is not an event of our own.
 	Hint bool
 	// Completed is true when the event has ended already.
 	Completed bool
 	// Covered is true when the event asks for a payment and a fetch of it began
-	// after the event was received: its outcome holds everything the event could
-	// tell.
+	// after the event came: its outcome holds everything the event could tell.
+	// Their ids tell, and no clock: the fetch's mark is not below the event's id. A
+	// mark above every id that was drawn, as after a restore, proves nothing.
 	Covered bool
 }
 
@@ -75,14 +78,15 @@ const isHint = `NOT q.signed AND q.origin IN ('webhook', 'replay')`
 func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, error) {
 	var a AttemptStart
 	err := s.pool.QueryRow(ctx, `
-		SELECT q.work, q.source, q.topic, q.resource_id, q.request_id, q.received_at, clock_timestamp(),
+		SELECT q.work, q.source, q.topic, q.resource_id, q.request_id, q.received_at, clock_timestamp(), drawn.last_value,
 		       `+isHint+`, q.completed_at IS NOT NULL,
 		       q.work = '`+WorkPayment+`' AND EXISTS (
 		           SELECT FROM payments p
-		           WHERE p.source = q.source AND p.payment_id = q.resource_id AND p.fetched_at > q.received_at)
-		FROM webhook_queue q
+		           WHERE p.source = q.source AND p.payment_id = q.resource_id
+		             AND p.fetch_mark >= q.id AND p.fetch_mark <= drawn.last_value)
+		FROM webhook_queue q, webhook_queue_id_seq drawn
 		WHERE q.id = $1`, queueID).
-		Scan(&a.Work, &a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Hint, &a.Completed, &a.Covered)
+		Scan(&a.Work, &a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Mark, &a.Hint, &a.Completed, &a.Covered)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound.With(queueID))
 	}

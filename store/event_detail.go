@@ -42,13 +42,15 @@ type PaymentLog struct {
 	OrderReference *string `json:"order_reference"`
 	Status         string  `json:"status"`
 	StatusDetail   string  `json:"status_detail"`
-	Amount         string  `json:"amount"`
+	// Amount and Currency are nil where the payment says none.
+	Amount         *string `json:"amount"`
 	RefundedAmount string  `json:"refunded_amount"`
-	Currency       string  `json:"currency"`
+	Currency       *string `json:"currency"`
 	// Refunded is true when RefundedAmount is not zero.
-	Refunded        bool      `json:"-"`
-	DateLastUpdated time.Time `json:"date_last_updated"`
-	AppliedAt       time.Time `json:"applied_at"`
+	Refunded bool `json:"-"`
+	// DateLastUpdated is nil where the provider gave no date that can be read.
+	DateLastUpdated *time.Time `json:"date_last_updated"`
+	AppliedAt       time.Time  `json:"applied_at"`
 }
 
 // An EventChange is an order as it stood after the event had changed it.
@@ -154,12 +156,16 @@ const paymentLogColumns = `payment_id, order_reference, status, status_detail, a
 // columns.
 func scanPaymentLog(row pgx.CollectableRow, extra ...any) (PaymentLog, error) {
 	var p PaymentLog
-	var amount, refunded decimal.Decimal
+	var amount decimal.NullDecimal
+	var refunded decimal.Decimal
 	err := row.Scan(append([]any{&p.PaymentID, &p.OrderReference, &p.Status, &p.StatusDetail, &amount, &refunded, &p.Currency,
 		&p.DateLastUpdated, &p.AppliedAt}, extra...)...)
-	p.Amount, p.RefundedAmount = order.FormatAmount(amount, p.Currency), order.FormatAmount(refunded, p.Currency)
-	p.Refunded = refunded.IsPositive()
-	toUTC(&p.DateLastUpdated, &p.AppliedAt)
+	if amount.Valid {
+		text := order.FormatAmount(amount.Decimal, orEmpty(p.Currency))
+		p.Amount = &text
+	}
+	p.RefundedAmount, p.Refunded = order.FormatAmount(refunded, orEmpty(p.Currency)), refunded.IsPositive()
+	toUTC(p.DateLastUpdated, &p.AppliedAt)
 	return p, err
 }
 

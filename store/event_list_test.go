@@ -126,7 +126,7 @@ func TestEventShowsWhatItChanged(t *testing.T) {
 		require.True(t, d.Signed)
 		require.Nil(t, d.DeadLetter)
 		require.Len(t, d.PaymentLogs, 1)
-		require.Equal(t, "10.50", d.PaymentLogs[0].Amount)
+		require.Equal(t, "10.50", *d.PaymentLogs[0].Amount)
 		require.Equal(t, "A-1", *d.PaymentLogs[0].OrderReference)
 		require.Len(t, d.OrderChanges, 1)
 		require.Equal(t, "A-1", d.OrderChanges[0].OrderReference)

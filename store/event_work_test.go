@@ -38,7 +38,8 @@ func TestStartAttempt_AClaimWithAPaymentsNumberIsNotCovered(t *testing.T) {
 func (b *bundle) fetchedNow(t *testing.T, paymentID, reference string) store.FetchedPayment {
 	t.Helper()
 	f := fetched(paymentID, reference, order.PaymentApproved, "10", 1)
-	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&f.Payment.FetchedAt))
+	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT clock_timestamp(), last_value FROM webhook_queue_id_seq`).
+		Scan(&f.Payment.FetchedAt, &f.Payment.FetchMark))
 	return f
 }
 

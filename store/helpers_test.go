@@ -136,7 +136,7 @@ func fetched(id, reference string, status order.PaymentStatus, amount string, mi
 	return store.FetchedPayment{
 		Source: "mercadopago", Reference: reference, Raw: []byte(`{"id":` + strconv.Quote(id) + `}`),
 		Payment: order.Payment{
-			ID: id, Status: status, Amount: decimal.RequireFromString(amount), Currency: "ARS",
+			ID: id, Status: status, Amount: decimal.NewNullDecimal(decimal.RequireFromString(amount)), Currency: "ARS",
 			CollectorID: "1", LiveMode: true, UpdatedAt: epoch.Add(time.Duration(minute) * time.Minute), FetchedAt: time.Now(),
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -24,6 +25,7 @@ const (
 	causeRegistered = "registered"
 	causePayment    = "payment"
 	causeRepair     = "repair"
+	causeUpgrade    = "upgrade"
 )
 
 // ErrOrderNotFound means that no order has that reference.
@@ -87,21 +89,21 @@ func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order
 		if err := lockOrders(ctx, tx, []string{reference}); err != nil {
 			return err
 		}
-		known, exists, err := loadTerms(ctx, tx, reference)
+		known, err := loadOrder(ctx, tx, reference)
 		if err != nil {
 			return err
 		}
-		if exists {
+		if known != nil {
 			if !known.Amount.Equal(terms.Amount) || known.Currency != terms.Currency {
-				return &OrderConflictError{Reference: reference, Known: known, Asked: terms}
+				return &OrderConflictError{Reference: reference, Known: known.Terms, Asked: terms}
 			}
 		} else {
 			if err := insertOrder(ctx, tx, reference, terms, orderFromMerchant); err != nil {
 				return refusedBySchema("order", err)
 			}
-			created = true
+			known, created = &knownOrder{Terms: terms}, true
 		}
-		return s.settleOrder(ctx, tx, reference, terms, causeRegistered)
+		return s.settleOrder(ctx, tx, reference, *known, causeRegistered)
 	})
 	if err != nil {
 		return false, fmt.Errorf("register order %q: %w", reference, err)
@@ -109,49 +111,75 @@ func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order
 	return created, nil
 }
 
-// SettleUnsettled settles up to limit orders that were inserted by plain SQL,
-// and returns how many. It is safe to run in several processes at once.
-func (s *Store) SettleUnsettled(ctx context.Context, limit int) (int, error) {
-	rows, err := s.pool.Query(ctx, `SELECT reference FROM orders WHERE settled_at IS NULL ORDER BY reference LIMIT $1`, limit)
-	if err != nil {
-		return 0, fmt.Errorf("unsettled orders: %w", err)
-	}
-	references, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return 0, fmt.Errorf("unsettled orders: %w", err)
-	}
-	for i, reference := range references {
-		err := s.inTx(ctx, func(tx pgx.Tx) error {
-			if err := lockOrders(ctx, tx, []string{reference}); err != nil {
-				return err
-			}
-			terms, exists, err := loadTerms(ctx, tx, reference)
-			if err != nil || !exists {
-				return err
-			}
-			return s.settleOrder(ctx, tx, reference, terms, causeRegistered)
-		})
+// A RefusedOrder is an order that was inserted by plain SQL with terms that no
+// payment can meet. It settles nothing.
+type RefusedOrder struct {
+	Reference string
+	Err       error
+}
+
+// SettleUnsettled settles up to limit orders that were inserted by plain SQL, and
+// returns how many, and those that can't be settled for their terms: these stay
+// as they are. It is safe to run in several processes at once.
+func (s *Store) SettleUnsettled(ctx context.Context, limit int) (settled int, refused []RefusedOrder, err error) {
+	after := ""
+	for settled < limit {
+		rows, err := s.pool.Query(ctx, `
+			SELECT reference FROM orders WHERE settled_at IS NULL AND reference > $1 ORDER BY reference LIMIT $2`, after, limit)
 		if err != nil {
-			return i, fmt.Errorf("settle order %q: %w", reference, err)
+			return settled, refused, fmt.Errorf("unsettled orders: %w", err)
+		}
+		references, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return settled, refused, fmt.Errorf("unsettled orders: %w", err)
+		}
+		for _, reference := range references {
+			after = reference
+			var invalid error
+			err := s.inTx(ctx, func(tx pgx.Tx) error {
+				if err := lockOrders(ctx, tx, []string{reference}); err != nil {
+					return err
+				}
+				known, err := loadOrder(ctx, tx, reference)
+				if err != nil || known == nil {
+					return err
+				}
+				if invalid = nil; known.refused() != "" {
+					invalid = known.Validate()
+					return nil
+				}
+				return s.settleOrder(ctx, tx, reference, *known, causeRegistered)
+			})
+			if err != nil {
+				return settled, refused, fmt.Errorf("settle order %q: %w", reference, err)
+			}
+			if invalid != nil {
+				refused = append(refused, RefusedOrder{reference, invalid})
+			} else {
+				settled++
+			}
+		}
+		if len(references) < limit {
+			break
 		}
 	}
-	return len(references), nil
+	return settled, refused, nil
 }
 
 // settleOrder derives one order, which the caller has locked, and its anomalies.
-func (s *Store) settleOrder(ctx context.Context, tx pgx.Tx, reference string, terms order.Terms, cause string) error {
-	settled, _, err := s.deriveOrder(ctx, tx, reference, terms, cause, 0)
+func (s *Store) settleOrder(ctx context.Context, tx pgx.Tx, reference string, known knownOrder, cause string) error {
+	settled, _, err := s.deriveOrder(ctx, tx, reference, known, settling{cause: cause})
 	if err != nil {
 		return err
 	}
-	sync := anomalySync{references: []string{reference}}
-	sync.add(reference, settled.Anomalies)
+	sync := anomalySync{references: []string{reference}, upgrade: known.settled && !known.folded}
+	sync.addOrder(reference, known, settled)
 	return sync.run(ctx, tx)
 }
 
 // deriveOrder derives the order from all its payments and writes what changed.
 // The caller holds the order's lock.
-func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, terms order.Terms, cause string, queueID int64) (order.Settlement, bool, error) {
+func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, known knownOrder, why settling) (order.Settlement, bool, error) {
 	rows, err := tx.Query(ctx, `SELECT `+paymentColumns+` FROM payments WHERE order_reference = $1 ORDER BY source, payment_id`, reference)
 	if err != nil {
 		return order.Settlement{}, false, err
@@ -160,37 +188,150 @@ func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, te
 	if err != nil {
 		return order.Settlement{}, false, err
 	}
-	settled, err := order.Settle(terms, s.rules, payments)
+	settled, err := order.Settle(known.Terms, s.rules, payments)
 	if err != nil {
 		return order.Settlement{}, false, fmt.Errorf("order %q: %w", reference, err)
 	}
-	// settled_at is null for an order that was just inserted: its first state
-	// is written, and logged, even when nothing has been paid.
-	var changed bool
-	err = tx.QueryRow(ctx, `
-		UPDATE orders SET status = $2, paid_amount = $3, refunded_amount = $4, settled_at = now()
-		WHERE reference = $1
-		  AND (settled_at IS NULL OR (status, paid_amount, refunded_amount) IS DISTINCT FROM ($2, $3, $4))
-		RETURNING true`, reference, settled.Status, settled.Paid, settled.Refunded).Scan(&changed)
-	if errors.Is(err, pgx.ErrNoRows) {
+	if known.settled && why.cause != causeUpgrade {
+		if moved := paymentMoved(known, settled); moved != nil {
+			settled.Anomalies = append(settled.Anomalies, *moved)
+		}
+	}
+	// An order that was just inserted is not settled yet: its first state is
+	// written, and logged, even when nothing has been paid.
+	changed := !known.settled || known.status != settled.Status || !known.paid.Equal(settled.Paid) || !known.refunded.Equal(settled.Refunded)
+	if !changed && known.folded {
 		return settled, false, nil
 	}
-	if err != nil {
-		return order.Settlement{}, false, err
+	if _, err := tx.Exec(ctx, `
+		UPDATE orders SET status = $2, paid_amount = $3, refunded_amount = $4, settled_at = CASE WHEN $5 THEN now() ELSE settled_at END,
+			reference_key = $6, fold_version = $7
+		WHERE reference = $1`, reference, settled.Status, settled.Paid, settled.Refunded, changed,
+		order.ReferenceKey(reference), order.FoldVersion); err != nil {
+		return settled, false, err
+	}
+	if !known.settled || !known.folded {
+		if err := tellNearMisses(ctx, tx, reference); err != nil {
+			return settled, false, err
+		}
+	}
+	if !changed {
+		return settled, false, nil
 	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO order_logs (order_reference, cause, queue_id, status, paid_amount, refunded_amount)
-		VALUES ($1, $2, nullif($3, 0), $4, $5, $6)`, reference, cause, queueID, settled.Status, settled.Paid, settled.Refunded)
+		VALUES ($1, $2, nullif($3, 0), $4, $5, $6)`, reference, why.cause, why.queueID, settled.Status, settled.Paid, settled.Refunded)
 	return settled, true, err
 }
 
-func loadTerms(ctx context.Context, tx pgx.Tx, reference string) (order.Terms, bool, error) {
-	var t order.Terms
-	err := tx.QueryRow(ctx, `SELECT amount, currency FROM orders WHERE reference = $1 FOR UPDATE`, reference).Scan(&t.Amount, &t.Currency)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return order.Terms{}, false, nil
+// paymentMoved is the anomaly of an order that was paid and is no longer although
+// nothing of it was given back or disputed; nil for every other.
+func paymentMoved(known knownOrder, settled order.Settlement) *order.Anomaly {
+	switch settled.Status {
+	case order.StatusPaid, order.StatusRefunded, order.StatusPartiallyRefunded, order.StatusInMediation, order.StatusChargedBack:
+		return nil
+	default:
 	}
-	return t, err == nil, err
+	if known.status != order.StatusPaid || settled.Refunded.GreaterThan(known.refunded) {
+		return nil
+	}
+	amount := func(d decimal.Decimal) string { return order.FormatAmount(d, known.Currency) }
+	return &order.Anomaly{Kind: order.AnomalyPaymentMoved, Detail: map[string]string{
+		"amount": amount(known.Amount), "currency": known.Currency, "paid": amount(settled.Paid), "refunded": amount(settled.Refunded),
+		"missing": amount(known.Amount.Sub(settled.Paid.Sub(settled.Refunded))),
+	}}
+}
+
+// A knownOrder is an order in the books, without its payments.
+type knownOrder struct {
+	order.Terms
+	status         order.Status
+	paid, refunded decimal.Decimal
+	// settled is false for an order that was just inserted, folded when it was
+	// settled under the rules of this release.
+	settled, folded bool
+}
+
+// refused is the stable word for why the order is not settled: it was inserted by
+// plain SQL with terms that no payment can meet. It is empty for every other.
+func (o knownOrder) refused() string {
+	if o.settled {
+		return ""
+	}
+	switch err := o.Validate(); {
+	case err == nil:
+		return ""
+	case errors.Is(err, order.ErrUnknownCurrency):
+		return "currency_unknown"
+	case errors.Is(err, order.ErrAmountTooFine):
+		return "amount_too_fine"
+	}
+	return "invalid"
+}
+
+// loadOrder returns the order, nil when there is none. The caller holds its lock.
+func loadOrder(ctx context.Context, tx pgx.Tx, reference string) (*knownOrder, error) {
+	var o knownOrder
+	var books, version int
+	err := tx.QueryRow(ctx, `
+		SELECT amount, currency, cancelled_at IS NOT NULL, status, paid_amount, refunded_amount, settled_at IS NOT NULL,
+		       fold_version, `+foldVersion+`
+		FROM orders WHERE reference = $1 FOR UPDATE`, reference).
+		Scan(&o.Amount, &o.Currency, &o.Cancelled, &o.status, &o.paid, &o.refunded, &o.settled, &version, &books)
+	if errors.Is(err, pgx.ErrNoRows) {
+		// The order is about to be made, or is nobody's: the books' version decides
+		// that as well.
+		if err := tx.QueryRow(ctx, `SELECT `+foldVersion).Scan(&books); err != nil {
+			return nil, err
+		}
+		return nil, checkFold(books)
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.folded = version >= order.FoldVersion
+	return &o, checkFold(books)
+}
+
+// nearOrders returns the references of open orders that have the key, a few at
+// most.
+func nearOrders(ctx context.Context, tx pgx.Tx, key string) ([]string, error) {
+	if key == "" {
+		return nil, nil
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT reference FROM orders
+		WHERE reference_key = $1 AND status IN ('pending', 'in_process', 'authorized', 'rejected', 'partially_paid')
+		ORDER BY reference LIMIT $2`, key, mostNearOrders)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// mostNearOrders is how many orders an anomaly names that a payment may have
+// meant.
+const mostNearOrders = 5
+
+// tellNearMisses names an order that has just come in the anomalies of payments
+// that may have meant it.
+func tellNearMisses(ctx context.Context, tx pgx.Tx, reference string) error {
+	key := order.ReferenceKey(reference)
+	var waiting bool
+	err := tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM anomalies WHERE reference_key = $1 AND closed_at IS NULL AND order_reference <> $2)`,
+		key, reference).Scan(&waiting)
+	if err != nil || !waiting {
+		return err
+	}
+	near, err := nearOrders(ctx, tx, key)
+	if err != nil || len(near) == 0 {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		UPDATE anomalies SET detail = detail || jsonb_build_object('near_orders', $3::text)
+		WHERE reference_key = $1 AND closed_at IS NULL AND order_reference <> $2`, key, reference, strings.Join(near, ","))
+	return err
 }
 
 func insertOrder(ctx context.Context, tx pgx.Tx, reference string, terms order.Terms, origin string) error {

@@ -1,9 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -36,95 +36,154 @@ type SettleResult struct {
 
 // applyPayment saves the payment and derives what follows from it.
 func (s *Store) applyPayment(ctx context.Context, tx pgx.Tx, queueID int64, fetched FetchedPayment) (SettleResult, error) {
-	// PostgreSQL keeps microseconds: with Go's nanoseconds the state that is
-	// known already would compare as an older one.
-	fetched.Payment.UpdatedAt = fetched.Payment.UpdatedAt.Truncate(time.Microsecond)
+	fetched = storable(fetched)
 	if err := lockPayment(ctx, tx, fetched.Source, fetched.Payment.ID); err != nil {
 		return SettleResult{}, err
 	}
-	known, knownReference, err := loadPayment(ctx, tx, fetched.Source, fetched.Payment.ID)
+	known, err := loadPayment(ctx, tx, fetched.Source, fetched.Payment.ID)
 	if err != nil {
 		return SettleResult{}, err
 	}
 	result := SettleResult{Outcome: OutcomeUnchanged, Reference: fetched.Reference}
-	reference := fetched.Reference
-	latest := fetched.Payment
-	applied := known == nil || fetched.Payment.Supersedes(*known)
-	if !applied {
-		latest, reference = *known, knownReference
+	latest := knownPayment{Payment: fetched.Payment, reference: fetched.Reference, folded: true}
+	applied := known == nil || fetched.Payment.Supersedes(known.Payment) || known.renamed(fetched)
+	references := referencesOf(fetched.Reference)
+	if known != nil {
+		latest.folded = known.folded
+		if !applied {
+			latest = *known
+		}
+		references = referencesOf(known.reference, latest.reference)
 	}
-	references := referencesOf(knownReference, reference)
 	if err := lockOrders(ctx, tx, references); err != nil {
 		return SettleResult{}, err
 	}
-	if applied {
+	switch {
+	case applied:
 		fresh, err := savePayment(ctx, tx, queueID, fetched)
 		if err != nil {
 			return SettleResult{}, err
 		}
-		if fresh || knownReference != reference {
+		if fresh || known != nil && known.reference != fetched.Reference {
 			result.Outcome = OutcomeSettled
 		}
+	case fetched.Payment.Repeats(known.Payment):
+		if err := confirmPayment(ctx, tx, fetched); err != nil {
+			return SettleResult{}, err
+		}
 	}
-	if err := s.settlePayment(ctx, tx, queueID, fetched.Source, latest, reference, references, &result); err != nil {
+	orderStatus, changed, err := s.settlePayment(ctx, tx, settling{cause: causePayment, queueID: queueID}, fetched.Source, latest, references)
+	if err != nil {
 		return SettleResult{}, err
+	}
+	result.OrderStatus = orderStatus
+	if changed {
+		result.Outcome = OutcomeSettled
 	}
 	return result, nil
 }
 
+// storable makes of a fetched payment what the books can hold: PostgreSQL keeps
+// microseconds, and with Go's nanoseconds the state that is known already would
+// compare as an older one. A reference that names no order is none.
+func storable(f FetchedPayment) FetchedPayment {
+	f.Payment.UpdatedAt = f.Payment.UpdatedAt.Truncate(time.Microsecond)
+	f.Payment.FetchedAt = f.Payment.FetchedAt.Truncate(time.Microsecond)
+	if !order.NamesOrder(f.Reference) {
+		f.Reference = ""
+	}
+	return f
+}
+
+// A settling is why orders are derived, and by which event; 0 for none.
+type settling struct {
+	cause   string
+	queueID int64
+}
+
 // settlePayment derives every order that the payment belongs or belonged to,
-// and the anomalies of a payment that has no order.
-func (s *Store) settlePayment(ctx context.Context, tx pgx.Tx, queueID int64, source string, p order.Payment, reference string, references []string, result *SettleResult) error {
-	sync := anomalySync{source: source, paymentID: p.ID, references: references}
+// and the anomalies of a payment that has no order. It returns the status of the
+// payment's order, empty when there is none, and whether any order changed. The
+// caller holds the locks of the payment and of the orders.
+func (s *Store) settlePayment(ctx context.Context, tx pgx.Tx, why settling, source string, p knownPayment, references []string) (status order.Status, changed bool, err error) {
+	sync := anomalySync{source: source, paymentID: p.ID, references: references, upgrade: !p.folded || why.cause == causeUpgrade}
+	unsettled := ""
 	for _, ref := range references {
-		terms, exists, err := loadTerms(ctx, tx, ref)
+		known, err := loadOrder(ctx, tx, ref)
 		if err != nil {
-			return err
+			return "", false, err
 		}
-		if !exists && ref == reference && s.unknownOrder == UnknownOrderCreate && s.mayCreate(p, ref) {
-			terms = order.Terms{Amount: p.Amount, Currency: p.Currency}
-			if err := insertOrder(ctx, tx, ref, terms, orderFromPayment); err != nil {
-				return err
+		if known == nil && ref == p.reference && s.unknownOrder == UnknownOrderCreate && s.mayCreate(p.Payment, ref) {
+			known = &knownOrder{Terms: createdTerms(p.Payment)}
+			if err := insertOrder(ctx, tx, ref, known.Terms, orderFromPayment); err != nil {
+				return "", false, err
 			}
-			exists = true
 		}
-		if !exists {
+		if known == nil {
 			continue
 		}
-		settled, changed, err := s.deriveOrder(ctx, tx, ref, terms, causePayment, queueID)
+		if refused := known.refused(); refused != "" {
+			if ref == p.reference {
+				unsettled = refused
+			}
+			continue
+		}
+		settled, moved, err := s.deriveOrder(ctx, tx, ref, *known, why)
 		if err != nil {
-			return err
+			return "", false, err
 		}
-		sync.add(ref, settled.Anomalies)
-		if ref == reference {
-			result.OrderStatus = settled.Status
+		sync.addOrder(ref, *known, settled)
+		if ref == p.reference {
+			status = settled.Status
 		}
-		if changed {
-			result.Outcome = OutcomeSettled
-		}
+		changed = changed || moved
 	}
-	if result.OrderStatus == "" {
-		sync.add(reference, s.unmatchedAnomalies(p, reference))
+	if status == "" {
+		unmatched, err := s.unmatchedAnomalies(ctx, tx, p, unsettled)
+		if err != nil {
+			return "", false, err
+		}
+		sync.add(p.reference, unmatched)
 	}
-	return sync.run(ctx, tx)
+	return status, changed, sync.run(ctx, tx)
 }
 
 // unmatchedAnomalies are those of a payment without an order, under the policy.
-func (s *Store) unmatchedAnomalies(p order.Payment, reference string) []order.Anomaly {
-	found := order.Unmatched(s.rules, p, reference != "")
-	if s.unknownOrder != UnknownOrderIgnore {
-		return found
+// unsettled says why the order that it names, if there is one, is not settled.
+func (s *Store) unmatchedAnomalies(ctx context.Context, tx pgx.Tx, p knownPayment, unsettled string) ([]order.Anomaly, error) {
+	found := order.Unmatched(s.rules, p.Payment, p.reference, nil)
+	unknown := slices.IndexFunc(found, func(a order.Anomaly) bool { return a.Kind == order.AnomalyUnknownOrder })
+	switch {
+	case unknown < 0:
+		return found, nil
+	case unsettled != "":
+		found[unknown].Detail["order_terms"] = unsettled
+		return found, nil
+	case s.unknownOrder == UnknownOrderIgnore:
+		return slices.Delete(found, unknown, unknown+1), nil
 	}
-	return slices.DeleteFunc(found, func(a order.Anomaly) bool { return a.Kind == order.AnomalyUnknownOrder })
+	near, err := nearOrders(ctx, tx, order.ReferenceKey(p.reference))
+	if err != nil || len(near) == 0 {
+		return found, err
+	}
+	return order.Unmatched(s.rules, p.Payment, p.reference, near), nil
+}
+
+// createdTerms are the terms of an order that is made from the payment.
+func createdTerms(p order.Payment) order.Terms {
+	amount := p.Amount.Decimal
+	if currency, known := order.LookupCurrency(p.Currency); known {
+		amount = currency.Round(amount)
+	}
+	return order.Terms{Amount: amount, Currency: p.Currency}
 }
 
 // mayCreate reports whether an order may be made from the payment: only money
 // that could pay it, and only under a reference that an order can have.
 func (s *Store) mayCreate(p order.Payment, reference string) bool {
-	terms := order.Terms{Amount: p.Amount, Currency: p.Currency}
-	missing := order.Unmatched(s.rules, p, true)
+	missing := order.Unmatched(s.rules, p, reference, nil)
 	onlyTheOrder := len(missing) == 1 && missing[0].Kind == order.AnomalyUnknownOrder
-	return ValidReference(reference) && terms.Validate() == nil && onlyTheOrder
+	return ValidReference(reference) && createdTerms(p).Validate() == nil && onlyTheOrder
 }
 
 func referencesOf(references ...string) []string {
@@ -156,63 +215,140 @@ func lockOrders(ctx context.Context, tx pgx.Tx, references []string) error {
 	return nil
 }
 
-const paymentColumns = `payment_id, status, status_detail, amount, refunded_amount, currency,
-	collector_id, live_mode, validation, date_last_updated, fetched_at`
+const paymentColumns = `payment_id, status, status_detail, amount, refunded_amount, shipping, coalesce(currency, ''),
+	collector_id, coalesce(subscription_id, ''), subscription_number, live_mode, validation,
+	date_last_updated, changed_at, fetched_at, fetch_mark`
 
 func scanPayment(row pgx.Row, extra ...any) (order.Payment, error) {
 	var p order.Payment
+	var updatedAt, changedAt *time.Time
 	err := row.Scan(append([]any{
-		&p.ID, &p.Status, &p.StatusDetail, &p.Amount, &p.Refunded, &p.Currency,
-		&p.CollectorID, &p.LiveMode, &p.Validation, &p.UpdatedAt, &p.FetchedAt,
+		&p.ID, &p.Status, &p.StatusDetail, &p.Amount, &p.Refunded, &p.Shipping, &p.Currency,
+		&p.CollectorID, &p.SubscriptionID, &p.SubscriptionNumber, &p.LiveMode, &p.Validation,
+		&updatedAt, &changedAt, &p.FetchedAt, &p.FetchMark,
 	}, extra...)...)
+	date(&p, updatedAt, changedAt)
 	return p, err
 }
 
-// loadPayment returns the payment as it is known, nil when it is not.
-func loadPayment(ctx context.Context, tx pgx.Tx, source, paymentID string) (*order.Payment, string, error) {
-	var reference string
-	p, err := scanPayment(tx.QueryRow(ctx, `
-		SELECT `+paymentColumns+`, coalesce(order_reference, '')
-		FROM payments WHERE source = $1 AND payment_id = $2`, source, paymentID), &reference)
+// date sets when a payment in the books was changed, as reported and as it counts.
+func date(p *order.Payment, updatedAt, changedAt *time.Time) {
+	p.UpdatedAt, p.KnownAt = deref(updatedAt), deref(changedAt)
+	if changedAt == nil {
+		p.KnownAt = p.UpdatedAt
+	}
+}
+
+func deref(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return *t
+}
+
+// changedAt is what is stored of when a payment counts as changed: nothing where
+// that is its date.
+func changedAt(p order.Payment) *time.Time {
+	at := p.ChangedAt()
+	if at.Equal(p.UpdatedAt) {
+		return nil
+	}
+	return &at
+}
+
+// A knownPayment is a payment in the books with its order's reference.
+type knownPayment struct {
+	order.Payment
+	reference string
+	// folded is true when it was read under the rules of this release.
+	folded bool
+}
+
+// renamed reports whether a later fetch found the payment as it is known, under
+// another reference.
+func (p *knownPayment) renamed(f FetchedPayment) bool {
+	later := cmp.Or(cmp.Compare(f.Payment.FetchMark, p.FetchMark), f.Payment.FetchedAt.Compare(p.FetchedAt)) > 0
+	return later && f.Reference != p.reference && f.Payment.Repeats(p.Payment)
+}
+
+// loadPayment returns the payment as it is known, nil when it is not. The caller
+// holds its lock.
+func loadPayment(ctx context.Context, tx pgx.Tx, source, paymentID string) (*knownPayment, error) {
+	var books, version int
+	if err := tx.QueryRow(ctx, `SELECT `+foldVersion).Scan(&books); err != nil {
+		return nil, err
+	}
+	if err := checkFold(books); err != nil {
+		return nil, err
+	}
+	var p knownPayment
+	var err error
+	p.Payment, err = scanPayment(tx.QueryRow(ctx, `
+		SELECT `+paymentColumns+`, coalesce(order_reference, ''), fold_version
+		FROM payments WHERE source = $1 AND payment_id = $2`, source, paymentID), &p.reference, &version)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, "", nil
+		return nil, nil //nolint:nilnil // that it is not known is no error
 	}
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	return &p, reference, nil
+	p.folded = version >= order.FoldVersion
+	return &p, nil
 }
 
 // savePayment saves the payment, which must supersede what is known, and logs
 // its state. It reports whether the state is one that was never applied.
 func savePayment(ctx context.Context, tx pgx.Tx, queueID int64, f FetchedPayment) (fresh bool, err error) {
 	p := f.Payment
-	tag, err := tx.Exec(ctx, `
-		INSERT INTO payments AS known (source, payment_id, order_reference, status, status_detail, amount, refunded_amount,
-			currency, collector_id, live_mode, validation, date_last_updated, fetched_at, raw)
-		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+	_, err = tx.Exec(ctx, `
+		INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, shipping,
+			currency, collector_id, subscription_id, subscription_number, live_mode, validation, date_last_updated, changed_at,
+			fetched_at, fetch_mark, raw, fold_version)
+		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, nullif($9, ''), $10, nullif($11, ''), $12, $13, $14, $15, $16, $17, $18, $19, $20)
 		ON CONFLICT (source, payment_id) DO UPDATE SET
 			order_reference = excluded.order_reference, status = excluded.status, status_detail = excluded.status_detail,
-			amount = excluded.amount, refunded_amount = excluded.refunded_amount, currency = excluded.currency,
-			collector_id = excluded.collector_id, live_mode = excluded.live_mode, validation = excluded.validation,
-			date_last_updated = excluded.date_last_updated, fetched_at = excluded.fetched_at, raw = excluded.raw
-		WHERE excluded.date_last_updated >= known.date_last_updated`,
-		f.Source, p.ID, f.Reference, p.Status, p.StatusDetail, p.Amount, p.Refunded,
-		p.Currency, p.CollectorID, p.LiveMode, p.Validation, p.UpdatedAt, p.FetchedAt, f.Raw)
+			amount = excluded.amount, refunded_amount = excluded.refunded_amount, shipping = excluded.shipping,
+			currency = excluded.currency, collector_id = excluded.collector_id, subscription_id = excluded.subscription_id,
+			subscription_number = excluded.subscription_number, live_mode = excluded.live_mode, validation = excluded.validation,
+			date_last_updated = excluded.date_last_updated, changed_at = excluded.changed_at, fetched_at = excluded.fetched_at,
+			fetch_mark = greatest(payments.fetch_mark, excluded.fetch_mark), raw = excluded.raw, fold_version = excluded.fold_version`,
+		f.Source, p.ID, f.Reference, p.Status, p.StatusDetail, p.Amount, p.Refunded, p.Shipping,
+		p.Currency, p.CollectorID, p.SubscriptionID, p.SubscriptionNumber, p.LiveMode, p.Validation, orNull(p.UpdatedAt), changedAt(p),
+		p.FetchedAt, p.FetchMark, f.Raw, order.FoldVersion)
 	if err != nil {
 		return false, err
 	}
-	if tag.RowsAffected() != 1 {
-		return false, fmt.Errorf("payment %s: an older state over a newer", p.ID)
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, shipping,
+			currency, date_last_updated, changed_at, queue_id)
+		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, nullif($9, ''), $10, $11, $12)
+		ON CONFLICT DO NOTHING`,
+		f.Source, p.ID, f.Reference, p.Status, p.StatusDetail, p.Amount, p.Refunded, p.Shipping, p.Currency,
+		orNull(p.UpdatedAt), changedAt(p), queueID)
+	if err != nil || tag.RowsAffected() == 1 {
+		return err == nil, err
 	}
-	tag, err = tx.Exec(ctx, `
-		INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, amount, refunded_amount,
-			currency, date_last_updated, queue_id)
-		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, $9, $10)
-		ON CONFLICT ON CONSTRAINT payment_logs_state_key DO NOTHING`,
-		f.Source, p.ID, f.Reference, p.Status, p.StatusDetail, p.Amount, p.Refunded, p.Currency, p.UpdatedAt, queueID)
-	if err != nil {
-		return false, err
+	// The state was applied before; shipping is no part of what makes one.
+	_, err = tx.Exec(ctx, `
+		UPDATE payment_logs SET shipping = $8
+		WHERE source = $1 AND payment_id = $2 AND status = $3 AND status_detail = $4 AND amount IS NOT DISTINCT FROM $5
+		  AND refunded_amount = $6 AND date_last_updated IS NOT DISTINCT FROM $7 AND shipping IS DISTINCT FROM $8`,
+		f.Source, p.ID, p.Status, p.StatusDetail, p.Amount, p.Refunded, orNull(p.UpdatedAt), p.Shipping)
+	return false, err
+}
+
+// confirmPayment notes that a fetch found the payment in the state that is known.
+func confirmPayment(ctx context.Context, tx pgx.Tx, f FetchedPayment) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE payments SET fetched_at = greatest(fetched_at, $3), fetch_mark = greatest(fetch_mark, $4)
+		WHERE source = $1 AND payment_id = $2 AND (fetched_at < $3 OR fetch_mark < $4)`,
+		f.Source, f.Payment.ID, f.Payment.FetchedAt, f.Payment.FetchMark)
+	return err
+}
+
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
 	}
-	return tag.RowsAffected() == 1, nil
+	return &t
 }

@@ -149,14 +149,14 @@ func TestSettle_AnOrderInsertedByPlainSQLSettlesToo(t *testing.T) {
 	_, err = b.pool.Exec(t.Context(), `INSERT INTO orders (reference, amount, currency) VALUES ('late', 150, 'ARS'), ('unpaid', 10, 'ARS')`)
 	require.NoError(t, err)
 
-	n, err := b.SettleUnsettled(t.Context(), 10)
+	n, _, err := b.SettleUnsettled(t.Context(), 10)
 
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
 	b.requireOrder(t, "late", order.StatusPaid, "150", "0")
 	b.requireOrder(t, "unpaid", order.StatusPending, "0", "0")
 	require.Empty(t, b.openAnomalies(t))
-	n, err = b.SettleUnsettled(t.Context(), 10)
+	n, _, err = b.SettleUnsettled(t.Context(), 10)
 	require.NoError(t, err)
 	require.Zero(t, n)
 }

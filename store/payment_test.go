@@ -20,7 +20,7 @@ func TestPaymentAsFetched(t *testing.T) {
 	p, err := b.Payment(t.Context(), "mercadopago", "77")
 	require.NoError(t, err)
 	require.Equal(t, "o-1", p.Reference)
-	require.Equal(t, "1500000000000.25", p.Amount.String(), "money is exact")
+	require.Equal(t, "1500000000000.25", p.Amount.Decimal.String(), "money is exact")
 	require.Equal(t, `{"id":77}`, p.Raw.Data)
 	_, err = b.Payment(t.Context(), "another", "77")
 	require.ErrorIs(t, err, store.ErrPaymentNotFound, "another provider's payment of the same id is another payment")

@@ -73,10 +73,27 @@ const dateLastUpdated = "date_last_updated"
 func factsOf(p order.Payment, reference string) facts {
 	return facts{
 		"status": string(p.Status), "status_detail": p.StatusDetail,
-		"amount": plain(p.Amount), "refunded_amount": plain(p.Refunded), "currency": p.Currency,
+		"amount": plainOrNone(p.Amount), "refunded_amount": plain(p.Refunded), "shipping": plain(p.Shipping), "currency": p.Currency,
 		"order_reference": reference, "collector_id": p.CollectorID, "live_mode": strconv.FormatBool(p.LiveMode),
-		dateLastUpdated: p.UpdatedAt.UTC().Format(time.RFC3339Nano),
+		dateLastUpdated: dateText(p.UpdatedAt),
 	}
+}
+
+// dateText writes a moment, and nothing where there is none.
+func dateText(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.UTC().Format(time.RFC3339Nano)
+}
+
+// plainOrNone writes an amount without trailing zeros, and nothing where it is
+// not said.
+func plainOrNone(d decimal.NullDecimal) string {
+	if !d.Valid {
+		return ""
+	}
+	return plain(d.Decimal)
 }
 
 // plain writes an amount without trailing zeros.
@@ -117,35 +134,43 @@ func immaterial(detail map[string]string) bool {
 // A heldPayment is a payment as the ledger has it. Its fields are null where a
 // join found none.
 type heldPayment struct {
-	source, id, status, detail, currency, collector, reference *string
-	amount, refunded                                           decimal.NullDecimal
-	live, validation                                           *bool
-	updatedAt, fetchedAt                                       *time.Time
+	source, id, status, detail, currency, collector, subscription, reference *string
+	amount, refunded, shipping                                               decimal.NullDecimal
+	number, mark                                                             *int64
+	live, validation                                                         *bool
+	updatedAt, changedAt, fetchedAt                                          *time.Time
 }
 
-const heldColumns = `p.source, p.payment_id, p.status, p.status_detail, p.currency, p.collector_id, p.order_reference,
-	p.amount, p.refunded_amount, p.live_mode, p.validation, p.date_last_updated, p.fetched_at`
+const heldColumns = `p.source, p.payment_id, p.status, p.status_detail, p.currency, p.collector_id, p.subscription_id,
+	p.order_reference, p.amount, p.refunded_amount, p.shipping, p.subscription_number, p.fetch_mark, p.live_mode, p.validation,
+	p.date_last_updated, p.changed_at, p.fetched_at`
 
 func (h *heldPayment) targets() []any {
-	return []any{&h.source, &h.id, &h.status, &h.detail, &h.currency, &h.collector, &h.reference,
-		&h.amount, &h.refunded, &h.live, &h.validation, &h.updatedAt, &h.fetchedAt}
+	return []any{&h.source, &h.id, &h.status, &h.detail, &h.currency, &h.collector, &h.subscription,
+		&h.reference, &h.amount, &h.refunded, &h.shipping, &h.number, &h.mark, &h.live, &h.validation,
+		&h.updatedAt, &h.changedAt, &h.fetchedAt}
 }
 
 func (h *heldPayment) exists() bool { return h.id != nil }
 
 func (h *heldPayment) payment() order.Payment {
-	return order.Payment{
-		ID: *h.id, Status: order.PaymentStatus(*h.status), StatusDetail: *h.detail, Currency: *h.currency,
-		CollectorID: *h.collector, Amount: h.amount.Decimal, Refunded: h.refunded.Decimal, LiveMode: *h.live,
-		Validation: *h.validation, UpdatedAt: *h.updatedAt, FetchedAt: *h.fetchedAt,
+	p := order.Payment{
+		ID: *h.id, Status: order.PaymentStatus(*h.status), StatusDetail: *h.detail, Currency: orEmpty(h.currency),
+		CollectorID: *h.collector, SubscriptionID: orEmpty(h.subscription), SubscriptionNumber: *h.number,
+		Amount: h.amount, Refunded: h.refunded.Decimal, Shipping: h.shipping.Decimal, LiveMode: *h.live,
+		Validation: *h.validation, FetchedAt: *h.fetchedAt, FetchMark: *h.mark,
 	}
+	date(&p, h.updatedAt, h.changedAt)
+	return p
 }
 
-func (h *heldPayment) orderReference() string {
-	if h.reference == nil {
+func (h *heldPayment) orderReference() string { return orEmpty(h.reference) }
+
+func orEmpty(s *string) string {
+	if s == nil {
 		return ""
 	}
-	return *h.reference
+	return *s
 }
 
 // compareFound holds what a search shows against what is held. No difference is
@@ -165,11 +190,17 @@ func compareFound(f FoundPayment, h *heldPayment) *Difference {
 		return d
 	}
 	held := h.payment()
+	if f.Payment.UpdatedAt.IsZero() {
+		// A date that is not said says nothing else.
+		found[dateLastUpdated] = dateText(held.UpdatedAt)
+	}
 	d.Detail = differing(againstSearch, factsOf(held, h.orderReference()), "found_", found)
-	switch c := f.Payment.UpdatedAt.Compare(held.UpdatedAt); {
+	switch c := f.Payment.ChangedAt().Compare(held.ChangedAt()); {
+	case len(d.Detail) == 0:
+		return nil
 	case c > 0:
 		return d
-	case c < 0 || f.Payment.Status.Rank() < held.Status.Rank() || len(d.Detail) == 0:
+	case c < 0 || f.Payment.Status.Rank() < held.Status.Rank():
 		return nil
 	case f.Payment.Status.Rank() > held.Status.Rank():
 		return d
@@ -186,11 +217,16 @@ func compareFound(f FoundPayment, h *heldPayment) *Difference {
 // that an attempt found hopeless after it changed, or that died within a day, is
 // in a person's hands; buried, when true, returns it all the same.
 func compareSearch(ctx context.Context, tx pgx.Tx, source string, found []FoundPayment, buried bool) (differ []Difference, equal []string, err error) {
+	var now time.Time
+	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+		return nil, nil, err
+	}
 	ids, changed := make([]string, len(found)), make([]time.Time, len(found))
 	for i := range found {
-		// PostgreSQL keeps microseconds.
-		found[i].Payment.UpdatedAt = found[i].Payment.UpdatedAt.Truncate(time.Microsecond)
-		ids[i], changed[i] = found[i].Payment.ID, found[i].Payment.UpdatedAt
+		// The search was asked just now.
+		found[i].Payment.FetchedAt = now
+		found[i].FetchedPayment = storable(found[i].FetchedPayment)
+		ids[i], changed[i] = found[i].Payment.ID, found[i].Payment.ChangedAt()
 	}
 	// One statement, so that an event which settles meanwhile is seen either
 	// without its end or with what it brought.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -175,12 +176,14 @@ const (
 	logOfState = `
 		SELECT FROM payment_logs l
 		WHERE l.source = p.source AND l.payment_id = p.payment_id AND l.status = p.status
-		  AND l.status_detail = p.status_detail AND l.amount = p.amount AND l.refunded_amount = p.refunded_amount
-		  AND l.date_last_updated = p.date_last_updated AND l.currency = p.currency
+		  AND l.status_detail = p.status_detail AND l.amount IS NOT DISTINCT FROM p.amount
+		  AND l.refunded_amount = p.refunded_amount AND coalesce(l.shipping, p.shipping) = p.shipping
+		  AND l.date_last_updated IS NOT DISTINCT FROM p.date_last_updated AND l.currency IS NOT DISTINCT FROM p.currency
 		  AND l.order_reference IS NOT DISTINCT FROM p.order_reference`
 	logOfLater = `
 		SELECT FROM payment_logs l
-		WHERE l.source = p.source AND l.payment_id = p.payment_id AND l.date_last_updated > p.date_last_updated`
+		WHERE l.source = p.source AND l.payment_id = p.payment_id 
+		  AND coalesce(l.changed_at, l.date_last_updated) > coalesce(p.changed_at, p.date_last_updated)`
 )
 
 // An orderFold is an order with the payments that it has.
@@ -221,14 +224,15 @@ func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []strin
 	return explainSuspects(ctx, tx, suspects, b)
 }
 
-// eachFold reads the settled orders of which the condition holds, by reference.
+// eachFold reads the settled orders of which the condition holds, by reference. An
+// order that was settled under earlier rules is left to the fold of the upgrade.
 // sound tells of a payment whether it is a state that was applied. It is one
 // statement, so that it sees each order with the payments that made it so.
 func eachFold(ctx context.Context, tx pgx.Tx, sound, condition string, args []any, each func(orderFold)) error {
 	rows, err := tx.Query(ctx, `
-		SELECT o.reference, o.status, o.amount, o.currency, o.paid_amount, o.refunded_amount, `+sound+`, `+heldColumns+`
+		SELECT o.reference, o.status, o.amount, o.currency, o.cancelled_at IS NOT NULL, o.paid_amount, o.refunded_amount, `+sound+`, `+heldColumns+`
 		FROM orders o LEFT JOIN payments p ON p.order_reference = o.reference
-		WHERE `+condition+` AND o.settled_at IS NOT NULL
+		WHERE `+condition+` AND o.settled_at IS NOT NULL AND o.fold_version >= `+strconv.Itoa(order.FoldVersion)+`
 		ORDER BY o.reference, p.source, p.payment_id`, args...)
 	if err != nil {
 		return err
@@ -237,7 +241,7 @@ func eachFold(ctx context.Context, tx pgx.Tx, sound, condition string, args []an
 	var isSound *bool
 	var h heldPayment
 	_, err = pgx.ForEachRow(rows, append([]any{
-		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.paid, &o.refunded, &isSound,
+		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.terms.Cancelled, &o.paid, &o.refunded, &isSound,
 	}, h.targets()...), func() error {
 		if fold.reference != o.reference {
 			if fold.reference != "" {
@@ -312,7 +316,7 @@ func (s *Store) compareUnmatched(ctx context.Context, tx pgx.Tx, sources, ids []
 func explainSuspects(ctx context.Context, tx pgx.Tx, suspects []heldPayment, b *ledgerBatchResult) error {
 	for _, h := range suspects {
 		held := h.payment()
-		logged, reference, err := latestLogged(ctx, tx, *h.source, *h.id)
+		logged, err := latestLogged(ctx, tx, *h.source, *h.id)
 		if err != nil {
 			return err
 		}
@@ -321,10 +325,13 @@ func explainSuspects(ctx context.Context, tx pgx.Tx, suspects []heldPayment, b *
 			Detail: map[string]string{"against": againstLog, "held_status": string(held.Status)},
 		}
 		if logged != nil {
-			of := factsOf(*logged, reference)
+			of := factsOf(logged.Payment, logged.reference)
 			// The log does not have these.
 			delete(of, "collector_id")
 			delete(of, "live_mode")
+			if !logged.shipping.Valid {
+				delete(of, "shipping")
+			}
 			d.Detail = differing(againstLog, factsOf(held, h.orderReference()), "logged_", of)
 		}
 		b.differ = append(b.differ, d)
@@ -332,26 +339,41 @@ func explainSuspects(ctx context.Context, tx pgx.Tx, suspects []heldPayment, b *
 	return nil
 }
 
-// latestLogged returns the latest state of a payment that was applied, with its
-// order's reference; nil when none was.
-func latestLogged(ctx context.Context, tx pgx.Tx, source, paymentID string) (*order.Payment, string, error) {
+// A loggedState is a state of a payment that was applied, with its order's
+// reference. Its shipping is null where it was logged before that was read.
+type loggedState struct {
+	order.Payment
+	reference string
+	shipping  decimal.NullDecimal
+}
+
+// latestLogged returns the latest state of a payment that was applied; nil when
+// none was.
+func latestLogged(ctx context.Context, tx pgx.Tx, source, paymentID string) (*loggedState, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT status, status_detail, amount, refunded_amount, currency, date_last_updated, applied_at, coalesce(order_reference, '')
+		SELECT status, status_detail, amount, refunded_amount, shipping, coalesce(currency, ''), date_last_updated, changed_at,
+		       applied_at, coalesce(order_reference, '')
 		FROM payment_logs WHERE source = $1 AND payment_id = $2 ORDER BY id`, source, paymentID)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	var latest *order.Payment
-	var latestReference, reference string
-	p := order.Payment{ID: paymentID}
-	_, err = pgx.ForEachRow(rows, []any{
-		&p.Status, &p.StatusDetail, &p.Amount, &p.Refunded, &p.Currency, &p.UpdatedAt, &p.FetchedAt, &reference,
-	}, func() error {
-		if latest == nil || p.Supersedes(*latest) {
-			state := p
-			latest, latestReference = &state, reference
-		}
-		return nil
+	states, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (loggedState, error) {
+		l := loggedState{Payment: order.Payment{ID: paymentID}}
+		var updatedAt, changedAt *time.Time
+		err := row.Scan(&l.Status, &l.StatusDetail, &l.Amount, &l.Refunded, &l.shipping, &l.Currency, &updatedAt, &changedAt,
+			&l.FetchedAt, &l.reference)
+		l.Shipping = l.shipping.Decimal
+		date(&l.Payment, updatedAt, changedAt)
+		return l, err
 	})
-	return latest, latestReference, err
+	if err != nil || len(states) == 0 {
+		return nil, err
+	}
+	latest := states[0]
+	for _, l := range states[1:] {
+		if l.Supersedes(latest.Payment) {
+			latest = l
+		}
+	}
+	return &latest, nil
 }

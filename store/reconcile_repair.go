@@ -80,14 +80,14 @@ func (st *RunStep) repair(ctx context.Context, tx pgx.Tx, repairs []repair) erro
 		return err
 	}
 	for _, reference := range references {
-		terms, exists, err := loadTerms(ctx, tx, reference)
+		known, err := loadOrder(ctx, tx, reference)
 		if err != nil {
 			return err
 		}
-		if !exists {
+		if known == nil || known.refused() != "" {
 			continue
 		}
-		if err := st.store.settleOrder(ctx, tx, reference, terms, causeRepair); err != nil {
+		if err := st.store.settleOrder(ctx, tx, reference, *known, causeRepair); err != nil {
 			return err
 		}
 	}
@@ -115,22 +115,22 @@ func restorePayment(ctx context.Context, tx pgx.Tx, source, paymentID string) ([
 	if err := lockPayment(ctx, tx, source, paymentID); err != nil {
 		return nil, err
 	}
-	_, reference, err := loadPayment(ctx, tx, source, paymentID)
-	if err != nil {
+	held, err := loadPayment(ctx, tx, source, paymentID)
+	if err != nil || held == nil {
 		return nil, err
 	}
-	logged, loggedReference, err := latestLogged(ctx, tx, source, paymentID)
+	logged, err := latestLogged(ctx, tx, source, paymentID)
 	if err != nil || logged == nil {
 		return nil, err
 	}
 	tag, err := tx.Exec(ctx, `
-		UPDATE payments p SET status = $3, status_detail = $4, amount = $5, refunded_amount = $6, currency = $7,
-			order_reference = nullif($8, ''), date_last_updated = $9
+		UPDATE payments p SET status = $3, status_detail = $4, amount = $5, refunded_amount = $6, currency = nullif($7, ''),
+			order_reference = nullif($8, ''), date_last_updated = $9, changed_at = $10, shipping = coalesce($11, p.shipping)
 		WHERE source = $1 AND payment_id = $2 AND NOT `+soundColumn,
 		source, paymentID, logged.Status, logged.StatusDetail, logged.Amount, logged.Refunded, logged.Currency,
-		loggedReference, logged.UpdatedAt)
+		logged.reference, orNull(logged.UpdatedAt), changedAt(logged.Payment), logged.shipping)
 	if err != nil || tag.RowsAffected() == 0 {
 		return nil, err
 	}
-	return []string{reference, loggedReference}, nil
+	return []string{held.reference, logged.reference}, nil
 }

@@ -30,6 +30,10 @@ type VerifyReport struct {
 	Jobs     int64 `json:"jobs"`
 	Payments int64 `json:"payments"`
 	Orders   int64 `json:"orders"`
+	// Unfolded is how many payments and orders were settled under the rules of an
+	// earlier release. They are brought under those of this one after an upgrade,
+	// and are held to none until then.
+	Unfolded int64 `json:"unfolded"`
 	// Violations are the invariants that do not hold; empty when all do.
 	Violations []Violation `json:"violations"`
 }
@@ -53,11 +57,11 @@ type Invariant struct {
 
 // Invariants are all that Verify holds the ledger to.
 func Invariants() []Invariant {
-	all := make([]Invariant, len(invariants), len(invariants)+1)
+	all := make([]Invariant, len(invariants), len(invariants)+3)
 	for i, known := range invariants {
 		all[i] = known.Invariant
 	}
-	return append(all, orderFolds)
+	return append(all, orderFolds, anomaliesStand, termsPayable)
 }
 
 // verifyPatience bounds one statement of Verify. It is longer than the service
@@ -89,8 +93,9 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 		}
 		err := tx.QueryRow(ctx, `
 			SELECT now(), (SELECT count(*) FROM webhook_queue), (SELECT count(*) FROM webhook_archive),
-			       (SELECT count(*) FROM river_job), (SELECT count(*) FROM payments), (SELECT count(*) FROM orders)`).
-			Scan(&report.At, &report.Events, &report.Archived, &report.Jobs, &report.Payments, &report.Orders)
+			       (SELECT count(*) FROM river_job), (SELECT count(*) FROM payments), (SELECT count(*) FROM orders),
+			       (SELECT count(*) FROM payments WHERE`+beforeFold+`) + (SELECT count(*) FROM orders WHERE`+beforeFold+`AND settled_at IS NOT NULL)`).
+			Scan(&report.At, &report.Events, &report.Archived, &report.Jobs, &report.Payments, &report.Orders, &report.Unfolded)
 		if err != nil {
 			return err
 		}
@@ -100,7 +105,13 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 				return fmt.Errorf("%s: %w", i.Name, err)
 			}
 		}
-		return s.verifyOrders(ctx, tx, o.Limit, &report)
+		if err := s.verifyOrders(ctx, tx, o.Limit, &report); err != nil {
+			return err
+		}
+		if err := s.verifyAnomalies(ctx, tx, o.Limit, &report); err != nil {
+			return err
+		}
+		return s.verifyTerms(ctx, tx, o.Limit, &report)
 	})
 	if err != nil {
 		return VerifyReport{}, fmt.Errorf("verify: %w", err)

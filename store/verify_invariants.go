@@ -19,7 +19,7 @@ const liveStates = `('available', 'pending', 'retryable', 'running', 'scheduled'
 // looks for such jobs every 30 s only.
 const rescueSlack = time.Minute
 
-// invariants are all but orderFolds, which Go has to tell.
+// invariants are those that SQL can tell; Go tells the others.
 var invariants = []invariant{
 	{
 		Invariant: Invariant{"event_ends_once", "an event has exactly one of: an outcome, a job that lives, a dead letter"},
@@ -66,9 +66,9 @@ var invariants = []invariant{
 	{
 		Invariant: Invariant{"state_logged_once", "each state of a payment was applied once"},
 		broken: `
-			SELECT l.payment_id, l.source, l.status, l.status_detail, l.amount, l.refunded_amount, l.date_last_updated, count(*) AS logs
+			SELECT l.payment_id, l.source, l.status, l.status_detail, l.amount, l.refunded_amount, coalesce(l.date_last_updated, l.changed_at) AS date_last_updated, count(*) AS logs
 			FROM payment_logs l
-			GROUP BY l.source, l.payment_id, l.status, l.status_detail, l.amount, l.refunded_amount, l.date_last_updated
+			GROUP BY l.source, l.payment_id, l.status, l.status_detail, l.amount, l.refunded_amount, coalesce(l.date_last_updated, l.changed_at)
 			HAVING count(*) > 1`,
 	},
 	{

@@ -65,7 +65,7 @@ func families(t *testing.T) map[string][]string {
 			store.ActionChangeQueue,
 		},
 		"moment":    momentKinds(),
-		"cause":     {"registered", "payment", "repair"},
+		"cause":     {"registered", "payment", "repair", "upgrade"},
 		"reason.do": store.DeadLetterReasons(), "error_class.do": errorClasses(),
 		"bulk_replay_state": {store.BulkReplayRunning, store.BulkReplayDone, store.BulkReplayCancelled, store.BulkReplayStalled},
 		"run_status":        {store.RunRunning, store.RunSucceeded, store.RunFailed, store.RunStoppedByCap},
@@ -88,7 +88,7 @@ func families(t *testing.T) map[string][]string {
 		"anomaly":       append(texts(order.AnomalyKinds()), "name", "resolve", "resolve_hint"),
 		"anomaly.means": texts(order.AnomalyKinds()), "anomaly.do": texts(order.AnomalyKinds()),
 		"detail": {
-			"amount", "paid", "refunded", "missing", "surplus", "payment_ids", "status", "order_currency", "collector_id",
+			"amount", "paid", "refunded", "missing", "surplus", "payment_ids", "near_orders", "order_terms", "status", "order_currency", "collector_id",
 			"expected_collector_id", "mode", "allowed_mode", "detail",
 		},
 	}

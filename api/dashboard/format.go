@@ -49,12 +49,23 @@ func (r *reader) exact(plain string) string {
 
 // Money writes an amount, a decimal or its string, with its currency's code:
 // several countries call their own money $. Its digits are those of
-// order.FormatAmount.
-func (r *reader) Money(amount any, code string) (string, error) {
+// order.FormatAmount. An amount that is not said is a dash.
+func (r *reader) Money(amount, currency any) (string, error) {
+	code := plain(currency)
 	var d decimal.Decimal
 	switch v := amount.(type) {
 	case decimal.Decimal:
 		d = v
+	case decimal.NullDecimal:
+		if !v.Valid {
+			return "\u2013", nil
+		}
+		d = v.Decimal
+	case *string:
+		if v == nil {
+			return "\u2013", nil
+		}
+		return r.Money(*v, code)
 	case string:
 		parsed, err := decimal.NewFromString(v)
 		if err != nil {

@@ -280,7 +280,7 @@ func (b *bundle) settle(t testing.TB, reference string, p order.Payment) int64 {
 
 func payment(id string, status order.PaymentStatus, amount string) order.Payment {
 	return order.Payment{
-		ID: id, Status: status, Amount: decimal.RequireFromString(amount), Currency: "ARS", CollectorID: "1", LiveMode: true,
+		ID: id, Status: status, Amount: decimal.NewNullDecimal(decimal.RequireFromString(amount)), Currency: "ARS", CollectorID: "1", LiveMode: true,
 		UpdatedAt: time.Now(), FetchedAt: time.Now(),
 	}
 }

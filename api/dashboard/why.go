@@ -72,7 +72,7 @@ func verdict(o store.Order) sentence {
 
 // aboutPayment says what a payment is worth to the order, and why.
 func aboutPayment(o store.Order, p store.OrderPayment) sentence {
-	s := sentence{PaymentID: p.ID, Amount: p.Amount.String(), Currency: p.Currency}
+	s := sentence{PaymentID: p.ID, Amount: p.Amount.Decimal.String(), Currency: p.Currency}
 	for _, a := range o.Anomalies {
 		if a.PaymentID != p.ID {
 			continue
@@ -85,13 +85,13 @@ func aboutPayment(o store.Order, p store.OrderPayment) sentence {
 		}
 	}
 	switch {
-	case p.Validation || p.Amount.IsZero():
+	case p.Validation || p.Amount.Valid && p.Amount.Decimal.IsZero():
 		s.Code = "payment_moneyless"
 	case p.Status == order.PaymentApproved && p.Refunded.IsPositive():
 		s.Code, s.Amount = "payment_part_refunded", p.Refunded.String()
 	case p.Status == order.PaymentApproved:
 		s.Code = "payment_approved"
-	case p.Status == order.PaymentChargedBack && p.StatusDetail == "reimbursed":
+	case p.Reimbursed():
 		s.Code = "payment_reimbursed"
 	default:
 		s.Code = "payment_" + string(p.Status)
@@ -113,6 +113,13 @@ func aboutMoney(o store.Order) []sentence {
 			said = append(said, sentence{Code: "overpaid", Amount: surplus.String(), Currency: o.Terms.Currency, Do: true})
 		case order.AnomalyDuplicatePayment:
 			said = append(said, sentence{Code: "duplicate_payment", Do: true})
+		case order.AnomalyDisputedPayment:
+			said = append(said, sentence{Code: "disputed_payment", Do: true})
+		case order.AnomalyPaidAfterCancel:
+			left := o.Paid.Sub(o.Refunded)
+			said = append(said, sentence{Code: "paid_after_cancel", Amount: left.String(), Currency: o.Terms.Currency, Do: true})
+		case order.AnomalyPaymentMoved:
+			said = append(said, sentence{Code: "payment_moved", Do: true})
 		case order.AnomalyUnsettledDifference:
 			said = append(said, sentence{Code: "unsettled_difference", Do: true})
 		default: // about one payment

@@ -28,9 +28,15 @@ func told(t *testing.T, rules order.Rules, payments ...order.Payment) store.Orde
 	return o
 }
 
+// flagged is the order with one more anomaly.
+func flagged(o store.Order, kind order.AnomalyKind) store.Order {
+	o.Anomalies = append(o.Anomalies, store.Anomaly{Kind: kind, Reference: o.Reference})
+	return o
+}
+
 func paying(id string, status order.PaymentStatus, amount int64, change ...func(*order.Payment)) order.Payment {
 	p := order.Payment{
-		ID: id, Status: status, Amount: decimal.NewFromInt(amount), Currency: "ARS", CollectorID: "1", LiveMode: true,
+		ID: id, Status: status, Amount: decimal.NewNullDecimal(decimal.NewFromInt(amount)), Currency: "ARS", CollectorID: "1", LiveMode: true,
 		UpdatedAt: time.Date(2026, 3, 1, 0, len(id), 0, 0, time.UTC),
 	}
 	for _, c := range change {
@@ -72,7 +78,23 @@ func whyCases(t *testing.T) map[string]struct {
 		"overpaid": {told(t, anyone, paying("1", order.PaymentApproved, 140)), nil, []string{"order_paid", "payment_approved", "overpaid"}},
 		"paid twice": {
 			told(t, anyone, paying("1", order.PaymentApproved, 100), paying("22", order.PaymentApproved, 100)), nil,
-			[]string{"order_paid", "payment_approved", "payment_approved", "duplicate_payment", "overpaid"},
+			[]string{"order_paid", "payment_approved", "payment_approved", "duplicate_payment"},
+		},
+		"paid, and another payment disputed": {
+			told(t, anyone, paying("1", order.PaymentApproved, 100), paying("22", order.PaymentChargedBack, 100)), nil,
+			[]string{"order_paid", "payment_approved", "payment_charged_back", "disputed_payment"},
+		},
+		"paid after the shop cancelled it": {
+			flagged(told(t, anyone, paying("1", order.PaymentApproved, 100)), order.AnomalyPaidAfterCancel), nil,
+			[]string{"order_paid", "payment_approved", "paid_after_cancel"},
+		},
+		"its payment moved": {
+			flagged(told(t, anyone), order.AnomalyPaymentMoved), nil,
+			[]string{"order_without_payment", "payment_moved"},
+		},
+		"rejected without an amount": {
+			told(t, anyone, paying("1", order.PaymentRejected, 0, func(p *order.Payment) { p.Amount, p.Currency = decimal.NullDecimal{}, "" })), nil,
+			[]string{"order_rejected", "payment_rejected"},
 		},
 		"rejected, then pending": {
 			told(t, anyone, paying("1", order.PaymentRejected, 100), paying("22", order.PaymentPending, 100)), nil,

@@ -21,7 +21,7 @@ func TestVerify(t *testing.T) {
 	db, err := pgx.Connect(t.Context(), databaseURL)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close(context.WithoutCancel(t.Context()))) }()
-	_, err = db.Exec(t.Context(), `INSERT INTO orders (reference, amount, currency, settled_at) SELECT 'A-' || n, 150, 'ARS', now() FROM generate_series(1, 3) n`)
+	_, err = db.Exec(t.Context(), `INSERT INTO orders (reference, amount, currency, settled_at, fold_version) SELECT 'A-' || n, 150, 'ARS', now(), 2 FROM generate_series(1, 3) n`)
 	require.NoError(t, err)
 
 	got := execute(t, environ, "verify")

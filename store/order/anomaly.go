@@ -15,11 +15,23 @@ const (
 	// Details: amount, paid, refunded, missing.
 	AnomalyUnderpaid AnomalyKind = "underpaid"
 	// AnomalyOverpaid: more than the order's amount is there, refunds taken
-	// off. Details: amount, paid, refunded, surplus.
+	// off, and no whole payment is too many. Details: amount, paid, refunded,
+	// surplus.
 	AnomalyOverpaid AnomalyKind = "overpaid"
-	// AnomalyDuplicatePayment: two payments or more each cover the order's
-	// amount by themselves. Details: amount, payment_ids (joined by commas).
+	// AnomalyDuplicatePayment: the order's amount stays covered without at least
+	// one whole payment. Details: amount, payment_ids (those that are too many, the
+	// latest first, joined by commas).
 	AnomalyDuplicatePayment AnomalyKind = "duplicate_payment"
+	// AnomalyDisputedPayment: the order is paid, and another payment of it is
+	// charged back or in mediation. Details: amount, status.
+	AnomalyDisputedPayment AnomalyKind = "disputed_payment"
+	// AnomalyPaidAfterCancel: the merchant cancelled the order and its money is
+	// there. Details: amount, paid, refunded, surplus.
+	AnomalyPaidAfterCancel AnomalyKind = "paid_after_cancel"
+	// AnomalyPaymentMoved: the order was paid and is no longer, without a refund or
+	// a dispute. No payment's state says so; the order's own history does. Details:
+	// amount, paid, refunded, missing.
+	AnomalyPaymentMoved AnomalyKind = "payment_moved"
 	// AnomalyCurrencyMismatch: a payment is in another currency than its order.
 	// Details: amount, status, order_currency.
 	AnomalyCurrencyMismatch AnomalyKind = "currency_mismatch"
@@ -30,9 +42,11 @@ const (
 	// or the other way round. Details: amount, status, mode, allowed_mode.
 	AnomalyWrongMode AnomalyKind = "wrong_mode"
 	// AnomalyUnknownOrder: a payment names an order that is not known. Details:
-	// amount, status.
+	// amount, status, and where there is one near_orders: the references of open
+	// orders that differ by their writing only (see ReferenceKey), joined by commas.
 	AnomalyUnknownOrder AnomalyKind = "unknown_order"
-	// AnomalyNoReference: a payment names no order. Details: amount, status.
+	// AnomalyNoReference: a payment names no order. It is information: transfers
+	// and sales at a counter have none. Details: amount, status.
 	AnomalyNoReference AnomalyKind = "no_reference"
 	// AnomalyFraudAlert: the provider warns of a fraud. No payment's state
 	// says so; it comes from elsewhere than this package.
@@ -46,19 +60,30 @@ const (
 // AnomalyKinds returns every kind of anomaly, sorted. The slice is the
 // caller's.
 func AnomalyKinds() []AnomalyKind {
+	kinds := append(foldKinds(), AnomalyPaymentMoved, AnomalyFraudAlert, AnomalyUnsettledDifference)
+	slices.Sort(kinds)
+	return kinds
+}
+
+// foldKinds are the kinds that follow from an order's terms and its payments.
+func foldKinds() []AnomalyKind {
 	return []AnomalyKind{
 		AnomalyCurrencyMismatch,
+		AnomalyDisputedPayment,
 		AnomalyDuplicatePayment,
 		AnomalyForeignCollector,
-		AnomalyFraudAlert,
 		AnomalyNoReference,
 		AnomalyOverpaid,
+		AnomalyPaidAfterCancel,
 		AnomalyUnderpaid,
 		AnomalyUnknownOrder,
-		AnomalyUnsettledDifference,
 		AnomalyWrongMode,
 	}
 }
+
+// IsFolded reports whether anomalies of this kind follow from an order's terms and
+// its payments: they close by themselves once these no longer yield them.
+func (k AnomalyKind) IsFolded() bool { return slices.Contains(foldKinds(), k) }
 
 // An Anomaly is money that does not fit.
 type Anomaly struct {
@@ -73,28 +98,29 @@ type Anomaly struct {
 }
 
 // Unmatched returns the anomalies of a payment that has no order: unknown_order
-// when the payment names one (hasReference), else no_reference; beside it
-// foreign_collector and wrong_mode where the rules say so, sorted by kind. An
-// unknown mode allows no payment.
+// when it names one, else no_reference; beside it foreign_collector and
+// wrong_mode where the rules say so, sorted by kind. An unknown mode allows no
+// payment. near are the references of open orders that the payment may have
+// meant; unknown_order names them.
 //
-// A check of a card and a payment of nothing yield none: there is no money that
-// could be missing anywhere.
-func Unmatched(r Rules, p Payment, hasReference bool) []Anomaly {
-	if p.moneyless() {
+// Only a payment that has money, is disputed or reserved yields any: there is
+// nothing that could be missing elsewhere otherwise.
+func Unmatched(r Rules, p Payment, reference string, near []string) []Anomaly {
+	if !p.matters() {
 		return nil
 	}
-	kind := AnomalyNoReference
-	if hasReference {
-		kind = AnomalyUnknownOrder
+	anomalies := r.rejections(p)
+	switch {
+	case !NamesOrder(reference):
+		anomalies = append(anomalies, p.anomaly(AnomalyNoReference))
+	case len(near) > 0:
+		anomalies = append(anomalies, p.anomaly(AnomalyUnknownOrder, "near_orders", strings.Join(near, ",")))
+	default:
+		anomalies = append(anomalies, p.anomaly(AnomalyUnknownOrder))
 	}
-	anomalies := append(r.rejections(p), p.anomaly(kind))
 	sortAnomalies(anomalies)
 	return anomalies
 }
-
-// moneyless reports whether no money can stand behind the payment whatever its
-// status says.
-func (p Payment) moneyless() bool { return p.Validation || p.Amount.IsZero() }
 
 // rejections returns the anomalies of a payment that is not the merchant's own.
 // A payment that does not say who was paid is nobody's we know.
@@ -118,10 +144,9 @@ func (r Rules) rejections(p Payment) []Anomaly {
 // anomaly returns an anomaly about the payment, with the facts that every such
 // anomaly has and the given pairs of name and value.
 func (p Payment) anomaly(kind AnomalyKind, pairs ...string) Anomaly {
-	detail := map[string]string{
-		"amount":   FormatAmount(p.Amount, p.Currency),
-		"currency": p.Currency,
-		"status":   string(p.Status),
+	detail := map[string]string{"currency": p.Currency, "status": string(p.Status)}
+	if p.Amount.Valid {
+		detail["amount"] = FormatAmount(p.Amount.Decimal, p.Currency)
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
 		detail[pairs[i]] = pairs[i+1]

@@ -73,6 +73,16 @@ func (c Currency) SmallestUnit() decimal.Decimal { return decimal.New(1, -c.Deci
 // up (away from zero).
 func (c Currency) Round(amount decimal.Decimal) decimal.Decimal { return amount.Round(c.Decimals) }
 
+// compare compares two amounts that are rounded: -1 when a is below b, 1 when it
+// is above, and 0 when they differ by less than the unit that is charged, so that
+// 20076 COP pay 20076.47.
+func (c Currency) compare(a, b decimal.Decimal) int {
+	if a.Sub(b).Abs().LessThan(decimal.New(1, -c.ChargedDecimals)) {
+		return 0
+	}
+	return a.Cmp(b)
+}
+
 // FormatAmount writes an amount in the currency's own form, the only one in
 // which money leaves this product: all of the currency's decimals and no more
 // ("150.00" ARS, "15990" CLP), what is finer rounded half up, never an exponent

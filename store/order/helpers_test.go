@@ -30,7 +30,7 @@ func pay(id string, status PaymentStatus, amount string, edits ...func(*Payment)
 		Currency:    "ARS",
 		CollectorID: ours,
 		Status:      status,
-		Amount:      dec(amount),
+		Amount:      decimal.NewNullDecimal(dec(amount)),
 		LiveMode:    true,
 		UpdatedAt:   noon,
 		FetchedAt:   noon.Add(time.Second),
@@ -44,6 +44,21 @@ func pay(id string, status PaymentStatus, amount string, edits ...func(*Payment)
 func refunded(amount string) func(*Payment) {
 	return func(p *Payment) { p.Refunded = dec(amount) }
 }
+
+func shipping(amount string) func(*Payment) {
+	return func(p *Payment) { p.Shipping = dec(amount) }
+}
+
+// charge makes it the charge of a subscription with this number.
+func charge(subscription string, number int64) func(*Payment) {
+	return func(p *Payment) { p.SubscriptionID, p.SubscriptionNumber = subscription, number }
+}
+
+func noAmount(p *Payment) { p.Amount, p.Currency = decimal.NullDecimal{}, "" }
+
+func undated(p *Payment) { p.UpdatedAt = time.Time{} }
+
+func marked(mark int64) func(*Payment) { return func(p *Payment) { p.FetchMark = mark } }
 
 func detail(word string) func(*Payment) { return func(p *Payment) { p.StatusDetail = word } }
 

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
 )
 
 // The oracle is the tables once more, written in another way than the code
@@ -12,9 +15,7 @@ import (
 
 type cents int64
 
-func inCents(p Payment) (amount, refunded cents) {
-	return cents(p.Amount.Shift(2).IntPart()), cents(p.Refunded.Shift(2).IntPart())
-}
+func inCents(d decimal.Decimal) cents { return cents(d.Shift(2).IntPart()) }
 
 // verdict is a settlement in a form that compares with ==.
 type verdict struct {
@@ -32,17 +33,28 @@ func verdictOf(s Settlement) verdict {
 	}
 }
 
+// oracleChanged is when a state counts as changed.
+func oracleChanged(p Payment) time.Time {
+	if p.UpdatedAt.Sub(p.FetchedAt) > 5*time.Minute {
+		return p.FetchedAt
+	}
+	return p.UpdatedAt
+}
+
 // oracleLatest keeps each state that no other state of its payment beats. Where
 // the rule cannot tell two apart it fails: the caller gives no such states.
 func oracleLatest(states []Payment) []Payment {
 	const rank = "pending in_process authorized rejected cancelled approved in_mediation refunded charged_back"
 	beats := func(p, q Payment) bool {
-		if !p.UpdatedAt.Equal(q.UpdatedAt) {
-			return p.UpdatedAt.After(q.UpdatedAt)
+		if a, b := oracleChanged(p), oracleChanged(q); !a.Equal(b) {
+			return a.After(b)
 		}
 		if p.Status != q.Status {
 			ranks := strings.Fields(rank)
 			return slices.Index(ranks, string(p.Status)) > slices.Index(ranks, string(q.Status))
+		}
+		if p.FetchMark != q.FetchMark {
+			return p.FetchMark > q.FetchMark
 		}
 		return p.FetchedAt.After(q.FetchedAt)
 	}
@@ -65,19 +77,41 @@ func oracleLatest(states []Payment) []Payment {
 	return latest
 }
 
-func oracle(t Terms, r Rules, states []Payment) verdict {
-	price := cents(t.Amount.Shift(2).IntPart())
-	var anomalies []string
-	var paid, back cents
-	covering, counted := 0, map[string]int{}
+// A paidSum is the money of one payment.
+type paidSum struct {
+	id             string
+	amount, ship   cents
+	back           cents // of what was so counted
+	subscription   string
+	chargeNumber   int64
+	counted        cents
+	partOfSchedule bool
+}
 
+func (m paidSum) net() cents { return m.counted - m.back }
+
+func total(sums []paidSum, of func(paidSum) cents) (sum cents) {
+	for _, m := range sums {
+		sum += of(m)
+	}
+	return sum
+}
+
+func oracle(t Terms, r Rules, states []Payment) verdict {
+	price := inCents(t.Amount)
+	var anomalies, disputed []string
+	var sums []paidSum
+	words := map[string]bool{}
 	for _, p := range oracleLatest(states) {
-		amount, refunded := inCents(p)
-		if amount == 0 || p.Validation {
+		if p.Validation || p.Amount.Valid && p.Amount.Decimal.IsZero() {
 			continue
 		}
+		worth := string(p.Status)
+		if worth == "charged_back" && p.StatusDetail == "reimbursed" {
+			worth = "approved"
+		}
 		var wrong []string
-		if p.Currency != t.Currency {
+		if p.Currency != t.Currency && !(p.Currency == "" && strings.Contains("authorized in_process pending rejected cancelled", worth)) {
 			wrong = append(wrong, "currency_mismatch:"+p.ID)
 		}
 		if r.CollectorID != "" && r.CollectorID != p.CollectorID {
@@ -87,59 +121,111 @@ func oracle(t Terms, r Rules, states []Payment) verdict {
 			wrong = append(wrong, "wrong_mode:"+p.ID)
 		}
 		if wrong != nil {
-			anomalies = append(anomalies, wrong...)
+			moneyLeft := worth == "approved" && inCents(p.Refunded) < inCents(p.Amount.Decimal)
+			if moneyLeft || worth == "charged_back" || worth == "in_mediation" || worth == "authorized" {
+				anomalies = append(anomalies, wrong...)
+			}
 			continue
 		}
-		worth := string(p.Status)
-		if worth == "charged_back" && p.StatusDetail == "reimbursed" {
-			worth = "approved"
-		}
-		counted[worth]++
-		if worth == "refunded" {
-			refunded = amount
-		}
-		if worth == "approved" || worth == "refunded" {
-			paid += amount
-			back += refunded
-			if amount-refunded >= price {
-				covering++
+		switch worth {
+		case "approved", "refunded":
+			m := paidSum{id: p.ID, amount: inCents(p.Amount.Decimal), ship: inCents(p.Shipping), back: inCents(p.Refunded),
+				subscription: p.SubscriptionID, chargeNumber: p.SubscriptionNumber}
+			if worth == "refunded" {
+				m.back = 1 << 40
 			}
+			sums = append(sums, m)
+		case "charged_back", "in_mediation":
+			disputed = append(disputed, "disputed_payment:"+p.ID)
+			words[worth] = true
+		default:
+			words[worth] = true
 		}
 	}
 
+	// Shipping for all of them or for none.
+	ship := total(sums, func(m paidSum) cents { return m.amount }) < price ||
+		slices.ContainsFunc(sums, func(m paidSum) bool { return m.ship > 0 && m.amount+m.ship == price })
+	for i := range sums {
+		m := &sums[i]
+		m.counted = m.amount
+		if ship {
+			m.counted += m.ship
+		}
+		m.back = min(m.back, m.counted)
+	}
+	paid := total(sums, func(m paidSum) cents { return m.counted })
+	back := total(sums, func(m paidSum) cents { return m.back })
 	net := paid - back
-	rows := []struct {
-		status Status
+
+	status := ""
+	for _, row := range []struct {
+		status string
 		holds  bool
 	}{
-		{"charged_back", counted["charged_back"] > 0},
-		{"in_mediation", counted["in_mediation"] > 0},
-		{"refunded", paid > 0 && back == paid},
 		{"paid", net >= price},
+		{"charged_back", words["charged_back"]},
+		{"in_mediation", words["in_mediation"]},
+		{"refunded", paid > 0 && back == paid},
 		{"partially_refunded", paid >= price && back > 0 && net < price},
 		{"partially_paid", 0 < net && net < price},
-		{"authorized", counted["authorized"] > 0},
-		{"in_process", counted["in_process"] > 0},
-		{"pending", counted["pending"] > 0},
-		{"rejected", counted["rejected"] > 0},
-		{"cancelled", counted["cancelled"] > 0},
-		{"pending", len(counted) == 0},
+		{"authorized", words["authorized"]},
+		{"cancelled", t.Cancelled},
+		{"in_process", words["in_process"]},
+		{"pending", words["pending"]},
+		{"rejected", words["rejected"]},
+		{"cancelled", words["cancelled"]},
+		{"pending", true},
+	} {
+		if row.holds {
+			status = row.status
+			break
+		}
 	}
-	for _, row := range rows {
-		if !row.holds {
-			continue
-		}
-		if row.status == "partially_paid" {
-			anomalies = append(anomalies, "underpaid")
-		}
-		if row.status == "paid" && net > price {
-			anomalies = append(anomalies, "overpaid")
-		}
-		if row.status == "paid" && covering >= 2 {
-			anomalies = append(anomalies, "duplicate_payment")
-		}
-		slices.Sort(anomalies)
-		return verdict{row.status, paid, back, strings.Join(anomalies, " ")}
+	if status == "paid" {
+		anomalies = append(anomalies, disputed...)
 	}
-	panic("no row of the table holds")
+	switch {
+	case t.Cancelled && net > 0:
+		anomalies = append(anomalies, "paid_after_cancel")
+	case status == "partially_paid":
+		anomalies = append(anomalies, "underpaid")
+	case status == "paid":
+		anomalies = append(anomalies, oracleSurplus(price, sums)...)
+	}
+	slices.Sort(anomalies)
+	return verdict{Status(status), paid, back, strings.Join(anomalies, " ")}
+}
+
+// oracleSurplus is the anomaly of a surplus, of payments in the order of their
+// ids.
+func oracleSurplus(price cents, sums []paidSum) []string {
+	for i := range sums {
+		m := &sums[i]
+		m.partOfSchedule = m.subscription != "" && m.chargeNumber > 0 && m.amount+m.ship > m.back &&
+			!slices.ContainsFunc(sums[:i], func(o paidSum) bool {
+				return o.partOfSchedule && o.subscription == m.subscription && o.chargeNumber == m.chargeNumber
+			})
+	}
+	// What is due beside the schedule, and what came beside it, with shipping where
+	// it counts and without any.
+	due, came, dueBare, cameBare := price, cents(0), price, cents(0)
+	for _, m := range sums {
+		bare := m.amount - min(m.back, m.amount)
+		if m.partOfSchedule {
+			due, dueBare = due-m.net(), dueBare-bare
+		} else {
+			came, cameBare = came+m.net(), cameBare+bare
+		}
+	}
+	due, dueBare = max(0, due), max(0, dueBare)
+	for _, m := range sums {
+		if !m.partOfSchedule && m.net() > 0 && came-m.net() >= due {
+			return []string{"duplicate_payment"}
+		}
+	}
+	if came > due && cameBare > dueBare {
+		return []string{"overpaid"}
+	}
+	return nil
 }

@@ -11,9 +11,13 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// ErrInvalidPayment is the error for a payment whose facts contradict each
-// other or name no payment.
+// ErrInvalidPayment is the error for a payment that names no payment or whose
+// money cannot be.
 var ErrInvalidPayment = errors.New("invalid payment")
+
+// ClockTolerance is how far ahead of its fetch a provider may date a change and
+// be believed.
+const ClockTolerance = 5 * time.Minute
 
 // A Payment is one state of one payment, as it was fetched from the provider.
 type Payment struct {
@@ -22,61 +26,111 @@ type Payment struct {
 	// StatusDetail is the provider's finer word for the status. Any word is
 	// accepted, also none; only "reimbursed" on a charge-back changes money.
 	StatusDetail string
-	// Currency is the ISO 4217 code of Amount and Refunded.
+	// Currency is the ISO 4217 code of the amounts; empty when not said, which
+	// only a payment without money may leave out.
 	Currency string
 	// CollectorID is the account that was paid; empty when not said.
 	CollectorID string
+	// SubscriptionID is the subscription that the payment is a charge of; empty
+	// when it is none.
+	SubscriptionID string
 	// Status is one of the nine payment statuses.
 	Status PaymentStatus
-	// Amount is what was charged, in units of Currency.
-	Amount decimal.Decimal
-	// Refunded is what of Amount went back, in units of Currency.
+	// Amount is what was charged without Shipping, in units of Currency. It is
+	// not valid when not said, which only a payment without money may leave out.
+	Amount decimal.NullDecimal
+	// Shipping is what was charged for shipping beside Amount, in units of
+	// Currency; 0 when not said.
+	Shipping decimal.Decimal
+	// Refunded is what went back, in units of Currency and as reported: it may be
+	// more than Amount, when shipping or fees went back too.
 	Refunded decimal.Decimal
+	// SubscriptionNumber says which charge of the subscription it is, counted
+	// from 1; 0 when not said.
+	SubscriptionNumber int64
 	// LiveMode is false for the provider's test payments.
 	LiveMode bool
 	// Validation is true for a check of a card, which moves no money
 	// (operation_type card_validation).
 	Validation bool
-	// UpdatedAt is when the provider last changed the payment, by its clock.
+	// UpdatedAt is when the provider last changed the payment, as reported; zero
+	// when it said nothing that can be read.
 	UpdatedAt time.Time
 	// FetchedAt is when the fetch that brought this state began.
 	FetchedAt time.Time
+	// FetchMark is the newest event id that was drawn before that fetch began: it
+	// orders fetches without a clock. 0 is older than all.
+	FetchMark int64
+	// KnownAt is when this state counts as changed where it was seen before, see
+	// ChangedAt; zero for a state that was just fetched.
+	KnownAt time.Time
+}
+
+// ChangedAt is the moment at which the state counts as changed when states are
+// compared: UpdatedAt, and the beginning of the fetch where UpdatedAt is absent
+// or more than five minutes after it. A state that was seen before keeps the
+// moment of its first fetch, so that a wrong date pins no payment.
+func (p Payment) ChangedAt() time.Time {
+	switch {
+	case !p.KnownAt.IsZero():
+		return p.KnownAt
+	case p.UpdatedAt.IsZero(), p.UpdatedAt.After(p.FetchedAt.Add(ClockTolerance)):
+		return p.FetchedAt
+	}
+	return p.UpdatedAt
 }
 
 // Supersedes reports whether p is a later state than q. Both are states of one
 // payment; the id is not looked at.
 //
-// The later UpdatedAt wins; when equal, the higher rank of the status; when
-// that is equal too, the later FetchedAt. Instants are compared exactly, in
-// whatever zone they are written.
+// The later ChangedAt wins; when equal, the higher rank of the status; when that
+// is equal too, the fetch with the higher mark, then the later one. Instants are
+// compared exactly, in whatever zone they are written. A state without a date
+// that says what q says is q's and supersedes nothing.
 //
-// Two states that agree in all three and still differ are decided by their
+// Two states that agree in all of that and still differ are decided by their
 // facts, the one with more refunded first, so that no two different states are
 // ever each as late as the other and the order of arrival cannot matter. A
 // state does not supersede itself.
-func (p Payment) Supersedes(q Payment) bool { return p.compare(q) > 0 }
+func (p Payment) Supersedes(q Payment) bool {
+	return !p.Repeats(q) && p.compare(q) > 0
+}
+
+// Repeats reports whether p says nothing that q did not: the same facts, and the
+// same date or none.
+func (p Payment) Repeats(q Payment) bool {
+	if p.UpdatedAt.IsZero() {
+		p.UpdatedAt = q.UpdatedAt
+	}
+	return p.SameState(q)
+}
 
 // compare orders the states of one payment, the latest last.
 func (p Payment) compare(q Payment) int {
-	if c := p.UpdatedAt.Compare(q.UpdatedAt); c != 0 {
+	if c := p.ChangedAt().Compare(q.ChangedAt()); c != 0 {
 		return c
 	}
 	if c := cmp.Compare(p.Status.Rank(), q.Status.Rank()); c != 0 {
 		return c
 	}
-	if c := p.FetchedAt.Compare(q.FetchedAt); c != 0 {
+	if c := cmp.Or(cmp.Compare(p.FetchMark, q.FetchMark), p.FetchedAt.Compare(q.FetchedAt)); c != 0 {
 		return c
 	}
 	return cmp.Or(
 		p.Refunded.Cmp(q.Refunded),
 		// The smaller amount: in doubt, less money came.
-		q.Amount.Cmp(p.Amount),
+		q.Amount.Decimal.Cmp(p.Amount.Decimal),
+		compareBool(p.Amount.Valid, q.Amount.Valid),
+		q.Shipping.Cmp(p.Shipping),
 		strings.Compare(p.StatusDetail, q.StatusDetail),
 		strings.Compare(string(p.Status), string(q.Status)), // differs only between unknown words
 		strings.Compare(p.Currency, q.Currency),
 		strings.Compare(p.CollectorID, q.CollectorID),
+		strings.Compare(p.SubscriptionID, q.SubscriptionID),
+		cmp.Compare(p.SubscriptionNumber, q.SubscriptionNumber),
 		compareBool(p.LiveMode, q.LiveMode),
 		compareBool(p.Validation, q.Validation),
+		p.UpdatedAt.Compare(q.UpdatedAt), // differs only where neither date is believed
 	)
 }
 
@@ -98,10 +152,14 @@ func (p Payment) SameState(q Payment) bool {
 	return p.ID == q.ID &&
 		p.Status == q.Status &&
 		p.StatusDetail == q.StatusDetail &&
-		p.Amount.Equal(q.Amount) &&
+		p.Amount.Valid == q.Amount.Valid &&
+		p.Amount.Decimal.Equal(q.Amount.Decimal) &&
+		p.Shipping.Equal(q.Shipping) &&
 		p.Refunded.Equal(q.Refunded) &&
 		p.Currency == q.Currency &&
 		p.CollectorID == q.CollectorID &&
+		p.SubscriptionID == q.SubscriptionID &&
+		p.SubscriptionNumber == q.SubscriptionNumber &&
 		p.LiveMode == q.LiveMode &&
 		p.Validation == q.Validation &&
 		p.UpdatedAt.Equal(q.UpdatedAt)
@@ -146,15 +204,56 @@ func (p Payment) validate() error {
 	if _, err := ParsePaymentStatus(string(p.Status)); err != nil {
 		return fmt.Errorf("payment %.64q: %w", p.ID, err)
 	}
+	invalid := func(what string) error {
+		return fmt.Errorf("payment %.64q: %w: %s", p.ID, ErrInvalidPayment, what)
+	}
 	switch {
-	case p.Amount.IsNegative():
-		return fmt.Errorf("payment %.64q: %w: its amount is negative", p.ID, ErrInvalidPayment)
-	case p.Amount.GreaterThanOrEqual(amountLimit):
-		return fmt.Errorf("payment %.64q: %w: its amount is not below 10^15", p.ID, ErrInvalidPayment)
+	case !p.Amount.Valid && p.Status.HasMoney():
+		return invalid("it has no amount")
+	case p.Amount.Decimal.IsNegative():
+		return invalid("its amount is negative")
+	case p.Amount.Decimal.GreaterThanOrEqual(amountLimit):
+		return invalid("its amount is not below 10^15")
+	case p.Shipping.IsNegative():
+		return invalid("its shipping is negative")
+	case p.Shipping.GreaterThanOrEqual(amountLimit):
+		return invalid("its shipping is not below 10^15")
 	case p.Refunded.IsNegative():
-		return fmt.Errorf("payment %.64q: %w: its refunded amount is negative", p.ID, ErrInvalidPayment)
-	case p.Refunded.GreaterThan(p.Amount):
-		return fmt.Errorf("payment %.64q: %w: more was refunded than paid", p.ID, ErrInvalidPayment)
+		return invalid("its refunded amount is negative")
 	}
 	return nil
+}
+
+// moneyless reports whether no money can stand behind the payment whatever its
+// status says. An amount that is not said is not an amount of nothing.
+func (p Payment) moneyless() bool {
+	return p.Validation || p.Amount.Valid && p.Amount.Decimal.IsZero()
+}
+
+// pays reports whether the payment's money came and counts.
+func (p Payment) pays() bool {
+	return p.Status == PaymentApproved || p.Status == PaymentRefunded || p.Reimbursed()
+}
+
+// Reimbursed reports whether the payment is a charge-back that the merchant won.
+func (p Payment) Reimbursed() bool {
+	return p.Status == PaymentChargedBack && p.StatusDetail == detailReimbursed
+}
+
+// matters reports whether there is money of the payment that somebody must look
+// after where it does not fit: it has some, or it is disputed or reserved.
+func (p Payment) matters() bool {
+	switch {
+	case p.moneyless():
+		return false
+	case p.pays():
+		return p.Status != PaymentRefunded && p.Refunded.LessThan(p.Amount.Decimal)
+	}
+	return p.Status == PaymentAuthorized || p.Status == PaymentInMediation || p.Status == PaymentChargedBack
+}
+
+// comparePaymentIDs orders payments by when they were made, as far as their ids
+// tell: a provider counts them up.
+func comparePaymentIDs(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
 }

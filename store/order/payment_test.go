@@ -31,6 +31,36 @@ func TestPaymentSupersedes(t *testing.T) {
 			pay("1", PaymentApproved, "150", refunded("20"), fetched(time.Minute)),
 		},
 		{
+			"changed at the same instant in the same status, the fetch with the higher mark wins, though the clock says otherwise",
+			pay("1", PaymentApproved, "150", refunded("10"), marked(8), fetched(time.Minute)),
+			pay("1", PaymentApproved, "150", refunded("20"), marked(7), fetched(time.Hour)),
+		},
+		{
+			"a date more than five minutes after the fetch counts as its beginning, so that it pins nothing",
+			pay("1", PaymentRefunded, "150", updated(2*time.Minute), fetched(3*time.Minute)),
+			pay("1", PaymentApproved, "150", updated(70*365*24*time.Hour), fetched(time.Minute)),
+		},
+		{
+			"a date within five minutes of the fetch is believed",
+			pay("1", PaymentApproved, "150", updated(6*time.Minute), fetched(time.Minute)),
+			pay("1", PaymentRefunded, "150", updated(2*time.Minute), fetched(3*time.Minute)),
+		},
+		{
+			"a state that differs and has no date was changed when its fetch began",
+			pay("1", PaymentRefunded, "150", undated, fetched(time.Minute)),
+			pay("1", PaymentApproved, "150"),
+		},
+		{
+			"the shipping",
+			pay("1", PaymentApproved, "150"),
+			pay("1", PaymentApproved, "150", shipping("10")),
+		},
+		{
+			"nothing but the facts differs: the charge",
+			pay("1", PaymentApproved, "150", charge("s", 2)),
+			pay("1", PaymentApproved, "150", charge("s", 1)),
+		},
+		{
 			"nothing but the facts differs: more refunded",
 			pay("1", PaymentApproved, "150", refunded("20")),
 			pay("1", PaymentApproved, "150", refunded("10")),
@@ -106,11 +136,28 @@ func TestPaymentSupersedes(t *testing.T) {
 func TestPaymentSameState(t *testing.T) {
 	t.Parallel()
 
-	t.Run("a payment fetched again unchanged is in the same state, and the later fetch supersedes", func(t *testing.T) {
+	t.Run("a payment fetched again unchanged is in the same state, and repeats it", func(t *testing.T) {
 		t.Parallel()
-		p, q := pay("1", PaymentApproved, "150", fetched(0)), pay("1", PaymentApproved, "150", fetched(time.Hour))
+		p, q := pay("1", PaymentApproved, "150", fetched(0)), pay("1", PaymentApproved, "150", fetched(time.Hour), marked(9))
 		require.True(t, p.SameState(q))
-		require.True(t, q.Supersedes(p))
+		require.True(t, q.Repeats(p))
+		require.False(t, q.Supersedes(p))
+	})
+
+	t.Run("one without a date that says nothing new repeats what is known, and the other way round it does not", func(t *testing.T) {
+		t.Parallel()
+		p, q := pay("1", PaymentApproved, "150"), pay("1", PaymentApproved, "150", undated, fetched(time.Hour))
+		require.True(t, q.Repeats(p))
+		require.False(t, q.Supersedes(p), "or it would pin the payment at its fetch")
+		require.False(t, p.Repeats(q))
+	})
+
+	t.Run("a state that was seen before keeps the moment of its first fetch", func(t *testing.T) {
+		t.Parallel()
+		known := pay("1", PaymentApproved, "150", updated(365*24*time.Hour), fetched(time.Hour))
+		known.KnownAt = noon
+		require.Equal(t, noon, known.ChangedAt())
+		require.True(t, pay("1", PaymentRefunded, "150", updated(time.Minute), fetched(2*time.Hour)).Supersedes(known))
 	})
 
 	t.Run("any other fact makes another state", func(t *testing.T) {
@@ -121,6 +168,9 @@ func TestPaymentSameState(t *testing.T) {
 			pay("1", PaymentRefunded, "150"),
 			pay("1", PaymentApproved, "150", detail("accredited")),
 			pay("1", PaymentApproved, "150.01"),
+			pay("1", PaymentApproved, "150", shipping("1")),
+			pay("1", PaymentApproved, "150", charge("s", 1)),
+			pay("1", PaymentApproved, "150", noAmount),
 			pay("1", PaymentApproved, "150", refunded("0.01")),
 			pay("1", PaymentApproved, "150", currency("BRL")),
 			pay("1", PaymentApproved, "150", collector(theirs)),

@@ -22,8 +22,9 @@ func drawAmount(t *rapid.T, label string) decimal.Decimal {
 
 func drawTerms(t *rapid.T) Terms {
 	return Terms{
-		Amount:   decimal.New(rapid.SampledFrom([]int64{1, 7500, 15000, 15001, 30000}).Draw(t, "price"), -2),
-		Currency: "ARS",
+		Amount:    decimal.New(rapid.SampledFrom([]int64{1, 7500, 15000, 15001, 30000}).Draw(t, "price"), -2),
+		Currency:  "ARS",
+		Cancelled: mostly(t, "cancelled", false, true),
 	}
 }
 
@@ -53,7 +54,9 @@ func drawState(t *rapid.T) Payment {
 		ID:           rapid.SampledFrom([]string{"1", "2", "3"}).Draw(t, "id"),
 		Status:       status,
 		StatusDetail: rapid.SampledFrom([]string{"", "accredited", "reimbursed", "settled"}).Draw(t, "detail"),
-		Amount:       drawAmount(t, "amount"),
+		Amount:       decimal.NewNullDecimal(drawAmount(t, "amount")),
+		Shipping:     mostly(t, "shipping", decimal.Zero, decimal.New(1, 0), decimal.New(75, 0)),
+		FetchMark:    rapid.Int64Range(0, 1).Draw(t, "mark"),
 		Currency:     mostly(t, "currency", "ARS", "BRL", ""),
 		CollectorID:  mostly(t, "collector", ours, theirs, ""),
 		LiveMode:     mostly(t, "live mode", true, false),
@@ -63,11 +66,18 @@ func drawState(t *rapid.T) Payment {
 	}
 	switch rapid.IntRange(0, 3).Draw(t, "refund") {
 	case 0:
-		p.Refunded = p.Amount
+		p.Refunded = p.Amount.Decimal
 	case 1:
-		if part := drawAmount(t, "refunded"); part.LessThan(p.Amount) {
-			p.Refunded = part
-		}
+		p.Refunded = drawAmount(t, "refunded")
+	}
+	if !status.HasMoney() && rapid.Bool().Draw(t, "says no amount") {
+		p.Amount, p.Currency = decimal.NullDecimal{}, ""
+	}
+	if rapid.Bool().Draw(t, "of a subscription") {
+		p.SubscriptionID, p.SubscriptionNumber = "s", rapid.Int64Range(0, 3).Draw(t, "charge")
+	}
+	if rapid.IntRange(0, 7).Draw(t, "dated wrong") == 0 {
+		p.UpdatedAt = p.UpdatedAt.Add(time.Hour)
 	}
 	return p
 }
@@ -91,7 +101,7 @@ func TestSettleAgreesWithTheTables(t *testing.T) {
 			terms, rules, states := drawTerms(t), drawRules(t), drawStates(t)
 			// Without the ties that only the facts decide: the tables are silent there.
 			states = slices.CompactFunc(sortStates(states), func(p, q Payment) bool {
-				return p.ID == q.ID && p.UpdatedAt.Equal(q.UpdatedAt) && p.Status == q.Status && p.FetchedAt.Equal(q.FetchedAt)
+				return p.ID == q.ID && p.UpdatedAt.Equal(q.UpdatedAt) && p.Status == q.Status && p.FetchMark == q.FetchMark && p.FetchedAt.Equal(q.FetchedAt)
 			})
 			require.Equal(t, oracle(terms, rules, states), verdictOf(settle(t, terms, rules, states)))
 		})
@@ -113,6 +123,11 @@ func TestSettleAgreesWithTheTables(t *testing.T) {
 			pay("", PaymentRefunded, "75", refunded("1")),
 			pay("", PaymentChargedBack, "150", detail("reimbursed")),
 			pay("", PaymentChargedBack, "75", detail("reimbursed"), refunded("75")),
+			pay("", PaymentApproved, "140", shipping("10")),
+			pay("", PaymentApproved, "75", shipping("10"), refunded("90")),
+			pay("", PaymentApproved, "150", charge("s", 1)),
+			pay("", PaymentApproved, "150", charge("s", 2)),
+			pay("", PaymentCancelled, "0", noAmount),
 			pay("", PaymentChargedBack, "150", collector(theirs)),
 			pay("", PaymentApproved, "150", currency("BRL")),
 			pay("", PaymentInMediation, "150", testMode),
@@ -127,11 +142,13 @@ func TestSettleAgreesWithTheTables(t *testing.T) {
 			for _, second := range sorts {
 				for _, third := range sorts {
 					payments := []Payment{as("1", first), as("2", second), as("3", third)}
-					got, err := Settle(terms, rules, payments)
-					// Spelled out: require would take seconds over so many.
-					if want := oracle(terms, rules, payments); err != nil || verdictOf(got) != want {
-						require.NoError(t, err)
-						require.Equal(t, want, verdictOf(got), "%+v", payments)
+					for _, terms := range []Terms{terms, {Amount: terms.Amount, Currency: terms.Currency, Cancelled: true}} {
+						got, err := Settle(terms, rules, payments)
+						// Spelled out: require would take seconds over so many.
+						if want := oracle(terms, rules, payments); err != nil || verdictOf(got) != want {
+							require.NoError(t, err)
+							require.Equal(t, want, verdictOf(got), "%+v", payments)
+						}
 					}
 				}
 			}
@@ -236,12 +253,21 @@ func TestSettleInvariants(t *testing.T) {
 				require.True(t, got.Paid.IsPositive() && net.IsZero())
 			case StatusPending, StatusInProcess, StatusAuthorized, StatusRejected, StatusCancelled:
 				require.True(t, got.Paid.IsZero())
+				require.False(t, terms.Cancelled && got.Status != StatusAuthorized && got.Status != StatusCancelled)
 			}
-			require.Equal(t, got.Status == StatusPaid && net.GreaterThan(terms.Amount), yields(got.Anomalies, AnomalyOverpaid))
-			require.Equal(t, got.Status == StatusPartiallyPaid, yields(got.Anomalies, AnomalyUnderpaid))
-			if yields(got.Anomalies, AnomalyDuplicatePayment) {
-				require.True(t, net.GreaterThanOrEqual(terms.Amount.Add(terms.Amount)))
+			require.Equal(t, terms.Cancelled && net.IsPositive(), yields(got.Anomalies, AnomalyPaidAfterCancel))
+			require.Equal(t, got.Status == StatusPartiallyPaid && !terms.Cancelled, yields(got.Anomalies, AnomalyUnderpaid))
+			facts := 0
+			for _, kind := range []AnomalyKind{AnomalyOverpaid, AnomalyDuplicatePayment, AnomalyPaidAfterCancel, AnomalyUnderpaid} {
+				if yields(got.Anomalies, kind) {
+					facts++
+				}
 			}
+			require.LessOrEqual(t, facts, 1, "one fact, one anomaly")
+			if yields(got.Anomalies, AnomalyOverpaid) || yields(got.Anomalies, AnomalyDuplicatePayment) {
+				require.True(t, got.Status == StatusPaid && net.GreaterThan(terms.Amount))
+			}
+			require.False(t, yields(got.Anomalies, AnomalyDisputedPayment) && got.Status != StatusPaid)
 			for _, kind := range []AnomalyKind{AnomalyUnknownOrder, AnomalyNoReference, AnomalyFraudAlert} {
 				require.False(t, yields(got.Anomalies, kind), kind)
 			}
@@ -273,10 +299,11 @@ func TestSettleInvariants(t *testing.T) {
 				stranger.LiveMode = false
 			case 2:
 				stranger.Currency = "BRL"
+				stranger.Amount.Valid = true
 			case 3:
 				stranger.Validation = true
 			case 4:
-				stranger.Amount, stranger.Refunded = decimal.Zero, decimal.Zero
+				stranger.Amount, stranger.Refunded = decimal.NewNullDecimal(decimal.Zero), decimal.Zero
 			}
 			without := settle(t, terms, rules, states)
 			with := settle(t, terms, rules, append(slices.Clone(states), stranger))
@@ -316,12 +343,12 @@ func TestSupersedesIsAStrictTotalOrder(t *testing.T) {
 		p, q, s := drawState(t), drawState(t), drawState(t)
 		q.ID, s.ID = p.ID, p.ID
 		if rapid.Bool().Draw(t, "dated alike") {
-			q.UpdatedAt, q.FetchedAt, q.Status = p.UpdatedAt, p.FetchedAt, p.Status
+			q.UpdatedAt, q.FetchedAt, q.FetchMark, q.Status = p.UpdatedAt, p.FetchedAt, p.FetchMark, p.Status
 		}
 
 		require.False(t, p.Supersedes(p))
 		require.False(t, p.Supersedes(q) && q.Supersedes(p), "not both")
-		alike := p.SameState(q) && p.FetchedAt.Equal(q.FetchedAt)
+		alike := p.SameState(q)
 		require.Equal(t, !alike, p.Supersedes(q) || q.Supersedes(p), "one of them, unless they are the same")
 		if p.Supersedes(q) && q.Supersedes(s) {
 			require.True(t, p.Supersedes(s), "transitive")

@@ -1,16 +1,22 @@
 package order
 
 import (
-	"strings"
+	"slices"
 
 	"github.com/shopspring/decimal"
 )
+
+// FoldVersion numbers the rules of Settle and Unmatched. It rises with every
+// change that makes another end of the same payments: books that were made under
+// earlier rules are folded once more.
+const FoldVersion = 2
 
 // A Settlement is what an order's payments make of it.
 type Settlement struct {
 	Status Status
 	// Paid is the money that came, refunds not taken off, in units of the
-	// order's currency. Money that is charged back or in mediation is not in it.
+	// order's currency and at its smallest one. Money that is charged back or in
+	// mediation is not in it.
 	Paid decimal.Decimal
 	// Refunded is what of Paid went back; never more than it.
 	Refunded decimal.Decimal
@@ -27,37 +33,50 @@ type Settlement struct {
 //   - A check of a card, or a payment of nothing, counts for nothing.
 //   - So does a payment of another collector, another mode or another currency
 //     than asked for, in every row below; each of the three that applies is an
-//     anomaly. What is not said is not ours: an empty collector or currency does
-//     not match. A moneyless payment raises none of them.
+//     anomaly while the payment has money, is disputed or reserved. What is not
+//     said is not ours: an empty collector does not match. A payment without
+//     money may leave its currency out.
 //   - approved, and charged_back with the detail "reimbursed", are Amount paid
 //     and Refunded refunded.
 //   - refunded is Amount paid and all of it refunded, whatever Refunded says.
 //   - charged_back otherwise, in_mediation, authorized, in_process, pending,
 //     rejected and cancelled are no money, only that state.
 //
+// Shipping is added to every paid payment when one with its shipping is exactly
+// the order's amount, or when what was paid without it is below the amount; else
+// to none. Of a payment no more is refunded than was so counted.
+//
+// Sums are rounded at the currency's smallest unit, half of one up, and compared
+// so; where the provider charges whole units only, less than one is no difference.
+//
 // Then the order has the first status that holds, net being paid less refunded:
 //
+//   - paid: net covers the amount.
 //   - charged_back, in_mediation: any payment is.
 //   - refunded: money was paid and all of it was refunded.
-//   - paid: net covers the amount. It is overpaid when net is more than the
-//     amount: a surplus that was refunded is no surplus any more. It is
-//     duplicate_payment when two payments or more each cover the amount, their
-//     own refunds taken off; the money of both is there, so it is overpaid too.
 //   - partially_refunded: paid covers the amount and net does not.
-//   - partially_paid: some net money, with the anomaly underpaid.
-//   - authorized, in_process, pending, rejected, cancelled: any payment is.
+//   - partially_paid: some net money.
+//   - authorized: any payment is.
+//   - cancelled: the merchant cancelled the order.
+//   - in_process, pending, rejected, cancelled: any payment is.
 //   - pending: no payment counts.
 //
-// Anomalies about the order's money belong to the status that they stand
-// beside; under any other status there are none.
+// One fact is one anomaly. Net money of an order that the merchant cancelled is
+// paid_after_cancel, in whatever status, and nothing more. Else partially_paid is
+// underpaid, and a surplus over the amount of a paid order is duplicate_payment
+// where at least one whole payment is too many and overpaid otherwise. Shipping
+// alone makes no surplus. Charges of one subscription, each with a number of its
+// own, are instalments: they are what is due, and none of them too many. Beside
+// paid, each payment that is charged back or in mediation is a disputed_payment.
 //
 // Errors wrap ErrInvalidTerms, ErrUnknownMode, ErrUnknownStatus or
-// ErrInvalidPayment (no id, a negative amount or one of 10^15 or more, more
-// refunded than paid); the last two name the payment. They hold for payments
-// that count for nothing and for states that are superseded as well: a state
-// that cannot be read is never passed over.
+// ErrInvalidPayment (no id, no amount where money came, one that is negative or
+// 10^15 or more); the last two name the payment. They hold for payments that
+// count for nothing and for states that are superseded as well: a state that
+// cannot be read is never passed over. Terms of before that Validate refuses are
+// settled all the same.
 func Settle(t Terms, r Rules, payments []Payment) (Settlement, error) {
-	if err := t.Validate(); err != nil {
+	if err := t.check(); err != nil {
 		return Settlement{}, err
 	}
 	if err := r.Validate(); err != nil {
@@ -69,71 +88,124 @@ func Settle(t Terms, r Rules, payments []Payment) (Settlement, error) {
 			return Settlement{}, err
 		}
 	}
-	var b tally
+	b := tally{terms: t, currency: t.currency()}
+	b.price = b.currency.Round(t.Amount)
 	for _, p := range latestOfSorted(states) {
-		b.enter(t, r, p)
+		b.enter(r, p)
 	}
-	return b.close(t), nil
+	return b.close(), nil
 }
 
 // A tally is what the payments of one order add up to.
 type tally struct {
-	paid, refunded decimal.Decimal
-	// seen tells by rank which moneyless states the payments are in.
-	seen [len(paymentStatuses) + 1]bool
-	// covering names the payments that each cover the order's amount.
-	covering  []string
+	terms    Terms
+	currency Currency
+	// price is what the order asks for, rounded.
+	price decimal.Decimal
+	// paying are the payments whose money counts, disputed those whose money is
+	// charged back or in mediation.
+	paying, disputed []Payment
+	// withShipping is true when shipping counts.
+	withShipping bool
+	// paid and refunded are rounded, and so is net, what is left.
+	paid, refunded, net decimal.Decimal
+	// seen tells by rank which states without money the payments are in.
+	seen      [len(paymentStatuses) + 1]bool
 	anomalies []Anomaly
 }
 
 // enter adds one payment, which is valid and in its latest state.
-func (b *tally) enter(t Terms, r Rules, p Payment) {
+func (b *tally) enter(r Rules, p Payment) {
 	if p.moneyless() {
 		return
 	}
 	misfits := r.rejections(p)
-	if p.Currency != t.Currency {
-		misfits = append(misfits, p.anomaly(AnomalyCurrencyMismatch, "order_currency", t.Currency))
+	if p.Currency != b.terms.Currency && (p.Currency != "" || p.Status.HasMoney()) {
+		misfits = append(misfits, p.anomaly(AnomalyCurrencyMismatch, "order_currency", b.terms.Currency))
 	}
 	if len(misfits) > 0 {
-		b.anomalies = append(b.anomalies, misfits...)
+		if p.matters() {
+			b.anomalies = append(b.anomalies, misfits...)
+		}
 		return
 	}
-	switch {
-	case p.Status == PaymentApproved,
-		p.Status == PaymentChargedBack && p.StatusDetail == detailReimbursed:
-		b.addMoney(t, p, p.Refunded)
-	case p.Status == PaymentRefunded:
-		b.addMoney(t, p, p.Amount)
-	default:
-		b.seen[p.Status.Rank()] = true
+	if p.pays() {
+		b.paying = append(b.paying, p)
+		return
+	}
+	b.seen[p.Status.Rank()] = true
+	if p.Status.HasMoney() {
+		b.disputed = append(b.disputed, p)
 	}
 }
 
-func (b *tally) addMoney(t Terms, p Payment, refunded decimal.Decimal) {
-	b.paid = b.paid.Add(p.Amount)
-	b.refunded = b.refunded.Add(refunded)
-	if p.Amount.Sub(refunded).GreaterThanOrEqual(t.Amount) {
-		b.covering = append(b.covering, p.ID)
+// worth is what came and what went back of a payment that pays.
+func (p Payment) worth(withShipping bool) (paid, refunded decimal.Decimal) {
+	paid = p.Amount.Decimal
+	if withShipping {
+		paid = paid.Add(p.Shipping)
 	}
+	if p.Status == PaymentRefunded {
+		return paid, paid
+	}
+	return paid, decimal.Min(p.Refunded, paid)
+}
+
+// net is what is there of a payment that pays.
+func (p Payment) net(withShipping bool) decimal.Decimal {
+	paid, refunded := p.worth(withShipping)
+	return paid.Sub(refunded)
+}
+
+// countsShipping reports whether shipping is part of what was paid.
+func (b *tally) countsShipping() bool {
+	var without decimal.Decimal
+	for _, p := range b.paying {
+		without = without.Add(p.Amount.Decimal)
+		with, _ := p.worth(true)
+		if p.Shipping.IsPositive() && b.currency.Round(with).Equal(b.price) {
+			return true
+		}
+	}
+	return b.currency.compare(b.currency.Round(without), b.price) < 0
+}
+
+// sum adds up what is there of payments, rounded.
+func (b *tally) sum(payments []Payment, withShipping bool) decimal.Decimal {
+	var net decimal.Decimal
+	for _, p := range payments {
+		net = net.Add(p.net(withShipping))
+	}
+	return b.currency.Round(net)
+}
+
+// covers reports whether net money pays the order.
+func (b *tally) covers(net decimal.Decimal) bool {
+	return net.IsPositive() && b.currency.compare(net, b.price) >= 0
 }
 
 // close derives the status and the anomalies that stand beside it.
-func (b *tally) close(t Terms) Settlement {
-	net := b.paid.Sub(b.refunded)
-	status := b.status(t, net)
-	if status == StatusPartiallyPaid {
-		b.misfit(t, AnomalyUnderpaid, "missing", t.Amount.Sub(net))
+func (b *tally) close() Settlement {
+	b.withShipping = b.countsShipping()
+	for _, p := range b.paying {
+		paid, refunded := p.worth(b.withShipping)
+		b.paid, b.refunded = b.paid.Add(paid), b.refunded.Add(refunded)
 	}
-	if status == StatusPaid && net.GreaterThan(t.Amount) {
-		b.misfit(t, AnomalyOverpaid, "surplus", net.Sub(t.Amount))
+	b.paid, b.refunded = b.currency.Round(b.paid), b.currency.Round(b.refunded)
+	b.net = b.sum(b.paying, b.withShipping)
+	status := b.status()
+	switch {
+	case b.terms.Cancelled && b.net.IsPositive():
+		b.misfit(AnomalyPaidAfterCancel, "surplus", b.net)
+	case status == StatusPartiallyPaid:
+		b.misfit(AnomalyUnderpaid, "missing", b.price.Sub(b.net))
+	case status == StatusPaid:
+		b.judgeSurplus()
 	}
-	if status == StatusPaid && len(b.covering) > 1 {
-		b.anomalies = append(b.anomalies, Anomaly{Kind: AnomalyDuplicatePayment, Detail: map[string]string{
-			"amount":      FormatAmount(t.Amount, t.Currency),
-			"currency":    t.Currency,
-			"payment_ids": strings.Join(b.covering, ","),
-		}})
+	if status == StatusPaid {
+		for _, p := range b.disputed {
+			b.anomalies = append(b.anomalies, p.anomaly(AnomalyDisputedPayment))
+		}
 	}
 	sortAnomalies(b.anomalies)
 	return Settlement{
@@ -146,22 +218,24 @@ func (b *tally) close(t Terms) Settlement {
 }
 
 // status returns the first status that holds; the order of the cases decides.
-func (b *tally) status(t Terms, net decimal.Decimal) Status {
+func (b *tally) status() Status {
 	switch {
+	case b.covers(b.net):
+		return StatusPaid
 	case b.seen[PaymentChargedBack.Rank()]:
 		return StatusChargedBack
 	case b.seen[PaymentInMediation.Rank()]:
 		return StatusInMediation
-	case b.paid.IsPositive() && net.IsZero():
+	case b.paid.IsPositive() && b.currency.compare(b.net, decimal.Zero) == 0:
 		return StatusRefunded
-	case net.GreaterThanOrEqual(t.Amount):
-		return StatusPaid
-	case b.paid.GreaterThanOrEqual(t.Amount):
+	case b.covers(b.paid):
 		return StatusPartiallyRefunded
-	case net.IsPositive():
+	case b.net.IsPositive():
 		return StatusPartiallyPaid
 	case b.seen[PaymentAuthorized.Rank()]:
 		return StatusAuthorized
+	case b.terms.Cancelled:
+		return StatusCancelled
 	case b.seen[PaymentInProcess.Rank()]:
 		return StatusInProcess
 	case b.seen[PaymentPending.Rank()]:
@@ -175,14 +249,82 @@ func (b *tally) status(t Terms, net decimal.Decimal) Status {
 	}
 }
 
+// judgeSurplus says what is too much of a paid order. Instalments are what is due:
+// beside them only what they leave of the amount is.
+func (b *tally) judgeSurplus() {
+	instalments, others := splitInstalments(b.paying)
+	due := func(withShipping bool) decimal.Decimal {
+		return decimal.Max(decimal.Zero, b.price.Sub(b.sum(instalments, withShipping)))
+	}
+	if extra := b.wholeExtra(others, due(b.withShipping)); extra != "" {
+		b.anomalies = append(b.anomalies, Anomaly{Kind: AnomalyDuplicatePayment, Detail: map[string]string{
+			"amount":      FormatAmount(b.terms.Amount, b.terms.Currency),
+			"currency":    b.terms.Currency,
+			"payment_ids": extra,
+		}})
+		return
+	}
+	// A surplus that is there only with shipping is none.
+	surplus := b.sum(others, b.withShipping).Sub(due(b.withShipping))
+	if b.currency.compare(surplus, decimal.Zero) > 0 && b.currency.compare(b.sum(others, false), due(false)) > 0 {
+		b.misfit(AnomalyOverpaid, "surplus", surplus)
+	}
+}
+
+// wholeExtra returns the ids of the payments without which what is due stays
+// covered, the latest first and joined by commas.
+func (b *tally) wholeExtra(payments []Payment, due decimal.Decimal) string {
+	kept := slices.Clone(payments)
+	slices.SortFunc(kept, func(p, q Payment) int { return comparePaymentIDs(q.ID, p.ID) })
+	extra := ""
+	for i := 0; i < len(kept); {
+		if kept[i].net(b.withShipping).IsPositive() {
+			without := slices.Delete(slices.Clone(kept), i, i+1)
+			if left := b.sum(without, b.withShipping); b.currency.compare(left, due) >= 0 && (left.IsPositive() || due.IsZero()) {
+				if extra != "" {
+					extra += ","
+				}
+				extra += kept[i].ID
+				kept = without
+				continue
+			}
+		}
+		i++
+	}
+	return extra
+}
+
+// splitInstalments parts the payments that are each another charge of one
+// subscription from the others. Of two with the same number the first is the
+// charge.
+func splitInstalments(payments []Payment) (instalments, others []Payment) {
+	type charge struct {
+		subscription string
+		number       int64
+	}
+	charged := map[charge]bool{}
+	inOrder := slices.Clone(payments)
+	slices.SortFunc(inOrder, func(p, q Payment) int { return comparePaymentIDs(p.ID, q.ID) })
+	for _, p := range inOrder {
+		c := charge{p.SubscriptionID, p.SubscriptionNumber}
+		if c.subscription == "" || c.number == 0 || charged[c] || !p.net(true).IsPositive() {
+			others = append(others, p)
+			continue
+		}
+		charged[c] = true
+		instalments = append(instalments, p)
+	}
+	return instalments, others
+}
+
 // misfit records an anomaly about the order's money; difference is what name
 // calls it.
-func (b *tally) misfit(t Terms, kind AnomalyKind, name string, difference decimal.Decimal) {
+func (b *tally) misfit(kind AnomalyKind, name string, difference decimal.Decimal) {
 	b.anomalies = append(b.anomalies, Anomaly{Kind: kind, Detail: map[string]string{
-		"amount":   FormatAmount(t.Amount, t.Currency),
-		"currency": t.Currency,
-		"paid":     FormatAmount(b.paid, t.Currency),
-		"refunded": FormatAmount(b.refunded, t.Currency),
-		name:       FormatAmount(difference, t.Currency),
+		"amount":   FormatAmount(b.terms.Amount, b.terms.Currency),
+		"currency": b.terms.Currency,
+		"paid":     FormatAmount(b.paid, b.terms.Currency),
+		"refunded": FormatAmount(b.refunded, b.terms.Currency),
+		name:       FormatAmount(difference, b.terms.Currency),
 	}})
 }

@@ -84,6 +84,10 @@ func (s PaymentStatus) Rank() int {
 	return 0
 }
 
+// HasMoney reports whether a payment in this state says how much money came: the
+// payer's money moved, wherever it is now.
+func (s PaymentStatus) HasMoney() bool { return s.Rank() >= PaymentApproved.Rank() }
+
 // Status is the state of an order.
 type Status string
 
@@ -101,6 +105,15 @@ const (
 	StatusInMediation       Status = "in_mediation"
 	StatusChargedBack       Status = "charged_back"
 )
+
+// IsOpen reports whether an order in this state waits for money.
+func (s Status) IsOpen() bool { return slices.Contains(OpenStatuses(), s) }
+
+// OpenStatuses returns the states in which an order waits for money. The slice is
+// the caller's.
+func OpenStatuses() []Status {
+	return []Status{StatusPending, StatusInProcess, StatusAuthorized, StatusRejected, StatusPartiallyPaid}
+}
 
 // Statuses returns every status that an order can have. The slice is the
 // caller's.

@@ -31,6 +31,30 @@ type Terms struct {
 	Amount decimal.Decimal
 	// Currency is the ISO 4217 code, three upper-case letters.
 	Currency string
+	// Cancelled is true once the merchant called the order off. Money that comes
+	// all the same counts.
+	Cancelled bool
+}
+
+// check returns an error that wraps ErrInvalidTerms unless the amount is positive
+// and below 10^15.
+func (t Terms) check() error {
+	if !t.Amount.IsPositive() {
+		return fmt.Errorf("%w: the amount is not positive", ErrInvalidTerms)
+	}
+	if t.Amount.GreaterThanOrEqual(amountLimit) {
+		return fmt.Errorf("%w: the amount is not below 10^15", ErrInvalidTerms)
+	}
+	return nil
+}
+
+// currency is that of the terms. One that does not exist, which only books of
+// before have, is taken to have cents: no payment can be in it.
+func (t Terms) currency() Currency {
+	if c, known := LookupCurrency(t.Currency); known {
+		return c
+	}
+	return Currency{Code: t.Currency, Decimals: 2, ChargedDecimals: 2}
 }
 
 // Validate returns an error that wraps ErrInvalidTerms unless a payment can meet
@@ -38,11 +62,8 @@ type Terms struct {
 // currency's smallest unit, and the currency exists. The error wraps
 // ErrUnknownCurrency or ErrAmountTooFine where one of these is why.
 func (t Terms) Validate() error {
-	if !t.Amount.IsPositive() {
-		return fmt.Errorf("%w: the amount is not positive", ErrInvalidTerms)
-	}
-	if t.Amount.GreaterThanOrEqual(amountLimit) {
-		return fmt.Errorf("%w: the amount is not below 10^15", ErrInvalidTerms)
+	if err := t.check(); err != nil {
+		return err
 	}
 	c, known := LookupCurrency(t.Currency)
 	if !known {

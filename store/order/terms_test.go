@@ -12,8 +12,8 @@ func TestTermsValidate(t *testing.T) {
 	t.Run("any positive amount below 10^15 at the currency's smallest unit is fine", func(t *testing.T) {
 		t.Parallel()
 		for _, c := range []Terms{
-			{dec("0.01"), "ARS"}, {dec("1234567.89"), "BRL"}, {dec("15990"), "CLP"}, {dec("15990.00"), "CLP"},
-			{dec("0.001"), "BHD"}, {dec("20076.47"), "COP"}, {dec("999999999999999.99"), "ARS"}, {dec("1e3"), "ARS"},
+			{Amount: dec("0.01"), Currency: "ARS"}, {Amount: dec("1234567.89"), Currency: "BRL"}, {Amount: dec("15990"), Currency: "CLP"}, {Amount: dec("15990.00"), Currency: "CLP"},
+			{Amount: dec("0.001"), Currency: "BHD"}, {Amount: dec("20076.47"), Currency: "COP"}, {Amount: dec("999999999999999.99"), Currency: "ARS"}, {Amount: dec("1e3"), Currency: "ARS"},
 		} {
 			require.NoError(t, c.Validate(), "%s %s", c.Amount, c.Currency)
 		}
@@ -21,11 +21,11 @@ func TestTermsValidate(t *testing.T) {
 
 	t.Run("one that is finer is not", func(t *testing.T) {
 		t.Parallel()
-		for _, c := range []Terms{{dec("10.005"), "ARS"}, {dec("15990.5"), "CLP"}, {dec("1.0001"), "BHD"}} {
+		for _, c := range []Terms{{Amount: dec("10.005"), Currency: "ARS"}, {Amount: dec("15990.5"), Currency: "CLP"}, {Amount: dec("1.0001"), Currency: "BHD"}} {
 			require.ErrorIs(t, c.Validate(), ErrInvalidTerms)
 			require.ErrorIs(t, c.Validate(), ErrAmountTooFine)
 		}
-		require.EqualError(t, Terms{dec("15990.5"), "CLP"}.Validate(),
+		require.EqualError(t, Terms{Amount: dec("15990.5"), Currency: "CLP"}.Validate(),
 			"invalid order terms: the amount is finer than the currency's smallest unit, 1 CLP")
 	})
 

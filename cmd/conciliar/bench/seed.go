@@ -131,15 +131,15 @@ const seedJobs = `
 	       jsonb_build_object('queue_id', archived + n), 'webhook_payment', 'webhooks' FROM seed`
 
 const seedOrders = `
-	INSERT INTO orders (reference, status, amount, currency, paid_amount, settled_at, created_at, updated_at)
-	SELECT 'bench-' || n, 'paid', 150, 'ARS', 150, received_at + took, received_at - interval '5 minutes', received_at + took
+	INSERT INTO orders (reference, status, amount, currency, paid_amount, settled_at, created_at, updated_at, fold_version)
+	SELECT 'bench-' || n, 'paid', 150, 'ARS', 150, received_at + took, received_at - interval '5 minutes', received_at + took, 2
 	FROM seed WHERE n % 20 <> 0`
 
 const seedPayments = `
 	INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, currency, collector_id, live_mode,
-	                      date_last_updated, fetched_at, raw, created_at, updated_at)
+	                      date_last_updated, fetched_at, raw, created_at, updated_at, fold_version)
 	SELECT 'mercadopago', n::text, 'bench-' || n, 'approved', 'accredited', 150, 'ARS', '1', true, received_at - interval '1 second',
-	       received_at + took / 2, convert_to('{"id":' || n || ',"status":"approved"}', 'UTF8'), received_at + took, received_at + took
+	       received_at + took / 2, convert_to('{"id":' || n || ',"status":"approved"}', 'UTF8'), received_at + took, received_at + took, 2
 	FROM seed WHERE n % 20 <> 0`
 
 const seedPaymentLogs = `

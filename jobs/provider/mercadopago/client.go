@@ -178,6 +178,9 @@ func (c *Client) String() string { return "mercadopago.Client(" + c.base.String(
 // CloseIdleConnections closes what connections no call is using.
 func (c *Client) CloseIdleConnections() { c.http.CloseIdleConnections() }
 
+// ReadPayment reads an answer that was kept, see DecodePayment.
+func (c *Client) ReadPayment(raw []byte) (provider.Payment, error) { return DecodePayment(raw) }
+
 // SearchPayments fetches one page: GET /v1/payments/search. What a search finds
 // lags behind what Payment reads, by minutes.
 func (c *Client) SearchPayments(ctx context.Context, query provider.SearchQuery) (provider.SearchPage, error) {

@@ -130,12 +130,12 @@ func entryOf(st PaymentState) (entry, bool) {
 	case InMediation:
 		return entry{disputed: 1}, true
 	case Approved:
-		return entry{collected: st.Amount, givenBack: st.Refunded}, true
+		return entry{collected: st.Amount, givenBack: decimal.Min(st.Refunded, st.Amount)}, true
 	case Refunded:
 		return entry{collected: st.Amount, givenBack: st.Amount}, true
 	case ChargedBack:
 		if st.StatusDetail == "reimbursed" {
-			return entry{collected: st.Amount, givenBack: st.Refunded}, true
+			return entry{collected: st.Amount, givenBack: decimal.Min(st.Refunded, st.Amount)}, true
 		}
 		return entry{takenBack: 1}, true
 	}
@@ -160,6 +160,10 @@ func (e entry) plus(other entry, sign int64) entry {
 
 // reading is the order's status that a page with these sums shows.
 func (e entry) reading(asked decimal.Decimal) string {
+	kept := e.collected.Sub(e.givenBack)
+	if kept.IsPositive() && !kept.LessThan(asked) {
+		return "paid" // what is there comes before every dispute about more
+	}
 	if e.takenBack > 0 {
 		return ChargedBack
 	}
@@ -167,12 +171,8 @@ func (e entry) reading(asked decimal.Decimal) string {
 		return InMediation
 	}
 	if e.collected.IsPositive() {
-		kept := e.collected.Sub(e.givenBack)
 		if kept.IsZero() {
 			return Refunded
-		}
-		if !kept.LessThan(asked) {
-			return "paid"
 		}
 		if e.collected.LessThan(asked) {
 			return "partially_paid"

@@ -1,0 +1,107 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/store"
+)
+
+const (
+	// foldEvery is how often it is looked whether the books were settled under the
+	// rules of an earlier release. It is at the start as well.
+	foldEvery = time.Hour
+	// foldBudget is how long one job folds, and foldPause how long it then leaves
+	// the database to what is more urgent. foldBatch is how many rows are read at a
+	// time.
+	foldBudget = 5 * time.Second
+	foldPause  = 2 * time.Second
+	foldBatch  = 200
+)
+
+// FoldArgs are the arguments of the job that settles again, after an upgrade, what
+// was settled under the rules of an earlier release. They are stored data: fields
+// are added, never renamed.
+type FoldArgs struct{}
+
+// Kind is the job's name in the database.
+func (FoldArgs) Kind() string { return "fold" }
+
+// InsertOpts makes the job the only one of its kind that is not over.
+func (FoldArgs) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{
+		Queue: QueueOperations, MaxAttempts: 1,
+		UniqueOpts: river.UniqueOpts{ByState: []rivertype.JobState{
+			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning, rivertype.JobStateScheduled,
+		}},
+	}
+}
+
+func periodicFold() *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(foldEvery),
+		func() (river.JobArgs, *river.InsertOpts) { return FoldArgs{}, nil },
+		&river.PeriodicJobOpts{ID: "fold", RunOnStart: true})
+}
+
+// A PaymentReader reads a provider's answer that was kept.
+type PaymentReader interface {
+	// ReadPayment reads an answer as it was received.
+	ReadPayment(raw []byte) (provider.Payment, error)
+}
+
+// foldWorker settles again what was settled under earlier rules.
+type foldWorker struct {
+	river.WorkerDefaults[FoldArgs]
+
+	store     *store.Store
+	providers map[string]Fetcher
+	budget    time.Duration
+	logger    *slog.Logger
+}
+
+// Work folds as long as there is time, payments before orders, and comes back for
+// the rest.
+func (w *foldWorker) Work(ctx context.Context, _ *river.Job[FoldArgs]) error {
+	behind, err := w.store.BeginFold(ctx)
+	if err != nil || !behind {
+		return err
+	}
+	ends := time.Now().Add(w.budget)
+	var at store.FoldPosition
+	for done := false; !done; {
+		if done, err = w.store.FoldPayments(ctx, &at, foldBatch, w.read); err != nil {
+			return err
+		}
+		if !done && time.Now().After(ends) {
+			return river.JobSnooze(foldPause)
+		}
+	}
+	for done := false; !done; {
+		if done, err = w.store.FoldOrders(ctx, &at, foldBatch); err != nil {
+			w.logger.ErrorContext(ctx, "orders not brought under the rules of this release", "error", err)
+		}
+		if !done && time.Now().After(ends) {
+			return river.JobSnooze(foldPause)
+		}
+	}
+	w.logger.InfoContext(ctx, "the books are under the rules of this release")
+	return nil
+}
+
+// read reads what the rules of before did not look at.
+func (w *foldWorker) read(source string, raw []byte) (store.PaymentExtra, bool) {
+	reader, ok := w.providers[source].(PaymentReader)
+	if !ok {
+		return store.PaymentExtra{}, false
+	}
+	p, err := reader.ReadPayment(raw)
+	if err != nil {
+		return store.PaymentExtra{}, false
+	}
+	return store.PaymentExtra{Shipping: p.Shipping, SubscriptionID: p.SubscriptionID, SubscriptionNumber: p.SubscriptionNumber}, true
+}
