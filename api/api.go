@@ -25,6 +25,8 @@ type api struct {
 	byAddress *limiter[addressKey]
 	// lost limits calls to what is not there.
 	lost *limiter[addressKey]
+	// unbound are the signatures without an id and what they asked for.
+	unbound *seenAsks
 	// Webhooks that fail verification, and accepted ones that have none.
 	failing  *limiter[addressKey]
 	unsigned *limiter[addressKey]
@@ -40,7 +42,7 @@ func New(deps Deps) (http.Handler, error) {
 		return nil, err
 	}
 	releaseMode()
-	a := &api{deps: deps, now: deps.Now, bodies: newBodyReader()}
+	a := &api{deps: deps, now: deps.Now, bodies: newBodyReader(), unbound: &seenAsks{}}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -48,7 +50,7 @@ func New(deps Deps) (http.Handler, error) {
 	a.operator = newOperatorLogin(deps.OperatorPassword)
 	a.sources = newSources(deps.SourceIPMode, deps.TrustedProxies, deps.SourceIPCIDRs)
 	a.ready = newReadiness(deps.Ready, deps.Logger)
-	a.metrics = newMetrics(deps.Registry)
+	a.metrics = newMetrics(deps.Registry, deps.Webhooks)
 	if deps.Registry != nil && !deps.HealthOnly {
 		if err := deps.Registry.Register(newStoreCollector(deps.Storage, deps.Logger)); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)
@@ -69,8 +71,9 @@ func New(deps Deps) (http.Handler, error) {
 	engine.RedirectTrailingSlash = false
 	engine.HandleMethodNotAllowed = true
 	engine.Use(a.observe)
-	engine.NoRoute(a.adapt(a.unmatched(problemNotFound, "There is nothing at this path.")))
-	engine.NoMethod(a.adapt(a.unmatched(problemMethodNotAllowed, "This path does not support this method; the Allow header lists those it does.")))
+	engine.NoRoute(a.adapt(a.unrouted(problemNotFound, reasonPathUnknown, "There is nothing at this path.")))
+	engine.NoMethod(a.adapt(a.unrouted(problemMethodNotAllowed, reasonMethodNotAllowed,
+		"This path does not support this method; the Allow header lists those it does.")))
 	for _, r := range a.routes() {
 		engine.Handle(r.method, r.path, a.adapt(a.guard(r)))
 	}

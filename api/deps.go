@@ -57,6 +57,9 @@ type Webhook struct {
 	Path string
 	// Source names it in the database, for example "mercadopago".
 	Source string
+	// Topics are the topics that it is known to send. Metrics tell these apart and
+	// call every other one other: a topic is the sender's word.
+	Topics []string
 	// Receiver judges its deliveries.
 	Receiver receiver
 }

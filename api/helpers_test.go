@@ -97,7 +97,8 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	b.deps = api.Deps{
 		Storage: b.store, Operator: operator, Inbox: b.inbox, Refused: b.refused, Sources: b.sources,
 		Webhooks: []api.Webhook{{
-			Path: api.WebhookPath, Source: mercadopago.Source, Receiver: mercadopago.NewReceiver(verifier, opts.allowUnsigned),
+			Path: api.WebhookPath, Source: mercadopago.Source, Topics: mercadopago.TopicNames(),
+			Receiver: mercadopago.NewReceiver(verifier, opts.allowUnsigned),
 		}},
 		OperatorPassword: operatorPassword, Dashboard: pages, RiverUI: newRiverUI(tb, b.store, operator),
 		Ready: []api.Check{{Name: "database", Check: b.store.Ping}},

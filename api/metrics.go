@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -15,10 +14,8 @@ import (
 const (
 	// scrapeTimeout bounds one answer of /metrics.
 	scrapeTimeout = 10 * time.Second
-	// topicLabels is how many topics are told apart. A topic comes from outside,
-	// and each one that is told apart is kept for as long as the process lives.
-	topicLabels = 40
-	topicOther  = "other"
+	// topicOther is the label of a topic that is not on the sender's list.
+	topicOther = "other"
 )
 
 // metrics count what the surface does. They are filled in one place, with the
@@ -29,13 +26,19 @@ type metrics struct {
 	received     *prometheus.CounterVec
 	refused      *prometheus.CounterVec
 	acknowledged prometheus.Histogram
-	topics       boundedLabel
+	topics       map[string]bool
 	serve        http.Handler
 }
 
-func newMetrics(registry *prometheus.Registry) *metrics {
+func newMetrics(registry *prometheus.Registry, webhooks []Webhook) *metrics {
 	if registry == nil {
 		registry = prometheus.NewRegistry()
+	}
+	topics := map[string]bool{}
+	for _, w := range webhooks {
+		for _, topic := range w.Topics {
+			topics[topic] = true
+		}
 	}
 	with := promauto.With(registry)
 	return &metrics{
@@ -56,7 +59,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Name: "conciliar_webhook_acknowledgement_duration_seconds", Help: "Time from a webhook's arrival to its 200, after the commit.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 15},
 		}),
-		topics: boundedLabel{most: topicLabels, known: map[string]bool{}},
+		topics: topics,
 		serve: promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 			// What can be read is told, also when something else cannot.
 			ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: 4, Timeout: scrapeTimeout,
@@ -75,7 +78,7 @@ func (m *metrics) record(c *gin.Context, ev *requestEvent, took time.Duration) {
 	case ev.outcome == outcomeLimited:
 		m.refused.WithLabelValues(outcomeLimited).Inc()
 	case ev.queueID != 0 && ev.topic != "":
-		m.received.WithLabelValues(m.topics.of(ev.topic), ev.outcome).Inc()
+		m.received.WithLabelValues(m.topicLabel(ev.topic), ev.outcome).Inc()
 		m.acknowledged.Observe(took.Seconds())
 	}
 }
@@ -97,24 +100,12 @@ func methodLabel(method string) string {
 	return "other"
 }
 
-// A boundedLabel passes the first values that it sees and calls the rest other.
-type boundedLabel struct {
-	mu    sync.Mutex
-	most  int
-	known map[string]bool
-}
-
-func (l *boundedLabel) of(value string) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.known[value] {
-		return value
+// topicLabel bounds what a sender can make of the topic.
+func (m *metrics) topicLabel(topic string) string {
+	if m.topics[topic] {
+		return topic
 	}
-	if len(l.known) >= l.most {
-		return topicOther
-	}
-	l.known[value] = true
-	return value
+	return topicOther
 }
 
 // showMetrics answers in Prometheus' text format.

@@ -70,7 +70,7 @@ func (a *api) webhook(w Webhook) handler {
 		}
 
 		ev.topic = event.Topic
-		if !event.Signed {
+		if !event.Signed || event.Unbound && a.unbound.tooMany(event.Signature, event.SignatureKey) {
 			if err := a.unsigned.chargeFor(c, a.now(), keyOf(ev.remote), limitedDelivery); err != nil {
 				ev.outcome = outcomeLimited
 				return err

@@ -238,6 +238,7 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 	}
 	deps.Webhooks = []api.Webhook{{
 		Path: api.WebhookPath, Source: mercadopago.Source,
+		Topics:   mercadopago.TopicNames(),
 		Receiver: receiver,
 	}}
 	deps.Extras = func() api.StatusExtras { return extras(cfg.ReconcileSchedule) }

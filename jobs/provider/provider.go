@@ -40,10 +40,16 @@ type Event struct {
 	Work Work
 	// Signed is true when a signature over the delivery was verified.
 	Signed bool
-	// SignatureKey identifies a signed delivery: the matched signature. Two
-	// deliveries of one source with the same key are one. Nil when unsigned:
-	// such deliveries are never duplicates.
+	// SignatureKey identifies a signed delivery by its signature and what it asks
+	// for, in 32 bytes. Two deliveries of one source with the same key are one.
+	// Nil when unsigned: such deliveries are never duplicates.
 	SignatureKey []byte
+	// Signature is the matched signature itself, which several events may share.
+	// Nil when unsigned.
+	Signature []byte
+	// Unbound is true when the signature covers no id: whoever has seen it can
+	// make it ask for any.
+	Unbound bool
 }
 
 // A RefusalKind groups refusals by what the sender is told.

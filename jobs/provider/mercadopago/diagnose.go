@@ -193,14 +193,14 @@ func idVariants(d provider.Delivery, q query) []variant {
 		}
 	}
 	received := q.dataID.value
-	if q.dataID.count <= 1 {
+	if q.dataID.distinct <= 1 {
 		add(received, "", "")
 		add(strings.ToLower(received), "", "")
 	}
 	add(strings.ToUpper(received), "data.id in upper case", VerdictIDCasing)
 	for _, raw := range rawValues(d.RawQuery, "data.id") {
 		if value, err := url.QueryUnescape(raw); err == nil {
-			if q.dataID.count > 1 {
+			if q.dataID.distinct > 1 {
 				add(value, "one data.id of several", VerdictIDAmbiguous)
 				add(strings.ToLower(value), "one data.id of several, in lower case", VerdictIDAmbiguous)
 			}

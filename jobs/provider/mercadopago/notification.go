@@ -1,8 +1,10 @@
 package mercadopago
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/conciliar/conciliar/jobs/provider"
@@ -54,13 +56,42 @@ func (r *Receiver) Receive(d provider.Delivery) (provider.Event, error) {
 	sig, refusal := r.verifier.verify(d.Header, q)
 	switch {
 	case refusal == nil:
-		event := describe(q, readHints(d.Body), sig.DataID)
-		event.Signed, event.SignatureKey = true, sig.Key
-		return event, nil
+		return receiveSigned(q, d.Body, sig), nil
 	case r.allowUnsigned && refusal.Reason == ReasonMissingSignatureHeader:
 		return receiveUnsigned(q, d.Body)
 	}
 	return provider.Event{}, refusal
+}
+
+// receiveSigned says what a delivery asks for whose signature was verified. A
+// signature without an id is one over the time alone: the body's id is fetched
+// then, and the fetch proves itself.
+func receiveSigned(q query, body []byte, sig Signature) provider.Event {
+	h := readHints(body)
+	id := sig.DataID
+	if id == "" {
+		id = h.resourceID
+	}
+	event := describe(q, h, id)
+	event.Signed, event.Signature, event.SignatureKey, event.Unbound = true, sig.Key, keyOf(sig, event), sig.DataID == ""
+	return event
+}
+
+// keyOf is what a signed delivery is unique by: its signature and what it asks
+// for. The signature covers neither the topic nor the body, so whoever has seen a
+// delivery can send it first under another topic: that must hide nothing. All
+// topics without effect are one.
+func keyOf(sig Signature, event provider.Event) []byte {
+	asked := string(provider.Keep)
+	switch event.Work {
+	case provider.Settle, provider.Follow:
+		asked = string(event.Work) + "\x00" + topicNamed(event.Topic).names[0] + "\x00" + event.ResourceID
+	case provider.Test:
+		asked = string(provider.Test)
+	case provider.Keep, provider.Unhandled:
+	}
+	sum := sha256.Sum256(append(slices.Clone(sig.Key), asked...))
+	return sum[:]
 }
 
 // receiveUnsigned accepts a delivery as a hint to fetch something. One that does
@@ -96,23 +127,24 @@ func describe(q query, h hints, id string) provider.Event {
 		Source: Source, Topic: topic, Action: word(h.action), ResourceID: id, LiveMode: h.liveMode,
 		Work: WorkOf(topic, id),
 	}
-	if isTest(event, h) {
+	if isTest(q, h) {
 		event.Work = provider.Test
 	}
 	return event
 }
 
-// isTest recognises what the dashboard's "simulate" button sends.
-func isTest(event provider.Event, h hints) bool {
-	if event.Topic == topicTest || event.Action == actionTest {
-		return true
-	}
-	if event.LiveMode == nil || *event.LiveMode {
-		return false
-	}
-	// Some tests have the id in the body's envelope only. That is not enough
-	// where a payment would go unread for it.
-	return event.ResourceID == testID || event.Topic != topicPayment && h.envelopeID == testID
+// isTest recognises what the panel's "simulate" button sends: its id or its type
+// in the query, which alone is signed, and no live mode. A body's word alone
+// never makes a test of an id that a payment could have: see TestBody.
+func isTest(q query, h hints) bool {
+	return h.liveMode != nil && !*h.liveMode && (q.dataID.value == testID || q.typ.value == topicTest)
+}
+
+// TestBody reports whether a body says of itself that it is the panel's test. It
+// is believed where the resource that the delivery names is not found.
+func TestBody(body []byte) bool {
+	h := readHints(body)
+	return h.liveMode != nil && !*h.liveMode && (h.envelopeID == testID || h.action == actionTest)
 }
 
 // hints is what a body says, believed where nothing better is known.

@@ -1,6 +1,7 @@
 package mercadopago
 
 import (
+	"cmp"
 	"encoding/hex"
 	"net/http"
 	"net/url"
@@ -57,13 +58,14 @@ func TestReceiveSigned(t *testing.T) {
 		{"payment_updated", "data.id=90210000999&type=payment", "payment", "payment.updated", "90210000999", live, provider.Settle},
 		{"claim", "data.id=90210000002&type=payment", "payment", "updated", "90210000002", live, provider.Settle},
 		// No data.id was signed: the body's is not fetched.
-		{"payment_updated", "type=payment", "payment", "payment.updated", "", live, provider.Unhandled},
-		{"payment_updated", "type=payment&data.id=", "payment", "payment.updated", "", live, provider.Unhandled},
-		{"payment_updated", "topic=payment&id=90210000002", "payment", "payment.updated", "", live, provider.Unhandled},
+		{"payment_updated", "type=payment", "payment", "payment.updated", "90210000002", live, provider.Settle},
+		{"payment_updated", "type=payment&data.id=", "payment", "payment.updated", "90210000002", live, provider.Settle},
+		{"payment_updated", "topic=payment&id=90210000002", "payment", "payment.updated", "90210000002", live, provider.Settle},
 		{"payment_dashboard_test", "data.id=123456&type=payment", "payment", "payment.updated", "123456", test, provider.Test},
 		{"test_created", "data.id=123456&type=test", "test", "test.created", "123456", test, provider.Test},
-		{"test_created", "data.id=77&type=payment", "payment", "test.created", "77", test, provider.Test},
-		{"order_dashboard_test", "data.id=ORD01KXAMPLE0000000000000009&type=order", "order", "order.action_required", "ORD01KXAMPLE0000000000000009", test, provider.Test},
+		// A body's word makes no test of an id that a payment could have.
+		{"test_created", "data.id=77&type=payment", "payment", "test.created", "77", test, provider.Settle},
+		{"order_dashboard_test", "data.id=ORD01KXAMPLE0000000000000009&type=order", "order", "order.action_required", "ORD01KXAMPLE0000000000000009", test, provider.Unhandled},
 		// A test's envelope around a payment's id: the payment is read.
 		{"payment_dashboard_test", "data.id=90210000002&type=payment", "payment", "payment.updated", "90210000002", test, provider.Settle},
 		// The test's id around a live envelope: an id like any other.
@@ -80,7 +82,7 @@ func TestReceiveSigned(t *testing.T) {
 		{"card_updater", "type=automatic-payments", "automatic-payments", "card.updated", "", live, provider.Keep},
 		{"mp_connect", "data.id=700100201&type=mp-connect", "mp-connect", "application.deauthorized", "700100201", live, provider.Keep},
 		{"wallet_connect", "data.id=33abcd1235ed497f945f755fcaba3c6d&type=wallet_connect", "wallet_connect", "status.updated", "33abcd1235ed497f945f755fcaba3c6d", nil, provider.Keep},
-		{"delivery", "", "delivery", "", "", nil, provider.Keep},
+		{"delivery", "", "delivery", "", "44500001", nil, provider.Keep},
 		{"point_finished", "", "unknown", "", "", nil, provider.Keep},
 		{"unknown_topic", "data.id=abc-1&type=topic_of_another_year", "topic_of_another_year", "x.y", "abc-1", nil, provider.Keep},
 	} {
@@ -91,10 +93,12 @@ func TestReceiveSigned(t *testing.T) {
 			require.NoError(t, err)
 			key, err := hex.DecodeString(d.Header.Get("x-signature")[len("ts="+testTS+",v1="):])
 			require.NoError(t, err)
-			require.Equal(t, provider.Event{
+			want := provider.Event{
 				Source: "mercadopago", Topic: c.topic, Action: c.action, ResourceID: c.id, LiveMode: c.live,
-				Work: c.work, Signed: true, SignatureKey: key,
-			}, event)
+				Work: c.work, Signed: true, Signature: key, Unbound: !strings.Contains(c.query, "data.id") || strings.HasSuffix(c.query, "data.id="),
+			}
+			want.SignatureKey = keyOf(Signature{Key: key}, want)
+			require.Equal(t, want, event)
 		})
 	}
 }
@@ -267,6 +271,39 @@ func TestReceiveRefuses(t *testing.T) {
 	}
 }
 
+// What is not signed may add, never take away: whoever has seen a delivery and
+// sends it first with another topic or body hides nothing.
+func TestReceive_ADeliveryIsUniqueByItsSignatureAndWhatItAsksFor(t *testing.T) {
+	t.Parallel()
+	key := func(query, body string) string {
+		event, err := NewReceiver(newVerifier(t), false).Receive(deliver(t, query, []byte(body)))
+		require.NoError(t, err)
+		require.Len(t, event.SignatureKey, 32)
+		return string(event.SignatureKey)
+	}
+	payment := key("data.id=77&type=payment", `{}`)
+	require.Equal(t, payment, key("data.id=77&type=payment", `{"id":2,"live_mode":true}`), "the same again")
+	require.Equal(t, payment, key("type=payment&data.id=77&client=own", ``), "the same again, written otherwise")
+	require.Equal(t, payment, key("data.id=77&type=payment", `{"action":"test.created","live_mode":false}`), "its body makes no test of it")
+	claim := key("data.id=77&type=claims", `{}`)
+	require.NotEqual(t, payment, claim, "another topic first does not hide the payment")
+	require.Equal(t, claim, key("data.id=77&type=zz45", `{}`), "topics without effect are one")
+	require.NotEqual(t, payment, key("type=payment", `{"data":{"id":"77"}}`), "another signature")
+	require.NotEqual(t, key("type=payment", `{"data":{"id":"77"}}`), key("type=payment", `{"data":{"id":"78"}}`), "an id that is not signed")
+	test := key("data.id=123456&type=payment", `{"live_mode":false}`)
+	require.NotEqual(t, test, key("data.id=123456&type=payment", `{"live_mode":true}`), "a test hides no payment of that number")
+}
+
+func TestTestBody_BelievesNoLiveEnvelope(t *testing.T) {
+	t.Parallel()
+	require.True(t, TestBody([]byte(`{"id":123456,"live_mode":false}`)))
+	require.True(t, TestBody([]byte(`{"id":"9","action":"test.created","live_mode":false}`)))
+	require.False(t, TestBody([]byte(`{"id":123456,"live_mode":true}`)))
+	require.False(t, TestBody([]byte(`{"action":"test.created"}`)))
+	require.False(t, TestBody([]byte(`{"id":7,"live_mode":false}`)))
+	require.False(t, TestBody(nil))
+}
+
 // The signature vectors once more, as whole deliveries.
 func TestReceiveVectors(t *testing.T) {
 	t.Parallel()
@@ -285,7 +322,7 @@ func TestReceiveVectors(t *testing.T) {
 		}
 		accepted++
 		require.NoError(t, err, v.ID)
-		require.Equal(t, v.EffectiveID, event.ResourceID, v.ID)
+		require.Equal(t, cmp.Or(v.EffectiveID, readHints([]byte(v.Body)).resourceID), event.ResourceID, v.ID)
 	}
 	require.Equal(t, 21, accepted)
 }

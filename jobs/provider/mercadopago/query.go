@@ -19,7 +19,8 @@ type param struct {
 	// value is the last one that is not blank: Mercado Pago appends its
 	// parameters to the merchant's.
 	value string
-	count int
+	// distinct counts the values that differ, blank ones included.
+	distinct int
 	// broken: an escape that could not be read.
 	broken bool
 }
@@ -45,13 +46,17 @@ func parseQuery(raw string) query {
 		default:
 			continue
 		}
-		p.count++
 		value, err := url.QueryUnescape(rawValue)
 		if err != nil {
 			p.broken = true
+			p.distinct++
 			continue
 		}
-		if value = strings.TrimSpace(value); value != "" {
+		value = strings.TrimSpace(value)
+		if p.distinct == 0 || value != p.value {
+			p.distinct++
+		}
+		if value != "" {
 			p.value = value
 		}
 	}
@@ -59,14 +64,14 @@ func parseQuery(raw string) query {
 }
 
 // absent tells whether the parameter says nothing: not there, or once and blank.
-func (p param) absent() bool { return p.value == "" && p.count <= 1 && !p.broken }
+func (p param) absent() bool { return p.value == "" && p.distinct <= 1 && !p.broken }
 
 // one returns the parameter as an id, empty when absent.
 func (p param) one(ambiguous, badly string) (string, *provider.Refusal) {
 	switch {
 	case p.absent():
 		return "", nil
-	case p.count > 1:
+	case p.distinct > 1:
 		return "", malformed(ambiguous)
 	case p.broken || !validID(p.value):
 		return "", malformed(badly)

@@ -116,16 +116,15 @@ func (v *Verifier) Verify(header http.Header, rawQuery string) (Signature, error
 }
 
 func (v *Verifier) verify(header http.Header, q query) (Signature, *provider.Refusal) {
-	// Were there two, then whoever stands between us and the sender may have
-	// read the other one.
-	signatures, requestIDs := header.Values(headerSignature), header.Values(headerRequestID)
-	if len(signatures) > 1 {
+	signature, alike := oneValue(header.Values(headerSignature))
+	if !alike {
 		return Signature{}, malformed(ReasonAmbiguousSignatureHeader)
 	}
-	if len(requestIDs) > 1 {
+	requestID, alike := oneValue(header.Values(headerRequestID))
+	if !alike {
 		return Signature{}, malformed(ReasonAmbiguousRequestID)
 	}
-	h, refusal := parseSignatureHeader(header.Get(headerSignature))
+	h, refusal := parseSignatureHeader(signature)
 	if refusal != nil {
 		return Signature{}, refusal
 	}
@@ -133,8 +132,7 @@ func (v *Verifier) verify(header http.Header, q query) (Signature, *provider.Ref
 	if refusal != nil {
 		return Signature{}, refusal
 	}
-	requestID := strings.TrimSpace(header.Get(headerRequestID))
-	if !validRequestID(requestID) {
+	if requestID = strings.TrimSpace(requestID); !validRequestID(requestID) {
 		return Signature{}, malformed(ReasonMalformedRequestID)
 	}
 
@@ -147,6 +145,19 @@ func (v *Verifier) verify(header http.Header, q query) (Signature, *provider.Ref
 		return Signature{}, unauthenticated(ReasonTimestampOutOfTolerance)
 	}
 	return sig, nil
+}
+
+// oneValue is the value of a header that is there once, or several times alike.
+// Were two of them different, then whoever stands between us and the sender may
+// have read the other one.
+func oneValue(values []string) (value string, alike bool) {
+	for i, v := range values {
+		if i > 0 && v != value {
+			return "", false
+		}
+		value = v
+	}
+	return value, true
 }
 
 // match tries each secret over data.id as received and then in lower case: the

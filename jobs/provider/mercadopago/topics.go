@@ -54,6 +54,15 @@ var unhandledTopic = topic{
 // numericID tells whether s can be the id of a resource that has a number.
 func numericID(s string) bool { return validID(s) && allDigits(s) }
 
+// TopicNames are all names that we know topics by.
+func TopicNames() []string {
+	names := []string{topicTest}
+	for _, t := range topics {
+		names = append(names, t.names...)
+	}
+	return names
+}
+
 // topicNamed is the topic that deliveries call so, nil when we know none.
 func topicNamed(name string) *topic {
 	i := slices.IndexFunc(topics, func(t *topic) bool { return slices.Contains(t.names, name) })
