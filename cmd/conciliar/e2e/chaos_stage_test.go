@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -179,7 +180,7 @@ func (s *stage) beginPlan(plan simulator.Plan) *traffic {
 // first payment.
 func (s *stage) beginPlanAfter(plan simulator.Plan, prepare func()) *traffic {
 	s.t.Helper()
-	plan.ReferencePrefix = "load-"
+	plan.ReferencePrefix = cmp.Or(plan.ReferencePrefix, "load-")
 	s.register(plan)
 	prepare()
 	l := &traffic{s: s, done: make(chan struct{})}

@@ -87,6 +87,11 @@ func command(t *testing.T, environ []string, args ...string) *exec.Cmd {
 	t.Helper()
 	path, err := binary()
 	require.NoError(t, err)
+	return commandOf(path, environ, args...)
+}
+
+// commandOf is command of another build of the program.
+func commandOf(path string, environ []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...) //nolint:noctx // the tests end it themselves
 	// The detector sleeps for a second before each end unless it is told not to.
 	cmd.Env = []string{"GORACE=atexit_sleep_ms=0", "GOCOVERDIR=" + os.Getenv(coverageEnv)}
