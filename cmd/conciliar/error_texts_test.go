@@ -51,7 +51,11 @@ func errorText(n ast.Node) (string, bool) {
 		return "", false
 	}
 	fn, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok || fn.Sel.Name != "New" && fn.Sel.Name != "Errorf" {
+	if !ok {
+		return "", false
+	}
+	from, ok := fn.X.(*ast.Ident)
+	if !ok || from.Name+"."+fn.Sel.Name != "errors.New" && from.Name+"."+fn.Sel.Name != "fmt.Errorf" {
 		return "", false
 	}
 	literal, ok := call.Args[0].(*ast.BasicLit)

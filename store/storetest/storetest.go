@@ -99,7 +99,7 @@ func Tx(tb testing.TB) pgx.Tx {
 // uncommitted is a transaction that leaves nothing behind.
 type uncommitted struct{ pgx.Tx }
 
-var errCommit = errors.New("storetest: this transaction is rolled back when the test ends; Begin on it makes one that can be committed")
+var errCommit = errors.New("this transaction is rolled back when the test ends; Begin on it makes one that can be committed")
 
 // Commit fails: what a test wrote would be seen by all others.
 func (uncommitted) Commit(context.Context) error { return errCommit }

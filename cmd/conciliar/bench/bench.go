@@ -144,7 +144,7 @@ func (b *harness) empty(ctx context.Context) error {
 	}
 	// A checkpoint due in the middle of one measurement would be charged to it.
 	if _, err := b.pool.Exec(ctx, `CHECKPOINT`); err != nil {
-		return fmt.Errorf("%w", err)
+		return err
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func (b *harness) makeBooks(ctx context.Context, events int) error {
 		}
 	}
 	if _, err := b.pool.Exec(ctx, `VACUUM ANALYZE`); err != nil {
-		return fmt.Errorf("%w", err)
+		return err
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (b *harness) scan(ctx context.Context) (time.Duration, error) {
 		     + (SELECT sum(pg_column_size(j)) FROM river_job j) + (SELECT sum(pg_column_size(p)) FROM payments p)
 		     + (SELECT sum(pg_column_size(l)) FROM payment_logs l) + (SELECT sum(pg_column_size(o)) FROM orders o)`).Scan(&bytes)
 	if err != nil {
-		return 0, fmt.Errorf("%w", err)
+		return 0, err
 	}
 	return time.Since(began), nil
 }
