@@ -90,6 +90,9 @@ func meanings() map[string]meaning {
 		},
 		"ErrInboxFull":   {store.ErrInboxFull, store.Unavailable, "overloaded", http.StatusServiceUnavailable, exitFailed, ""},
 		"ErrInboxClosed": {store.ErrInboxClosed, store.Unavailable, "shutting_down", http.StatusServiceUnavailable, exitFailed, ""},
+		"NewerBooksError": {
+			&store.NewerBooksError{Books: 9}, store.Unavailable, "storage_unavailable", http.StatusServiceUnavailable, exitFailed, "",
+		},
 
 		// These are for the jobs alone: a caller who meets one has met a bug.
 		"ErrStaleAttempt":    internal(store.ErrStaleAttempt),
