@@ -105,6 +105,7 @@ func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 		RequestID:  headerText(d.request.Header, requestIDHeader),
 		RemoteIP:   d.ev.remote,
 		LiveMode:   event.LiveMode,
+		NotifiedAt: event.NotifiedAt,
 		Signed:     event.Signed,
 		Signature:  event.SignatureKey,
 		Work:       string(event.Work),

@@ -116,6 +116,11 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 	if errors.Is(err, errHeld) {
 		return s.hold(ctx, attempt, report, began)
 	}
+	if errors.Is(err, store.ErrAnswerOlder) {
+		report.outcome = "asked_again"
+		s.log(ctx, slog.LevelInfo, attempt, report, began)
+		return river.JobSnooze(s.policy.backoff.wait(1) / 2)
+	}
 	if isStale(ctx, s.store, attempt, err) {
 		report.outcome = "stale"
 		s.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error", err.Error()))

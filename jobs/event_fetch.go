@@ -47,9 +47,15 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		if err != nil {
 			return store.SettleResult{}, s.putAside(ctx, a, odd, err)
 		}
-		fetched.Payment = &store.FetchedPayment{Source: event.Source, Payment: payment, Reference: p.Reference, Raw: p.Raw}
+		fetched.Payment = &store.FetchedPayment{Source: event.Source, Payment: payment, Reference: p.Reference, Raw: p.Raw, NotBefore: event.NotBefore}
 	}
 	result, err := s.store.Apply(ctx, a, fetched, complete)
+	if errors.Is(err, store.ErrAnswerOlder) {
+		// What answers may be a copy that lags.
+		if noted := s.store.AskAgain(ctx, a); noted != nil {
+			return store.SettleResult{}, ofStore(noted)
+		}
+	}
 	return result, ofStore(err)
 }
 

@@ -158,6 +158,60 @@ func TestUnknownCurrency_IsOddWhereThereIsMoney(t *testing.T) {
 	require.Equal(t, []string{"currency"}, scan[[]string](t, b, `SELECT fields FROM odd_payments WHERE queue_id = $1`, event))
 }
 
+// The copy that answers may lag behind the notification. It is asked once more,
+// and then believed.
+func TestAnswerOlderThanItsNotification_IsAskedForOnceMore(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{100 * time.Millisecond} })
+	b.register(t, "A-1", "150.05")
+	state := approved("77", "A-1", "150.05")
+	state.Status, state.StatusDetail = "pending", ""
+	b.bank.says("77", func(_ context.Context, call int) (provider.Payment, error) {
+		if call < 3 {
+			return state, nil
+		}
+		paid := approved("77", "A-1", "150.05")
+		paid.UpdatedAt = state.UpdatedAt.Add(time.Minute)
+		return paid, nil
+	})
+	lagging := approved("78", "A-2", "10")
+	b.bank.says("78", func(context.Context, int) (provider.Payment, error) { return lagging, nil })
+	b.start(t)
+	signed := func(after time.Duration, key string) func(*store.NewEvent) {
+		return func(e *store.NewEvent) {
+			e.Signed, e.Signature, e.NotifiedAt = true, []byte(key), state.UpdatedAt.Add(after)
+		}
+	}
+	b.awaitStatus(t, b.deliver(t, "77"), "completed")
+	b.awaitStatus(t, b.deliver(t, "78"), "completed")
+
+	late := b.deliver(t, "77", signed(time.Minute, "late"))
+	b.awaitStatus(t, late, "completed")
+	require.Equal(t, 3, b.bank.calls("77"))
+	require.Equal(t, "settled/1/0", scan[string](t, b,
+		`SELECT outcome || '/' || attempts || '/' || jsonb_array_length(attempt_errors) FROM webhook_queue WHERE id = $1`, late), "no attempt was spent")
+	paid, err := b.Order(t.Context(), "A-1")
+	require.NoError(t, err)
+	require.Equal(t, order.StatusPaid, paid.Status)
+
+	for name, c := range map[string]struct {
+		change func(*store.NewEvent)
+		calls  int
+	}{
+		"it lags for good":        {signed(11*time.Second, "lags"), 2},
+		"near enough":             {signed(10*time.Second, "near"), 1},
+		"of before":               {signed(-time.Hour, "before"), 1},
+		"anybody may have sent":   {func(e *store.NewEvent) { e.Signed, e.NotifiedAt = false, state.UpdatedAt.Add(time.Hour) }, 1},
+		"it says nothing of when": {func(*store.NewEvent) {}, 1},
+	} {
+		before := b.bank.calls("78")
+		event := b.deliver(t, "78", c.change)
+		b.awaitStatus(t, event, "completed")
+		require.Equal(t, c.calls, b.bank.calls("78")-before, name)
+		require.Equal(t, store.OutcomeUnchanged, scan[string](t, b, `SELECT outcome FROM webhook_queue WHERE id = $1`, event), name)
+	}
+}
+
 // The first failure of each kind, and whether another attempt follows.
 func TestWhatAnAttemptsFailureMeans(t *testing.T) {
 	t.Parallel()

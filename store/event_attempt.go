@@ -61,6 +61,9 @@ type AttemptStart struct {
 	// Hint is true when anybody may have sent the event: no signature was verified,
 	// and it is not an event of our own.
 	Hint bool
+	// NotBefore is what an answer that changes nothing must be as new as, going by
+	// the event's notification; zero when any answer will do.
+	NotBefore time.Time
 	// Completed is true when the event has ended already.
 	Completed bool
 	// Covered is true when the event asks for a payment and a fetch of it began
@@ -74,26 +77,53 @@ type AttemptStart struct {
 // replays a hint is one.
 const isHint = `NOT q.signed AND q.origin IN ('webhook', 'replay')`
 
+// notificationSlack is how much later than the state that it tells of a
+// notification may be dated.
+const notificationSlack = 10 * time.Second
+
 // StartAttempt reads the event that an attempt is about.
 func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, error) {
 	var a AttemptStart
+	var notified, askedAgain *time.Time
 	err := s.pool.QueryRow(ctx, `
-		SELECT q.work, q.source, q.topic, q.resource_id, q.request_id, q.received_at, clock_timestamp(), drawn.last_value,
-		       `+isHint+`, q.completed_at IS NOT NULL,
+		SELECT q.notified_at, q.asked_again_at, q.work, q.source, q.topic, q.resource_id, q.request_id, q.received_at,
+		       clock_timestamp(), drawn.last_value, `+isHint+`, q.completed_at IS NOT NULL,
 		       q.work = '`+WorkPayment+`' AND EXISTS (
 		           SELECT FROM payments p
 		           WHERE p.source = q.source AND p.payment_id = q.resource_id
-		             AND p.fetch_mark >= q.id AND p.fetch_mark <= drawn.last_value)
+		             AND p.fetch_mark >= q.id AND p.fetch_mark <= drawn.last_value
+		             AND (q.notified_at IS NULL OR `+isHint+` OR p.date_last_updated >= q.notified_at - make_interval(secs => $2)))
 		FROM webhook_queue q, webhook_queue_id_seq drawn
-		WHERE q.id = $1`, queueID).
-		Scan(&a.Work, &a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Mark, &a.Hint, &a.Completed, &a.Covered)
+		WHERE q.id = $1`, queueID, notificationSlack.Seconds()).
+		Scan(&notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Mark, &a.Hint, &a.Completed, &a.Covered)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound.With(queueID))
 	}
 	if err != nil {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, err)
 	}
+	// A sender that anybody may be is not worth a second call.
+	if notified != nil && askedAgain == nil && !a.Hint {
+		a.NotBefore = notified.Add(-notificationSlack)
+	}
 	return a, nil
+}
+
+// ErrAnswerOlder means that an answer changes nothing although the notification is
+// of a later change. Nothing was changed.
+var ErrAnswerOlder = errors.New("the answer is older than its notification")
+
+// AskAgain notes that the attempt is put off because its answer was older than its
+// notification, which an event is once. A stale attempt notes nothing.
+func (s *Store) AskAgain(ctx context.Context, a Attempt) error {
+	_, err := s.pool.Exec(ctx, `
+		UPDATE webhook_queue SET asked_again_at = now()
+		WHERE id = $1 AND completed_at IS NULL
+		  AND EXISTS (SELECT FROM river_job WHERE id = $2 AND state = 'running' AND attempt = $3)`, a.QueueID, a.JobID, a.Number)
+	if err != nil {
+		return fmt.Errorf("ask again for event %d: %w", a.QueueID, err)
+	}
+	return nil
 }
 
 // A CompleteJob completes the job of the attempt in tx. It is called as the

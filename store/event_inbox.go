@@ -42,7 +42,10 @@ type NewEvent struct {
 	// RemoteIP is the sender's address; the zero Addr when unknown.
 	RemoteIP netip.Addr
 	LiveMode *bool
-	Signed   bool
+	// NotifiedAt is when the notification says that it was made: a hint. Zero when
+	// it says nothing.
+	NotifiedAt time.Time
+	Signed     bool
 	// Signature makes a signed delivery unique within its source; nil for an
 	// event that is never a duplicate.
 	Signature []byte

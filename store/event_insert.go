@@ -18,14 +18,14 @@ WITH input AS MATERIALIZED (
            CASE WHEN e.outcome IS NULL THEN nextval('river_job_id_seq') END AS job_id,
            e.*
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[],
-                $9::text[], $10::boolean[], $11::boolean[], $12::bytea[], $13::text[], $14::bigint[], $15::text[])
+                $9::text[], $10::boolean[], $11::boolean[], $12::bytea[], $13::text[], $14::bigint[], $15::text[], $16::timestamptz[])
          WITH ORDINALITY AS e (source, topic, action, resource_id, origin, payload, query, request_id,
-                remote_ip, live_mode, signed, signature, outcome, replay_of, work, n)
+                remote_ip, live_mode, signed, signature, outcome, replay_of, work, notified_at, n)
 ), inserted AS (
     INSERT INTO webhook_queue (id, job_id, source, topic, action, resource_id, origin, payload, query, request_id,
-                remote_ip, live_mode, signed, signature, outcome, completed_at, replay_of, work)
+                remote_ip, live_mode, signed, signature, outcome, completed_at, replay_of, work, notified_at)
     SELECT id, job_id, source, topic, action, resource_id, origin, payload, query, request_id,
-           remote_ip::inet, live_mode, signed, signature, outcome, CASE WHEN outcome IS NOT NULL THEN now() END, replay_of, work
+           remote_ip::inet, live_mode, signed, signature, outcome, CASE WHEN outcome IS NOT NULL THEN now() END, replay_of, work, notified_at
     FROM input
     ORDER BY n
     ON CONFLICT (source, signature) WHERE signature IS NOT NULL DO NOTHING
@@ -47,6 +47,7 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 		live                            = make([]*bool, n)
 		signed                          = make([]bool, n)
 		replayOf                        = make([]*int64, n)
+		notified                        = make([]*time.Time, n)
 		work                            = make([]string, n)
 	)
 	for i, ev := range events {
@@ -68,12 +69,15 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 		if ended := OutcomeAtOnce(ev.Work); ended != "" {
 			outcome[i] = &ended
 		}
+		if !ev.NotifiedAt.IsZero() {
+			notified[i] = &events[i].NotifiedAt
+		}
 		if ev.ReplayOf != 0 {
 			replayOf[i] = &ev.ReplayOf
 		}
 	}
 	rows, err := tx.Query(ctx, insertEventsSQL, source, topic, action, resource, origin, payload, query, request,
-		remote, live, signed, signature, outcome, replayOf, work)
+		remote, live, signed, signature, outcome, replayOf, work, notified)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,9 @@ type FetchedPayment struct {
 	Reference string
 	// Raw is the provider's body as received.
 	Raw []byte
+	// NotBefore is what must be known as of, when the answer changes nothing: else
+	// it is ErrAnswerOlder. Zero where any answer will do.
+	NotBefore time.Time
 }
 
 // A SettleResult says what a settlement did.
@@ -71,6 +74,9 @@ func (s *Store) applyPayment(ctx context.Context, tx pgx.Tx, queueID int64, fetc
 		if err := confirmPayment(ctx, tx, fetched); err != nil {
 			return SettleResult{}, err
 		}
+	}
+	if result.Outcome == OutcomeUnchanged && latest.UpdatedAt.Before(fetched.NotBefore) {
+		return SettleResult{}, ErrAnswerOlder
 	}
 	orderStatus, changed, err := s.settlePayment(ctx, tx, settling{cause: causePayment, queueID: queueID}, fetched.Source, latest, references)
 	if err != nil {

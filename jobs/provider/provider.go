@@ -36,6 +36,9 @@ type Event struct {
 	ResourceID string
 	// LiveMode is what the body claims; nil when it claims nothing.
 	LiveMode *bool
+	// NotifiedAt is when the provider made the notification, as the body claims;
+	// zero when it claims nothing. It proves nothing.
+	NotifiedAt time.Time
 	// Work says what the event asks of us.
 	Work Work
 	// Signed is true when a signature over the delivery was verified.

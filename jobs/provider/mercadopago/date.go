@@ -18,10 +18,10 @@ var dateLayouts = []string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05Z070
 
 // readTime reads a date in each form that the payments reference documents or
 // that was seen: ISO 8601 with an offset, with its colon or without; without an
-// offset, which is −04:00; with a blank for the T. It reports false for anything
-// else, a day without its time included. The date is in UTC and to the
+// offset, which is −04:00; with a blank for the T. Anything else, a day without its
+// time included, is the zero time. The date is in UTC and to the
 // microsecond that PostgreSQL keeps, so that what was stored compares equal.
-func readTime(s string) (time.Time, bool) {
+func readTime(s string) time.Time {
 	const day = len("2006-01-02")
 	s = strings.ToUpper(strings.TrimSpace(s))
 	if len(s) > day && s[day] == ' ' {
@@ -30,8 +30,8 @@ func readTime(s string) (time.Time, bool) {
 	s = strings.ReplaceAll(s, " ", "") // before an offset
 	for _, layout := range dateLayouts {
 		if t, err := time.ParseInLocation(layout, s, zoneless); err == nil && !t.Before(earliestDate) {
-			return t.UTC().Truncate(time.Microsecond), true
+			return t.UTC().Truncate(time.Microsecond)
 		}
 	}
-	return time.Time{}, false
+	return time.Time{}
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 )
@@ -125,7 +126,7 @@ func describe(q query, h hints, id string) provider.Event {
 	}
 	event := provider.Event{
 		Source: Source, Topic: topic, Action: word(h.action), ResourceID: id, LiveMode: h.liveMode,
-		Work: WorkOf(topic, id),
+		NotifiedAt: h.notifiedAt, Work: WorkOf(topic, id),
 	}
 	if isTest(q, h) {
 		event.Work = provider.Test
@@ -155,6 +156,7 @@ type hints struct {
 	// resourceID is the id to fetch.
 	resourceID string
 	liveMode   *bool
+	notifiedAt time.Time
 }
 
 func readHints(body []byte) hints {
@@ -169,6 +171,7 @@ func readHints(body []byte) hints {
 		topic: o.str("type"), action: o.str("action"), envelopeID: o.id("id"), liveMode: o.boolean("live_mode"),
 		resourceID: o.child("data").id("id"),
 	}
+	h.notifiedAt = readTime(o.text("date_created"))
 	if h.topic == "" {
 		h.topic = o.str("topic")
 	}

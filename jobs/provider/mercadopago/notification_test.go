@@ -93,6 +93,7 @@ func TestReceiveSigned(t *testing.T) {
 			require.NoError(t, err)
 			key, err := hex.DecodeString(d.Header.Get("x-signature")[len("ts="+testTS+",v1="):])
 			require.NoError(t, err)
+			event.NotifiedAt = time.Time{} // see TestReceive_TakesTheNotificationsOwnDateAsAHint
 			want := provider.Event{
 				Source: "mercadopago", Topic: c.topic, Action: c.action, ResourceID: c.id, LiveMode: c.live,
 				Work: c.work, Signed: true, Signature: key, Unbound: !strings.Contains(c.query, "data.id") || strings.HasSuffix(c.query, "data.id="),
@@ -100,6 +101,19 @@ func TestReceiveSigned(t *testing.T) {
 			want.SignatureKey = keyOf(Signature{Key: key}, want)
 			require.Equal(t, want, event)
 		})
+	}
+}
+
+func TestReceive_TakesTheNotificationsOwnDateAsAHint(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Time{
+		`"2026-02-03T11:12:13.141-04:00"`: time.Date(2026, 2, 3, 15, 12, 13, 141e6, time.UTC), `"2026-02-03 11:12:13"`: time.Date(2026, 2, 3, 15, 12, 13, 0, time.UTC),
+		`"2026-02-03T15:00:5704:00"`: {}, `"***"`: {}, "7": {}, "null": {}, "{}": {},
+	} {
+		body := `{"type":"payment","date_created":` + text + `}`
+		event, err := NewReceiver(newVerifier(t), false).Receive(deliver(t, paymentQuery, []byte(body)))
+		require.NoError(t, err)
+		require.Equal(t, want, event.NotifiedAt, text)
 	}
 }
 

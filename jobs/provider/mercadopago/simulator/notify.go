@@ -86,7 +86,7 @@ func (s *Simulator) envelopeOf(p *payment, action string, attempt int, keys ...u
 		Action:      action,
 		APIVersion:  "v1",
 		Data:        object{"id": numberOrText(chance.IntN(4) == 0, p.id)},
-		DateCreated: now.UTC().Format("2006-01-02T15:04:05Z"),
+		DateCreated: p.current.Load().state.DateLastUpdated.UTC().Format("2006-01-02T15:04:05Z"),
 		ID:          numberOrText(chance.IntN(4) != 0, 100_000_000_000+chance.Int64N(800_000_000_000)),
 		LiveMode:    p.liveMode,
 		Type:        "payment",
