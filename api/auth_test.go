@@ -111,11 +111,11 @@ func TestCallsOfOneTokenAreLimited(t *testing.T) {
 	requireProblem(t, w, http.StatusTooManyRequests, "rate_limited")
 	require.Equal(t, "1", w.Header().Get("Retry-After"))
 	require.Equal(t, `"token";r=0;t=5`, w.Header().Get("RateLimit"))
-	require.Equal(t, "INFO", b.logs.last(t)["level"])
+	require.Equal(t, "INFO", b.logs.Last(t)["level"])
 
 	other := b.do(t, call{method: http.MethodGet, target: "/api/webhooks/status", header: bearer(statusToken)})
 	require.Equal(t, http.StatusOK, other.Code, "another token has a limit of its own")
-	b.clock.move(250 * time.Millisecond)
+	b.clock.Add(250 * time.Millisecond)
 	requireProblem(t, b.do(t, get), http.StatusNotFound, "order_not_found")
 	requireProblem(t, b.do(t, get), http.StatusTooManyRequests, "rate_limited")
 }
@@ -150,7 +150,7 @@ func TestStrangersAreLimitedByAddress(t *testing.T) {
 			w := b.do(t, c.call)
 			requireProblem(t, w, http.StatusTooManyRequests, "rate_limited")
 			require.Equal(t, "1", w.Header().Get("Retry-After"))
-			require.Equal(t, "DEBUG", b.logs.last(t)["level"])
+			require.Equal(t, "DEBUG", b.logs.Last(t)["level"])
 			require.Equal(t, http.StatusOK, b.do(t, c.unharmed).Code)
 		})
 	}

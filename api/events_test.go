@@ -78,7 +78,7 @@ func TestEventIsShownWithItsHistory(t *testing.T) {
 	require.Len(t, d.Actions, 1)
 	require.Equal(t, actor(processToken), d.Actions[0].Actor)
 	require.Equal(t, "203.0.113.7", *d.Actions[0].RemoteIP)
-	require.Equal(t, strconv.FormatInt(id, 10), fmt.Sprint(b.logs.last(t)["queue_id"]))
+	require.Equal(t, strconv.FormatInt(id, 10), fmt.Sprint(b.logs.Last(t)["queue_id"]))
 
 	// Lists are lists, also where there is nothing.
 	var raw map[string]json.RawMessage

@@ -28,7 +28,7 @@ func TestHealth(t *testing.T) {
 		require.Equal(t, http.StatusOK, w.Code)
 		require.Empty(t, w.Body.String())
 		require.NotEmpty(t, w.Header().Get("Content-Length"))
-		require.Equal(t, "DEBUG", b.logs.last(t)["level"])
+		require.Equal(t, "DEBUG", b.logs.Last(t)["level"])
 	}
 
 	b.pool.Close()

@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 const (
@@ -50,8 +50,8 @@ type bundle struct {
 	inbox   *store.Inbox
 	refused *store.RefusedLog
 	sources *store.SourceLog
-	clock   *clock
-	logs    *logs
+	clock   *fixture.Clock
+	logs    *fixture.Logs
 }
 
 type setupOptions struct {
@@ -62,7 +62,7 @@ type setupOptions struct {
 
 func setup(tb testing.TB, opts setupOptions) *bundle {
 	tb.Helper()
-	b := &bundle{tb: tb, pool: storetest.Pool(tb), clock: newClock(), logs: &logs{}}
+	b := &bundle{tb: tb, pool: storetest.Pool(tb), clock: fixture.ClockAt(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)), logs: &fixture.Logs{}}
 	logger := slog.New(slog.NewJSONHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
 	jobsConfig := jobs.Config{
@@ -109,7 +109,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 		Extras:       func() api.StatusExtras { return api.StatusExtras{Version: "v1.2.3"} },
 		SourceIPMode: api.SourceIPObserve,
 		APIRate:      200, UnverifiedRate: 20,
-		Logger: logger, Now: b.clock.now,
+		Logger: logger, Now: b.clock.Now,
 	}
 	if opts.deps != nil {
 		opts.deps(&b.deps)
@@ -236,53 +236,6 @@ func (b *bundle) requireRefused(tb testing.TB, n int) {
 	require.Eventually(tb, func() bool { return b.count(tb, `SELECT count(*) FROM webhook_refused`) >= n },
 		20*time.Second, 5*time.Millisecond)
 	require.Equal(tb, n, b.count(tb, `SELECT count(*) FROM webhook_refused`))
-}
-
-// A clock stands still until it is moved.
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func newClock() *clock { return &clock{at: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)} }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) move(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
-// logs collects what was logged.
-type logs struct {
-	mu  sync.Mutex
-	raw bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.raw.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.raw.String()
-}
-
-// last returns the newest line.
-func (l *logs) last(tb testing.TB) map[string]any {
-	tb.Helper()
-	lines := strings.Split(strings.TrimSpace(l.String()), "\n")
-	var line map[string]any
-	require.NoError(tb, json.Unmarshal([]byte(lines[len(lines)-1]), &line))
-	return line
 }
 
 func prefixes(tb testing.TB, list ...string) []netip.Prefix {

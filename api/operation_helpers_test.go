@@ -12,6 +12,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // event delivers a signed notification and returns its event.
@@ -24,11 +25,7 @@ func (b *bundle) event(t testing.TB, paymentID string) int64 {
 func (b *bundle) dead(t testing.TB, paymentID string) (letter, queueID int64) {
 	t.Helper()
 	queueID = b.event(t, paymentID)
-	_, err := b.pool.Exec(t.Context(), `
-		UPDATE river_job SET state = 'discarded', attempt = 7, finalized_at = now(),
-		       errors = ARRAY['{"at": "2026-01-02T03:04:05Z", "attempt": 7, "error": "timeout: late", "trace": ""}']::jsonb[]
-		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, queueID)
-	require.NoError(t, err)
+	fixture.Die(t, b.pool, queueID, 7, "timeout: late")
 	return int64(b.count(t, `SELECT id FROM webhook_dead_letter WHERE queue_id = $1`, queueID)), queueID
 }
 

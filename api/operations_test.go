@@ -134,6 +134,6 @@ func TestOperatorsAreToldWhenTheBooksCannotBeReached(t *testing.T) {
 		w := b.do(t, e.call(e.path, e.token))
 		requireProblem(t, w, http.StatusServiceUnavailable, "storage_unavailable")
 		require.NotContains(t, w.Body.String(), "closed pool")
-		require.Contains(t, fmt.Sprint(b.logs.last(t)["error"]), "closed pool")
+		require.Contains(t, fmt.Sprint(b.logs.Last(t)["error"]), "closed pool")
 	}
 }

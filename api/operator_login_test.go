@@ -59,13 +59,13 @@ func TestALoginIsSharedAndLoggingOutEndsIt(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, w.Code)
 	require.Contains(t, w.Body.String(), `value="/riverui/jobs?state=retryable"`, "the way on is kept")
 	require.Empty(t, v.cookies)
-	require.Equal(t, "wrong_password", b.logs.last(t)["outcome"])
-	require.Equal(t, "WARN", b.logs.last(t)["level"])
+	require.Equal(t, "wrong_password", b.logs.Last(t)["outcome"])
+	require.Equal(t, "WARN", b.logs.Last(t)["level"])
 
 	requireRedirect(t, v.submit(t, operatorPassword, "/riverui/jobs?state=retryable"), "/riverui/jobs?state=retryable")
 	require.Len(t, v.cookies, 1)
 	require.Equal(t, http.StatusOK, v.get(t, "/dashboard").Code)
-	require.Equal(t, "operator", b.logs.last(t)["token"])
+	require.Equal(t, "operator", b.logs.Last(t)["token"])
 	require.Equal(t, http.StatusOK, v.get(t, "/riverui/").Code)
 	requireRedirect(t, v.get(t, "/dashboard/login?next=/riverui/queues"), "/riverui/queues")
 	elsewhere := &visitor{bundle: &bundle{Handler: other}, peer: v.peer, cookies: v.cookies}
@@ -192,7 +192,7 @@ func TestALoginLeadsToOurOwnPagesOnly(t *testing.T) {
 		"/api/webhooks/status":           "/dashboard",
 	} {
 		v := b.visitor()
-		b.clock.move(time.Minute)
+		b.clock.Add(time.Minute)
 		requireRedirect(t, v.submit(t, operatorPassword, next), to)
 	}
 }
@@ -215,7 +215,7 @@ func TestAttemptsAreLimited(t *testing.T) {
 	neighbour.peer = "203.0.113.8:1"
 	neighbour.logIn(t)
 	require.Equal(t, http.StatusOK, neighbour.get(t, "/dashboard").Code)
-	b.clock.move(30 * time.Second)
+	b.clock.Add(30 * time.Second)
 	v.logIn(t)
 }
 
@@ -246,7 +246,7 @@ func TestAnotherSiteCannotAct(t *testing.T) {
 		{"Sec-Fetch-Site", "", "Origin", "https://evil.example"}, {"Sec-Fetch-Site", "", "Origin", "null"},
 	} {
 		require.Equal(t, http.StatusForbidden, cancel(headers...), headers)
-		require.Equal(t, "cross_origin", b.logs.last(t)["code"])
+		require.Equal(t, "cross_origin", b.logs.Last(t)["code"])
 		require.Equal(t, http.StatusForbidden, v.visit(t, http.MethodPost, "/dashboard/logout", "", headers...).Code)
 		require.Equal(t, http.StatusForbidden, v.visit(t, http.MethodPost, "/dashboard/login", "password=x", headers...).Code)
 	}

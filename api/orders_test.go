@@ -86,13 +86,13 @@ func TestAnOrderIsRegisteredOnceAndConfirmedAfterwards(t *testing.T) {
 	require.Equal(t, "0.00", o.RefundedAmount)
 	require.Equal(t, time.UTC, o.CreatedAt.Location())
 	require.Equal(t, time.UTC, o.UpdatedAt.Location())
-	line := b.logs.last(t)
+	line := b.logs.Last(t)
 	require.Equal(t, []any{"created", "shop-0001", "/api/orders/:reference"}, []any{line["outcome"], line["order_reference"], line["path"]})
 
 	again := b.do(t, putOrder("/api/orders/shop-0001", terms))
 	require.Empty(t, again.Header().Get("Location"))
 	require.Equal(t, o, requireOrder(t, again, http.StatusOK))
-	require.Equal(t, "confirmed", b.logs.last(t)["outcome"])
+	require.Equal(t, "confirmed", b.logs.Last(t)["outcome"])
 	requireOrder(t, b.do(t, putOrder("/api/orders/shop-0001", `{ "currency" : "ARS" , "amount" : "150" }`)), http.StatusOK)
 	shown := requireOrder(t, b.do(t, call{method: http.MethodGet, target: "/api/orders/shop-0001", header: bearer(ordersToken)}), http.StatusOK)
 	require.Equal(t, o, shown)
@@ -300,7 +300,7 @@ func TestOrderBodiesThatAreRefused(t *testing.T) {
 		p := requireProblem(t, b.do(t, putOrder("/api/orders/refused", body)), http.StatusBadRequest, want[0])
 		require.Contains(t, p.Detail, want[1], clipped(body))
 		require.Less(t, len(p.Detail), 250, clipped(body))
-		b.clock.move(time.Second)
+		b.clock.Add(time.Second)
 	}
 	require.Zero(t, b.count(t, `SELECT count(*) FROM orders`))
 

@@ -20,7 +20,7 @@ func TestProblemMap_WhatTheSchemaRefusesIsTheCallersAndWhatNobodyKnowsIsOurs(t *
 	p := requireProblem(t, w, http.StatusUnprocessableEntity, "refused_by_schema")
 	require.NotContains(t, p.Detail, "our_limit")
 	require.Empty(t, w.Header().Get("Retry-After"), "a repetition would not help")
-	require.Contains(t, b.logs.last(t)["error"], "our_limit", "the log names the rule")
+	require.Contains(t, b.logs.Last(t)["error"], "our_limit", "the log names the rule")
 
 	// An error that is nobody's value: the schema lacks what the program needs.
 	_, err = b.pool.Exec(ctx, `ALTER TABLE orders RENAME COLUMN currency TO other`)
@@ -29,7 +29,7 @@ func TestProblemMap_WhatTheSchemaRefusesIsTheCallersAndWhatNobodyKnowsIsOurs(t *
 	p = requireProblem(t, w, http.StatusInternalServerError, "internal")
 	require.NotContains(t, p.Detail, "currency")
 	require.Empty(t, w.Header().Get("Retry-After"))
-	require.Equal(t, "ERROR", b.logs.last(t)["level"])
+	require.Equal(t, "ERROR", b.logs.Last(t)["level"])
 }
 
 // Mercado Pago delivers again what was answered 5xx; a delivery must come back

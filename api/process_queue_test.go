@@ -36,7 +36,7 @@ func TestProcessQueueAnswersBeforeAndAfter(t *testing.T) {
 		require.EqualValues(t, 1, done.After.Pending)
 		require.EqualValues(t, 1, done.Before.Failed)
 		require.EqualValues(t, 1, done.After.Failed)
-		require.Equal(t, "timed_out", b.logs.last(t)["outcome"])
+		require.Equal(t, "timed_out", b.logs.Last(t)["outcome"])
 	}
 	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM river_job WHERE state = 'available' AND scheduled_at <= now()`))
 	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'process_queue' AND actor = $1`, actor(processToken)))

@@ -70,7 +70,7 @@ func TestWhatIsNotThere(t *testing.T) {
 			require.ElementsMatch(t, strings.Split(allow, ", "), strings.Split(w.Header().Get("Allow"), ", "))
 		}
 	}
-	require.Equal(t, "unmatched", b.logs.last(t)["path"])
+	require.Equal(t, "unmatched", b.logs.Last(t)["path"])
 	for _, odd := range []call{{method: http.MethodConnect, target: "example.com:443"}, {method: http.MethodOptions, target: "*"}} {
 		requireProblem(t, b.do(t, odd), http.StatusNotFound, "not_found")
 	}
@@ -84,7 +84,7 @@ func TestAPanicIsAnInternalError(t *testing.T) {
 	w := b.do(t, call{method: http.MethodGet, target: "/api/webhooks/status", header: bearer(statusToken)})
 	requireProblem(t, w, http.StatusInternalServerError, "internal")
 	require.NotContains(t, w.Body.String(), "inside")
-	line := b.logs.last(t)
+	line := b.logs.Last(t)
 	require.Equal(t, "ERROR", line["level"])
 	require.Contains(t, line["error"], "a detail of the inside")
 	require.Contains(t, line["error"], "request_test.go", "with where it happened")
@@ -104,7 +104,7 @@ func TestTheBooksFailingIsNotExplained(t *testing.T) {
 		requireProblem(t, w, http.StatusServiceUnavailable, "storage_unavailable")
 		require.NotContains(t, w.Body.String(), "pool")
 		require.Equal(t, "5", w.Header().Get("Retry-After"))
-		require.Contains(t, b.logs.last(t)["error"], "closed pool")
+		require.Contains(t, b.logs.Last(t)["error"], "closed pool")
 	}
 }
 

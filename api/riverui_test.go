@@ -46,7 +46,7 @@ func TestActionsInRiverUIAreRecordedWithTheirEvents(t *testing.T) {
 		"operator resume_queue job_queue {} {} 1 203.0.113.7 default",
 	}
 	require.Equal(t, want, trimmed(b.audit(t)))
-	require.Equal(t, "resume_queue", b.logs.last(t)["outcome"])
+	require.Equal(t, "resume_queue", b.logs.Last(t)["outcome"])
 
 	// What is not done is not recorded, and what is not known is not done.
 	require.Equal(t, http.StatusNotFound, do(http.MethodPost, "jobs/cancel", `{"ids":["`+j2+`","999999"]}`))

@@ -46,7 +46,7 @@ func TestASignedWebhookIsDurableWhenItIsAnswered(t *testing.T) {
 
 	// Our own id is answered; the sender's is not ours to use.
 	require.NotEqual(t, requestID, w.Header().Get("X-Request-Id"))
-	line := b.logs.last(t)
+	line := b.logs.Last(t)
 	require.Equal(t, requestID, line["x_request_id"])
 	require.Equal(t, w.Header().Get("X-Request-Id"), line["request_id"])
 	require.InDelta(t, float64(r.QueueID), line["queue_id"], 0)
@@ -62,7 +62,7 @@ func TestTheSameDeliveryIsOneEvent(t *testing.T) {
 	again := requireReceipt(t, b.do(t, signed("1", "1742505638")))
 	require.False(t, first.Duplicate)
 	require.Equal(t, receipt{Status: "queued", QueueID: first.QueueID, Duplicate: true}, again)
-	require.Equal(t, "duplicate", b.logs.last(t)["outcome"])
+	require.Equal(t, "duplicate", b.logs.Last(t)["outcome"])
 	later := requireReceipt(t, b.do(t, signed("1", "1742505639")))
 	require.NotEqual(t, first.QueueID, later.QueueID)
 	require.False(t, later.Duplicate)
@@ -78,7 +78,7 @@ func TestEventsWithoutWorkEndAtOnce(t *testing.T) {
 	for outcome, c := range map[string]call{"unhandled": unhandled, "test": dashboard} {
 		r := requireReceipt(t, b.do(t, c))
 		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM webhook_queue WHERE id = $1 AND outcome = $2`, r.QueueID, outcome))
-		require.Equal(t, outcome, b.logs.last(t)["outcome"])
+		require.Equal(t, outcome, b.logs.Last(t)["outcome"])
 	}
 	require.Zero(t, b.count(t, `SELECT count(*) FROM river_job`))
 }
@@ -176,7 +176,7 @@ func TestARefusedDeliveryIsAVisibleFact(t *testing.T) {
 		w := b.do(t, c.call)
 		requireProblem(t, w, c.status, c.code)
 		require.NotContains(t, w.Body.String(), c.reason, "a forger is not told what was wrong")
-		line := b.logs.last(t)
+		line := b.logs.Last(t)
 		require.Equal(t, []any{"WARN", "refused", c.reason, c.code}, []any{line["level"], line["outcome"], line["reason"], line["code"]})
 	}
 	b.requireRefused(t, 5)
@@ -213,7 +213,7 @@ func TestSourceAddresses(t *testing.T) {
 				api.SourceIPOff: {nil, nil}, api.SourceIPObserve: {"listed", "unlisted"}, api.SourceIPEnforce: {"listed", "unlisted"},
 			}[mode]
 			requireReceipt(t, from(inside, "", "1"))
-			require.Equal(t, said[0], b.logs.last(t)["source_ip"])
+			require.Equal(t, said[0], b.logs.Last(t)["source_ip"])
 			requireReceipt(t, from("10.0.0.1:80", "1.2.3.4, 198.51.100.20", "2"))
 			refusals := 0
 			for i, w := range []*httptest.ResponseRecorder{
@@ -221,14 +221,14 @@ func TestSourceAddresses(t *testing.T) {
 				from("10.0.0.1:80", "198.51.100.20, 203.0.113.9", "4"),
 				from(outside, "198.51.100.20", "5"),
 			} {
-				require.Equal(t, said[1], b.logs.last(t)["source_ip"])
+				require.Equal(t, said[1], b.logs.Last(t)["source_ip"])
 				if mode != api.SourceIPEnforce {
 					requireReceipt(t, w)
 					continue
 				}
 				refusals++
 				requireProblem(t, w, http.StatusForbidden, "source_not_allowed")
-				require.Equal(t, "source_not_allowed", b.logs.last(t)["reason"], i)
+				require.Equal(t, "source_not_allowed", b.logs.Last(t)["reason"], i)
 			}
 			if mode == api.SourceIPEnforce {
 				f := forged()
@@ -251,7 +251,7 @@ func TestFailingDeliveriesAreLimitedAndValidOnesNever(t *testing.T) {
 	w := b.do(t, forged())
 	requireProblem(t, w, http.StatusTooManyRequests, "rate_limited")
 	require.Equal(t, "1", w.Header().Get("Retry-After"))
-	require.Equal(t, "DEBUG", b.logs.last(t)["level"], "a flood of calls is no flood of lines")
+	require.Equal(t, "DEBUG", b.logs.Last(t)["level"], "a flood of calls is no flood of lines")
 
 	// The same address, validly signed, more often than any limit.
 	for i := range 250 {
@@ -270,7 +270,7 @@ func TestFailingDeliveriesAreLimitedAndValidOnesNever(t *testing.T) {
 	c.peer = "[2001:db8::ffff]:9"
 	requireProblem(t, b.do(t, c), http.StatusTooManyRequests, "rate_limited")
 
-	b.clock.move(time.Second)
+	b.clock.Add(time.Second)
 	for range 20 {
 		requireProblem(t, b.do(t, forged()), http.StatusUnauthorized, "webhook_unauthenticated")
 	}
@@ -294,8 +294,8 @@ func TestTheLimitChangesNoOtherAnswer(t *testing.T) {
 	c := forged()
 	c.body = bytes.NewReader(make([]byte, 1<<20+1))
 	requireProblem(t, b.do(t, c), http.StatusRequestEntityTooLarge, "body_too_large")
-	require.Equal(t, "limited", b.logs.last(t)["outcome"])
-	b.clock.move(time.Second)
+	require.Equal(t, "limited", b.logs.Last(t)["outcome"])
+	b.clock.Add(time.Second)
 	requireProblem(t, b.do(t, forged()), http.StatusForbidden, "source_not_allowed")
 	b.requireRefused(t, 12)
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_refused WHERE reason = 'body_too_large'`))
@@ -346,7 +346,7 @@ func TestWhatCannotBeMadeDurableIsNotAcknowledged(t *testing.T) {
 		p := requireProblem(t, w, http.StatusServiceUnavailable, "storage_unavailable")
 		require.Equal(t, "10", w.Header().Get("Retry-After"))
 		require.NotContains(t, p.Detail, "pool")
-		line := b.logs.last(t)
+		line := b.logs.Last(t)
 		require.Equal(t, "ERROR", line["level"])
 		require.Contains(t, line["error"], "closed pool")
 	})

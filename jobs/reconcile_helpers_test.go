@@ -265,24 +265,3 @@ func (w *world) requireTruth(t *testing.T) {
 		require.True(t, truth.Refunded.Equal(o.Refunded), "%s: %s refunded, in truth %s", truth.Reference, o.Refunded, truth.Refunded)
 	}
 }
-
-// A hand is a clock that a test turns.
-type hand struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-// handAt is a clock that shows an hour that is some time ago.
-func handAt(ago time.Duration) *hand { return &hand{now: time.Now().Add(-ago)} }
-
-func (h *hand) Now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now
-}
-
-func (h *hand) Add(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
-}

@@ -9,6 +9,7 @@ import (
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // One attempt for each step, and a provider that is down, or refuses our
@@ -20,7 +21,7 @@ func TestReconcile_WaitsAnOutageOut(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			clock := handAt(time.Hour)
+			clock := fixture.ClockAt(time.Now().Add(-time.Hour))
 			w := newWorld(t, worldSpec{
 				sim:  simulator.Config{Seed: 3, Clock: clock.Now},
 				deps: func(d *jobs.Deps) { *d = d.WithProbeEvery(probeEvery) },

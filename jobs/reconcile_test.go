@@ -14,6 +14,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // Of a thousand payments some notifications are never sent and some come after
@@ -25,7 +26,7 @@ func TestLoad_ReconcileFindsWhatWasNeverTold(t *testing.T) {
 		payments = 300
 	}
 	const lag = 5 * time.Minute
-	clock := handAt(time.Hour)
+	clock := fixture.ClockAt(time.Now().Add(-time.Hour))
 	w := newWorld(t, worldSpec{sim: simulator.Config{
 		Seed: 7, Clock: clock.Now, Faults: simulator.Faults{SearchLag: lag, UnstablePages: true},
 	}})
@@ -60,7 +61,7 @@ func TestLoad_ReconcileFindsWhatWasNeverTold(t *testing.T) {
 // trade makes n payments, each with an order of its own, walks them through
 // their lives and sends three of four notifications. It returns the payments
 // whose last notification is still to be sent.
-func (w *world) trade(t *testing.T, clock *hand, n int) (late []string) {
+func (w *world) trade(t *testing.T, clock *fixture.Clock, n int) (late []string) {
 	t.Helper()
 	type state struct {
 		status, detail string
@@ -137,7 +138,7 @@ func (w *world) behind(t *testing.T) (n int) {
 func TestReconcile_WaitsForASearchThatLags(t *testing.T) {
 	t.Parallel()
 	const lag = 5 * time.Minute
-	clock := handAt(time.Hour)
+	clock := fixture.ClockAt(time.Now().Add(-time.Hour))
 	w := newWorld(t, worldSpec{sim: simulator.Config{Clock: clock.Now, Faults: simulator.Faults{SearchLag: lag}}})
 	w.start(t)
 	w.register(t, "early", "late")

@@ -9,13 +9,14 @@ import (
 
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // unpaidWorld has n orders, each paid without a notification, and each payment
 // changed step after the one before.
 func unpaidWorld(t *testing.T, n int, step time.Duration, faults simulator.Faults) *world {
 	t.Helper()
-	clock := handAt(time.Hour)
+	clock := fixture.ClockAt(time.Now().Add(-time.Hour))
 	w := newWorld(t, worldSpec{sim: simulator.Config{Seed: 7, Clock: clock.Now, Faults: faults}})
 	w.start(t)
 	for i := range n {

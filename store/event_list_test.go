@@ -8,6 +8,7 @@ import (
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 func (b *bundle) event(t *testing.T, queueID int64) store.EventDetail {
@@ -35,7 +36,7 @@ func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
 	a = b.startAttempt(t, b.accept(t, moved))
 	_, err = b.Settle(t.Context(), a, fetched("77", "A-9", order.PaymentApproved, "10", 1), complete(a))
 	require.NoError(t, err)
-	b.archive(t, a.QueueID)
+	fixture.Archive(t, b.pool, a.QueueID)
 	b.exec(t, `DELETE FROM webhook_archive WHERE topic = 'moved'`)
 	replay, err := b.ReplayEvent(t.Context(), settled, ana)
 	require.NoError(t, err)
@@ -46,7 +47,7 @@ func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
 	held := b.accept(t, signed(7, "82"))
 	b.exec(t, `UPDATE river_job SET state = 'scheduled', metadata = '{"snoozes": 1}', scheduled_at = now() + interval '1 hour'
 		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, held)
-	b.archive(t, settled)
+	fixture.Archive(t, b.pool, settled)
 	received := func(hour int) time.Time { return time.Date(2026, 1, 2, hour, 0, 0, 0, time.UTC) }
 	for hour, id := range []int64{pending, dead, unhandled, settled, replay.QueueID, running, failed, held} {
 		b.exec(t, `WITH live AS (UPDATE webhook_queue SET received_at = $2 WHERE id = $1)
@@ -135,7 +136,7 @@ func TestEventShowsWhatItChanged(t *testing.T) {
 	}
 	check(false)
 	b.exec(t, `DELETE FROM river_job`)
-	b.archive(t, id)
+	fixture.Archive(t, b.pool, id)
 	check(true)
 
 	_, err = b.Event(t.Context(), 404)

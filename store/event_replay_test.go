@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 func TestReplayIsANewEventOfTheSameDelivery(t *testing.T) {
@@ -21,7 +22,7 @@ func TestReplayIsANewEventOfTheSameDelivery(t *testing.T) {
 
 	for _, archived := range []bool{false, true} {
 		if archived {
-			b.archive(t, id)
+			fixture.Archive(t, b.pool, id)
 		}
 		replay, err := b.ReplayEvent(t.Context(), id, ana)
 		require.NoError(t, err)

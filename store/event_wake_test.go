@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // retryJob makes a job due as River does, and remembers which.
@@ -108,7 +109,7 @@ func TestProgressOfWokenEvents(t *testing.T) {
 		a := b.startAttempt(t, id)
 		require.NoError(t, b.Complete(t.Context(), a, store.OutcomeCovered, complete(a)))
 	}
-	b.archive(t, archived)
+	fixture.Archive(t, b.pool, archived)
 	b.exec(t, `DELETE FROM river_job WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, gone)
 
 	progress, err = b.WokenProgress(t.Context(), woken)

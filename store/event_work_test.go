@@ -8,6 +8,7 @@ import (
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // claim is an event about a claim, whose number may be a payment's too.
@@ -106,7 +107,7 @@ func TestReplay_AsksAgainWhatThereIsToDo(t *testing.T) {
 
 	require.Equal(t, store.WorkFollow, workOfReplay(unhandled(1)))
 	archived := unhandled(2)
-	b.archive(t, archived)
+	fixture.Archive(t, b.pool, archived)
 	require.Equal(t, store.WorkFollow, workOfReplay(archived))
 	require.Equal(t, store.WorkTest, workOfReplay(unhandled(3, func(ev *store.NewEvent) { ev.Work = store.WorkTest })), "a test stays one")
 	require.Equal(t, store.WorkUnhandled, workOfReplay(unhandled(4, func(ev *store.NewEvent) { ev.Source = "elsewhere" })), "a source that nobody knows")

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // ana is an operator.
@@ -36,11 +37,7 @@ func (b *bundle) exec(t *testing.T, query string, args ...any) {
 // die ends the event's job for good, as River does after the last attempt.
 func (b *bundle) die(t *testing.T, queueID int64) {
 	t.Helper()
-	b.exec(t, `
-		UPDATE river_job SET state = 'discarded', attempt = 2, finalized_at = now(), errors = ARRAY[
-			'{"at": "2026-01-02T03:04:05Z", "attempt": 1, "error": "timeout: late", "trace": ""}',
-			'{"at": "2026-01-02T03:05:05Z", "attempt": 2, "error": "JobCancelError: forbidden: barred", "trace": ""}']::jsonb[]
-		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, queueID)
+	fixture.Die(t, b.pool, queueID, 2, "timeout: late", "JobCancelError: forbidden: barred")
 }
 
 // dead is a dead letter's id, of a new event about the payment.
@@ -50,12 +47,6 @@ func (b *bundle) dead(t *testing.T, number int, paymentID string) (letter, queue
 	b.die(t, queueID)
 	require.NoError(t, b.pool.QueryRow(t.Context(), `SELECT id FROM webhook_dead_letter WHERE queue_id = $1`, queueID).Scan(&letter))
 	return letter, queueID
-}
-
-// archive moves an event to the archive, as retention does.
-func (b *bundle) archive(t *testing.T, queueID int64) {
-	t.Helper()
-	b.exec(t, `WITH moved AS (DELETE FROM webhook_queue WHERE id = $1 RETURNING *) INSERT INTO webhook_archive SELECT * FROM moved`, queueID)
 }
 
 // actions returns the audit trail, oldest first.

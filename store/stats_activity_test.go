@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // hourSpan is the hours of a day that are over, and the one that is not.
@@ -23,7 +24,7 @@ func TestActivity_EveryBucketIsThere(t *testing.T) {
 		return time.Since(span.Since.Add(time.Duration(bucket)*time.Hour + 30*time.Minute))
 	}
 	// Of an hour that is over, in order.
-	b.archive(t, b.happened(t, "webhook_queue", past{received: at(3), completed: at(4)}))
+	fixture.Archive(t, b.pool, b.happened(t, "webhook_queue", past{received: at(3), completed: at(4)}))
 	b.happened(t, "webhook_queue", past{received: at(3), completed: at(3), outcome: store.OutcomeUnhandled, topic: "claims"})
 	b.happened(t, "webhook_queue", past{received: at(3), completed: at(4), origin: store.OriginReplay})
 	dead := b.happened(t, "webhook_queue", past{received: at(5), topic: "claims"})
@@ -160,7 +161,7 @@ func TestTopReasonsAndHealed(t *testing.T) {
 	b.exec(t, `UPDATE webhook_reconciliation_logs SET missing_found = 3, drift_found = 1 WHERE id = $1`, run.ID)
 	ended := b.happened(t, "webhook_queue", past{received: time.Minute, completed: time.Second})
 	archived := b.happened(t, "webhook_queue", past{received: time.Minute, completed: time.Second})
-	b.archive(t, archived)
+	fixture.Archive(t, b.pool, archived)
 	waits := b.happened(t, "webhook_queue", past{received: time.Minute})
 	b.exec(t, `INSERT INTO webhook_reconciliation_findings (run_id, kind, source, payment_id, order_reference, queue_id, repaired_at) VALUES
 		($1, 'missing', 'mercadopago', '1', NULL, $2, NULL), ($1, 'missing', 'mercadopago', '2', NULL, $3, NULL),

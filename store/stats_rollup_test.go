@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // soon is when all that happened by now is counted for good.
@@ -371,7 +372,7 @@ func TestStatus_TheLastHourIsWhole(t *testing.T) {
 	for _, ago := range []time.Duration{62 * time.Minute, 59 * time.Minute, 30 * time.Minute, 110 * time.Second, time.Second} {
 		b.happened(t, "webhook_queue", past{received: ago, completed: ago})
 	}
-	b.archive(t, b.happened(t, "webhook_queue", past{received: 20 * time.Minute, completed: 20 * time.Minute}))
+	fixture.Archive(t, b.pool, b.happened(t, "webhook_queue", past{received: 20 * time.Minute, completed: 20 * time.Minute}))
 	requireHour(5)
 	_, err := b.RollUp(t.Context(), 24*time.Hour)
 	require.NoError(t, err)

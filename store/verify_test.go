@@ -11,6 +11,7 @@ import (
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 var verifyOptions = store.VerifyOptions{RescueAfter: 2 * time.Minute, Limit: 10}
@@ -42,7 +43,7 @@ func newLibrary(t *testing.T) *library {
 	l.settled, l.archived = event("1"), event("2")
 	settle(l.settled, "1", "A-1")
 	settle(l.archived, "2", "A-2")
-	l.archive(t, l.archived)
+	fixture.Archive(t, l.pool, l.archived)
 	// One without an order.
 	settle(event("3"), "3", "nobody's")
 	l.covered = event("1")

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -29,6 +28,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // languages are how a browser asks for each.
@@ -41,14 +41,14 @@ type bundle struct {
 	http.Handler
 	store *store.Store
 	pool  *pgxpool.Pool
-	logs  *logs
+	logs  *fixture.Logs
 	// at is the dashboard's clock; the real one while it is zero.
 	at time.Time
 }
 
 func setup(t testing.TB) *bundle {
 	t.Helper()
-	b := &bundle{pool: storetest.Pool(t), logs: &logs{}}
+	b := &bundle{pool: storetest.Pool(t), logs: &fixture.Logs{}}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(b.logs.String())
@@ -296,29 +296,8 @@ func (b *bundle) register(t testing.TB, reference, amount string) {
 func (b *bundle) dead(t testing.TB, paymentID, lastError string) (letter, queueID int64) {
 	t.Helper()
 	queueID = b.event(t, paymentID)
-	b.exec(t, `
-		UPDATE river_job SET state = 'discarded', attempt = 7, finalized_at = now(), errors = ARRAY[
-			jsonb_build_object('at', '2026-01-02T03:04:05Z', 'attempt', 7, 'error', $2::text, 'trace', '')]
-		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, queueID, lastError)
+	fixture.Die(t, b.pool, queueID, 7, lastError)
 	return b.count(t, `SELECT id FROM webhook_dead_letter WHERE queue_id = $1`, queueID), queueID
-}
-
-// logs collects what was logged.
-type logs struct {
-	mu  sync.Mutex
-	raw bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.raw.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.raw.String()
 }
 
 // spaced is a text with plain spaces where it has ones that do not break.

@@ -40,6 +40,7 @@ var importOrder = map[string][]string{
 	"store/order":                         {},
 	"store/localpg":                       {},
 	"store/storetest":                     {"migrations", "store/localpg"},
+	"store/storetest/fixture":             {},
 	"store/storetest/server":              {"store/storetest"},
 	"migrations":                          {},
 	"config":                              {},
@@ -70,7 +71,7 @@ var confined = map[string][]string{
 	"github.com/mercadopago/sdk-go": {}, // an oracle for tests
 	"github.com/stretchr/testify":   {}, // for tests, as the next two
 	"pgregory.net/rapid":            {},
-	"testing":                       {"store/storetest"},
+	"testing":                       {"store/storetest/..."},
 }
 
 // free packages need no third party's module, however indirectly: the dashboard

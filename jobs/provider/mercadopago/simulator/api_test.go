@@ -16,7 +16,7 @@ import (
 
 func TestAPaymentHasTheShapeOfTheAPI(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now, LiveMode: true, CollectorID: 77})
 	id := s.CreatePayment(PaymentSpec{
 		Reference: "order-1", Amount: money("1234567.89"), Status: Approved, StatusDetail: "accredited",
@@ -94,7 +94,7 @@ func TestASpecIsPrintedAsItIs(t *testing.T) {
 
 func TestErrorsHaveTheShapeOfTheAPI(t *testing.T) {
 	t.Parallel()
-	s := setup(t, Config{Clock: newHand().Now})
+	s := setup(t, Config{Clock: newClock().Now})
 	id := s.CreatePayment(PaymentSpec{Amount: money("1")})
 
 	for _, header := range []string{"", "Bearer wrong", testToken, "bearer " + testToken} {
@@ -225,7 +225,7 @@ func TestOnlyTheFirstGetOfAHiddenPaymentFails(t *testing.T) {
 
 func TestRetryAfterIsSecondsAndADateByTurns(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now, Faults: Faults{RateLimited: 1}})
 	id := s.CreatePayment(PaymentSpec{Amount: money("1")})
 	for range 3 {

@@ -15,6 +15,8 @@ import (
 
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 const (
@@ -54,24 +56,8 @@ func decode(t *testing.T, body io.Reader) map[string]any {
 // money reads a decimal.
 func money(text string) decimal.Decimal { return decimal.RequireFromString(text) }
 
-// A hand is a clock that a test turns.
-type hand struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newHand() *hand { return &hand{now: time.Date(2026, 3, 1, 15, 0, 0, 123_456_789, time.UTC)} }
-
-func (h *hand) Now() time.Time {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.now
-}
-
-func (h *hand) Add(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.now = h.now.Add(d)
+func newClock() *fixture.Clock {
+	return fixture.ClockAt(time.Date(2026, 3, 1, 15, 0, 0, 123_456_789, time.UTC))
 }
 
 // A received is one notification as the receiver saw it.

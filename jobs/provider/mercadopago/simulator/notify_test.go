@@ -15,7 +15,7 @@ import (
 func TestANotificationHasTheShapeOfTheRealOne(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{
-		Clock: newHand().Now, LiveMode: true, CollectorID: 77,
+		Clock: newClock().Now, LiveMode: true, CollectorID: 77,
 		TargetURL: "https://shop.example/hook?client=seller",
 	})
 	id := s.CreatePayment(PaymentSpec{Amount: money("1")})

@@ -58,7 +58,7 @@ func TestRunLivesTheOrdersThatWereAnnounced(t *testing.T) {
 	plan := Plan{Orders: 400, Concurrency: 3, ReferencePrefix: "shop-"}
 	var runs [2][]Truth
 	for i := range runs {
-		s := setup(t, Config{Seed: 3, TargetURL: serve(t, &receiver{}), Clock: newHand().Now, RedeliveryDelays: atOnce,
+		s := setup(t, Config{Seed: 3, TargetURL: serve(t, &receiver{}), Clock: newClock().Now, RedeliveryDelays: atOnce,
 			Faults: Faults{Duplicates: 1, Disorder: true, DropAnswer: 0.2, ExactReplays: 0.2}})
 		specs := s.Orders(plan)
 		_, err := s.Run(t.Context(), plan)

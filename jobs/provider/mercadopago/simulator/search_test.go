@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // A page is what a search answered.
@@ -46,7 +48,7 @@ func searchRaw(t *testing.T, s *Simulator, query ...string) *httptest.ResponseRe
 
 // manyPayments creates n pending payments, a second apart, and returns their
 // ids.
-func manyPayments(s *Simulator, clock *hand, n int) []string {
+func manyPayments(s *Simulator, clock *fixture.Clock, n int) []string {
 	var ids []string
 	for range n {
 		ids = append(ids, s.CreatePayment(PaymentSpec{Reference: "o", Amount: money("1")}))
@@ -67,7 +69,7 @@ func TestSearch_ShowsAnUnlistedPaymentOnceItWasAskedFor(t *testing.T) {
 
 func TestSearchPagesThrough(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now})
 	ids := manyPayments(s, clock, 70)
 
@@ -92,7 +94,7 @@ func TestAnEmptySearchHasAnEmptyList(t *testing.T) {
 
 func TestSearchBoundsAndFilters(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now, CollectorID: 50})
 	pending := s.CreatePayment(PaymentSpec{Reference: "a", Amount: money("1")})
 	clock.Add(time.Minute)
@@ -179,7 +181,7 @@ func TestSearchRefuses(t *testing.T) {
 
 func TestSearchLagsBehindAGet(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now, Faults: Faults{SearchLag: time.Minute}})
 	id := s.CreatePayment(PaymentSpec{Reference: "o", Amount: money("1")})
 	clock.Add(59 * time.Second)
@@ -196,7 +198,7 @@ func TestPagesFitTogetherUnlessTheyAreUnstable(t *testing.T) {
 	t.Parallel()
 	query := []string{"range", "date_last_updated", "sort", "date_last_updated", "limit", "10"}
 	for _, unstable := range []bool{false, true} {
-		clock := newHand()
+		clock := newClock()
 		s := setup(t, Config{Clock: clock.Now, Faults: Faults{UnstablePages: unstable}})
 		ids := manyPayments(s, clock, 20)
 		first := search(t, s, query...)
@@ -216,7 +218,7 @@ func TestPagesFitTogetherUnlessTheyAreUnstable(t *testing.T) {
 
 func TestPaymentsOfTheSameMillisecondHaveNoOrderOnUnstablePages(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now, Faults: Faults{UnstablePages: true}})
 	for range 20 {
 		s.CreatePayment(PaymentSpec{Amount: money("1")})
@@ -228,7 +230,7 @@ func TestPaymentsOfTheSameMillisecondHaveNoOrderOnUnstablePages(t *testing.T) {
 
 func TestSearchesAreForgottenInTime(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now})
 	ids := manyPayments(s, clock, 12)
 	search(t, s, "limit", "10")

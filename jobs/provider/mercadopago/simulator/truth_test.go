@@ -8,7 +8,7 @@ import (
 
 func TestTheFirstPaymentOpensAnOrder(t *testing.T) {
 	t.Parallel()
-	clock := newHand()
+	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now})
 	id := s.CreatePayment(PaymentSpec{Reference: "by-hand", Amount: money("10"), Currency: "BRL"})
 	requireTruth(t, s, want{"pending", "0", "0"})
