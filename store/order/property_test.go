@@ -101,7 +101,7 @@ func TestSettleAgreesWithTheTables(t *testing.T) {
 			terms, rules, states := drawTerms(t), drawRules(t), drawStates(t)
 			// Without the ties that only the facts decide: the tables are silent there.
 			states = slices.CompactFunc(sortStates(states), func(p, q Payment) bool {
-				return p.ID == q.ID && p.UpdatedAt.Equal(q.UpdatedAt) && p.Status == q.Status && p.FetchMark == q.FetchMark && p.FetchedAt.Equal(q.FetchedAt)
+				return p.ID == q.ID && p.ChangedAt().Equal(q.ChangedAt()) && p.Status == q.Status && p.FetchMark == q.FetchMark && p.FetchedAt.Equal(q.FetchedAt)
 			})
 			require.Equal(t, oracle(terms, rules, states), verdictOf(settle(t, terms, rules, states)))
 		})
