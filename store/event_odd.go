@@ -56,6 +56,13 @@ func (s *Store) KeepOdd(ctx context.Context, a Attempt, odd OddAnswer) error {
 	return nil
 }
 
+// openOddPayments selects the odd payments o, with their open dead letters d, that
+// were not booked since.
+const openOddPayments = `odd_payments o
+	JOIN webhook_dead_letter d ON d.queue_id = o.queue_id AND d.state = 'open'
+	LEFT JOIN payments p ON p.source = o.source AND p.payment_id = o.payment_id AND p.fetched_at > o.fetched_at
+	WHERE p.payment_id IS NULL`
+
 // oddPaymentsOf reads the payments of an order that could not be booked: each
 // once, as it was fetched last, unless it was booked since or a person put its
 // dead letter away.
@@ -64,9 +71,7 @@ func oddPaymentsOf(ctx context.Context, tx pgx.Tx, reference string) ([]OddPayme
 		SELECT * FROM (
 			SELECT DISTINCT ON (o.source, o.payment_id)
 			       o.queue_id, d.id, o.source, o.payment_id, d.error_class, o.fields, o.problem, o.fetched_at
-			FROM odd_payments o JOIN webhook_dead_letter d ON d.queue_id = o.queue_id AND d.state = 'open'
-			WHERE o.order_reference = $1
-			  AND NOT EXISTS (SELECT FROM payments p WHERE p.source = o.source AND p.payment_id = o.payment_id AND p.fetched_at > o.fetched_at)
+			FROM `+openOddPayments+` AND o.order_reference = $1
 			ORDER BY o.source, o.payment_id, o.fetched_at DESC
 		) latest ORDER BY fetched_at, queue_id`, reference)
 	if err != nil {

@@ -30,6 +30,9 @@ type Signals struct {
 	// Unseen counts the payments of the last seven days that the provider's search
 	// did not show, at least; UnseenSure leaves out those that it merely counts.
 	Unseen, UnseenSure int64
+	// OddPayments counts payments that could not be booked, were not booked since,
+	// and whose dead letters are open.
+	OddPayments int64
 	// PoolWait is the longest that callers of one living process waited for a
 	// database connection, on average; PoolGaveUp the most of one process that
 	// got none.
@@ -67,8 +70,9 @@ func readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		       (SELECT min(created_at) FROM alert_messages
 		        WHERE delivered_at IS NULL AND created_at < now() - interval '10 minutes' AND created_at > now() - interval '24 hours'
 		          AND id > (SELECT coalesce(max(id), 0) FROM alert_messages WHERE delivered_at IS NOT NULL)),
-		       (SELECT evaluated_at FROM alert_evaluation)`, string(order.AnomalyUnknownOrder), unseenFor).
-		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSure, &wait, &g.PoolGaveUp, &g.UndeliveredSince, &g.EvaluatedAt)
+		       (SELECT evaluated_at FROM alert_evaluation),
+		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments+`)`, string(order.AnomalyUnknownOrder), unseenFor).
+		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSure, &wait, &g.PoolGaveUp, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments)
 	if err != nil {
 		return err
 	}

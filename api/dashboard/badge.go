@@ -40,6 +40,7 @@ var conditionLinks = map[string]string{
 	"queue_latency_high":            "/dashboard/events?state=pending",
 	"dead_letter_rate_high":         "/dashboard/dead-letters",
 	"dead_letters_open":             "/dashboard/dead-letters",
+	"odd_payments_open":             "/dashboard/dead-letters",
 	"anomalies_open":                "/dashboard/anomalies",
 	"reconciliation_stalled":        "/dashboard/runs",
 	"reconciliation_failed":         "/dashboard/runs",

@@ -87,6 +87,14 @@ func Conditions() []Condition {
 			},
 		},
 		{
+			// Beside the dead letters that they are: these don't end by a replay, and
+			// no message tells of one more dead letter.
+			Code: "odd_payments_open", Health: Degraded, Lasting: 1,
+			Reason: "Payments cannot be booked: something in the provider's answer is missing or not understood.",
+			active: func(st store.Status, _ Moment) bool { return st.Signals.OddPayments > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"open": st.Signals.OddPayments} },
+		},
+		{
 			// All kinds but those that a shop which is paid by other ways as well
 			// has all the time.
 			Code: "anomalies_open", Health: Degraded, Lasting: 2,
