@@ -18,6 +18,9 @@ type Fetcher interface {
 	// Payment fetches one payment: the question by which a provider that is down
 	// is tried. Its error is a *provider.Error.
 	Payment(ctx context.Context, id string) (provider.Payment, error)
+	// MerchantOrderReference fetches the order reference that a merchant order
+	// names; empty when it names none. Its error is a *provider.Error.
+	MerchantOrderReference(ctx context.Context, id string) (string, error)
 	// CheckCredentials returns nil when the provider accepts our credentials.
 	CheckCredentials(ctx context.Context) error
 	// SearchPayments fetches one page of payments. Its error is a *provider.Error.
@@ -30,6 +33,10 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 	found, err := s.providers[event.Source].Fetch(ctx, provider.Ref{Topic: event.Topic, ID: event.ResourceID})
 	var odd *provider.OddPayment
 	if errors.As(err, &odd) {
+		if odd.Reference == "" && odd.MerchantOrderID != "" {
+			// It helps a person to find the order, and settles nothing.
+			odd.Reference, _ = s.providers[event.Source].MerchantOrderReference(ctx, odd.MerchantOrderID)
+		}
 		return store.SettleResult{}, s.putAside(ctx, a, odd, err)
 	}
 	if err != nil {
@@ -43,6 +50,9 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		fetched.Next = append(fetched.Next, store.Ref(ref))
 	}
 	if p := found.Payment; p != nil {
+		if p.Reference, err = s.referenceOf(ctx, event.Source, *p, job.Attempt >= job.MaxAttempts); err != nil {
+			return store.SettleResult{}, err
+		}
 		payment, odd, err := paymentOf(*p, event)
 		if err != nil {
 			return store.SettleResult{}, s.putAside(ctx, a, odd, err)
@@ -57,6 +67,38 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		}
 	}
 	return result, ofStore(err)
+}
+
+// referenceOf is the order reference of a payment: its own, or that of the merchant
+// order that it names. One that can't be read delays the payment by its attempts at
+// most, and not at all where asking again is no help; then what is known of the
+// payment already stays.
+func (s *eventShell) referenceOf(ctx context.Context, source string, p provider.Payment, last bool) (string, error) {
+	if p.Reference != "" || p.MerchantOrderID == "" {
+		return p.Reference, nil
+	}
+	reference, err := s.providers[source].MerchantOrderReference(ctx, p.MerchantOrderID)
+	var asked *provider.Error
+	switch {
+	case err == nil:
+		return reference, nil
+	case ctx.Err() != nil, !errors.As(err, &asked):
+		return "", err
+	}
+	switch asked.Kind {
+	case provider.Unavailable, provider.Unreadable, provider.RateLimited, provider.ResourceNotFound, provider.NotFound, provider.Locked:
+		if !last {
+			return "", err
+		}
+	case provider.Unauthorized, provider.Forbidden, provider.Unexpected, provider.Odd:
+	}
+	known, knownErr := s.store.Payment(ctx, source, p.ID)
+	if knownErr != nil && !errors.Is(knownErr, store.ErrPaymentNotFound) {
+		return "", ofStore(knownErr)
+	}
+	s.logger.WarnContext(ctx, "the merchant order of a payment without a reference can't be read",
+		"payment_id", p.ID, "merchant_order_id", p.MerchantOrderID, "order_reference", known.Reference, "error", err)
+	return known.Reference, nil
 }
 
 // putAside keeps what the provider said of a payment that can't be booked, and

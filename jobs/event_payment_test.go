@@ -158,6 +158,59 @@ func TestUnknownCurrency_IsOddWhereThereIsMoney(t *testing.T) {
 	require.Equal(t, []string{"currency"}, scan[[]string](t, b, `SELECT fields FROM odd_payments WHERE queue_id = $1`, event))
 }
 
+// A payment made at a counter names its merchant order alone, and that one knows
+// the order.
+func TestReference_IsTheMerchantOrdersWhereThePaymentHasNone(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(c *jobs.Config) { c.Backoff = jobs.Backoff{Waits: []time.Duration{time.Millisecond}, Attempts: 3} })
+	b.start(t)
+	says := func(id, reference, merchantOrder string, minute int) {
+		p := approved(id, reference, "10")
+		p.MerchantOrderID, p.UpdatedAt = merchantOrder, p.UpdatedAt.Add(time.Duration(minute)*time.Minute)
+		b.bank.says(id, func(context.Context, int) (provider.Payment, error) { return p, nil })
+	}
+	settle := func(id string) (reference string, attempts int) {
+		event := b.deliver(t, id)
+		b.awaitStatus(t, event, "completed")
+		return scan[string](t, b, `SELECT coalesce(order_reference, '') FROM payments WHERE payment_id = $1`, id),
+			scan[int](t, b, `SELECT attempts FROM webhook_queue WHERE id = $1`, event)
+	}
+	requireSettled := func(id, reference string, attempts int) {
+		t.Helper()
+		gotReference, gotAttempts := settle(id)
+		require.Equal(t, reference, gotReference)
+		require.Equal(t, attempts, gotAttempts)
+	}
+	b.register(t, "A-1", "10")
+	b.bank.merchantOrders(map[string]string{"9": "A-1"}, nil)
+	says("1", "", "9", 0)
+	requireSettled("1", "A-1", 1)
+	paid, err := b.Order(t.Context(), "A-1")
+	require.NoError(t, err)
+	require.Equal(t, order.StatusPaid, paid.Status)
+
+	says("2", "own", "9", 0)
+	requireSettled("2", "own", 1)
+	says("3", "", "8", 0)
+	requireSettled("3", "", 1)
+	says("4", "", "", 0)
+	requireSettled("4", "", 1)
+	require.Equal(t, 1, b.bank.calls("merchant order 9"), "a reference of its own needs no other")
+
+	b.bank.merchantOrders(nil, &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
+	says("5", "", "9", 0)
+	requireSettled("5", "", 1)
+	says("1", "", "9", 1)
+	requireSettled("1", "A-1", 1)
+
+	b.bank.merchantOrders(nil, &provider.Error{Kind: provider.ResourceNotFound, StatusCode: 404})
+	says("6", "", "9", 0)
+	requireSettled("6", "", 3)
+	says("1", "", "9", 2)
+	requireSettled("1", "A-1", 3)
+	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`))
+}
+
 // The copy that answers may lag behind the notification. It is asked once more,
 // and then believed.
 func TestAnswerOlderThanItsNotification_IsAskedForOnceMore(t *testing.T) {

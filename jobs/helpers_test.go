@@ -202,6 +202,10 @@ type bank struct {
 	asked   map[string]int
 	// names are what follows from what is no payment.
 	names map[provider.Ref][]provider.Ref
+	// references are what merchant orders name, and merchantOrderFails the error
+	// for all of them, nil while they can be read.
+	references         map[string]string
+	merchantOrderFails error
 	// refuses is the error for our own credentials, nil when they work.
 	refuses error
 	// down is the error for every call, nil while the provider works.
@@ -268,6 +272,23 @@ func (k *bank) Fetch(ctx context.Context, ref provider.Ref) (provider.Found, err
 		return provider.Found{}, err
 	}
 	return provider.Found{Payment: &payment}, nil
+}
+
+func (k *bank) MerchantOrderReference(_ context.Context, id string) (string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.asked["merchant order "+id]++
+	if err := cmp.Or(k.down, k.merchantOrderFails); err != nil {
+		return "", err
+	}
+	return k.references[id], nil
+}
+
+// merchantOrders makes merchant orders name references, or fail alike.
+func (k *bank) merchantOrders(references map[string]string, fails error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.references, k.merchantOrderFails = references, fails
 }
 
 func (k *bank) CheckCredentials(context.Context) error {

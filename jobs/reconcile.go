@@ -139,7 +139,7 @@ func (r *reconciler) next(ctx context.Context, source, reference, collector stri
 }
 
 func foundPayment(source string, p provider.Payment) store.FoundPayment {
-	return store.FoundPayment{FetchedPayment: store.FetchedPayment{
+	return store.FoundPayment{ReferenceElsewhere: p.Reference == "" && p.MerchantOrderID != "", FetchedPayment: store.FetchedPayment{
 		// The status is compared as it is: one that is not known is found out,
 		// and dead-lettered, by the event that fetches the payment.
 		Source: source, Payment: translate(p), Reference: p.Reference, Raw: p.Raw,

@@ -269,6 +269,25 @@ func TestReconcile_CountsOddPaymentsAndAsksForThemOnce(t *testing.T) {
 	w.requireTruth(t)
 }
 
+// The search shows no reference of a payment that has it from its merchant order:
+// that is no difference.
+func TestReconcile_AReferenceOfTheMerchantOrderIsNoDrift(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldSpec{})
+	w.start(t)
+	w.register(t, "A-1")
+	id := w.sim.CreatePayment(simulator.PaymentSpec{Reference: "A-1", Amount: money("100"), Status: simulator.Approved})
+	require.NoError(t, w.sim.SetFields(id, map[string]json.RawMessage{
+		"external_reference": json.RawMessage("null"), "order": json.RawMessage(`{"id":"36675950009","type":"mercadopago"}`),
+	}))
+	w.sim.SetAnswer("/merchant_orders/36675950009", simulator.Answer{Body: []byte(`{"id":36675950009,"external_reference":"A-1","payments":[{"id":"***"}]}`)})
+
+	require.Equal(t, found{missing: 1}, foundBy(w.reconcile(t)))
+	require.Equal(t, "paid", look[string](t, w, `SELECT status FROM orders WHERE reference = 'A-1'`))
+	require.Equal(t, found{}, foundBy(w.reconcile(t)))
+	require.Equal(t, 1, w.traffic.gets[id])
+}
+
 func TestReconcile_BackfillLooksAtItsDatesAndHasTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldSpec{})

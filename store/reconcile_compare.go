@@ -44,6 +44,9 @@ type FoundPayment struct {
 	// it can. Then its id, its reference and the time of its last change are known,
 	// as far as they could be read.
 	Odd string
+	// ReferenceElsewhere is true when the payment has its reference from something
+	// else that it names, which the search does not show.
+	ReferenceElsewhere bool
 }
 
 // A Difference is what a comparison found.
@@ -190,6 +193,9 @@ func compareFound(f FoundPayment, h *heldPayment) *Difference {
 		return d
 	}
 	held := h.payment()
+	if f.ReferenceElsewhere {
+		found["order_reference"] = h.orderReference()
+	}
 	if f.Payment.UpdatedAt.IsZero() {
 		// A date that is not said says nothing else.
 		found[dateLastUpdated] = dateText(held.UpdatedAt)

@@ -557,3 +557,36 @@ func TestTokenIsNeverPrinted(t *testing.T) {
 		require.NotContains(t, printed.String(), fmt.Sprintf("%x", testToken))
 	}
 }
+
+func TestMerchantOrderReference_IsReadWhateverElseIsOdd(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{
+		`{"id":31000000001,"external_reference":"A-77","payments":[{"id":"***"}]}`: "A-77",
+		`{"id":"31000000001","external_reference":1001}`:                           "1001",
+		`{"id":31000000001,"external_reference":null}`:                             "", `{"id":31000000001,"external_reference":" "}`: "",
+	} {
+		client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/merchant_orders/31000000001" {
+				w.WriteHeader(http.StatusTeapot)
+				return
+			}
+			_, _ = io.WriteString(w, body)
+		})
+		reference, err := client.MerchantOrderReference(t.Context(), "31000000001")
+		require.NoError(t, err, body)
+		require.Equal(t, want, reference)
+	}
+	for body, kind := range map[string]provider.ErrorKind{
+		`{"id":31000000002,"external_reference":"A-77"}`: provider.Unexpected, "[]": provider.Unexpected, "<html>": provider.Unreadable,
+		`{"id":31000000001,"external_reference":true}`: provider.Unexpected,
+	} {
+		client := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+		_, err := client.MerchantOrderReference(t.Context(), "31000000001")
+		requireError(t, err, kind, http.StatusOK)
+	}
+	client := serve(t, http.NotFound)
+	_, err := client.MerchantOrderReference(t.Context(), "31000000001")
+	requireError(t, err, provider.ResourceNotFound, http.StatusNotFound)
+	_, err = client.MerchantOrderReference(t.Context(), "../x")
+	requireError(t, err, provider.Unexpected, 0)
+}

@@ -20,10 +20,9 @@ func (c *Client) Fetch(ctx context.Context, ref provider.Ref) (provider.Found, e
 	if !t.isID(ref.ID) {
 		return provider.Found{}, &provider.Error{Kind: provider.Unexpected, Err: fmt.Errorf("not asked: this is not the id of a %s", t.operation)}
 	}
-	path := append(append([]string(nil), t.path...), url.PathEscape(ref.ID))
-	answer, err := c.get(ctx, t.operation, c.base.JoinPath(path...), c.maxBody)
+	answer, err := c.resource(ctx, t, ref.ID)
 	if err != nil {
-		return provider.Found{}, t.missing(err)
+		return provider.Found{}, err
 	}
 	about, found, err := t.read(answer.body)
 	var odd *provider.OddPayment
@@ -34,6 +33,42 @@ func (c *Client) Fetch(ctx context.Context, ref provider.Ref) (provider.Found, e
 		return provider.Found{}, notUnderstood(answer.statusCode, err)
 	}
 	return found, nil
+}
+
+// resource fetches what a topic is about as it is answered.
+func (c *Client) resource(ctx context.Context, t *topic, id string) (answer, error) {
+	path := append(append([]string(nil), t.path...), url.PathEscape(id))
+	a, err := c.get(ctx, t.operation, c.base.JoinPath(path...), c.maxBody)
+	if err != nil {
+		return answer{}, t.missing(err)
+	}
+	return a, nil
+}
+
+// MerchantOrderReference fetches the reference that a merchant order names; empty
+// when it names none. Its error is a *provider.Error. It is asked about payments
+// that name their merchant order alone, so nothing else of it has to be readable.
+func (c *Client) MerchantOrderReference(ctx context.Context, id string) (string, error) {
+	t := &merchantOrderTopic
+	if !t.isID(id) {
+		return "", &provider.Error{Kind: provider.Unexpected, Err: fmt.Errorf("not asked: this is not the id of a %s", t.operation)}
+	}
+	answer, err := c.resource(ctx, t, id)
+	if err != nil {
+		return "", err
+	}
+	o, err := readObject(answer.body)
+	if err == nil && o.id("id") != id {
+		err = errors.New("the answer is not about it")
+	}
+	if err != nil {
+		return "", notUnderstood(answer.statusCode, fmt.Errorf("%s: %w", t.operation, err))
+	}
+	reference, ok := readReference(o)
+	if !ok {
+		return "", notUnderstood(answer.statusCode, fmt.Errorf("%s: external_reference is neither text nor a number", t.operation))
+	}
+	return reference, nil
 }
 
 // Payment fetches one payment.
