@@ -32,6 +32,18 @@ func clone(t *testing.T) string {
 	return dir
 }
 
+// builtClone is a clone in which everything is compiled, however long that
+// takes: what a page's commands say is awaited.
+func builtClone(t *testing.T) string {
+	t.Helper()
+	dir := clone(t)
+	build := exec.CommandContext(t.Context(), "make", "build")
+	build.Dir = dir
+	said, err := build.CombinedOutput()
+	require.NoError(t, err, string(said))
+	return dir
+}
+
 // goEnviron is what Go needs to find what it has built and fetched before, for a
 // person with another HOME.
 func goEnviron(t *testing.T) []string {
@@ -49,7 +61,7 @@ func goEnviron(t *testing.T) []string {
 func TestPages_TheReadmeWorksAsPasted(t *testing.T) {
 	t.Parallel()
 	s := openTerminal(t, "127.0.0.1:1", "127.0.0.1:1", append(goEnviron(t), "ARGS=--http 127.0.0.1:0")...)
-	s.clone = clone(t)
+	s.clone = builtClone(t)
 	s.paste(t, readDoc(t, "README.md"))
 }
 
@@ -70,6 +82,6 @@ func TestPages_TheQuickStartWorksAsPasted(t *testing.T) {
 	s := openTerminal(t, service, addressToKeep(t), append(goEnviron(t),
 		"PGHOST="+address.Hostname(), "PGPORT="+address.Port(), "PGUSER="+address.User.Username(), "PGPASSWORD="+password,
 		"HTTP_ADDR="+service)...)
-	s.clone = clone(t)
+	s.clone = builtClone(t)
 	s.paste(t, readDoc(t, "docs/quick-start.md"))
 }

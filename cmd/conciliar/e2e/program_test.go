@@ -58,10 +58,10 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, err
 })
 
-// buildCommand builds the program to a path.
+// buildCommand builds the program to a path, as the Makefile does.
 func buildCommand(path string, flags ...string) *exec.Cmd {
 	// Without a version it would say the commit, which the docs can't.
-	args, cgo := []string{"build", "-o", path, "-ldflags=-X main.linkedVersion=dev"}, "CGO_ENABLED=0"
+	args, cgo := []string{"build", "-o", path, "-trimpath", "-tags", "nomsgpack", "-ldflags", "-s -w -X main.linkedVersion=dev"}, "CGO_ENABLED=0"
 	if raceDetector {
 		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}
