@@ -21,6 +21,8 @@ const (
 	// acceptTimeout bounds how long a delivery waits to become durable: less
 	// than the 22 s after which Mercado Pago, for one, stops waiting.
 	acceptTimeout = 15 * time.Second
+	// hintBody is how much of a body is kept that no signature vouches for.
+	hintBody = 64 << 10
 	// refusedBody is how much of a refused body is handed on.
 	refusedBody = 64 << 10
 
@@ -75,6 +77,10 @@ func (a *api) webhook(w Webhook) handler {
 				ev.outcome = outcomeLimited
 				return err
 			}
+		}
+		if !event.Signed && len(d.body) > hintBody {
+			// A copy: the rest must not stay in memory while this part waits.
+			d.body = bytes.Clone(d.body[:hintBody])
 		}
 		return a.accept(c, d, event)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
+	"golang.org/x/time/rate"
 
 	"github.com/conciliar/conciliar/jobs/circuit"
 	"github.com/conciliar/conciliar/store"
@@ -84,8 +85,10 @@ type eventShell struct {
 	providers map[string]Fetcher
 	circuits  circuit.Circuits
 	policy    *RetryPolicy
-	logger    *slog.Logger
-	metrics   *metrics
+	// hints limits the calls for events that anybody may have sent.
+	hints   *rate.Limiter
+	logger  *slog.Logger
+	metrics *metrics
 }
 
 // attemptReport is what one attempt's log line tells.
@@ -96,6 +99,9 @@ type attemptReport struct {
 	// class is the failure's; empty when the attempt did not fail.
 	class string
 }
+
+// errHintWaits means that events which anybody may have sent had their share.
+var errHintWaits = errors.New("hints have had their share of the calls")
 
 // errHeld means that the event's provider is not to be asked now.
 var errHeld = errors.New("the provider is not asked while it is held to be down")
@@ -121,6 +127,9 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 		s.log(ctx, slog.LevelInfo, attempt, report, began)
 		return river.JobSnooze(s.policy.backoff.wait(1) / 2)
 	}
+	if errors.Is(err, errHintWaits) {
+		return river.JobSnooze(putOffFor)
+	}
 	if isStale(ctx, s.store, attempt, err) {
 		report.outcome = "stale"
 		s.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error", err.Error()))
@@ -136,6 +145,15 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 		Source: report.event.Source, About: report.event.ResourceID, Began: began, Last: job.Attempt >= job.MaxAttempts,
 		Hint: report.event.Hint,
 	}, s.policy.now(), err)
+	if failed.action == ActionRetry || failed.action == ActionPermanent {
+		ended, err := s.endPointless(ctx, job, attempt, &report, failed.action == ActionPermanent, complete, err)
+		if ended || err != nil {
+			if err == nil {
+				s.log(ctx, slog.LevelInfo, attempt, report, began, slog.String("error_class", failed.class))
+			}
+			return err
+		}
+	}
 	ref.notBefore = failed.notBefore
 	report.outcome, report.class = failed.outcome(), failed.class
 	s.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error_class", failed.class), slog.String("error", err.Error()))
@@ -181,6 +199,9 @@ func (s *eventShell) attempt(ctx context.Context, job *rivertype.JobRow, a store
 	}
 	if s.circuits.Holds(ctx, event.Source) {
 		return errHeld
+	}
+	if event.Hint && !s.hints.Allow() {
+		return errHintWaits
 	}
 	report.result, err = work(s, ctx, job, a, event, complete)
 	report.outcome = report.result.Outcome

@@ -15,6 +15,9 @@ type Fetcher interface {
 	// Fetch fetches what an event names. Its error is a *provider.Error, or wraps
 	// provider.ErrUnknownTopic.
 	Fetch(ctx context.Context, ref provider.Ref) (provider.Found, error)
+	// IsTest reports whether a delivery's body says of itself that it is the
+	// provider's test. It is believed where what the delivery names is not found.
+	IsTest(body []byte) bool
 	// Payment fetches one payment: the question by which a provider that is down
 	// is tried. Its error is a *provider.Error.
 	Payment(ctx context.Context, id string) (provider.Payment, error)

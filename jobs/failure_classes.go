@@ -110,6 +110,8 @@ func FailureClasses() []FailureClass {
 		{store.OutcomeKept, "The topic is informational. The event is kept.", ActionDone, nothing},
 		{store.OutcomeUnhandled, "The topic is about money, and this release cannot settle it. The event is kept.", ActionDone,
 			"Replay it with a release that settles the topic."},
+		{store.OutcomeDiscarded, "A delivery without a verified signature, or one whose signature also came under another topic, led to nothing.",
+			ActionDone, nothing},
 		{store.OutcomeTest, "Mercado Pago's own test.", ActionDone, nothing},
 	}
 }

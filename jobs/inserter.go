@@ -55,6 +55,9 @@ func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) erro
 			Args:       args,
 			InsertOpts: &river.InsertOpts{Priority: priorityOf(job), Metadata: metadata},
 		}
+		if job.Hint {
+			params[k].InsertOpts.MaxAttempts = hintAttempts
+		}
 	}
 	inserted, err := i.client.InsertManyTx(ctx, tx, params)
 	if err != nil {
@@ -84,10 +87,13 @@ const (
 	priorityLive       = 1
 	priorityCatchUp    = 2
 	priorityBackground = 3
+	priorityHint       = 4
 )
 
 func priorityOf(job store.Job) int {
 	switch {
+	case job.Hint:
+		return priorityHint
 	case job.Background:
 		return priorityBackground
 	case job.Origin == store.OriginWebhook, job.Origin == store.OriginFollow:

@@ -196,7 +196,7 @@ func riverConfig(cfg Config) *river.Config {
 func addWork(config *river.Config, cfg Config, deps Deps, circuits circuit.Circuits, policy *RetryPolicy) error {
 	metrics := newMetrics(cfg.Registerer)
 	addEventWorkers(config.Workers, &eventShell{
-		store: deps.Store, providers: deps.Providers, circuits: circuits, policy: policy, logger: cfg.Logger, metrics: metrics,
+		store: deps.Store, providers: deps.Providers, circuits: circuits, policy: policy, hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
 	})
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})

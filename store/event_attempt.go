@@ -34,6 +34,9 @@ const (
 	OutcomeKept = "kept"
 	// OutcomeUnhandled: the event is about money, and this release cannot settle it.
 	OutcomeUnhandled = "unhandled"
+	// OutcomeDiscarded: a hint that anybody may have sent, or a delivery whose
+	// signature also stood under another topic, and that led to nothing.
+	OutcomeDiscarded = "discarded"
 	// OutcomeTest: the provider's own test delivery.
 	OutcomeTest = "test"
 )

@@ -96,7 +96,7 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 		case jobID != nil:
 			jobs = append(jobs, Job{
 				ID: *jobID, QueueID: id, Work: events[i].Work, At: *receivedAt, Origin: events[i].Origin, Background: events[i].Background,
-				Trace: events[i].Trace,
+				Hint: events[i].Origin == OriginWebhook && !events[i].Signed, Trace: events[i].Trace,
 			})
 		}
 		return nil

@@ -31,7 +31,7 @@ type archiveCursor struct {
 // ArchiveBatch moves completed events older than retention to the archive, a
 // batch of them, and reports whether that was all. It waits for nobody: what
 // another transaction holds is left to the next run. An event with a dead letter
-// stays, however the dead letter ended.
+// stays, however the dead letter ended. Hints that led to nothing are removed.
 func (st *RunStep) ArchiveBatch(ctx context.Context, retention time.Duration) (done bool, err error) {
 	err = st.advance(ctx, "archive events", func(tx pgx.Tx) (progress, error) {
 		var at archiveCursor
@@ -53,10 +53,11 @@ func (st *RunStep) ArchiveBatch(ctx context.Context, retention time.Duration) (d
 				RETURNING q.*
 			), archived AS (
 				INSERT INTO webhook_archive (`+eventColumns+`)
-				SELECT `+eventColumns+` FROM moved
-				RETURNING completed_at
+				SELECT `+eventColumns+` FROM moved q
+				-- What anybody may send and led to nothing is not kept for ever.
+				WHERE NOT (`+isHint+` AND q.outcome NOT IN ('settled', 'followed'))
 			)
-			SELECT coalesce(array_agg(completed_at ORDER BY completed_at), '{}') FROM archived`,
+			SELECT coalesce(array_agg(completed_at ORDER BY completed_at), '{}') FROM moved`,
 			at.After, retention.Seconds(), archiveBatch).Scan(&ended)
 		if err != nil {
 			return progress{}, err

@@ -48,6 +48,8 @@ type Job struct {
 	Origin string
 	// Background is true for a job that every other passes.
 	Background bool
+	// Hint is true for an event that anybody may have sent.
+	Hint bool
 	// Trace is the traceparent that the job's attempts go on with; may be empty.
 	Trace string
 }

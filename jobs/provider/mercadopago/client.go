@@ -201,6 +201,10 @@ func (c *Client) SearchPayments(ctx context.Context, query provider.SearchQuery)
 	return page, nil
 }
 
+// IsTest reports whether a delivery's body says of itself that it is the panel's
+// test.
+func (*Client) IsTest(body []byte) bool { return TestBody(body) }
+
 // CheckCredentials asks who we are, which changes nothing and depends on no
 // payment. Nil means that Mercado Pago accepts our access token.
 func (c *Client) CheckCredentials(ctx context.Context) error {
