@@ -104,7 +104,10 @@ func (b *bundle) strand(t *testing.T, event int64, attempt, minutes int, metadat
 // The rescuer tells no error handler and emits no event, and is mirrored too.
 func TestRescuer(t *testing.T) {
 	t.Parallel()
-	b := setup(t, func(c *jobs.Config) { c.RescueAfter = 10 * time.Minute })
+	b := setup(t, func(c *jobs.Config) {
+		c.RescueAfter = 10 * time.Minute
+		c.Backoff.Waits = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 32 * time.Minute}
+	})
 	exhausted, cancelled, alive, unknown, running := b.deliver(t, "1"), b.deliver(t, "2"), b.deliver(t, "3"), b.deliver(t, "4"), b.deliver(t, "5")
 	b.strand(t, exhausted, 7, 11, `{}`)
 	b.strand(t, cancelled, 3, 11, `{"cancel_attempted_at": "2026-01-02T03:04:05Z"}`)
@@ -130,7 +133,7 @@ func TestRescuer(t *testing.T) {
 		Reason: "unknown_kind", Class: "unknown_kind", Error: stuck, State: "open", Attempts: 1, Deaths: 1, Errors: []string{stuck},
 	}, b.letter(t, unknown))
 	require.Nil(t, b.letter(t, alive))
-	require.False(t, job.ScheduledAt.Before(job.Errors[0].At.Add(32*time.Minute)), "our ladder, not River's")
+	require.False(t, job.ScheduledAt.Before(job.Errors[0].At.Add(32*time.Minute)), "our backoff, not River's")
 	require.Equal(t, rivertype.JobStateRunning, b.job(t, running).State, "another process may be at it")
 	for _, paymentID := range []string{"1", "2", "3", "4", "5"} {
 		require.Zero(t, b.bank.calls(paymentID))

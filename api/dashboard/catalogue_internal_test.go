@@ -112,7 +112,8 @@ func conditionCodes() []string {
 
 func outcomes() []string {
 	return []string{
-		store.OutcomeSettled, store.OutcomeUnchanged, store.OutcomeCovered, store.OutcomeFollowed, store.OutcomeKept, store.OutcomeUnhandled, store.OutcomeTest,
+		store.OutcomeSettled, store.OutcomeUnchanged, store.OutcomeCovered, store.OutcomeFollowed, store.OutcomeKept, store.OutcomeUnhandled,
+		store.OutcomeDiscarded, store.OutcomeTest,
 	}
 }
 
