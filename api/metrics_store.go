@@ -38,7 +38,7 @@ func newStoreCollector(b storage, logger *slog.Logger) *storeCollector {
 		lastSuccess: desc("reconciliation_last_success_timestamp_seconds", "When a reconciliation succeeded last, in Unix time."),
 		runs:        desc("reconciliation_runs_total", "Reconciliations that ended, by status.", "status"),
 		found:       desc("reconciliation_found_total", "What reconciliations found and put right, by kind.", "kind"),
-		unseen:      desc("search_unseen", "Payments of the last seven days that the provider's search counted or held back and did not show."),
+		unseen:      desc("search_unseen", "Payments that the provider's search did not show in the last seven days and has not shown since, by why.", "reason"),
 	}
 }
 
@@ -90,7 +90,9 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 		}
 		gauge(c.circuit, holds, string(state))
 	}
-	gauge(c.unseen, float64(st.Signals.Unseen))
+	for _, reason := range store.UnseenReasons() {
+		gauge(c.unseen, float64(st.Signals.Unseen[reason]), reason)
+	}
 	if st.LastSuccessAt != nil {
 		gauge(c.lastSuccess, float64(st.LastSuccessAt.UnixMilli())/1000)
 	}

@@ -98,10 +98,11 @@ func (w *stepWorker) endWalk(ctx context.Context, step *store.RunStep, at missin
 			next.Source, next.Walk = all[following], window()
 		}
 	}
+	read := store.SearchedRange{Source: at.Source, Begin: at.Walk.Begin, End: at.Walk.End, Again: at.Again, Unseen: at.Walk.Unseen}
 	if done {
-		return true, step.NoteUnseen(ctx, at.Source, at.Again, at.Walk.Unseen, nil)
+		return true, step.NoteUnseen(ctx, read, nil)
 	}
-	return false, step.NoteUnseen(ctx, at.Source, at.Again, at.Walk.Unseen, next)
+	return false, step.NoteUnseen(ctx, read, next)
 }
 
 // unpaidCursor is where the asking about unpaid orders is.

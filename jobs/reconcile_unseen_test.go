@@ -56,8 +56,9 @@ func TestReconcile_ACountAboveTheRowsIsANoteAndNoFailure(t *testing.T) {
 
 	st, err := w.Status(t.Context())
 	require.NoError(t, err)
-	require.Positive(t, st.Signals.Unseen)
-	require.Zero(t, st.Signals.UnseenSure, "what is merely counted is nobody's alarm")
+	require.Positive(t, st.Signals.Unseen[store.UnseenCounted])
+	require.Len(t, st.Signals.Unseen, 1)
+	require.Nil(t, st.Signals.UnseenSince, "what is merely counted is nobody's alarm")
 }
 
 func TestReconcile_AThousandPaymentsOfOneMillisecondAreFound(t *testing.T) {
@@ -78,10 +79,31 @@ func TestReconcile_ARangeThatIsSeenIsReadNoMore(t *testing.T) {
 		VALUES ($1, 'mercadopago', now() - interval '2 hours', now(), $2, 5)`, first.ID, store.UnseenUnstable)
 	st, err := w.Status(t.Context())
 	require.NoError(t, err)
-	require.EqualValues(t, 5, st.Signals.UnseenSure)
+	require.Equal(t, map[string]int64{store.UnseenUnstable: 5}, st.Signals.Unseen)
+	require.WithinDuration(t, time.Now().Add(-2*time.Hour), *st.Signals.UnseenSince, time.Minute)
 	w.reconcile(t)
 	require.Equal(t, 1, look[int](t, w, `SELECT count(*) FROM webhook_reconciliation_unseen WHERE seen_at IS NOT NULL`))
 	st, err = w.Status(t.Context())
 	require.NoError(t, err)
-	require.Zero(t, st.Signals.Unseen)
+	require.Empty(t, st.Signals.Unseen)
+	require.Nil(t, st.Signals.UnseenSince)
+}
+
+// A range that a person reconciles once more is seen, and no other.
+func TestReconcile_ABackfillThatSeesARangeEndsIt(t *testing.T) {
+	t.Parallel()
+	w := unpaidWorld(t, 3, time.Second, simulator.Faults{})
+	first := w.reconcile(t)
+	w.exec(t, `
+		INSERT INTO webhook_reconciliation_unseen (run_id, source, begin_at, end_at, reason, payments)
+		VALUES ($1, 'mercadopago', now() - interval '2 hours', now() - interval '1 hour', $2, 5),
+		       ($1, 'mercadopago', now() - interval '9 hours', now() - interval '2 hours', $2, 7)`, first.ID, store.UnseenBound)
+	run, _, err := w.StartRun(t.Context(), store.RunRequest{
+		Trigger: store.TriggerCLI, Scope: store.ScopeBackfill, Since: time.Now().Add(-3 * time.Hour), Until: time.Now(), By: store.Actor{Name: "operator"},
+	})
+	require.NoError(t, err)
+	require.Equal(t, store.RunSucceeded, w.ended(t, run.ID).Status)
+	st, err := w.Status(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{store.UnseenBound: 7}, st.Signals.Unseen, "the other reaches beyond what was read")
 }

@@ -23,6 +23,11 @@ const (
 	UnseenBound = "call_limit"
 )
 
+// UnseenReasons are all of them.
+func UnseenReasons() []string {
+	return []string{UnseenCounted, UnseenBeyondCap, UnseenUnstable, UnseenRefused, UnseenBound}
+}
+
 const (
 	// unseenFor is how long what was unseen is read again.
 	unseenFor = 7 * 24 * time.Hour
@@ -43,26 +48,51 @@ type UnseenRange struct {
 	Payments int `json:"payments"`
 }
 
-// NoteUnseen keeps what a walk through source's search did not see, and counts
-// it. again is the range that was read once more: it is seen when nothing of it
-// is left, and otherwise keeps what is. Nil is the run's own window. cursor says
-// where the search is now.
-func (st *RunStep) NoteUnseen(ctx context.Context, source string, again *UnseenRange, unseen []UnseenRange, cursor any) error {
+// A SearchedRange is what came of a walk through a source's search.
+type SearchedRange struct {
+	Source string
+	// Begin and End bound the walk, both included.
+	Begin, End time.Time
+	// Again is the range of an earlier run that was read once more; nil in the
+	// run's own window.
+	Again *UnseenRange
+	// Unseen is what was not shown.
+	Unseen []UnseenRange
+}
+
+// NoteUnseen keeps what a walk did not see, and counts it. A range that was read
+// again is seen when nothing of it is left, and otherwise keeps what is. In a
+// run's window, a backfill's too, every range of an earlier run is seen where
+// nothing was missed. cursor says where the search is now.
+func (st *RunStep) NoteUnseen(ctx context.Context, r SearchedRange, cursor any) error {
 	return st.advance(ctx, "note what was unseen", func(tx pgx.Tx) (progress, error) {
 		p := progress{cursor: cursor}
-		if again != nil {
-			left, reason := 0, again.Reason
-			for _, u := range unseen {
+		if r.Again != nil {
+			left, reason := 0, r.Again.Reason
+			for _, u := range r.Unseen {
 				left, reason = left+u.Payments, u.Reason
 			}
 			_, err := tx.Exec(ctx, `
 				UPDATE webhook_reconciliation_unseen SET
 					read_at = now(), reason = $3, payments = coalesce(nullif($2::bigint, 0), payments),
 					seen_at = CASE WHEN $2 = 0 THEN now() END
-				WHERE id = $1`, again.ID, left, reason)
+				WHERE id = $1`, r.Again.ID, left, reason)
 			return p, err
 		}
-		for _, u := range unseen {
+		begins, ends := make([]time.Time, len(r.Unseen)), make([]time.Time, len(r.Unseen))
+		for i, u := range r.Unseen {
+			begins[i], ends[i] = u.Begin, u.End
+		}
+		_, err := tx.Exec(ctx, `
+			UPDATE webhook_reconciliation_unseen u SET read_at = now(), seen_at = now()
+			WHERE source = $1 AND seen_at IS NULL AND begin_at >= $2 AND end_at <= $3
+			  AND NOT EXISTS (SELECT FROM unnest($4::timestamptz[], $5::timestamptz[]) AS missed (begin_at, end_at)
+			                  WHERE missed.begin_at <= u.end_at AND missed.end_at >= u.begin_at)`,
+			r.Source, r.Begin, r.End, begins, ends)
+		if err != nil {
+			return p, err
+		}
+		for _, u := range r.Unseen {
 			p.unseen += int64(u.Payments)
 			// An hour later the same instants are in the window again.
 			_, err := tx.Exec(ctx, `
@@ -71,7 +101,7 @@ func (st *RunStep) NoteUnseen(ctx context.Context, source string, again *UnseenR
 				WHERE NOT EXISTS (
 					SELECT FROM webhook_reconciliation_unseen u
 					WHERE u.source = $2 AND u.seen_at IS NULL AND u.reason = $5 AND u.begin_at <= $3 AND u.end_at >= $4)`,
-				st.Run.ID, source, u.Begin, u.End, u.Reason, u.Payments)
+				st.Run.ID, r.Source, u.Begin, u.End, u.Reason, u.Payments)
 			if err != nil {
 				return p, err
 			}

@@ -27,9 +27,12 @@ type Signals struct {
 	// UnknownOrdersFresh counts open anomalies about an unknown order that are
 	// younger than five minutes: the order often follows its payment.
 	UnknownOrdersFresh int64
-	// Unseen counts the payments of the last seven days that the provider's search
-	// did not show, at least; UnseenSure leaves out those that it merely counts.
-	Unseen, UnseenSure int64
+	// Unseen counts the payments that the provider's search did not show in the
+	// last seven days and has not shown since, at least, by why. UnseenSince is
+	// when the earliest of them changed that are more than counted; nil when there
+	// are none.
+	Unseen      map[string]int64
+	UnseenSince *time.Time
 	// OddPayments counts payments that could not be booked, were not booked since,
 	// and whose dead letters are open.
 	OddPayments int64
@@ -62,22 +65,24 @@ func readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		       (SELECT count(*) FROM webhook_refused WHERE x_signature <> '' AND refused_at <= now() - interval '15 minutes'
 		               AND refused_at > now() - interval '24 hours 15 minutes'),
 		       (SELECT count(*) FROM anomalies WHERE closed_at IS NULL AND kind = $1 AND opened_at > now() - interval '5 minutes'),
-		       (SELECT coalesce(sum(payments), 0)::bigint FROM webhook_reconciliation_unseen WHERE seen_at IS NULL AND found_at > now() - $2::interval),
-		       (SELECT coalesce(sum(payments), 0)::bigint FROM webhook_reconciliation_unseen
-		        WHERE seen_at IS NULL AND found_at > now() - $2::interval AND reason <> 'counted'),
+		       (SELECT coalesce(jsonb_object_agg(reason, payments), '{}') FROM (
+		               SELECT reason, sum(payments) AS payments FROM webhook_reconciliation_unseen
+		               WHERE seen_at IS NULL AND found_at > now() - $2::interval GROUP BY reason) u),
+		       (SELECT min(begin_at) FROM webhook_reconciliation_unseen
+		        WHERE seen_at IS NULL AND found_at > now() - $2::interval AND reason <> $3),
 		       (SELECT coalesce(max(pool_wait_ms), 0) FROM processes WHERE seen_at > now() - interval '1 minute'),
 		       (SELECT coalesce(max(pool_gave_up), 0) FROM processes WHERE seen_at > now() - interval '1 minute'),
 		       (SELECT min(created_at) FROM alert_messages
 		        WHERE delivered_at IS NULL AND created_at < now() - interval '10 minutes' AND created_at > now() - interval '24 hours'
 		          AND id > (SELECT coalesce(max(id), 0) FROM alert_messages WHERE delivered_at IS NOT NULL)),
 		       (SELECT evaluated_at FROM alert_evaluation),
-		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments+`)`, string(order.AnomalyUnknownOrder), unseenFor).
-		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSure, &wait, &g.PoolGaveUp, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments)
+		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments+`)`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted).
+		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments)
 	if err != nil {
 		return err
 	}
 	g.PoolWait = time.Duration(wait) * time.Millisecond
-	toUTC(&g.At, g.UndeliveredSince, g.EvaluatedAt)
+	toUTC(&g.At, g.UnseenSince, g.UndeliveredSince, g.EvaluatedAt)
 	if g.RefusedLately > 0 {
 		err = tx.QueryRow(ctx, `
 			SELECT count(*) FROM (SELECT FROM webhook_queue

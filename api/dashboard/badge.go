@@ -46,6 +46,7 @@ var conditionLinks = map[string]string{
 	"reconciliation_failed":         "/dashboard/runs",
 	"reconciliation_overdue":        "/dashboard/runs",
 	"reconciliation_limit_exceeded": "/dashboard/runs",
+	"reconciliation_incomplete":     "/dashboard/runs",
 	"signature_failures_rising":     "/dashboard/refused",
 	"provider_credentials_rejected": "/dashboard/events?state=held",
 	"provider_outage":               "/dashboard/events?state=held",

@@ -129,6 +129,15 @@ func Conditions() []Condition {
 			detail: runDetail,
 		},
 		{
+			// Of the payments that the search did not show.
+			Code: "reconciliation_incomplete", Health: Degraded, Lasting: 1,
+			Reason: "The provider's search does not show all payments; reconciliations read it again for seven days.",
+			active: func(st store.Status, _ Moment) bool { return len(unshown(st)) > 0 },
+			detail: func(st store.Status, _ Moment) details {
+				return details{"payments_by_reason": unshown(st), "changed_since": st.Signals.UnseenSince}
+			},
+		},
+		{
 			Code: "reconciliation_overdue", Health: Degraded, Lasting: 2, Within: []string{"reconciliation_stalled"},
 			Reason: "No reconciliation has succeeded for two periods of its schedule.",
 			active: func(st store.Status, m Moment) bool {
@@ -259,6 +268,19 @@ func runDetail(st store.Status, _ Moment) details {
 		return details{}
 	}
 	return details{"run_id": run.ID, "drift_found": run.DriftFound, "missing_found": run.MissingFound}
+}
+
+// unshown are the payments that the search did not show, by why, but those that
+// it merely counts: its count may be wrong, and a reading of every row agreed
+// with the one before.
+func unshown(st store.Status) map[string]int64 {
+	found := map[string]int64{}
+	for reason, n := range st.Signals.Unseen {
+		if n > 0 && reason != store.UnseenCounted {
+			found[reason] = n
+		}
+	}
+	return found
 }
 
 // refusalsRiseIn reports whether signatures are refused more than before, or
