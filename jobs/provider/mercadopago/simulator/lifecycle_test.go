@@ -46,7 +46,7 @@ var lives = map[string][]want{
 		{"charged_back", "0", "0"},
 		{"partially_refunded", "100.01", "33.33"},
 	},
-	"chargeback_beside_payment": {{"paid", "100.01", "0"}, {"charged_back", "0", "0"}, {"charged_back", "100.01", "0"}},
+	"chargeback_beside_payment": {{"paid", "100.01", "0"}, {"charged_back", "0", "0"}, {"paid", "100.01", "0"}},
 	"underpaid":                 {{"partially_paid", "50", "0"}},
 	"underpaid_refunded":        {{"partially_paid", "50", "0"}, {"partially_paid", "50", "33.33"}, {"refunded", "50", "50"}},
 	"paid_by_halves":            {{"partially_paid", "50", "0"}, {"paid", "100.01", "0"}},
