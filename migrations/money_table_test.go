@@ -34,8 +34,33 @@ func TestMoneyTable_ThePreviousReleaseGoesOn(t *testing.T) {
 
 	require.Equal(t, 1, scan[int](t, pool, `SELECT count(*) FROM payment_logs`))
 	require.Equal(t, 1, scan[int](t, pool, `SELECT fold_version FROM payments`), "this release looks at it again")
-	require.Equal(t, 1, scan[int](t, pool, `SELECT fold_version FROM orders`))
+	require.Equal(t, -1, scan[int](t, pool, `SELECT fold_version FROM orders`))
 	require.Equal(t, 1, scan[int](t, pool, `SELECT fold_version FROM books`))
+}
+
+// What this release has settled and the one before settles again is looked at
+// again; what a person writes by hand is not, or no check would find it.
+func TestFoldVersion_IsLostToThePreviousRelease(t *testing.T) {
+	t.Parallel()
+	pool := empty(t)
+	require.NoError(t, migrations.Up(t.Context(), pool, silent))
+	exec(t, pool, `INSERT INTO orders (reference, amount, currency, fold_version) VALUES ('A-1', 150, 'ARS', 2)`)
+	exec(t, pool, `INSERT INTO payments (source, payment_id, status, amount, refunded_amount, currency, collector_id, live_mode, date_last_updated, fetched_at, raw, fold_version)
+		VALUES ('mercadopago', '77', 'approved', 150, 0, 'ARS', '1', true, now(), now(), '', 2)`)
+	versions := func() [2]int {
+		return [2]int{scan[int](t, pool, `SELECT fold_version FROM orders`), scan[int](t, pool, `SELECT fold_version FROM payments`)}
+	}
+	exec(t, pool, `UPDATE orders SET status = 'paid', paid_amount = 150`)
+	exec(t, pool, `UPDATE payments SET status = 'approved', amount = 149`)
+	require.Equal(t, [2]int{2, 2}, versions(), "by hand")
+	for range 2 {
+		exec(t, pool, `UPDATE orders SET status = 'paid', paid_amount = 150, refunded_amount = 0, settled_at = now()`)
+		exec(t, pool, `UPDATE payments SET status = 'approved', collector_id = '1', raw = ''`)
+		require.Equal(t, [2]int{-2, -2}, versions(), "by the previous release")
+	}
+	exec(t, pool, `UPDATE orders SET status = 'paid', settled_at = now(), fold_version = 2`)
+	exec(t, pool, `UPDATE payments SET status = 'approved', collector_id = '1', fold_version = 2`)
+	require.Equal(t, [2]int{2, 2}, versions(), "by this one")
 }
 
 func TestMoneyTable_AStateThatSaysNoAmountIsLoggedOnce(t *testing.T) {
