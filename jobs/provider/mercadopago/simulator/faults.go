@@ -102,6 +102,7 @@ const (
 	forDelivery
 	forEnvelope
 	forMerchantOrder
+	forResource
 )
 
 // draws returns the generator that belongs to a purpose and to what the keys

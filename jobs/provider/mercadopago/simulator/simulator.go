@@ -71,7 +71,7 @@ type Simulator struct {
 	lastSeq    atomic.Uint64
 	counters   counters
 	searchMemo searchMemo
-	// notified counts the notifications about merchant orders.
+	// notified counts the notifications about anything but payments.
 	notified atomic.Uint64
 
 	mu       sync.RWMutex      // guards what follows
@@ -83,6 +83,8 @@ type Simulator struct {
 	// merchantOrders are by id, merchantOrderIDs by reference.
 	merchantOrders   map[int64]*merchantOrder
 	merchantOrderIDs map[string]int64
+	// resources are by path, also of those that are served nowhere.
+	resources map[string]*resource
 }
 
 // New makes a simulator. It reports everything that is wrong with cfg at once.
@@ -115,6 +117,7 @@ func New(cfg Config) (*Simulator, error) {
 		orders:   make(map[string]*ledgerOrder),
 
 		merchantOrders: make(map[int64]*merchantOrder), merchantOrderIDs: make(map[string]int64),
+		resources: make(map[string]*resource),
 	}
 	if s.cfg.CollectorID == 0 {
 		s.cfg.CollectorID = DefaultCollectorID

@@ -9,13 +9,16 @@ type Stats struct {
 	Users    int64 // GETs of /users/me, whatever the answer
 	// MerchantOrders counts GETs of a merchant order, whatever the answer.
 	MerchantOrders int64
-	Answered       int64 // GETs answered with a payment
-	NotFound       int64 // GETs answered 404
-	RateLimited    int64 // calls answered 429
-	Errors5xx      int64 // calls answered 500 as a fault
-	Outages        int64 // calls refused in an outage
-	Unauthorized   int64 // calls without the right token
-	Payments       int   // payments that exist
+	// Resources counts GETs of a resource that is about a payment, whatever the
+	// answer.
+	Resources    int64
+	Answered     int64 // GETs answered with a payment
+	NotFound     int64 // GETs answered 404
+	RateLimited  int64 // calls answered 429
+	Errors5xx    int64 // calls answered 500 as a fault
+	Outages      int64 // calls refused in an outage
+	Unauthorized int64 // calls without the right token
+	Payments     int   // payments that exist
 	// MaxGets is the largest number of GETs of one payment, whatever the
 	// answer, and MaxGetsPayment is that payment's id.
 	MaxGets        int64
@@ -25,6 +28,7 @@ type Stats struct {
 // counters are what Stats is made from.
 type counters struct {
 	gets, searches, users, merchantOrders     atomic.Int64
+	resources                                 atomic.Int64
 	answered, notFound, rateLimited, error5xx atomic.Int64
 	outages, unauthorized                     atomic.Int64
 }
@@ -37,6 +41,7 @@ func (s *Simulator) Stats() Stats {
 		Searches:       c.searches.Load(),
 		Users:          c.users.Load(),
 		MerchantOrders: c.merchantOrders.Load(),
+		Resources:      c.resources.Load(),
 		Answered:       c.answered.Load(),
 		NotFound:       c.notFound.Load(),
 		RateLimited:    c.rateLimited.Load(),

@@ -1,0 +1,229 @@
+package simulator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// ErrUnknownResource is the error for a resource that was never created.
+var ErrUnknownResource = errors.New("unknown resource")
+
+// A ResourceKind is a kind of resource that is about one payment.
+type ResourceKind int
+
+// The kinds of resources.
+const (
+	Chargeback ResourceKind = iota + 1
+	Claim
+	AuthorizedPayment
+	PaymentIntent
+	// OnlineOrder is a Mercado Pago order that names no payment's id: only the
+	// payments' search leads to its payment. QROrder names it.
+	OnlineOrder
+	QROrder
+	// FraudAlert is a notification about a payment, with nothing to fetch.
+	FraudAlert
+)
+
+// A resource is about one payment, and says what the payment is when it is asked
+// for.
+type resource struct {
+	kind    ResourceKind
+	id      string
+	payment *payment
+}
+
+// A resourceShape is how the resources of a kind look.
+type resourceShape struct {
+	// path is where they are, an id standing behind it; empty for nowhere.
+	path string
+	// topic is what the query of a notification says.
+	topic string
+	// id is the id of the one about a payment.
+	id func(s *Simulator, p *payment) string
+	// answer is what a GET shows.
+	answer func(s *Simulator, r *resource) object
+	// notification is the body of a notification without what all have.
+	notification func(s *Simulator, r *resource) object
+}
+
+var resourceShapes = map[ResourceKind]resourceShape{
+	Chargeback: {
+		path: "/v1/chargebacks/", topic: "topic_chargebacks_wh",
+		// Too large for a float64.
+		id: func(_ *Simulator, p *payment) string { return strconv.FormatInt(217_000_000_000_000_000+p.id, 10) },
+		answer: func(_ *Simulator, r *resource) object {
+			state := r.payment.current.Load().state
+			return object{
+				"id": r.id, "payments": []int64{r.payment.id}, "currency": state.Currency, "amount": amount{state.Amount},
+				"coverage_elegible": true, "documentation_required": true, "documentation_status": "pending",
+				"date_documentation_deadline": date(r.payment.createdAt.AddDate(0, 0, 10)),
+				"date_last_updated":           date(state.DateLastUpdated), "live_mode": r.payment.liveMode,
+			}
+		},
+		notification: func(_ *Simulator, r *resource) object {
+			return object{
+				"actions": []string{"changed_case_status"}, "type": "topic_chargebacks_wh",
+				"data": object{"id": json.Number(r.id), "payment_id": r.payment.id, "site_id": "MLA"},
+			}
+		},
+	},
+	Claim: {
+		path: "/post-purchase/v1/claims/", topic: "claim",
+		id: func(_ *Simulator, p *payment) string { return strconv.FormatUint(5_200_000_000+p.seq, 10) },
+		answer: func(_ *Simulator, r *resource) object {
+			return object{
+				"id": json.Number(r.id), "resource": "payment", "resource_id": r.payment.id, "status": "opened",
+				"type": "mediations", "stage": "claim", "site_id": "MLA",
+			}
+		},
+		notification: func(_ *Simulator, r *resource) object {
+			return object{
+				"action": "updated", "type": "claim", "data": object{"id": json.Number(r.id), "resource": "/v1/claims/" + r.id},
+			}
+		},
+	},
+	AuthorizedPayment: {
+		path: "/authorized_payments/", topic: "subscription_authorized_payment",
+		id: func(_ *Simulator, p *payment) string { return strconv.FormatUint(6_100_000_000+p.seq, 10) },
+		answer: func(_ *Simulator, r *resource) object {
+			state := r.payment.current.Load().state
+			return object{
+				"id": json.Number(r.id), "type": "scheduled", "status": "processed", "currency_id": state.Currency,
+				"transaction_amount": amount{state.Amount}, "external_reference": r.payment.reference,
+				"payment": object{"id": r.payment.id, "status": state.Status, "status_detail": state.StatusDetail},
+			}
+		},
+		notification: func(_ *Simulator, r *resource) object {
+			return object{
+				"action": "updated", "type": "subscription_authorized_payment", "entity": "authorized_payment",
+				"data": object{"id": r.id}, "version": 0,
+			}
+		},
+	},
+	PaymentIntent: {
+		path: "/point/integration-api/payment-intents/", topic: "point_integration_wh",
+		id: func(s *Simulator, p *payment) string { return uuidFrom(draws(s.cfg.Seed, forResource, p.seq)) },
+		answer: func(_ *Simulator, r *resource) object {
+			return object{"id": r.id, "state": "FINISHED", "payment": object{"id": strconv.FormatInt(r.payment.id, 10), "type": "credit_card"}}
+		},
+		notification: func(_ *Simulator, r *resource) object {
+			state := r.payment.current.Load().state
+			return object{
+				"id": r.id, "state": "FINISHED", "amount": amount{state.Amount},
+				"payment": object{"id": r.payment.id, "state": state.Status, "type": "credit_card"},
+			}
+		},
+	},
+	OnlineOrder: {path: ordersPath, topic: "order", id: orderID, answer: describeOrder, notification: orderNotification},
+	QROrder:     {path: ordersPath, topic: "order", id: orderID, answer: describeOrder, notification: orderNotification},
+	FraudAlert: {
+		topic: "stop_delivery_op_wh",
+		id:    func(_ *Simulator, p *payment) string { return strconv.FormatInt(p.id, 10) },
+		notification: func(_ *Simulator, r *resource) object {
+			return object{
+				"action": "Created", "type": "stop_delivery_op_wh",
+				"data": object{"description": "", "payment_id": r.payment.id, "site_id": "MLA"},
+			}
+		},
+	},
+}
+
+// CreateResource makes the resource of the kind that is about a payment, and
+// returns its id; the same one when it is there already. A payment has one of each
+// kind. Nobody is told: see NotifyResource.
+func (s *Simulator) CreateResource(kind ResourceKind, paymentID string) (id string, err error) {
+	p, err := s.payment(paymentID)
+	if err != nil {
+		return "", err
+	}
+	shape := resourceShapes[kind]
+	id = shape.id(s, p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.resources[shape.path+id] == nil {
+		s.resources[shape.path+id] = &resource{kind: kind, id: id, payment: p}
+	}
+	return id, nil
+}
+
+// NotifyResource is Notify about a resource instead of a payment.
+func (s *Simulator) NotifyResource(ctx context.Context, kind ResourceKind, id string) Result {
+	req, err := s.SignedResourceRequest(ctx, kind, id)
+	if err != nil {
+		return Result{Err: err}
+	}
+	return s.send(req)
+}
+
+// SignedResourceRequest makes the request that NotifyResource would send.
+func (s *Simulator) SignedResourceRequest(ctx context.Context, kind ResourceKind, id string) (*http.Request, error) {
+	shape := resourceShapes[kind]
+	r := s.resourceAt(shape.path + id)
+	if r == nil {
+		return nil, fmt.Errorf("%w: %s", ErrUnknownResource, id)
+	}
+	chance := draws(s.cfg.Seed, forResource, r.payment.seq, s.notified.Add(1))
+	body, err := json.Marshal(s.completed(shape.notification(s, r), chance))
+	if err != nil {
+		panic("simulator: encoding a notification: " + err.Error())
+	}
+	requestID, ts := s.stamp(chance, s.now())
+	return s.request(ctx, s.seal(shape.topic, id, requestID, ts, 0, body))
+}
+
+// completed adds what notifications have in common, where they have a type.
+func (s *Simulator) completed(body object, chance *rand.Rand) object {
+	if body["type"] == nil {
+		body["created_at"] = s.now().UTC().Format("2006-01-02 15:04:05")
+		return body
+	}
+	body["api_version"] = "v1"
+	body["date_created"] = s.now().UTC().Format("2006-01-02T15:04:05Z")
+	body["live_mode"] = s.cfg.LiveMode
+	body["user_id"] = numberOrText(chance.IntN(2) == 0, s.cfg.CollectorID)
+	return body
+}
+
+// resourceAt finds a resource by its path, nil when there is none.
+func (s *Simulator) resourceAt(path string) *resource {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.resources[path]
+}
+
+// getResource answers the GET of a resource.
+func (s *Simulator) getResource(w http.ResponseWriter, r *http.Request) error {
+	calls := s.counters.resources.Add(1)
+	found := s.resourceAt(r.URL.Path)
+	if found == nil {
+		return &apiError{status: http.StatusNotFound, message: "resource not found", word: "not_found"}
+	}
+	if fault := s.fault(forResource, found.payment.seq, uint64(calls)); fault != nil { //nolint:gosec // counts up from 1
+		return fault
+	}
+	body, err := json.Marshal(resourceShapes[found.kind].answer(s, found))
+	if err != nil {
+		panic("simulator: encoding a resource: " + err.Error())
+	}
+	writeJSON(w, http.StatusOK, body)
+	return nil
+}
+
+// handleResources serves the paths of all kinds.
+func (s *Simulator) handleResources(mux *http.ServeMux) {
+	served := map[string]bool{}
+	for _, shape := range resourceShapes {
+		if shape.path == "" || served[shape.path] {
+			continue
+		}
+		served[shape.path] = true
+		mux.HandleFunc("GET "+strings.TrimSuffix(shape.path, "/")+"/{id}", s.guarded(s.getResource))
+	}
+}
