@@ -111,6 +111,7 @@ func conditionSamples(now time.Time) map[string]store.Status {
 		"dead_letters_open":             {DeadLetters: store.DeadLetterStatus{Open: 2, ByReason: map[string]int64{"retries_exhausted": 2}}},
 		"odd_payments_open":             {Signals: store.Signals{OddPayments: 1}},
 		"anomalies_open":                {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"underpaid": 1}}},
+		"fraud_alert_open":              {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"fraud_alert": 1}}},
 		"no_webhooks_received":          {Signals: store.Signals{ReceivedHours: silent}},
 		"signature_failures_rising":     {Signals: store.Signals{RefusedLately: 50}},
 		"db_pool_saturated":             {Signals: store.Signals{PoolWait: time.Second}},

@@ -224,7 +224,7 @@ func (s *eventShell) log(ctx context.Context, level slog.Level, a store.Attempt,
 
 // resourceKey is the log's key for the resource of an event with that work.
 func resourceKey(work string) string {
-	if work == store.WorkPayment {
+	if work == store.WorkPayment || work == store.WorkFraudAlert {
 		return "payment_id"
 	}
 	return "resource_id"

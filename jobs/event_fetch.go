@@ -12,9 +12,10 @@ import (
 
 // A Fetcher asks a provider for the truth.
 type Fetcher interface {
-	// Fetch fetches what an event names. Its error is a *provider.Error, or wraps
-	// provider.ErrUnknownTopic.
-	Fetch(ctx context.Context, ref provider.Ref) (provider.Found, error)
+	// Fetch fetches what an event names. Where that can't be read, the notification's
+	// body may name what to fetch instead; it is nil where it has no say. The error is
+	// a *provider.Error, or wraps provider.ErrUnknownTopic.
+	Fetch(ctx context.Context, ref provider.Ref, notification []byte) (provider.Found, error)
 	// IsTest reports whether a delivery's body says of itself that it is the
 	// provider's test. It is believed where what the delivery names is not found.
 	IsTest(body []byte) bool
@@ -33,7 +34,7 @@ type Fetcher interface {
 // fetch fetches what an event names and applies it: a payment is settled, and
 // what is to be fetched next becomes events.
 func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error) {
-	found, err := s.providers[event.Source].Fetch(ctx, provider.Ref{Topic: event.Topic, ID: event.ResourceID})
+	found, err := s.providers[event.Source].Fetch(ctx, provider.Ref{Topic: event.Topic, ID: event.ResourceID}, event.Payload)
 	var odd *provider.OddPayment
 	if errors.As(err, &odd) {
 		if odd.Reference == "" && odd.MerchantOrderID != "" {

@@ -257,7 +257,7 @@ func (k *bank) Payment(ctx context.Context, id string) (provider.Payment, error)
 
 // Fetch answers about a payment as Payment does, about anything else as the names
 // that follow it were told.
-func (k *bank) Fetch(ctx context.Context, ref provider.Ref) (provider.Found, error) {
+func (k *bank) Fetch(ctx context.Context, ref provider.Ref, _ []byte) (provider.Found, error) {
 	if ref.Topic != "payment" {
 		k.mu.Lock()
 		defer k.mu.Unlock()

@@ -14,6 +14,8 @@ import (
 var kinds = map[provider.Work]kind{
 	provider.Settle: kindOf[PaymentArgs]((*eventShell).fetch),
 	provider.Follow: kindOf[FollowArgs]((*eventShell).fetch),
+
+	provider.FraudAlert: kindOf[FraudAlertArgs]((*eventShell).fetch),
 }
 
 // A kind is what of a kind of event job differs from the others.

@@ -19,7 +19,7 @@ func TestKinds_EveryWorkHasAKindOrEndsAtOnce(t *testing.T) {
 	for work := range kinds {
 		require.Contains(t, store.Works(), string(work))
 	}
-	for _, work := range []provider.Work{provider.Keep, provider.Test, provider.Unhandled, provider.Settle, provider.Follow} {
+	for _, work := range []provider.Work{provider.Keep, provider.Test, provider.Unhandled, provider.Settle, provider.Follow, provider.FraudAlert} {
 		require.Contains(t, store.Works(), string(work))
 	}
 }

@@ -57,6 +57,9 @@ type AttemptStart struct {
 	ResourceID string
 	RequestID  string
 	ReceivedAt time.Time
+	// Payload is the notification's body, of an event that is to be followed; nil for
+	// any other.
+	Payload []byte
 	// Now is PostgreSQL's clock, and Mark the newest event id that was drawn: a
 	// fetch that follows began after both.
 	Now  time.Time
@@ -90,7 +93,7 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 	var notified, askedAgain *time.Time
 	err := s.pool.QueryRow(ctx, `
 		SELECT q.notified_at, q.asked_again_at, q.work, q.source, q.topic, q.resource_id, q.request_id, q.received_at,
-		       clock_timestamp(), drawn.last_value, `+isHint+`, q.completed_at IS NOT NULL,
+		       CASE WHEN q.work = '`+WorkFollow+`' THEN q.payload END, clock_timestamp(), drawn.last_value, `+isHint+`, q.completed_at IS NOT NULL,
 		       q.work = '`+WorkPayment+`' AND EXISTS (
 		           SELECT FROM payments p
 		           WHERE p.source = q.source AND p.payment_id = q.resource_id
@@ -98,15 +101,16 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 		             AND (q.notified_at IS NULL OR `+isHint+` OR p.date_last_updated >= q.notified_at - make_interval(secs => $2)))
 		FROM webhook_queue q, webhook_queue_id_seq drawn
 		WHERE q.id = $1`, queueID, notificationSlack.Seconds()).
-		Scan(&notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Now, &a.Mark, &a.Hint, &a.Completed, &a.Covered)
+		Scan(&notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Payload, &a.Now, &a.Mark, &a.Hint, &a.Completed, &a.Covered)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound.With(queueID))
 	}
 	if err != nil {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, err)
 	}
-	// A sender that anybody may be is not worth a second call.
-	if notified != nil && askedAgain == nil && !a.Hint {
+	// A sender that anybody may be is not worth a second call, and a fraud alert is
+	// of no change of its payment.
+	if notified != nil && askedAgain == nil && !a.Hint && a.Work == WorkPayment {
 		a.NotBefore = notified.Add(-notificationSlack)
 	}
 	return a, nil

@@ -20,12 +20,16 @@ const (
 	WorkPayment = "payment"
 	// WorkFollow: to fetch what it names, and then what that names.
 	WorkFollow = "follow"
+	// WorkFraudAlert: to settle the payment that it names, whose order is not to be
+	// shipped.
+	WorkFraudAlert = "fraud_alert"
 )
 
 // outcomeAtOnce is how an event ends in the transaction that accepts it, by its
 // work. One that is not here, or empty, gets a job.
 var outcomeAtOnce = map[string]string{
 	WorkKeep: OutcomeKept, WorkTest: OutcomeTest, WorkUnhandled: OutcomeUnhandled, WorkPayment: "", WorkFollow: "",
+	WorkFraudAlert: "",
 }
 
 // Works are all works that there are.

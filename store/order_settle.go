@@ -67,7 +67,13 @@ func (s *Store) applyPayment(ctx context.Context, tx pgx.Tx, queueID int64, fetc
 		if err != nil {
 			return SettleResult{}, err
 		}
-		if fresh || known != nil && known.reference != fetched.Reference {
+		moved := known != nil && known.reference != fetched.Reference
+		if moved {
+			if err := moveFraudAlert(ctx, tx, fetched); err != nil {
+				return SettleResult{}, err
+			}
+		}
+		if fresh || moved {
 			result.Outcome = OutcomeSettled
 		}
 	case fetched.Payment.Repeats(known.Payment):

@@ -42,6 +42,7 @@ var conditionLinks = map[string]string{
 	"dead_letters_open":             "/dashboard/dead-letters",
 	"odd_payments_open":             "/dashboard/dead-letters",
 	"anomalies_open":                "/dashboard/anomalies",
+	"fraud_alert_open":              "/dashboard/anomalies?kind=fraud_alert",
 	"reconciliation_stalled":        "/dashboard/runs",
 	"reconciliation_failed":         "/dashboard/runs",
 	"reconciliation_overdue":        "/dashboard/runs",

@@ -155,6 +155,7 @@ func (a *app) jobsDeps(cfg config.Config) (jobs.Deps, error) {
 	client, err := mercadopago.NewClient(mercadopago.Config{
 		BaseURL: cfg.BaseURL.String(), AccessToken: cfg.AccessToken.Reveal(),
 		RateLimit: float64(cfg.ProviderRateLimit), UserAgent: "conciliar/" + version, Registerer: a.metrics,
+		AccountID: cfg.CollectorID,
 		Transport: a.providerTransport(mercadopago.NewTransport()),
 	})
 	if err != nil {

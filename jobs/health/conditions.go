@@ -70,6 +70,12 @@ func Conditions() []Condition {
 			detail: successDetail,
 		},
 		{
+			Code: "fraud_alert_open", Health: Degraded, Lasting: 1,
+			Reason: "Mercado Pago warns of fraud: do not ship these orders.",
+			active: func(st store.Status, _ Moment) bool { return fraudAlerts(st) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"open": fraudAlerts(st)} },
+		},
+		{
 			Code: "queue_latency_high", Health: Degraded, Lasting: 2, Within: []string{"queue_stalled"},
 			Reason: "Events have waited more than 5 minutes for their first attempt.",
 			active: func(st store.Status, _ Moment) bool {
@@ -95,8 +101,8 @@ func Conditions() []Condition {
 			detail: func(st store.Status, _ Moment) details { return details{"open": st.Signals.OddPayments} },
 		},
 		{
-			// All kinds but those that a shop which is paid by other ways as well
-			// has all the time.
+			// All kinds but those that have a condition of their own, or that a shop
+			// which is paid by other ways as well has all the time.
 			Code: "anomalies_open", Health: Degraded, Lasting: 2,
 			Reason: "Anomalies are open: payments and orders do not match.",
 			active: func(st store.Status, _ Moment) bool { return len(misfits(st)) > 0 },
@@ -207,7 +213,7 @@ func misfits(st store.Status) map[string]int64 {
 	found := map[string]int64{}
 	for kind, n := range st.Anomalies.ByKind {
 		switch order.AnomalyKind(kind) {
-		case order.AnomalyNoReference, order.AnomalyWrongMode:
+		case order.AnomalyNoReference, order.AnomalyWrongMode, order.AnomalyFraudAlert:
 			continue
 		case order.AnomalyUnknownOrder:
 			n -= st.Signals.UnknownOrdersFresh
@@ -219,6 +225,8 @@ func misfits(st store.Status) map[string]int64 {
 	}
 	return found
 }
+
+func fraudAlerts(st store.Status) int64 { return st.Anomalies.ByKind[string(order.AnomalyFraudAlert)] }
 
 // isOpen reports whether the circuit keeps calls back; a state that is not known
 // counts as one that does.

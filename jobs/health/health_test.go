@@ -55,6 +55,7 @@ func TestHealthIsJudgedByConditions(t *testing.T) {
 		"a short queue":                        {pending(300), hourly, health.Healthy, ""},
 		"a queue that waits":                   {pending(301), hourly, health.Degraded, "more than 5 minutes"},
 		"a queue that waits, still":            {pending(1800), hourly, health.Degraded, "more than 5 minutes"},
+		"a fraud alert":                        {anomaly("fraud_alert"), hourly, health.Degraded, "warns of fraud"},
 		"a queue that nobody works":            {pending(1801), hourly, health.Unhealthy, "more than 30 minutes"},
 		"retries":                              {store.Status{Queue: store.QueueStatus{Failed: 100}}, hourly, health.Healthy, ""},
 		"held events":                          {store.Status{Queue: store.QueueStatus{Held: 100}}, hourly, health.Healthy, ""},

@@ -17,4 +17,6 @@ const (
 	Settle Work = "payment"
 	// Follow: fetch what ResourceID names, and then what that names.
 	Follow Work = "follow"
+	// FraudAlert: as Settle, and the payment's order is not to be shipped.
+	FraudAlert Work = "fraud_alert"
 )

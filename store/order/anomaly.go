@@ -123,10 +123,9 @@ func Unmatched(r Rules, p Payment, reference string, near []string) []Anomaly {
 }
 
 // rejections returns the anomalies of a payment that is not the merchant's own.
-// A payment that does not say who was paid is nobody's we know.
 func (r Rules) rejections(p Payment) []Anomaly {
 	var anomalies []Anomaly
-	if r.CollectorID != "" && p.CollectorID != r.CollectorID {
+	if r.IsForeign(p) {
 		anomalies = append(anomalies, p.anomaly(AnomalyForeignCollector,
 			"collector_id", p.CollectorID, "expected_collector_id", r.CollectorID))
 	}

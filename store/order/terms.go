@@ -99,6 +99,12 @@ type Rules struct {
 	Mode Mode
 }
 
+// IsForeign reports whether a payment went to another account. A payment that does
+// not say who was paid is nobody's we know.
+func (r Rules) IsForeign(p Payment) bool {
+	return r.CollectorID != "" && p.CollectorID != r.CollectorID
+}
+
 // Validate returns an error that wraps ErrUnknownMode when the mode is not one
 // of the three. An empty mode is none of them.
 func (r Rules) Validate() error {

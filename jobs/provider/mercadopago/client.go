@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -40,6 +41,9 @@ type Config struct {
 	BaseURL string
 	// AccessToken is the API credential; required.
 	AccessToken string `json:"-"`
+	// AccountID is the account that the access token belongs to, named in the calls
+	// that ask for it; empty when it isn't known.
+	AccountID string
 	// Transport carries the calls; when nil, one of our own.
 	Transport http.RoundTripper `json:"-"`
 	// Timeout bounds one call, from the request to the last byte; 10 s when 0.
@@ -84,6 +88,7 @@ type Client struct {
 	maxBody   int64
 	limiter   *rate.Limiter
 	userAgent string
+	accountID string
 	metrics   *metrics
 	now       func() time.Time
 }
@@ -100,6 +105,8 @@ func NewClient(cfg Config) (*Client, error) {
 		return nil, errors.New("no access token")
 	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return nil, errors.New("the access token has characters that no token has, such as spaces or line ends")
+	case cfg.AccountID != "" && !validID(cfg.AccountID):
+		return nil, errors.New("the account's id is not an id")
 	case cfg.Timeout < 0 || cfg.MaxBody < 0 || cfg.RateLimit < 0 || math.IsNaN(cfg.RateLimit):
 		return nil, errors.New("timeout, body limit and rate limit must not be negative")
 	}
@@ -120,6 +127,7 @@ func NewClient(cfg Config) (*Client, error) {
 		maxBody:   cfg.MaxBody,
 		limiter:   rate.NewLimiter(rate.Inf, 0),
 		userAgent: cfg.UserAgent,
+		accountID: cfg.AccountID,
 		metrics:   newMetrics(cfg.Registerer),
 		now:       cfg.Now,
 	}
@@ -190,7 +198,7 @@ func (c *Client) SearchPayments(ctx context.Context, query provider.SearchQuery)
 	}
 	u := c.base.JoinPath("v1", "payments", "search")
 	u.RawQuery = values.Encode()
-	answer, err := c.get(ctx, operationSearch, u, pageBodies*c.maxBody)
+	answer, err := c.get(ctx, operationSearch, u, nil, pageBodies*c.maxBody)
 	if err != nil {
 		return provider.SearchPage{}, noPayment(err)
 	}
@@ -216,7 +224,7 @@ func (c *Client) CheckCredentials(ctx context.Context) error {
 // GET /users/me, the call that the official SDKs have for it. It is the
 // collector of the payments that this account is paid.
 func (c *Client) Account(ctx context.Context) (string, error) {
-	answer, err := c.get(ctx, operationAccount, c.base.JoinPath("users", "me"), c.maxBody)
+	answer, err := c.get(ctx, operationAccount, c.base.JoinPath("users", "me"), nil, c.maxBody)
 	if err != nil {
 		return "", noPayment(err)
 	}
@@ -238,25 +246,26 @@ type answer struct {
 }
 
 // get waits for its turn, makes one attempt and counts it.
-func (c *Client) get(ctx context.Context, op operation, u *url.URL, limit int64) (answer, error) {
+func (c *Client) get(ctx context.Context, op operation, u *url.URL, header http.Header, limit int64) (answer, error) {
 	if err := c.limiter.Wait(ctx); err != nil {
 		return answer{}, c.waitFailure(ctx)
 	}
 	began := time.Now()
-	a, err := c.call(ctx, u, limit)
+	a, err := c.call(ctx, u, header, limit)
 	c.metrics.record(op, err, time.Since(began))
 	return a, err
 }
 
 // call makes one attempt. net/http may send a request again on a new connection
 // when the one that it kept turns out to be closed before any answer came.
-func (c *Client) call(ctx context.Context, u *url.URL, limit int64) (answer, error) {
+func (c *Client) call(ctx context.Context, u *url.URL, header http.Header, limit int64) (answer, error) {
 	call, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(call, http.MethodGet, u.String(), http.NoBody)
 	if err != nil {
 		return answer{}, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: the request can't be made")}
 	}
+	maps.Copy(req.Header, header)
 	c.authorize(req.Header)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.userAgent)

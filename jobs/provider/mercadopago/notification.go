@@ -41,8 +41,9 @@ func NewReceiver(verifier *Verifier, allowUnsigned bool) *Receiver {
 // Receive accepts a delivery or refuses it; the error is a *provider.Refusal.
 //
 // The query says what a delivery is about. The body, which no signature covers,
-// fills in what the query lacks, and never the id of a signed delivery. A body
-// that can't be read is no hint and no reason to refuse.
+// fills in what the query lacks, and never the id of a signed delivery, unless the
+// topic's id stands in the body alone. A body that can't be read is no hint and no
+// reason to refuse.
 func (r *Receiver) Receive(d provider.Delivery) (provider.Event, error) {
 	q := parseQuery(d.RawQuery)
 	ipn := q.isIPN()
@@ -85,7 +86,7 @@ func receiveSigned(q query, body []byte, sig Signature) provider.Event {
 func keyOf(sig Signature, event provider.Event) []byte {
 	asked := string(provider.Keep)
 	switch event.Work {
-	case provider.Settle, provider.Follow:
+	case provider.Settle, provider.Follow, provider.FraudAlert:
 		asked = string(event.Work) + "\x00" + topicNamed(event.Topic).names[0] + "\x00" + event.ResourceID
 	case provider.Test:
 		asked = string(provider.Test)
@@ -124,6 +125,11 @@ func describe(q query, h hints, id string) provider.Event {
 	if topic == "" {
 		topic = unknownWord
 	}
+	if t := topicNamed(topic); t != nil && t.bodyID != nil {
+		if of := t.bodyID(h.body); t.isID(of) {
+			id = of
+		}
+	}
 	event := provider.Event{
 		Source: Source, Topic: topic, Action: word(h.action), ResourceID: id, LiveMode: h.liveMode,
 		NotifiedAt: h.notifiedAt, Work: WorkOf(topic, id),
@@ -150,6 +156,8 @@ func TestBody(body []byte) bool {
 
 // hints is what a body says, believed where nothing better is known.
 type hints struct {
+	// body is nil where it can't be read.
+	body          object
 	topic, action string
 	// envelopeID is the notification's own id, not the resource's.
 	envelopeID string
@@ -168,7 +176,7 @@ func readHints(body []byte) hints {
 		return hints{}
 	}
 	h := hints{
-		topic: o.str("type"), action: o.str("action"), envelopeID: o.id("id"), liveMode: o.boolean("live_mode"),
+		body: o, topic: o.str("type"), action: o.str("action"), envelopeID: o.id("id"), liveMode: o.boolean("live_mode"),
 		resourceID: o.child("data").id("id"),
 	}
 	h.notifiedAt = readTime(o.text("date_created"))
@@ -183,6 +191,12 @@ func readHints(body []byte) hints {
 	}
 	if h.resourceID == "" {
 		h.resourceID = resourceID(o.scalar("resource"))
+	}
+	if isPoint(o) {
+		h.topic = topicPoint
+		if h.resourceID = o.ref("payment"); h.resourceID == "" {
+			h.resourceID = h.envelopeID
+		}
 	}
 	return h
 }

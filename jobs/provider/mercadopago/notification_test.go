@@ -71,19 +71,21 @@ func TestReceiveSigned(t *testing.T) {
 		// The test's id around a live envelope: an id like any other.
 		{"payment_updated", "data.id=123456&type=payment", "payment", "payment.updated", "123456", live, provider.Settle},
 		{"merchant_order", "data.id=31000000001&type=topic_merchant_order_wh", "topic_merchant_order_wh", "update", "31000000001", live, provider.Follow},
-		{"chargeback", "data.id=217000061307271123&type=topic_chargebacks_wh", "topic_chargebacks_wh", "changed_case_status", "217000061307271123", live, provider.Unhandled},
+		{"chargeback", "data.id=217000061307271123&type=topic_chargebacks_wh", "topic_chargebacks_wh", "changed_case_status", "217000061307271123", live, provider.Follow},
 		{"order_charged_back", "data.id=ORD01KXAMPLE0000000000000001&type=topic_chargebacks_wh", "topic_chargebacks_wh", "order.charged_back", "ORD01KXAMPLE0000000000000001", live, provider.Unhandled},
 		{"order_processed", "data.id=ORD01KXAMPLE0000000000000001&type=order", "order", "order.processed", "ORD01KXAMPLE0000000000000001", live, provider.Unhandled},
-		{"claim", "data.id=5200000001&type=claim", "claim", "updated", "5200000001", live, provider.Unhandled},
+		{"claim", "data.id=5200000001&type=claim", "claim", "updated", "5200000001", live, provider.Follow},
 		{"subscription_preapproval", "data.id=5aef01a4883161b001885f06d9391b80&type=subscription_preapproval", "subscription_preapproval", "updated", "5aef01a4883161b001885f06d9391b80", nil, provider.Keep},
-		{"subscription_authorized_payment", "data.id=6114200001&type=subscription_authorized_payment", "subscription_authorized_payment", "updated", "6114200001", nil, provider.Unhandled},
+		{"subscription_authorized_payment", "data.id=6114200001&type=subscription_authorized_payment", "subscription_authorized_payment", "updated", "6114200001", nil, provider.Follow},
 		{"subscription_preapproval_plan", "data.id=5c938084726fca480172750000000001&type=subscription_preapproval_plan", "subscription_preapproval_plan", "updated", "5c938084726fca480172750000000001", nil, provider.Keep},
-		{"stop_delivery", "data.id=99100200304&type=stop_delivery_op_wh", "stop_delivery_op_wh", "Created", "99100200304", live, provider.Unhandled},
+		{"stop_delivery", "data.id=99100200304&type=stop_delivery_op_wh", "stop_delivery_op_wh", "Created", "90210000005", live, provider.FraudAlert},
 		{"card_updater", "type=automatic-payments", "automatic-payments", "card.updated", "", live, provider.Keep},
 		{"mp_connect", "data.id=700100201&type=mp-connect", "mp-connect", "application.deauthorized", "700100201", live, provider.Keep},
 		{"wallet_connect", "data.id=33abcd1235ed497f945f755fcaba3c6d&type=wallet_connect", "wallet_connect", "status.updated", "33abcd1235ed497f945f755fcaba3c6d", nil, provider.Keep},
 		{"delivery", "", "delivery", "", "44500001", nil, provider.Keep},
-		{"point_finished", "", "unknown", "", "", nil, provider.Keep},
+		// It has no type: its shape says what it is.
+		{"point_finished", "", "point_integration_wh", "", "90210000006", nil, provider.Settle},
+		{"point_finished", "data.id=bcdef1234-8ab5-4139-9aa3-abcd124", "point_integration_wh", "", "bcdef1234-8ab5-4139-9aa3-abcd124", nil, provider.Follow},
 		{"unknown_topic", "data.id=abc-1&type=topic_of_another_year", "topic_of_another_year", "x.y", "abc-1", nil, provider.Keep},
 	} {
 		t.Run(c.fixture+"?"+c.query, func(t *testing.T) {
@@ -198,12 +200,12 @@ func TestReceiveUnsigned(t *testing.T) {
 		{"POST", "topic=payment&id=90210000001", "ipn_payment", "payment", "90210000001", provider.Settle},
 		{"POST", "topic=merchant_order&id=31000000003", "ipn_merchant_order", "merchant_order", "31000000003", provider.Follow},
 		{"POST", "", "ipn_merchant_order", "merchant_order", "31000000003", provider.Follow},
-		{"POST", "topic=chargebacks&id=217000061307271123", "", "chargebacks", "217000061307271123", provider.Unhandled},
-		{"POST", "topic=point_integration_ipn&id=0aa0519d-d985-4e83-b62d-dda123456780", "", "point_integration_ipn", "0aa0519d-d985-4e83-b62d-dda123456780", provider.Unhandled},
+		{"POST", "topic=chargebacks&id=217000061307271123", "", "chargebacks", "217000061307271123", provider.Follow},
+		{"POST", "topic=point_integration_ipn&id=0aa0519d-d985-4e83-b62d-dda123456780", "", "point_integration_ipn", "0aa0519d-d985-4e83-b62d-dda123456780", provider.Follow},
 		{"POST", "", "delivery", "delivery", "44500001", provider.Keep},
 		// The notifications of the older QR codes, in the Webhooks form.
 		{"POST", "data.id=90210000002&type=payment", "payment_updated", "payment", "90210000002", provider.Settle},
-		{"POST", "", "chargeback", "topic_chargebacks_wh", "217000061307271123", provider.Unhandled},
+		{"POST", "", "chargeback", "topic_chargebacks_wh", "217000061307271123", provider.Follow},
 	} {
 		t.Run(c.method+"?"+c.query+" "+c.fixture, func(t *testing.T) {
 			t.Parallel()

@@ -30,9 +30,8 @@ var merchantOrderTopic = topic{
 	},
 }
 
-// payments are the payments of a list of objects that have their ids, each once.
-// One that has none which can be read is an error: it is money that would go
-// unread.
+// payments are the payments of a list of ids, or of objects that have them, each
+// once. One that can't be read is an error: it is money that would go unread.
 func (o object) payments(name string) ([]provider.Ref, error) {
 	if o.empty(name) {
 		return nil, nil
@@ -43,11 +42,7 @@ func (o object) payments(name string) ([]provider.Ref, error) {
 	}
 	var refs []provider.Ref
 	for _, raw := range list {
-		entry, err := readObject(raw)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		ref := paymentTopic.ref(entry.id("id"))
+		ref := paymentTopic.ref(object{"payment": raw}.ref("payment"))
 		if !paymentTopic.isID(ref.ID) {
 			return nil, errors.New(name + ": id is missing or is not a payment's")
 		}
@@ -56,4 +51,16 @@ func (o object) payments(name string) ([]provider.Ref, error) {
 		}
 	}
 	return refs, nil
+}
+
+// payment is the one payment whose id stands there, none where nothing does.
+func (o object) payment(name string) ([]provider.Ref, error) {
+	if o.empty(name) {
+		return nil, nil
+	}
+	ref := paymentTopic.ref(o.ref(name))
+	if !paymentTopic.isID(ref.ID) {
+		return nil, errors.New(name + " is not a payment's id")
+	}
+	return []provider.Ref{ref}, nil
 }

@@ -2,6 +2,7 @@ package mercadopago
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 )
@@ -15,13 +16,24 @@ type topic struct {
 	// isID tells whether an id can be one of the topic's resources: one of another
 	// family is not asked for in vain. Nil for a topic of which nothing is fetched.
 	isID func(string) bool
+	// also are topics, by name, whose resources the deliveries of this one may name
+	// too: such an id is asked for where it lives.
+	also []string
 	// operation is a call for one of its resources, as the metrics name it.
 	operation operation
-	// path is where the resources are, an id standing behind it.
-	path []string
+	// path is where the resources are, an id standing behind it. With asSeller the
+	// call says for which account it is made.
+	path     []string
+	asSeller bool
 	// read reads an answer: of which resource it is, and what it says. A topic may
 	// name what is fetched next, and never something that leads back to it.
 	read func(raw []byte) (id string, found provider.Found, err error)
+	// named are the payments that a notification names in its body: they are fetched
+	// where its resource can't be read. Nil for a topic whose bodies name none.
+	named func(body object) ([]provider.Ref, error)
+	// bodyID is the id in a notification's body that counts before the query's. Nil
+	// for a topic where the query's counts.
+	bodyID func(body object) string
 }
 
 // ref names one of the topic's resources.
@@ -29,7 +41,10 @@ func (t *topic) ref(id string) provider.Ref { return provider.Ref{Topic: t.names
 
 // topics are all topics that we know, each a file of its own but for those of
 // which nothing is fetched.
-var topics = []*topic{&paymentTopic, &merchantOrderTopic, &informingTopic, &unhandledTopic}
+var topics = []*topic{
+	&paymentTopic, &merchantOrderTopic, &chargebackTopic, &claimTopic, &authorizedPaymentTopic, &fraudAlertTopic, &pointTopic,
+	&informingTopic, &unhandledTopic,
+}
 
 // informingTopic has the topics that move no money of an order (the webhooks
 // page).
@@ -43,13 +58,16 @@ var informingTopic = topic{
 
 // unhandledTopic has the topics of money that this release cannot settle.
 var unhandledTopic = topic{
-	names: []string{
-		"order", "orders", "topic_chargebacks_wh", "chargebacks",
-		"topic_claims_integration_wh", "claim", "subscription_authorized_payment", "stop_delivery_op_wh",
-		"point_integration_wh", "point_integration_ipn",
-	},
-	work: provider.Unhandled,
+	names: []string{topicOrder, "orders"},
+	work:  provider.Unhandled,
 }
+
+// topicOrder is the name of a Mercado Pago order's topic in Webhooks.
+const topicOrder = "order"
+
+// mercadoPagoOrderID tells whether s can be the id of an order of Mercado Pago's
+// (the orders reference).
+func mercadoPagoOrderID(s string) bool { return validID(s) && strings.HasPrefix(s, "ORD") }
 
 // numericID tells whether s can be the id of a resource that has a number.
 func numericID(s string) bool { return validID(s) && allDigits(s) }
@@ -72,15 +90,29 @@ func topicNamed(name string) *topic {
 	return topics[i]
 }
 
+// topicOf is the topic that an id belongs to in a delivery of the topic so named;
+// nil where we know the topic and it can't have such an id, or don't know it.
+func topicOf(name, id string) *topic {
+	t := topicNamed(name)
+	if t == nil || t.isID == nil || t.isID(id) {
+		return t
+	}
+	for _, other := range t.also {
+		if o := topicNamed(other); o.isID != nil && o.isID(id) {
+			return o
+		}
+	}
+	return nil
+}
+
 // WorkOf says what an event asks for, by its topic and the id that it names. A
 // topic that we don't know is kept.
 func WorkOf(name, id string) provider.Work {
-	t := topicNamed(name)
-	switch {
-	case t == nil:
+	if topicNamed(name) == nil {
 		return provider.Keep
-	case t.isID != nil && !t.isID(id):
-		return provider.Unhandled
 	}
-	return t.work
+	if t := topicOf(name, id); t != nil {
+		return t.work
+	}
+	return provider.Unhandled
 }

@@ -52,7 +52,42 @@ var conformances = map[string]conformance{
 			return "/merchant_orders/" + id
 		},
 	},
+	"topic_chargebacks_wh": {
+		delivery: "notifications/chargeback", id: "217000061307271123", answer: "topics/chargeback", answerID: "217000061307271123",
+		ipn: "notifications/ipn_chargeback", ipnID: "217000061307271124",
+		next: []string{"90210000004"}, path: resourcePath("/v1/chargebacks/", simulator.Chargeback),
+	},
+	"topic_claims_integration_wh": {
+		delivery: "notifications/claim", id: "5200000001", answer: "topics/claim", answerID: "5200000001",
+		next: []string{"90210000008"}, path: resourcePath("/post-purchase/v1/claims/", simulator.Claim),
+	},
+	"subscription_authorized_payment": {
+		delivery: "notifications/subscription_authorized_payment", id: "6114200001", answer: "topics/authorized_payment", answerID: "6114200001",
+		next: []string{"90210000009"}, path: resourcePath("/authorized_payments/", simulator.AuthorizedPayment),
+	},
+	"stop_delivery_op_wh": {
+		delivery: "notifications/stop_delivery", id: "90210000005", answer: "payments/approved", answerID: "90210000001",
+		path: func(_ *testing.T, s *simulator.Simulator) string { return "/v1/payments/" + created(s) },
+	},
+	"point_integration_wh": {
+		delivery: "notifications/point_finished", id: "bcdef1234-8ab5-4139-9aa3-abcd124", answer: "topics/payment_intent", answerID: "bcdef1234-8ab5-4139-9aa3-abcd124",
+		ipn: "notifications/ipn_point", ipnID: "0aa0519d-d985-4e83-b62d-dda123456780",
+		next: []string{"90210000006"}, path: resourcePath("/point/integration-api/payment-intents/", simulator.PaymentIntent),
+	},
 }
+
+// resourcePath makes a resource about a payment and is where it is.
+func resourcePath(below string, kind simulator.ResourceKind) func(*testing.T, *simulator.Simulator) string {
+	return func(t *testing.T, s *simulator.Simulator) string {
+		t.Helper()
+		id, err := s.CreateResource(kind, created(s))
+		require.NoError(t, err)
+		return below + id
+	}
+}
+
+// settles reports whether a topic's resource is a payment.
+func (t *topic) settles() bool { return t.work == provider.Settle || t.work == provider.FraudAlert }
 
 // created is the id of a payment that belongs to a merchant order.
 func created(s *simulator.Simulator) string {
@@ -80,7 +115,7 @@ func TestTopics_AreUnambiguousAndWhole(t *testing.T) {
 			require.Equal(t, name, word(name), "as it is stored")
 			require.Same(t, topic, topicNamed(name))
 		}
-		hasJob := topic.work == provider.Settle || topic.work == provider.Follow
+		hasJob := topic.settles() || topic.work == provider.Follow
 		require.Equal(t, hasJob, topic.read != nil, "%s: what has a job is fetched, and nothing else", topic.names[0])
 		if hasJob {
 			require.NotNil(t, topic.isID, topic.names[0])
@@ -158,7 +193,7 @@ func TestTopics_AnswersAreRead(t *testing.T) {
 			next = append(next, ref.ID)
 		}
 		require.Equal(t, c.next, next)
-		require.Equal(t, topic.work == provider.Settle, whole.Payment != nil)
+		require.Equal(t, topic.settles(), whole.Payment != nil)
 
 		// A field more says nothing.
 		fields["of_another_year"] = json.RawMessage(`{"a": [1, null]}`)
@@ -188,7 +223,9 @@ func TestTopics_AnswersAreRead(t *testing.T) {
 		id, _, err = topic.read(other)
 		require.NoError(t, err)
 		require.Equal(t, long, id)
-		require.Equal(t, topic.work, WorkOf(topic.names[0], long))
+		if topic.isID(long) {
+			require.Equal(t, topic.work, WorkOf(topic.names[0], long))
+		}
 	}
 }
 
@@ -206,7 +243,7 @@ func TestFetch_EachTopicFromTheSimulator(t *testing.T) {
 		require.True(t, strings.HasPrefix(path, prefix), "%s is not below %s", path, prefix)
 
 		for _, name := range topic.names {
-			found, err := client.Fetch(t.Context(), provider.Ref{Topic: name, ID: strings.TrimPrefix(path, prefix)})
+			found, err := client.Fetch(t.Context(), provider.Ref{Topic: name, ID: strings.TrimPrefix(path, prefix)}, nil)
 			require.NoError(t, err, path)
 			require.True(t, found.Payment != nil || len(found.Next) > 0, path)
 		}
@@ -232,7 +269,7 @@ func TestFetch_WhatCannotBeFetched(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = w.Write(c.body)
 		})
-		_, err := client.Fetch(t.Context(), c.ref)
+		_, err := client.Fetch(t.Context(), c.ref, nil)
 		t.Log(name)
 		requireError(t, err, c.kind, c.status)
 	}
@@ -240,13 +277,96 @@ func TestFetch_WhatCannotBeFetched(t *testing.T) {
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte(`{"id":"310000000012345678","payments":[{"id":"7"},{"id":8},{"id":7}]}`))
 	})
-	found, err := client.Fetch(t.Context(), merchantOrder)
+	found, err := client.Fetch(t.Context(), merchantOrder, nil)
 	require.NoError(t, err)
 	require.Equal(t, []provider.Ref{{Topic: "payment", ID: "7"}, {Topic: "payment", ID: "8"}}, found.Next, "each once")
 
 	for _, name := range []string{"topic_of_another_year", "wallet_connect", "order"} {
-		_, err := client.Fetch(t.Context(), provider.Ref{Topic: name, ID: "7"})
+		_, err := client.Fetch(t.Context(), provider.Ref{Topic: name, ID: "7"}, nil)
 		require.ErrorIs(t, err, provider.ErrUnknownTopic)
+	}
+}
+
+func TestFetch_ThePaymentsOfANotificationWhoseResourceCannotBeRead(t *testing.T) {
+	t.Parallel()
+	chargeback := provider.Ref{Topic: "topic_chargebacks_wh", ID: "217000061307271123"}
+	intent := provider.Ref{Topic: "point_integration_wh", ID: "bcdef1234-8ab5-4139-9aa3-abcd124"}
+	for name, c := range map[string]struct {
+		ref          provider.Ref
+		status       int
+		notification string
+		next         []provider.Ref
+		kind         provider.ErrorKind
+	}{
+		"test credentials":     {chargeback, http.StatusForbidden, "chargeback", []provider.Ref{{Topic: "payment", ID: "90210000004"}}, 0},
+		"not there":            {chargeback, http.StatusNotFound, "chargeback", []provider.Ref{{Topic: "payment", ID: "90210000004"}}, 0},
+		"a payment intent":     {intent, http.StatusNotFound, "point_finished", []provider.Ref{{Topic: "payment", ID: "90210000006"}}, 0},
+		"names none":           {chargeback, http.StatusForbidden, "claim", nil, provider.Forbidden},
+		"an outage":            {chargeback, http.StatusServiceUnavailable, "chargeback", nil, provider.Unavailable},
+		"too many calls":       {chargeback, http.StatusTooManyRequests, "chargeback", nil, provider.RateLimited},
+		"a topic without them": {provider.Ref{Topic: "claim", ID: "5200000001"}, http.StatusNotFound, "chargeback", nil, provider.ResourceNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(c.status) })
+			found, err := client.Fetch(t.Context(), c.ref, fixture(t, "notifications/"+c.notification))
+			if c.next == nil {
+				requireError(t, err, c.kind, c.status)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.next, found.Next)
+		})
+	}
+}
+
+func TestFetch_SaysForWhichAccountAChargebackIsRead(t *testing.T) {
+	t.Parallel()
+	callers := make(chan string, 2)
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		callers <- r.Header.Get("X-Caller-Id")
+		http.NotFound(w, r)
+	}))
+	t.Cleanup(api.Close)
+	client, err := NewClient(Config{BaseURL: api.URL, AccessToken: testToken, AccountID: "700100200"})
+	require.NoError(t, err)
+
+	_, err = client.Fetch(t.Context(), provider.Ref{Topic: "chargebacks", ID: "7"}, nil)
+	requireError(t, err, provider.ResourceNotFound, http.StatusNotFound)
+	require.Equal(t, "700100200", <-callers)
+	_, err = client.Fetch(t.Context(), provider.Ref{Topic: "payment", ID: "7"}, nil)
+	requireError(t, err, provider.NotFound, http.StatusNotFound)
+	require.Empty(t, <-callers)
+}
+
+func TestFetch_OtherShapes(t *testing.T) {
+	t.Parallel()
+	payment := []provider.Ref{{Topic: "payment", ID: "90210000001"}}
+	for name, c := range map[string]struct {
+		topic, id, body string
+		next            []provider.Ref
+		refused         bool
+	}{
+		"a chargeback of the official SDKs": {"chargebacks", "CB-001-2026", `{"id":"CB-001-2026","payment_id":90210000001}`, payment, false},
+		"a chargeback of nothing":           {"chargebacks", "7", `{"id":7}`, nil, false},
+		"a chargeback of a word":            {"chargebacks", "7", `{"id":7,"payments":["CB-1"]}`, nil, true},
+		"a claim about an order":            {"claim", "7", `{"id":7,"resource":"order","resource_id":31000000001}`, []provider.Ref{{Topic: "topic_merchant_order_wh", ID: "31000000001"}}, false},
+		"a claim about something else":      {"claim", "7", `{"id":7,"resource":"shipment","resource_id":1}`, nil, true},
+		"a charge that was not tried":       {"subscription_authorized_payment", "7", `{"id":7,"status":"scheduled","payment":{"id":null}}`, nil, false},
+		"a cancelled intent":                {"point_integration_ipn", "a-7", `{"id":"a-7","state":"CANCELED"}`, nil, false},
+		"a terminal's payment":              {"point_integration_wh", "90210000001", string(fixture(t, "payments/approved")), nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(c.body)) })
+			found, err := client.Fetch(t.Context(), provider.Ref{Topic: c.topic, ID: c.id}, nil)
+			if c.refused {
+				requireError(t, err, provider.Unexpected, http.StatusOK)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.next, found.Next)
+		})
 	}
 }
 

@@ -1,0 +1,115 @@
+package jobs_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// tellOf sends the notification of a resource about a payment and waits until
+// everything that follows is settled.
+func (w *world) tellOf(t *testing.T, kind simulator.ResourceKind, payment string) {
+	t.Helper()
+	id, err := w.sim.CreateResource(kind, payment)
+	require.NoError(t, err)
+	result := w.sim.NotifyResource(t.Context(), kind, id)
+	require.True(t, result.Acknowledged(), "%+v", result)
+	w.drain(t)
+}
+
+// Each of these notifications is the only one that comes for its order, or for its
+// order's last change.
+func TestTopics_EachNotificationAloneSettlesItsOrder(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kind           simulator.ResourceKind
+		status, detail string
+		want           order.Status
+	}{
+		"chargeback":         {simulator.Chargeback, simulator.ChargedBack, "in_process", order.StatusChargedBack},
+		"claim":              {simulator.Claim, simulator.InMediation, "", order.StatusInMediation},
+		"authorized payment": {simulator.AuthorizedPayment, simulator.Approved, "accredited", order.StatusPaid},
+		"payment intent":     {simulator.PaymentIntent, simulator.Approved, "accredited", order.StatusPaid},
+		"fraud alert":        {simulator.FraudAlert, simulator.Approved, "accredited", order.StatusPaid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, worldSpec{})
+			w.register(t, "A-1")
+			id := w.pay("A-1")
+			w.start(t)
+			if c.want != order.StatusPaid {
+				w.notify(t, id)
+				require.NoError(t, w.sim.Move(id, c.status, c.detail, money("0")))
+			}
+
+			w.tellOf(t, c.kind, id)
+
+			settled, err := w.Order(t.Context(), "A-1")
+			require.NoError(t, err)
+			require.Equal(t, c.want, settled.Status)
+			w.requireTruth(t)
+			require.Zero(t, look[int](t, w, `SELECT count(*) FROM webhook_dead_letter`))
+		})
+	}
+}
+
+// openFraudAlerts are the references of the open fraud alerts.
+func (w *world) openFraudAlerts(t *testing.T) []string {
+	t.Helper()
+	found, err := w.Anomalies(t.Context(), store.AnomalyFilter{State: store.AnomalyOpen, Kind: string(order.AnomalyFraudAlert)}, store.Page{Limit: 10})
+	require.NoError(t, err)
+	references := []string{}
+	for _, a := range found.Items {
+		references = append(references, a.Reference)
+	}
+	return references
+}
+
+// A payment that was just fetched covers its own webhook; it never covers the alert,
+// which comes once.
+func TestFraudAlert_IsRaisedOnceForAPaymentAndClosedByAPersonOnly(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldSpec{})
+	w.register(t, "A-1")
+	id := w.pay("A-1")
+	w.start(t)
+	w.notify(t, id)
+
+	w.tellOf(t, simulator.FraudAlert, id)
+
+	require.Equal(t, []string{"A-1"}, w.openFraudAlerts(t))
+	require.Equal(t, store.OutcomeSettled, look[string](t, w, `SELECT outcome FROM webhook_queue WHERE work = 'fraud_alert'`))
+	require.NoError(t, w.sim.Move(id, simulator.Refunded, "refunded", money("100")))
+	w.notify(t, id)
+	require.Equal(t, []string{"A-1"}, w.openFraudAlerts(t), "no state of the payment closes it")
+	w.tellOf(t, simulator.FraudAlert, id)
+	require.Equal(t, []string{"A-1"}, w.openFraudAlerts(t))
+
+	note, err := store.ParseNote("the carrier brought it back")
+	require.NoError(t, err)
+	_, err = w.ResolveAnomaly(t.Context(), look[int64](t, w, `SELECT id FROM anomalies WHERE kind = 'fraud_alert'`), note, store.Actor{Name: "ana"})
+	require.NoError(t, err)
+	w.tellOf(t, simulator.FraudAlert, id)
+	require.Empty(t, w.openFraudAlerts(t), "a second alert about the payment says nothing new")
+}
+
+func TestFraudAlert_StandsBeforeItsOrderComes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldSpec{})
+	w.start(t)
+
+	w.tellOf(t, simulator.FraudAlert, w.pay("A-1"))
+	require.Equal(t, []string{"A-1"}, w.openFraudAlerts(t))
+	w.register(t, "A-1")
+
+	known, err := w.Order(t.Context(), "A-1")
+	require.NoError(t, err)
+	require.Equal(t, order.StatusPaid, known.Status)
+	require.Len(t, known.Anomalies, 1)
+	require.Equal(t, order.AnomalyFraudAlert, known.Anomalies[0].Kind)
+}

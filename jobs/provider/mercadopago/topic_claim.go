@@ -1,0 +1,44 @@
+package mercadopago
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/conciliar/conciliar/jobs/provider"
+)
+
+// A claim is a buyer's complaint about a payment or an order (the claims
+// reference). What became of the money is for these to say.
+var claimTopic = topic{
+	names:     []string{"topic_claims_integration_wh", "claim"},
+	work:      provider.Follow,
+	isID:      numericID,
+	operation: "claim",
+	path:      []string{"post-purchase", "v1", "claims"},
+	read: func(raw []byte) (string, provider.Found, error) {
+		o, err := readObject(raw)
+		if err != nil {
+			return "", provider.Found{}, fmt.Errorf("claim: %w", err)
+		}
+		subject, err := claimed(o)
+		if err != nil {
+			return "", provider.Found{}, fmt.Errorf("claim: %w", err)
+		}
+		return o.id("id"), provider.Found{Next: []provider.Ref{subject}}, nil
+	},
+}
+
+// claimed is what a claim is about. A word that we don't know is an error: somebody
+// disputes money, and a person has to see which.
+func claimed(o object) (provider.Ref, error) {
+	id := o.id("resource_id")
+	switch resource := o.text("resource"); {
+	case resource == "payment" && paymentTopic.isID(id):
+		return paymentTopic.ref(id), nil
+	case resource == "order" && merchantOrderTopic.isID(id):
+		return merchantOrderTopic.ref(id), nil
+	case resource == "order" && mercadoPagoOrderID(id):
+		return provider.Ref{Topic: topicOrder, ID: id}, nil
+	}
+	return provider.Ref{}, errors.New("resource and resource_id name neither a payment nor an order")
+}
