@@ -98,6 +98,7 @@ func meanings() map[string]meaning {
 		"ErrStaleAttempt":    internal(store.ErrStaleAttempt),
 		"ErrRunEnded":        internal(store.ErrRunEnded),
 		"ErrEvaluatedLately": internal(store.ErrEvaluatedLately),
+		"ErrAnswerOlder":     internal(store.ErrAnswerOlder),
 
 		"order.ErrUnknownStatus": internal(order.ErrUnknownStatus),
 		"order.ErrInvalidTerms":  internal(order.ErrInvalidTerms),
