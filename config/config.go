@@ -62,7 +62,7 @@ type Database struct {
 
 // Money says which payments may move an order.
 type Money struct {
-	CollectorID string   `env:"MERCADOPAGO_COLLECTOR_ID" help:"when set, payments collected by another account never pay an order"`
+	CollectorID string   `env:"MERCADOPAGO_COLLECTOR_ID" help:"the account that is paid, that of the access token unless set; payments collected by another account never pay an order"`
 	LiveMode    LiveMode `env:"MERCADOPAGO_LIVE_MODE" envDefault:"any" help:"live, test or any: which payments may move an order"`
 }
 

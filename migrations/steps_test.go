@@ -76,6 +76,7 @@ var written = map[int64][]string{
 		`INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids) VALUES ('operator', 'retry_jobs', 'job', 900, '{1}', '{900}')`,
 		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at) VALUES (sha256('token'), sha256('mac'), now())`,
 	},
+	22: {`UPDATE books SET collector_id = '190061234', collector_known_at = now()`},
 	18: {
 		`INSERT INTO webhook_reconciliation_unseen (run_id, source, begin_at, end_at, reason, payments)
 		 SELECT id, 'mercadopago', '2026-01-02T03:04:05Z', '2026-01-02T03:04:05Z', 'beyond_cap', 3 FROM webhook_reconciliation_logs`,

@@ -88,7 +88,7 @@ func (s *Store) staleOfOrders(ctx context.Context, tx pgx.Tx, open []staleAnomal
 	}
 	yielded, unsound := map[anomalyKey]bool{}, map[string]bool{}
 	err := eachFold(ctx, tx, `true`, `o.reference = ANY ($1)`, []any{referencesOf(references...)}, func(fold orderFold) {
-		settled, err := order.Settle(fold.terms, s.rules, fold.payments)
+		settled, err := order.Settle(fold.terms, s.rulesNow(), fold.payments)
 		if err != nil {
 			unsound[fold.reference] = true // another invariant tells of it
 			return
@@ -121,7 +121,7 @@ func (s *Store) staleOfPayments(ctx context.Context, tx pgx.Tx, open []staleAnom
 		}
 		stands := false
 		if err == nil && reference == a.Reference {
-			for _, yielded := range order.Unmatched(s.rules, p, reference, nil) {
+			for _, yielded := range order.Unmatched(s.rulesNow(), p, reference, nil) {
 				stands = stands || yielded.Kind == a.Kind
 			}
 		}

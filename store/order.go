@@ -188,7 +188,7 @@ func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, kn
 	if err != nil {
 		return order.Settlement{}, false, err
 	}
-	settled, err := order.Settle(known.Terms, s.rules, payments)
+	settled, err := order.Settle(known.Terms, s.rulesNow(), payments)
 	if err != nil {
 		return order.Settlement{}, false, fmt.Errorf("order %q: %w", reference, err)
 	}

@@ -163,7 +163,7 @@ func (s *Store) settlePayment(ctx context.Context, tx pgx.Tx, why settling, sour
 // unmatchedAnomalies are those of a payment without an order, under the policy.
 // unsettled says why the order that it names, if there is one, is not settled.
 func (s *Store) unmatchedAnomalies(ctx context.Context, tx pgx.Tx, p knownPayment, unsettled string) ([]order.Anomaly, error) {
-	found := order.Unmatched(s.rules, p.Payment, p.reference, nil)
+	found := order.Unmatched(s.rulesNow(), p.Payment, p.reference, nil)
 	unknown := slices.IndexFunc(found, func(a order.Anomaly) bool { return a.Kind == order.AnomalyUnknownOrder })
 	switch {
 	case unknown < 0:
@@ -178,7 +178,7 @@ func (s *Store) unmatchedAnomalies(ctx context.Context, tx pgx.Tx, p knownPaymen
 	if err != nil || len(near) == 0 {
 		return found, err
 	}
-	return order.Unmatched(s.rules, p.Payment, p.reference, near), nil
+	return order.Unmatched(s.rulesNow(), p.Payment, p.reference, near), nil
 }
 
 // createdTerms are the terms of an order that is made from the payment.
@@ -193,7 +193,7 @@ func createdTerms(p order.Payment) order.Terms {
 // mayCreate reports whether an order may be made from the payment: only money
 // that could pay it, and only under a reference that an order can have.
 func (s *Store) mayCreate(p order.Payment, reference string) bool {
-	missing := order.Unmatched(s.rules, p, reference, nil)
+	missing := order.Unmatched(s.rulesNow(), p, reference, nil)
 	onlyTheOrder := len(missing) == 1 && missing[0].Kind == order.AnomalyUnknownOrder
 	return ValidReference(reference) && createdTerms(p).Validate() == nil && onlyTheOrder
 }

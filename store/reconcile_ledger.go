@@ -267,7 +267,7 @@ func eachFold(ctx context.Context, tx pgx.Tx, sound, condition string, args []an
 // compareFold holds one order against the fold of its payments.
 func (s *Store) compareFold(o orderFold) *Difference {
 	d := &Difference{Kind: FindingDrift, Reference: o.reference}
-	settled, err := order.Settle(o.terms, s.rules, o.payments)
+	settled, err := order.Settle(o.terms, s.rulesNow(), o.payments)
 	if err != nil {
 		d.Kind = FindingUnsettled
 		d.Detail = map[string]string{"against": againstPayments, "error": err.Error()}

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -82,8 +83,10 @@ type Options struct {
 
 // A Store reads and writes the ledger. It is safe for concurrent use.
 type Store struct {
-	pool         *pgxpool.Pool
-	rules        order.Rules
+	pool  *pgxpool.Pool
+	rules order.Rules
+	// account is the one that the books belong to, nil until it was read.
+	account      atomic.Pointer[string]
 	unknownOrder UnknownOrder
 	insertJobs   InsertJobs
 	workOf       WorkOf

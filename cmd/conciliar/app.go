@@ -53,6 +53,8 @@ type app struct {
 	sources *store.SourceLog
 	runner  *jobs.Runner
 	working atomic.Bool
+	// account keeps the account that the books belong to, unless it is configured.
+	account func(context.Context) error
 	riverUI *api.RiverUI
 	server  *http.Server
 }
@@ -69,15 +71,20 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 			a.close()
 		}
 	}()
+	var ask func(context.Context) (string, error)
 	if does.worker {
 		deps, err := a.jobsDeps(cfg)
 		if err != nil {
 			return nil, err
 		}
+		ask = deps.Searches[mercadopago.Source].Account
 		jobsConfig.Registerer, jobsConfig.TracerProvider = a.metrics, a.tracerProvider()
 		if a.runner, err = jobs.NewRunner(a.pool, jobsConfig, deps); err != nil {
 			return nil, err
 		}
+	}
+	if cfg.CollectorID == "" {
+		a.account = func(ctx context.Context) error { return jobs.KeepAccount(ctx, a.store, ask, logger) }
 	}
 	if err = a.wireAPI(cfg, does); err != nil {
 		return nil, err
@@ -118,6 +125,11 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 	})
 	if err != nil {
 		return nil, err
+	}
+	if cfg.CollectorID == "" {
+		if _, err = a.store.LoadAccount(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return a, a.store.RegisterMetrics(a.metrics)
 }
@@ -271,15 +283,27 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 			return errors.Join(err, ln.Close(), a.shutdown(ctx))
 		}
 	}
-	serving := make(chan error, 1)
+	serving, foreign := make(chan error, 1), make(chan error, 1)
 	go func() { serving <- a.server.Serve(ln) }()
+	life, end := context.WithCancel(ctx)
+	defer end()
+	if a.account != nil {
+		go func() {
+			if err := a.account(life); err != nil {
+				foreign <- err
+			}
+		}()
+	}
 	var failed error
 	select {
 	case <-ctx.Done():
 		a.logger.Info("stopping")
 	case err := <-serving:
 		failed = fmt.Errorf("http: %w", err)
+	case err := <-foreign:
+		failed = fmt.Errorf("%w; set MERCADOPAGO_ACCESS_TOKEN to the books' account, or MERCADOPAGO_COLLECTOR_ID to the one that is paid", err)
 	}
+	end()
 	over := time.AfterFunc(shutdownLimit, cancel)
 	defer over.Stop()
 	attempts, done := context.WithTimeout(limit, shutdownLimit-closeReserve)

@@ -239,7 +239,7 @@ func collectorFinding(configured, account string) finding {
 	case account:
 		return ok(name, "MERCADOPAGO_COLLECTOR_ID is the access token's account.")
 	case "":
-		return finding{name, stateWarn, "MERCADOPAGO_COLLECTOR_ID is not set, so a payment to any account can pay an order.", "Set MERCADOPAGO_COLLECTOR_ID=" + account + "."}
+		return ok(name, "Only payments to the access token's account, %s, pay orders.", account)
 	}
 	return finding{name, stateFail, "MERCADOPAGO_COLLECTOR_ID is " + configured + " and the access token is account " + account + "'s: no payment would pay an order.",
 		"Set MERCADOPAGO_COLLECTOR_ID=" + account + ", or use the other account's token."}

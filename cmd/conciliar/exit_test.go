@@ -94,6 +94,11 @@ func meanings() map[string]meaning {
 			&store.NewerBooksError{Books: 9}, store.Unavailable, "storage_unavailable", http.StatusServiceUnavailable, exitFailed, "",
 		},
 
+		"OtherAccountError": {
+			&store.OtherAccountError{Books: "1", Ours: "2"}, store.Conflict, "state_conflict", http.StatusConflict, exitFailed,
+			"The records belong to another account than the access token.",
+		},
+
 		// These are for the jobs alone: a caller who meets one has met a bug.
 		"ErrStaleAttempt":    internal(store.ErrStaleAttempt),
 		"ErrRunEnded":        internal(store.ErrRunEnded),

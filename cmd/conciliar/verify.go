@@ -84,6 +84,11 @@ func verify(ctx context.Context, std stdio, limit int) (verifyReport, error) {
 	if err != nil {
 		return verifyReport{}, err
 	}
+	if cfg.CollectorID == "" {
+		if _, err := storage.LoadAccount(ctx); err != nil {
+			return verifyReport{}, err
+		}
+	}
 	began := time.Now()
 	report, err := storage.Verify(ctx, store.VerifyOptions{RescueAfter: cfg.RescueAfter, Limit: limit})
 	return verifyReport{VerifyReport: report, Seconds: time.Since(began).Seconds()}, err

@@ -1,0 +1,107 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// foldForeignAfter is how long after the account became known orders are folded
+// again: every process has read it by then.
+const foldForeignAfter = 10 * time.Second
+
+// An OtherAccountError means that the books belong to another account than the
+// one that our credentials are of.
+type OtherAccountError struct {
+	// Books is the account that the books belong to, Ours that of the credentials.
+	Books, Ours string
+}
+
+// Error implements error.
+func (e *OtherAccountError) Error() string {
+	return fmt.Sprintf("the books belong to account %s, and the access token to account %s", e.Books, e.Ours)
+}
+
+// Problem implements the errors that ProblemOf knows.
+func (e *OtherAccountError) Problem() Problem {
+	return Problem{Class: Conflict, Code: "state_conflict", Text: "The records belong to another account than the access token."}
+}
+
+// rulesNow are the rules with the account that the books belong to, where none was
+// configured. Until it is known nothing is foreign.
+func (s *Store) rulesNow() order.Rules {
+	rules := s.rules
+	if known := s.account.Load(); rules.CollectorID == "" && known != nil {
+		rules.CollectorID = *known
+	}
+	return rules
+}
+
+// LoadAccount reads the account that the books belong to, and reports whether it
+// is known.
+func (s *Store) LoadAccount(ctx context.Context) (known bool, err error) {
+	var account string
+	if err := s.pool.QueryRow(ctx, `SELECT collector_id FROM books`).Scan(&account); err != nil {
+		return false, fmt.Errorf("the account of the books: %w", err)
+	}
+	if account == "" {
+		return false, nil
+	}
+	s.account.Store(&account)
+	return true, nil
+}
+
+// KeepAccount keeps the account that our credentials are of as the one that the
+// books belong to. The error is an *OtherAccountError when they belong to another;
+// nothing was changed then.
+func (s *Store) KeepAccount(ctx context.Context, ours string) error {
+	if _, err := s.pool.Exec(ctx, `
+		UPDATE books SET collector_id = $1, collector_known_at = now() WHERE collector_id = ''`, text(ours)); err != nil {
+		return fmt.Errorf("keep the account: %w", err)
+	}
+	if _, err := s.LoadAccount(ctx); err != nil {
+		return err
+	}
+	if kept := s.account.Load(); kept != nil && *kept != ours {
+		return &OtherAccountError{Books: *kept, Ours: ours}
+	}
+	return nil
+}
+
+// FoldForeign has the orders folded again that payments to other accounts moved
+// before the account was known, once, and reports whether that is done. The orders
+// are settled like those that plain SQL inserted, within seconds.
+func (s *Store) FoldForeign(ctx context.Context) (done bool, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		var account string
+		err := tx.QueryRow(ctx, `
+			SELECT collector_id FROM books
+			WHERE NOT collector_folded AND collector_known_at < now() - $1::interval FOR UPDATE`, foldForeignAfter).Scan(&account)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return tx.QueryRow(ctx, `SELECT collector_folded FROM books`).Scan(&done)
+		}
+		if err != nil {
+			return err
+		}
+		done = true
+		_, err = tx.Exec(ctx, `
+			WITH concerned AS (
+				SELECT reference FROM orders WHERE settled_at IS NOT NULL AND reference IN (
+					SELECT order_reference FROM payments WHERE collector_id NOT IN ('', $1))
+				ORDER BY reference FOR UPDATE
+			), unsettled AS (
+				UPDATE orders o SET settled_at = NULL FROM concerned c WHERE o.reference = c.reference
+			)
+			UPDATE books SET collector_folded = true`, account)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("fold the orders of other accounts' payments again: %w", err)
+	}
+	return done, nil
+}
