@@ -135,7 +135,7 @@ func Conditions() []Condition {
 			detail: runDetail,
 		},
 		{
-			// Of the payments that the search did not show.
+			// Such a run succeeds: it goes on with what the search shows.
 			Code: "reconciliation_incomplete", Health: Degraded, Lasting: 1,
 			Reason: "The provider's search does not show all payments; reconciliations read it again for seven days.",
 			active: func(st store.Status, _ Moment) bool { return len(unshown(st)) > 0 },
