@@ -108,6 +108,11 @@ var written = map[int64][]string{
 		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount) VALUES ('A-2', 'upgrade', 'cancelled', 0, 0)`,
 		`INSERT INTO anomalies (kind, order_reference, detail) VALUES ('payment_moved', 'A-1', '{}')`,
 	},
+	19: {
+		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount, amount, currency, actor, reason)
+		 VALUES ('A-1', 'amended', 'paid', 150.05, 0, 140, 'ARS', 'cli:ana', 'a discount')`,
+		`INSERT INTO operator_actions (actor, action, target_kind, order_reference, note) VALUES ('cli:ana', 'amend_order', 'order', 'A-1', 'a discount')`,
+	},
 }
 
 func TestEachStepKeepsWhatIsThere(t *testing.T) {

@@ -26,12 +26,14 @@ type staleAnomaly struct {
 }
 
 // eachStale reads the open anomalies that close by themselves and yet were left
-// open. What was settled under earlier rules is left to the fold of the upgrade.
+// open. What was settled under earlier rules is left to the fold of the upgrade,
+// and an order whose terms plain SQL wrote to the sweep that settles it.
 func (s *Store) eachStale(ctx context.Context, tx pgx.Tx, each func(staleAnomaly)) error {
 	for after := int64(0); ; {
 		rows, err := tx.Query(ctx, `
 			SELECT a.id, a.kind, coalesce(a.order_reference, ''), coalesce(a.payment_id, ''), coalesce(a.source, ''),
-			       o.settled_at IS NOT NULL AS has_order, coalesce(o.fold_version, $4) >= $4 AND coalesce(p.fold_version, $4) >= $4
+			       o.settled_at IS NOT NULL AS has_order,
+			       (o.reference IS NULL OR o.settled_at IS NOT NULL) AND coalesce(o.fold_version, $4) >= $4 AND coalesce(p.fold_version, $4) >= $4
 			FROM anomalies a
 			LEFT JOIN orders o ON o.reference = a.order_reference
 			LEFT JOIN payments p ON p.source = a.source AND p.payment_id = a.payment_id
@@ -189,7 +191,7 @@ func (s *Store) settleKnown(ctx context.Context, tx pgx.Tx, reference, cause str
 	if err != nil || known == nil || known.refused() != "" {
 		return err
 	}
-	return s.settleOrder(ctx, tx, reference, *known, cause)
+	return s.settleOrder(ctx, tx, reference, *known, settling{cause: cause})
 }
 
 var anomaliesStand = Invariant{"anomaly_stands", "an open anomaly that closes by itself is one that its order or its payment yields"}
@@ -213,8 +215,8 @@ func (s *Store) verifyAnomalies(ctx context.Context, tx pgx.Tx, limit int, repor
 
 var termsPayable = Invariant{"order_terms", "an order that waits to be settled has terms that a payment can meet"}
 
-// verifyTerms names the orders that were inserted by plain SQL with terms that no
-// payment can meet.
+// verifyTerms names the orders that have terms from plain SQL that no payment can
+// meet.
 func (s *Store) verifyTerms(ctx context.Context, tx pgx.Tx, limit int, report *VerifyReport) error {
 	rows, err := tx.Query(ctx, `SELECT reference, amount, currency FROM orders WHERE settled_at IS NULL ORDER BY reference`)
 	if err != nil {

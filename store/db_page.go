@@ -10,29 +10,36 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A Page asks for a part of a list, newest first. Pages are found by the id that
-// the one before ended with, so that rows which come meanwhile move nothing.
-type Page struct {
-	// Before is the id that the one before ended with; 0 begins with the newest.
-	Before int64
+// A PageOf asks for a part of a list whose rows have places of type P. Pages are
+// found by the place that the one before ended with, so that rows which come
+// meanwhile move nothing.
+type PageOf[P comparable] struct {
+	// Before is the place that the page before ended with; zero begins the list.
+	Before P
 	// Limit is how many rows it holds at most, from 1 on.
 	Limit int
 }
 
-// A List is a page that was read.
-type List[T any] struct {
+// A Page is a part of a list by id, newest first.
+type Page = PageOf[int64]
+
+// A ListOf is a page that was read.
+type ListOf[T any, P comparable] struct {
 	Items []T
-	// Next is what Page.Before must be for what follows; 0 at the list's end.
-	Next int64
+	// Next is what PageOf.Before must be for what follows; zero at the list's end.
+	Next P
 }
 
-// list cuts the row that says that more follow. idOf is a row's id.
-func list[T any](rows []T, page Page, idOf func(T) int64) List[T] {
+// A List is a page of a list by id.
+type List[T any] = ListOf[T, int64]
+
+// list cuts the row that says that more follow. placeOf is a row's place.
+func list[T any, P comparable](rows []T, page PageOf[P], placeOf func(T) P) ListOf[T, P] {
 	if len(rows) <= page.Limit {
-		return List[T]{Items: rows}
+		return ListOf[T, P]{Items: rows}
 	}
 	rows = rows[:page.Limit]
-	return List[T]{Items: rows, Next: idOf(rows[page.Limit-1])}
+	return ListOf[T, P]{Items: rows, Next: placeOf(rows[page.Limit-1])}
 }
 
 // conditions collects the terms of a WHERE clause with their arguments.

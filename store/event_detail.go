@@ -171,7 +171,7 @@ func scanPaymentLog(row pgx.CollectableRow, extra ...any) (PaymentLog, error) {
 
 func orderChangesOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]EventChange, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT l.order_reference, l.changed_at, l.cause, l.status, l.paid_amount, l.refunded_amount, o.currency
+		SELECT l.order_reference, l.changed_at, l.cause, l.status, l.paid_amount, l.refunded_amount, coalesce(l.currency, o.currency)
 		FROM order_logs l JOIN orders o ON o.reference = l.order_reference
 		WHERE l.queue_id = $1 ORDER BY l.id`, queueID)
 	if err != nil {

@@ -8,21 +8,32 @@ import (
 // noteLength is how many characters a note may have.
 const noteLength = 2000
 
-// ErrNote means that a text cannot be an action's note.
-var ErrNote = &InvalidError{What: "the note", code: "invalid_field"}
+// What a text can be that says why an operator acted.
+var (
+	// ErrNote means that a text cannot be an action's note.
+	ErrNote = &InvalidError{What: "the note", code: "invalid_field"}
+	// ErrReason means the same where the note is called a reason.
+	ErrReason = &InvalidError{What: "the reason", code: "invalid_field"}
+)
 
 // A Note says why an operator acted. The zero Note is none: ParseNote makes one.
 type Note struct{ text string }
 
 // ParseNote returns the text, without white space around it, as a note: 1 to
 // 2,000 characters of valid UTF-8 without NUL. The error wraps ErrNote.
-func ParseNote(text string) (Note, error) {
+func ParseNote(text string) (Note, error) { return parseNote(text, ErrNote) }
+
+// ParseReason is ParseNote where people call the note a reason. The error wraps
+// ErrReason.
+func ParseReason(text string) (Note, error) { return parseNote(text, ErrReason) }
+
+func parseNote(text string, wrong *InvalidError) (Note, error) {
 	text = strings.TrimSpace(text)
 	switch n := utf8.RuneCountInString(text); {
 	case !utf8.ValidString(text) || strings.ContainsRune(text, 0):
-		return Note{}, ErrNote.because("has characters that cannot be stored")
+		return Note{}, wrong.because("has characters that cannot be stored")
 	case n < 1 || n > noteLength:
-		return Note{}, ErrNote.because("must have 1 to 2,000 characters")
+		return Note{}, wrong.because("must have 1 to 2,000 characters")
 	}
 	return Note{text}, nil
 }

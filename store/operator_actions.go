@@ -19,6 +19,8 @@ const (
 	ActionBulkReplay       = "bulk_replay"
 	ActionBulkReplayStep   = "bulk_replay_step"
 	ActionCancelBulkReplay = "cancel_bulk_replay"
+	ActionAmendOrder       = "amend_order"
+	ActionCancelOrder      = "cancel_order"
 	ActionLogin            = "login"
 	ActionLogout           = "logout"
 	// What they do in River UI.
@@ -43,6 +45,8 @@ const (
 	TargetJob        = "job"
 	// TargetJobQueue is one of River's queues; the note names it.
 	TargetJobQueue = "job_queue"
+	// TargetOrder is an order; its reference is kept beside.
+	TargetOrder = "order"
 )
 
 // An Actor is who does something, as the audit trail names them.
@@ -84,6 +88,8 @@ type act struct {
 	jobs   []int64
 	count  int
 	note   string
+	// order is the reference of an order that is the target.
+	order string
 }
 
 var errNoActor = errors.New("an action needs the name of who acts")
@@ -94,9 +100,9 @@ func record(ctx context.Context, tx pgx.Tx, a act) error {
 		return errNoActor
 	}
 	_, err := tx.Exec(ctx, `
-		INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids, count, remote_ip, request_id, note)
-		VALUES ($1, $2, $3, nullif($4::bigint, 0), coalesce($5::bigint[], '{}'), coalesce($6::bigint[], '{}'), $7, $8::inet, $9, $10)`,
-		text(a.by.Name), a.action, a.kind, a.target, a.events, a.jobs, a.count, addressOrNil(a.by.RemoteIP), text(a.by.RequestID), text(a.note))
+		INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids, count, remote_ip, request_id, note, order_reference)
+		VALUES ($1, $2, $3, nullif($4::bigint, 0), coalesce($5::bigint[], '{}'), coalesce($6::bigint[], '{}'), $7, $8::inet, $9, $10, nullif($11, ''))`,
+		text(a.by.Name), a.action, a.kind, a.target, a.events, a.jobs, a.count, addressOrNil(a.by.RemoteIP), text(a.by.RequestID), text(a.note), a.order)
 	return err
 }
 

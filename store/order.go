@@ -23,6 +23,8 @@ const (
 // What changed an order.
 const (
 	causeRegistered = "registered"
+	causeAmended    = "amended"
+	causeCancelled  = "cancelled"
 	causePayment    = "payment"
 	causeRepair     = "repair"
 	causeUpgrade    = "upgrade"
@@ -47,6 +49,12 @@ func ValidReference(reference string) bool {
 	return n >= 1 && n <= 64
 }
 
+// ReservedReference reports whether the reference is kept for something else: a
+// word of the API's paths, or what shops write where they have no reference.
+func ReservedReference(reference string) bool {
+	return reference == "changes" || reference == "latest" || !order.NamesOrder(reference)
+}
+
 // An Order is the merchant's order with everything known about it.
 type Order struct {
 	Reference string
@@ -56,7 +64,9 @@ type Order struct {
 	Refunded  decimal.Decimal
 	CreatedAt time.Time
 	UpdatedAt time.Time
-	Payments  []OrderPayment
+	// CancelledAt is when the merchant called the order off; nil unless they did.
+	CancelledAt *time.Time
+	Payments    []OrderPayment
 	// OddPayments are those that name the order and could not be booked.
 	OddPayments []OddPayment
 	Timeline    []OrderChange
@@ -77,98 +87,18 @@ type OrderChange struct {
 	Status   order.Status
 	Paid     decimal.Decimal
 	Refunded decimal.Decimal
-}
-
-// RegisterOrder creates the order, or confirms it when it is there with the
-// same terms. Payments that came before it settle in the same transaction. The
-// error is an *OrderConflictError when the terms contradict what is there, and a
-// *SchemaError when the owner of the database has forbidden such an order.
-func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order.Terms) (created bool, err error) {
-	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		created = false
-		if err := lockOrders(ctx, tx, []string{reference}); err != nil {
-			return err
-		}
-		known, err := loadOrder(ctx, tx, reference)
-		if err != nil {
-			return err
-		}
-		if known != nil {
-			if !known.Amount.Equal(terms.Amount) || known.Currency != terms.Currency {
-				return &OrderConflictError{Reference: reference, Known: known.Terms, Asked: terms}
-			}
-		} else {
-			if err := insertOrder(ctx, tx, reference, terms, orderFromMerchant); err != nil {
-				return refusedBySchema("order", err)
-			}
-			known, created = &knownOrder{Terms: terms}, true
-		}
-		return s.settleOrder(ctx, tx, reference, *known, causeRegistered)
-	})
-	if err != nil {
-		return false, fmt.Errorf("register order %q: %w", reference, err)
-	}
-	return created, nil
-}
-
-// A RefusedOrder is an order that was inserted by plain SQL with terms that no
-// payment can meet. It settles nothing.
-type RefusedOrder struct {
-	Reference string
-	Err       error
-}
-
-// SettleUnsettled settles up to limit orders that were inserted by plain SQL, and
-// returns how many, and those that can't be settled for their terms: these stay
-// as they are. It is safe to run in several processes at once.
-func (s *Store) SettleUnsettled(ctx context.Context, limit int) (settled int, refused []RefusedOrder, err error) {
-	after := ""
-	for settled < limit {
-		rows, err := s.pool.Query(ctx, `
-			SELECT reference FROM orders WHERE settled_at IS NULL AND reference > $1 ORDER BY reference LIMIT $2`, after, limit)
-		if err != nil {
-			return settled, refused, fmt.Errorf("unsettled orders: %w", err)
-		}
-		references, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return settled, refused, fmt.Errorf("unsettled orders: %w", err)
-		}
-		for _, reference := range references {
-			after = reference
-			var invalid error
-			err := s.inTx(ctx, func(tx pgx.Tx) error {
-				if err := lockOrders(ctx, tx, []string{reference}); err != nil {
-					return err
-				}
-				known, err := loadOrder(ctx, tx, reference)
-				if err != nil || known == nil {
-					return err
-				}
-				if invalid = nil; known.refused() != "" {
-					invalid = known.Validate()
-					return nil
-				}
-				return s.settleOrder(ctx, tx, reference, *known, causeRegistered)
-			})
-			if err != nil {
-				return settled, refused, fmt.Errorf("settle order %q: %w", reference, err)
-			}
-			if invalid != nil {
-				refused = append(refused, RefusedOrder{reference, invalid})
-			} else {
-				settled++
-			}
-		}
-		if len(references) < limit {
-			break
-		}
-	}
-	return settled, refused, nil
+	// Amount is what the order asked for from then on, not valid in entries of
+	// earlier releases; Currency is that of all three.
+	Amount   decimal.NullDecimal
+	Currency string
+	// Actor is who changed it, "sql" for plain SQL, and Reason why; both are empty
+	// for a change that no person made, and for a registration by the API.
+	Actor, Reason string
 }
 
 // settleOrder derives one order, which the caller has locked, and its anomalies.
-func (s *Store) settleOrder(ctx context.Context, tx pgx.Tx, reference string, known knownOrder, cause string) error {
-	settled, _, err := s.deriveOrder(ctx, tx, reference, known, settling{cause: cause})
+func (s *Store) settleOrder(ctx context.Context, tx pgx.Tx, reference string, known knownOrder, why settling) error {
+	settled, _, err := s.deriveOrder(ctx, tx, reference, known, why)
 	if err != nil {
 		return err
 	}
@@ -192,14 +122,14 @@ func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, kn
 	if err != nil {
 		return order.Settlement{}, false, fmt.Errorf("order %q: %w", reference, err)
 	}
-	if known.settled && why.cause != causeUpgrade {
+	if known.settled && why.cause != causeUpgrade && !why.act {
 		if moved := paymentMoved(known, settled); moved != nil {
 			settled.Anomalies = append(settled.Anomalies, *moved)
 		}
 	}
 	// An order that was just inserted is not settled yet: its first state is
-	// written, and logged, even when nothing has been paid.
-	changed := !known.settled || known.status != settled.Status || !known.paid.Equal(settled.Paid) || !known.refunded.Equal(settled.Refunded)
+	// written, and logged, even when nothing has been paid. So is what a person did.
+	changed := why.act || !known.settled || known.status != settled.Status || !known.paid.Equal(settled.Paid) || !known.refunded.Equal(settled.Refunded)
 	if !changed && known.folded {
 		return settled, false, nil
 	}
@@ -219,8 +149,9 @@ func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, kn
 		return settled, false, nil
 	}
 	_, err = tx.Exec(ctx, `
-		INSERT INTO order_logs (order_reference, cause, queue_id, status, paid_amount, refunded_amount)
-		VALUES ($1, $2, nullif($3, 0), $4, $5, $6)`, reference, why.cause, why.queueID, settled.Status, settled.Paid, settled.Refunded)
+		INSERT INTO order_logs (order_reference, cause, queue_id, status, paid_amount, refunded_amount, amount, currency, actor, reason)
+		VALUES ($1, $2, nullif($3, 0), $4, $5, $6, $7, $8, nullif($9, ''), nullif($10, ''))`,
+		reference, why.cause, why.queueID, settled.Status, settled.Paid, settled.Refunded, known.Amount, known.Currency, why.actor, why.reason)
 	return settled, true, err
 }
 
@@ -247,13 +178,14 @@ type knownOrder struct {
 	order.Terms
 	status         order.Status
 	paid, refunded decimal.Decimal
-	// settled is false for an order that was just inserted, folded when it was
-	// settled under the rules of this release.
+	origin         string
+	// settled is false for an order that plain SQL inserted or gave other terms,
+	// folded true when it was settled under the rules of this release.
 	settled, folded bool
 }
 
-// refused is the stable word for why the order is not settled: it was inserted by
-// plain SQL with terms that no payment can meet. It is empty for every other.
+// refused is the stable word for why the order is not settled: it has terms from
+// plain SQL that no payment can meet. It is empty for every other.
 func (o knownOrder) refused() string {
 	if o.settled {
 		return ""
@@ -274,10 +206,10 @@ func loadOrder(ctx context.Context, tx pgx.Tx, reference string) (*knownOrder, e
 	var o knownOrder
 	var books, version int
 	err := tx.QueryRow(ctx, `
-		SELECT amount, currency, cancelled_at IS NOT NULL, status, paid_amount, refunded_amount, settled_at IS NOT NULL,
+		SELECT amount, currency, cancelled_at IS NOT NULL, status, paid_amount, refunded_amount, origin, settled_at IS NOT NULL,
 		       fold_version, `+foldVersion+`
 		FROM orders WHERE reference = $1 FOR UPDATE`, reference).
-		Scan(&o.Amount, &o.Currency, &o.Cancelled, &o.status, &o.paid, &o.refunded, &o.settled, &version, &books)
+		Scan(&o.Amount, &o.Currency, &o.Cancelled, &o.status, &o.paid, &o.refunded, &o.origin, &o.settled, &version, &books)
 	if errors.Is(err, pgx.ErrNoRows) {
 		// The order is about to be made, or is nobody's: the books' version decides
 		// that as well.
@@ -342,51 +274,9 @@ func insertOrder(ctx context.Context, tx pgx.Tx, reference string, terms order.T
 
 // Order returns the order with its payments, its timeline and its open
 // anomalies, or ErrOrderNotFound.
-func (s *Store) Order(ctx context.Context, reference string) (Order, error) {
-	o := Order{Reference: reference}
-	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `
-			SELECT status, amount, currency, paid_amount, refunded_amount, created_at, updated_at
-			FROM orders WHERE reference = $1`, reference).
-			Scan(&o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Paid, &o.Refunded, &o.CreatedAt, &o.UpdatedAt)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrOrderNotFound.With(reference)
-		}
-		if err != nil {
-			return err
-		}
-		rows, err := tx.Query(ctx, `
-			SELECT `+paymentColumns+`, source FROM payments WHERE order_reference = $1 ORDER BY created_at, payment_id`, reference)
-		if err != nil {
-			return err
-		}
-		if o.Payments, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (OrderPayment, error) {
-			var op OrderPayment
-			var err error
-			op.Payment, err = scanPayment(row, &op.Source)
-			return op, err
-		}); err != nil {
-			return err
-		}
-		rows, err = tx.Query(ctx, `
-			SELECT changed_at, cause, queue_id, status, paid_amount, refunded_amount
-			FROM order_logs WHERE order_reference = $1 ORDER BY id`, reference)
-		if err != nil {
-			return err
-		}
-		if o.Timeline, err = pgx.CollectRows(rows, pgx.RowToStructByPos[OrderChange]); err != nil {
-			return err
-		}
-		rows, err = tx.Query(ctx, `
-			SELECT `+anomalyColumns+` FROM anomalies WHERE order_reference = $1 AND closed_at IS NULL ORDER BY id`, reference)
-		if err != nil {
-			return err
-		}
-		if o.Anomalies, err = pgx.CollectRows(rows, scanAnomaly); err != nil {
-			return err
-		}
-		o.OddPayments, err = oddPaymentsOf(ctx, tx, reference)
+func (s *Store) Order(ctx context.Context, reference string) (o Order, err error) {
+	err = s.readSnapshot(ctx, func(tx pgx.Tx) error {
+		o, err = readOrder(ctx, tx, reference)
 		return err
 	})
 	if err != nil {
@@ -395,11 +285,57 @@ func (s *Store) Order(ctx context.Context, reference string) (Order, error) {
 	return o, nil
 }
 
+func readOrder(ctx context.Context, tx pgx.Tx, reference string) (Order, error) {
+	o := Order{Reference: reference}
+	err := tx.QueryRow(ctx, `
+		SELECT status, amount, currency, cancelled_at IS NOT NULL, paid_amount, refunded_amount, created_at, updated_at, cancelled_at
+		FROM orders WHERE reference = $1`, reference).
+		Scan(&o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Terms.Cancelled, &o.Paid, &o.Refunded, &o.CreatedAt, &o.UpdatedAt, &o.CancelledAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return o, ErrOrderNotFound.With(reference)
+	}
+	if err != nil {
+		return o, err
+	}
+	rows, err := tx.Query(ctx, `
+		SELECT `+paymentColumns+`, source FROM payments WHERE order_reference = $1 ORDER BY created_at, payment_id`, reference)
+	if err != nil {
+		return o, err
+	}
+	if o.Payments, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (OrderPayment, error) {
+		var op OrderPayment
+		var err error
+		op.Payment, err = scanPayment(row, &op.Source)
+		return op, err
+	}); err != nil {
+		return o, err
+	}
+	rows, err = tx.Query(ctx, `
+		SELECT l.changed_at, l.cause, l.queue_id, l.status, l.paid_amount, l.refunded_amount,
+		       l.amount, coalesce(l.currency, $2), coalesce(l.actor, ''), coalesce(l.reason, '')
+		FROM order_logs l WHERE l.order_reference = $1 ORDER BY l.id`, reference, o.Terms.Currency)
+	if err != nil {
+		return o, err
+	}
+	if o.Timeline, err = pgx.CollectRows(rows, pgx.RowToStructByPos[OrderChange]); err != nil {
+		return o, err
+	}
+	rows, err = tx.Query(ctx, `
+		SELECT `+anomalyColumns+` FROM anomalies WHERE order_reference = $1 AND closed_at IS NULL ORDER BY id`, reference)
+	if err != nil {
+		return o, err
+	}
+	if o.Anomalies, err = pgx.CollectRows(rows, scanAnomaly); err != nil {
+		return o, err
+	}
+	o.OddPayments, err = oddPaymentsOf(ctx, tx, reference)
+	return o, err
+}
+
 // A LoggedChange is an entry of any order's timeline.
 type LoggedChange struct {
 	ID        int64
 	Reference string
-	Currency  string
 	OrderChange
 }
 
@@ -407,7 +343,7 @@ type LoggedChange struct {
 // the oldest first.
 func (s *Store) ChangesSince(ctx context.Context, after int64, limit int) ([]LoggedChange, error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT l.id, l.order_reference, o.currency, l.changed_at, l.cause, l.queue_id, l.status, l.paid_amount, l.refunded_amount
+		SELECT l.id, l.order_reference, coalesce(l.currency, o.currency), l.changed_at, l.cause, l.queue_id, l.status, l.paid_amount, l.refunded_amount
 		FROM order_logs l JOIN orders o ON o.reference = l.order_reference
 		WHERE l.id > $1 ORDER BY l.id LIMIT $2`, after, limit)
 	if err != nil {

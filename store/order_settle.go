@@ -107,10 +107,15 @@ func storable(f FetchedPayment) FetchedPayment {
 	return f
 }
 
-// A settling is why orders are derived, and by which event; 0 for none.
+// A settling is why orders are derived.
 type settling struct {
-	cause   string
+	cause string
+	// queueID is the event that led to it; 0 for none.
 	queueID int64
+	// act is true for what a person did, which is logged whatever becomes of it;
+	// actor is who, and reason why.
+	act           bool
+	actor, reason string
 }
 
 // settlePayment derives every order that the payment belongs or belonged to,
@@ -195,7 +200,7 @@ func createdTerms(p order.Payment) order.Terms {
 func (s *Store) mayCreate(p order.Payment, reference string) bool {
 	missing := order.Unmatched(s.rulesNow(), p, reference, nil)
 	onlyTheOrder := len(missing) == 1 && missing[0].Kind == order.AnomalyUnknownOrder
-	return ValidReference(reference) && createdTerms(p).Validate() == nil && onlyTheOrder
+	return ValidReference(reference) && !ReservedReference(reference) && createdTerms(p).Validate() == nil && onlyTheOrder
 }
 
 func referencesOf(references ...string) []string {

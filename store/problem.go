@@ -165,6 +165,23 @@ func (e *OrderConflictError) Problem() Problem {
 	}
 }
 
+// An OrderCancelledError means that the merchant has cancelled the order, so that
+// its terms stand.
+type OrderCancelledError struct{ Reference string }
+
+// Error implements error.
+func (e *OrderCancelledError) Error() string {
+	return fmt.Sprintf("order %q is cancelled", e.Reference)
+}
+
+// Problem says what the error means to whoever asked.
+func (e *OrderCancelledError) Problem() Problem {
+	return Problem{
+		Class: Conflict, Code: "order_cancelled", Args: []any{"id", e.Reference},
+		Text: "The order is cancelled; its terms can't be amended.",
+	}
+}
+
 // price writes the terms as money.
 func price(t order.Terms) string {
 	return order.FormatAmount(t.Amount, t.Currency) + " " + t.Currency

@@ -109,16 +109,19 @@ func countMoney(ctx context.Context, tx pgx.Tx, from, until time.Time) error {
 	}
 	_, err := tx.Exec(ctx, `
 		WITH moved AS (
-			SELECT date_bin($3, l.changed_at, 'epoch') AS began_at, o.currency,
-			       l.paid_amount - coalesce(b.paid_amount, 0) AS paid,
-			       l.refunded_amount - coalesce(b.refunded_amount, 0) AS refunded
+			SELECT date_bin($3, l.changed_at, 'epoch') AS began_at, m.currency, sum(m.paid) AS paid, sum(m.refunded) AS refunded
 			FROM order_logs l
 			JOIN orders o ON o.reference = l.order_reference
 			LEFT JOIN LATERAL (
-				SELECT paid_amount, refunded_amount FROM order_logs e
+				SELECT paid_amount, refunded_amount, coalesce(e.currency, l.currency, o.currency) AS currency FROM order_logs e
 				WHERE e.order_reference = l.order_reference AND e.id < l.id ORDER BY e.id DESC LIMIT 1
 			) b ON true
+			CROSS JOIN LATERAL (VALUES
+				(coalesce(l.currency, o.currency), l.paid_amount, l.refunded_amount),
+				(b.currency, -b.paid_amount, -b.refunded_amount)
+			) AS m (currency, paid, refunded)
 			WHERE l.changed_at >= $1 AND l.changed_at < $2
+			GROUP BY l.id, 1, 2
 		)
 		INSERT INTO order_money_quarters (began_at, currency, paid, withdrawn, refunded)
 		SELECT began_at, currency, coalesce(sum(paid) FILTER (WHERE paid > 0), 0),

@@ -1,0 +1,98 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// An OrderSummary is an order in one line.
+type OrderSummary struct {
+	Reference string
+	Status    order.Status
+	Terms     order.Terms
+	Paid      decimal.Decimal
+	Refunded  decimal.Decimal
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	// CancelledAt is when the merchant called the order off; nil unless they did.
+	CancelledAt *time.Time
+}
+
+const orderSummaryColumns = `reference, status, amount, currency, cancelled_at IS NOT NULL, paid_amount, refunded_amount,
+	created_at, updated_at, cancelled_at`
+
+func scanOrderSummary(row pgx.CollectableRow) (OrderSummary, error) {
+	var o OrderSummary
+	err := row.Scan(&o.Reference, &o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Terms.Cancelled, &o.Paid, &o.Refunded,
+		&o.CreatedAt, &o.UpdatedAt, &o.CancelledAt)
+	toUTC(&o.CreatedAt, &o.UpdatedAt, o.CancelledAt)
+	return o, err
+}
+
+// RecentOrders returns the orders that changed last, at most limit of them, the
+// latest first.
+func (s *Store) RecentOrders(ctx context.Context, limit int) ([]OrderSummary, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT `+orderSummaryColumns+`
+		FROM orders ORDER BY updated_at DESC, reference DESC LIMIT $1`, limit)
+	if err != nil {
+		return nil, fmt.Errorf("recent orders: %w", err)
+	}
+	orders, err := pgx.CollectRows(rows, scanOrderSummary)
+	if err != nil {
+		return nil, fmt.Errorf("recent orders: %w", err)
+	}
+	return orders, nil
+}
+
+// An OrderFilter selects orders; an empty field selects all.
+type OrderFilter struct {
+	Status   order.Status
+	Currency string
+	// ChangedSince is when an order changed at the earliest.
+	ChangedSince time.Time
+}
+
+// An OrderPlace is where an order stands in the list of orders: when it changed
+// last, and its reference.
+type OrderPlace struct {
+	ChangedAt time.Time
+	Reference string
+}
+
+// Place is where the order stands in the list.
+func (o OrderSummary) Place() OrderPlace { return OrderPlace{o.UpdatedAt, o.Reference} }
+
+// Orders returns one page of the orders that the filter selects, by their last
+// change, the oldest first. An order that changes while pages are read comes once
+// more at the end. A change is as old as its transaction's begin: one that began
+// before the page was read and was committed afterwards may be passed over.
+func (s *Store) Orders(ctx context.Context, filter OrderFilter, page PageOf[OrderPlace]) (ListOf[OrderSummary, OrderPlace], error) {
+	if page.Limit < 1 {
+		return ListOf[OrderSummary, OrderPlace]{}, fmt.Errorf("orders: a page of %d rows", page.Limit)
+	}
+	var c conditions
+	c.equal("status", string(filter.Status))
+	c.equal("currency", filter.Currency)
+	c.between("updated_at", filter.ChangedSince, time.Time{})
+	if page.Before != (OrderPlace{}) {
+		c.always("(updated_at, reference) > (" + c.arg(page.Before.ChangedAt) + ", " + c.arg(text(page.Before.Reference)) + ")")
+	}
+	where := c.sql()
+	rows, err := s.pool.Query(ctx, `SELECT `+orderSummaryColumns+` FROM orders WHERE `+where+`
+		ORDER BY updated_at, reference LIMIT `+c.arg(page.Limit+1), c.args...)
+	if err != nil {
+		return ListOf[OrderSummary, OrderPlace]{}, fmt.Errorf("orders: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, scanOrderSummary)
+	if err != nil {
+		return ListOf[OrderSummary, OrderPlace]{}, fmt.Errorf("orders: %w", err)
+	}
+	return list(found, page, OrderSummary.Place), nil
+}

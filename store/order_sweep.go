@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// actorSQL stands in a timeline for whoever changed an order by plain SQL.
+const actorSQL = "sql"
+
+// A RefusedOrder is an order that plain SQL gave terms that no payment can meet.
+// It settles nothing.
+type RefusedOrder struct {
+	Reference string
+	Err       error
+}
+
+// SettleUnsettled settles up to limit orders that plain SQL inserted, cancelled or
+// gave other terms, and returns how many, and those that can't be settled for
+// their terms: these stay as they are. It is safe to run in several processes at
+// once.
+func (s *Store) SettleUnsettled(ctx context.Context, limit int) (settled int, refused []RefusedOrder, err error) {
+	after := ""
+	for settled < limit {
+		rows, err := s.pool.Query(ctx, `
+			SELECT reference FROM orders WHERE settled_at IS NULL AND reference > $1 ORDER BY reference LIMIT $2`, after, limit)
+		if err != nil {
+			return settled, refused, fmt.Errorf("unsettled orders: %w", err)
+		}
+		references, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return settled, refused, fmt.Errorf("unsettled orders: %w", err)
+		}
+		for _, reference := range references {
+			after = reference
+			invalid, err := s.settleUnsettled(ctx, reference)
+			if err != nil {
+				return settled, refused, fmt.Errorf("settle order %q: %w", reference, err)
+			}
+			if invalid != nil {
+				refused = append(refused, RefusedOrder{reference, invalid})
+			} else {
+				settled++
+			}
+		}
+		if len(references) < limit {
+			break
+		}
+	}
+	return settled, refused, nil
+}
+
+// settleUnsettled settles one order, unless another process has done so. invalid
+// says why no payment can meet its terms.
+func (s *Store) settleUnsettled(ctx context.Context, reference string) (invalid, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		invalid = nil
+		if err := lockOrders(ctx, tx, []string{reference}); err != nil {
+			return err
+		}
+		known, err := loadOrder(ctx, tx, reference)
+		if err != nil || known == nil || known.settled {
+			return err
+		}
+		if known.refused() != "" {
+			invalid = known.Validate()
+			return nil
+		}
+		cause, err := causeOfSQL(ctx, tx, reference, known.Cancelled)
+		if err != nil {
+			return err
+		}
+		return s.settleOrder(ctx, tx, reference, *known, settling{cause: cause, act: true, actor: actorSQL})
+	})
+	return invalid, err
+}
+
+// causeOfSQL is what plain SQL did to an order that is not settled.
+func causeOfSQL(ctx context.Context, tx pgx.Tx, reference string, cancelled bool) (string, error) {
+	var known, knownCancelled bool
+	err := tx.QueryRow(ctx, `
+		SELECT count(*) > 0, coalesce(bool_or(cause = $2), false) FROM order_logs WHERE order_reference = $1`, reference, causeCancelled).
+		Scan(&known, &knownCancelled)
+	switch {
+	case err != nil:
+		return "", err
+	case !known:
+		return causeRegistered, nil
+	case cancelled && !knownCancelled:
+		return causeCancelled, nil
+	}
+	return causeAmended, nil
+}
