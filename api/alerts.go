@@ -34,8 +34,8 @@ func AlertCodes() []string {
 
 // listAlerts answers alerts, newest first: open ones unless asked otherwise.
 func (a *api) listAlerts() handler {
-	return list(listSpec[store.AlertFilter, store.Alert, AlertDocument]{
-		name: "alerts", read: a.deps.Storage.Alerts, show: NewAlertDocument,
+	return list(listSpec[store.AlertFilter, store.Alert, AlertDocument, int64]{
+		name: "alerts", places: byID, read: a.deps.Storage.Alerts, show: NewAlertDocument,
 		filter: func(q *filters) store.AlertFilter {
 			return store.AlertFilter{
 				State: q.stateOf(store.AlertStates(), store.AlertOpen), Code: q.word("code", AlertCodes()),

@@ -56,8 +56,8 @@ func anomalyKinds() []string {
 // listAnomalies answers anomalies, newest first: open ones unless asked
 // otherwise.
 func (a *api) listAnomalies() handler {
-	return list(listSpec[store.AnomalyFilter, store.Anomaly, AnomalyDocument]{
-		name: "anomalies", read: a.deps.Storage.Anomalies, show: NewAnomalyDocument,
+	return list(listSpec[store.AnomalyFilter, store.Anomaly, AnomalyDocument, int64]{
+		name: "anomalies", places: byID, read: a.deps.Storage.Anomalies, show: NewAnomalyDocument,
 		filter: func(q *filters) store.AnomalyFilter {
 			return store.AnomalyFilter{
 				State: q.stateOf(store.AnomalyStates(), store.AnomalyOpen), Kind: q.word("kind", anomalyKinds()),

@@ -26,8 +26,8 @@ func deadLetterFilter(q *filters) store.DeadLetterFilter {
 
 // listDeadLetters answers dead letters, newest first, whatever their state.
 func (a *api) listDeadLetters() handler {
-	return list(listSpec[store.DeadLetterFilter, store.DeadLetter, store.DeadLetter]{
-		name: "dead-letters", filter: deadLetterFilter, read: a.deps.Storage.DeadLetters, show: as[store.DeadLetter],
+	return list(listSpec[store.DeadLetterFilter, store.DeadLetter, store.DeadLetter, int64]{
+		name: "dead-letters", places: byID, filter: deadLetterFilter, read: a.deps.Storage.DeadLetters, show: as[store.DeadLetter],
 	})
 }
 

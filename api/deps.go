@@ -41,7 +41,10 @@ type refusedLog interface {
 // storage is what the operations read and write.
 type storage interface {
 	Order(ctx context.Context, reference string) (store.Order, error)
+	Orders(ctx context.Context, filter store.OrderFilter, page store.PageOf[store.OrderPlace]) (store.ListOf[store.OrderSummary, store.OrderPlace], error)
 	RegisterOrder(ctx context.Context, reference string, terms order.Terms) (created bool, err error)
+	AmendOrder(ctx context.Context, act store.OrderAct, terms order.Terms) (store.Order, error)
+	CancelOrder(ctx context.Context, act store.OrderAct) (store.Order, error)
 	Status(ctx context.Context) (store.Status, error)
 	RunTotals(ctx context.Context) (store.RunTotals, error)
 	StartRun(ctx context.Context, req store.RunRequest) (run store.Run, joined bool, err error)

@@ -16,8 +16,8 @@ var eventQuery = []string{"status", "topic", "origin", "resource_id", "order_ref
 
 // listEvents answers events, newest first, archived ones included.
 func (a *api) listEvents() handler {
-	return list(listSpec[store.EventFilter, store.Event, store.Event]{
-		name: "events", read: a.deps.Storage.Events, show: as[store.Event],
+	return list(listSpec[store.EventFilter, store.Event, store.Event, int64]{
+		name: "events", places: byID, read: a.deps.Storage.Events, show: as[store.Event],
 		filter: func(q *filters) store.EventFilter {
 			return store.EventFilter{
 				Status: q.word("status", store.EventStatuses()), Topic: q.text("topic"), Origin: q.word("origin", store.EventOrigins()),

@@ -10,8 +10,8 @@ func TokenName(token string) string { return string(nameOf(sha256.Sum256([]byte(
 
 // EncodeCursor and DecodeCursor are what lists make and read.
 var (
-	EncodeCursor = encodeCursor
-	DecodeCursor = decodeCursor
+	EncodeCursor = func(list string, id int64) string { return encodeCursor(list, byID, id) }
+	DecodeCursor = func(list, cursor string) (int64, bool) { return decodeCursor(list, byID, cursor) }
 )
 
 // A Route is what a route is to whoever describes it.

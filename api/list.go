@@ -31,15 +31,14 @@ type listDocument[T any] struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
-// newListDocument is the page of the list with that name, its rows as show
-// shows them.
-func newListDocument[T, D any](name string, l store.List[T], show func(T) D) listDocument[D] {
-	doc := listDocument[D]{Items: make([]D, len(l.Items))}
-	for i, item := range l.Items {
-		doc.Items[i] = show(item)
+// newListDocument is the page that was read of a list.
+func newListDocument[F, T, D any, P comparable](l listSpec[F, T, D, P], found store.ListOf[T, P]) listDocument[D] {
+	doc := listDocument[D]{Items: make([]D, len(found.Items))}
+	for i, item := range found.Items {
+		doc.Items[i] = l.show(item)
 	}
-	if l.Next != 0 {
-		cursor := encodeCursor(name, l.Next)
+	if end := *new(P); found.Next != end {
+		cursor := encodeCursor(l.name, l.places, found.Next)
 		doc.NextCursor = &cursor
 	}
 	return doc
@@ -49,20 +48,21 @@ func newListDocument[T, D any](name string, l store.List[T], show func(T) D) lis
 func as[T any](v T) T { return v }
 
 // A listSpec is a list as an endpoint: what its query selects, how it is read
-// and shown.
-type listSpec[F, T, D any] struct {
+// and shown, and how its places are written.
+type listSpec[F, T, D any, P comparable] struct {
 	// name stands in the list's cursors.
 	name   string
+	places places[P]
 	filter func(q *filters) F
-	read   func(ctx context.Context, filter F, page store.Page) (store.List[T], error)
+	read   func(ctx context.Context, filter F, page store.PageOf[P]) (store.ListOf[T, P], error)
 	show   func(T) D
 }
 
 // list answers one page of a list.
-func list[F, T, D any](l listSpec[F, T, D]) handler {
+func list[F, T, D any, P comparable](l listSpec[F, T, D, P]) handler {
 	return func(c *gin.Context, _ *requestEvent) error {
 		q := &filters{values: c.Request.URL.Query()}
-		filter, page := l.filter(q), q.page(l.name)
+		filter, page := l.filter(q), pageOf(q, l.name, l.places)
 		if q.err != nil {
 			return q.err
 		}
@@ -72,7 +72,7 @@ func list[F, T, D any](l listSpec[F, T, D]) handler {
 		if err != nil {
 			return err
 		}
-		return answerJSON(c, http.StatusOK, newListDocument(l.name, found, l.show))
+		return answerJSON(c, http.StatusOK, newListDocument(l, found))
 	}
 }
 
@@ -92,29 +92,44 @@ func (f *filters) stateOf(states []string, preset string) string {
 // cursorVersion begins every cursor, so that a later form can be told from it.
 const cursorVersion = "1"
 
-// encodeCursor is the place in a list after the row with the id. It says which
-// list, so that it cannot be taken for a place in another. To callers it is one
-// word that means nothing.
-func encodeCursor(list string, id int64) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(cursorVersion + "." + list + "." + strconv.FormatInt(id, 10)))
+// places say how a list's places are written in its cursors.
+type places[P comparable] struct {
+	write func(P) string
+	// read is false for what write does not make.
+	read func(text string) (P, bool)
 }
 
-// decodeCursor returns the id of a cursor of the list. Only what encodeCursor
+// byID are the places of a list by id.
+var byID = places[int64]{
+	write: func(id int64) string { return strconv.FormatInt(id, 10) },
+	read: func(text string) (int64, bool) {
+		id, err := strconv.ParseInt(text, 10, 64)
+		return id, err == nil && id > 0
+	},
+}
+
+// encodeCursor is the place in a list. It says which list, so that it cannot be
+// taken for a place in another. To callers it is one word that means nothing.
+func encodeCursor[P comparable](list string, p places[P], at P) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(cursorVersion + "." + list + "." + p.write(at)))
+}
+
+// decodeCursor returns the place of a cursor of the list. Only what encodeCursor
 // makes is one.
-func decodeCursor(list, cursor string) (id int64, ok bool) {
+func decodeCursor[P comparable](list string, p places[P], cursor string) (at P, ok bool) {
+	var none P
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err != nil {
-		return 0, false
+		return none, false
 	}
-	number, found := strings.CutPrefix(string(raw), cursorVersion+"."+list+".")
+	text, found := strings.CutPrefix(string(raw), cursorVersion+"."+list+".")
 	if !found {
-		return 0, false
+		return none, false
 	}
-	id, err = strconv.ParseInt(number, 10, 64)
-	if err != nil || id < 1 || encodeCursor(list, id) != cursor {
-		return 0, false
+	if at, ok = p.read(text); !ok || encodeCursor(list, p, at) != cursor {
+		return none, false
 	}
-	return id, true
+	return at, true
 }
 
 // filters are the query of a call that lists, which was checked against the
@@ -130,9 +145,9 @@ func (f *filters) fail(format string, args ...any) {
 	}
 }
 
-// page is the part of the list that is asked for.
-func (f *filters) page(list string) store.Page {
-	page := store.Page{Limit: defaultLimit}
+// pageOf is the part of the list that is asked for.
+func pageOf[P comparable](f *filters, list string, p places[P]) store.PageOf[P] {
+	page := store.PageOf[P]{Limit: defaultLimit}
 	if f.values.Has("limit") {
 		text := f.values.Get("limit")
 		n, err := strconv.Atoi(text)
@@ -142,11 +157,11 @@ func (f *filters) page(list string) store.Page {
 		page.Limit = n
 	}
 	if f.values.Has("cursor") {
-		id, ok := decodeCursor(list, f.values.Get("cursor"))
+		at, ok := decodeCursor(list, p, f.values.Get("cursor"))
 		if !ok {
 			f.fail("cursor is not from this list; start without it.")
 		}
-		page.Before = id
+		page.Before = at
 	}
 	return page
 }

@@ -16,7 +16,7 @@ func TestTheOrderDocument(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 9, 0, 0, 500_000_000, time.FixedZone("", -4*3600))
 	event := int64(42)
-	doc := newOrderDocument(store.Order{
+	doc := NewOrderDocument(store.Order{
 		Reference: "shop-1", Status: order.StatusPaid, CreatedAt: at, UpdatedAt: at,
 		Terms: order.Terms{Amount: decimal.RequireFromString("150.00"), Currency: "ARS"},
 		Paid:  decimal.RequireFromString("150"), Refunded: decimal.Zero,
@@ -28,7 +28,13 @@ func TestTheOrderDocument(t *testing.T) {
 			QueueID: 43, DeadLetterID: 5, Source: "mercadopago", PaymentID: "8", Class: "odd_payment", Fields: []string{"amount"},
 			Problem: "payment: transaction_amount is missing", FetchedAt: at,
 		}},
-		Timeline:  []store.OrderChange{{At: at, Cause: "payment", QueueID: &event, Status: order.StatusPaid, Paid: decimal.RequireFromString("150")}},
+		Timeline: []store.OrderChange{
+			{At: at, Cause: "payment", QueueID: &event, Status: order.StatusPaid, Paid: decimal.RequireFromString("150"), Currency: "ARS"},
+			{
+				At: at, Cause: "amended", Actor: "token:a1", Reason: "a discount", Status: order.StatusPaid, Paid: decimal.RequireFromString("150"),
+				Amount: decimal.NewNullDecimal(decimal.RequireFromString("150")), Currency: "ARS",
+			},
+		},
 		Anomalies: []store.Anomaly{{ID: 7, Kind: order.AnomalyWrongMode, PaymentID: "9", Detail: json.RawMessage(`{"mode":"test"}`), OpenedAt: at}},
 	})
 	raw, err := json.Marshal(doc)
@@ -36,14 +42,16 @@ func TestTheOrderDocument(t *testing.T) {
 	require.JSONEq(t, `{
 		"reference": "shop-1", "status": "paid", "amount": "150.00", "currency": "ARS",
 		"paid_amount": "150.00", "refunded_amount": "0.00",
-		"created_at": "2026-03-01T13:00:00.5Z", "updated_at": "2026-03-01T13:00:00.5Z",
+		"created_at": "2026-03-01T13:00:00.5Z", "updated_at": "2026-03-01T13:00:00.5Z", "cancelled_at": null,
 		"payments": [{"id": "139221234567890123", "source": "mercadopago", "status": "approved", "status_detail": "accredited",
 			"amount": "150.00", "shipping_amount": "0.00", "refunded_amount": "0.00", "currency": "ARS", "collector_id": "77", "live_mode": true,
 			"date_last_updated": "2026-03-01T13:00:00.5Z", "fetched_at": "2026-03-01T13:00:00.5Z"}],
 		"odd_payments": [{"id": "8", "source": "mercadopago", "error_class": "odd_payment", "fields": ["amount"],
 			"problem": "payment: transaction_amount is missing", "queue_id": 43, "dead_letter_id": 5, "fetched_at": "2026-03-01T13:00:00.5Z"}],
-		"timeline": [{"at": "2026-03-01T13:00:00.5Z", "cause": "payment", "queue_id": 42, "status": "paid",
-			"paid_amount": "150.00", "refunded_amount": "0.00"}],
+		"timeline": [{"at": "2026-03-01T13:00:00.5Z", "cause": "payment", "queue_id": 42, "actor": null, "reason": null,
+			"status": "paid", "amount": null, "currency": "ARS", "paid_amount": "150.00", "refunded_amount": "0.00"},
+			{"at": "2026-03-01T13:00:00.5Z", "cause": "amended", "queue_id": null, "actor": "token:a1", "reason": "a discount",
+			"status": "paid", "amount": "150.00", "currency": "ARS", "paid_amount": "150.00", "refunded_amount": "0.00"}],
 		"anomalies": [{"id": 7, "kind": "wrong_mode", "payment_id": "9", "detail": {"mode": "test"}, "opened_at": "2026-03-01T13:00:00.5Z"}]
 	}`, string(raw))
 }

@@ -18,14 +18,15 @@ import (
 
 // An orderAnswer is an order as a merchant's program reads it.
 type orderAnswer struct {
-	Reference      string    `json:"reference"`
-	Status         string    `json:"status"`
-	Amount         string    `json:"amount"`
-	Currency       string    `json:"currency"`
-	PaidAmount     string    `json:"paid_amount"`
-	RefundedAmount string    `json:"refunded_amount"`
-	CreatedAt      time.Time `json:"created_at"`
-	UpdatedAt      time.Time `json:"updated_at"`
+	Reference      string     `json:"reference"`
+	Status         string     `json:"status"`
+	Amount         string     `json:"amount"`
+	Currency       string     `json:"currency"`
+	PaidAmount     string     `json:"paid_amount"`
+	RefundedAmount string     `json:"refunded_amount"`
+	CreatedAt      time.Time  `json:"created_at"`
+	UpdatedAt      time.Time  `json:"updated_at"`
+	CancelledAt    *time.Time `json:"cancelled_at"`
 	Payments       []struct {
 		ID              string `json:"id"`
 		Source          string `json:"source"`
@@ -45,12 +46,16 @@ type orderAnswer struct {
 		Fields []string `json:"fields"`
 	} `json:"odd_payments"`
 	Timeline []struct {
-		At             string `json:"at"`
-		Cause          string `json:"cause"`
-		QueueID        *int64 `json:"queue_id"`
-		Status         string `json:"status"`
-		PaidAmount     string `json:"paid_amount"`
-		RefundedAmount string `json:"refunded_amount"`
+		At             string  `json:"at"`
+		Cause          string  `json:"cause"`
+		QueueID        *int64  `json:"queue_id"`
+		Actor          *string `json:"actor"`
+		Reason         *string `json:"reason"`
+		Status         string  `json:"status"`
+		Amount         *string `json:"amount"`
+		Currency       string  `json:"currency"`
+		PaidAmount     string  `json:"paid_amount"`
+		RefundedAmount string  `json:"refunded_amount"`
 	} `json:"timeline"`
 	Anomalies []struct {
 		ID        int64             `json:"id"`
@@ -179,7 +184,6 @@ func TestReferencesAreKeptAsTheyAre(t *testing.T) {
 		"a%2fb%2Fc":                        "a/b/c",
 		"%2F":                              "/",
 		"with%20space":                     "with space",
-		"%20":                              " ",
 		"a+b":                              "a+b",
 		"a%2Bb":                            "a+b",
 		"%C3%B1and%C3%BA":                  "ñandú",
@@ -193,7 +197,6 @@ func TestReferencesAreKeptAsTheyAre(t *testing.T) {
 		"a;b=c,d@e&f=g":                    "a;b=c,d@e&f=g",
 		":reference":                       ":reference",
 		"*":                                "*",
-		"%0A":                              "\n",
 		strings.Repeat("%F0%9F%92%B8", 64): strings.Repeat("💸", 64),
 		url.PathEscape(`"><script>alert(1)</script>`): `"><script>alert(1)</script>`,
 	} {
@@ -209,6 +212,17 @@ func TestReferencesAreKeptAsTheyAre(t *testing.T) {
 		}
 		shown := requireOrder(t, b.do(t, call{method: http.MethodGet, target: path, header: bearer(ordersToken)}), http.StatusOK)
 		require.Equal(t, reference, shown.Reference)
+	}
+	for _, encoded := range []string{"changes", "latest", "null", "%20", "%20null%09", "%E2%80%8B"} {
+		for _, method := range []string{http.MethodGet, http.MethodPut} {
+			c := putOrder("/api/orders/"+encoded, `{"amount":"1.00","currency":"ARS"}`)
+			c.method = method
+			requireProblem(t, b.do(t, c), http.StatusBadRequest, "reserved_reference")
+		}
+	}
+	for path, hint := range map[string]bool{"/api/orders/a/b": true, "/api/orders/a/b/amend": true, "/api/shops/a/b": false} {
+		p := requireProblem(t, b.do(t, putOrder(path, `{"amount":"1.00","currency":"ARS"}`)), http.StatusNotFound, "not_found")
+		require.Equal(t, hint, strings.Contains(p.Detail, "%2F"), path)
 	}
 	for _, encoded := range []string{"%00", "a%00b", "%FF", "%C3", strings.Repeat("x", 65), strings.Repeat("%C3%B1", 65)} {
 		for _, c := range []call{

@@ -60,6 +60,8 @@ var (
 		"Round the amount to the unit named in the detail.")
 	problemInvalidReference = kind(http.StatusBadRequest, "invalid_reference", "Invalid order reference",
 		"Use 1 to 64 UTF-8 characters without NUL; percent-encode them in the path.")
+	problemReservedReference = kind(http.StatusBadRequest, "reserved_reference", "Reserved order reference",
+		"Use another reference.")
 	problemUnreadableBody = kind(http.StatusBadRequest, "unreadable_body", "Incomplete body",
 		"Retry.")
 	problemWebhookMalformed = kind(http.StatusBadRequest, "webhook_malformed", "Ambiguous query or headers",
@@ -87,7 +89,9 @@ var (
 	problemTimeout = kind(http.StatusRequestTimeout, "request_timeout", "Request timeout",
 		"Retry.")
 	_ = kind(http.StatusConflict, "order_conflict", "Order registered with other terms",
-		"Keep the registered terms, or use another reference.")
+		"Keep the registered terms, amend the order, or use another reference.")
+	_ = kind(http.StatusConflict, "order_cancelled", "Order cancelled",
+		"Use another reference: a cancelled order keeps its terms.")
 	problemBodyTooLarge = kind(http.StatusRequestEntityTooLarge, "body_too_large", "Body too large",
 		"Send at most 1 MiB.")
 	problemMediaType = kind(http.StatusUnsupportedMediaType, "unsupported_media_type", "Unsupported media type",

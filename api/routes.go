@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/gin-gonic/gin"
 )
@@ -81,8 +82,11 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused},
 		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
 
-		{method: http.MethodGet, path: "/api/orders/:reference", access: accessOrders, handle: a.showOrder},
-		{method: http.MethodPut, path: "/api/orders/:reference", access: accessOrders, handle: a.putOrder},
+		{method: http.MethodGet, path: ordersPath, access: accessOrders, query: orderQuery, handle: a.listOrders()},
+		{method: http.MethodGet, path: ordersPath + "/:reference", access: accessOrders, handle: a.showOrder},
+		{method: http.MethodPut, path: ordersPath + "/:reference", access: accessOrders, handle: a.putOrder},
+		{method: http.MethodPost, path: ordersPath + "/:reference/amend", access: accessOrders, handle: a.amendOrder},
+		{method: http.MethodPost, path: ordersPath + "/:reference/cancel", access: accessOrders, handle: a.cancelOrder},
 	}...)
 	table = append(table, a.operatorRoutes()...)
 	for _, w := range a.deps.Webhooks {
@@ -114,8 +118,19 @@ func (a *api) unmatched(kind *ProblemKind, detail string) handler {
 		if err := a.lost.chargeFor(c, a.now(), keyOf(ev.remote), "Too many calls from this address to paths that do not exist."); err != nil {
 			return err
 		}
+		if kind == problemNotFound {
+			return newProblem(kind, detail+slashHint(c.Request.URL.EscapedPath()))
+		}
 		return newProblem(kind, detail)
 	}
+}
+
+// slashHint says what is wrong with a path that has a reference's slash as it is.
+func slashHint(path string) string {
+	if reference, found := strings.CutPrefix(path, ordersPath+"/"); found && strings.Contains(reference, "/") {
+		return " A slash in an order's reference is written %2F."
+	}
+	return ""
 }
 
 // guard puts a route's checks before its handler: the body's limit, who calls,

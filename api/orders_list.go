@@ -1,0 +1,67 @@
+package api
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// orderQuery are the parameters of the list of orders.
+var orderQuery = []string{"status", "currency", "changed_since", "limit", "cursor"}
+
+// An OrderSummaryDocument is an order in a list.
+type OrderSummaryDocument struct {
+	Reference      string       `json:"reference"`
+	Status         order.Status `json:"status"`
+	Amount         string       `json:"amount"`
+	Currency       string       `json:"currency"`
+	PaidAmount     string       `json:"paid_amount"`
+	RefundedAmount string       `json:"refunded_amount"`
+	CreatedAt      time.Time    `json:"created_at"`
+	UpdatedAt      time.Time    `json:"updated_at"`
+	// CancelledAt is when the merchant called the order off.
+	CancelledAt *time.Time `json:"cancelled_at"`
+}
+
+// NewOrderSummaryDocument returns the order's document.
+func NewOrderSummaryDocument(o store.OrderSummary) OrderSummaryDocument {
+	money := func(amount decimal.Decimal) string { return order.FormatAmount(amount, o.Terms.Currency) }
+	return OrderSummaryDocument{
+		Reference: o.Reference, Status: o.Status, Amount: money(o.Terms.Amount), Currency: o.Terms.Currency,
+		PaidAmount: money(o.Paid), RefundedAmount: money(o.Refunded),
+		CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(), CancelledAt: utc(o.CancelledAt),
+	}
+}
+
+// byChange are the places of the list of orders.
+var byChange = places[store.OrderPlace]{
+	write: func(p store.OrderPlace) string {
+		return strconv.FormatInt(p.ChangedAt.UnixMicro(), 10) + "." + p.Reference
+	},
+	read: func(text string) (store.OrderPlace, bool) {
+		at, reference, found := strings.Cut(text, ".")
+		micros, err := strconv.ParseInt(at, 10, 64)
+		return store.OrderPlace{ChangedAt: time.UnixMicro(micros).UTC(), Reference: reference}, found && err == nil && store.ValidReference(reference)
+	},
+}
+
+// listOrders answers orders by their last change, the oldest first.
+func (a *api) listOrders() handler {
+	var statuses []string
+	for _, s := range order.Statuses() {
+		statuses = append(statuses, string(s))
+	}
+	return list(listSpec[store.OrderFilter, store.OrderSummary, OrderSummaryDocument, store.OrderPlace]{
+		name: "orders", places: byChange, read: a.deps.Storage.Orders, show: NewOrderSummaryDocument,
+		filter: func(q *filters) store.OrderFilter {
+			return store.OrderFilter{
+				Status: order.Status(q.word("status", statuses)), Currency: q.text("currency"), ChangedSince: q.time("changed_since"),
+			}
+		},
+	})
+}
