@@ -112,6 +112,13 @@ type Verify struct {
 	Log
 }
 
+// Orders is the configuration of a command that changes orders.
+type Orders struct {
+	Database
+	Money
+	Log
+}
+
 // AlertsOnly is the configuration of a command that only sends a test message.
 type AlertsOnly struct {
 	Alerts
@@ -144,6 +151,16 @@ func LoadVerify(environ []string) (Verify, error) {
 	c.Database.check(check)
 	c.Money.check(check)
 	c.Rescue.check(check)
+	return c, check.problems.orNil()
+}
+
+// LoadOrders reads what a command needs that changes orders. Its error is a
+// Problems.
+func LoadOrders(environ []string) (Orders, error) {
+	var c Orders
+	check := parse(environ, &c)
+	c.Database.check(check)
+	c.Money.check(check)
 	return c, check.problems.orNil()
 }
 

@@ -20,7 +20,7 @@ func newAlerts(std stdio) *cobra.Command {
 
 func newAlertsList(std stdio) *cobra.Command {
 	var filter store.AlertFilter
-	return listCommand(std, listSpec[api.AlertDocument]{
+	return listCommand(std, listSpec[api.AlertDocument, int64]{
 		short: "List alerts, newest first; open ones by default",
 		long: `Lists alerts. Each code has a playbook in docs/playbooks: what it means for
 money, and what to do. SENT is when a message last mentioned it.`,

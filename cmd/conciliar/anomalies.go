@@ -21,7 +21,7 @@ func newAnomaliesList(std stdio) *cobra.Command {
 	for _, kind := range order.AnomalyKinds() {
 		kinds = append(kinds, string(kind))
 	}
-	return listCommand(std, listSpec[api.AnomalyDocument]{
+	return listCommand(std, listSpec[api.AnomalyDocument, int64]{
 		short:   "List anomalies, newest first; open ones by default",
 		example: "  conciliar anomalies list\n  conciliar anomalies list --state all --order order-1001",
 		flags: func(cmd *cobra.Command) {

@@ -27,7 +27,7 @@ func deadLetterFlags(cmd *cobra.Command, filter *store.DeadLetterFilter) {
 
 func newDeadLettersList(std stdio) *cobra.Command {
 	var filter store.DeadLetterFilter
-	return listCommand(std, listSpec[store.DeadLetter]{
+	return listCommand(std, listSpec[store.DeadLetter, int64]{
 		short:   "List dead letters, newest first; open ones by default",
 		example: "  conciliar dead-letters list\n  conciliar dead-letters list --reason retries_exhausted --since 24h",
 		flags: func(cmd *cobra.Command) {

@@ -17,7 +17,7 @@ func newEvents(std stdio) *cobra.Command {
 
 func newEventsList(std stdio) *cobra.Command {
 	var filter store.EventFilter
-	return listCommand(std, listSpec[store.Event]{
+	return listCommand(std, listSpec[store.Event, int64]{
 		short:   "List events, newest first, including archived ones",
 		example: "  conciliar events list --payment 123456789\n  conciliar events list --status failed --since 24h --json",
 		flags: func(cmd *cobra.Command) {

@@ -115,11 +115,14 @@ func timeFlags(cmd *cobra.Command, since, until *time.Time) {
 }
 
 // A noteValue is the note that an action needs.
-type noteValue struct{ note *store.Note }
+type noteValue struct {
+	note  *store.Note
+	parse func(text string) (store.Note, error)
+}
 
 // Set implements pflag.Value.
 func (n noteValue) Set(text string) (err error) {
-	*n.note, err = store.ParseNote(text)
+	*n.note, err = n.parse(text)
 	return err
 }
 
@@ -135,10 +138,15 @@ func (n noteValue) String() string {
 }
 
 // noteFlag adds --note, which is required.
-func noteFlag(cmd *cobra.Command) *store.Note {
+func noteFlag(cmd *cobra.Command) *store.Note { return whyFlag(cmd, "note", store.ParseNote) }
+
+// reasonFlag adds --reason, which is required.
+func reasonFlag(cmd *cobra.Command) *store.Note { return whyFlag(cmd, "reason", store.ParseReason) }
+
+func whyFlag(cmd *cobra.Command, name string, parse func(text string) (store.Note, error)) *store.Note {
 	note := &store.Note{}
-	cmd.Flags().Var(noteValue{note}, "note", "why (required)")
-	_ = cmd.MarkFlagRequired("note")
+	cmd.Flags().Var(noteValue{note, parse}, name, "why (required)")
+	_ = cmd.MarkFlagRequired(name)
 	return note
 }
 

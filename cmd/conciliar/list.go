@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -17,31 +18,34 @@ const (
 )
 
 // A listSpec is a list as a command: how it is described, read and shown.
-type listSpec[T any] struct {
+type listSpec[T any, P comparable] struct {
 	short, long, example string
+	// order says which rows come first: "newest" unless set.
+	order string
 	// flags adds the filters.
 	flags func(cmd *cobra.Command)
 	// read reads one page of what the filters select.
-	read func(ctx context.Context, storage *store.Store, page store.Page) (store.List[T], error)
+	read func(ctx context.Context, storage *store.Store, page store.PageOf[P]) (store.ListOf[T, P], error)
 	// header names the columns, separated by tabs; row has their cells.
 	header string
 	row    func(T) []any
 }
 
-func listCommand[T any](std stdio, l listSpec[T]) *cobra.Command {
+func listCommand[T any, P comparable](std stdio, l listSpec[T, P]) *cobra.Command {
+	first := cmp.Or(l.order, "newest")
 	cmd := &cobra.Command{Use: "list", Short: l.short, Long: l.long, Example: l.example, Args: noArgs}
 	l.flags(cmd)
-	limit, asJSON := cmd.Flags().Int("limit", listRows, "how many rows at most, newest first"), jsonFlag(cmd)
+	limit, asJSON := cmd.Flags().Int("limit", listRows, "how many rows at most, "+first+" first"), jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *limit < 1 {
 			return usagef("--limit must be at least 1")
 		}
 		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			found, err := readList(*limit, func(page store.Page) (store.List[T], error) { return l.read(cmd.Context(), storage, page) })
+			found, err := readList(*limit, func(page store.PageOf[P]) (store.ListOf[T, P], error) { return l.read(cmd.Context(), storage, page) })
 			if err != nil {
 				return err
 			}
-			return printList(std, *asJSON, found, l.header, l.row)
+			return printList(std, *asJSON, found, first, l.header, l.row)
 		})
 	}
 	return cmd
@@ -84,9 +88,10 @@ type listing[T any] struct {
 }
 
 // readList reads up to limit rows, page by page.
-func readList[T any](limit int, read func(page store.Page) (store.List[T], error)) (listing[T], error) {
+func readList[T any, P comparable](limit int, read func(page store.PageOf[P]) (store.ListOf[T, P], error)) (listing[T], error) {
 	found := listing[T]{Items: []T{}}
-	var page store.Page
+	var page store.PageOf[P]
+	var end P
 	for {
 		page.Limit = min(listPage, limit-len(found.Items))
 		l, err := read(page)
@@ -94,7 +99,7 @@ func readList[T any](limit int, read func(page store.Page) (store.List[T], error
 			return found, err
 		}
 		found.Items = append(found.Items, l.Items...)
-		if l.Next == 0 {
+		if l.Next == end {
 			return found, nil
 		}
 		if len(found.Items) == limit {
@@ -106,7 +111,7 @@ func readList[T any](limit int, read func(page store.Page) (store.List[T], error
 }
 
 // printList prints a list as JSON or as a table of cells.
-func printList[T any](std stdio, asJSON bool, found listing[T], header string, cells func(T) []any) error {
+func printList[T any](std stdio, asJSON bool, found listing[T], first, header string, cells func(T) []any) error {
 	if asJSON {
 		return printJSON(std.out, found)
 	}
@@ -119,15 +124,15 @@ func printList[T any](std stdio, asJSON bool, found listing[T], header string, c
 		return err
 	}
 	if found.More {
-		_, err := fmt.Fprintf(std.err, "these are the newest %d; --limit shows more\n", len(found.Items))
+		_, err := fmt.Fprintf(std.err, "these are the %s %d; --limit shows more\n", first, len(found.Items))
 		return err
 	}
 	return nil
 }
 
 // as is a page of a list whose rows are shown as documents.
-func as[T, D any](l store.List[T], err error, document func(T) D) (store.List[D], error) {
-	shown := store.List[D]{Items: make([]D, len(l.Items)), Next: l.Next}
+func as[T, D any, P comparable](l store.ListOf[T, P], err error, document func(T) D) (store.ListOf[D, P], error) {
+	shown := store.ListOf[D, P]{Items: make([]D, len(l.Items)), Next: l.Next}
 	for i, item := range l.Items {
 		shown.Items[i] = document(item)
 	}

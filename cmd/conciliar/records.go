@@ -30,7 +30,29 @@ func withStoreConfig(ctx context.Context, std stdio, do func(storage *store.Stor
 	if err != nil {
 		return err
 	}
-	pool, err := openPool(ctx, cfg.Database, 2, sessionSettings)
+	return withStoreOf(ctx, std, cfg.Database, cfg.Log, order.Rules{Mode: order.ModeAny}, func(storage *store.Store) error {
+		return do(storage, cfg)
+	})
+}
+
+// withRules opens the store for a command that settles as the service does: which
+// payments count is configured, or follows from the account that the service has
+// kept.
+func withRules(ctx context.Context, std stdio, database config.Database, money config.Money, log config.Log, do func(storage *store.Store) error) error {
+	rules := order.Rules{CollectorID: money.CollectorID, Mode: order.Mode(money.LiveMode)}
+	return withStoreOf(ctx, std, database, log, rules, func(storage *store.Store) error {
+		if money.CollectorID == "" {
+			if _, err := storage.LoadAccount(ctx); err != nil {
+				return err
+			}
+		}
+		return do(storage)
+	})
+}
+
+// withStoreOf opens the store under the rules given, and closes it afterwards.
+func withStoreOf(ctx context.Context, std stdio, database config.Database, log config.Log, rules order.Rules, do func(storage *store.Store) error) error {
+	pool, err := openPool(ctx, database, 2, sessionSettings)
 	if err != nil {
 		return err
 	}
@@ -38,13 +60,11 @@ func withStoreConfig(ctx context.Context, std stdio, do func(storage *store.Stor
 	if err := requireSchema(ctx, pool); err != nil {
 		return err
 	}
-	storage, err := store.New(pool, store.Options{
-		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std, cfg.Log),
-	})
+	storage, err := store.New(pool, store.Options{Rules: rules, UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std, log)})
 	if err != nil {
 		return err
 	}
-	return do(storage, cfg)
+	return do(storage)
 }
 
 // withApp opens what a command needs that makes jobs, with the service's

@@ -14,7 +14,7 @@ func newRefused(std stdio) *cobra.Command {
 
 func newRefusedList(std stdio) *cobra.Command {
 	var filter store.RefusedFilter
-	return listCommand(std, listSpec[store.RefusedDelivery]{
+	return listCommand(std, listSpec[store.RefusedDelivery, int64]{
 		short:   "List refused deliveries, newest first",
 		long:    "Lists refused deliveries. Only the newest 10,000 of the last seven days are kept.",
 		example: "  conciliar refused list --since 1h",

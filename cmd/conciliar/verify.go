@@ -10,7 +10,6 @@ import (
 
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/store"
-	"github.com/conciliar/conciliar/store/order"
 )
 
 // verifyRows is how many rows of each violation are listed unless told otherwise.
@@ -69,29 +68,14 @@ func verify(ctx context.Context, std stdio, limit int) (verifyReport, error) {
 	if err != nil {
 		return verifyReport{}, err
 	}
-	pool, err := openPool(ctx, cfg.Database, 1, sessionSettings)
-	if err != nil {
-		return verifyReport{}, err
-	}
-	defer pool.Close()
-	if err := requireSchema(ctx, pool); err != nil {
-		return verifyReport{}, err
-	}
-	storage, err := store.New(pool, store.Options{
-		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
-		UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std, cfg.Log),
+	var report verifyReport
+	err = withRules(ctx, std, cfg.Database, cfg.Money, cfg.Log, func(storage *store.Store) error {
+		began := time.Now()
+		found, err := storage.Verify(ctx, store.VerifyOptions{RescueAfter: cfg.RescueAfter, Limit: limit})
+		report = verifyReport{VerifyReport: found, Seconds: time.Since(began).Seconds()}
+		return err
 	})
-	if err != nil {
-		return verifyReport{}, err
-	}
-	if cfg.CollectorID == "" {
-		if _, err := storage.LoadAccount(ctx); err != nil {
-			return verifyReport{}, err
-		}
-	}
-	began := time.Now()
-	report, err := storage.Verify(ctx, store.VerifyOptions{RescueAfter: cfg.RescueAfter, Limit: limit})
-	return verifyReport{VerifyReport: report, Seconds: time.Since(began).Seconds()}, err
+	return report, err
 }
 
 func printVerify(w io.Writer, r verifyReport) error {

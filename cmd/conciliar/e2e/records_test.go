@@ -218,6 +218,24 @@ func TestManyDeadLettersAreLeftToTheService(t *testing.T) {
 	require.Equal(t, store.BulkReplayCancelled, read[store.BulkReplay](t, s, "dead-letters", "replay", "--cancel", "1").State)
 }
 
+func TestOrders_AreHandledByCommand(t *testing.T) {
+	t.Parallel()
+	s := openDesk(t)
+	s.exec(t, `INSERT INTO orders (reference, amount, currency, settled_at) VALUES ('order-1', 80, 'ARS', now())`)
+
+	amended := read[api.OrderDocument](t, s, "orders", "amend", "order-1", "--amount", "100.00", "--currency", "ARS", "--reason", "a larger size")
+	require.Equal(t, "100.00", amended.Amount)
+	require.True(t, strings.HasPrefix(*amended.Timeline[len(amended.Timeline)-1].Actor, "cli:"))
+	require.Regexp(t, `(?m)^status +cancelled$(?s:.*)^\S+Z +cancelled +- +cancelled +100.00 +0.00 +0.00 +cli:\S+ +sold out$`,
+		s.run(t, "orders", "cancel", "order-1", "--reason", "sold out"))
+	require.Equal(t, "order-1", read[listing[api.OrderSummaryDocument]](t, s, "orders", "list", "--status", "cancelled").Items[0].Reference)
+	require.Regexp(t, `(?m)^order-1 +cancelled +100.00 +0.00 +0.00 +ARS +20.*Z$`, s.run(t, "orders", "list", "--changed-since", "1h"))
+	got := execute(t, s.environ, "orders", "amend", "order-1", "--amount", "1", "--currency", "ARS", "--reason", "back")
+	require.Equal(t, exitFailed, got.code)
+	require.Equal(t, "conciliar: The order is cancelled; its terms can't be amended.\n", got.err)
+	require.Equal(t, exitFailed, execute(t, s.environ, "orders", "show", "none").code)
+}
+
 func TestAnomaliesAndRefusedDeliveriesAreHandledByCommand(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)

@@ -170,6 +170,7 @@ func (l *life) everything() {
 		{"status"}, {"events", "list"}, {"events", "show", "1"}, {"dead-letters", "list"}, {"dead-letters", "show", "1"}, {"dead-letters", "show", "2"}, {"dead-letters", "show", "3"}, {"dead-letters", "show", "4"},
 		{"events", "replay", "1"}, {"dead-letters", "replay", "1"}, {"dead-letters", "dismiss", "1", "--note", "looked at it"},
 		{"anomalies", "list"}, {"anomalies", "resolve", "1", "--note", "looked at it"},
+		{"orders", "list"}, {"orders", "cancel", "none", "--reason", "looked at it"},
 		{"refused", "list"}, {"doctor"}, // refused show is there to show what signature was sent
 		{"doctor", "--signature", "1"}, {"verify"}, {"reconcile"},
 		{"alerts", "list"}, {"alerts", "test"}, {"migrate", "--status"}, {"process-queue"},

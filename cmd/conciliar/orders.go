@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+func newOrders(std stdio) *cobra.Command {
+	return group("orders", "Look at, amend and cancel the merchant's orders",
+		newOrdersList(std), newOrdersShow(std), newOrdersAmend(std), newOrdersCancel(std))
+}
+
+func newOrdersList(std stdio) *cobra.Command {
+	var filter store.OrderFilter
+	var status string
+	return listCommand(std, listSpec[api.OrderSummaryDocument, store.OrderPlace]{
+		short:   "List orders by their last change, the oldest first",
+		example: "  conciliar orders list --changed-since 24h\n  conciliar orders list --status partially_paid",
+		order:   "longest unchanged",
+		flags: func(cmd *cobra.Command) {
+			var statuses []string
+			for _, s := range order.Statuses() {
+				statuses = append(statuses, string(s))
+			}
+			wordFlag(cmd, &status, "status", "only in this status", statuses)
+			cmd.Flags().StringVar(&filter.Currency, "currency", "", "only in this currency, for example ARS")
+			cmd.Flags().Var(timeValue{&filter.ChangedSince, new(string)}, "changed-since", "changed from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
+		},
+		read: func(ctx context.Context, storage *store.Store, page store.PageOf[store.OrderPlace]) (store.ListOf[api.OrderSummaryDocument, store.OrderPlace], error) {
+			filter.Status = order.Status(status)
+			found, err := storage.Orders(ctx, filter, page)
+			return as(found, err, api.NewOrderSummaryDocument)
+		},
+		header: "ORDER\tSTATUS\tAMOUNT\tPAID\tREFUNDED\tCURRENCY\tCHANGED",
+		row: func(o api.OrderSummaryDocument) []any {
+			return []any{o.Reference, string(o.Status), o.Amount, o.PaidAmount, o.RefundedAmount, o.Currency, o.UpdatedAt}
+		},
+	})
+}
+
+func newOrdersShow(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "show REFERENCE", Short: "Show an order with its payments, timeline and open anomalies",
+		Example: "  conciliar orders show order-1001", Args: oneReference,
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
+			o, err := storage.Order(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return printOrder(std, *asJSON, o)
+		})
+	}
+	return cmd
+}
+
+func newOrdersAmend(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "amend REFERENCE",
+		Short: "Give an order another amount or currency",
+		Long: `Gives an order other terms and settles it under them. The same terms again
+change nothing. A cancelled order is not amended.
+
+` + sameRules,
+		Example: `  conciliar orders amend order-1001 --amount 140.00 --currency ARS --reason 'a discount'`,
+		Args:    oneReference,
+	}
+	amount := cmd.Flags().String("amount", "", "what the order asks for from now on, for example 140.00 (required)")
+	currency := cmd.Flags().String("currency", "", "its currency, for example ARS (required)")
+	_, _ = cmd.MarkFlagRequired("amount"), cmd.MarkFlagRequired("currency")
+	reason, asJSON := reasonFlag(cmd), jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		terms, err := order.ParseTerms(*amount, *currency)
+		var wrong *order.TermsError
+		if errors.As(err, &wrong) {
+			return usagef("--%s %s", wrong.Field, wrong.Why)
+		}
+		return actOnOrder(cmd.Context(), std, *asJSON, func(storage *store.Store) (store.Order, error) {
+			return storage.AmendOrder(cmd.Context(), store.OrderAct{Reference: args[0], Reason: *reason, By: commandActor()}, terms)
+		})
+	}
+	return cmd
+}
+
+func newOrdersCancel(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cancel REFERENCE",
+		Short: "Call an order off",
+		Long: `Cancels an order. Money that is there or comes later still counts, with the
+anomaly paid_after_cancel. What is cancelled already stays as it is.
+
+` + sameRules,
+		Example: `  conciliar orders cancel order-1001 --reason 'sold out'`,
+		Args:    oneReference,
+	}
+	reason, asJSON := reasonFlag(cmd), jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return actOnOrder(cmd.Context(), std, *asJSON, func(storage *store.Store) (store.Order, error) {
+			return storage.CancelOrder(cmd.Context(), store.OrderAct{Reference: args[0], Reason: *reason, By: commandActor()})
+		})
+	}
+	return cmd
+}
+
+const sameRules = `MERCADOPAGO_COLLECTOR_ID and MERCADOPAGO_LIVE_MODE must be those of the service,
+because they decide which payments count.`
+
+// oneReference is for commands about one order.
+func oneReference(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 || !store.ValidReference(args[0]) {
+		return usagef("%s takes one reference, of 1 to 64 characters", nameOf(cmd))
+	}
+	return nil
+}
+
+// actOnOrder does something to an order under the rules of the service, and
+// prints it.
+func actOnOrder(ctx context.Context, std stdio, asJSON bool, act func(storage *store.Store) (store.Order, error)) error {
+	cfg, err := config.LoadOrders(std.environ)
+	if err != nil {
+		return err
+	}
+	return withRules(ctx, std, cfg.Database, cfg.Money, cfg.Log, func(storage *store.Store) error {
+		o, err := act(storage)
+		if err != nil {
+			return err
+		}
+		return printOrder(std, asJSON, o)
+	})
+}
+
+func printOrder(std stdio, asJSON bool, o store.Order) error {
+	doc := api.NewOrderDocument(o)
+	if asJSON {
+		return printJSON(std.out, doc)
+	}
+	t := newTable(std.out)
+	t.row("order", doc.Reference)
+	t.row("status", string(doc.Status))
+	t.row("amount", doc.Amount+" "+doc.Currency)
+	t.row("paid", doc.PaidAmount)
+	t.row("refunded", doc.RefundedAmount)
+	t.row("registered", doc.CreatedAt)
+	t.row("changed", doc.UpdatedAt)
+	t.row("cancelled", doc.CancelledAt)
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if err := section(std.out, "payments", "PAYMENT\tSTATUS\tAMOUNT\tREFUNDED\tCURRENCY\tCHANGED\tFETCHED", indices(doc.Payments), func(i int) []any {
+		p := doc.Payments[i]
+		return []any{p.ID, string(p.Status), p.Amount, p.RefundedAmount, p.Currency, p.DateLastUpdated, p.FetchedAt}
+	}); err != nil {
+		return err
+	}
+	if err := section(std.out, "payments that could not be booked", "PAYMENT\tDEAD LETTER\tCLASS\tPROBLEM", indices(doc.OddPayments), func(i int) []any {
+		p := doc.OddPayments[i]
+		return []any{p.ID, p.DeadLetterID, p.ErrorClass, p.Problem}
+	}); err != nil {
+		return err
+	}
+	if err := section(std.out, "timeline", "AT\tCAUSE\tEVENT\tSTATUS\tAMOUNT\tPAID\tREFUNDED\tBY\tREASON", indices(doc.Timeline), func(i int) []any {
+		c := doc.Timeline[i]
+		return []any{c.At, c.Cause, c.QueueID, string(c.Status), c.Amount, c.PaidAmount, c.RefundedAmount, c.Actor, c.Reason}
+	}); err != nil {
+		return err
+	}
+	return section(std.out, "open anomalies", "ANOMALY\tKIND\tPAYMENT\tDETAIL", indices(doc.Anomalies), func(i int) []any {
+		a := doc.Anomalies[i]
+		return []any{a.ID, string(a.Kind), a.PaymentID, string(a.Detail)}
+	})
+}
+
+// indices are those of the items.
+func indices[T any](items []T) []int {
+	all := make([]int, len(items))
+	for i := range items {
+		all[i] = i
+	}
+	return all
+}
