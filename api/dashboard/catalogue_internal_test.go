@@ -74,12 +74,12 @@ func families(t *testing.T) map[string][]string {
 		"scope":             {store.ScopeBackfill},
 		"phase":             phaseNames(),
 		"error": {
-			"title", "advice", "request_id", "back", "no_note", "none_chosen",
+			"title", "advice", "request_id", "back", "no_note", "none_chosen", "terms",
 			// The store's classes, and those of its codes that have a text of their own.
 			string(store.Internal), string(store.Unavailable), string(store.Invalid), string(store.Unauthenticated),
 			string(store.NotFound), string(store.Conflict),
 			"event_not_found", "dead_letter_not_found", "bulk_replay_not_found", "anomaly_not_found", "refused_not_found", "run_not_found",
-			"state_conflict", "replay_waits",
+			"state_conflict", "replay_waits", "order_cancelled", "currency_unknown", "amount_too_fine",
 		},
 		"refusal": refusedReasons,
 		"verdict": verdicts(), "verdict.do": verdicts(),

@@ -22,6 +22,9 @@ var (
 	errNoPage   = &failure{status: http.StatusNotFound, key: "not_found"}
 	errBadInput = &failure{status: http.StatusBadRequest, key: "invalid"}
 	errNoNote   = &failure{status: http.StatusUnprocessableEntity, key: "no_note"}
+	errTerms    = &failure{status: http.StatusUnprocessableEntity, key: "terms"}
+	errCurrency = &failure{status: http.StatusUnprocessableEntity, key: "currency_unknown"}
+	errTooFine  = &failure{status: http.StatusUnprocessableEntity, key: "amount_too_fine"}
 )
 
 // statuses are the HTTP statuses by what the store says of an error.

@@ -47,6 +47,11 @@ func (r *reader) exact(plain string) string {
 	return sign + whole
 }
 
+// Plain writes an amount as forms take it, in digits and a point.
+func (r *reader) Plain(amount decimal.Decimal, currency string) string {
+	return order.FormatAmount(amount, currency)
+}
+
 // Money writes an amount, a decimal or its string, with its currency's code:
 // several countries call their own money $. Its digits are those of
 // order.FormatAmount. An amount that is not said is a dash.

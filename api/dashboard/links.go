@@ -60,11 +60,8 @@ func (p *page) readNotice(q url.Values) {
 // NoticeText is the notice.
 func (p *page) NoticeText() (string, error) { return p.T(p.Notice, p.NoticeArgs...) }
 
-// OrderLink leads to an order. Its reference may hold anything, so it is no part
-// of the path.
-func (p *page) OrderLink(reference string) string {
-	return Base + "/orders?" + url.Values{"reference": {reference}}.Encode()
-}
+// OrderLink leads to an order.
+func (p *page) OrderLink(reference string) string { return orderPath(reference) }
 
 // Asked reports whether the page's address has a parameter.
 func (p *page) Asked(name string) bool { return url.Values(p.query).Get(name) != "" }

@@ -3,8 +3,10 @@ package dashboard
 import (
 	"errors"
 	"net/http"
+	"net/url"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 )
 
 const (
@@ -80,4 +82,56 @@ func (d *dashboard) order(c *call, reference string) error {
 		v.Why = explain(known, v.Events)
 	}
 	return d.showStatus(c, status, "order", &page{Title: "nav.orders", Name: reference, Nav: "orders", Refresh: true, Body: v})
+}
+
+// amendOrder gives an order other terms.
+func (d *dashboard) amendOrder(c *call) error {
+	act, err := c.orderAct()
+	if err != nil {
+		return err
+	}
+	terms, err := order.ParseTerms(c.sent().get("amount"), c.sent().get("currency"))
+	switch {
+	case errors.Is(err, order.ErrUnknownCurrency):
+		return errCurrency
+	case errors.Is(err, order.ErrAmountTooFine):
+		return errTooFine
+	case err != nil:
+		return errTerms
+	}
+	if _, err := d.deps.Storage.AmendOrder(c.ctx, act, terms); err != nil {
+		return err
+	}
+	return c.redirect("%s", orderPath(act.Reference)+"&done=order_amended")
+}
+
+// cancelOrder calls an order off.
+func (d *dashboard) cancelOrder(c *call) error {
+	act, err := c.orderAct()
+	if err != nil {
+		return err
+	}
+	if _, err := d.deps.Storage.CancelOrder(c.ctx, act); err != nil {
+		return err
+	}
+	return c.redirect("%s", orderPath(act.Reference)+"&done=order_cancelled")
+}
+
+// orderAct reads the form of what is done to an order, with its note.
+func (c *call) orderAct() (store.OrderAct, error) {
+	reason, err := c.note()
+	if err != nil {
+		return store.OrderAct{}, err
+	}
+	reference := c.PostForm.Get("reference")
+	if !store.ValidReference(reference) {
+		return store.OrderAct{}, errBadInput
+	}
+	return store.OrderAct{Reference: reference, Reason: reason, By: c.actor()}, nil
+}
+
+// orderPath is an order's page. Its reference may hold anything, so it is no part
+// of the path.
+func orderPath(reference string) string {
+	return Base + "/orders?" + url.Values{"reference": {reference}}.Encode()
 }

@@ -57,6 +57,41 @@ func TestWhyIsOrderNotPaid(t *testing.T) {
 	require.Contains(t, main, "Unknown order")
 }
 
+func TestOrderPage_AmendsAndCancels(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const reference, page = "a/b?c=1", "/dashboard/orders?reference=a%2Fb%3Fc%3D1"
+	b.register(t, reference, "1500")
+	require.Contains(t, b.get(t, "en", page).Body.String(), `value="1500.00"`)
+	form := func(amount, currency, note string) url.Values {
+		return url.Values{"reference": {reference}, "amount": {amount}, "currency": {currency}, "note": {note}}
+	}
+	for text, sent := range map[string]url.Values{
+		"more than zero":    form("0", "ARS", "why"),
+		"no such currency":  form("1", "XXX", "why"),
+		"more decimals":     form("1.001", "ARS", "why"),
+		"A note of at most": form("1", "ARS", " "),
+		"can't be read":     {"reference": {""}, "note": {"why"}},
+	} {
+		require.Contains(t, requirePage(t, b.send(t, "/dashboard/orders/amend", sent), "en"), text)
+	}
+	main := spaced(b.page(t, "en", b.post(t, "/dashboard/orders/amend", form("1400.50", "ARS", "a <discount>"))))
+	for _, text := range []string{"Order amended.", "ARS 1,400.50", "amended by the shop", "a <discount>", "operator"} {
+		require.Contains(t, main, text)
+	}
+	require.Equal(t, page+"&done=order_cancelled", b.post(t, "/dashboard/orders/cancel", url.Values{"reference": {reference}, "note": {"sold out"}}))
+	for lang, text := range map[string]string{"en": "The shop cancelled it", "es": "La tienda lo canceló", "pt-BR": "A loja o cancelou"} {
+		main := b.page(t, lang, page)
+		require.Contains(t, main, text)
+		require.NotContains(t, main, `action="/dashboard/orders/cancel"`)
+	}
+	w := b.send(t, "/dashboard/orders/amend", form("1", "ARS", "back"))
+	require.Equal(t, http.StatusConflict, w.Code)
+	require.Contains(t, requirePage(t, w, "en"), "The order is cancelled")
+	require.Equal(t, http.StatusNotFound, b.send(t, "/dashboard/orders/cancel", url.Values{"reference": {"none"}, "note": {"why"}}).Code)
+	require.EqualValues(t, 2, b.count(t, `SELECT count(*) FROM operator_actions WHERE actor = 'operator' AND order_reference = $1`, reference))
+}
+
 func TestSearchKnowsWhatATextNames(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -21,6 +21,8 @@ func (d *dashboard) routes() []route {
 		post("/dashboard/events/{id}/replay", d.replayEvent),
 		get("/dashboard/search", d.search),
 		get("/dashboard/orders", d.orders),
+		post("/dashboard/orders/amend", d.amendOrder),
+		post("/dashboard/orders/cancel", d.cancelOrder),
 		get("/dashboard/dead-letters", d.deadLetters),
 		post("/dashboard/dead-letters/replay-chosen", d.replayChosen),
 		get("/dashboard/dead-letters/replay", d.confirmReplay),

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 )
 
 // storage is what the pages show, and what an operator does that the database alone
@@ -19,6 +20,8 @@ type storage interface {
 	ReplayEvent(ctx context.Context, queueID int64, by store.Actor) (store.Replay, error)
 
 	Order(ctx context.Context, reference string) (store.Order, error)
+	AmendOrder(ctx context.Context, act store.OrderAct, terms order.Terms) (store.Order, error)
+	CancelOrder(ctx context.Context, act store.OrderAct) (store.Order, error)
 	RecentOrders(ctx context.Context, limit int) ([]store.OrderSummary, error)
 	OrderPaymentLogs(ctx context.Context, reference string, limit int) ([]store.LoggedPayment, error)
 	Payment(ctx context.Context, source, paymentID string) (store.KnownPayment, error)

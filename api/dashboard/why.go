@@ -56,6 +56,9 @@ func verdict(o store.Order) sentence {
 	s := sentence{Code: "order_" + string(o.Status), Amount: o.Terms.Amount.String(), Currency: o.Terms.Currency}
 	switch o.Status {
 	case order.StatusPaid, order.StatusCancelled, order.StatusRefunded:
+		if o.Status == order.StatusCancelled && o.Terms.Cancelled {
+			s.Code = "order_called_off"
+		}
 	case order.StatusPending:
 		if len(o.Payments) == 0 {
 			s.Code = "order_without_payment"

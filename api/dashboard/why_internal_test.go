@@ -163,6 +163,9 @@ func whyCases(t *testing.T) map[string]struct {
 	} {
 		cases[string(status)] = whyCase{told(t, anyone, paying("1", status, 100)), nil, []string{want, "payment_" + string(status)}}
 	}
+	off := told(t, anyone)
+	off.Status, off.Terms.Cancelled = order.StatusCancelled, true
+	cases["cancelled by the shop"] = whyCase{off, nil, []string{"order_called_off"}}
 	for _, kind := range []order.AnomalyKind{order.AnomalyFraudAlert, order.AnomalyUnsettledDifference} {
 		o := told(t, anyone, paying("1", order.PaymentApproved, 100))
 		o.Anomalies = append(o.Anomalies, store.Anomaly{Kind: kind, PaymentID: "1"})
