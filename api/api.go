@@ -19,6 +19,7 @@ type api struct {
 	sources *sources
 	bodies  *bodyReader
 	ready   *readiness
+	waits   *orderWaits
 	metrics *metrics
 
 	byToken   *limiter[tokenName]
@@ -51,6 +52,9 @@ func New(deps Deps) (http.Handler, error) {
 	a.sources = newSources(deps.SourceIPMode, deps.TrustedProxies, deps.SourceIPCIDRs)
 	a.ready = newReadiness(deps.Ready, deps.Logger)
 	a.metrics = newMetrics(deps.Registry, deps.Webhooks)
+	if !deps.HealthOnly {
+		a.waits = newOrderWaits(deps.Storage.OrderVersions, deps.Logger)
+	}
 	if deps.Registry != nil && !deps.HealthOnly {
 		if err := deps.Registry.Register(newStoreCollector(deps.Storage, deps.Logger)); err != nil {
 			return nil, fmt.Errorf("metrics: %w", err)

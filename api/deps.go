@@ -41,6 +41,7 @@ type refusedLog interface {
 // storage is what the operations read and write.
 type storage interface {
 	Order(ctx context.Context, reference string) (store.Order, error)
+	OrderVersions(ctx context.Context, references []string) (map[string]string, error)
 	Orders(ctx context.Context, filter store.OrderFilter, page store.PageOf[store.OrderPlace]) (store.ListOf[store.OrderSummary, store.OrderPlace], error)
 	RegisterOrder(ctx context.Context, reference string, terms order.Terms) (created bool, err error)
 	AmendOrder(ctx context.Context, act store.OrderAct, terms order.Terms) (store.Order, error)
@@ -145,6 +146,10 @@ type Deps struct {
 
 	// TracerProvider takes the traces of calls; nil for none.
 	TracerProvider trace.TracerProvider
+
+	// Stopping, if set, is closed when the process begins to stop: calls that only
+	// wait end then.
+	Stopping <-chan struct{}
 
 	Logger *slog.Logger
 	// Now is the clock of limits and durations; time.Now when nil.

@@ -53,23 +53,111 @@ func (a *api) putOrder(c *gin.Context, ev *requestEvent) error {
 		ev.outcome = "created"
 		c.Writer.Header()["Location"] = []string{"/api/orders/" + url.PathEscape(reference)}
 	}
-	return answerJSON(c, status, NewOrderDocument(o))
+	return answerWithTag(c, status, o)
 }
 
-// showOrder answers the order with everything known about it.
+// showOrder answers the order with everything known about it, or 304 when the
+// caller knows it already. A caller may wait until it differs.
 func (a *api) showOrder(c *gin.Context, ev *requestEvent) error {
 	reference, err := referenceOf(c)
 	if err != nil {
 		return err
 	}
 	ev.reference = reference
-	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
-	defer cancel()
-	o, err := a.deps.Storage.Order(ctx, reference)
+	known, conditional := entityTagsOf(c.Request.Header, "If-None-Match")
+	wait, err := waitOf(c, conditional)
 	if err != nil {
 		return err
 	}
-	return answerJSON(c, http.StatusOK, NewOrderDocument(o))
+	unchanged, err := a.answerOrder(c, reference, known)
+	if err != nil || !unchanged {
+		return err
+	}
+	if wait > 0 {
+		if unchanged, err = a.awaitOrder(c, reference, known, wait); err != nil || !unchanged {
+			return err
+		}
+	}
+	ev.outcome = "unchanged"
+	c.Writer.WriteHeader(http.StatusNotModified)
+	c.Writer.WriteHeaderNow()
+	return nil
+}
+
+// answerWithTag answers an order with its entity tag.
+func answerWithTag(c *gin.Context, status int, o store.Order) error {
+	doc := NewOrderDocument(o)
+	tag, err := etagOf(doc)
+	if err != nil {
+		return err
+	}
+	c.Writer.Header()["Etag"] = []string{tag}
+	return answerJSON(c, status, doc)
+}
+
+// waitOf is how long the caller waits for the order to differ from what it knows.
+func waitOf(c *gin.Context, conditional bool) (time.Duration, error) {
+	text, given := c.GetQuery("wait")
+	if !given {
+		return 0, nil
+	}
+	if !conditional {
+		return 0, newProblem(problemInvalidParameter, "wait needs the header If-None-Match with the ETag of an earlier answer.")
+	}
+	return callOptions{"wait": text}.wait()
+}
+
+// answerOrder answers the order unless the caller knows it, and leaves its entity
+// tag in the header.
+func (a *api) answerOrder(c *gin.Context, reference string, known entityTags) (unchanged bool, err error) {
+	ctx, cancel := bounded(c)
+	defer cancel()
+	o, err := a.deps.Storage.Order(ctx, reference)
+	if err != nil {
+		return false, err
+	}
+	doc := NewOrderDocument(o)
+	tag, err := etagOf(doc)
+	if err != nil {
+		return false, err
+	}
+	c.Writer.Header()["Etag"] = []string{tag}
+	if known.matchWeakly(tag) {
+		return true, nil
+	}
+	return false, answerJSON(c, http.StatusOK, doc)
+}
+
+// awaitOrder answers the order as soon as it differs from what the caller knows,
+// unless the time is over or the process stops before.
+func (a *api) awaitOrder(c *gin.Context, reference string, known entityTags, wait time.Duration) (unchanged bool, err error) {
+	end := time.NewTimer(wait)
+	defer end.Stop()
+	defer a.waits.join(reference)()
+	for {
+		changed := a.waits.change(reference)
+		select {
+		case a.waits.reads <- struct{}{}:
+		case <-end.C:
+			return true, nil
+		case <-c.Request.Context().Done():
+			return true, nil
+		}
+		unchanged, err = a.answerOrder(c, reference, known)
+		<-a.waits.reads
+		if err != nil || !unchanged {
+			return unchanged, err
+		}
+		select {
+		case <-changed:
+		case <-end.C:
+			return true, nil
+		case <-a.deps.Stopping:
+			return true, nil
+		case <-c.Request.Context().Done():
+			return true, nil
+		}
+	}
 }
 
 // amendOrder gives an order other terms.
@@ -117,7 +205,23 @@ func (a *api) orderAct(c *gin.Context, ev *requestEvent, known ...string) (store
 	if err != nil {
 		return store.OrderAct{}, nil, err
 	}
-	return store.OrderAct{Reference: reference, Reason: reason, By: actorOf(ev)}, members, nil
+	return store.OrderAct{Reference: reference, Reason: reason, By: actorOf(ev), Allow: preconditionOf(c)}, members, nil
+}
+
+// preconditionOf refuses to act on an order that is not the one that the caller
+// has seen; nil when the caller does not say which.
+func preconditionOf(c *gin.Context) func(store.Order) error {
+	if len(c.Request.Header.Values("If-Match")) == 0 {
+		return nil
+	}
+	seen, _ := entityTagsOf(c.Request.Header, "If-Match")
+	return func(o store.Order) error {
+		tag, err := etagOf(NewOrderDocument(o))
+		if err != nil || seen.match(tag) {
+			return err
+		}
+		return newProblem(problemPreconditionFailed, "The order has changed since: its ETag is not in If-Match.")
+	}
 }
 
 func (a *api) actOnOrder(c *gin.Context, ev *requestEvent, outcome string, act func(ctx context.Context) (store.Order, error)) error {
@@ -128,7 +232,7 @@ func (a *api) actOnOrder(c *gin.Context, ev *requestEvent, outcome string, act f
 		return err
 	}
 	ev.outcome = outcome
-	return answerJSON(c, http.StatusOK, NewOrderDocument(o))
+	return answerWithTag(c, http.StatusOK, o)
 }
 
 // referenceOf decodes the path's last part. A plus sign is one: only a query

@@ -92,6 +92,8 @@ var (
 		"Keep the registered terms, amend the order, or use another reference.")
 	_ = kind(http.StatusConflict, "order_cancelled", "Order cancelled",
 		"Use another reference: a cancelled order keeps its terms.")
+	problemPreconditionFailed = kind(http.StatusPreconditionFailed, "precondition_failed", "Changed meanwhile",
+		"Fetch it again, and repeat the call with its ETag in If-Match.")
 	problemBodyTooLarge = kind(http.StatusRequestEntityTooLarge, "body_too_large", "Body too large",
 		"Send at most 1 MiB.")
 	problemMediaType = kind(http.StatusUnsupportedMediaType, "unsupported_media_type", "Unsupported media type",

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -215,6 +216,8 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 		APIRate: cfg.APIRateLimit, UnverifiedRate: cfg.UnverifiedRateLimit,
 		Registry: a.metrics, TracerProvider: a.tracerProvider(), Logger: a.logger,
 	}
+	stopping := make(chan struct{})
+	deps.Stopping = stopping
 	if does.api {
 		if err := a.wireReceiver(cfg, &deps); err != nil {
 			return err
@@ -225,6 +228,7 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 		return err
 	}
 	a.server = api.NewServer(string(cfg.HTTPAddr), handler, a.logger)
+	a.server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) }))
 	return nil
 }
 
