@@ -49,6 +49,7 @@ func meanings() map[string]meaning {
 		return meaning{err, store.Internal, "internal", http.StatusInternalServerError, exitFailed, ""}
 	}
 	_, badNote := store.ParseNote(" ")
+	_, badReason := store.ParseReason("")
 	return map[string]meaning{
 		"ErrEventNotFound":      missing(store.ErrEventNotFound, 999, "event_not_found", "There is no event 999."),
 		"ErrDeadLetterNotFound": missing(store.ErrDeadLetterNotFound, 7, "dead_letter_not_found", "There is no dead letter 7."),
@@ -76,7 +77,12 @@ func meanings() map[string]meaning {
 			&store.InvalidError{What: "the window", Why: "ends before it begins"}, store.Invalid, "", http.StatusInternalServerError, exitUsage,
 			"The window ends before it begins.",
 		},
-		"ErrNote": {badNote, store.Invalid, "invalid_field", http.StatusBadRequest, exitUsage, "The note must have 1 to 2,000 characters."},
+		"ErrNote":   {badNote, store.Invalid, "invalid_field", http.StatusBadRequest, exitUsage, "The note must have 1 to 2,000 characters."},
+		"ErrReason": {badReason, store.Invalid, "invalid_field", http.StatusBadRequest, exitUsage, "The reason must have 1 to 2,000 characters."},
+		"OrderCancelledError": {
+			&store.OrderCancelledError{Reference: "A-1"}, store.Conflict, "order_cancelled", http.StatusConflict, exitFailed,
+			"The order is cancelled; its terms can't be amended.",
+		},
 		"ErrRunWindow": {
 			store.ErrRunWindow, store.Invalid, "invalid_parameter", http.StatusBadRequest, exitUsage, "The window cannot be taken.",
 		},
@@ -111,6 +117,7 @@ func meanings() map[string]meaning {
 		// The caller's terms are checked before the store sees them.
 		"order.ErrUnknownCurrency": internal(order.ErrUnknownCurrency),
 		"order.ErrAmountTooFine":   internal(order.ErrAmountTooFine),
+		"order.TermsError":         internal(&order.TermsError{Field: "amount", Why: "must be digits"}),
 		"order.ErrInvalidPayment":  internal(order.ErrInvalidPayment),
 	}
 }

@@ -71,7 +71,7 @@ func newOrdersAmend(std stdio) *cobra.Command {
 change nothing. A cancelled order is not amended.
 
 ` + sameRules,
-		Example: `  conciliar orders amend order-1001 --amount 140.00 --currency ARS --reason 'a discount'`,
+		Example: `  conciliar orders amend order-1001 --amount 140.00 --currency ARS --reason discount`,
 		Args:    oneReference,
 	}
 	amount := cmd.Flags().String("amount", "", "what the order asks for from now on, for example 140.00 (required)")
@@ -99,7 +99,7 @@ func newOrdersCancel(std stdio) *cobra.Command {
 anomaly paid_after_cancel. What is cancelled already stays as it is.
 
 ` + sameRules,
-		Example: `  conciliar orders cancel order-1001 --reason 'sold out'`,
+		Example: `  conciliar orders cancel order-1001 --reason sold-out`,
 		Args:    oneReference,
 	}
 	reason, asJSON := reasonFlag(cmd), jsonFlag(cmd)
