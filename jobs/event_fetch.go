@@ -90,7 +90,7 @@ func (s *eventShell) referenceOf(ctx context.Context, source string, p provider.
 		return "", err
 	}
 	switch asked.Kind {
-	case provider.Unavailable, provider.Unreadable, provider.RateLimited, provider.ResourceNotFound, provider.NotFound, provider.Locked:
+	case provider.Unavailable, provider.Unreadable, provider.RateLimited, provider.ResourceNotFound, provider.NotFound, provider.NotListed, provider.Locked:
 		if !last {
 			return "", err
 		}

@@ -1,10 +1,13 @@
 package jobs_test
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -34,6 +37,8 @@ func TestTopics_EachNotificationAloneSettlesItsOrder(t *testing.T) {
 		"claim":              {simulator.Claim, simulator.InMediation, "", order.StatusInMediation},
 		"authorized payment": {simulator.AuthorizedPayment, simulator.Approved, "accredited", order.StatusPaid},
 		"payment intent":     {simulator.PaymentIntent, simulator.Approved, "accredited", order.StatusPaid},
+		"online order":       {simulator.OnlineOrder, simulator.Approved, "accredited", order.StatusPaid},
+		"qr order":           {simulator.QROrder, simulator.Approved, "accredited", order.StatusPaid},
 		"fraud alert":        {simulator.FraudAlert, simulator.Approved, "accredited", order.StatusPaid},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -112,4 +117,62 @@ func TestFraudAlert_StandsBeforeItsOrderComes(t *testing.T) {
 	require.Equal(t, order.StatusPaid, known.Status)
 	require.Len(t, known.Anomalies, 1)
 	require.Equal(t, order.AnomalyFraudAlert, known.Anomalies[0].Kind)
+}
+
+// An online order names no payment's number, and the search lags: the order waits
+// for it and is no dead letter meanwhile.
+func TestOrders_AnOrderWaitsForTheSearch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldSpec{jobs: func(c *jobs.Config) {
+		c.Backoff = jobs.Backoff{Waits: []time.Duration{10 * time.Millisecond}, Attempts: 1000}
+	}})
+	w.register(t, "A-1")
+	id := w.sim.CreatePayment(simulator.PaymentSpec{
+		Reference: "A-1", Amount: money("100"), Status: simulator.Approved, StatusDetail: "accredited", Unlisted: true,
+	})
+	w.start(t)
+	told, err := w.sim.CreateResource(simulator.OnlineOrder, id)
+	require.NoError(t, err)
+
+	require.True(t, w.sim.NotifyResource(t.Context(), simulator.OnlineOrder, told).Acknowledged())
+	await(t, func() bool {
+		return strings.HasPrefix(look[string](t, w, `SELECT coalesce(last_error, '') FROM webhook_queue_status WHERE topic = 'order'`), "payment_not_listed")
+	})
+	w.sim.List(id)
+
+	w.drain(t)
+	w.requireTruth(t)
+	require.Equal(t, store.OutcomeFollowed, look[string](t, w, `SELECT outcome FROM webhook_queue WHERE topic = 'order'`))
+	require.Equal(t, 1, look[int](t, w, `SELECT count(*) FROM payments`))
+}
+
+// The same money is told by its own webhook and by its order's, in any order and
+// however often: it counts once.
+func TestOrders_OneMoneyFromTwoSidesCountsOnce(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]simulator.ResourceKind{"online": simulator.OnlineOrder, "qr": simulator.QROrder} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, worldSpec{})
+			w.register(t, "A-1", "A-2")
+			w.start(t)
+			first, second := w.pay("A-1"), w.pay("A-2")
+
+			w.notify(t, first)
+			for range 2 {
+				w.tellOf(t, kind, first)
+				w.tellOf(t, kind, second)
+			}
+			w.notify(t, second)
+			w.requireTruth(t)
+			require.NoError(t, w.sim.Move(second, simulator.ChargedBack, "in_process", money("0")))
+			require.NoError(t, w.sim.Move(first, simulator.Approved, "partially_refunded", money("40")))
+			w.tellOf(t, kind, first)
+			w.tellOf(t, kind, second)
+
+			w.requireTruth(t)
+			require.Equal(t, 2, look[int](t, w, `SELECT count(*) FROM payments`))
+			require.Zero(t, look[int](t, w, `SELECT count(*) FROM anomalies WHERE kind IN ('overpaid', 'duplicate_payment')`))
+		})
+	}
 }

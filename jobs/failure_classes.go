@@ -51,6 +51,8 @@ func FailureClasses() []FailureClass {
 			"Nothing while it is retried. As a dead letter: look the payment up at Mercado Pago, then replay or dismiss."},
 		{provider.ResourceNotFound.String(), "Mercado Pago does not know what the event names, or not yet (404), and it is not a payment.", ActionRetry,
 			"Nothing while it is retried. As a dead letter: its payments settle by their own webhooks or by reconciliation; dismiss it."},
+		{provider.NotListed.String(), "A Mercado Pago order has a payment that the payments' search does not show yet.", ActionRetry,
+			"Nothing while it is retried: the payment's own webhook or a reconciliation settles it as well. As a dead letter: look the order up at Mercado Pago; dismiss it if its payment is settled here."},
 		{provider.RateLimited.String(), "Mercado Pago rate-limited us (429). We wait for Retry-After; this is not an outage.", ActionRetry,
 			"If this persists, lower PROVIDER_RATE_LIMIT."},
 		{classNotAsked, "Our own PROVIDER_RATE_LIMIT left no time for the call.", ActionPutOff,

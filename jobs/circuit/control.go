@@ -40,7 +40,7 @@ func signOf(err error) sign {
 		return silent
 	}
 	switch asked.Kind {
-	case provider.NotFound, provider.ResourceNotFound:
+	case provider.NotFound, provider.ResourceNotFound, provider.NotListed:
 		return works
 	case provider.Odd:
 		return odd

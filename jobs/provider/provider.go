@@ -112,6 +112,8 @@ type Payment struct {
 	LiveMode bool
 	// Validation is true for a check of a card that moves no money.
 	Validation bool
+	// CreatedAt is when the payment was made, as reported; zero when not said.
+	CreatedAt time.Time
 	// UpdatedAt is when the provider last changed the payment, as reported and by
 	// its own clock; zero when it said nothing that can be read.
 	UpdatedAt time.Time
@@ -130,6 +132,8 @@ const (
 	// ResourceNotFound: the provider does not know something else than a payment,
 	// or not yet.
 	ResourceNotFound
+	// NotListed: the provider's search does not show a payment yet that is there.
+	NotListed
 	// RateLimited: too many calls; see Error.RetryAfter.
 	RateLimited
 	// Unauthorized: the credential was not accepted for this call.
@@ -154,6 +158,8 @@ func (k ErrorKind) String() string {
 		return "payment_not_found"
 	case ResourceNotFound:
 		return "resource_not_found"
+	case NotListed:
+		return "payment_not_listed"
 	case RateLimited:
 		return "rate_limited"
 	case Unauthorized:

@@ -73,6 +73,9 @@ func (c *Client) fetch(ctx context.Context, t *topic, id string) (provider.Found
 	if err != nil {
 		return provider.Found{}, notUnderstood(answer.statusCode, err)
 	}
+	if t.complete != nil {
+		return t.complete(c, ctx, answer.body, found)
+	}
 	return found, nil
 }
 

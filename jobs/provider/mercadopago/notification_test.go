@@ -65,15 +65,15 @@ func TestReceiveSigned(t *testing.T) {
 		{"test_created", "data.id=123456&type=test", "test", "test.created", "123456", test, provider.Test},
 		// A body's word makes no test of an id that a payment could have.
 		{"test_created", "data.id=77&type=payment", "payment", "test.created", "77", test, provider.Settle},
-		{"order_dashboard_test", "data.id=ORD01KXAMPLE0000000000000009&type=order", "order", "order.action_required", "ORD01KXAMPLE0000000000000009", test, provider.Unhandled},
+		{"order_dashboard_test", "data.id=ORD01KXAMPLE0000000000000009&type=order", "order", "order.action_required", "ORD01KXAMPLE0000000000000009", test, provider.Follow},
 		// A test's envelope around a payment's id: the payment is read.
 		{"payment_dashboard_test", "data.id=90210000002&type=payment", "payment", "payment.updated", "90210000002", test, provider.Settle},
 		// The test's id around a live envelope: an id like any other.
 		{"payment_updated", "data.id=123456&type=payment", "payment", "payment.updated", "123456", live, provider.Settle},
 		{"merchant_order", "data.id=31000000001&type=topic_merchant_order_wh", "topic_merchant_order_wh", "update", "31000000001", live, provider.Follow},
 		{"chargeback", "data.id=217000061307271123&type=topic_chargebacks_wh", "topic_chargebacks_wh", "changed_case_status", "217000061307271123", live, provider.Follow},
-		{"order_charged_back", "data.id=ORD01KXAMPLE0000000000000001&type=topic_chargebacks_wh", "topic_chargebacks_wh", "order.charged_back", "ORD01KXAMPLE0000000000000001", live, provider.Unhandled},
-		{"order_processed", "data.id=ORD01KXAMPLE0000000000000001&type=order", "order", "order.processed", "ORD01KXAMPLE0000000000000001", live, provider.Unhandled},
+		{"order_charged_back", "data.id=ORD01KXAMPLE0000000000000001&type=topic_chargebacks_wh", "topic_chargebacks_wh", "order.charged_back", "ORD01KXAMPLE0000000000000001", live, provider.Follow},
+		{"order_processed", "data.id=ORD01KXAMPLE0000000000000001&type=order", "order", "order.processed", "ORD01KXAMPLE0000000000000001", live, provider.Follow},
 		{"claim", "data.id=5200000001&type=claim", "claim", "updated", "5200000001", live, provider.Follow},
 		{"subscription_preapproval", "data.id=5aef01a4883161b001885f06d9391b80&type=subscription_preapproval", "subscription_preapproval", "updated", "5aef01a4883161b001885f06d9391b80", nil, provider.Keep},
 		{"subscription_authorized_payment", "data.id=6114200001&type=subscription_authorized_payment", "subscription_authorized_payment", "updated", "6114200001", nil, provider.Follow},

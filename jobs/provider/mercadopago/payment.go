@@ -66,6 +66,7 @@ func DecodePayment(raw []byte) (provider.Payment, error) {
 	if live := o.boolean("live_mode"); live != nil {
 		p.LiveMode = *live
 	}
+	p.CreatedAt = readTime(o.text("date_created"))
 	p.UpdatedAt = readTime(o.text("date_last_updated"))
 	p.SubscriptionID, p.SubscriptionNumber = readSubscription(o)
 

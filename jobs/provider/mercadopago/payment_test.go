@@ -117,7 +117,7 @@ func TestDecodePayment_ReadsWhatIsDocumented(t *testing.T) {
 			raw := fixture(t, "payments/"+name)
 			got, err := DecodePayment(raw)
 			require.NoError(t, err)
-			want.Raw = raw
+			want.Raw, want.CreatedAt = raw, time.Date(2026, 2, 3, 15, 12, 10, 0, time.UTC)
 			requirePayment(t, want, got)
 		})
 	}

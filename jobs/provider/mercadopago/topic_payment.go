@@ -15,6 +15,7 @@ var paymentTopic = topic{
 	names:     []string{topicPayment},
 	work:      provider.Settle,
 	isID:      numericID,
+	also:      []string{topicOrder},
 	operation: "payment",
 	path:      []string{"v1", "payments"},
 	read: func(raw []byte) (string, provider.Found, error) {

@@ -1,8 +1,8 @@
 package mercadopago
 
 import (
+	"context"
 	"slices"
-	"strings"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 )
@@ -28,6 +28,9 @@ type topic struct {
 	// read reads an answer: of which resource it is, and what it says. A topic may
 	// name what is fetched next, and never something that leads back to it.
 	read func(raw []byte) (id string, found provider.Found, err error)
+	// complete adds what takes another call to find. Nil for a topic whose answers say
+	// everything.
+	complete func(c *Client, ctx context.Context, raw []byte, found provider.Found) (provider.Found, error)
 	// named are the payments that a notification names in its body: they are fetched
 	// where its resource can't be read. Nil for a topic whose bodies name none.
 	named func(body object) ([]provider.Ref, error)
@@ -43,7 +46,7 @@ func (t *topic) ref(id string) provider.Ref { return provider.Ref{Topic: t.names
 // which nothing is fetched.
 var topics = []*topic{
 	&paymentTopic, &merchantOrderTopic, &chargebackTopic, &claimTopic, &authorizedPaymentTopic, &fraudAlertTopic, &pointTopic,
-	&informingTopic, &unhandledTopic,
+	&orderTopic, &informingTopic,
 }
 
 // informingTopic has the topics that move no money of an order (the webhooks
@@ -55,19 +58,6 @@ var informingTopic = topic{
 	},
 	work: provider.Keep,
 }
-
-// unhandledTopic has the topics of money that this release cannot settle.
-var unhandledTopic = topic{
-	names: []string{topicOrder, "orders"},
-	work:  provider.Unhandled,
-}
-
-// topicOrder is the name of a Mercado Pago order's topic in Webhooks.
-const topicOrder = "order"
-
-// mercadoPagoOrderID tells whether s can be the id of an order of Mercado Pago's
-// (the orders reference).
-func mercadoPagoOrderID(s string) bool { return validID(s) && strings.HasPrefix(s, "ORD") }
 
 // numericID tells whether s can be the id of a resource that has a number.
 func numericID(s string) bool { return validID(s) && allDigits(s) }

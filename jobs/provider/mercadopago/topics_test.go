@@ -69,6 +69,10 @@ var conformances = map[string]conformance{
 		delivery: "notifications/stop_delivery", id: "90210000005", answer: "payments/approved", answerID: "90210000001",
 		path: func(_ *testing.T, s *simulator.Simulator) string { return "/v1/payments/" + created(s) },
 	},
+	"order": {
+		delivery: "notifications/order_processed", id: "ORD01KXAMPLE0000000000000001", answer: "topics/order", answerID: "ORD01KXAMPLE0000000000000001",
+		next: []string{"90210000011", "902100000123456789"}, path: resourcePath("/v1/orders/", simulator.QROrder),
+	},
 	"point_integration_wh": {
 		delivery: "notifications/point_finished", id: "bcdef1234-8ab5-4139-9aa3-abcd124", answer: "topics/payment_intent", answerID: "bcdef1234-8ab5-4139-9aa3-abcd124",
 		ipn: "notifications/ipn_point", ipnID: "0aa0519d-d985-4e83-b62d-dda123456780",
@@ -281,7 +285,7 @@ func TestFetch_WhatCannotBeFetched(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []provider.Ref{{Topic: "payment", ID: "7"}, {Topic: "payment", ID: "8"}}, found.Next, "each once")
 
-	for _, name := range []string{"topic_of_another_year", "wallet_connect", "order"} {
+	for _, name := range []string{"topic_of_another_year", "wallet_connect"} {
 		_, err := client.Fetch(t.Context(), provider.Ref{Topic: name, ID: "7"}, nil)
 		require.ErrorIs(t, err, provider.ErrUnknownTopic)
 	}

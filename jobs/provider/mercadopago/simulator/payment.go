@@ -54,7 +54,7 @@ type PaymentSpec struct {
 	// zero. The search shows a payment from its real creation on.
 	CreatedAt time.Time
 	// Unlisted keeps the payment out of searches until it was asked for by its
-	// id: only a webhook can tell of it.
+	// id, or by List: only a webhook can tell of it.
 	Unlisted bool
 }
 
@@ -213,6 +213,14 @@ func (s *Simulator) looksOf(seq uint64) looks {
 		l.merchantOrderID = 0
 	}
 	return l
+}
+
+// List lets searches show a payment that was made Unlisted. Nothing happens for an
+// id that the simulator never gave out.
+func (s *Simulator) List(id string) {
+	if p, err := s.payment(id); err == nil {
+		p.unlisted.Store(false)
+	}
 }
 
 // Move brings a payment into its next state, in units of its currency what of
