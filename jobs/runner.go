@@ -201,8 +201,9 @@ func addWork(config *river.Config, cfg Config, deps Deps, circuits circuit.Circu
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	river.AddWorker(config.Workers, &foldWorker{store: deps.Store, providers: deps.Providers, budget: min(foldBudget, cfg.JobTimeout/3), logger: cfg.Logger})
+	river.AddWorker(config.Workers, &unhandledWorker{store: deps.Store, providers: deps.Providers, logger: cfg.Logger})
 	if !cfg.Helper {
-		config.PeriodicJobs = append(config.PeriodicJobs, periodicRollUp(), periodicFold())
+		config.PeriodicJobs = append(config.PeriodicJobs, periodicRollUp(), periodicFold(), periodicUnhandled())
 	}
 	if err := addReconciliation(config, cfg, deps, circuits, policy, metrics); err != nil {
 		return err

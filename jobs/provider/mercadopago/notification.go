@@ -125,11 +125,7 @@ func describe(q query, h hints, id string) provider.Event {
 	if topic == "" {
 		topic = unknownWord
 	}
-	if t := topicNamed(topic); t != nil && t.bodyID != nil {
-		if of := t.bodyID(h.body); t.isID(of) {
-			id = of
-		}
-	}
+	id = resourceOf(topic, h, id)
 	event := provider.Event{
 		Source: Source, Topic: topic, Action: word(h.action), ResourceID: id, LiveMode: h.liveMode,
 		NotifiedAt: h.notifiedAt, Work: WorkOf(topic, id),
@@ -138,6 +134,26 @@ func describe(q query, h hints, id string) provider.Event {
 		event.Work = provider.Test
 	}
 	return event
+}
+
+// resourceOf is the id that a delivery of the topic names, id being what its query
+// does.
+func resourceOf(topic string, h hints, id string) string {
+	t := topicNamed(topic)
+	if t == nil || t.bodyID == nil {
+		return id
+	}
+	if of := t.bodyID(h.body); t.isID(of) {
+		return of
+	}
+	return id
+}
+
+// ReadEvent says once more what a delivery names and asks for that was accepted,
+// by its topic, its body, and what it was understood to name when it came.
+func (*Client) ReadEvent(topic string, body []byte, resourceID string) (string, provider.Work) {
+	id := resourceOf(topic, readHints(body), resourceID)
+	return id, WorkOf(topic, id)
 }
 
 // isTest recognises what the panel's "simulate" button sends: its id or its type
