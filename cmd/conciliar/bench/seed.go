@@ -194,7 +194,8 @@ func (f *seeder) open(ctx context.Context) {
 		 SELECT r.id, 'missing', 'mercadopago', (r.id * 100 + n)::text, (SELECT max(id) FROM webhook_archive) + r.id * 100 + n, r.started_at
 		 FROM webhook_reconciliation_logs r, generate_series(1, 20) n`,
 		`INSERT INTO anomalies (kind, order_reference, payment_id, opened_at, closed_at, closed_by)
-		 SELECT (ARRAY['overpaid', 'underpaid', 'unknown_order'])[1 + n % 3], 'bench-' || n, n::text, now() - n * interval '1 minute',
+		 SELECT CASE WHEN n % 10 = 0 THEN 'unsettled_difference' ELSE (ARRAY['overpaid', 'underpaid', 'unknown_order'])[1 + n % 3] END,
+		        'bench-' || n, n::text, now() - n * interval '1 minute',
 		        CASE WHEN n % 10 > 0 THEN now() END, CASE WHEN n % 10 > 0 THEN 'fold' END FROM generate_series(1, 5000) n`,
 	} {
 		f.exec(ctx, statement)
