@@ -45,8 +45,7 @@ func (r *caseRun) text(text string, n int) string {
 			count, err := strconv.Atoi(part[1])
 			require.NoError(r.t, err)
 			unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[part[2]]
-			// All of a case counts from its beginning.
-			at = r.began.Add(time.Duration(count) * unit)
+			at = at.Add(time.Duration(count) * unit)
 		}
 		return `"` + at.In(time.FixedZone("", -4*60*60)).Format(providerTime) + `"`
 	})

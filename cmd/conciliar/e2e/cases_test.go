@@ -112,7 +112,6 @@ type caseRun struct {
 	reviewCase
 
 	t       *testing.T
-	began   time.Time
 	service string
 	answers *scriptedProvider
 	// delivered counts the deliveries since the queue was empty, and askedBefore
@@ -122,7 +121,7 @@ type caseRun struct {
 
 func newCaseRun(t *testing.T, c reviewCase) *caseRun {
 	t.Helper()
-	r := &caseRun{reviewCase: c, t: t, began: time.Now(), answers: newScriptedProvider(t)}
+	r := &caseRun{reviewCase: c, t: t, answers: newScriptedProvider(t)}
 	changes := map[string]string{"MERCADOPAGO_COLLECTOR_ID": caseAccount, "RETRY_BASE_DELAY": "20ms", "PROVIDER_RATE_LIMIT": "200"}
 	maps.Copy(changes, c.Settings)
 	p := start(t, environment(storetest.URL(t), r.answers.URL, changes), "serve")
