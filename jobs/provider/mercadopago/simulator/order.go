@@ -46,7 +46,7 @@ func orderWordOf(state PaymentState) orderWord {
 
 // describeOrder is an order as the API prints it: amounts are text, and there is no
 // live_mode.
-func describeOrder(s *Simulator, r *resource) object {
+func describeOrder(_ *Simulator, r *resource) object {
 	state := r.payment.current.Load().state
 	word := orderWordOf(state)
 	kind, reference := "online", "000k"+strconv.FormatUint(1_000_000+r.payment.seq, 36)
