@@ -16,8 +16,8 @@ import (
 func TestDeadLettersAreListedAndShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	first, event := b.dead(t, "77")
-	second, _ := b.dead(t, "78")
+	first, event := b.deadLetter(t, "77")
+	second, _ := b.deadLetter(t, "78")
 	answered[store.DeadLetterDetail](t, b, post(fmt.Sprintf("/api/webhooks/dead-letters/%d/dismiss", second), `{"note":"paid in cash"}`), http.StatusOK)
 	for query, want := range map[string][]int64{
 		"": {second, first}, "?state=open": {first}, "?state=dismissed": {second}, "?reason=retries_exhausted": {second, first},
@@ -41,7 +41,7 @@ func TestDeadLettersAreListedAndShown(t *testing.T) {
 func TestTwoOperatorsReplayADeadLetterOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	letter, event := b.dead(t, "77")
+	letter, event := b.deadLetter(t, "77")
 	target := fmt.Sprintf("/api/webhooks/dead-letters/%d/replay", letter)
 	const presses = 6
 	codes := make([]int, presses)
@@ -63,7 +63,7 @@ func TestTwoOperatorsReplayADeadLetterOnce(t *testing.T) {
 func TestDismissalSaysWhy(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	letter, _ := b.dead(t, "77")
+	letter, _ := b.deadLetter(t, "77")
 	target := fmt.Sprintf("/api/webhooks/dead-letters/%d/dismiss", letter)
 	for body, code := range map[string]string{
 		"": "invalid_json", "{}": "invalid_field", `{"note":""}`: "invalid_field", `{"note":1}`: "invalid_field",
@@ -86,7 +86,7 @@ func TestBulkReplayIsCountedBeforeItIsDone(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for range 3 {
-		b.dead(t, "77")
+		b.deadLetter(t, "77")
 	}
 	count := answered[api.ReplayCount](t, b, post(bulkPath, `{"filter":{"reason":"retries_exhausted","topic":"payment"},"dry_run":true,"limit":2}`), http.StatusOK)
 	require.Equal(t, api.ReplayCount{DryRun: true, Matching: 3, WouldReplay: 2}, count)
@@ -129,7 +129,7 @@ func TestBulkReplayOfManyGoesOnAndIsCancelled(t *testing.T) {
 func TestBulkReplayRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	b.dead(t, "77")
+	b.deadLetter(t, "77")
 	for body, code := range map[string]string{
 		"":                                     "invalid_json",
 		"{}":                                   "invalid_field",

@@ -18,8 +18,8 @@ import (
 func TestEventsAreListedInPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	first, second := b.event(t, "77"), b.event(t, "78")
-	_, third := b.dead(t, "77")
+	first, second := b.accept(t, "77"), b.accept(t, "78")
+	_, third := b.deadLetter(t, "77")
 	ids := func(target string) []int64 {
 		var ids []int64
 		for _, e := range walk[store.Event](t, b, target) {
@@ -60,7 +60,7 @@ func TestDefaultPageHasFiftyRows(t *testing.T) {
 func TestEventIsShownWithItsHistory(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	letter, id := b.dead(t, "77")
+	letter, id := b.deadLetter(t, "77")
 	replay := answered[store.Replay](t, b, post("/api/webhooks/dead-letters/"+strconv.FormatInt(letter, 10)+"/replay", ""), http.StatusAccepted)
 
 	d := answered[store.EventDetail](t, b, get("/api/webhooks/events/"+strconv.FormatInt(id, 10)), http.StatusOK)
@@ -99,7 +99,7 @@ func TestEventIsShownWithItsHistory(t *testing.T) {
 func TestReplayOfAnEventIsANewEvent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	id := b.event(t, "77")
+	id := b.accept(t, "77")
 	target := "/api/webhooks/events/" + strconv.FormatInt(id, 10) + "/replay"
 
 	w := b.do(t, post(target, ""))
@@ -118,7 +118,7 @@ func TestReplayOfAnEventIsANewEvent(t *testing.T) {
 func TestRequestIDOfTheCallIsInTheAuditTrail(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	id := b.event(t, "77")
+	id := b.accept(t, "77")
 	c := post("/api/webhooks/events/"+strconv.FormatInt(id, 10)+"/replay", "")
 	c.header["X-Request-Id"] = []string{"ticket-17"}
 	require.Equal(t, http.StatusAccepted, b.do(t, c).Code)

@@ -224,9 +224,7 @@ func requireReceipt(tb testing.TB, w *httptest.ResponseRecorder) receipt {
 
 func (b *bundle) count(tb testing.TB, query string, args ...any) int {
 	tb.Helper()
-	var n int
-	require.NoError(tb, b.pool.QueryRow(tb.Context(), query, args...).Scan(&n))
-	return n
+	return fixture.Count(tb, b.pool, query, args...)
 }
 
 // requireRefused waits until n refusals are recorded, which happens after their

@@ -65,7 +65,7 @@ func TestMetricsCountWhatWebhooksComeTo(t *testing.T) {
 func TestMetricsTellWhatWaitsForAPerson(t *testing.T) {
 	t.Parallel()
 	b := setupMetered(t)
-	b.dead(t, "7")
+	b.deadLetter(t, "7")
 	b.anomaly(t, "order-7")
 	_, err := b.pool.Exec(t.Context(), `INSERT INTO webhook_reconciliation_logs (trigger, status, finished_at, missing_found, drift_found, stuck_requeued)
 		VALUES ('schedule', 'succeeded', '2026-03-01T12:00:00Z', 3, 2, 1), ('cli', 'failed', now(), 4, 0, 0), ('cli', 'running', NULL, 100, 0, 0)`)

@@ -123,7 +123,7 @@ func codesOf(t *testing.T, ref string) []string {
 func TestTheDescriptionNoticesWhatIsNotInIt(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	id := b.event(t, "1")
+	id := b.accept(t, "1")
 	for name, change := range map[string]func(*watchedCall){
 		"a member too many": func(c *watchedCall) { c.replace(`"queue_id"`, `"colour":"red","queue_id"`) },
 		"one too few":       func(c *watchedCall) { c.replace(`"archived":false,`, ``) },

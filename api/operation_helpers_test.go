@@ -16,15 +16,15 @@ import (
 )
 
 // event delivers a signed notification and returns its event.
-func (b *bundle) event(t testing.TB, paymentID string) int64 {
+func (b *bundle) accept(t testing.TB, paymentID string) int64 {
 	t.Helper()
 	return requireReceipt(t, b.do(t, signed(paymentID, strconv.Itoa(1742505638+b.count(t, `SELECT count(*) FROM webhook_queue`))))).QueueID
 }
 
 // dead is a dead letter and its event.
-func (b *bundle) dead(t testing.TB, paymentID string) (letter, queueID int64) {
+func (b *bundle) deadLetter(t testing.TB, paymentID string) (letter, queueID int64) {
 	t.Helper()
-	queueID = b.event(t, paymentID)
+	queueID = b.accept(t, paymentID)
 	fixture.Die(t, b.pool, queueID, 7, "timeout: late")
 	return int64(b.count(t, `SELECT id FROM webhook_dead_letter WHERE queue_id = $1`, queueID)), queueID
 }

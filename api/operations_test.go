@@ -27,9 +27,9 @@ type endpoint struct {
 func endpoints(t *testing.T, b *bundle) []endpoint {
 	t.Helper()
 	const note = `{"note":"seen"}`
-	event := b.event(t, "1")
-	replayed, _ := b.dead(t, "2")
-	dismissed, _ := b.dead(t, "3")
+	event := b.accept(t, "1")
+	replayed, _ := b.deadLetter(t, "2")
+	dismissed, _ := b.deadLetter(t, "3")
 	refused := b.refuse(t, store.Refused{Reason: "malformed"})
 	_, err := b.pool.Exec(t.Context(), `INSERT INTO webhook_bulk_replays (filter, total, upper_id, requested_by) VALUES ('{}', 1, 1, 'somebody')`)
 	require.NoError(t, err)

@@ -236,7 +236,7 @@ func TestAnotherSiteCannotAct(t *testing.T) {
 	b := setup(t, setupOptions{})
 	v := b.visitor()
 	v.logIn(t)
-	queueID := b.event(t, "77")
+	queueID := b.accept(t, "77")
 	jobID := b.count(t, `SELECT job_id FROM webhook_queue WHERE id = $1`, queueID)
 	cancel := func(headers ...string) int {
 		return v.visit(t, http.MethodPost, "/riverui/api/jobs/cancel", `{"ids":["`+itoa(jobID)+`"]}`, headers...).Code

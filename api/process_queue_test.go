@@ -15,8 +15,8 @@ const processPath = "/api/webhooks/process-queue"
 func TestProcessQueueAnswersBeforeAndAfter(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	b.event(t, "1")
-	failed := b.event(t, "2")
+	b.accept(t, "1")
+	failed := b.accept(t, "2")
 	_, err := b.pool.Exec(t.Context(), `UPDATE river_job SET state = 'retryable', attempt = 1, scheduled_at = now() + interval '1 hour'
 		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, failed)
 	require.NoError(t, err)

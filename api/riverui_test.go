@@ -15,7 +15,7 @@ func TestActionsInRiverUIAreRecordedWithTheirEvents(t *testing.T) {
 	b := setup(t, setupOptions{})
 	v := b.visitor()
 	v.logIn(t)
-	e1, e2 := b.event(t, "1"), b.event(t, "2")
+	e1, e2 := b.accept(t, "1"), b.accept(t, "2")
 	job := func(event int64) string {
 		return itoa(b.count(t, `SELECT job_id FROM webhook_queue WHERE id = $1`, event))
 	}
@@ -69,7 +69,7 @@ func TestListsOfRiverUIHideArguments(t *testing.T) {
 	v := b.visitor()
 	v.logIn(t)
 	require.Contains(t, v.get(t, "/riverui/api/features").Body.String(), `"job_list_hide_args_by_default":true`)
-	b.event(t, "1")
+	b.accept(t, "1")
 	require.Contains(t, v.get(t, "/riverui/api/jobs?state=available").Body.String(), `"kind":"webhook_payment"`)
 	require.Contains(t, v.visit(t, http.MethodGet, "/riverui/", "", "Accept", "text/html").Body.String(), `<div id="root"`)
 }

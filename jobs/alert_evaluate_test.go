@@ -17,6 +17,7 @@ import (
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // A watchman evaluates statuses that a test makes, minute by minute.
@@ -367,16 +368,16 @@ func TestAlertsArrive(t *testing.T) {
 	receiver := newSlack(t)
 	b.deadLetter(t)
 	first := b.startWatch(t, receiver.URL)
-	await(t, func() bool { return len(receiver.received()) == 1 })
+	fixture.Await(t, func() bool { return len(receiver.received()) == 1 })
 	message := receiver.received()[0]
 	require.Equal(t, scan[int64](t, b, `SELECT id FROM alert_messages`), message.MessageID)
 	require.Len(t, message.Alerts, 1)
 	require.Equal(t, "dead_letters_open", message.Alerts[0].Code)
 	require.JSONEq(t, `{"open": 1, "by_reason": {"deleted": 1}}`, string(message.Alerts[0].Detail))
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return scan[int](t, b, `SELECT count(*) FROM alert_messages WHERE delivered_at IS NOT NULL`) == 1
 	})
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return scan[string](t, b, `SELECT state FROM river_job WHERE kind = 'alert_send'`) == "completed"
 	})
 
@@ -385,8 +386,8 @@ func TestAlertsArrive(t *testing.T) {
 	var log journal
 	b.config.RiverLogger = log.logger()
 	b.startWatch(t, receiver.URL)
-	await(t, func() bool { return log.has("Inserted RunOnStart jobs") })
-	await(t, func() bool {
+	fixture.Await(t, func() bool { return log.has("Inserted RunOnStart jobs") })
+	fixture.Await(t, func() bool {
 		return scan[int](t, b, `SELECT count(*) FROM river_job WHERE kind = 'alert_evaluate' AND state <> 'completed'`) == 0
 	})
 	require.Len(t, receiver.received(), 1)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/health"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // slack is where messages arrive. It answers as it is told to, and 200 "ok"
@@ -76,7 +77,7 @@ func answers(status int, header ...string) http.HandlerFunc {
 func (b *bundle) startWatch(t *testing.T, webhookURL string) *jobs.Runner {
 	t.Helper()
 	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{
-		Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.bank}, Alerts: &jobs.Alerts{WebhookURL: webhookURL},
+		Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.fake}, Alerts: &jobs.Alerts{WebhookURL: webhookURL},
 	})
 	require.NoError(t, err)
 	require.NoError(t, runner.Start(t.Context()))
@@ -95,7 +96,7 @@ func (b *bundle) sendOnce(t *testing.T, webhookURL string, attempts int) {
 
 func (b *bundle) awaitSend(t *testing.T, state string) {
 	t.Helper()
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return scan[string](t, b, `SELECT state FROM river_job WHERE kind = 'alert_send'`) == state
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // neverAnswers are the ways in which the question who we are may fail for ever.
@@ -30,23 +31,23 @@ func TestCircuit_TheAccountQuestionAloneDecidesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
-			b.bank.refuses = answer
+			b.fake.refuses = answer
 			b.start(t)
 			known := b.sales(t, 1)[0]
 			b.awaitStatus(t, known, store.StatusCompleted)
 
 			// A payment of somebody else's is that payment's matter.
-			b.bank.fails("foreign", barred)
-			foreign := b.deliver(t, "foreign")
+			b.fake.fails("foreign", barred)
+			foreign := b.accept(t, "foreign")
 			b.awaitStatus(t, foreign, store.StatusDeadLetter)
 			require.Equal(t, "forbidden", b.letter(t, foreign).Class)
 			require.Empty(t, b.outages(t))
 
 			// An outage begins, and ends although the question is not answered.
-			b.bank.goesDown(down)
+			b.fake.goesDown(down)
 			events := b.sales(t, 10)
 			b.awaitOutage(t)
-			b.bank.comesBack()
+			b.fake.comesBack()
 			for _, e := range events {
 				b.awaitStatus(t, e, store.StatusCompleted)
 			}
@@ -70,34 +71,34 @@ func TestCircuit_ClosesInAQuietShop(t *testing.T) {
 		for proof, prepare := range map[string]func(t *testing.T, b *bundle){
 			"a known payment": func(t *testing.T, b *bundle) {
 				t.Helper()
-				b.bank.searchFails = &provider.Error{Kind: provider.Unexpected, StatusCode: 400}
+				b.fake.searchFails = &provider.Error{Kind: provider.Unexpected, StatusCode: 400}
 				b.awaitStatus(t, b.sales(t, 1)[0], store.StatusCompleted)
 			},
 			"the search": func(*testing.T, *bundle) {},
 			"what the search shows": func(_ *testing.T, b *bundle) {
-				b.bank.isPaid("88", "", "10")
-				b.bank.shows("77")
-				b.bank.shows("88")
+				b.fake.isPaid("88", "", "10")
+				b.fake.shows("77")
+				b.fake.shows("88")
 			},
 		} {
 			t.Run(name+", "+proof, func(t *testing.T) {
 				t.Parallel()
 				b := setup(t)
-				b.bank.refuses = &provider.Error{Kind: provider.Unexpected, StatusCode: 404}
+				b.fake.refuses = &provider.Error{Kind: provider.Unexpected, StatusCode: 404}
 				b.start(t)
 				prepare(t, b)
-				b.bank.goesDown(down)
+				b.fake.goesDown(down)
 				_, _, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, 0, 0)
 				require.NoError(t, err)
-				event := b.deliver(t, "77")
+				event := b.accept(t, "77")
 				b.awaitStatus(t, event, store.StatusHeld)
 				b.awaitProbes(t, 2)
-				b.bank.fails("77", waits)
+				b.fake.fails("77", waits)
 
-				b.bank.comesBack()
+				b.fake.comesBack()
 
 				b.awaitCircuit(t, store.CircuitClosed)
-				await(t, func() bool { return b.status(t, event) != store.StatusHeld })
+				fixture.Await(t, func() bool { return b.status(t, event) != store.StatusHeld })
 			})
 		}
 	}
@@ -114,17 +115,17 @@ func TestCircuit_StaysClosedWhateverAnswersSay(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
-			b.bank.refuses = &provider.Error{Kind: provider.Unexpected, StatusCode: 404}
+			b.fake.refuses = &provider.Error{Kind: provider.Unexpected, StatusCode: 404}
 			var ids []string
 			for i := range 20 {
 				id, reference := fmt.Sprint(1000+i), fmt.Sprintf("A-%d", i)
 				b.register(t, reference, "10")
-				b.bank.isPaid(id, reference, "10")
+				b.fake.isPaid(id, reference, "10")
 				ids = append(ids, id)
 			}
 			for i := range 35 {
 				id := fmt.Sprint(2000 + i)
-				b.bank.fails(id, &provider.Error{Kind: kinds[i%len(kinds)]})
+				b.fake.fails(id, &provider.Error{Kind: kinds[i%len(kinds)]})
 				ids = append(ids, id)
 			}
 			random := rand.New(rand.NewPCG(seed, 0))
@@ -132,11 +133,11 @@ func TestCircuit_StaysClosedWhateverAnswersSay(t *testing.T) {
 			b.start(t)
 
 			for _, id := range ids {
-				b.deliver(t, id)
+				b.accept(t, id)
 			}
 
-			await(t, func() bool { return scan[int](t, b, `SELECT count(*) FROM orders WHERE status = 'paid'`) == 20 })
-			await(t, func() bool {
+			fixture.Await(t, func() bool { return scan[int](t, b, `SELECT count(*) FROM orders WHERE status = 'paid'`) == 20 })
+			fixture.Await(t, func() bool {
 				return scan[int](t, b, `SELECT count(*) FROM webhook_queue_status WHERE status NOT IN ('completed', 'dead_letter')`) == 0
 			})
 			require.Equal(t, 1, scan[int](t, b, `SELECT max(attempts) FROM webhook_queue WHERE completed_at IS NOT NULL`))
@@ -149,27 +150,27 @@ func TestCircuit_StaysClosedWhateverAnswersSay(t *testing.T) {
 func TestCircuit_HintsDecideNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.searchFails = down
-	b.bank.refuses = down
+	b.fake.searchFails = down
+	b.fake.refuses = down
 	hint := func(ev *store.NewEvent) { ev.Signed = false }
 	for i := range 12 {
-		b.bank.fails(fmt.Sprint(i), down)
+		b.fake.fails(fmt.Sprint(i), down)
 	}
 	runner := b.start(t)
 	for i := range 12 {
-		b.awaitJob(t, b.deliver(t, fmt.Sprint(i), hint), rivertype.JobStateRetryable)
+		b.awaitJob(t, b.accept(t, fmt.Sprint(i), hint), rivertype.JobStateRetryable)
 	}
 	require.Empty(t, b.outages(t))
-	require.Zero(t, b.bank.credentialChecks())
+	require.Zero(t, b.fake.credentialChecks())
 	stop(t, runner)
 
 	// In an outage they wait like all others, and no probe asks for them.
 	_, _, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, 0, 0)
 	require.NoError(t, err)
 	b.start(t)
-	waits := b.deliver(t, "99", hint)
+	waits := b.accept(t, "99", hint)
 	b.awaitStatus(t, waits, store.StatusHeld)
 	b.awaitProbes(t, 3)
-	require.Zero(t, b.bank.calls("99"))
+	require.Zero(t, b.fake.calls("99"))
 	b.awaitOutage(t)
 }

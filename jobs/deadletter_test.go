@@ -17,7 +17,7 @@ import (
 func failing(t *testing.T, change ...func(*jobs.Config)) *bundle {
 	t.Helper()
 	b := setup(t, change...)
-	b.bank.fails("77", &provider.Error{Kind: provider.Unavailable, StatusCode: 503})
+	b.fake.fails("77", &provider.Error{Kind: provider.Unavailable, StatusCode: 503})
 	return b
 }
 
@@ -26,7 +26,7 @@ const unavailable = "provider_unavailable: provider_unavailable (HTTP 503)"
 func TestDeadAfterTheLastAttempt(t *testing.T) {
 	t.Parallel()
 	b := failing(t, func(c *jobs.Config) { c.Backoff = jobs.Backoff{Waits: []time.Duration{time.Millisecond}, Attempts: 2} })
-	event := b.deliver(t, "77")
+	event := b.accept(t, "77")
 	b.start(t)
 
 	b.awaitStatus(t, event, "dead_letter")
@@ -40,8 +40,8 @@ func TestDeadAfterTheLastAttempt(t *testing.T) {
 func TestDeadByTheWorkersWord(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.fails("77", &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
-	event := b.deliver(t, "77")
+	b.fake.fails("77", &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
+	event := b.accept(t, "77")
 	b.start(t)
 
 	b.awaitStatus(t, event, "dead_letter")
@@ -55,11 +55,11 @@ func TestDeadByTheWorkersWord(t *testing.T) {
 func TestDeadByAnOperatorWhileItWaits(t *testing.T) {
 	t.Parallel()
 	b := failing(t)
-	event := b.deliver(t, "77")
+	event := b.accept(t, "77")
 	runner := b.start(t)
 	b.awaitJob(t, event, rivertype.JobStateRetryable)
 	stop(t, runner)
-	fresh := b.deliver(t, "78")
+	fresh := b.accept(t, "78")
 
 	for _, e := range []int64{event, fresh} {
 		_, err := b.operator.JobCancel(t.Context(), b.jobID(t, e))
@@ -76,8 +76,8 @@ func TestDeadByAnOperatorWhileItWaits(t *testing.T) {
 func TestDeadByAnOperatorWhileItRuns(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	asked, _ := b.bank.held("77", func() (provider.Payment, error) { return provider.Payment{}, errors.New("never") })
-	event := b.deliver(t, "77")
+	asked, _ := b.fake.held("77", func() (provider.Payment, error) { return provider.Payment{}, errors.New("never") })
+	event := b.accept(t, "77")
 	b.start(t)
 	<-asked
 
@@ -108,7 +108,7 @@ func TestRescuer(t *testing.T) {
 		c.RescueAfter = 10 * time.Minute
 		c.Backoff.Waits = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 16 * time.Minute, 32 * time.Minute}
 	})
-	exhausted, cancelled, alive, unknown, running := b.deliver(t, "1"), b.deliver(t, "2"), b.deliver(t, "3"), b.deliver(t, "4"), b.deliver(t, "5")
+	exhausted, cancelled, alive, unknown, running := b.accept(t, "1"), b.accept(t, "2"), b.accept(t, "3"), b.accept(t, "4"), b.accept(t, "5")
 	b.strand(t, exhausted, 7, 11, `{}`)
 	b.strand(t, cancelled, 3, 11, `{"cancel_attempted_at": "2026-01-02T03:04:05Z"}`)
 	b.strand(t, alive, 6, 11, `{}`)
@@ -136,14 +136,14 @@ func TestRescuer(t *testing.T) {
 	require.False(t, job.ScheduledAt.Before(job.Errors[0].At.Add(32*time.Minute)), "our backoff, not River's")
 	require.Equal(t, rivertype.JobStateRunning, b.job(t, running).State, "another process may be at it")
 	for _, paymentID := range []string{"1", "2", "3", "4", "5"} {
-		require.Zero(t, b.bank.calls(paymentID))
+		require.Zero(t, b.fake.calls(paymentID))
 	}
 }
 
 func TestDeadByDeletion(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	one, many := b.deliver(t, "77"), []int64{b.deliver(t, "78"), b.deliver(t, "79")}
+	one, many := b.accept(t, "77"), []int64{b.accept(t, "78"), b.accept(t, "79")}
 
 	_, err := b.operator.JobDelete(t.Context(), b.jobID(t, one))
 	require.NoError(t, err)
@@ -159,7 +159,7 @@ func TestDeadByDeletion(t *testing.T) {
 func TestDeadLetterGoesWithTheOperatorsTransaction(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	event := b.deliver(t, "77")
+	event := b.accept(t, "77")
 	jobID := b.jobID(t, event)
 	tx, err := b.pool.Begin(t.Context())
 	require.NoError(t, err)
@@ -180,7 +180,7 @@ func TestDeadLetterGoesWithTheOperatorsTransaction(t *testing.T) {
 func TestRetryReopensADeadLetter(t *testing.T) {
 	t.Parallel()
 	b := failing(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
-	event := b.deliver(t, "77")
+	event := b.accept(t, "77")
 	jobID := b.jobID(t, event)
 	runner := b.start(t)
 	b.awaitStatus(t, event, "dead_letter")
@@ -200,7 +200,7 @@ func TestRetryReopensADeadLetter(t *testing.T) {
 	require.Equal(t, "failed", b.status(t, event))
 
 	const refused = "forbidden: forbidden (HTTP 403)"
-	b.bank.fails("77", &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
+	b.fake.fails("77", &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
 	runner = b.start(t)
 	b.awaitStatus(t, event, "dead_letter")
 	stop(t, runner)
@@ -213,7 +213,7 @@ func TestRetryReopensADeadLetter(t *testing.T) {
 
 	// From the cancelled state, and although somebody had dismissed it.
 	b.exec(t, `UPDATE webhook_dead_letter SET state = 'dismissed'`)
-	b.bank.isPaid("77", "A-1", "150.05")
+	b.fake.isPaid("77", "A-1", "150.05")
 	retry()
 	require.Equal(t, "reopened", b.letter(t, event).State)
 	b.start(t)
@@ -239,8 +239,8 @@ func TestRetryReopensADeadLetter(t *testing.T) {
 func TestCompletedEventDoesNotDie(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.isPaid("77", "A-1", "150.05")
-	events := []int64{b.deliver(t, "77"), b.deliver(t, "77")}
+	b.fake.isPaid("77", "A-1", "150.05")
+	events := []int64{b.accept(t, "77"), b.accept(t, "77")}
 	runner := b.start(t)
 	for _, event := range events {
 		b.awaitJob(t, event, rivertype.JobStateCompleted)

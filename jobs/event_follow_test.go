@@ -13,6 +13,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // merchantOrder makes an event about a merchant order.
@@ -21,7 +22,7 @@ func merchantOrder(e *store.NewEvent) {
 }
 
 // follows makes the bank answer about a merchant order with its payments.
-func (k *bank) follows(id string, payments ...string) {
+func (k *fakeProvider) follows(id string, payments ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.names == nil {
@@ -38,10 +39,10 @@ func TestFollow_EachPaymentOfAMerchantOrderIsSettled(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "A-1", "100")
-	b.bank.isPaid("77", "A-1", "60")
-	b.bank.isPaid("78", "A-1", "40")
-	b.bank.follows("5", "77", "78")
-	event := b.deliver(t, "5", merchantOrder)
+	b.fake.isPaid("77", "A-1", "60")
+	b.fake.isPaid("78", "A-1", "40")
+	b.fake.follows("5", "77", "78")
+	event := b.accept(t, "5", merchantOrder)
 	b.start(t)
 
 	job := b.awaitJob(t, event, rivertype.JobStateCompleted)
@@ -52,7 +53,7 @@ func TestFollow_EachPaymentOfAMerchantOrderIsSettled(t *testing.T) {
 		WHERE origin = 'follow' AND topic = 'payment' AND work = 'payment' AND resource_id IN ('77', '78')
 		  AND q.request_id = 'delivery-1' AND j.kind = 'webhook_payment' AND j.priority = 1`
 	require.Equal(t, 2, scan[int](t, b, followed))
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		paid, err := b.Order(t.Context(), "A-1")
 		return err == nil && paid.Status == order.StatusPaid
 	})
@@ -67,10 +68,10 @@ func TestFollow_EachPaymentOfAMerchantOrderIsSettled(t *testing.T) {
 func TestFollow_IsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
-	b.bank.follows("5", "77", "78")
+	b.fake.follows("5", "77", "78")
 	b.exec(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not 78'; END $$`)
 	b.exec(t, `CREATE TRIGGER refuse BEFORE INSERT ON webhook_queue FOR EACH ROW WHEN (NEW.resource_id = '78') EXECUTE FUNCTION refuse()`)
-	event := b.deliver(t, "5", merchantOrder)
+	event := b.accept(t, "5", merchantOrder)
 	b.start(t)
 
 	b.awaitStatus(t, event, "dead_letter")
@@ -84,13 +85,13 @@ func TestFollow_AnUnknownTopicIsPutOff(t *testing.T) {
 	t.Parallel()
 	log := newOutcomes()
 	b := setup(t, func(c *jobs.Config) { c.Logger = slog.New(log) })
-	event := b.deliver(t, "5", merchantOrder)
+	event := b.accept(t, "5", merchantOrder)
 	b.start(t)
 
 	log.await(t, "put_off")
 
 	require.Nil(t, b.letter(t, event))
-	await(t, func() bool { return b.job(t, event).State == rivertype.JobStateAvailable })
+	fixture.Await(t, func() bool { return b.job(t, event).State == rivertype.JobStateAvailable })
 	require.Empty(t, b.job(t, event).Errors)
 	require.Zero(t, b.job(t, event).Attempt)
 }
@@ -100,8 +101,8 @@ func TestFollow_AnUnknownTopicIsPutOff(t *testing.T) {
 func TestFollow_AMerchantOrderThatDiedOfAnOldReleaseIsReopened(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.follows("5")
-	event := b.deliver(t, "5", merchantOrder)
+	b.fake.follows("5")
+	event := b.accept(t, "5", merchantOrder)
 	b.exec(t, `UPDATE river_job SET state = 'discarded', finalized_at = now(), attempt = 1,
 		errors = ARRAY[jsonb_build_object('at', now(), 'attempt', 1, 'error', 'Stuck job rescued by JobRescuer', 'trace', '')] WHERE id = $1`, b.jobID(t, event))
 	require.Equal(t, "unknown_kind", b.letter(t, event).Reason)

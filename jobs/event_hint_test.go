@@ -12,6 +12,7 @@ import (
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 func unsigned(e *store.NewEvent) { e.Signed = false }
@@ -34,21 +35,21 @@ func TestHint_ForNothingCostsOneCallAndNoDeadLetter(t *testing.T) {
 	t.Parallel()
 	b := setup(t, quick)
 	b.start(t)
-	b.bank.fails("900", notFound)
-	b.ends(t, b.deliver(t, "900", unsigned), store.OutcomeDiscarded, 1)
-	require.Equal(t, 1, b.bank.calls("900"))
+	b.fake.fails("900", notFound)
+	b.ends(t, b.accept(t, "900", unsigned), store.OutcomeDiscarded, 1)
+	require.Equal(t, 1, b.fake.calls("900"))
 }
 
 func TestHint_ItsSecondFailureEndsIt(t *testing.T) {
 	t.Parallel()
 	b := setup(t, quick)
 	b.start(t)
-	b.bank.fails("901", &provider.Error{Kind: provider.Unexpected, StatusCode: http.StatusTeapot})
-	b.ends(t, b.deliver(t, "901", unsigned), store.OutcomeDiscarded, 2)
-	b.bank.fails("902", &provider.Error{Kind: provider.Forbidden, StatusCode: http.StatusForbidden})
-	event := b.deliver(t, "902", unsigned)
+	b.fake.fails("901", &provider.Error{Kind: provider.Unexpected, StatusCode: http.StatusTeapot})
+	b.ends(t, b.accept(t, "901", unsigned), store.OutcomeDiscarded, 2)
+	b.fake.fails("902", &provider.Error{Kind: provider.Forbidden, StatusCode: http.StatusForbidden})
+	event := b.accept(t, "902", unsigned)
 	b.awaitStatus(t, event, store.StatusCompleted)
-	require.LessOrEqual(t, b.bank.calls("902"), 2)
+	require.LessOrEqual(t, b.fake.calls("902"), 2)
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`))
 }
 
@@ -57,15 +58,15 @@ func TestHint_AnOddPaymentIsAPersonsMatterWhoeverNamedIt(t *testing.T) {
 	b := setup(t, quick)
 	b.start(t)
 	odd := &provider.OddPayment{ID: "903", Fields: []provider.Field{provider.FieldCurrency}, Problem: "payment: its currency is missing", Raw: []byte(`{"id":903}`)}
-	b.bank.fails("903", &provider.Error{Kind: provider.Odd, StatusCode: http.StatusOK, Err: odd})
-	event := b.deliver(t, "903", unsigned)
+	b.fake.fails("903", &provider.Error{Kind: provider.Odd, StatusCode: http.StatusOK, Err: odd})
+	event := b.accept(t, "903", unsigned)
 	b.awaitStatus(t, event, store.StatusDeadLetter)
 }
 
 func TestHint_PassesNobody(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	hint, live := b.job(t, b.deliver(t, "904", unsigned)), b.job(t, b.deliver(t, "905"))
+	hint, live := b.job(t, b.accept(t, "904", unsigned)), b.job(t, b.accept(t, "905"))
 	require.Greater(t, hint.Priority, live.Priority)
 	require.Equal(t, 2, hint.MaxAttempts)
 	require.Equal(t, 7, live.MaxAttempts)
@@ -76,17 +77,17 @@ func TestHint_HasAShareOfTheCallsOnly(t *testing.T) {
 	t.Parallel()
 	b := setup(t, quick, func(c *jobs.Config) { c.ProviderRate = 0.0001 })
 	b.start(t)
-	b.bank.says("906", always(approved("906", "order-906", "100")))
-	first := b.deliver(t, "906", unsigned)
+	b.fake.says("906", always(approved("906", "order-906", "100")))
+	first := b.accept(t, "906", unsigned)
 	b.ends(t, first, store.OutcomeSettled, 1)
-	b.bank.says("907", always(approved("907", "order-907", "100")))
-	second := b.deliver(t, "907", unsigned)
-	await(t, func() bool {
+	b.fake.says("907", always(approved("907", "order-907", "100")))
+	second := b.accept(t, "907", unsigned)
+	fixture.Await(t, func() bool {
 		return scan[int](t, b, `SELECT coalesce((metadata ->> 'snoozes')::int, 0) FROM river_job WHERE id = $1`, b.jobID(t, second)) > 0
 	})
-	b.bank.says("908", always(approved("908", "order-908", "100")))
-	b.ends(t, b.deliver(t, "908"), store.OutcomeSettled, 1)
-	require.Zero(t, b.bank.calls("907"))
+	b.fake.says("908", always(approved("908", "order-908", "100")))
+	b.ends(t, b.accept(t, "908"), store.OutcomeSettled, 1)
+	require.Zero(t, b.fake.calls("907"))
 }
 
 func always(p provider.Payment) answer {
@@ -100,10 +101,10 @@ func TestTest_ABodysWordIsBelievedWhereNothingIsBehindTheID(t *testing.T) {
 	says := func(body string) func(*store.NewEvent) {
 		return func(e *store.NewEvent) { e.Payload = []byte(body) }
 	}
-	b.bank.fails("910", notFound)
-	b.ends(t, b.deliver(t, "910", says(`{"test":true}`)), store.OutcomeTest, 1)
-	b.bank.says("911", always(approved("911", "order-911", "100")))
-	b.ends(t, b.deliver(t, "911", says(`{"test":true}`)), store.OutcomeSettled, 1)
+	b.fake.fails("910", notFound)
+	b.ends(t, b.accept(t, "910", says(`{"test":true}`)), store.OutcomeTest, 1)
+	b.fake.says("911", always(approved("911", "order-911", "100")))
+	b.ends(t, b.accept(t, "911", says(`{"test":true}`)), store.OutcomeSettled, 1)
 }
 
 // A signature covers no topic: where it came under two, the one that nothing is
@@ -115,12 +116,12 @@ func TestSignature_UnderTwoTopicsLeavesNoDeadLetter(t *testing.T) {
 	as := func(topic string) func(*store.NewEvent) {
 		return func(e *store.NewEvent) { e.Topic, e.RequestID, e.Signature = topic, "call-1", []byte(topic) }
 	}
-	b.bank.fails("920", notFound)
-	kept := b.deliver(t, "920", as("claims"), func(e *store.NewEvent) { e.Work = store.WorkKeep })
-	b.ends(t, b.deliver(t, "920", as("payment")), store.OutcomeDiscarded, 3)
+	b.fake.fails("920", notFound)
+	kept := b.accept(t, "920", as("claims"), func(e *store.NewEvent) { e.Work = store.WorkKeep })
+	b.ends(t, b.accept(t, "920", as("payment")), store.OutcomeDiscarded, 3)
 	require.NotZero(t, kept)
-	b.bank.fails("921", notFound)
-	b.awaitStatus(t, b.deliver(t, "921", as("payment"), func(e *store.NewEvent) { e.RequestID, e.Signature = "call-2", []byte("2") }), store.StatusDeadLetter)
+	b.fake.fails("921", notFound)
+	b.awaitStatus(t, b.accept(t, "921", as("payment"), func(e *store.NewEvent) { e.RequestID, e.Signature = "call-2", []byte("2") }), store.StatusDeadLetter)
 }
 
 func TestHint_WhatLedToNothingIsNotArchived(t *testing.T) {

@@ -15,14 +15,15 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 func TestAttemptSettlesItsOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "A-1", "150.05")
-	b.bank.isPaid("77", "A-1", "150.05")
-	event := b.deliver(t, "77")
+	b.fake.isPaid("77", "A-1", "150.05")
+	event := b.accept(t, "77")
 	b.start(t)
 
 	job := b.awaitJob(t, event, rivertype.JobStateCompleted)
@@ -42,19 +43,19 @@ func TestAttemptSettlesItsOrder(t *testing.T) {
 func TestCoveredEventIsCompletedWithoutAFetch(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Workers = 1 })
-	b.bank.isPaid("77", "A-1", "150.05")
-	first, second := b.deliver(t, "77"), b.deliver(t, "77")
+	b.fake.isPaid("77", "A-1", "150.05")
+	first, second := b.accept(t, "77"), b.accept(t, "77")
 	b.start(t)
 
 	b.awaitStatus(t, first, "completed")
 	b.awaitStatus(t, second, "completed")
 
-	require.Equal(t, 1, b.bank.calls("77"))
+	require.Equal(t, 1, b.fake.calls("77"))
 	require.Equal(t, store.OutcomeCovered, scan[string](t, b, `SELECT outcome FROM webhook_queue WHERE id = $1`, second))
 
-	third := b.deliver(t, "77")
+	third := b.accept(t, "77")
 	b.awaitStatus(t, third, "completed")
-	require.Equal(t, 2, b.bank.calls("77"), "received after the fetch: it may tell more")
+	require.Equal(t, 2, b.fake.calls("77"), "received after the fetch: it may tell more")
 	require.Equal(t, store.OutcomeUnchanged, scan[string](t, b, `SELECT outcome FROM webhook_queue WHERE id = $1`, third))
 	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM payment_logs`))
 }
@@ -62,8 +63,8 @@ func TestCoveredEventIsCompletedWithoutAFetch(t *testing.T) {
 func TestCompletedEventKeepsItsFirstEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.isPaid("77", "A-1", "150.05")
-	event := b.deliver(t, "77")
+	b.fake.isPaid("77", "A-1", "150.05")
+	event := b.accept(t, "77")
 	b.start(t)
 	b.awaitJob(t, event, rivertype.JobStateCompleted)
 	const end = `SELECT completed_at::text || outcome || attempts FROM webhook_queue WHERE id = $1`
@@ -72,12 +73,12 @@ func TestCompletedEventKeepsItsFirstEnd(t *testing.T) {
 	_, err := b.operator.JobRetry(t.Context(), b.jobID(t, event))
 	require.NoError(t, err)
 
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		job := b.job(t, event)
 		return job.Attempt == 2 && job.State == rivertype.JobStateCompleted
 	})
 	require.Equal(t, before, scan[string](t, b, end, event))
-	require.Equal(t, 1, b.bank.calls("77"))
+	require.Equal(t, 1, b.fake.calls("77"))
 	require.Nil(t, b.letter(t, event))
 }
 
@@ -86,8 +87,8 @@ func TestUnknownStatusIsPutAsideWithItsBody(t *testing.T) {
 	b := setup(t)
 	odd := approved("77", "A-1", "150.05")
 	odd.Status, odd.Raw = "levitating", []byte("{\"id\":77,\"status\":\"levitating\"}\x00\xff")
-	b.bank.says("77", func(context.Context, int) (provider.Payment, error) { return odd, nil })
-	event := b.deliver(t, "77")
+	b.fake.says("77", func(context.Context, int) (provider.Payment, error) { return odd, nil })
+	event := b.accept(t, "77")
 	b.start(t)
 
 	b.awaitJob(t, event, rivertype.JobStateCancelled)
@@ -113,13 +114,13 @@ func TestOddPayments_AreEachOnePaymentsMatter(t *testing.T) {
 	var events []int64
 	for i := range 12 {
 		id := strconv.Itoa(100 + i)
-		b.bank.fails(id, &provider.Error{Kind: provider.Odd, StatusCode: 200, Err: &provider.OddPayment{
+		b.fake.fails(id, &provider.Error{Kind: provider.Odd, StatusCode: 200, Err: &provider.OddPayment{
 			ID: id, Reference: "A-1", Fields: []provider.Field{provider.FieldAmount}, Problem: "payment: transaction_amount is missing",
 			Raw: []byte(`{"id":` + id + `}`),
 		}})
-		events = append(events, b.deliver(t, id))
+		events = append(events, b.accept(t, id))
 	}
-	b.bank.isPaid("77", "A-1", "150.05")
+	b.fake.isPaid("77", "A-1", "150.05")
 	b.start(t)
 
 	for i, event := range events {
@@ -131,9 +132,9 @@ func TestOddPayments_AreEachOnePaymentsMatter(t *testing.T) {
 		}, b.letter(t, event))
 		require.Equal(t, `{"id":`+strconv.Itoa(100+i)+`}`, string(scan[[]byte](t, b, `SELECT resource FROM webhook_queue WHERE id = $1`, event)))
 	}
-	b.awaitJob(t, b.deliver(t, "77"), rivertype.JobStateCompleted)
+	b.awaitJob(t, b.accept(t, "77"), rivertype.JobStateCompleted)
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM provider_outages`))
-	require.Zero(t, b.bank.credentialChecks())
+	require.Zero(t, b.fake.credentialChecks())
 	known, err := b.Order(t.Context(), "A-1")
 	require.NoError(t, err)
 	require.Len(t, known.OddPayments, len(events), "the order names each of them")
@@ -148,8 +149,8 @@ func TestUnknownCurrency_IsOddWhereThereIsMoney(t *testing.T) {
 	b.register(t, "A-1", "150.05")
 	p := approved("77", "A-1", "150.05")
 	p.Currency = "XXX"
-	b.bank.says("77", func(context.Context, int) (provider.Payment, error) { return p, nil })
-	event := b.deliver(t, "77")
+	b.fake.says("77", func(context.Context, int) (provider.Payment, error) { return p, nil })
+	event := b.accept(t, "77")
 	b.start(t)
 
 	b.awaitJob(t, event, rivertype.JobStateCancelled)
@@ -167,10 +168,10 @@ func TestReference_IsTheMerchantOrdersWhereThePaymentHasNone(t *testing.T) {
 	says := func(id, reference, merchantOrder string, minute int) {
 		p := approved(id, reference, "10")
 		p.MerchantOrderID, p.UpdatedAt = merchantOrder, p.UpdatedAt.Add(time.Duration(minute)*time.Minute)
-		b.bank.says(id, func(context.Context, int) (provider.Payment, error) { return p, nil })
+		b.fake.says(id, func(context.Context, int) (provider.Payment, error) { return p, nil })
 	}
 	settle := func(id string) (reference string, attempts int) {
-		event := b.deliver(t, id)
+		event := b.accept(t, id)
 		b.awaitStatus(t, event, "completed")
 		return scan[string](t, b, `SELECT coalesce(order_reference, '') FROM payments WHERE payment_id = $1`, id),
 			scan[int](t, b, `SELECT attempts FROM webhook_queue WHERE id = $1`, event)
@@ -182,7 +183,7 @@ func TestReference_IsTheMerchantOrdersWhereThePaymentHasNone(t *testing.T) {
 		require.Equal(t, attempts, gotAttempts)
 	}
 	b.register(t, "A-1", "10")
-	b.bank.merchantOrders(map[string]string{"9": "A-1"}, nil)
+	b.fake.merchantOrders(map[string]string{"9": "A-1"}, nil)
 	says("1", "", "9", 0)
 	requireSettled("1", "A-1", 1)
 	paid, err := b.Order(t.Context(), "A-1")
@@ -195,15 +196,15 @@ func TestReference_IsTheMerchantOrdersWhereThePaymentHasNone(t *testing.T) {
 	requireSettled("3", "", 1)
 	says("4", "", "", 0)
 	requireSettled("4", "", 1)
-	require.Equal(t, 1, b.bank.calls("merchant order 9"), "a reference of its own needs no other")
+	require.Equal(t, 1, b.fake.calls("merchant order 9"), "a reference of its own needs no other")
 
-	b.bank.merchantOrders(nil, &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
+	b.fake.merchantOrders(nil, &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
 	says("5", "", "9", 0)
 	requireSettled("5", "", 1)
 	says("1", "", "9", 1)
 	requireSettled("1", "A-1", 1)
 
-	b.bank.merchantOrders(nil, &provider.Error{Kind: provider.ResourceNotFound, StatusCode: 404})
+	b.fake.merchantOrders(nil, &provider.Error{Kind: provider.ResourceNotFound, StatusCode: 404})
 	says("6", "", "9", 0)
 	requireSettled("6", "", 3)
 	says("1", "", "9", 2)
@@ -219,7 +220,7 @@ func TestAnswerOlderThanItsNotification_IsAskedForOnceMore(t *testing.T) {
 	b.register(t, "A-1", "150.05")
 	state := approved("77", "A-1", "150.05")
 	state.Status, state.StatusDetail = "pending", ""
-	b.bank.says("77", func(_ context.Context, call int) (provider.Payment, error) {
+	b.fake.says("77", func(_ context.Context, call int) (provider.Payment, error) {
 		if call < 3 {
 			return state, nil
 		}
@@ -228,19 +229,19 @@ func TestAnswerOlderThanItsNotification_IsAskedForOnceMore(t *testing.T) {
 		return paid, nil
 	})
 	lagging := approved("78", "A-2", "10")
-	b.bank.says("78", func(context.Context, int) (provider.Payment, error) { return lagging, nil })
+	b.fake.says("78", func(context.Context, int) (provider.Payment, error) { return lagging, nil })
 	b.start(t)
 	signed := func(after time.Duration, key string) func(*store.NewEvent) {
 		return func(e *store.NewEvent) {
 			e.Signed, e.Signature, e.NotifiedAt = true, []byte(key), state.UpdatedAt.Add(after)
 		}
 	}
-	b.awaitStatus(t, b.deliver(t, "77"), "completed")
-	b.awaitStatus(t, b.deliver(t, "78"), "completed")
+	b.awaitStatus(t, b.accept(t, "77"), "completed")
+	b.awaitStatus(t, b.accept(t, "78"), "completed")
 
-	late := b.deliver(t, "77", signed(time.Minute, "late"))
+	late := b.accept(t, "77", signed(time.Minute, "late"))
 	b.awaitStatus(t, late, "completed")
-	require.Equal(t, 3, b.bank.calls("77"))
+	require.Equal(t, 3, b.fake.calls("77"))
 	require.Equal(t, "settled/1/0", scan[string](t, b,
 		`SELECT outcome || '/' || attempts || '/' || jsonb_array_length(attempt_errors) FROM webhook_queue WHERE id = $1`, late), "no attempt was spent")
 	paid, err := b.Order(t.Context(), "A-1")
@@ -257,10 +258,10 @@ func TestAnswerOlderThanItsNotification_IsAskedForOnceMore(t *testing.T) {
 		"anybody may have sent":   {func(e *store.NewEvent) { e.Signed, e.NotifiedAt = false, state.UpdatedAt.Add(time.Hour) }, 1},
 		"it says nothing of when": {func(*store.NewEvent) {}, 1},
 	} {
-		before := b.bank.calls("78")
-		event := b.deliver(t, "78", c.change)
+		before := b.fake.calls("78")
+		event := b.accept(t, "78", c.change)
 		b.awaitStatus(t, event, "completed")
-		require.Equal(t, c.calls, b.bank.calls("78")-before, name)
+		require.Equal(t, c.calls, b.fake.calls("78")-before, name)
 		require.Equal(t, store.OutcomeUnchanged, scan[string](t, b, `SELECT outcome FROM webhook_queue WHERE id = $1`, event), name)
 	}
 }
@@ -297,7 +298,7 @@ func TestWhatAnAttemptsFailureMeans(t *testing.T) {
 	b := setup(t)
 	events := map[string]int64{}
 	for name, c := range cases {
-		b.bank.says(name, func(context.Context, int) (provider.Payment, error) {
+		b.fake.says(name, func(context.Context, int) (provider.Payment, error) {
 			if c.panic != nil {
 				panic(c.panic)
 			}
@@ -307,7 +308,7 @@ func TestWhatAnAttemptsFailureMeans(t *testing.T) {
 		if c.event != nil {
 			change = c.event
 		}
-		events[name] = b.deliver(t, name, change)
+		events[name] = b.accept(t, name, change)
 	}
 	b.start(t)
 	for name, c := range cases {
@@ -349,11 +350,11 @@ func TestClassReachesTheDeadLetter(t *testing.T) {
 	}
 	events := map[string]int64{}
 	for class, err := range classes {
-		b.bank.fails(class, err)
-		events[class] = b.deliver(t, class)
+		b.fake.fails(class, err)
+		events[class] = b.accept(t, class)
 	}
-	b.bank.says("panic", func(context.Context, int) (provider.Payment, error) { panic("boom") })
-	events["panic"] = b.deliver(t, "panic")
+	b.fake.says("panic", func(context.Context, int) (provider.Payment, error) { panic("boom") })
+	events["panic"] = b.accept(t, "panic")
 	b.start(t)
 	for class, event := range events {
 		b.awaitStatus(t, event, "dead_letter")
@@ -367,13 +368,13 @@ func TestClassReachesTheDeadLetter(t *testing.T) {
 func TestPaymentThatIsNotThereYet(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
-	b.bank.says("77", func(_ context.Context, call int) (provider.Payment, error) {
+	b.fake.says("77", func(_ context.Context, call int) (provider.Payment, error) {
 		if call < 3 {
 			return provider.Payment{}, &provider.Error{Kind: provider.NotFound, StatusCode: 404}
 		}
 		return approved("77", "A-1", "150.05"), nil
 	})
-	event := b.deliver(t, "77")
+	event := b.accept(t, "77")
 	b.start(t)
 
 	b.awaitStatus(t, event, "completed")
@@ -386,13 +387,13 @@ func TestPaymentThatIsNotThereYet(t *testing.T) {
 func TestPaymentThatNeverComesClimbsTheWholeLadder(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
-	event := b.deliver(t, "77")
+	event := b.accept(t, "77")
 	b.start(t)
 
 	job := b.awaitJob(t, event, rivertype.JobStateDiscarded)
 
 	require.Equal(t, 7, job.Attempt)
-	require.Equal(t, 7, b.bank.calls("77"))
+	require.Equal(t, 7, b.fake.calls("77"))
 	letter := b.letter(t, event)
 	const failure = "payment_not_found: payment_not_found (HTTP 404)"
 	require.Equal(t, &deadLetter{
@@ -404,9 +405,9 @@ func TestPaymentThatNeverComesClimbsTheWholeLadder(t *testing.T) {
 func TestProviderMayPutAnAttemptOff(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.fails("long", &provider.Error{Kind: provider.RateLimited, StatusCode: 429, RetryAfter: time.Hour})
-	b.bank.fails("short", &provider.Error{Kind: provider.RateLimited, StatusCode: 429, RetryAfter: time.Second})
-	long, short := b.deliver(t, "long"), b.deliver(t, "short")
+	b.fake.fails("long", &provider.Error{Kind: provider.RateLimited, StatusCode: 429, RetryAfter: time.Hour})
+	b.fake.fails("short", &provider.Error{Kind: provider.RateLimited, StatusCode: 429, RetryAfter: time.Second})
+	long, short := b.accept(t, "long"), b.accept(t, "short")
 	b.start(t)
 
 	job := b.awaitJob(t, long, rivertype.JobStateRetryable)
@@ -420,16 +421,16 @@ func TestProviderMayPutAnAttemptOff(t *testing.T) {
 func TestEventThatIsGone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	event := b.deliver(t, "77")
+	event := b.accept(t, "77")
 	jobID := b.jobID(t, event)
 	b.exec(t, `DELETE FROM webhook_queue WHERE id = $1`, event)
 	b.start(t)
 
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		job, err := b.operator.JobGet(t.Context(), jobID)
 		require.NoError(t, err)
 		return job.State == rivertype.JobStateCancelled
 	})
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`))
-	require.Zero(t, b.bank.calls("77"))
+	require.Zero(t, b.fake.calls("77"))
 }

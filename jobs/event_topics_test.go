@@ -11,6 +11,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // tellOf sends the notification of a resource about a payment and waits until
@@ -135,7 +136,7 @@ func TestOrders_AnOrderWaitsForTheSearch(t *testing.T) {
 	require.NoError(t, err)
 
 	require.True(t, w.sim.NotifyResource(t.Context(), simulator.OnlineOrder, told).Acknowledged())
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return strings.HasPrefix(look[string](t, w, `SELECT coalesce(last_error, '') FROM webhook_queue_status WHERE topic = 'order'`), "payment_not_listed")
 	})
 	w.sim.List(id)

@@ -10,10 +10,11 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // ReadPayment reads an answer that was kept.
-func (k *bank) ReadPayment(raw []byte) (provider.Payment, error) {
+func (k *fakeProvider) ReadPayment(raw []byte) (provider.Payment, error) {
 	return mercadopago.DecodePayment(raw)
 }
 
@@ -36,7 +37,7 @@ func TestFold_BooksOfBeforeAreSettledAgain(t *testing.T) {
 	b.exec(t, `UPDATE orders SET status = 'partially_paid', paid_amount = 100, fold_version = 1`)
 	b.start(t)
 
-	await(t, func() bool { return scan[string](t, b, `SELECT status FROM orders`) == string(order.StatusPaid) })
+	fixture.Await(t, func() bool { return scan[string](t, b, `SELECT status FROM orders`) == string(order.StatusPaid) })
 
 	require.Equal(t, "110", scan[decimal.Decimal](t, b, `SELECT paid_amount FROM orders`).String())
 	require.Equal(t, "upgrade", scan[string](t, b, `SELECT cause FROM order_logs ORDER BY id DESC LIMIT 1`))
@@ -47,14 +48,14 @@ func TestFold_BooksOfBeforeAreSettledAgain(t *testing.T) {
 func TestFold_AProcessOfOlderRulesPutsEventsOff(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.isPaid("77", "A-1", "150.05")
+	b.fake.isPaid("77", "A-1", "150.05")
 	b.exec(t, `UPDATE books SET fold_version = $1`, order.FoldVersion+1)
-	event := b.deliver(t, "77")
+	event := b.accept(t, "77")
 	b.start(t)
 
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		job := b.job(t, event)
-		return b.bank.calls("77") >= 1 && job.State != rivertype.JobStateRunning && job.Attempt == 0 // none is spent
+		return b.fake.calls("77") >= 1 && job.State != rivertype.JobStateRunning && job.Attempt == 0 // none is spent
 	})
 
 	require.NotEqual(t, "completed", b.status(t, event))

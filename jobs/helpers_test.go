@@ -24,6 +24,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // patience is how long a test waits for what must come.
@@ -35,9 +36,8 @@ const probeEvery = 200 * time.Millisecond
 // A bundle is everything but the workers, on a database of its own.
 type bundle struct {
 	*store.Store
-	pool  *pgxpool.Pool
-	inbox *store.Inbox
-	bank  *bank
+	pool *pgxpool.Pool
+	fake *fakeProvider
 	// operator is what River UI is to River: a client that works nothing.
 	operator *river.Client[pgx.Tx]
 	config   jobs.Config
@@ -45,7 +45,7 @@ type bundle struct {
 
 func setup(t *testing.T, change ...func(*jobs.Config)) *bundle {
 	t.Helper()
-	b := &bundle{pool: storetest.Pool(t), bank: &bank{answers: map[string]answer{}, asked: map[string]int{}}}
+	b := &bundle{pool: storetest.Pool(t), fake: &fakeProvider{answers: map[string]answer{}, asked: map[string]int{}}}
 	b.config = jobs.Config{
 		Workers: 4, JobTimeout: 20 * time.Second, RescueAfter: time.Hour, Retention: time.Hour,
 		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 7}, Logger: slog.New(slog.DiscardHandler),
@@ -60,9 +60,6 @@ func setup(t *testing.T, change ...func(*jobs.Config)) *bundle {
 		InsertJobs: inserter.Insert, WorkOf: workOf, Logger: b.config.Logger,
 	})
 	require.NoError(t, err)
-	b.inbox, err = store.NewInbox(b.Store, store.InboxOptions{})
-	require.NoError(t, err)
-	t.Cleanup(b.inbox.Close)
 	b.operator, err = river.NewClient(riverpgxv5.New(b.pool), &river.Config{Logger: b.config.Logger})
 	require.NoError(t, err)
 	return b
@@ -77,7 +74,7 @@ func workOf(source, topic, _ string) (string, bool) {
 // start starts the workers. They stop with the test at the latest.
 func (b *bundle) start(t *testing.T) *jobs.Runner {
 	t.Helper()
-	deps := jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.bank}}.WithProbeEvery(probeEvery)
+	deps := jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.fake}}.WithProbeEvery(probeEvery)
 	runner, err := jobs.NewRunner(b.pool, b.config, deps)
 	require.NoError(t, err)
 	require.NoError(t, runner.Start(t.Context()))
@@ -93,7 +90,7 @@ func stop(t *testing.T, runner *jobs.Runner) {
 }
 
 // deliver accepts an event about the payment and returns its id.
-func (b *bundle) deliver(t *testing.T, paymentID string, change ...func(*store.NewEvent)) int64 {
+func (b *bundle) accept(t *testing.T, paymentID string, change ...func(*store.NewEvent)) int64 {
 	t.Helper()
 	event := store.NewEvent{
 		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID, Work: store.WorkPayment,
@@ -102,9 +99,7 @@ func (b *bundle) deliver(t *testing.T, paymentID string, change ...func(*store.N
 	for _, c := range change {
 		c(&event)
 	}
-	receipt, err := b.inbox.Accept(t.Context(), event)
-	require.NoError(t, err)
-	return receipt.QueueID
+	return fixture.Accept(t, b.Store, event)
 }
 
 // job returns the event's job.
@@ -123,35 +118,19 @@ func (b *bundle) jobID(t *testing.T, event int64) int64 {
 // awaitJob waits until the event's job has the state.
 func (b *bundle) awaitJob(t *testing.T, event int64, state rivertype.JobState) *rivertype.JobRow {
 	t.Helper()
-	await(t, func() bool { return b.job(t, event).State == state })
+	fixture.Await(t, func() bool { return b.job(t, event).State == state })
 	return b.job(t, event)
 }
 
 // awaitStatus waits until the event has the status.
 func (b *bundle) awaitStatus(t *testing.T, event int64, status string) {
 	t.Helper()
-	await(t, func() bool { return b.status(t, event) == status })
+	fixture.Await(t, func() bool { return b.status(t, event) == status })
 }
 
 func (b *bundle) status(t *testing.T, event int64) string {
 	t.Helper()
 	return scan[string](t, b, `SELECT status FROM webhook_queue_status WHERE id = $1`, event)
-}
-
-// await looks until something is so. Unlike require.Eventually it looks from
-// the test's own goroutine, where an assertion may fail.
-func await(t *testing.T, so func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for !so() {
-		select {
-		case <-look.C:
-		case <-deadline:
-			require.FailNow(t, "waited in vain")
-		}
-	}
 }
 
 func (b *bundle) exec(t *testing.T, query string, args ...any) {
@@ -196,7 +175,7 @@ func (b *bundle) letter(t *testing.T, event int64) *deadLetter {
 }
 
 // bank is the provider's side: it answers as it is told to.
-type bank struct {
+type fakeProvider struct {
 	mu      sync.Mutex
 	answers map[string]answer
 	asked   map[string]int
@@ -220,28 +199,28 @@ type bank struct {
 // An answer is what the bank says of one payment, the first call being 1.
 type answer func(ctx context.Context, call int) (provider.Payment, error)
 
-func (k *bank) says(paymentID string, a answer) {
+func (k *fakeProvider) says(paymentID string, a answer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.answers[paymentID] = a
 }
 
 // fails makes every call about the payment fail alike.
-func (k *bank) fails(paymentID string, err error) {
+func (k *fakeProvider) fails(paymentID string, err error) {
 	k.says(paymentID, func(context.Context, int) (provider.Payment, error) { return provider.Payment{}, err })
 }
 
 // calls returns how often the payment was asked for.
-func (k *bank) calls(paymentID string) int {
+func (k *fakeProvider) calls(paymentID string) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.asked[paymentID]
 }
 
 // IsTest believes a body that says so.
-func (*bank) IsTest(body []byte) bool { return string(body) == `{"test":true}` }
+func (*fakeProvider) IsTest(body []byte) bool { return string(body) == `{"test":true}` }
 
-func (k *bank) Payment(ctx context.Context, id string) (provider.Payment, error) {
+func (k *fakeProvider) Payment(ctx context.Context, id string) (provider.Payment, error) {
 	k.mu.Lock()
 	k.asked[id]++
 	call, says, down := k.asked[id], k.answers[id], k.down
@@ -257,7 +236,7 @@ func (k *bank) Payment(ctx context.Context, id string) (provider.Payment, error)
 
 // Fetch answers about a payment as Payment does, about anything else as the names
 // that follow it were told.
-func (k *bank) Fetch(ctx context.Context, ref provider.Ref, _ []byte) (provider.Found, error) {
+func (k *fakeProvider) Fetch(ctx context.Context, ref provider.Ref, _ []byte) (provider.Found, error) {
 	if ref.Topic != "payment" {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -277,7 +256,7 @@ func (k *bank) Fetch(ctx context.Context, ref provider.Ref, _ []byte) (provider.
 	return provider.Found{Payment: &payment}, nil
 }
 
-func (k *bank) MerchantOrderReference(_ context.Context, id string) (string, error) {
+func (k *fakeProvider) MerchantOrderReference(_ context.Context, id string) (string, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.asked["merchant order "+id]++
@@ -288,13 +267,13 @@ func (k *bank) MerchantOrderReference(_ context.Context, id string) (string, err
 }
 
 // merchantOrders makes merchant orders name references, or fail alike.
-func (k *bank) merchantOrders(references map[string]string, fails error) {
+func (k *fakeProvider) merchantOrders(references map[string]string, fails error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.references, k.merchantOrderFails = references, fails
 }
 
-func (k *bank) CheckCredentials(context.Context) error {
+func (k *fakeProvider) CheckCredentials(context.Context) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.checks++
@@ -304,7 +283,7 @@ func (k *bank) CheckCredentials(context.Context) error {
 	return k.refuses
 }
 
-func (k *bank) SearchPayments(context.Context, provider.SearchQuery) (provider.SearchPage, error) {
+func (k *fakeProvider) SearchPayments(context.Context, provider.SearchQuery) (provider.SearchPage, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := cmp.Or(k.down, k.searchFails); err != nil {
@@ -314,23 +293,23 @@ func (k *bank) SearchPayments(context.Context, provider.SearchQuery) (provider.S
 }
 
 // shows makes a search find the payment.
-func (k *bank) shows(paymentID string) {
+func (k *fakeProvider) shows(paymentID string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.found = append(k.found, approved(paymentID, "", "10"))
 }
 
 // goesDown makes every call fail, until comesBack.
-func (k *bank) goesDown(err error) {
+func (k *fakeProvider) goesDown(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.down = err
 }
 
-func (k *bank) comesBack() { k.goesDown(nil) }
+func (k *fakeProvider) comesBack() { k.goesDown(nil) }
 
 // credentialChecks is how often our own credentials were asked about.
-func (k *bank) credentialChecks() int {
+func (k *fakeProvider) credentialChecks() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.checks
@@ -345,12 +324,11 @@ func approved(id, reference, amount string) provider.Payment {
 }
 
 // isPaid makes the bank answer with an approved payment.
-func (k *bank) isPaid(id, reference, amount string) {
+func (k *fakeProvider) isPaid(id, reference, amount string) {
 	k.says(id, func(context.Context, int) (provider.Payment, error) { return approved(id, reference, amount), nil })
 }
 
 func (b *bundle) register(t *testing.T, reference, amount string) {
 	t.Helper()
-	_, err := b.RegisterOrder(t.Context(), reference, order.Terms{Amount: decimal.RequireFromString(amount), Currency: "ARS"})
-	require.NoError(t, err)
+	fixture.Register(t, b.Store, reference, amount)
 }

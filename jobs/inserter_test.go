@@ -17,7 +17,7 @@ import (
 func TestInsertedJobBelongsToItsEvent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 5 })
-	for _, event := range []int64{b.deliver(t, "77"), b.deliver(t, "78")} {
+	for _, event := range []int64{b.accept(t, "77"), b.accept(t, "78")} {
 		job := b.job(t, event)
 		var args jobs.PaymentArgs
 		require.NoError(t, json.Unmarshal(job.EncodedArgs, &args))
@@ -40,17 +40,17 @@ func TestLiveWebhooksPassTheRest(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for origin, priority := range map[string]int{store.OriginWebhook: 1, store.OriginReplay: 2, store.OriginReconciliation: 2} {
-		event := b.deliver(t, "77", func(e *store.NewEvent) { e.Origin = origin })
+		event := b.accept(t, "77", func(e *store.NewEvent) { e.Origin = origin })
 		require.Equal(t, priority, b.job(t, event).Priority, origin)
 	}
-	event := b.deliver(t, "77", func(e *store.NewEvent) { e.Origin, e.Background = store.OriginReconciliation, true })
+	event := b.accept(t, "77", func(e *store.NewEvent) { e.Origin, e.Background = store.OriginReconciliation, true })
 	require.Equal(t, 3, b.job(t, event).Priority)
 }
 
 func TestEventThatEndsAtOnceHasNoJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	event := b.deliver(t, "77", func(e *store.NewEvent) { e.Work = store.WorkUnhandled })
+	event := b.accept(t, "77", func(e *store.NewEvent) { e.Work = store.WorkUnhandled })
 	require.Equal(t, "completed", b.status(t, event))
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM river_job`))
 }
@@ -76,7 +76,7 @@ func TestInsertRefusesAJobThatHasNoEvent(t *testing.T) {
 func TestInsertRefusesAnIDThatIsTaken(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	taken := b.jobID(t, b.deliver(t, "77"))
+	taken := b.jobID(t, b.accept(t, "77"))
 	inserter, err := jobs.NewInserter(b.pool, b.config)
 	require.NoError(t, err)
 

@@ -13,6 +13,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // ana is an operator.
@@ -30,13 +31,13 @@ func TestProcessQueueWaitsForWhatItWoke(t *testing.T) {
 	b := setup(t)
 	o := b.newOperator(t)
 	b.register(t, "A-1", "10")
-	b.bank.fails("1", &provider.Error{Kind: provider.Unavailable, StatusCode: 503})
-	b.bank.fails("2", &provider.Error{Kind: provider.Unavailable, StatusCode: 503})
+	b.fake.fails("1", &provider.Error{Kind: provider.Unavailable, StatusCode: 503})
+	b.fake.fails("2", &provider.Error{Kind: provider.Unavailable, StatusCode: 503})
 	b.start(t)
-	heals, stays := b.deliver(t, "1"), b.deliver(t, "2")
+	heals, stays := b.accept(t, "1"), b.accept(t, "2")
 	b.awaitJob(t, heals, rivertype.JobStateRetryable)
 	b.awaitJob(t, stays, rivertype.JobStateRetryable)
-	b.bank.isPaid("1", "A-1", "10")
+	b.fake.isPaid("1", "A-1", "10")
 
 	done, err := o.ProcessQueue(t.Context(), 10, patience, ana)
 
@@ -59,7 +60,7 @@ func TestProcessQueueSaysWhenItsTimeIsUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t) // nobody works
 	o := b.newOperator(t)
-	event := b.deliver(t, "1")
+	event := b.accept(t, "1")
 	before := b.job(t, event)
 
 	done, err := o.ProcessQueue(t.Context(), 10, 0, ana)
@@ -82,7 +83,7 @@ func TestProcessQueueOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := b.newOperator(t)
-	b.deliver(t, "1")
+	b.accept(t, "1")
 	ctx, hangUp := context.WithCancel(t.Context())
 	woken, err := o.Wake(ctx, 10, ana)
 	require.NoError(t, err)
@@ -97,11 +98,11 @@ func TestReplayOfADeadLetterSettlesItsOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "A-1", "10")
-	b.bank.fails("1", &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
+	b.fake.fails("1", &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
 	b.start(t)
-	event := b.deliver(t, "1")
+	event := b.accept(t, "1")
 	b.awaitStatus(t, event, store.StatusDeadLetter)
-	b.bank.isPaid("1", "A-1", "10")
+	b.fake.isPaid("1", "A-1", "10")
 	letter := scan[int64](t, b, `SELECT id FROM webhook_dead_letter`)
 
 	replay, err := b.ReplayDeadLetter(t.Context(), letter, ana)
@@ -121,10 +122,10 @@ func TestBulkReplayIsAPacedChainOfJobs(t *testing.T) {
 	b := setup(t)
 	o := b.newOperator(t)
 	b.register(t, "A-1", "10")
-	b.bank.isPaid("1", "A-1", "10")
+	b.fake.isPaid("1", "A-1", "10")
 	const dead = 101 // one more than a step
 	for range dead {
-		b.deliver(t, "1")
+		b.accept(t, "1")
 	}
 	b.exec(t, `UPDATE river_job SET state = 'discarded', attempt = 7, finalized_at = now()`)
 	bulk, err := o.ReplayDeadLetters(t.Context(), store.DeadLetterFilter{}, 0, ana)
@@ -138,17 +139,17 @@ func TestBulkReplayIsAPacedChainOfJobs(t *testing.T) {
 	}
 	b.start(t)
 
-	await(t, func() bool { return look().Replayed == 100 })
+	fixture.Await(t, func() bool { return look().Replayed == 100 })
 	require.Equal(t, store.BulkReplayRunning, look().State)
 	const steps = ` FROM river_job j JOIN webhook_bulk_replays b ON b.job_id = j.id`
 	pause := scan[time.Duration](t, b, `SELECT j.scheduled_at - b.updated_at`+steps)
 	require.Greater(t, pause, 4*time.Second)
 	_, err = b.operator.JobRetry(t.Context(), scan[int64](t, b, `SELECT j.id`+steps))
 	require.NoError(t, err)
-	await(t, func() bool { return look().State == store.BulkReplayDone })
+	fixture.Await(t, func() bool { return look().State == store.BulkReplayDone })
 
 	require.EqualValues(t, dead, look().Replayed)
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return scan[int](t, b, `SELECT count(*) FROM webhook_queue WHERE origin = 'replay' AND completed_at IS NOT NULL`) == dead
 	})
 	require.Equal(t, 3, scan[int](t, b, `SELECT min(priority) FROM river_job WHERE kind = 'webhook_payment' AND state = 'completed'`), "whatever is live passes")

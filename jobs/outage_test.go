@@ -15,6 +15,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 var (
@@ -28,7 +29,7 @@ var (
 func (b *bundle) awaitCircuit(t *testing.T, state store.CircuitState) store.ProviderState {
 	t.Helper()
 	var p store.ProviderState
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		var err error
 		p, err = b.Provider(t.Context())
 		require.NoError(t, err)
@@ -41,7 +42,7 @@ func (b *bundle) awaitCircuit(t *testing.T, state store.CircuitState) store.Prov
 func (b *bundle) awaitOutage(t *testing.T) store.ProviderState {
 	t.Helper()
 	var p store.ProviderState
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		var err error
 		p, err = b.Provider(t.Context())
 		require.NoError(t, err)
@@ -56,7 +57,7 @@ func (b *bundle) awaitProbes(t *testing.T, n int64) {
 	// A probe is claimed, and then given back.
 	revision := func() int64 { return scan[int64](t, b, `SELECT revision FROM provider_state`) }
 	until := revision() + 2*n + 1
-	await(t, func() bool { return revision() >= until })
+	fixture.Await(t, func() bool { return revision() >= until })
 }
 
 func (b *bundle) outages(t *testing.T) []store.Outage {
@@ -69,7 +70,7 @@ func (b *bundle) outages(t *testing.T) []store.Outage {
 // awaitReleased waits until all that waited out the only outage was let go.
 func (b *bundle) awaitReleased(t *testing.T) store.Outage {
 	t.Helper()
-	await(t, func() bool { o := b.outages(t); return len(o) == 1 && o[0].ReleasedAt != nil })
+	fixture.Await(t, func() bool { o := b.outages(t); return len(o) == 1 && o[0].ReleasedAt != nil })
 	return b.outages(t)[0]
 }
 
@@ -80,8 +81,8 @@ func (b *bundle) sales(t *testing.T, n int) []int64 {
 	for i := range events {
 		reference := fmt.Sprintf("A-%d", i)
 		b.register(t, reference, "10")
-		b.bank.isPaid(fmt.Sprint(1000+i), reference, "10")
-		events[i] = b.deliver(t, fmt.Sprint(1000+i))
+		b.fake.isPaid(fmt.Sprint(1000+i), reference, "10")
+		events[i] = b.accept(t, fmt.Sprint(1000+i))
 	}
 	return events
 }
@@ -100,7 +101,7 @@ func TestOutageIsWaitedOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
-			b.bank.goesDown(failure)
+			b.fake.goesDown(failure)
 			b.start(t)
 			events := b.sales(t, 30)
 			for _, e := range events {
@@ -117,7 +118,7 @@ func TestOutageIsWaitedOut(t *testing.T) {
 			b.awaitProbes(t, 3)
 			require.Nil(t, b.outages(t)[0].ClosedAt)
 
-			b.bank.comesBack()
+			b.fake.comesBack()
 
 			for _, e := range events {
 				b.awaitStatus(t, e, store.StatusCompleted)
@@ -140,12 +141,12 @@ func TestOutageIsWaitedOut(t *testing.T) {
 func TestLoneEventWaitsAnOutageOut(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
-	b.bank.goesDown(down)
+	b.fake.goesDown(down)
 	b.start(t)
 	event := b.sales(t, 1)[0]
 	b.awaitStatus(t, event, store.StatusHeld)
 	require.LessOrEqual(t, b.job(t, event).Attempt, 2)
-	b.bank.comesBack()
+	b.fake.comesBack()
 	b.awaitStatus(t, event, store.StatusCompleted)
 	b.requireAllPaid(t, 1)
 }
@@ -154,12 +155,12 @@ func TestLoneEventWaitsAnOutageOut(t *testing.T) {
 func TestLastAttemptIsNotSpentOnAnOutage(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
-	b.bank.goesDown(down)
+	b.fake.goesDown(down)
 	b.start(t)
 	event := b.sales(t, 1)[0]
 	b.awaitStatus(t, event, store.StatusHeld)
 	require.Zero(t, b.job(t, event).Attempt)
-	b.bank.comesBack()
+	b.fake.comesBack()
 	b.awaitStatus(t, event, store.StatusCompleted)
 	require.Nil(t, b.letter(t, event))
 }
@@ -168,11 +169,11 @@ func TestLastAttemptIsNotSpentOnAnOutage(t *testing.T) {
 func TestOnePaymentsFaultIsNoOutage(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
-	b.bank.fails("77", down)
-	event := b.deliver(t, "77")
+	b.fake.fails("77", down)
+	event := b.accept(t, "77")
 	b.start(t)
 	b.awaitStatus(t, event, store.StatusDeadLetter)
-	require.Equal(t, 7, b.bank.calls("77"))
+	require.Equal(t, 7, b.fake.calls("77"))
 	require.Equal(t, "provider_unavailable", b.letter(t, event).Class)
 	require.Empty(t, b.outages(t))
 }
@@ -185,19 +186,19 @@ func TestOutageOfPaymentsAlone(t *testing.T) {
 	b.start(t)
 	events := make([]int64, 8)
 	for i := range events {
-		b.bank.fails(fmt.Sprint(i), down)
-		b.bank.shows(fmt.Sprint(i))
-		events[i] = b.deliver(t, fmt.Sprint(i))
+		b.fake.fails(fmt.Sprint(i), down)
+		b.fake.shows(fmt.Sprint(i))
+		events[i] = b.accept(t, fmt.Sprint(i))
 	}
 	b.awaitOutage(t)
 	b.awaitProbes(t, 3)
 	require.Len(t, b.outages(t), 1)
 	require.Nil(t, b.outages(t)[0].ClosedAt)
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return scan[int](t, b, `SELECT count(*) FROM webhook_queue_status WHERE status = 'held'`) > 0
 	})
 	for i := range events {
-		b.bank.isPaid(fmt.Sprint(i), fmt.Sprintf("A-%d", i), "10")
+		b.fake.isPaid(fmt.Sprint(i), fmt.Sprintf("A-%d", i), "10")
 	}
 	b.awaitCircuit(t, store.CircuitClosed)
 }
@@ -208,7 +209,7 @@ func TestRevokedTokenBurnsNoAttempt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t, func(c *jobs.Config) { c.Workers = 20 })
-			b.bank.goesDown(refusal)
+			b.fake.goesDown(refusal)
 			events := b.sales(t, 40)
 			runner := b.start(t)
 			for _, e := range events {
@@ -217,10 +218,10 @@ func TestRevokedTokenBurnsNoAttempt(t *testing.T) {
 			}
 			require.Equal(t, store.ReasonCredentialsRejected, b.awaitOutage(t).Reason)
 			stop(t, runner)
-			require.Less(t, b.bank.credentialChecks(), 40, "a storm of refusals is few probes")
+			require.Less(t, b.fake.credentialChecks(), 40, "a storm of refusals is few probes")
 
 			// The token works again, and the process is started with it.
-			b.bank.comesBack()
+			b.fake.comesBack()
 			b.start(t)
 
 			for _, e := range events {
@@ -236,9 +237,9 @@ func TestRevokedTokenBurnsNoAttempt(t *testing.T) {
 func TestOnePaymentsRefusalWhileOurCredentialsWork(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.fails("barred", barred)
-	b.bank.fails("refused", shutOut)
-	forbidden, refused := b.deliver(t, "barred"), b.deliver(t, "refused")
+	b.fake.fails("barred", barred)
+	b.fake.fails("refused", shutOut)
+	forbidden, refused := b.accept(t, "barred"), b.accept(t, "refused")
 	b.start(t)
 	b.awaitStatus(t, forbidden, store.StatusDeadLetter)
 	require.Equal(t, "forbidden", b.letter(t, forbidden).Class)
@@ -251,9 +252,9 @@ func TestOnePaymentsRefusalWhileOurCredentialsWork(t *testing.T) {
 func TestRefusalThatCannotBeConfirmedIsRetried(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.refuses, b.bank.searchFails = down, down
-	b.bank.fails("77", barred)
-	event := b.deliver(t, "77")
+	b.fake.refuses, b.fake.searchFails = down, down
+	b.fake.fails("77", barred)
+	event := b.accept(t, "77")
 	b.start(t)
 	job := b.awaitJob(t, event, rivertype.JobStateRetryable)
 	require.Equal(t, "forbidden: forbidden (HTTP 403)", job.Errors[0].Error)
@@ -263,7 +264,7 @@ func TestRefusalThatCannotBeConfirmedIsRetried(t *testing.T) {
 func TestTooManyCallsAreNoOutage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.goesDown(&provider.Error{Kind: provider.RateLimited, StatusCode: 429, RetryAfter: time.Hour})
+	b.fake.goesDown(&provider.Error{Kind: provider.RateLimited, StatusCode: 429, RetryAfter: time.Hour})
 	b.start(t)
 	for _, e := range b.sales(t, 10) {
 		b.awaitJob(t, e, rivertype.JobStateRetryable)
@@ -275,11 +276,11 @@ func TestTooManyCallsAreNoOutage(t *testing.T) {
 func TestCallThatWasNotMadeSpendsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.goesDown(&provider.Error{Kind: provider.Unavailable, NotAsked: true, Err: context.DeadlineExceeded})
+	b.fake.goesDown(&provider.Error{Kind: provider.Unavailable, NotAsked: true, Err: context.DeadlineExceeded})
 	b.start(t)
 	events := b.sales(t, 10)
 	for _, e := range events {
-		await(t, func() bool {
+		fixture.Await(t, func() bool {
 			job := b.job(t, e)
 			return job.State == rivertype.JobStateAvailable && job.Attempt == 0 && len(job.Errors) == 0 && job.ScheduledAt.After(time.Now())
 		})
@@ -292,21 +293,21 @@ func TestCallThatWasNotMadeSpendsNothing(t *testing.T) {
 func TestOneProcessProbesForAll(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
-	b.bank.goesDown(down)
+	b.fake.goesDown(down)
 	b.start(t)
 	b.start(t)
 	b.sales(t, 20)
 	b.awaitOutage(t)
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return scan[int](t, b, `SELECT count(*) FROM webhook_queue_status WHERE status = 'held'`) == 20
 	})
 	before := scan[int64](t, b, `SELECT revision FROM provider_state`)
-	asked := b.bank.credentialChecks()
+	asked := b.fake.credentialChecks()
 
-	await(t, func() bool { return scan[int64](t, b, `SELECT revision FROM provider_state`) >= before+20 })
+	fixture.Await(t, func() bool { return scan[int64](t, b, `SELECT revision FROM provider_state`) >= before+20 })
 
 	probes := (scan[int64](t, b, `SELECT revision FROM provider_state`) - before + 1) / 2
-	require.LessOrEqual(t, int64(b.bank.credentialChecks()-asked), probes+2, "each probe is claimed by one process")
+	require.LessOrEqual(t, int64(b.fake.credentialChecks()-asked), probes+2, "each probe is claimed by one process")
 	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM provider_outages`))
 }
 
@@ -323,7 +324,7 @@ func TestCircuitIsKnownToAProcessThatNeverAsked(t *testing.T) {
 
 	b.awaitStatus(t, event, store.StatusHeld)
 
-	require.Zero(t, b.bank.calls("1000")+b.bank.credentialChecks())
+	require.Zero(t, b.fake.calls("1000")+b.fake.credentialChecks())
 	require.Zero(t, b.job(t, event).Attempt)
 }
 
@@ -332,11 +333,11 @@ func TestCircuitIsKnownToAProcessThatNeverAsked(t *testing.T) {
 func TestDeadLettersOfAnOutageReplayThemselvesOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
-	b.bank.fails("old", down)
-	b.bank.fails("other", &provider.Error{Kind: provider.NotFound, StatusCode: 404})
-	b.bank.fails("casualty", down)
+	b.fake.fails("old", down)
+	b.fake.fails("other", &provider.Error{Kind: provider.NotFound, StatusCode: 404})
+	b.fake.fails("casualty", down)
 	runner := b.start(t)
-	old, other, casualty := b.deliver(t, "old"), b.deliver(t, "other"), b.deliver(t, "casualty")
+	old, other, casualty := b.accept(t, "old"), b.accept(t, "other"), b.accept(t, "casualty")
 	for _, e := range []int64{old, other, casualty} {
 		b.awaitStatus(t, e, store.StatusDeadLetter)
 	}
@@ -345,7 +346,7 @@ func TestDeadLettersOfAnOutageReplayThemselvesOnce(t *testing.T) {
 	_, _, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, time.Minute, 0)
 	require.NoError(t, err)
 	b.register(t, "A-1", "10")
-	b.bank.isPaid("casualty", "A-1", "10")
+	b.fake.isPaid("casualty", "A-1", "10")
 	b.start(t)
 
 	outage := b.awaitReleased(t)
@@ -381,13 +382,13 @@ func TestProcessQueueWakesNothingWhileHeld(t *testing.T) {
 func TestReleasedEventThatFailsHasFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{4 * time.Second} })
-	b.bank.fails("77", &provider.Error{Kind: provider.NotFound, StatusCode: 404})
-	b.bank.goesDown(shutOut)
+	b.fake.fails("77", &provider.Error{Kind: provider.NotFound, StatusCode: 404})
+	b.fake.goesDown(shutOut)
 	b.start(t)
-	event := b.deliver(t, "77")
+	event := b.accept(t, "77")
 	b.awaitStatus(t, event, store.StatusHeld)
 
-	b.bank.comesBack()
+	b.fake.comesBack()
 
 	b.awaitStatus(t, event, store.StatusFailed)
 	require.Equal(t, 1, b.job(t, event).Attempt)
@@ -402,7 +403,7 @@ func TestAttemptThatOutlivesAnOutageComesAgainAtOnce(t *testing.T) {
 	b := setup(t, func(c *jobs.Config) { c.JobTimeout, c.RescueAfter = time.Minute, 2*time.Minute })
 	b.register(t, "slow", "10")
 	hung := make(chan struct{})
-	b.bank.says("500", func(ctx context.Context, call int) (provider.Payment, error) {
+	b.fake.says("500", func(ctx context.Context, call int) (provider.Payment, error) {
 		if call > 1 {
 			return approved("500", "slow", "10"), nil
 		}
@@ -413,12 +414,12 @@ func TestAttemptThatOutlivesAnOutageComesAgainAtOnce(t *testing.T) {
 		return provider.Payment{}, down
 	})
 	b.start(t)
-	slow := b.deliver(t, "500")
-	await(t, func() bool { return b.bank.calls("500") == 1 })
-	b.bank.goesDown(down)
+	slow := b.accept(t, "500")
+	fixture.Await(t, func() bool { return b.fake.calls("500") == 1 })
+	b.fake.goesDown(down)
 	b.sales(t, 8)
 	b.awaitOutage(t)
-	b.bank.comesBack()
+	b.fake.comesBack()
 	b.awaitReleased(t)
 
 	close(hung)

@@ -10,6 +10,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 func (w *world) check(t *testing.T, req jobs.CheckRequest) jobs.CheckReport {
@@ -61,7 +62,7 @@ func TestCheck(t *testing.T) {
 	})
 	odd := w.sim.CreatePayment(simulator.PaymentSpec{Reference: "odd", Amount: money("100"), Status: "novel"})
 	require.True(t, w.sim.Notify(t.Context(), odd).Acknowledged())
-	await(t, func() bool { return look[int](t, w, `SELECT count(*) FROM webhook_dead_letter`) == 1 })
+	fixture.Await(t, func() bool { return look[int](t, w, `SELECT count(*) FROM webhook_dead_letter`) == 1 })
 	w.exec(t, `UPDATE orders SET created_at = now() - interval '2 hours' WHERE reference = 'unpaid'`)
 	w.exec(t, `UPDATE payments SET amount = 7 WHERE payment_id = $1`, tampered)
 	w.exec(t, `UPDATE orders SET status = 'pending' WHERE reference = 'wrong'`)

@@ -22,6 +22,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // A world is a merchant and a Mercado Pago: the simulator behind the real
@@ -227,8 +228,7 @@ func money(s string) decimal.Decimal { return decimal.RequireFromString(s) }
 func (w *world) register(t *testing.T, references ...string) {
 	t.Helper()
 	for _, reference := range references {
-		_, err := w.RegisterOrder(t.Context(), reference, order.Terms{Amount: money("100"), Currency: "ARS"})
-		require.NoError(t, err)
+		fixture.Register(t, w.Store, reference, "100")
 	}
 }
 
@@ -249,7 +249,7 @@ func (w *world) notify(t *testing.T, id string) {
 // drain waits until no event is open.
 func (w *world) drain(t *testing.T) {
 	t.Helper()
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return look[int](t, w, `SELECT count(*) FROM webhook_queue WHERE completed_at IS NULL`) == 0
 	})
 }

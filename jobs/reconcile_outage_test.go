@@ -33,12 +33,12 @@ func TestReconcile_WaitsAnOutageOut(t *testing.T) {
 			set(w.sim, true)
 			w.start(t)
 			run := w.begin(t)
-			await(t, func() bool {
+			fixture.Await(t, func() bool {
 				p, err := w.Provider(t.Context())
 				require.NoError(t, err)
 				return p.Circuit != store.CircuitClosed
 			})
-			await(t, func() bool {
+			fixture.Await(t, func() bool {
 				return look[int](t, w, `SELECT count(*) FROM river_job WHERE kind = 'reconcile_step' AND (metadata ->> 'snoozes')::int > 0 AND attempt = 0`) == 1
 			})
 

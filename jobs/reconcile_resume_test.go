@@ -15,6 +15,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // gated is a Mercado Pago that does what it is told before it answers a search.
@@ -168,7 +169,7 @@ func TestReconcile_TheLastAttemptEndsTheRun(t *testing.T) {
 	require.Equal(t, "provider_unavailable: provider_unavailable (HTTP 503)", *run.Error)
 	require.Equal(t, store.PhaseMissing, run.Phase)
 	require.NotNil(t, run.FinishedAt)
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return look[string](t, w, `SELECT state FROM river_job WHERE kind = 'reconcile_step'`) == "discarded"
 	})
 	require.Zero(t, look[int](t, w, `SELECT count(*) FROM webhook_dead_letter`), "a step is no event")
@@ -185,7 +186,7 @@ func TestReconcile_WaitsAsLongAsItIsTold(t *testing.T) {
 		return &provider.Error{Kind: provider.RateLimited, StatusCode: 429, RetryAfter: time.Hour}
 	})
 	w.begin(t)
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return look[string](t, w, `SELECT state FROM river_job WHERE kind = 'reconcile_step'`) == "retryable"
 	})
 	require.Greater(t, look[float64](t, w, `SELECT extract(epoch FROM scheduled_at - now())::float8 FROM river_job WHERE kind = 'reconcile_step'`), 3500.0)

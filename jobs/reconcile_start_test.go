@@ -15,6 +15,7 @@ import (
 
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 func TestSchedule(t *testing.T) {
@@ -91,15 +92,15 @@ func TestReconcile_TheScheduleRunsOnce(t *testing.T) {
 	var first, second journal
 	w.config.RiverLogger = first.logger()
 	leader := w.start(t)
-	await(t, func() bool { return first.has(inserted) })
+	fixture.Await(t, func() bool { return first.has(inserted) })
 	w.config.RiverLogger = second.logger()
 	w.start(t)
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return look[int](t, w, `SELECT count(*) FROM webhook_reconciliation_logs WHERE status = 'succeeded'`) == 1
 	})
 	require.False(t, second.has(inserted), "there is one leader")
 	stop(t, leader)
-	await(t, func() bool { return second.has(inserted) })
+	fixture.Await(t, func() bool { return second.has(inserted) })
 	require.Equal(t, 1, look[int](t, w, `SELECT count(*) FROM river_job WHERE kind = 'reconcile_start'`))
 	require.Equal(t, []string{"start"}, look[[]string](t, w, `SELECT array_agg(trigger) FROM webhook_reconciliation_logs`))
 
@@ -115,7 +116,7 @@ func TestReconcile_StartsWhatWasMissed(t *testing.T) {
 	w := newWorld(t, worldSpec{jobs: func(c *jobs.Config) { c.ReconcileSchedule = last.Format("4 15 * * *") }})
 	w.start(t)
 	const runs = `SELECT count(*) FROM webhook_reconciliation_logs WHERE status = 'succeeded'`
-	await(t, func() bool { return look[int](t, w, runs) == 1 })
+	fixture.Await(t, func() bool { return look[int](t, w, runs) == 1 })
 	client, err := river.NewClient(riverpgxv5.New(w.pool), &river.Config{Logger: w.config.Logger})
 	require.NoError(t, err)
 	work := func(args jobs.ReconcileStartArgs) {
@@ -123,7 +124,7 @@ func TestReconcile_StartsWhatWasMissed(t *testing.T) {
 		inserted, err := client.Insert(t.Context(), args, nil)
 		require.NoError(t, err)
 		require.False(t, inserted.UniqueSkippedAsDuplicate)
-		await(t, func() bool {
+		fixture.Await(t, func() bool {
 			return look[string](t, w, `SELECT state FROM river_job WHERE id = $1`, inserted.Job.ID) == "completed"
 		})
 	}
@@ -131,9 +132,9 @@ func TestReconcile_StartsWhatWasMissed(t *testing.T) {
 	require.Equal(t, 1, look[int](t, w, `SELECT count(*) FROM webhook_reconciliation_logs`), "the last success is younger than the period")
 	w.exec(t, `UPDATE webhook_reconciliation_logs SET finished_at = now() - interval '25 hours'`)
 	work(jobs.ReconcileStartArgs{At: last.Add(-2 * period), Trigger: store.TriggerStart})
-	await(t, func() bool { return look[int](t, w, runs) == 2 })
+	fixture.Await(t, func() bool { return look[int](t, w, runs) == 2 })
 	work(jobs.ReconcileStartArgs{At: last.Add(-3 * period), Trigger: store.TriggerSchedule})
-	await(t, func() bool { return look[int](t, w, runs) == 3 })
+	fixture.Await(t, func() bool { return look[int](t, w, runs) == 3 })
 	require.Equal(t, []string{"start", "start", "schedule"}, look[[]string](t, w, `SELECT array_agg(trigger ORDER BY id) FROM webhook_reconciliation_logs`))
 
 	again, err := client.Insert(t.Context(), jobs.ReconcileStartArgs{At: last.Add(-3 * period), Trigger: store.TriggerStart}, nil)

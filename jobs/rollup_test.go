@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // A process that works counts at once, and what was there before it too.
@@ -17,7 +18,7 @@ func TestRollUp_CountsOnStart(t *testing.T) {
 	b.exec(t, `INSERT INTO webhook_archive (id, source, topic, payload, received_at, completed_at, outcome)
 		SELECT 801 - n, 'mercadopago', 'payment', '', now() - n * interval '13 hours', now() - n * interval '13 hours', 'settled' FROM generate_series(1, 800) n`)
 	b.start(t)
-	await(t, func() bool { return scan[bool](t, b, `SELECT complete FROM webhook_rollup`) })
+	fixture.Await(t, func() bool { return scan[bool](t, b, `SELECT complete FROM webhook_rollup`) })
 	require.EqualValues(t, 800, scan[int64](t, b, `SELECT sum(events)::bigint FROM webhook_activity_hours WHERE outcome = ''`))
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 func TestConfigProblemsAreReportedTogether(t *testing.T) {
@@ -37,7 +38,7 @@ func TestConfigProblemsAreReportedTogether(t *testing.T) {
 func TestStopWithoutStart(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.bank}})
+	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.fake}})
 	require.NoError(t, err)
 	require.NoError(t, runner.Stop(t.Context()))
 }
@@ -47,21 +48,21 @@ func TestStopWithoutStart(t *testing.T) {
 func TestOrderOfPlainSQLIsSettled(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.isPaid("77", "A-1", "150.05")
-	event := b.deliver(t, "77")
+	b.fake.isPaid("77", "A-1", "150.05")
+	event := b.accept(t, "77")
 	b.start(t)
 	b.awaitStatus(t, event, "completed")
 
 	b.exec(t, `INSERT INTO orders (reference, amount, currency) VALUES ('A-1', 150.05, 'ARS')`)
 
-	await(t, func() bool { return scan[string](t, b, `SELECT status FROM orders`) == string(order.StatusPaid) })
+	fixture.Await(t, func() bool { return scan[string](t, b, `SELECT status FROM orders`) == string(order.StatusPaid) })
 }
 
 // After a rollback the queue may hold what only the newer release knows.
 func TestJobOfALaterReleaseIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Workers = 1 })
-	later, known := b.deliver(t, "77"), b.deliver(t, "78")
+	later, known := b.accept(t, "77"), b.accept(t, "78")
 	b.exec(t, `UPDATE river_job SET kind = 'webhook_of_a_later_release' WHERE id = $1`, b.jobID(t, later))
 	b.start(t)
 
@@ -80,7 +81,7 @@ func TestEndedJobsAreKept(t *testing.T) {
 	ended := map[string]string{"completed": "25 hours 1 minute", "cancelled": "25 hours 2 minutes", "discarded": "25 hours 3 minutes"}
 	old, recent := map[string]int64{}, map[string]int64{}
 	end := func(state, ago string) int64 {
-		id := b.jobID(t, b.deliver(t, "77"))
+		id := b.jobID(t, b.accept(t, "77"))
 		b.exec(t, `UPDATE river_job SET state = $2::river_job_state, finalized_at = now() - $3::interval WHERE id = $1`, id, state, ago)
 		return id
 	}
@@ -90,7 +91,7 @@ func TestEndedJobsAreKept(t *testing.T) {
 	letters := scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`)
 	b.start(t)
 
-	await(t, func() bool {
+	fixture.Await(t, func() bool {
 		return scan[int](t, b, `SELECT count(*) FROM river_job WHERE kind = 'webhook_payment'`) <= len(recent)
 	})
 

@@ -46,7 +46,7 @@ func (o outcomes) await(t *testing.T, outcome string) {
 }
 
 // held makes the bank keep an answer back until it is released.
-func (k *bank) held(paymentID string, answer func() (provider.Payment, error)) (asked, release chan struct{}) {
+func (k *fakeProvider) held(paymentID string, answer func() (provider.Payment, error)) (asked, release chan struct{}) {
 	asked, release = make(chan struct{}), make(chan struct{})
 	k.says(paymentID, func(ctx context.Context, call int) (provider.Payment, error) {
 		if call == 1 {
@@ -101,8 +101,8 @@ func TestStaleAttemptChangesNothing(t *testing.T) {
 			stolen := map[string]int64{}
 			asked, release := map[string]chan struct{}{}, map[string]chan struct{}{}
 			for loss := range losses {
-				asked[loss], release[loss] = b.bank.held(loss, func() (provider.Payment, error) { return answer(loss) })
-				stolen[loss] = b.jobID(t, b.deliver(t, loss))
+				asked[loss], release[loss] = b.fake.held(loss, func() (provider.Payment, error) { return answer(loss) })
+				stolen[loss] = b.jobID(t, b.accept(t, loss))
 			}
 			runner := b.start(t)
 			for loss, statement := range losses {
@@ -117,7 +117,7 @@ func TestStaleAttemptChangesNothing(t *testing.T) {
 			}
 			// What a stale attempt had River write would be written before the
 			// end of an attempt that comes later.
-			b.awaitJob(t, b.deliver(t, "marker"), rivertype.JobStateRetryable)
+			b.awaitJob(t, b.accept(t, "marker"), rivertype.JobStateRetryable)
 			require.Equal(t, lost, rows())
 
 			// The newer attempt ends, and the stale one may leave.
@@ -140,7 +140,7 @@ func TestStopGivesAttemptsBack(t *testing.T) {
 	b := setup(t)
 	asked := make(chan struct{}, 2)
 	hold := func(paymentID string, failure func(context.Context) error) int64 {
-		b.bank.says(paymentID, func(ctx context.Context, call int) (provider.Payment, error) {
+		b.fake.says(paymentID, func(ctx context.Context, call int) (provider.Payment, error) {
 			if call == 1 {
 				asked <- struct{}{}
 				<-ctx.Done()
@@ -148,7 +148,7 @@ func TestStopGivesAttemptsBack(t *testing.T) {
 			}
 			return approved(paymentID, "A-1", "150.05"), nil
 		})
-		return b.deliver(t, paymentID)
+		return b.accept(t, paymentID)
 	}
 	events := []int64{
 		hold("77", func(ctx context.Context) error { return &provider.Error{Kind: provider.Unavailable, Err: ctx.Err()} }),
@@ -178,11 +178,11 @@ func TestStopGivesAttemptsBack(t *testing.T) {
 func TestAttemptThatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.JobTimeout = time.Second })
-	b.bank.says("77", func(ctx context.Context, _ int) (provider.Payment, error) {
+	b.fake.says("77", func(ctx context.Context, _ int) (provider.Payment, error) {
 		<-ctx.Done()
 		return provider.Payment{}, ctx.Err()
 	})
-	event := b.deliver(t, "77")
+	event := b.accept(t, "77")
 	b.start(t)
 
 	job := b.awaitJob(t, event, rivertype.JobStateRetryable)

@@ -10,13 +10,14 @@ import (
 
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // startWatchful starts workers that wait for nothing before they take up what is
 // nobody's.
 func (b *bundle) startWatchful(t *testing.T) *jobs.Runner {
 	t.Helper()
-	deps := jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.bank}}
+	deps := jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.fake}}
 	runner, err := jobs.NewRunner(b.pool, b.config, deps.WithOrphanTimes(20*time.Millisecond, time.Millisecond, 200*time.Millisecond))
 	require.NoError(t, err)
 	require.NoError(t, runner.Start(t.Context()))
@@ -40,8 +41,8 @@ const (
 func TestOrphansAreTakenUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.bank.isPaid("77", "A-1", "150.05")
-	event := b.deliver(t, "77")
+	b.fake.isPaid("77", "A-1", "150.05")
+	event := b.accept(t, "77")
 	b.fetchedBy(t, event, deadProcess)
 
 	b.startWatchful(t)
@@ -68,7 +69,7 @@ func TestTheJobsOfTheLivingAreLeftAlone(t *testing.T) {
 			hold.Release()
 		}
 	}()
-	theirs, foreign, orphan := b.deliver(t, "77"), b.deliver(t, "77"), b.deliver(t, "77")
+	theirs, foreign, orphan := b.accept(t, "77"), b.accept(t, "77"), b.accept(t, "77")
 	b.fetchedBy(t, theirs, living)
 	b.fetchedBy(t, foreign, older)
 	b.fetchedBy(t, orphan, deadProcess)
@@ -91,7 +92,7 @@ func TestTheJobsOfTheLivingAreLeftAlone(t *testing.T) {
 func TestOrphansEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	last, again, cancelled := b.deliver(t, "77"), b.deliver(t, "77"), b.deliver(t, "77")
+	last, again, cancelled := b.accept(t, "77"), b.accept(t, "77"), b.accept(t, "77")
 	b.exec(t, `UPDATE river_job SET attempt = 6 WHERE id = $1`, b.jobID(t, last))
 	b.exec(t, `
 		UPDATE river_job SET attempt = 1, errors = ARRAY['{"at": "2026-01-02T03:04:05Z", "attempt": 1, "error": "orphaned: before", "trace": ""}'::jsonb]
@@ -119,9 +120,9 @@ func TestOrphansEnd(t *testing.T) {
 func TestAJobThatWasNeverBegunIsGivenBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	asked, release := b.bank.held("78", func() (provider.Payment, error) { return approved("78", "A-2", "150.05"), nil })
-	b.bank.isPaid("77", "A-1", "150.05")
-	worked, unheard := b.deliver(t, "78"), b.deliver(t, "77")
+	asked, release := b.fake.held("78", func() (provider.Payment, error) { return approved("78", "A-2", "150.05"), nil })
+	b.fake.isPaid("77", "A-1", "150.05")
+	worked, unheard := b.accept(t, "78"), b.accept(t, "77")
 	b.exec(t, `UPDATE river_job SET scheduled_at = now() + interval '1 hour', state = 'scheduled' WHERE id = $1`, b.jobID(t, unheard))
 	b.startWatchful(t)
 	<-asked
@@ -152,9 +153,9 @@ func TestAnUnknownKindIsReopenedOnce(t *testing.T) {
 			WHERE id = $1`, b.jobID(t, event))
 		require.Equal(t, "unknown_kind", b.letter(t, event).Reason)
 	}
-	b.bank.fails("77", &provider.Error{Kind: provider.Unavailable})
-	b.bank.isPaid("78", "A-1", "150.05")
-	event, other, later := b.deliver(t, "77"), b.deliver(t, "78"), b.deliver(t, "78")
+	b.fake.fails("77", &provider.Error{Kind: provider.Unavailable})
+	b.fake.isPaid("78", "A-1", "150.05")
+	event, other, later := b.accept(t, "77"), b.accept(t, "78"), b.accept(t, "78")
 	for _, e := range []int64{event, other, later} {
 		bury(e)
 	}
@@ -167,12 +168,12 @@ func TestAnUnknownKindIsReopenedOnce(t *testing.T) {
 	require.Equal(t, "reopened", b.letter(t, event).State)
 
 	bury(event)
-	marker := b.deliver(t, "78")
+	marker := b.accept(t, "78")
 	b.awaitStatus(t, marker, "completed")
-	another := b.deliver(t, "79")
+	another := b.accept(t, "79")
 	b.awaitJob(t, another, rivertype.JobStateRetryable)
 	bury(another)
-	await(t, func() bool { return b.letter(t, another).State == "reopened" })
+	fixture.Await(t, func() bool { return b.letter(t, another).State == "reopened" })
 	for _, e := range []int64{event, later} {
 		require.Equal(t, "open", b.letter(t, e).State)
 		require.Equal(t, rivertype.JobStateDiscarded, b.job(t, e).State)
@@ -185,7 +186,7 @@ func TestAnUnknownKindIsReopenedOnce(t *testing.T) {
 func TestNoWorkWithoutTheHold(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.bank}})
+	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.fake}})
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

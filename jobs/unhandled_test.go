@@ -8,6 +8,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // What the release before left as unhandled is settled after the upgrade, once: in
@@ -37,7 +38,7 @@ func TestUnhandled_EventsOfTheReleaseBeforeAreReplayedOnce(t *testing.T) {
 		}
 		return true
 	}
-	await(t, settled)
+	fixture.Await(t, settled)
 	w.drain(t)
 	require.Equal(t, []string{"A-2"}, w.openFraudAlerts(t))
 	const replays = `SELECT count(*) FROM webhook_queue WHERE origin = 'replay'`

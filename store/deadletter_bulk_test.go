@@ -45,9 +45,9 @@ func (b *bundle) letterState(t *testing.T, letter int64) string {
 func TestFewDeadLettersAreReplayedAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first, e1 := b.dead(t, 1, "77")
-	second, e2 := b.dead(t, 2, "78")
-	other, _ := b.dead(t, 3, "79")
+	first, e1 := b.deadLetter(t, 1, "77")
+	second, e2 := b.deadLetter(t, 2, "78")
+	other, _ := b.deadLetter(t, 3, "79")
 	b.exec(t, `UPDATE webhook_dead_letter SET error_class = 'timeout' WHERE id = $1`, other)
 	filter := store.DeadLetterFilter{ErrorClass: "forbidden"}
 	n, err := b.CountReplayable(t.Context(), filter)
@@ -85,7 +85,7 @@ func TestManyDeadLettersAreReplayedInSteps(t *testing.T) {
 	b := setup(t)
 	var letters []int64
 	for i := range 5 {
-		letter, _ := b.dead(t, i, "77")
+		letter, _ := b.deadLetter(t, i, "77")
 		letters = append(letters, letter)
 	}
 	bulk, err := b.StartBulkReplay(t.Context(), store.BulkReplayRequest{By: ana, AtOnce: 4, InsertStep: insertStep})
@@ -94,7 +94,7 @@ func TestManyDeadLettersAreReplayedInSteps(t *testing.T) {
 	require.EqualValues(t, 5, bulk.Total)
 	require.Zero(t, bulk.Replayed)
 	// One that dies later, and one that dies once more, are not swept in.
-	later, _ := b.dead(t, 6, "78")
+	later, _ := b.deadLetter(t, 6, "78")
 	b.exec(t, `UPDATE river_job SET state = 'available', finalized_at = NULL WHERE id = (SELECT job_id FROM webhook_queue WHERE id =
 		(SELECT queue_id FROM webhook_dead_letter WHERE id = $1))`, letters[3])
 	b.exec(t, `UPDATE river_job SET state = 'discarded', finalized_at = now() WHERE state = 'available' AND kind = 'webhook_payment' AND attempt > 0`)
@@ -127,8 +127,8 @@ func TestManyDeadLettersAreReplayedInSteps(t *testing.T) {
 func TestBulkReplayStopsAtItsLimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first, _ := b.dead(t, 1, "77")
-	second, _ := b.dead(t, 2, "78")
+	first, _ := b.deadLetter(t, 1, "77")
+	second, _ := b.deadLetter(t, 2, "78")
 
 	bulk, err := b.StartBulkReplay(t.Context(), store.BulkReplayRequest{Limit: 1, By: ana, AtOnce: 100})
 
@@ -143,7 +143,7 @@ func TestCancelledBulkReplayDoesNothingMore(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 3 {
-		b.dead(t, i, "77")
+		b.deadLetter(t, i, "77")
 	}
 	bulk, err := b.StartBulkReplay(t.Context(), store.BulkReplayRequest{By: ana, AtOnce: 1, InsertStep: insertStep})
 	require.NoError(t, err)
@@ -177,7 +177,7 @@ func TestStaleStepReplaysNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 2 {
-		b.dead(t, i, "77")
+		b.deadLetter(t, i, "77")
 	}
 	bulk, err := b.StartBulkReplay(t.Context(), store.BulkReplayRequest{By: ana, AtOnce: 1, InsertStep: insertStep})
 	require.NoError(t, err)
@@ -195,7 +195,7 @@ func TestBulkReplayWhoseStepIsGoneIsStalled(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 2 {
-		b.dead(t, i, "77")
+		b.deadLetter(t, i, "77")
 	}
 	bulk, err := b.StartBulkReplay(t.Context(), store.BulkReplayRequest{By: ana, AtOnce: 1, InsertStep: insertStep})
 	require.NoError(t, err)
@@ -225,7 +225,7 @@ func TestBulkReplaysAtTheSameTimeShareTheWork(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 6 {
-		b.dead(t, i, "77")
+		b.deadLetter(t, i, "77")
 	}
 	for _, err := range race(t, 4, func(ctx context.Context) error {
 		_, err := b.StartBulkReplay(ctx, store.BulkReplayRequest{

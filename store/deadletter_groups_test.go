@@ -14,11 +14,11 @@ func TestOpenDeadLettersByCause(t *testing.T) {
 	require.Empty(t, groups)
 
 	for number := range 3 {
-		b.dead(t, number, "100")
+		b.deadLetter(t, number, "100")
 	}
-	other, _ := b.dead(t, 3, "101")
+	other, _ := b.deadLetter(t, 3, "101")
 	b.exec(t, `UPDATE webhook_dead_letter SET reason = 'cancelled', error_class = '' WHERE id = $1`, other)
-	dismissed, _ := b.dead(t, 4, "102")
+	dismissed, _ := b.deadLetter(t, 4, "102")
 	require.NoError(t, b.DismissDeadLetter(t.Context(), dismissed, note(t, "a test"), ana))
 
 	groups, err = b.OpenDeadLetters(t.Context())

@@ -12,8 +12,8 @@ import (
 func TestDeadLettersAreListedByWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	open, _ := b.dead(t, 1, "77")
-	dismissed, _ := b.dead(t, 2, "78")
+	open, _ := b.deadLetter(t, 1, "77")
+	dismissed, _ := b.deadLetter(t, 2, "78")
 	require.NoError(t, b.DismissDeadLetter(t.Context(), dismissed, note(t, "seen"), ana))
 	deleted := b.accept(t, signed(3, "79"))
 	b.exec(t, `UPDATE webhook_queue SET topic = 'claim' WHERE id = $1`, deleted)
@@ -52,7 +52,7 @@ func TestDeadLettersAreListedByWhatIsAskedFor(t *testing.T) {
 func TestDeadLetterShowsWhatWasTriedAndDone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	letter, event := b.dead(t, 1, "77")
+	letter, event := b.deadLetter(t, 1, "77")
 	replay, err := b.ReplayDeadLetter(t.Context(), letter, ana)
 	require.NoError(t, err)
 
@@ -80,7 +80,7 @@ func TestDeadLetterShowsWhatWasTriedAndDone(t *testing.T) {
 func TestDismissal(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	letter, event := b.dead(t, 1, "77")
+	letter, event := b.deadLetter(t, 1, "77")
 
 	require.ErrorContains(t, b.DismissDeadLetter(t.Context(), letter, store.Note{}, ana), "note")
 	require.NoError(t, b.DismissDeadLetter(t.Context(), letter, note(t, "paid in cash"), ana))

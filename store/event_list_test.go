@@ -22,7 +22,7 @@ func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	pending := b.accept(t, signed(1, "77"))
-	_, dead := b.dead(t, 2, "78")
+	_, dead := b.deadLetter(t, 2, "78")
 	other := signed(3, "79")
 	other.Topic, other.RequestID, other.Work = "merchant_order", "delivery-3", store.WorkUnhandled
 	unhandled := b.accept(t, other)

@@ -97,7 +97,7 @@ func TestReplayOfWhatHadNoWorkHasNone(t *testing.T) {
 func TestDeadLetterIsReplayedOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	letter, event := b.dead(t, 1, "77")
+	letter, event := b.deadLetter(t, 1, "77")
 
 	errs := race(t, 8, func(ctx context.Context) error {
 		_, err := b.ReplayDeadLetter(ctx, letter, ana)
@@ -127,7 +127,7 @@ func TestEventAndDeadLetterAreReplayedOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 10 {
-		letter, event := b.dead(t, i, "77")
+		letter, event := b.deadLetter(t, i, "77")
 		turn := make(chan int, 2)
 		turn <- 0
 		turn <- 1
@@ -148,7 +148,7 @@ func TestEventAndDeadLetterAreReplayedOnce(t *testing.T) {
 func TestReopenedDeadLetterStaysReopenedWhenItIsReplayed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	letter, event := b.dead(t, 1, "77")
+	letter, event := b.deadLetter(t, 1, "77")
 	b.exec(t, `UPDATE river_job SET state = 'available', finalized_at = NULL`)
 	require.Equal(t, store.DeadLetterReopened, b.event(t, event).DeadLetter.State)
 
@@ -166,7 +166,7 @@ func TestReopenedDeadLetterStaysReopenedWhenItIsReplayed(t *testing.T) {
 func TestEventOfADismissedDeadLetterCanBeReplayed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	letter, event := b.dead(t, 1, "77")
+	letter, event := b.deadLetter(t, 1, "77")
 	require.NoError(t, b.DismissDeadLetter(t.Context(), letter, note(t, "the shopper paid in cash"), ana))
 
 	_, err := b.ReplayDeadLetter(t.Context(), letter, ana)
@@ -182,7 +182,7 @@ func TestEventOfADismissedDeadLetterCanBeReplayed(t *testing.T) {
 func TestActionWithoutAnActorIsNotDone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	letter, event := b.dead(t, 1, "77")
+	letter, event := b.deadLetter(t, 1, "77")
 	nobody := store.Actor{}
 	for name, do := range map[string]func() error{
 		"replay":  func() error { _, err := b.ReplayEvent(t.Context(), event, nobody); return err },

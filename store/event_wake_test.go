@@ -38,7 +38,7 @@ func TestWhatWaitsIsWokenAndNothingElse(t *testing.T) {
 	b.startAttempt(t, running)
 	held := b.accept(t, signed(4, "4"))
 	b.becomes(t, held, `state = 'scheduled', metadata = '{"snoozes": 1}', `+inAnHour)
-	_, dead := b.dead(t, 5, "5")
+	_, dead := b.deadLetter(t, 5, "5")
 	done := b.accept(t, signed(6, "6"))
 	a := b.startAttempt(t, done)
 	require.NoError(t, b.Complete(t.Context(), a, store.OutcomeCovered, complete(a)))

@@ -19,6 +19,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // A bundle is a store on a database of its own.
@@ -149,9 +150,7 @@ func terms(amount string) order.Terms {
 // count runs a query that counts.
 func (b *bundle) count(t *testing.T, query string, args ...any) int {
 	t.Helper()
-	var n int
-	require.NoError(t, b.pool.QueryRow(t.Context(), query, args...).Scan(&n))
-	return n
+	return fixture.Count(t, b.pool, query, args...)
 }
 
 // requireOrder asserts an order's status and money.

@@ -19,13 +19,7 @@ var ana = store.Actor{Name: "a1b2c3d4", RemoteIP: netip.MustParseAddr("203.0.113
 // accept makes an event durable and returns its id.
 func (b *bundle) accept(t *testing.T, ev store.NewEvent) int64 {
 	t.Helper()
-	in, err := store.NewInbox(b.Store, store.InboxOptions{})
-	require.NoError(t, err)
-	defer in.Close()
-	receipt, err := in.Accept(t.Context(), ev)
-	require.NoError(t, err)
-	require.False(t, receipt.Duplicate)
-	return receipt.QueueID
+	return fixture.Accept(t, b.Store, ev)
 }
 
 func (b *bundle) exec(t *testing.T, query string, args ...any) {
@@ -41,7 +35,7 @@ func (b *bundle) die(t *testing.T, queueID int64) {
 }
 
 // dead is a dead letter's id, of a new event about the payment.
-func (b *bundle) dead(t *testing.T, number int, paymentID string) (letter, queueID int64) {
+func (b *bundle) deadLetter(t *testing.T, number int, paymentID string) (letter, queueID int64) {
 	t.Helper()
 	queueID = b.accept(t, signed(number, paymentID))
 	b.die(t, queueID)

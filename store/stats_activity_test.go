@@ -138,10 +138,10 @@ func TestTopReasonsAndHealed(t *testing.T) {
 	b := setupRuns(t)
 	now := time.Now()
 	for i, reason := range []string{"permanent_failure", "retries_exhausted", "permanent_failure", "permanent_failure"} {
-		letter, _ := b.dead(t, i, "77")
+		letter, _ := b.deadLetter(t, i, "77")
 		b.exec(t, `UPDATE webhook_dead_letter SET reason = $1, error_class = 'forbidden', state = $2 WHERE id = $3`, reason, []string{"open", "dismissed"}[i/2], letter)
 	}
-	old, _ := b.dead(t, 9, "78")
+	old, _ := b.deadLetter(t, 9, "78")
 	b.exec(t, `UPDATE webhook_dead_letter SET died_at = now() - interval '8 days' WHERE id = $1`, old)
 	reasons, err := b.TopReasons(t.Context(), now.Add(-time.Hour), now.Add(time.Hour))
 	require.NoError(t, err)

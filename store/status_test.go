@@ -13,7 +13,7 @@ import (
 // The status counts by a query of its own what the view says of each event.
 func TestStatus_CountsWhatTheViewSays(t *testing.T) {
 	t.Parallel()
-	l := newLibrary(t)
+	l := newVerifyFixture(t)
 	n := 2000
 	odd := func(damage string) {
 		t.Helper()
@@ -29,7 +29,7 @@ func TestStatus_CountsWhatTheViewSays(t *testing.T) {
 	odd(`UPDATE river_job SET state = 'completed', attempt = 0, finalized_at = now() WHERE id = ` + jobOf)
 	odd(`UPDATE river_job SET state = 'discarded', attempt = 7, finalized_at = now() WHERE id = ` + jobOf)
 	odd(`DELETE FROM river_job WHERE id = ` + jobOf)
-	_, again := l.bundle.dead(t, 3000, "6")
+	_, again := l.bundle.deadLetter(t, 3000, "6")
 	l.behind(t, `UPDATE webhook_dead_letter SET state = 'reopened' WHERE queue_id = $1`, again)
 
 	rows, err := l.pool.Query(t.Context(), `SELECT status, count(*) FROM webhook_queue_status GROUP BY status`)

@@ -18,14 +18,14 @@ var verifyOptions = store.VerifyOptions{RescueAfter: 2 * time.Minute, Limit: 10}
 
 // A library is a database with an event in every state that there is, and which
 // event it is.
-type library struct {
+type verifyFixture struct {
 	*bundle
 	settled, covered, archived, pending, running, retrying, held, dead, replayed, dismissed, reopened int64
 }
 
-func newLibrary(t *testing.T) *library {
+func newVerifyFixture(t *testing.T) *verifyFixture {
 	t.Helper()
-	l := &library{bundle: setup(t)}
+	l := &verifyFixture{bundle: setup(t)}
 	number := 0
 	event := func(paymentID string) int64 {
 		number++
@@ -58,13 +58,13 @@ func newLibrary(t *testing.T) *library {
 	l.exec(t, `UPDATE river_job SET state = 'retryable', attempt = 3 WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, l.retrying)
 	l.exec(t, `UPDATE river_job SET state = 'scheduled', metadata = '{"snoozes": 1}' WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, l.held)
 	var letter int64
-	_, l.dead = l.bundle.dead(t, 1001, "5")
-	letter, l.replayed = l.bundle.dead(t, 1002, "5")
+	_, l.dead = l.bundle.deadLetter(t, 1001, "5")
+	letter, l.replayed = l.bundle.deadLetter(t, 1002, "5")
 	_, err := l.ReplayDeadLetter(t.Context(), letter, ana)
 	require.NoError(t, err)
-	letter, l.dismissed = l.bundle.dead(t, 1003, "5")
+	letter, l.dismissed = l.bundle.deadLetter(t, 1003, "5")
 	require.NoError(t, l.DismissDeadLetter(t.Context(), letter, note(t, "nothing"), ana))
-	_, l.reopened = l.bundle.dead(t, 1004, "5")
+	_, l.reopened = l.bundle.deadLetter(t, 1004, "5")
 	l.exec(t, `UPDATE river_job SET state = 'available', finalized_at = NULL WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)`, l.reopened)
 	return l
 }
@@ -84,7 +84,7 @@ func (b *bundle) behind(t *testing.T, statement string, args ...any) {
 
 func TestVerifySoundBooks(t *testing.T) {
 	t.Parallel()
-	l := newLibrary(t)
+	l := newVerifyFixture(t)
 	report, err := l.Verify(t.Context(), verifyOptions)
 	require.NoError(t, err)
 	require.Empty(t, report.Violations)
@@ -102,102 +102,102 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 	for what, c := range map[string]struct {
 		invariant string
 		// damage is done to the event.
-		event  func(l *library) int64
+		event  func(l *verifyFixture) int64
 		damage string
 	}{
 		"an event lost its job": {
-			"event_ends_once", func(l *library) int64 { return l.pending }, `DELETE FROM river_job WHERE id = ` + jobOf,
+			"event_ends_once", func(l *verifyFixture) int64 { return l.pending }, `DELETE FROM river_job WHERE id = ` + jobOf,
 		},
 		"a death was not mirrored": {
-			"event_ends_once", func(l *library) int64 { return l.pending },
+			"event_ends_once", func(l *verifyFixture) int64 { return l.pending },
 			`UPDATE river_job SET state = 'discarded', finalized_at = now() WHERE id = ` + jobOf,
 		},
 		"an event lost its dead letter": {
-			"event_ends_once", func(l *library) int64 { return l.dismissed }, `DELETE FROM webhook_dead_letter WHERE queue_id = $1`,
+			"event_ends_once", func(l *verifyFixture) int64 { return l.dismissed }, `DELETE FROM webhook_dead_letter WHERE queue_id = $1`,
 		},
 		"a dead letter is reopened and its job is not": {
-			"event_ends_once", func(l *library) int64 { return l.dead }, `UPDATE webhook_dead_letter SET state = 'reopened' WHERE queue_id = $1`,
+			"event_ends_once", func(l *verifyFixture) int64 { return l.dead }, `UPDATE webhook_dead_letter SET state = 'reopened' WHERE queue_id = $1`,
 		},
 		"a dead letter's job lives": {
-			"event_ends_once", func(l *library) int64 { return l.replayed },
+			"event_ends_once", func(l *verifyFixture) int64 { return l.replayed },
 			`UPDATE river_job SET state = 'available', finalized_at = NULL WHERE id = ` + jobOf,
 		},
 		"an event ended and its job did not": {
-			"event_ends_once", func(l *library) int64 { return l.running },
+			"event_ends_once", func(l *verifyFixture) int64 { return l.running },
 			`UPDATE webhook_queue SET completed_at = now(), outcome = 'unhandled' WHERE id = $1`,
 		},
 		"an event ended and is a dead letter": {
-			"event_ends_once", func(l *library) int64 { return l.dead },
+			"event_ends_once", func(l *verifyFixture) int64 { return l.dead },
 			`UPDATE webhook_queue SET completed_at = now(), outcome = 'unhandled' WHERE id = $1`,
 		},
 		"an archived event has no end": {
-			"event_ends_once", func(l *library) int64 { return l.archived },
+			"event_ends_once", func(l *verifyFixture) int64 { return l.archived },
 			`UPDATE webhook_archive SET completed_at = NULL, outcome = NULL WHERE id = $1`,
 		},
 		"a job is about another event": {
-			"job_of_its_event", func(l *library) int64 { return l.pending },
+			"job_of_its_event", func(l *verifyFixture) int64 { return l.pending },
 			`UPDATE river_job SET args = '{"queue_id": 999}' WHERE id = ` + jobOf,
 		},
 		"a job is about nothing": {
-			"job_of_its_event", func(l *library) int64 { return l.settled }, `UPDATE river_job SET args = '{}' WHERE id = ` + jobOf,
+			"job_of_its_event", func(l *verifyFixture) int64 { return l.settled }, `UPDATE river_job SET args = '{}' WHERE id = ` + jobOf,
 		},
 		"an event has a second job": {
-			"job_of_its_event", func(l *library) int64 { return l.pending },
+			"job_of_its_event", func(l *verifyFixture) int64 { return l.pending },
 			`INSERT INTO river_job (args, kind, max_attempts, state) SELECT args, kind, max_attempts, state FROM river_job WHERE id = ` + jobOf,
 		},
 		"a settled payment is not in the books": {
-			"payment_known", func(l *library) int64 { return l.settled }, `UPDATE webhook_queue SET resource_id = 'other' WHERE id = $1`,
+			"payment_known", func(l *verifyFixture) int64 { return l.settled }, `UPDATE webhook_queue SET resource_id = 'other' WHERE id = $1`,
 		},
 		"a covered payment is another source's": {
-			"payment_known", func(l *library) int64 { return l.covered }, `UPDATE webhook_queue SET source = 'other' WHERE id = $1`,
+			"payment_known", func(l *verifyFixture) int64 { return l.covered }, `UPDATE webhook_queue SET source = 'other' WHERE id = $1`,
 		},
 		"an archived payment is not in the books": {
-			"payment_known", func(l *library) int64 { return l.archived }, `UPDATE webhook_archive SET resource_id = 'other' WHERE id = $1`,
+			"payment_known", func(l *verifyFixture) int64 { return l.archived }, `UPDATE webhook_archive SET resource_id = 'other' WHERE id = $1`,
 		},
 		"a payment changed and nothing was applied": {
-			"payment_logged", func(l *library) int64 { return l.settled },
+			"payment_logged", func(l *verifyFixture) int64 { return l.settled },
 			`UPDATE payments SET refunded_amount = 50 WHERE payment_id = (SELECT resource_id FROM webhook_queue WHERE id = $1)`,
 		},
 		"a payment lost its log": {
-			"payment_logged", func(l *library) int64 { return l.settled }, `DELETE FROM payment_logs WHERE queue_id = $1`,
+			"payment_logged", func(l *verifyFixture) int64 { return l.settled }, `DELETE FROM payment_logs WHERE queue_id = $1`,
 		},
 		"a payment went back to an older state": {
-			"payment_logged", func(l *library) int64 { return l.settled }, `
+			"payment_logged", func(l *verifyFixture) int64 { return l.settled }, `
 			INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, queue_id)
 			SELECT source, payment_id, order_reference, 'refunded', status_detail, amount, amount, currency, date_last_updated + interval '1 minute', queue_id
 			FROM payment_logs WHERE queue_id = $1`,
 		},
 		"a state was applied twice": {
-			"state_logged_once", func(l *library) int64 { return l.settled }, `
+			"state_logged_once", func(l *verifyFixture) int64 { return l.settled }, `
 			INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, queue_id)
 			SELECT source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, queue_id
 			FROM payment_logs WHERE queue_id = $1`,
 		},
 		"a dead letter's event is gone": {
-			"dead_letter_has_event", func(l *library) int64 { return l.dead }, `DELETE FROM webhook_queue WHERE id = $1`,
+			"dead_letter_has_event", func(l *verifyFixture) int64 { return l.dead }, `DELETE FROM webhook_queue WHERE id = $1`,
 		},
 		"a job runs for ever": {
-			"running_within_rescue", func(l *library) int64 { return l.running },
+			"running_within_rescue", func(l *verifyFixture) int64 { return l.running },
 			`UPDATE river_job SET attempted_at = now() - interval '4 minutes' WHERE id = ` + jobOf,
 		},
 		"an event is in the archive and in the queue": {
-			"archive_disjoint", func(l *library) int64 { return l.settled }, `INSERT INTO webhook_archive SELECT * FROM webhook_queue WHERE id = $1`,
+			"archive_disjoint", func(l *verifyFixture) int64 { return l.settled }, `INSERT INTO webhook_archive SELECT * FROM webhook_queue WHERE id = $1`,
 		},
 		"an order has the wrong status": {
-			"order_folds", func(l *library) int64 { return l.settled },
+			"order_folds", func(l *verifyFixture) int64 { return l.settled },
 			`UPDATE orders SET status = 'pending' WHERE reference = (SELECT order_reference FROM payment_logs WHERE queue_id = $1)`,
 		},
 		"an order has the wrong money": {
-			"order_folds", func(l *library) int64 { return l.settled },
+			"order_folds", func(l *verifyFixture) int64 { return l.settled },
 			`UPDATE orders SET paid_amount = 150.06 WHERE reference = (SELECT order_reference FROM payment_logs WHERE queue_id = $1)`,
 		},
 		"an order without a payment is paid": {
-			"order_folds", func(*library) int64 { return 3 }, `UPDATE orders SET status = 'paid' WHERE reference = 'A-' || $1::bigint`,
+			"order_folds", func(*verifyFixture) int64 { return 3 }, `UPDATE orders SET status = 'paid' WHERE reference = 'A-' || $1::bigint`,
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
-			l := newLibrary(t)
+			l := newVerifyFixture(t)
 			l.exec(t, `ALTER TABLE payment_logs DROP CONSTRAINT payment_logs_state_key`)
 			l.behind(t, c.damage, c.event(l))
 

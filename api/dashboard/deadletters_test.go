@@ -17,11 +17,11 @@ func TestDeadLettersByCauseWithWhatToDo(t *testing.T) {
 	for lang, text := range map[string]string{"en": "No dead letters.", "es": "No hay eventos fallidos", "pt-BR": "Nenhum evento com falha"} {
 		require.Contains(t, b.page(t, lang, "/dashboard/dead-letters"), text)
 	}
-	letter, queueID := b.dead(t, "100", notFound)
-	b.dead(t, "101", notFound)
-	cancelled, _ := b.dead(t, "102", notFound)
+	letter, queueID := b.deadLetter(t, "100", notFound)
+	b.deadLetter(t, "101", notFound)
+	cancelled, _ := b.deadLetter(t, "102", notFound)
 	b.exec(t, `UPDATE webhook_dead_letter SET reason = 'cancelled' WHERE id = $1`, cancelled)
-	odd, _ := b.dead(t, "103", "unheard_of: from a newer release")
+	odd, _ := b.deadLetter(t, "103", "unheard_of: from a newer release")
 	for lang, texts := range map[string][]string{
 		"en":    {"Mercado Pago does not know the payment (404) 2", "If it is there, replay; if not, dismiss.", "Its job was cancelled", "unheard_of"},
 		"es":    {"Mercado Pago no conoce el pago (404) 2", "Si está, reprocésalo; si no, descártalo.", "Alguien lo canceló", "unheard_of"},
@@ -46,7 +46,7 @@ func TestDeadLettersByCauseWithWhatToDo(t *testing.T) {
 func TestDismissWithANote(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	letter, _ := b.dead(t, "100", notFound)
+	letter, _ := b.deadLetter(t, "100", notFound)
 	path := "/dashboard/dead-letters/" + itoa(letter)
 	require.Equal(t, http.StatusUnprocessableEntity, b.send(t, path+"/dismiss", url.Values{"note": {" "}}).Code)
 	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'open'`))
@@ -65,7 +65,7 @@ func TestReplayOfOneAndOfSome(t *testing.T) {
 	b := setup(t)
 	var ids []string
 	for _, payment := range []string{"100", "101", "102", "103"} {
-		letter, _ := b.dead(t, payment, notFound)
+		letter, _ := b.deadLetter(t, payment, notFound)
 		ids = append(ids, itoa(letter))
 	}
 	require.Regexp(t, `^/dashboard/events/\d+\?done=replayed`, b.post(t, "/dashboard/dead-letters/"+ids[0]+"/replay", nil))
@@ -86,9 +86,9 @@ func TestReplayOfOneAndOfSome(t *testing.T) {
 func TestReplayOfAllThatMatchShowsTheCountBefore(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.dead(t, "100", notFound)
-	b.dead(t, "101", notFound)
-	b.dead(t, "102", "timeout: late")
+	b.deadLetter(t, "100", notFound)
+	b.deadLetter(t, "101", notFound)
+	b.deadLetter(t, "102", "timeout: late")
 	confirm := "/dashboard/dead-letters/replay?reason=retries_exhausted&class=payment_not_found"
 	for lang, text := range map[string]string{
 		"en": "2 open dead letters match.", "es": "Coinciden 2 eventos fallidos abiertos.", "pt-BR": "2 eventos com falha abertos correspondem.",
@@ -99,7 +99,7 @@ func TestReplayOfAllThatMatchShowsTheCountBefore(t *testing.T) {
 	require.Contains(t, b.page(t, "en", "/dashboard/dead-letters/replay?topic=none"), "No open dead letters match.")
 
 	// One more dies after the count was shown: it is not swept in.
-	b.dead(t, "103", notFound)
+	b.deadLetter(t, "103", notFound)
 	form := url.Values{"count": {"2"}, "reason": {"retries_exhausted"}, "class": {"payment_not_found"}, "topic": {""}, "day": {""}}
 	at := b.post(t, "/dashboard/dead-letters/replay", form)
 	for lang, text := range map[string]string{"en": "2 of 2 replayed.", "es": "2 de 2 reprocesados.", "pt-BR": "2 de 2 reprocessados."} {
@@ -121,7 +121,7 @@ func TestABulkReplayIsStopped(t *testing.T) {
 	b := setup(t)
 	// More than are replayed at once: the rest is left to a job that nobody works here.
 	for range 3 {
-		b.dead(t, "100", notFound)
+		b.deadLetter(t, "100", notFound)
 	}
 	b.exec(t, `INSERT INTO webhook_queue (source, topic, payload) SELECT 'mercadopago', 'payment', '' FROM generate_series(1, 120)`)
 	b.exec(t, `INSERT INTO webhook_dead_letter (queue_id, reason) SELECT id, 'deleted' FROM webhook_queue WHERE job_id IS NULL`)

@@ -20,8 +20,8 @@ func TestEventsInThreeLanguages(t *testing.T) {
 	for lang, text := range map[string]string{"en": "No matches.", "es": "Nada coincide.", "pt-BR": "Nada corresponde."} {
 		require.Contains(t, b.page(t, lang, "/dashboard/events"), text)
 	}
-	b.event(t, "100")
-	b.dead(t, "101", "payment_not_found: payment_not_found (HTTP 404)")
+	b.accept(t, "100")
+	b.deadLetter(t, "101", "payment_not_found: payment_not_found (HTTP 404)")
 	for lang, texts := range map[string][]string{
 		"en":    {"waiting", "failed for good", "Mercado Pago does not know the payment (404)"},
 		"es":    {"en espera", "fallido", "Mercado Pago no conoce el pago (404)"},
@@ -39,7 +39,7 @@ func TestEventFilters(t *testing.T) {
 	b := setup(t)
 	b.register(t, "o-1", "10")
 	b.settle(t, "o-1", payment("100", order.PaymentApproved, "10"))
-	b.event(t, "200", func(ev *store.NewEvent) { ev.Topic = "chargebacks"; ev.RequestID = "rare request" })
+	b.accept(t, "200", func(ev *store.NewEvent) { ev.Topic = "chargebacks"; ev.RequestID = "rare request" })
 	b.exec(t, `UPDATE webhook_queue SET received_at = '2026-03-01T02:00:00Z' WHERE resource_id = '200'`)
 
 	for query, want := range map[string][]string{
@@ -88,7 +88,7 @@ func contains(list []string, s string) bool {
 func TestEventsGoOnWhereTheyEnded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	first := b.event(t, "100")
+	first := b.accept(t, "100")
 	b.exec(t, `INSERT INTO webhook_queue (source, topic, payload, completed_at, outcome) SELECT 'mercadopago', 'payment', '', now(), 'settled' FROM generate_series(1, 60)`)
 	body := b.get(t, "en", "/dashboard/events?origin=webhook").Body.String()
 	require.NotContains(t, body, `href="/dashboard/events/`+itoa(first)+`"`)
@@ -118,7 +118,7 @@ func TestAnEventsPageIsItsHistory(t *testing.T) {
 	require.Contains(t, b.get(t, "en", path).Body.String(), `href="/dashboard/orders?reference=o-1"`)
 	require.NotContains(t, b.get(t, "en", path).Body.String(), "signature-0000", "a signature is never shown")
 
-	letter, dead := b.dead(t, "101", "timeout: late")
+	letter, dead := b.deadLetter(t, "101", "timeout: late")
 	main := b.page(t, "en", "/dashboard/events/"+itoa(dead))
 	require.Contains(t, main, "Attempt 7 failed The attempt timed out timeout: late")
 	require.Contains(t, main, "All attempts failed")
@@ -132,7 +132,7 @@ func TestAnEventsPageIsItsHistory(t *testing.T) {
 func TestReplayOfAnEventIsDoneOnceAndRecorded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	_, queueID := b.dead(t, "100", "timeout: late")
+	_, queueID := b.deadLetter(t, "100", "timeout: late")
 	path := "/dashboard/events/" + itoa(queueID)
 	at := b.post(t, path+"/replay", nil)
 	main := b.page(t, "en", at)
@@ -155,7 +155,7 @@ func TestWhatCameFromOutsideIsEscaped(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const evil = `"><script>alert(1)</script>`
-	queueID := b.event(t, "100", func(ev *store.NewEvent) {
+	queueID := b.accept(t, "100", func(ev *store.NewEvent) {
 		ev.Topic, ev.Action, ev.RequestID, ev.Query, ev.Payload = evil, evil, evil, evil, []byte(evil)
 	})
 	b.exec(t, `INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, currency, live_mode, date_last_updated, fetched_at, raw)

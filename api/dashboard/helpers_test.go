@@ -2,7 +2,6 @@ package dashboard_test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
@@ -236,13 +234,11 @@ func (b *bundle) exec(t testing.TB, query string, args ...any) {
 
 func (b *bundle) count(t testing.TB, query string, args ...any) int64 {
 	t.Helper()
-	var n int64
-	require.NoError(t, b.pool.QueryRow(t.Context(), query, args...).Scan(&n))
-	return n
+	return int64(fixture.Count(t, b.pool, query, args...))
 }
 
 // event is a new event about a payment.
-func (b *bundle) event(t testing.TB, paymentID string, change ...func(*store.NewEvent)) int64 {
+func (b *bundle) accept(t testing.TB, paymentID string, change ...func(*store.NewEvent)) int64 {
 	t.Helper()
 	ev := store.NewEvent{
 		Source: "mercadopago", Topic: "payment", Action: "payment.updated", ResourceID: paymentID, Work: store.WorkPayment, Origin: store.OriginWebhook,
@@ -252,29 +248,16 @@ func (b *bundle) event(t testing.TB, paymentID string, change ...func(*store.New
 	for _, c := range change {
 		c(&ev)
 	}
-	in, err := store.NewInbox(b.store, store.InboxOptions{})
-	require.NoError(t, err)
-	defer in.Close()
-	receipt, err := in.Accept(t.Context(), ev)
-	require.NoError(t, err)
-	return receipt.QueueID
+	return fixture.Accept(t, b.store, ev)
 }
 
 // settle applies a payment through an event about it.
 func (b *bundle) settle(t testing.TB, reference string, p order.Payment) int64 {
 	t.Helper()
-	queueID := b.event(t, p.ID)
-	a := store.Attempt{QueueID: queueID}
-	require.NoError(t, b.pool.QueryRow(t.Context(), `
-		UPDATE river_job SET state = 'running', attempt = attempt + 1, attempted_at = now()
-		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1) RETURNING id, attempt`, queueID).Scan(&a.JobID, &a.Number))
-	_, err := b.store.Settle(t.Context(), a, store.FetchedPayment{
+	queueID := b.accept(t, p.ID)
+	fixture.Settle(t, b.store, b.pool, queueID, store.FetchedPayment{
 		Source: "mercadopago", Payment: p, Reference: reference, Raw: []byte(`{"id":` + strconv.Quote(p.ID) + `}`),
-	}, func(ctx context.Context, tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE river_job SET state = 'completed', finalized_at = now() WHERE id = $1`, a.JobID)
-		return err
 	})
-	require.NoError(t, err)
 	return queueID
 }
 
@@ -288,14 +271,13 @@ func payment(id string, status order.PaymentStatus, amount string) order.Payment
 // register makes an order known.
 func (b *bundle) register(t testing.TB, reference, amount string) {
 	t.Helper()
-	_, err := b.store.RegisterOrder(t.Context(), reference, order.Terms{Amount: decimal.RequireFromString(amount), Currency: "ARS"})
-	require.NoError(t, err)
+	fixture.Register(t, b.store, reference, amount)
 }
 
 // dead is a dead letter and its event.
-func (b *bundle) dead(t testing.TB, paymentID, lastError string) (letter, queueID int64) {
+func (b *bundle) deadLetter(t testing.TB, paymentID, lastError string) (letter, queueID int64) {
 	t.Helper()
-	queueID = b.event(t, paymentID)
+	queueID = b.accept(t, paymentID)
 	fixture.Die(t, b.pool, queueID, 7, lastError)
 	return b.count(t, `SELECT id FROM webhook_dead_letter WHERE queue_id = $1`, queueID), queueID
 }

@@ -27,7 +27,7 @@ func TestWhyIsOrderNotPaid(t *testing.T) {
 	b := setup(t)
 	b.register(t, "o-1", "1500")
 	b.settle(t, "o-1", payment("100", order.PaymentApproved, "500.25"))
-	b.dead(t, "100", "timeout: late")
+	b.deadLetter(t, "100", "timeout: late")
 	for lang, texts := range map[string][]string{
 		"en":    {"Less was paid than the ARS 1,500.00", "Payment 100 is approved and counts ARS 500.25", "ARS 999.75 still due.", "failed for good", "Underpaid"},
 		"es":    {"Llegó dinero, pero menos que los ARS 1.500,00", "El pago 100 está aprobado y cuenta ARS 500,25", "Faltan ARS 999,75.", "falló definitivamente", "Pagado de menos"},
@@ -96,7 +96,7 @@ func TestSearchKnowsWhatATextNames(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "order 7/é", "10")
-	first := b.event(t, "555000", func(ev *store.NewEvent) { ev.RequestID = "delivery-a" })
+	first := b.accept(t, "555000", func(ev *store.NewEvent) { ev.RequestID = "delivery-a" })
 	b.settle(t, "nobody's", payment("555001", order.PaymentApproved, "10"))
 	leads := func(text string) string {
 		w := b.get(t, "en", "/dashboard/search?q="+url.QueryEscape(text))
@@ -110,7 +110,7 @@ func TestSearchKnowsWhatATextNames(t *testing.T) {
 	require.Equal(t, "/dashboard/events/"+itoa(first), leads("delivery-a"))
 	require.Equal(t, "/dashboard/events", leads(""))
 
-	b.event(t, "555000")
+	b.accept(t, "555000")
 	require.Equal(t, "/dashboard/events?payment=555000", leads("555000"), "several events of one payment")
 
 	// A text that names two things leads to both.

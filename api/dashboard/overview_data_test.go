@@ -25,7 +25,7 @@ func TestOverviewShowsWhatHappened(t *testing.T) {
 	b.register(t, "o-1", "1234567.89")
 	b.settle(t, "o-1", payment("100", order.PaymentApproved, "1234567.89"))
 	b.settle(t, "o-2", payment("101", order.PaymentApproved, "5"))
-	b.dead(t, "102", "payment_not_found: no such payment")
+	b.deadLetter(t, "102", "payment_not_found: no such payment")
 	b.past(t, 10*time.Minute)
 
 	for lang, texts := range map[string][]string{

@@ -21,8 +21,8 @@ func TestOverviewOfAHealthyService(t *testing.T) {
 func TestOverviewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.dead(t, "100", "payment_not_found: no such payment")
-	b.event(t, "101")
+	b.deadLetter(t, "100", "payment_not_found: no such payment")
+	b.accept(t, "101")
 	b.exec(t, `UPDATE webhook_queue SET received_at = now() - interval '2 hours' WHERE resource_id = '101'`)
 	b.exec(t, `UPDATE river_job SET scheduled_at = now() - interval '2 hours' FROM webhook_queue q WHERE q.job_id = river_job.id AND q.resource_id = '101'`)
 

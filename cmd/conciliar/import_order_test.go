@@ -40,7 +40,7 @@ var importOrder = map[string][]string{
 	"store/order":                         {},
 	"store/localpg":                       {},
 	"store/storetest":                     {"migrations", "store/localpg"},
-	"store/storetest/fixture":             {},
+	"store/storetest/fixture":             {"store", "store/order"},
 	"store/storetest/server":              {"store/storetest"},
 	"migrations":                          {},
 	"config":                              {},
