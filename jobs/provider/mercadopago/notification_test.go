@@ -379,7 +379,7 @@ func FuzzReceive(f *testing.F) {
 				require.Equal(t, strings.ToValidUTF8(text, ""), text)
 			}
 			if event.Work == provider.Settle {
-				require.Equal(t, "payment", event.Topic)
+				require.Equal(t, provider.Settle, topicNamed(event.Topic).work, event.Topic)
 				require.NotEmpty(t, event.ResourceID)
 			}
 		}
