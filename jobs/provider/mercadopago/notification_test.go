@@ -379,8 +379,10 @@ func FuzzReceive(f *testing.F) {
 				require.Equal(t, strings.ToValidUTF8(text, ""), text)
 			}
 			if event.Work == provider.Settle {
-				require.Equal(t, provider.Settle, topicNamed(event.Topic).work, event.Topic)
-				require.NotEmpty(t, event.ResourceID)
+				// Point's terminals, too, name payments.
+				of := topicOf(event.Topic, event.ResourceID)
+				require.Equal(t, provider.Settle, of.work, event.Topic)
+				require.True(t, of.isID(event.ResourceID), event.ResourceID)
 			}
 		}
 	})
