@@ -85,7 +85,7 @@ docs: ## write what the commands in docs/api.md, commands.md and guide.md answer
 .PHONY: screenshots
 screenshots: ## take the pictures in docs/images anew (ALL=DIR takes every page, in light, dark and on a phone, into DIR)
 	@.ci/prepare
-	SCREENSHOTS_ALL=$(abspath $(ALL)) $(WITH_POSTGRES) $(GO) test -tags screenshots -count 1 -run '^TestScreenshots$$' $(TEST_FLAGS) ./cmd/conciliar/e2e
+	SCREENSHOTS_ALL=$(abspath $(ALL)) $(WITH_POSTGRES) $(GO) test -tags screenshots -count 1 -run '^TestScreenshots_' $(TEST_FLAGS) ./cmd/conciliar/e2e
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (10s)

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/health"
 )
 
-func TestAlertsAreListed(t *testing.T) {
+func TestAlerts_AreListedByWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	require.Empty(t, walk[api.AlertDocument](t, b, "/api/webhooks/alerts"))

@@ -13,7 +13,7 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-func TestAnomaliesAreListedAndResolved(t *testing.T) {
+func TestAnomalies_AreListedAndResolved(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	first, second := b.anomaly(t, "A/1"), b.anomaly(t, "A-2")
@@ -49,7 +49,7 @@ func TestAnomaliesAreListedAndResolved(t *testing.T) {
 	}
 }
 
-func TestRefusedDeliveriesAreListedAndShown(t *testing.T) {
+func TestRefused_AreListedAndShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	first := b.refuse(t, store.Refused{Reason: "malformed", Query: "data.id=1", Body: []byte{0xff, 0x00}, BodyBytes: 2})

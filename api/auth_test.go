@@ -12,7 +12,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 )
 
-func TestEveryRouteAsksForItsOwnToken(t *testing.T) {
+func TestTokenAuth_EveryRouteAsksForItsOwnToken(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	all := []string{statusToken, statusToken2, processToken, reconcileToken, ordersToken}
@@ -63,7 +63,7 @@ func TestEveryRouteAsksForItsOwnToken(t *testing.T) {
 	}
 }
 
-func TestBearerTokens(t *testing.T) {
+func TestTokenAuth_TakesABearerToken(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	get := func(values ...string) (int, string) {
@@ -97,7 +97,7 @@ func TestBearerTokens(t *testing.T) {
 	require.Len(t, api.TokenName(statusToken), 8)
 }
 
-func TestCallsOfOneTokenAreLimited(t *testing.T) {
+func TestTokenAuth_CallsOfOneTokenAreLimited(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) { d.APIRate = 4 }})
 	get := call{method: http.MethodGet, target: "/api/orders/none", header: bearer(ordersToken)}
@@ -120,7 +120,7 @@ func TestCallsOfOneTokenAreLimited(t *testing.T) {
 	requireProblem(t, b.do(t, get), http.StatusTooManyRequests, "rate_limited")
 }
 
-func TestStrangersAreLimitedByAddress(t *testing.T) {
+func TestTokenAuth_StrangersAreLimitedByAddress(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		call     call

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFewLargeBodiesAreReadAtOnce(t *testing.T) {
+func TestBody_FewLargeBodiesAreReadAtOnce(t *testing.T) {
 	t.Parallel()
 	b := newBodyReader()
 	read := func(size int) (func(), error) {
@@ -45,7 +45,7 @@ func TestFewLargeBodiesAreReadAtOnce(t *testing.T) {
 	require.NoError(t, err, "a released body makes room")
 }
 
-func TestNoMemoryIsTakenOnACallersWord(t *testing.T) {
+func TestBody_NoMemoryIsTakenOnACallersWord(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", io.MultiReader(strings.NewReader("x")))
 	r.ContentLength = maxBody
@@ -55,7 +55,7 @@ func TestNoMemoryIsTakenOnACallersWord(t *testing.T) {
 	require.LessOrEqual(t, cap(body), firstRead)
 }
 
-func TestABodyThatDoesNotArriveIsATimeout(t *testing.T) {
+func TestBody_ThatDoesNotArriveIsATimeout(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", late{})
 	_, release, err := newBodyReader().read(r)

@@ -11,7 +11,7 @@ import (
 
 var testProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 
-func TestTheClientIsTheRightmostHopThatWeDoNotTrust(t *testing.T) {
+func TestClientIP_IsTheRightmostHopThatWeDoNotTrust(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		peer  string

@@ -13,7 +13,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestDeadLettersAreListedAndShown(t *testing.T) {
+func TestDeadLetters_AreListedAndShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	first, event := b.deadLetter(t, "77")
@@ -38,7 +38,7 @@ func TestDeadLettersAreListedAndShown(t *testing.T) {
 	require.Contains(t, d.Payload.Data, `"77"`)
 }
 
-func TestTwoOperatorsReplayADeadLetterOnce(t *testing.T) {
+func TestDeadLetters_AreReplayedOnceByTwoOperators(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	letter, event := b.deadLetter(t, "77")
@@ -60,7 +60,7 @@ func TestTwoOperatorsReplayADeadLetterOnce(t *testing.T) {
 	require.Equal(t, fmt.Sprintf("Dead letter %d is already replayed.", letter), p.Detail)
 }
 
-func TestDismissalSaysWhy(t *testing.T) {
+func TestDeadLetters_ADismissalSaysWhy(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	letter, _ := b.deadLetter(t, "77")
@@ -82,7 +82,7 @@ func TestDismissalSaysWhy(t *testing.T) {
 
 const bulkPath = "/api/webhooks/dead-letters/replay"
 
-func TestBulkReplayIsCountedBeforeItIsDone(t *testing.T) {
+func TestBulkReplay_IsCountedBeforeItIsDone(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for range 3 {
@@ -105,7 +105,7 @@ func TestBulkReplayIsCountedBeforeItIsDone(t *testing.T) {
 	require.Equal(t, 5, b.count(t, `SELECT count(*) FROM webhook_queue`))
 }
 
-func TestBulkReplayOfManyGoesOnAndIsCancelled(t *testing.T) {
+func TestBulkReplay_OfManyGoesOnAndIsCancelled(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	_, err := b.pool.Exec(t.Context(), `
@@ -126,7 +126,7 @@ func TestBulkReplayOfManyGoesOnAndIsCancelled(t *testing.T) {
 }
 
 // A script that mistypes a filter must not replay everything.
-func TestBulkReplayRefusesWhatItDoesNotUnderstand(t *testing.T) {
+func TestBulkReplay_RefusesWhatItDoesNotUnderstand(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	b.deadLetter(t, "77")

@@ -15,7 +15,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestEventsAreListedInPages(t *testing.T) {
+func TestEvents_AreListedInPages(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	first, second := b.accept(t, "77"), b.accept(t, "78")
@@ -45,7 +45,7 @@ func TestEventsAreListedInPages(t *testing.T) {
 	require.NotContains(t, b.do(t, get("/api/webhooks/events")).Body.String(), "payload", "bodies are shown one at a time")
 }
 
-func TestDefaultPageHasFiftyRows(t *testing.T) {
+func TestEvents_ADefaultPageHasFiftyRows(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	_, err := b.pool.Exec(t.Context(), `INSERT INTO webhook_refused (source, reason, method) SELECT 'mercadopago', 'malformed', 'POST' FROM generate_series(1, 201)`)
@@ -57,7 +57,7 @@ func TestDefaultPageHasFiftyRows(t *testing.T) {
 	}
 }
 
-func TestEventIsShownWithItsHistory(t *testing.T) {
+func TestEvents_AreShownWithTheirHistory(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	letter, id := b.deadLetter(t, "77")
@@ -96,7 +96,7 @@ func TestEventIsShownWithItsHistory(t *testing.T) {
 	}
 }
 
-func TestReplayOfAnEventIsANewEvent(t *testing.T) {
+func TestEvents_AReplayIsANewEvent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	id := b.accept(t, "77")
@@ -115,7 +115,7 @@ func TestReplayOfAnEventIsANewEvent(t *testing.T) {
 	require.Contains(t, p.Detail, "as event "+strconv.FormatInt(replay.QueueID, 10))
 }
 
-func TestRequestIDOfTheCallIsInTheAuditTrail(t *testing.T) {
+func TestEvents_TheRequestIDIsInTheAuditTrail(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	id := b.accept(t, "77")

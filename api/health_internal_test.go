@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAChecksTimeIsBoundedAndItsRunShared(t *testing.T) {
+func TestReadiness_ACheckIsBoundedAndItsRunShared(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release, runs := make(chan struct{}), atomic.Int64{}

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 )
 
-func TestHealth(t *testing.T) {
+func TestHealth_LivesAndIsReady(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) {
 		d.Ready = append(d.Ready, api.Check{Name: "schema", Check: func(context.Context) error { return nil }})
@@ -41,7 +41,7 @@ func TestHealth(t *testing.T) {
 	require.Contains(t, b.logs.String(), "closed pool", "the log says why")
 }
 
-func TestReadinessNamesEveryCheckThatFails(t *testing.T) {
+func TestReadiness_NamesEveryCheckThatFails(t *testing.T) {
 	t.Parallel()
 	failing := func(context.Context) error { return errors.New("a secret detail") }
 	b := setup(t, setupOptions{deps: func(d *api.Deps) {

@@ -11,7 +11,7 @@ import (
 
 // A process that receives nothing has no door that a webhook or an operator
 // could come through.
-func TestHealthOnlyLeavesWhatAMonitorAsks(t *testing.T) {
+func TestHealthOnly_LeavesWhatAMonitorAsks(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) {
 		d.HealthOnly = true
@@ -31,7 +31,7 @@ func TestHealthOnlyLeavesWhatAMonitorAsks(t *testing.T) {
 	require.Zero(t, b.count(t, "SELECT count(*) FROM webhook_queue"))
 }
 
-func TestHealthOnlyStillNeedsItsChecks(t *testing.T) {
+func TestHealthOnly_StillNeedsItsChecks(t *testing.T) {
 	t.Parallel()
 	_, err := api.New(api.Deps{HealthOnly: true})
 	require.ErrorContains(t, err, "Ready is empty")

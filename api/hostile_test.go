@@ -67,7 +67,7 @@ func honest(t *testing.T, addr string, first, n int) {
 
 // Connections that trickle are cut by the server, and honest callers are served
 // while they are open.
-func TestWhoeverTricklesIsCutOff(t *testing.T) {
+func TestServer_CutsOffASlowCaller(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	addr := b.impatient(t, 3*time.Second)
@@ -98,7 +98,7 @@ func liveHeap() uint64 {
 }
 
 // Not parallel: it measures the memory of the whole process.
-func TestHostileBodiesTakeBoundedMemory(t *testing.T) { //nolint:paralleltest // see above
+func TestServer_AHostileBodyTakesBoundedMemory(t *testing.T) { //nolint:paralleltest // see above
 	b := setup(t, setupOptions{})
 	addr := b.impatient(t, time.Minute)
 	var bomb bytes.Buffer

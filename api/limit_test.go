@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestALimiterForgetsNobodyWhoMatters(t *testing.T) {
+func TestLimiter_ForgetsNobodyWhoMatters(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	l := newLimiter[addressKey]("test", 1, 2)
@@ -49,7 +49,7 @@ func TestALimiterForgetsNobodyWhoMatters(t *testing.T) {
 	require.False(t, ok, "a bucket that is not full survives the sweep")
 }
 
-func TestAFullLimiterIsSweptOnceASecond(t *testing.T) {
+func TestLimiter_IsSweptOnceASecondWhenFull(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	l := newLimiter[int]("test", 1000, 1)
@@ -65,7 +65,7 @@ func TestAFullLimiterIsSweptOnceASecond(t *testing.T) {
 	require.Len(t, l.buckets, 1)
 }
 
-func TestAddressKeys(t *testing.T) {
+func TestAddressKey_AnIPv6NetworkIsOneKey(t *testing.T) {
 	t.Parallel()
 	key := func(s string) addressKey { return keyOf(netip.MustParseAddr(s)) }
 	require.Equal(t, key("2001:db8::1"), key("2001:db8::ffff:ffff:ffff:ffff"))

@@ -10,7 +10,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 )
 
-func TestCursorIsReadAsItWasMade(t *testing.T) {
+func TestCursor_IsReadAsItWasMade(t *testing.T) {
 	t.Parallel()
 	for _, id := range []int64{1, 42, math.MaxInt64} {
 		cursor := api.EncodeCursor("events", id)

@@ -27,14 +27,14 @@ func (b *bundle) scrape(t *testing.T) string {
 	return w.Body.String()
 }
 
-func TestMetricsNeedAToken(t *testing.T) {
+func TestMetrics_NeedAToken(t *testing.T) {
 	t.Parallel()
 	b := setupMetered(t)
 	require.Equal(t, http.StatusUnauthorized, b.do(t, call{method: http.MethodGet, target: "/metrics"}).Code)
 	require.Equal(t, http.StatusUnauthorized, b.do(t, call{method: http.MethodGet, target: "/metrics", header: bearer(ordersToken)}).Code)
 }
 
-func TestMetricsCountWhatWebhooksComeTo(t *testing.T) {
+func TestMetrics_CountWhatWebhooksComeTo(t *testing.T) {
 	t.Parallel()
 	b := setupMetered(t)
 	first := signed("1", "1742505638")
@@ -62,7 +62,7 @@ func TestMetricsCountWhatWebhooksComeTo(t *testing.T) {
 	}
 }
 
-func TestMetricsTellWhatWaitsForAPerson(t *testing.T) {
+func TestMetrics_TellWhatWaitsForAPerson(t *testing.T) {
 	t.Parallel()
 	b := setupMetered(t)
 	b.deadLetter(t, "7")
@@ -88,7 +88,7 @@ func TestMetricsTellWhatWaitsForAPerson(t *testing.T) {
 }
 
 // A path and a method come from outside: they must not make series.
-func TestMetricsDoNotGrowWithWhatStrangersSend(t *testing.T) {
+func TestMetrics_DoNotGrowWithWhatStrangersSend(t *testing.T) {
 	t.Parallel()
 	b := setupMetered(t)
 	for _, c := range []call{
@@ -107,7 +107,7 @@ func TestMetricsDoNotGrowWithWhatStrangersSend(t *testing.T) {
 	}
 }
 
-func TestMetricsAreToldWithoutTheBooks(t *testing.T) {
+func TestMetrics_AreToldWithoutTheBooks(t *testing.T) {
 	t.Parallel()
 	b := setupMetered(t)
 	b.pool.Close()
@@ -116,7 +116,7 @@ func TestMetricsAreToldWithoutTheBooks(t *testing.T) {
 	require.NotContains(t, page, "conciliar_events{", "what is not known is not told as zero")
 }
 
-func TestMetricsAreWellFormed(t *testing.T) {
+func TestMetrics_AreWellFormed(t *testing.T) {
 	t.Parallel()
 	b := setupMetered(t)
 	requireReceipt(t, b.do(t, signed("1", "1742505638")))

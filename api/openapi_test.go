@@ -14,7 +14,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 )
 
-func TestTheDescriptionIsServed(t *testing.T) {
+func TestOpenAPI_IsServed(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	w := b.do(t, call{method: http.MethodGet, target: "/openapi.yaml"})
@@ -27,7 +27,7 @@ func TestTheDescriptionIsServed(t *testing.T) {
 
 // What is routed is described and what is described is routed, each with its
 // own token and its own parameters.
-func TestTheRoutesAreTheDescriptions(t *testing.T) {
+func TestOpenAPI_HasTheRoutes(t *testing.T) {
 	t.Parallel()
 	doc, err := described()
 	require.NoError(t, err)
@@ -76,7 +76,7 @@ func TestTheRoutesAreTheDescriptions(t *testing.T) {
 	}
 }
 
-func TestTheDescriptionKnowsEveryProblem(t *testing.T) {
+func TestOpenAPI_KnowsEveryProblem(t *testing.T) {
 	t.Parallel()
 	doc, err := described()
 	require.NoError(t, err)
@@ -120,7 +120,7 @@ func codesOf(t *testing.T, ref string) []string {
 }
 
 // A check that notices nothing would be worse than none.
-func TestTheDescriptionNoticesWhatIsNotInIt(t *testing.T) {
+func TestOpenAPI_NoticesWhatIsNotInIt(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	id := b.accept(t, "1")

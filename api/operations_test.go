@@ -63,7 +63,7 @@ func (e endpoint) call(path, token string) call {
 	return c
 }
 
-func TestOperatorsEndpointsAskForTheirOwnToken(t *testing.T) {
+func TestOperations_AskForTheirOwnToken(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) { d.UnverifiedRate = 1000 }})
 	for _, e := range endpoints(t, b) {
@@ -77,7 +77,7 @@ func TestOperatorsEndpointsAskForTheirOwnToken(t *testing.T) {
 	}
 }
 
-func TestOperatorsEndpointsRefuseWhatTheyDoNotKnow(t *testing.T) {
+func TestOperations_RefuseWhatTheyDoNotKnow(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for _, e := range endpoints(t, b) {
@@ -123,7 +123,7 @@ func TestOperatorsEndpointsRefuseWhatTheyDoNotKnow(t *testing.T) {
 }
 
 // What the database answers is never told, and never taken for an empty list.
-func TestOperatorsAreToldWhenTheBooksCannotBeReached(t *testing.T) {
+func TestOperations_SayWhenTheDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	all := endpoints(t, b)

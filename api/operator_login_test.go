@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 )
 
-func TestNobodyPassesWithoutALogin(t *testing.T) {
+func TestOperatorLogin_NobodyPassesWithoutALogin(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	v := b.visitor()
@@ -48,7 +48,7 @@ func TestNobodyPassesWithoutALogin(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM operator_actions`))
 }
 
-func TestALoginIsSharedAndLoggingOutEndsIt(t *testing.T) {
+func TestOperatorLogin_IsSharedUntilTheLogout(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	other, err := api.New(b.deps) // another process on the same database
@@ -93,7 +93,7 @@ func trimmed(lines []string) []string {
 	return lines
 }
 
-func TestALoginExpires(t *testing.T) {
+func TestOperatorLogin_Expires(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change string
@@ -116,7 +116,7 @@ func TestALoginExpires(t *testing.T) {
 	}
 }
 
-func TestAChangedPasswordEndsEveryLogin(t *testing.T) {
+func TestOperatorLogin_AChangedPasswordEndsEveryLogin(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	v := b.visitor()
@@ -131,7 +131,7 @@ func TestAChangedPasswordEndsEveryLogin(t *testing.T) {
 	requireRedirect(t, v.submit(t, "another password", ""), "/dashboard")
 }
 
-func TestTheCookieIsAsStrictAsTheConnectionAllows(t *testing.T) {
+func TestOperatorLogin_TheCookieIsAsStrictAsTheConnectionAllows(t *testing.T) {
 	t.Parallel()
 	const attributes = "; Path=/; Max-Age=604800; HttpOnly"
 	b := setup(t, setupOptions{deps: func(d *api.Deps) { d.TrustedProxies = prefixes(t, "10.0.0.0/8") }})
@@ -169,7 +169,7 @@ func TestTheCookieIsAsStrictAsTheConnectionAllows(t *testing.T) {
 	}
 }
 
-func TestALoginLeadsToOurOwnPagesOnly(t *testing.T) {
+func TestOperatorLogin_LeadsToOurOwnPagesOnly(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for next, to := range map[string]string{
@@ -197,7 +197,7 @@ func TestALoginLeadsToOurOwnPagesOnly(t *testing.T) {
 	}
 }
 
-func TestAttemptsAreLimited(t *testing.T) {
+func TestOperatorLogin_AttemptsAreLimited(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	v := b.visitor()
@@ -219,7 +219,7 @@ func TestAttemptsAreLimited(t *testing.T) {
 	v.logIn(t)
 }
 
-func TestAttemptsOfManyAddressesAreLimitedTogether(t *testing.T) {
+func TestOperatorLogin_AttemptsOfManyAddressesAreLimitedTogether(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	codes := map[int]int{}
@@ -231,7 +231,7 @@ func TestAttemptsOfManyAddressesAreLimitedTogether(t *testing.T) {
 	require.Equal(t, map[int]int{http.StatusUnauthorized: 100, http.StatusTooManyRequests: 10}, codes)
 }
 
-func TestAnotherSiteCannotAct(t *testing.T) {
+func TestOperatorLogin_AnotherSiteCannotAct(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	v := b.visitor()
@@ -255,7 +255,7 @@ func TestAnotherSiteCannotAct(t *testing.T) {
 	require.Equal(t, http.StatusOK, cancel("Sec-Fetch-Site", "", "Origin", "http://shop.example"))
 }
 
-func TestPagesHaveTheirHeaders(t *testing.T) {
+func TestOperatorLogin_PagesHaveTheirHeaders(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	v := b.visitor()

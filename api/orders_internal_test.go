@@ -12,7 +12,7 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-func TestTheOrderDocument(t *testing.T) {
+func TestOrderDocument_HasTheShapeOfTheInterface(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 9, 0, 0, 500_000_000, time.FixedZone("", -4*3600))
 	event := int64(42)

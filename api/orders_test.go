@@ -78,7 +78,7 @@ func requireOrder(tb testing.TB, w *httptest.ResponseRecorder, status int) order
 	return o
 }
 
-func TestAnOrderIsRegisteredOnceAndConfirmedAfterwards(t *testing.T) {
+func TestOrders_AreRegisteredOnceAndConfirmedAfterwards(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	const terms = `{"amount":"150.00","currency":"ARS"}`
@@ -116,7 +116,7 @@ func TestAnOrderIsRegisteredOnceAndConfirmedAfterwards(t *testing.T) {
 		http.StatusNotFound, "order_not_found")
 }
 
-func TestOneOrderIsCreatedOnceByManyCalls(t *testing.T) {
+func TestOrders_ManyCallsCreateAnOrderOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	codes := make([]int, 8)
@@ -138,7 +138,7 @@ func TestOneOrderIsCreatedOnceByManyCalls(t *testing.T) {
 	require.Equal(t, 1, created)
 }
 
-func TestAnOrderShowsItsMoney(t *testing.T) {
+func TestOrders_ShowTheirMoney(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	_, err := b.pool.Exec(t.Context(), `
@@ -175,7 +175,7 @@ func TestAnOrderShowsItsMoney(t *testing.T) {
 	require.True(t, strings.HasSuffix(o.Anomalies[0].OpenedAt, "Z"))
 }
 
-func TestReferencesAreKeptAsTheyAre(t *testing.T) {
+func TestOrders_AReferenceIsKeptAsItIs(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for encoded, reference := range map[string]string{
@@ -234,7 +234,7 @@ func TestReferencesAreKeptAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestOrderBodiesThatAreRefused(t *testing.T) {
+func TestOrders_AnInvalidBodyIsRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	amount := func(s string) string { return `{"amount":` + s + `,"currency":"ARS"}` }
@@ -332,7 +332,7 @@ func TestOrderBodiesThatAreRefused(t *testing.T) {
 
 func clipped(s string) string { return s[:min(len(s), 100)] }
 
-func TestOrderBodiesAreJSONInTheOpen(t *testing.T) {
+func TestOrders_ABodyIsJSONInTheOpen(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	put := func(header, value string) *httptest.ResponseRecorder {

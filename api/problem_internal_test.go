@@ -14,7 +14,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider"
 )
 
-func TestAnErrorThatIsNoProblemIsNotAnswered(t *testing.T) {
+func TestProblem_AnotherErrorIsNotAnswered(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
 	c, _ := gin.CreateTestContext(w)
@@ -37,7 +37,7 @@ func TestAnErrorThatIsNoProblemIsNotAnswered(t *testing.T) {
 	require.NotContains(t, w.Body.String(), "inside")
 }
 
-func TestWaitsAreRoundedUp(t *testing.T) {
+func TestProblem_WaitsAreRoundedUp(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]int64{
 		0: 1, time.Nanosecond: 1, time.Second: 1, time.Second + 1: 2, 1500 * time.Millisecond: 2, time.Minute: 60,
@@ -46,7 +46,7 @@ func TestWaitsAreRoundedUp(t *testing.T) {
 	}
 }
 
-func TestAParameterStandsOnce(t *testing.T) {
+func TestProblem_AParameterStandsOnce(t *testing.T) {
 	t.Parallel()
 	known := []string{"limit", "cursor"}
 	require.NoError(t, checkQuery("limit=1&cursor=x", known))
@@ -61,7 +61,7 @@ func TestAParameterStandsOnce(t *testing.T) {
 	require.ErrorContains(t, checkQuery("limits=1", known), "limit, cursor")
 }
 
-func TestAnUnknownKindOfRefusalIsAnError(t *testing.T) {
+func TestProblem_AnUnknownKindOfRefusalIsAnError(t *testing.T) {
 	t.Parallel()
 	p := refusalProblem(&provider.Refusal{Kind: 99, Reason: "new"})
 	require.Equal(t, problemInternal, p.kind, "no 4xx for what is ours")

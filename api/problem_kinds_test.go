@@ -9,7 +9,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 )
 
-func TestProblemKindsAreATable(t *testing.T) {
+func TestProblemKinds_AreATable(t *testing.T) {
 	t.Parallel()
 	kinds := api.ProblemKinds()
 	require.NotEmpty(t, kinds)

@@ -12,7 +12,7 @@ import (
 const processPath = "/api/webhooks/process-queue"
 
 // Nobody works the queue here: what is woken waits.
-func TestProcessQueueAnswersBeforeAndAfter(t *testing.T) {
+func TestProcessQueue_AnswersBeforeAndAfter(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	b.accept(t, "1")
@@ -42,7 +42,7 @@ func TestProcessQueueAnswersBeforeAndAfter(t *testing.T) {
 	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'process_queue' AND actor = $1`, actor(processToken)))
 }
 
-func TestProcessQueueOfNothingEndsAtOnce(t *testing.T) {
+func TestProcessQueue_OfNothingEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	done := answered[jobs.QueueProcessed](t, b, post(processPath, ""), http.StatusOK)
@@ -50,7 +50,7 @@ func TestProcessQueueOfNothingEndsAtOnce(t *testing.T) {
 	require.False(t, done.TimedOut)
 }
 
-func TestProcessQueueRefusesWhatItDoesNotUnderstand(t *testing.T) {
+func TestProcessQueue_RefusesWhatItDoesNotUnderstand(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for target, code := range map[string]string{

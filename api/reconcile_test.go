@@ -12,7 +12,7 @@ import (
 )
 
 // Nobody works the run here: what the endpoint starts stays running.
-func TestReconcileStartsARunAndJoinsIt(t *testing.T) {
+func TestReconcile_StartsARunAndJoinsIt(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	post := func(target, body string) (int, map[string]any) {
@@ -49,7 +49,7 @@ func TestReconcileStartsARunAndJoinsIt(t *testing.T) {
 	require.True(t, strings.HasSuffix(run.StartedAt.String(), "UTC"))
 }
 
-func TestReconcileRefusesWhatItDoesNotUnderstand(t *testing.T) {
+func TestReconcile_RefusesWhatItDoesNotUnderstand(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for name, c := range map[string]struct{ target, body, code string }{
@@ -73,7 +73,7 @@ func TestReconcileRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	require.Zero(t, runs)
 }
 
-func TestARunThatIsNotThere(t *testing.T) {
+func TestReconcile_AnUnknownRunIsNotFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for _, id := range []string{"1", "x", "99999999999999999999"} {

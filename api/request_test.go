@@ -10,7 +10,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 )
 
-func TestRequestIDs(t *testing.T) {
+func TestRequestID_IsKeptOrMade(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	id := func(target, given string) string {
@@ -32,7 +32,7 @@ func TestRequestIDs(t *testing.T) {
 	require.NotEqual(t, "trace", id(api.WebhookPath+"?topic=payment&id=1", "trace"), "the provider's id stays apart from ours")
 }
 
-func TestTheQueryIsOneThatTheRouteKnows(t *testing.T) {
+func TestRequest_TheQueryIsOneThatTheRouteKnows(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	get := func(query string) call {
@@ -52,7 +52,7 @@ func TestTheQueryIsOneThatTheRouteKnows(t *testing.T) {
 	requireProblem(t, w, http.StatusUnauthorized, "unauthorized")
 }
 
-func TestWhatIsNotThere(t *testing.T) {
+func TestRequest_AnUnknownAddressIsNotFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for _, target := range []string{
@@ -76,7 +76,7 @@ func TestWhatIsNotThere(t *testing.T) {
 	}
 }
 
-func TestAPanicIsAnInternalError(t *testing.T) {
+func TestRequest_APanicIsAnInternalError(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) {
 		d.Extras = func() api.StatusExtras { panic("a detail of the inside") }
@@ -91,7 +91,7 @@ func TestAPanicIsAnInternalError(t *testing.T) {
 	require.Equal(t, http.StatusOK, b.do(t, call{method: http.MethodGet, target: "/livez"}).Code)
 }
 
-func TestTheBooksFailingIsNotExplained(t *testing.T) {
+func TestRequest_ADatabaseErrorIsNotExplained(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	b.pool.Close()
@@ -108,7 +108,7 @@ func TestTheBooksFailingIsNotExplained(t *testing.T) {
 	}
 }
 
-func TestNewNamesEverythingThatIsMissing(t *testing.T) {
+func TestNew_NamesEverythingThatIsMissing(t *testing.T) {
 	t.Parallel()
 	_, err := api.New(api.Deps{SourceIPMode: "sometimes"})
 	require.Error(t, err)

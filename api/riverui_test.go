@@ -10,7 +10,7 @@ import (
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-func TestActionsInRiverUIAreRecordedWithTheirEvents(t *testing.T) {
+func TestRiverUI_ActionsAreRecordedWithTheirEvents(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	v := b.visitor()
@@ -62,7 +62,7 @@ func TestActionsInRiverUIAreRecordedWithTheirEvents(t *testing.T) {
 }
 
 // Arguments and payloads are shown for one job that was asked for, not in lists.
-func TestListsOfRiverUIHideArguments(t *testing.T) {
+func TestRiverUI_ListsHideArguments(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	require.NoError(t, b.deps.RiverUI.Start(t.Context()))

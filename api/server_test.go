@@ -56,7 +56,7 @@ func send(t *testing.T, addr string, raw ...string) answer {
 	return answer{status: r.StatusCode, header: r.Header, close: r.Close, body: string(body)}
 }
 
-func TestHostileCallsOnARealConnection(t *testing.T) {
+func TestServer_SurvivesHostileCalls(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	addr := b.listen(t)
@@ -91,7 +91,7 @@ func TestHostileCallsOnARealConnection(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_queue`))
 }
 
-func TestTheServerHasLimits(t *testing.T) {
+func TestServer_HasLimits(t *testing.T) {
 	t.Parallel()
 	s := api.NewServer("127.0.0.1:0", http.NotFoundHandler(), slog.New(slog.DiscardHandler))
 	require.Positive(t, s.ReadHeaderTimeout)

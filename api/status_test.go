@@ -13,7 +13,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestStatusHasItsShape(t *testing.T) {
+func TestStatus_HasItsShape(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	requireReceipt(t, b.do(t, signed("1", "1742505638")))
@@ -32,7 +32,7 @@ func TestStatusHasItsShape(t *testing.T) {
 	}`, w.Body.String())
 }
 
-func TestStatusTimesAreInUTC(t *testing.T) {
+func TestStatus_TimesAreInUTC(t *testing.T) {
 	t.Parallel()
 	zone := time.FixedZone("ART", -3*3600)
 	at := time.Date(2026, 3, 1, 9, 0, 0, 0, zone)
@@ -51,7 +51,7 @@ func TestStatusTimesAreInUTC(t *testing.T) {
 	require.Equal(t, zone, st.RecentRuns[0].StartedAt.Location(), "what it is made from stays as it is")
 }
 
-func TestStatusSaysWhyItIsNotHealthy(t *testing.T) {
+func TestStatus_SaysWhyItIsNotHealthy(t *testing.T) {
 	t.Parallel()
 	st := store.Status{
 		Queue:       store.QueueStatus{OldestPendingSeconds: 9999},

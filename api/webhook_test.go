@@ -19,7 +19,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestASignedWebhookIsDurableWhenItIsAnswered(t *testing.T) {
+func TestWebhook_ASignedWebhookIsDurableWhenItIsAnswered(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	w := b.do(t, signed("139221234567890123", "1742505638"))
@@ -55,7 +55,7 @@ func TestASignedWebhookIsDurableWhenItIsAnswered(t *testing.T) {
 	require.NotContains(t, b.logs.String(), "139221234567890123", "the query stays out of the log")
 }
 
-func TestTheSameDeliveryIsOneEvent(t *testing.T) {
+func TestWebhook_TheSameDeliveryIsOneEvent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	first := requireReceipt(t, b.do(t, signed("1", "1742505638")))
@@ -68,7 +68,7 @@ func TestTheSameDeliveryIsOneEvent(t *testing.T) {
 	require.False(t, later.Duplicate)
 }
 
-func TestEventsWithoutWorkEndAtOnce(t *testing.T) {
+func TestWebhook_EventsWithoutWorkEndAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	unhandled := signed("ABC", "1742505638")
@@ -83,7 +83,7 @@ func TestEventsWithoutWorkEndAtOnce(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM river_job`))
 }
 
-func TestAnyBodyIsKeptAsReceived(t *testing.T) {
+func TestWebhook_AnyBodyIsKeptAsReceived(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	bodies := map[string]string{
@@ -117,7 +117,7 @@ func TestAnyBodyIsKeptAsReceived(t *testing.T) {
 	}
 }
 
-func TestABodyBeyondTheLimitComesFirst(t *testing.T) {
+func TestWebhook_ABodyBeyondTheLimitComesFirst(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	large := func() io.Reader { return bytes.NewReader(make([]byte, 10<<20)) }
@@ -143,7 +143,7 @@ func TestABodyBeyondTheLimitComesFirst(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_queue`))
 }
 
-func TestABodyThatBreaksOffIsNoEvent(t *testing.T) {
+func TestWebhook_ABodyThatBreaksOffIsNoEvent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	c := signed("1", "1742505638")
@@ -156,7 +156,7 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func TestARefusedDeliveryIsAVisibleFact(t *testing.T) {
+func TestWebhook_ARefusedDeliveryIsAVisibleFact(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	ambiguous, noSignature := signed("1", "1742505638"), signed("2", "1742505638")
@@ -191,7 +191,7 @@ func TestARefusedDeliveryIsAVisibleFact(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_queue`))
 }
 
-func TestSourceAddresses(t *testing.T) {
+func TestWebhook_ItsSourceAddressIsChecked(t *testing.T) {
 	t.Parallel()
 	const inside, outside = "198.51.100.20:5000", "203.0.113.9:5000"
 	for _, mode := range []api.SourceIPMode{api.SourceIPOff, api.SourceIPObserve, api.SourceIPEnforce} {
@@ -242,7 +242,7 @@ func TestSourceAddresses(t *testing.T) {
 	}
 }
 
-func TestFailingDeliveriesAreLimitedAndValidOnesNever(t *testing.T) {
+func TestWebhook_FailingDeliveriesAreLimitedAndValidOnesNever(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for range 200 {
@@ -277,7 +277,7 @@ func TestFailingDeliveriesAreLimitedAndValidOnesNever(t *testing.T) {
 	requireProblem(t, b.do(t, forged()), http.StatusTooManyRequests, "rate_limited")
 }
 
-func TestTheLimitChangesNoOtherAnswer(t *testing.T) {
+func TestWebhook_TheLimitChangesNoOtherAnswer(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) {
 		d.UnverifiedRate = 1
@@ -301,7 +301,7 @@ func TestTheLimitChangesNoOtherAnswer(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_refused WHERE reason = 'body_too_large'`))
 }
 
-func TestUnsignedDeliveriesHaveALimitOfTheirOwn(t *testing.T) {
+func TestWebhook_UnsignedDeliveriesHaveALimitOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{allowUnsigned: true})
 	ipn := call{method: http.MethodGet, target: api.WebhookPath + "?topic=payment&id=42"}
@@ -317,7 +317,7 @@ func TestUnsignedDeliveriesHaveALimitOfTheirOwn(t *testing.T) {
 	require.Equal(t, 200, b.count(t, `SELECT count(*) FROM webhook_queue WHERE NOT signed AND resource_id = '42'`))
 }
 
-func TestASenderWhoHangsUpLosesNothing(t *testing.T) {
+func TestWebhook_ASenderWhoHangsUpLosesNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	gone, hangUp := context.WithCancel(t.Context())
@@ -328,7 +328,7 @@ func TestASenderWhoHangsUpLosesNothing(t *testing.T) {
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM webhook_queue WHERE id = $1`, r.QueueID))
 }
 
-func TestWhatCannotBeMadeDurableIsNotAcknowledged(t *testing.T) {
+func TestWebhook_WhatCannotBeMadeDurableIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	t.Run("the inbox is closed", func(t *testing.T) {
 		t.Parallel()

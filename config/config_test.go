@@ -43,7 +43,7 @@ func environ(changes map[string]string) []string {
 	return pairs
 }
 
-func TestTheDefaultsAreThoseOfTheInterface(t *testing.T) {
+func TestConfig_TheDefaultsAreThoseOfTheInterface(t *testing.T) {
 	t.Parallel()
 	cfg, err := config.Load(environ(nil))
 	require.NoError(t, err)
@@ -74,7 +74,7 @@ func TestTheDefaultsAreThoseOfTheInterface(t *testing.T) {
 	require.Equal(t, config.LogFormat("auto"), cfg.LogFormat)
 }
 
-func TestEveryVariableCanBeGiven(t *testing.T) {
+func TestConfig_EveryVariableCanBeGiven(t *testing.T) {
 	t.Parallel()
 	cfg, err := config.Load(environ(map[string]string{
 		"HTTP_ADDR":                   "127.0.0.1:0",
@@ -136,7 +136,7 @@ func TestEveryVariableCanBeGiven(t *testing.T) {
 	require.Equal(t, config.LogFormat("json"), cfg.LogFormat)
 }
 
-func TestTheScheduleIsInUTC(t *testing.T) {
+func TestConfig_TheScheduleIsInUTC(t *testing.T) {
 	t.Parallel()
 	cfg, err := config.Load(environ(map[string]string{"RECONCILE_SCHEDULE": "30 3 * * *"}))
 	require.NoError(t, err)
@@ -146,7 +146,7 @@ func TestTheScheduleIsInUTC(t *testing.T) {
 }
 
 // Each case is one wrong value, which the problem must name and never show.
-func TestAWrongValueIsAProblemOfItsVariable(t *testing.T) {
+func TestConfig_AWrongValueIsAProblemOfItsVariable(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, value, text string }{
 		{"DATABASE_URL", "postgres://app:hunter2@host:notaport/x", "must be a PostgreSQL address"},
@@ -234,25 +234,25 @@ func TestAWrongValueIsAProblemOfItsVariable(t *testing.T) {
 	}
 }
 
-func TestEnforcingNeedsRanges(t *testing.T) {
+func TestConfig_EnforcingNeedsRanges(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load(environ(map[string]string{"SOURCE_IP_MODE": "enforce"}))
 	require.Equal(t, config.Problems{{Variable: "SOURCE_IP_CIDRS", Text: "is required when SOURCE_IP_MODE is enforce"}}, problemsOf(t, err))
 }
 
-func TestThePasswordIsNoToken(t *testing.T) {
+func TestConfig_ThePasswordIsNotAToken(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load(environ(map[string]string{"OPERATOR_PASSWORD": "status-token-0001"}))
 	require.Equal(t, config.Problems{{Variable: "STATUS_TOKENS", Text: "has a token that OPERATOR_PASSWORD has too"}}, problemsOf(t, err))
 }
 
-func TestATokenMayStandTwiceInOneList(t *testing.T) {
+func TestConfig_ATokenMayStandTwiceInOneList(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load(environ(map[string]string{"STATUS_TOKENS": "status-token-0001,status-token-0001"}))
 	require.NoError(t, err)
 }
 
-func TestHTTPIsFineOnLoopbackAddresses(t *testing.T) {
+func TestConfig_HTTPIsFineOnLoopbackAddresses(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"http://127.0.0.1:9090", "http://localhost:9090", "http://[::1]:9090", "http://127.9.9.9"} {
 		cfg, err := config.Load(environ(map[string]string{"MERCADOPAGO_BASE_URL": url}))
@@ -261,7 +261,7 @@ func TestHTTPIsFineOnLoopbackAddresses(t *testing.T) {
 	}
 }
 
-func TestAllProblemsAreReportedAtOnceOneLineForEach(t *testing.T) {
+func TestConfig_ReportsAllProblemsOneLineForEach(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load([]string{
 		"STATUS_TOKENS=short", "ORDERS_TOKENS=,", "WORKERS=many", "JOB_TIMEOUT=soon", "LOG_LEVEL=loud", "SOURCE_IP_MODE=enforce",
@@ -281,7 +281,7 @@ func TestAllProblemsAreReportedAtOnceOneLineForEach(t *testing.T) {
 	}, names)
 }
 
-func TestEveryVariableCanComeFromAFile(t *testing.T) {
+func TestConfig_EveryVariableCanComeFromAFile(t *testing.T) {
 	t.Parallel()
 	file := func(content string) string {
 		path := filepath.Join(t.TempDir(), "value")
@@ -320,7 +320,7 @@ func TestEveryVariableCanComeFromAFile(t *testing.T) {
 	})
 }
 
-func TestTheDatabaseAloneNeedsNothingElse(t *testing.T) {
+func TestConfig_TheDatabaseAloneNeedsNothingElse(t *testing.T) {
 	t.Parallel()
 	cfg, err := config.LoadDatabase([]string{"DATABASE_URL=postgres://localhost/conciliar", "LOG_FORMAT=json", "WORKERS=many"})
 	require.NoError(t, err)
@@ -331,7 +331,7 @@ func TestTheDatabaseAloneNeedsNothingElse(t *testing.T) {
 	require.Equal(t, []string{"DATABASE_URL", "LOG_LEVEL"}, []string{problemsOf(t, err)[0].Variable, problemsOf(t, err)[1].Variable})
 }
 
-func TestTheTableHoldsEveryVariableWithItsMeaning(t *testing.T) {
+func TestVariables_HaveTheirMeaning(t *testing.T) {
 	t.Parallel()
 	all := config.Variables()
 	var names []string
@@ -369,7 +369,7 @@ func problemsOf(t *testing.T, err error) config.Problems {
 	return problems
 }
 
-func TestBooksNeedWhatTheyAreHeldTo(t *testing.T) {
+func TestVerify_NeedsItsRules(t *testing.T) {
 	t.Parallel()
 	cfg, err := config.LoadVerify([]string{"DATABASE_URL=postgres://localhost/conciliar", "MERCADOPAGO_COLLECTOR_ID=77", "RESCUE_AFTER=5m"})
 	require.NoError(t, err)

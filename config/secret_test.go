@@ -14,7 +14,7 @@ import (
 
 const hidden = "hunter2-hunter2-hunter2"
 
-func TestASecretShowsOnlyWhenItIsRevealed(t *testing.T) {
+func TestSecret_ShowsOnlyWhenItIsRevealed(t *testing.T) {
 	t.Parallel()
 	s := config.NewSecret(hidden)
 	require.Equal(t, hidden, s.Reveal())
@@ -22,7 +22,7 @@ func TestASecretShowsOnlyWhenItIsRevealed(t *testing.T) {
 	require.Empty(t, config.Secret{}.Reveal())
 }
 
-func TestNoVerbPrintsASecret(t *testing.T) {
+func TestSecret_NoVerbPrintsIt(t *testing.T) {
 	t.Parallel()
 	s := config.NewSecret(hidden)
 	type unexported struct{ s config.Secret }
@@ -41,7 +41,7 @@ func TestNoVerbPrintsASecret(t *testing.T) {
 	}
 }
 
-func TestNoEncoderAndNoLoggerPrintsASecret(t *testing.T) {
+func TestSecret_NoEncoderAndNoLoggerPrintsIt(t *testing.T) {
 	t.Parallel()
 	cfg, err := config.Load(environ(map[string]string{"MERCADOPAGO_ACCESS_TOKEN": hidden, "STATUS_TOKENS": hidden}))
 	require.NoError(t, err)

@@ -123,7 +123,7 @@ func conditionSamples(now time.Time) map[string]store.Status {
 
 // Each condition that lasts is told once when it begins and once when it ends,
 // and what comes and goes in between is not told at all.
-func TestEachAlertBeginsAndEndsOnce(t *testing.T) {
+func TestAlerts_BeginAndEndOnce(t *testing.T) {
 	t.Parallel()
 	for _, c := range health.Conditions() {
 		t.Run(c.Code, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestEachAlertBeginsAndEndsOnce(t *testing.T) {
 	}
 }
 
-func TestConditionsOfOneMinuteAreOneMessage(t *testing.T) {
+func TestAlerts_ConditionsOfOneMinuteAreOneMessage(t *testing.T) {
 	t.Parallel()
 	w := newWatchman(t, true)
 	both := store.Status{
@@ -189,7 +189,7 @@ func TestConditionsOfOneMinuteAreOneMessage(t *testing.T) {
 	require.Contains(t, string(alerts[0].Detail), "100", "and yet it is seen")
 }
 
-func TestAlertsAreRememberedAtASlowPace(t *testing.T) {
+func TestAlerts_AreRememberedAtASlowPace(t *testing.T) {
 	t.Parallel()
 	w := newWatchman(t, true)
 	st := store.Status{DeadLetters: store.DeadLetterStatus{Open: 1}}
@@ -209,7 +209,7 @@ func TestAlertsAreRememberedAtASlowPace(t *testing.T) {
 }
 
 // A queue that waits longer and longer is one story, with one end.
-func TestAWorseConditionSpeaksForTheLesser(t *testing.T) {
+func TestAlerts_AWorseConditionSpeaksForTheLesser(t *testing.T) {
 	t.Parallel()
 	w := newWatchman(t, true)
 	waiting := func(seconds int64) store.Status {
@@ -244,7 +244,7 @@ func TestAWorseConditionSpeaksForTheLesser(t *testing.T) {
 
 // Without a place to send to, alerts open and close all the same; once there is
 // one, it is told what is open.
-func TestAlertsAreKeptWithoutAWebhook(t *testing.T) {
+func TestAlerts_AreKeptWithoutAWebhook(t *testing.T) {
 	t.Parallel()
 	w := newWatchman(t, false)
 	w.pass(t, time.Minute, store.Status{DeadLetters: store.DeadLetterStatus{Open: 1}, Anomalies: store.AnomalyStatus{ByKind: map[string]int64{"overpaid": 1}}})
@@ -263,7 +263,7 @@ func TestAlertsAreKeptWithoutAWebhook(t *testing.T) {
 
 // Two processes may both believe that it is theirs to evaluate, and one that is
 // late must not count as a second look.
-func TestEvaluationsTakeTurns(t *testing.T) {
+func TestEvaluation_TakesTurns(t *testing.T) {
 	t.Parallel()
 	w := newWatchman(t, true)
 	st := store.Status{DeadLetters: store.DeadLetterStatus{Open: 1}, Signals: store.Signals{RefusedLately: 50, At: w.now}}
@@ -291,7 +291,7 @@ func TestEvaluationsTakeTurns(t *testing.T) {
 
 // The message's job is part of the transaction that changes the alerts: what
 // breaks it leaves no alert that nobody was told of.
-func TestAnAlertIsNeverOpenedWithoutItsJob(t *testing.T) {
+func TestAlerts_AreNeverOpenedWithoutTheirJob(t *testing.T) {
 	t.Parallel()
 	w := newWatchman(t, true)
 	st := store.Status{DeadLetters: store.DeadLetterStatus{Open: 1}, Signals: store.Signals{At: w.now}}
@@ -362,7 +362,7 @@ func (b *bundle) deadLetter(t *testing.T) {
 }
 
 // From the database to the message, by the job that the leader inserts.
-func TestAlertsArrive(t *testing.T) {
+func TestAlerts_Arrive(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	receiver := newSlack(t)
@@ -393,7 +393,7 @@ func TestAlertsArrive(t *testing.T) {
 	require.Len(t, receiver.received(), 1)
 }
 
-func TestAMessageCannotMention(t *testing.T) {
+func TestAlertMessage_CannotMention(t *testing.T) {
 	t.Parallel()
 	w := newWatchman(t, true)
 	w.pass(t, time.Minute, store.Status{DeadLetters: store.DeadLetterStatus{Open: 1, ByReason: map[string]int64{"<!channel> & more": 1}}})
@@ -403,7 +403,7 @@ func TestAMessageCannotMention(t *testing.T) {
 }
 
 // What evaluations read is read from the database: hours, refusals, pools.
-func TestEvaluationReadsTheBooks(t *testing.T) {
+func TestEvaluation_ReadsTheDatabase(t *testing.T) {
 	t.Parallel()
 	w := newWatchman(t, true)
 	w.exec(t, `INSERT INTO webhook_queue (source, topic, payload, received_at, completed_at, outcome)

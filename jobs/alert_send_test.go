@@ -101,7 +101,7 @@ func (b *bundle) awaitSend(t *testing.T, state string) {
 	})
 }
 
-func TestAMessageIsSentUntilItArrives(t *testing.T) {
+func TestAlertMessage_IsSentUntilItArrives(t *testing.T) {
 	t.Parallel()
 	hangUp := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
@@ -121,7 +121,7 @@ func TestAMessageIsSentUntilItArrives(t *testing.T) {
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`))
 }
 
-func TestAReceiverMayAskToWait(t *testing.T) {
+func TestAlertMessage_AReceiverMayAskToWait(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	receiver := newSlack(t, answers(429, "Retry-After", "1"))
@@ -133,7 +133,7 @@ func TestAReceiverMayAskToWait(t *testing.T) {
 
 // A webhook that never answers is seen, tells nothing about itself, and leaves
 // no dead letter behind.
-func TestAMessageThatNeverArrivesIsSeen(t *testing.T) {
+func TestAlertMessage_ThatNeverArrivesIsSeen(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	receiver := newSlack(t)
@@ -169,7 +169,7 @@ func TestAMessageThatNeverArrivesIsSeen(t *testing.T) {
 	require.Empty(t, conditions(), "it is no news any more")
 }
 
-func TestAMessageWithNowhereToGoIsGivenUp(t *testing.T) {
+func TestAlertMessage_WithNowhereToGoIsGivenUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.sendOnce(t, "", 7)
@@ -178,7 +178,7 @@ func TestAMessageWithNowhereToGoIsGivenUp(t *testing.T) {
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`))
 }
 
-func TestASenderGivesUpOnTime(t *testing.T) {
+func TestAlertMessage_TheSenderGivesUpOnTime(t *testing.T) {
 	t.Parallel()
 	released := make(chan struct{})
 	receiver := newSlack(t, func(http.ResponseWriter, *http.Request) { <-released })

@@ -14,7 +14,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestAttemptErrorCanBeStored(t *testing.T) {
+func TestAttemptError_CanBeStored(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t)
 	rapid.Check(t, func(r *rapid.T) {
@@ -39,7 +39,7 @@ func TestAttemptErrorCanBeStored(t *testing.T) {
 	})
 }
 
-func TestAttemptErrorKeepsItsCause(t *testing.T) {
+func TestAttemptError_KeepsItsCause(t *testing.T) {
 	t.Parallel()
 	require.ErrorIs(t, &AttemptError{Class: "internal", Err: store.ErrEventNotFound}, store.ErrEventNotFound)
 }

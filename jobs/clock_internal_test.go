@@ -15,7 +15,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestClockIsPostgreSQLs(t *testing.T) {
+func TestClock_IsPostgreSQLs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -58,7 +58,7 @@ func TestClockIsPostgreSQLs(t *testing.T) {
 	})
 }
 
-func TestClockIsAskedForAgain(t *testing.T) {
+func TestClock_IsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0

@@ -23,7 +23,7 @@ func failing(t *testing.T, change ...func(*jobs.Config)) *bundle {
 
 const unavailable = "provider_unavailable: provider_unavailable (HTTP 503)"
 
-func TestDeadAfterTheLastAttempt(t *testing.T) {
+func TestDeadLetter_AfterTheLastAttempt(t *testing.T) {
 	t.Parallel()
 	b := failing(t, func(c *jobs.Config) { c.Backoff = jobs.Backoff{Waits: []time.Duration{time.Millisecond}, Attempts: 2} })
 	event := b.accept(t, "77")
@@ -37,7 +37,7 @@ func TestDeadAfterTheLastAttempt(t *testing.T) {
 	}, b.letter(t, event))
 }
 
-func TestDeadByTheWorkersWord(t *testing.T) {
+func TestDeadLetter_ByTheWorkersWord(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fake.fails("77", &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
@@ -52,7 +52,7 @@ func TestDeadByTheWorkersWord(t *testing.T) {
 	}, b.letter(t, event))
 }
 
-func TestDeadByAnOperatorWhileItWaits(t *testing.T) {
+func TestDeadLetter_ByAnOperatorWhileItWaits(t *testing.T) {
 	t.Parallel()
 	b := failing(t)
 	event := b.accept(t, "77")
@@ -73,7 +73,7 @@ func TestDeadByAnOperatorWhileItWaits(t *testing.T) {
 	require.Equal(t, "dead_letter", b.status(t, fresh))
 }
 
-func TestDeadByAnOperatorWhileItRuns(t *testing.T) {
+func TestDeadLetter_ByAnOperatorWhileItRuns(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	asked, _ := b.fake.held("77", func() (provider.Payment, error) { return provider.Payment{}, errors.New("never") })
@@ -102,7 +102,7 @@ func (b *bundle) strand(t *testing.T, event int64, attempt, minutes int, metadat
 }
 
 // The rescuer tells no error handler and emits no event, and is mirrored too.
-func TestRescuer(t *testing.T) {
+func TestRescuer_EndsWhatIsStuck(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) {
 		c.RescueAfter = 10 * time.Minute
@@ -140,7 +140,7 @@ func TestRescuer(t *testing.T) {
 	}
 }
 
-func TestDeadByDeletion(t *testing.T) {
+func TestDeadLetter_ByDeletion(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one, many := b.accept(t, "77"), []int64{b.accept(t, "78"), b.accept(t, "79")}
@@ -156,7 +156,7 @@ func TestDeadByDeletion(t *testing.T) {
 	}
 }
 
-func TestDeadLetterGoesWithTheOperatorsTransaction(t *testing.T) {
+func TestDeadLetter_GoesWithTheOperatorsTransaction(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	event := b.accept(t, "77")
@@ -177,7 +177,7 @@ func TestDeadLetterGoesWithTheOperatorsTransaction(t *testing.T) {
 
 // A dead letter lives again whenever somebody retries its job, dies again in
 // the same row, and stays as it is once its event is completed.
-func TestRetryReopensADeadLetter(t *testing.T) {
+func TestDeadLetter_IsReopenedByARetry(t *testing.T) {
 	t.Parallel()
 	b := failing(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
 	event := b.accept(t, "77")
@@ -236,7 +236,7 @@ func TestRetryReopensADeadLetter(t *testing.T) {
 
 // The job of a completed event may be tried again, cancelled and deleted: an
 // event that has ended does not die.
-func TestCompletedEventDoesNotDie(t *testing.T) {
+func TestDeadLetter_ACompletedEventDoesNotDie(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fake.isPaid("77", "A-1", "150.05")

@@ -18,7 +18,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
-func TestAttemptSettlesItsOrder(t *testing.T) {
+func TestAttempt_SettlesItsOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "A-1", "150.05")
@@ -40,7 +40,7 @@ func TestAttemptSettlesItsOrder(t *testing.T) {
 
 // Two events about one payment, both received before the fetch began: what the
 // first one fetched tells all that the second could tell.
-func TestCoveredEventIsCompletedWithoutAFetch(t *testing.T) {
+func TestAttempt_ACoveredEventIsCompletedWithoutAFetch(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Workers = 1 })
 	b.fake.isPaid("77", "A-1", "150.05")
@@ -60,7 +60,7 @@ func TestCoveredEventIsCompletedWithoutAFetch(t *testing.T) {
 	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM payment_logs`))
 }
 
-func TestCompletedEventKeepsItsFirstEnd(t *testing.T) {
+func TestAttempt_ACompletedEventKeepsItsFirstEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fake.isPaid("77", "A-1", "150.05")
@@ -82,7 +82,7 @@ func TestCompletedEventKeepsItsFirstEnd(t *testing.T) {
 	require.Nil(t, b.letter(t, event))
 }
 
-func TestUnknownStatusIsPutAsideWithItsBody(t *testing.T) {
+func TestAttempt_AnUnknownStatusIsPutAsideWithItsBody(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	odd := approved("77", "A-1", "150.05")
@@ -267,7 +267,7 @@ func TestAnswerOlderThanItsNotification_IsAskedForOnceMore(t *testing.T) {
 }
 
 // The first failure of each kind, and whether another attempt follows.
-func TestWhatAnAttemptsFailureMeans(t *testing.T) {
+func TestAttempt_ItsFailureHasAClass(t *testing.T) {
 	t.Parallel()
 	const permanent, retried = rivertype.JobStateCancelled, rivertype.JobStateRetryable
 	cases := map[string]struct {
@@ -335,7 +335,7 @@ func TestWhatAnAttemptsFailureMeans(t *testing.T) {
 }
 
 // The class of the last failure is the dead letter's.
-func TestClassReachesTheDeadLetter(t *testing.T) {
+func TestDeadLetter_HasTheErrorsClass(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
 	classes := map[string]error{
@@ -365,7 +365,7 @@ func TestClassReachesTheDeadLetter(t *testing.T) {
 	}
 }
 
-func TestPaymentThatIsNotThereYet(t *testing.T) {
+func TestAttempt_APaymentThatIsNotThereYetIsFetchedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	b.fake.says("77", func(_ context.Context, call int) (provider.Payment, error) {
@@ -384,7 +384,7 @@ func TestPaymentThatIsNotThereYet(t *testing.T) {
 	require.Contains(t, scan[string](t, b, `SELECT last_error FROM webhook_queue_status WHERE id = $1`, event), "payment_not_found: ")
 }
 
-func TestPaymentThatNeverComesClimbsTheWholeLadder(t *testing.T) {
+func TestAttempt_APaymentThatNeverComesUsesUpTheBackoff(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	event := b.accept(t, "77")
@@ -402,7 +402,7 @@ func TestPaymentThatNeverComesClimbsTheWholeLadder(t *testing.T) {
 	}, letter)
 }
 
-func TestProviderMayPutAnAttemptOff(t *testing.T) {
+func TestAttempt_TheProviderMayPutItOff(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fake.fails("long", &provider.Error{Kind: provider.RateLimited, StatusCode: 429, RetryAfter: time.Hour})
@@ -418,7 +418,7 @@ func TestProviderMayPutAnAttemptOff(t *testing.T) {
 }
 
 // A job whose event is nowhere ends and leaves nothing.
-func TestEventThatIsGone(t *testing.T) {
+func TestAttempt_OfAnEventThatIsGoneIsCancelled(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	event := b.accept(t, "77")

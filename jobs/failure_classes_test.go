@@ -12,7 +12,7 @@ import (
 
 // A class that the code gives and the table lacks would be retried without
 // anybody being told what to do.
-func TestFailureClassesAreTotal(t *testing.T) {
+func TestFailureClasses_AreTotal(t *testing.T) {
 	t.Parallel()
 	table := map[string]jobs.FailureClass{}
 	for _, c := range jobs.FailureClasses() {

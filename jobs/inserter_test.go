@@ -14,7 +14,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestInsertedJobBelongsToItsEvent(t *testing.T) {
+func TestInserter_AJobBelongsToItsEvent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 5 })
 	for _, event := range []int64{b.accept(t, "77"), b.accept(t, "78")} {
@@ -36,7 +36,7 @@ func TestInsertedJobBelongsToItsEvent(t *testing.T) {
 	}
 }
 
-func TestLiveWebhooksPassTheRest(t *testing.T) {
+func TestInserter_LiveWebhooksPassTheRest(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for origin, priority := range map[string]int{store.OriginWebhook: 1, store.OriginReplay: 2, store.OriginReconciliation: 2} {
@@ -47,7 +47,7 @@ func TestLiveWebhooksPassTheRest(t *testing.T) {
 	require.Equal(t, 3, b.job(t, event).Priority)
 }
 
-func TestEventThatEndsAtOnceHasNoJob(t *testing.T) {
+func TestInserter_AnEventThatEndsAtOnceHasNoJob(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	event := b.accept(t, "77", func(e *store.NewEvent) { e.Work = store.WorkUnhandled })
@@ -55,7 +55,7 @@ func TestEventThatEndsAtOnceHasNoJob(t *testing.T) {
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM river_job`))
 }
 
-func TestInsertRefusesAJobThatHasNoEvent(t *testing.T) {
+func TestInserter_RefusesAJobThatHasNoEvent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	inserter, err := jobs.NewInserter(b.pool, b.config)
@@ -73,7 +73,7 @@ func TestInsertRefusesAJobThatHasNoEvent(t *testing.T) {
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM river_job`))
 }
 
-func TestInsertRefusesAnIDThatIsTaken(t *testing.T) {
+func TestInserter_RefusesAnIDThatIsTaken(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	taken := b.jobID(t, b.accept(t, "77"))

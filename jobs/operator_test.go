@@ -26,7 +26,7 @@ func (b *bundle) newOperator(t *testing.T) *jobs.Operator {
 	return o
 }
 
-func TestProcessQueueWaitsForWhatItWoke(t *testing.T) {
+func TestProcessQueue_WaitsForWhatItWoke(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := b.newOperator(t)
@@ -56,7 +56,7 @@ func TestProcessQueueWaitsForWhatItWoke(t *testing.T) {
 	require.Equal(t, 2, scan[int](t, b, `SELECT count FROM operator_actions WHERE action = 'process_queue' AND actor = 'token:a1b2c3d4'`))
 }
 
-func TestProcessQueueSaysWhenItsTimeIsUp(t *testing.T) {
+func TestProcessQueue_SaysWhenItsTimeIsUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t) // nobody works
 	o := b.newOperator(t)
@@ -79,7 +79,7 @@ func TestProcessQueueSaysWhenItsTimeIsUp(t *testing.T) {
 }
 
 // Whoever hangs up has woken the events all the same, and waits no longer.
-func TestProcessQueueOutlivesItsCaller(t *testing.T) {
+func TestProcessQueue_OutlivesItsCaller(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := b.newOperator(t)
@@ -94,7 +94,7 @@ func TestProcessQueueOutlivesItsCaller(t *testing.T) {
 	require.EqualValues(t, 1, done.After.Pending)
 }
 
-func TestReplayOfADeadLetterSettlesItsOrder(t *testing.T) {
+func TestReplay_OfADeadLetterSettlesItsOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "A-1", "10")
@@ -117,7 +117,7 @@ func TestReplayOfADeadLetterSettlesItsOrder(t *testing.T) {
 	require.Equal(t, store.StatusDeadLetter, b.status(t, event))
 }
 
-func TestBulkReplayIsAPacedChainOfJobs(t *testing.T) {
+func TestBulkReplay_IsAPacedChainOfJobs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := b.newOperator(t)
@@ -157,7 +157,7 @@ func TestBulkReplayIsAPacedChainOfJobs(t *testing.T) {
 	require.Equal(t, 2, scan[int](t, b, `SELECT count(*) FROM river_job WHERE kind = 'replay_step' AND state = 'completed'`))
 }
 
-func TestOperatorNeedsItsParts(t *testing.T) {
+func TestOperator_NeedsItsParts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, err := jobs.NewOperator(b.pool, b.config, nil)

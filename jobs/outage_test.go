@@ -95,7 +95,7 @@ func (b *bundle) requireAllPaid(t *testing.T, n int) {
 
 // The ladder is over within a tenth of the outage: without holding, every event
 // would die.
-func TestOutageIsWaitedOut(t *testing.T) {
+func TestOutage_IsWaitedOut(t *testing.T) {
 	t.Parallel()
 	for name, failure := range map[string]error{"no answer": down, "nonsense": unreadable} {
 		t.Run(name, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestOutageIsWaitedOut(t *testing.T) {
 }
 
 // A quiet shop has one event in the whole outage.
-func TestLoneEventWaitsAnOutageOut(t *testing.T) {
+func TestOutage_ALoneEventWaitsItOut(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	b.fake.goesDown(down)
@@ -152,7 +152,7 @@ func TestLoneEventWaitsAnOutageOut(t *testing.T) {
 }
 
 // Its last attempt is not spent on a provider that is seen to be down.
-func TestLastAttemptIsNotSpentOnAnOutage(t *testing.T) {
+func TestOutage_SpendsNoLastAttempt(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
 	b.fake.goesDown(down)
@@ -166,7 +166,7 @@ func TestLastAttemptIsNotSpentOnAnOutage(t *testing.T) {
 }
 
 // One payment that always fails is its own trouble, however often it does.
-func TestOnePaymentsFaultIsNoOutage(t *testing.T) {
+func TestOutage_OnePaymentsFaultIsNone(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	b.fake.fails("77", down)
@@ -180,7 +180,7 @@ func TestOnePaymentsFaultIsNoOutage(t *testing.T) {
 
 // The provider answers who we are, and searches, and no payment: the circuit opens
 // by the payments, and stays open until one can be read.
-func TestOutageOfPaymentsAlone(t *testing.T) {
+func TestOutage_OfPaymentsAloneIsWaitedOut(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.start(t)
@@ -203,7 +203,7 @@ func TestOutageOfPaymentsAlone(t *testing.T) {
 	b.awaitCircuit(t, store.CircuitClosed)
 }
 
-func TestRevokedTokenBurnsNoAttempt(t *testing.T) {
+func TestOutage_ARevokedTokenSpendsNoAttempt(t *testing.T) {
 	t.Parallel()
 	for name, refusal := range map[string]error{"401": shutOut, "403": barred} {
 		t.Run(name, func(t *testing.T) {
@@ -234,7 +234,7 @@ func TestRevokedTokenBurnsNoAttempt(t *testing.T) {
 	}
 }
 
-func TestOnePaymentsRefusalWhileOurCredentialsWork(t *testing.T) {
+func TestOutage_OnePaymentsRefusalIsNone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fake.fails("barred", barred)
@@ -249,7 +249,7 @@ func TestOnePaymentsRefusalWhileOurCredentialsWork(t *testing.T) {
 }
 
 // A refusal is not taken for the payment's own when nobody can say whose it is.
-func TestRefusalThatCannotBeConfirmedIsRetried(t *testing.T) {
+func TestOutage_ARefusalThatCannotBeConfirmedIsRetried(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fake.refuses, b.fake.searchFails = down, down
@@ -261,7 +261,7 @@ func TestRefusalThatCannotBeConfirmedIsRetried(t *testing.T) {
 	require.Nil(t, b.letter(t, event))
 }
 
-func TestTooManyCallsAreNoOutage(t *testing.T) {
+func TestOutage_TooManyCallsAreNone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fake.goesDown(&provider.Error{Kind: provider.RateLimited, StatusCode: 429, RetryAfter: time.Hour})
@@ -273,7 +273,7 @@ func TestTooManyCallsAreNoOutage(t *testing.T) {
 }
 
 // What our own rate limit held back says nothing, and costs no attempt.
-func TestCallThatWasNotMadeSpendsNothing(t *testing.T) {
+func TestOutage_ACallThatWasNotMadeSpendsNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fake.goesDown(&provider.Error{Kind: provider.Unavailable, NotAsked: true, Err: context.DeadlineExceeded})
@@ -290,7 +290,7 @@ func TestCallThatWasNotMadeSpendsNothing(t *testing.T) {
 }
 
 // Two processes: one probes at a time, and both hold.
-func TestOneProcessProbesForAll(t *testing.T) {
+func TestOutage_OneProcessProbesForAll(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{time.Millisecond} })
 	b.fake.goesDown(down)
@@ -313,7 +313,7 @@ func TestOneProcessProbesForAll(t *testing.T) {
 
 // The circuit stands in the database: a process that never asked the provider knows
 // it, and a new one asks nothing before the outage is over.
-func TestCircuitIsKnownToAProcessThatNeverAsked(t *testing.T) {
+func TestOutage_IsKnownToAProcessThatNeverAsked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, opened, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, time.Minute, circuit.DefaultTiming().ProbeHold)
@@ -330,7 +330,7 @@ func TestCircuitIsKnownToAProcessThatNeverAsked(t *testing.T) {
 
 // The ladder ran out in the streak that opened the circuit, and for another
 // reason, and long before.
-func TestDeadLettersOfAnOutageReplayThemselvesOnce(t *testing.T) {
+func TestOutage_ItsDeadLettersAreReplayedOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Attempts = 1 })
 	b.fake.fails("old", down)
@@ -362,7 +362,7 @@ func TestDeadLettersOfAnOutageReplayThemselvesOnce(t *testing.T) {
 	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM webhook_queue WHERE replay_of IS NOT NULL`))
 }
 
-func TestProcessQueueWakesNothingWhileHeld(t *testing.T) {
+func TestProcessQueue_WakesNothingInAnOutage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	o := b.newOperator(t)
@@ -379,7 +379,7 @@ func TestProcessQueueWakesNothingWhileHeld(t *testing.T) {
 }
 
 // A released event that fails afterwards has failed, with its own attempts.
-func TestReleasedEventThatFailsHasFailed(t *testing.T) {
+func TestOutage_AReleasedEventThatFailsHasFailed(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Backoff.Waits = []time.Duration{4 * time.Second} })
 	b.fake.fails("77", &provider.Error{Kind: provider.NotFound, StatusCode: 404})
@@ -398,7 +398,7 @@ func TestReleasedEventThatFailsHasFailed(t *testing.T) {
 // An attempt that was under way all through an outage, and fails over it when
 // everything was let go already, must not be held for the hours of an outage
 // that is over.
-func TestAttemptThatOutlivesAnOutageComesAgainAtOnce(t *testing.T) {
+func TestOutage_AnAttemptThatOutlivesItComesAgainAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.JobTimeout, c.RescueAfter = time.Minute, 2*time.Minute })
 	b.register(t, "slow", "10")

@@ -42,7 +42,7 @@ const everything = `SELECT jsonb_build_object(
 	'findings', (SELECT jsonb_agg(f ORDER BY id) FROM webhook_reconciliation_findings f), 'anomalies', (SELECT jsonb_agg(a ORDER BY id) FROM anomalies a),
 	'inquiries', (SELECT jsonb_agg(i ORDER BY order_reference) FROM webhook_reconciliation_inquiries i))::text`
 
-func TestCheck(t *testing.T) {
+func TestCheck_FindsEveryDifference(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldSpec{})
 	w.start(t)

@@ -311,7 +311,7 @@ func TestReconcile_ArchivesWhatIsOld(t *testing.T) {
 }
 
 // The archive has every column that an event has.
-func TestTheArchiveHasTheColumnsOfTheQueue(t *testing.T) {
+func TestArchive_HasTheColumnsOfTheQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldSpec{})
 	const columns = `SELECT array_agg(column_name || ' ' || data_type ORDER BY ordinal_position) FROM information_schema.columns

@@ -18,7 +18,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
-func TestSchedule(t *testing.T) {
+func TestSchedule_HasALastAndANextTime(t *testing.T) {
 	t.Parallel()
 	at := func(s string) time.Time {
 		v, err := time.Parse(time.RFC3339Nano, s)
@@ -46,7 +46,7 @@ func TestSchedule(t *testing.T) {
 }
 
 // The last tick is not to come, and none comes between it and now.
-func TestScheduleLast(t *testing.T) {
+func TestSchedule_ItsLastTimeIsNeverAhead(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		s, err := jobs.ParseSchedule(rapid.SampledFrom([]string{"* * * * *", "0 * * * *", "17 5 * * 2", "0 0 1 */5 *", "*/13 */5 * * *"}).Draw(t, "schedule"))
@@ -142,7 +142,7 @@ func TestReconcile_StartsWhatWasMissed(t *testing.T) {
 	require.True(t, again.UniqueSkippedAsDuplicate, "a tick is unique by its time alone")
 }
 
-func TestRunnerNeedsAProviderForItsSchedule(t *testing.T) {
+func TestRunner_NeedsAProviderForItsSchedule(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldSpec{jobs: func(c *jobs.Config) { c.ReconcileSchedule = "@hourly" }})
 	searches := w.deps.Searches

@@ -15,7 +15,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
-func TestConfigProblemsAreReportedTogether(t *testing.T) {
+func TestNewRunner_ReportsAllProblemsOfItsConfigTogether(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t)
 	_, err := jobs.NewInserter(pool, jobs.Config{})
@@ -35,7 +35,7 @@ func TestConfigProblemsAreReportedTogether(t *testing.T) {
 	require.EqualError(t, err, "a store and at least one provider are required")
 }
 
-func TestStopWithoutStart(t *testing.T) {
+func TestRunner_StopsWithoutAStart(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.fake}})
@@ -45,7 +45,7 @@ func TestStopWithoutStart(t *testing.T) {
 
 // An order that a merchant inserts by plain SQL finds the payment that came
 // before it.
-func TestOrderOfPlainSQLIsSettled(t *testing.T) {
+func TestRunner_SettlesAnOrderOfPlainSQL(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fake.isPaid("77", "A-1", "150.05")
@@ -59,7 +59,7 @@ func TestOrderOfPlainSQLIsSettled(t *testing.T) {
 }
 
 // After a rollback the queue may hold what only the newer release knows.
-func TestJobOfALaterReleaseIsLeftAlone(t *testing.T) {
+func TestRunner_LeavesAJobOfALaterReleaseAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.Workers = 1 })
 	later, known := b.accept(t, "77"), b.accept(t, "78")
@@ -75,7 +75,7 @@ func TestJobOfALaterReleaseIsLeftAlone(t *testing.T) {
 }
 
 // A job outlives its event by a day, so that the event is never without one.
-func TestEndedJobsAreKept(t *testing.T) {
+func TestRunner_KeepsEndedJobs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ended := map[string]string{"completed": "25 hours 1 minute", "cancelled": "25 hours 2 minutes", "discarded": "25 hours 3 minutes"}

@@ -62,7 +62,7 @@ func (k *fakeProvider) held(paymentID string, answer func() (provider.Payment, e
 	return asked, release
 }
 
-func TestStaleAttemptChangesNothing(t *testing.T) {
+func TestAttempt_AStaleOneChangesNothing(t *testing.T) {
 	t.Parallel()
 	answers := map[string]func(paymentID string) (provider.Payment, error){
 		"a payment": func(id string) (provider.Payment, error) { return approved(id, "A-1", "150.05"), nil },
@@ -135,7 +135,7 @@ func TestStaleAttemptChangesNothing(t *testing.T) {
 
 // A process that stops gives its attempts back, whatever they return on being
 // cancelled, and the next one does them.
-func TestStopGivesAttemptsBack(t *testing.T) {
+func TestAttempt_IsGivenBackByAStop(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	asked := make(chan struct{}, 2)
@@ -175,7 +175,7 @@ func TestStopGivesAttemptsBack(t *testing.T) {
 	}
 }
 
-func TestAttemptThatTakesTooLong(t *testing.T) {
+func TestAttempt_ThatTakesTooLongFails(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(c *jobs.Config) { c.JobTimeout = time.Second })
 	b.fake.says("77", func(ctx context.Context, _ int) (provider.Payment, error) {

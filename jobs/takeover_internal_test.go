@@ -13,7 +13,7 @@ import (
 
 // What is worked is not left over; what was begun and is not worked any more has
 // an end that was not written; what was never begun is told from both.
-func TestTheWorkLogTellsWhatIsLeftOver(t *testing.T) {
+func TestWorkLog_TellsWhatIsLeftOver(t *testing.T) {
 	t.Parallel()
 	l := newWorkLog()
 	running := func(attempts ...store.Attempt) []store.RunningJob {

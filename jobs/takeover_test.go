@@ -38,7 +38,7 @@ const (
 	orphaned    = "orphaned: the process that worked it is gone"
 )
 
-func TestOrphansAreTakenUp(t *testing.T) {
+func TestTakeover_AbandonedJobsAreTakenUp(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.fake.isPaid("77", "A-1", "150.05")
@@ -57,7 +57,7 @@ func TestOrphansAreTakenUp(t *testing.T) {
 }
 
 // A job whose holder lives, or may live without our knowing, is left alone.
-func TestTheJobsOfTheLivingAreLeftAlone(t *testing.T) {
+func TestTakeover_LeavesTheJobsOfTheLivingAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const living, older = jobs.HolderPrefix + "living", "host_2026_01_02T03_04_05"
@@ -89,7 +89,7 @@ func TestTheJobsOfTheLivingAreLeftAlone(t *testing.T) {
 
 // A job that kills its process comes to an end, and before it does, leaves time
 // to what runs beside it.
-func TestOrphansEnd(t *testing.T) {
+func TestTakeover_AbandonedJobsEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	last, again, cancelled := b.accept(t, "77"), b.accept(t, "77"), b.accept(t, "77")
@@ -117,7 +117,7 @@ func TestOrphansEnd(t *testing.T) {
 
 // A process that fetched a job and never heard of it, because its connection
 // broke, gives it back; the attempt that was never made is not spent.
-func TestAJobThatWasNeverBegunIsGivenBack(t *testing.T) {
+func TestTakeover_AJobThatWasNeverBegunIsGivenBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	asked, release := b.fake.held("78", func() (provider.Payment, error) { return approved("78", "A-2", "150.05"), nil })
@@ -143,7 +143,7 @@ func TestAJobThatWasNeverBegunIsGivenBack(t *testing.T) {
 
 // What an older release's rescuer buried is dug up by the first process that
 // knows it, and only once.
-func TestAnUnknownKindIsReopenedOnce(t *testing.T) {
+func TestTakeover_AnUnknownKindIsReopenedOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	bury := func(event int64) {
@@ -183,7 +183,7 @@ func TestAnUnknownKindIsReopenedOnce(t *testing.T) {
 
 // A process that cannot say that it lives works nothing: its jobs would be
 // anybody's.
-func TestNoWorkWithoutTheHold(t *testing.T) {
+func TestTakeover_NoWorkWithoutTheProcessLock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.fake}})

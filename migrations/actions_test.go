@@ -10,7 +10,7 @@ import (
 )
 
 // Whoever acted cannot make it look otherwise afterwards, not even with SQL.
-func TestOperatorActionsAreAppendOnly(t *testing.T) {
+func TestOperatorActions_AreAppendOnly(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t)
 	exec(t, pool, insertion("operator_actions", "", ""))

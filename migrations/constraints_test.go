@@ -93,7 +93,7 @@ func insertion(table, column, value string) string {
 	return fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", table, strings.Join(names, ", "), strings.Join(values, ", "))
 }
 
-func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
+func TestConstraints_RefuseWhatCannotBe(t *testing.T) {
 	t.Parallel()
 	const (
 		checkViolation      = "23514"
@@ -234,7 +234,7 @@ func TestConstraintsRefuseWhatCannotBe(t *testing.T) {
 
 // A delivery of another source may have the same signature, and a payment of
 // another source the same id.
-func TestKeysAreBySource(t *testing.T) {
+func TestConstraints_KeysAreBySource(t *testing.T) {
 	t.Parallel()
 	tx := storetest.Tx(t)
 	for _, table := range []string{"webhook_queue", "payments"} {

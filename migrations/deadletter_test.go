@@ -56,7 +56,7 @@ func letterOf(t *testing.T, tx querier, event int64) *deadLetter {
 	return &d
 }
 
-func TestPlainSQLIsMirrored(t *testing.T) {
+func TestDeadLetterTrigger_PlainSQLIsMirrored(t *testing.T) {
 	t.Parallel()
 	const end = `finalized_at = now(), state = `
 	cases := map[string]struct {
@@ -134,7 +134,7 @@ func scanTx[T any](t *testing.T, tx querier, query string, args ...any) T {
 }
 
 // Only event jobs have events.
-func TestJobsOfOtherKindsAreNotMirrored(t *testing.T) {
+func TestDeadLetterTrigger_JobsOfOtherKindsAreNotMirrored(t *testing.T) {
 	t.Parallel()
 	tx := storetest.Tx(t)
 	event := insertEvent(t, tx, `2, 'available'::river_job_state, NULL::jsonb[]`)
@@ -153,7 +153,7 @@ func TestJobsOfOtherKindsAreNotMirrored(t *testing.T) {
 
 // River ends many jobs in one statement: those that make no sense must not
 // take the others with them.
-func TestNonsenseBesideEventJobs(t *testing.T) {
+func TestDeadLetterTrigger_IgnoresNonsenseBesideEventJobs(t *testing.T) {
 	t.Parallel()
 	nonsense := []string{
 		`"text"`, `{}`, `[]`, `null`, `17`, `{"queue_id": "x"}`, `{"queue_id": "12"}`, `{"queue_id": 1e400}`, `{"queue_id": 1.5}`,
@@ -187,7 +187,7 @@ func TestNonsenseBesideEventJobs(t *testing.T) {
 	}
 }
 
-func TestDeadLetterGoesWithItsTransaction(t *testing.T) {
+func TestDeadLetterTrigger_GoesWithItsTransaction(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t)
 	event := insertEvent(t, pool, `2, 'retryable'::river_job_state, `+failedTwice)
@@ -205,7 +205,7 @@ func TestDeadLetterGoesWithItsTransaction(t *testing.T) {
 }
 
 // Whatever keeps the mirror from writing, the job still ends.
-func TestMirrorNeverRaises(t *testing.T) {
+func TestDeadLetterTrigger_NeverRaises(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t)
 	event := insertEvent(t, pool, `7, 'running'::river_job_state, NULL::jsonb[]`)
@@ -218,7 +218,7 @@ func TestMirrorNeverRaises(t *testing.T) {
 }
 
 // An event that has ended is no dead letter, whatever becomes of its job.
-func TestCompletedEventsAreNotMirrored(t *testing.T) {
+func TestDeadLetterTrigger_CompletedEventsAreNotMirrored(t *testing.T) {
 	t.Parallel()
 	for name, statement := range map[string]string{
 		"cancelled": `UPDATE river_job SET state = 'cancelled', finalized_at = now()`,

@@ -115,7 +115,7 @@ var written = map[int64][]string{
 	},
 }
 
-func TestEachStepKeepsWhatIsThere(t *testing.T) {
+func TestSteps_EachStepKeepsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	pool := empty(t)
 	migrateRiver(t, pool)

@@ -9,7 +9,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestUpdatedAtIsKept(t *testing.T) {
+func TestUpdatedAt_IsKept(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t)
 	for _, statement := range []string{
@@ -40,7 +40,7 @@ func TestUpdatedAtIsKept(t *testing.T) {
 }
 
 // A column that nobody keeps would tell lies.
-func TestEveryUpdatedAtHasItsTrigger(t *testing.T) {
+func TestUpdatedAt_HasItsTriggerEverywhere(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t)
 	var kept, all []string

@@ -13,7 +13,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestUpBringsAnEmptyDatabaseToTheCurrentSchema(t *testing.T) {
+func TestUp_BringsAnEmptyDatabaseToTheCurrentSchema(t *testing.T) {
 	t.Parallel()
 	pool := empty(t)
 
@@ -43,7 +43,7 @@ func TestUpBringsAnEmptyDatabaseToTheCurrentSchema(t *testing.T) {
 	require.False(t, slices.ContainsFunc(after[firstOurs:], func(s migrations.Step) bool { return s.Line != "conciliar" }))
 }
 
-func TestUpASecondTimeChangesNothing(t *testing.T) {
+func TestUp_ASecondTimeChangesNothing(t *testing.T) {
 	t.Parallel()
 	pool := empty(t)
 	require.NoError(t, migrations.Up(t.Context(), pool, silent))
@@ -54,7 +54,7 @@ func TestUpASecondTimeChangesNothing(t *testing.T) {
 	require.Equal(t, before, schema(t, pool))
 }
 
-func TestUpByManyProcessesAtOnce(t *testing.T) {
+func TestUp_IsDoneOnceByManyProcesses(t *testing.T) {
 	t.Parallel()
 	url := storetest.EmptyURL(t)
 	const processes = 4
@@ -81,7 +81,7 @@ func TestUpByManyProcessesAtOnce(t *testing.T) {
 	require.Equal(t, withoutTimes(schema(t, alone)), withoutTimes(schema(t, pool)))
 }
 
-func TestUpNeedsOneConnectionOfThePool(t *testing.T) {
+func TestUp_NeedsOneConnectionOfThePool(t *testing.T) {
 	t.Parallel()
 	pool := open(t, storetest.EmptyURL(t), 1)
 	require.NoError(t, migrations.Up(t.Context(), pool, silent))
@@ -89,7 +89,7 @@ func TestUpNeedsOneConnectionOfThePool(t *testing.T) {
 }
 
 // A release that is rolled back meets the schema of the one after it.
-func TestSchemaAheadOfTheRelease(t *testing.T) {
+func TestUp_LeavesASchemaAheadOfTheReleaseAlone(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t)
 	known, err := migrations.Status(t.Context(), pool)
@@ -107,7 +107,7 @@ func TestSchemaAheadOfTheRelease(t *testing.T) {
 	require.Equal(t, before, schema(t, pool))
 }
 
-func TestSchemaBehindTheRelease(t *testing.T) {
+func TestPending_NamesTheStepsOfASchemaThatIsBehind(t *testing.T) {
 	t.Parallel()
 	pool := empty(t)
 	require.NoError(t, migrations.Up(t.Context(), pool, silent))
@@ -125,7 +125,7 @@ func TestSchemaBehindTheRelease(t *testing.T) {
 }
 
 // Whoever asks for the status may be allowed to read only.
-func TestStatusReadsOnly(t *testing.T) {
+func TestStatus_ReadsOnly(t *testing.T) {
 	t.Parallel()
 	config := storetest.Pool(t).Config()
 	config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
@@ -137,7 +137,7 @@ func TestStatusReadsOnly(t *testing.T) {
 	requireCurrent(t, openConfig(t, config))
 }
 
-func TestUpSaysWhenTheDatabaseIsGone(t *testing.T) {
+func TestUp_SaysWhenTheDatabaseIsGone(t *testing.T) {
 	t.Parallel()
 	config := storetest.Pool(t).Config()
 	config.ConnConfig.Database = "conciliar_nobody_made_this"

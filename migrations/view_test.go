@@ -8,7 +8,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestViewTellsAnEventsState(t *testing.T) {
+func TestView_TellsAnEventsState(t *testing.T) {
 	t.Parallel()
 	const (
 		failure = `ARRAY['{"attempt": 1, "error": "timeout: late"}', '{"attempt": 2, "error": "rate_limited: slow down"}']::jsonb[]`

@@ -23,7 +23,7 @@ func (b *bundle) odd(t *testing.T, number int, paymentID, reference string) stor
 	return found.Items[0]
 }
 
-func TestAnomaliesAreListedByWhatIsAskedFor(t *testing.T) {
+func TestAnomalies_AreListedByWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	unknown, nameless := b.odd(t, 1, "77", "A-1"), b.odd(t, 2, "78", "")
@@ -58,7 +58,7 @@ func TestAnomaliesAreListedByWhatIsAskedFor(t *testing.T) {
 	require.ErrorContains(t, err, "ajar")
 }
 
-func TestResolvedAnomalyStaysClosedOverTheSameFacts(t *testing.T) {
+func TestAnomaly_AResolvedOneStaysClosedOverTheSameFacts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	odd := b.odd(t, 1, "77", "A-1")
@@ -85,7 +85,7 @@ func TestResolvedAnomalyStaysClosedOverTheSameFacts(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrAnomalyNotFound)
 }
 
-func TestAnomalyIsResolvedOnce(t *testing.T) {
+func TestAnomaly_IsResolvedOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	odd := b.odd(t, 1, "77", "A-1")

@@ -17,7 +17,7 @@ import (
 )
 
 // Each failure as PostgreSQL and pgx really give it.
-func TestFailuresOfARealDatabase(t *testing.T) {
+func TestFailureOf_KnowsThoseOfARealDatabase(t *testing.T) {
 	t.Parallel()
 	databaseURL := storetest.URL(t)
 	config, err := pgxpool.ParseConfig(databaseURL)
@@ -81,7 +81,7 @@ func connect(t *testing.T, url string) error {
 }
 
 // What no test can bring about, by PostgreSQL's codes.
-func TestFailuresByCode(t *testing.T) {
+func TestFailureOf_GoesByTheCode(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]store.DatabaseFailure{
 		"53100": store.DatabaseFull, "53200": store.DatabaseFull, "58030": store.DatabaseFull, "53300": store.DatabaseBusy,

@@ -30,7 +30,7 @@ func (b *bundle) failFirst(t *testing.T, statement string) {
 	b.exec(t, `CREATE TRIGGER fail_first BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION fail_first()`)
 }
 
-func TestTransactionsAreTriedAgainWhereThatIsSafe(t *testing.T) {
+func TestInTx_IsRetriedWhereThatIsSafe(t *testing.T) {
 	t.Parallel()
 	for what, c := range map[string]struct {
 		statement string
@@ -65,7 +65,7 @@ func TestTransactionsAreTriedAgainWhereThatIsSafe(t *testing.T) {
 }
 
 // After a failover the old primary may still answer, and take no writes.
-func TestAReadOnlyServerIsLeft(t *testing.T) {
+func TestInTx_LeavesAReadOnlyServer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const readOnly = `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`
@@ -168,7 +168,7 @@ func (c *cutter) relay(client net.Conn, address string) {
 
 // A settlement whose COMMIT got no answer is tried again: its fence stops it when
 // it had been done. Either way the payment is applied once.
-func TestASettlementWhoseCommitGotNoAnswer(t *testing.T) {
+func TestSettle_IsRetriedAfterACommitWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var cut cutter
@@ -194,7 +194,7 @@ func TestASettlementWhoseCommitGotNoAnswer(t *testing.T) {
 
 // Accepting an event is not tried again after a COMMIT that got no answer: an
 // unsigned one would be accepted twice. The sender delivers again.
-func TestAnAcceptanceWhoseCommitGotNoAnswer(t *testing.T) {
+func TestInbox_DoesNotRetryACommitWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var cut cutter

@@ -42,7 +42,7 @@ func (b *bundle) letterState(t *testing.T, letter int64) string {
 	return d.State
 }
 
-func TestFewDeadLettersAreReplayedAtOnce(t *testing.T) {
+func TestBulkReplay_FewAreReplayedAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first, e1 := b.deadLetter(t, 1, "77")
@@ -80,7 +80,7 @@ func TestFewDeadLettersAreReplayedAtOnce(t *testing.T) {
 	require.Zero(t, again.Total)
 }
 
-func TestManyDeadLettersAreReplayedInSteps(t *testing.T) {
+func TestBulkReplay_ManyAreReplayedInSteps(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var letters []int64
@@ -124,7 +124,7 @@ func TestManyDeadLettersAreReplayedInSteps(t *testing.T) {
 	require.Len(t, b.actions(t), 1+3-1, "one for the request and one for each step that did something")
 }
 
-func TestBulkReplayStopsAtItsLimit(t *testing.T) {
+func TestBulkReplay_StopsAtItsLimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first, _ := b.deadLetter(t, 1, "77")
@@ -139,7 +139,7 @@ func TestBulkReplayStopsAtItsLimit(t *testing.T) {
 	require.Equal(t, store.DeadLetterOpen, b.letterState(t, second))
 }
 
-func TestCancelledBulkReplayDoesNothingMore(t *testing.T) {
+func TestBulkReplay_DoesNothingMoreWhenCancelled(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 3 {
@@ -173,7 +173,7 @@ func TestCancelledBulkReplayDoesNothingMore(t *testing.T) {
 }
 
 // A worker that lost its step must not replay what its successor replays.
-func TestStaleStepReplaysNothing(t *testing.T) {
+func TestBulkReplay_AStaleStepReplaysNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 2 {
@@ -191,7 +191,7 @@ func TestStaleStepReplaysNothing(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_queue WHERE replay_of IS NOT NULL`))
 }
 
-func TestBulkReplayWhoseStepIsGoneIsStalled(t *testing.T) {
+func TestBulkReplay_WhoseStepIsGoneIsStalled(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 2 {
@@ -213,7 +213,7 @@ func TestBulkReplayWhoseStepIsGoneIsStalled(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrBulkReplayNotFound)
 }
 
-func TestBulkReplayTakesNoState(t *testing.T) {
+func TestBulkReplay_TakesNoState(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, err := b.StartBulkReplay(t.Context(), store.BulkReplayRequest{Filter: store.DeadLetterFilter{State: store.DeadLetterDismissed}, By: ana})
@@ -221,7 +221,7 @@ func TestBulkReplayTakesNoState(t *testing.T) {
 }
 
 // Two operators who replay everything at the same time replay it once.
-func TestBulkReplaysAtTheSameTimeShareTheWork(t *testing.T) {
+func TestBulkReplay_SeveralShareTheWork(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 6 {

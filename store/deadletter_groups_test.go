@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOpenDeadLettersByCause(t *testing.T) {
+func TestOpenDeadLetters_AreGroupedByCause(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	groups, err := b.OpenDeadLetters(t.Context())

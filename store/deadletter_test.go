@@ -9,7 +9,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestDeadLettersAreListedByWhatIsAskedFor(t *testing.T) {
+func TestDeadLetters_AreListedByWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	open, _ := b.deadLetter(t, 1, "77")
@@ -49,7 +49,7 @@ func TestDeadLettersAreListedByWhatIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestDeadLetterShowsWhatWasTriedAndDone(t *testing.T) {
+func TestDeadLetter_ShowsWhatWasTriedAndDone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	letter, event := b.deadLetter(t, 1, "77")
@@ -77,7 +77,7 @@ func TestDeadLetterShowsWhatWasTriedAndDone(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrDeadLetterNotFound)
 }
 
-func TestDismissal(t *testing.T) {
+func TestDismissDeadLetter_NeedsANoteAndIsAudited(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	letter, event := b.deadLetter(t, 1, "77")
@@ -100,7 +100,7 @@ func TestDismissal(t *testing.T) {
 }
 
 // The names that callers filter by are those that the schema allows.
-func TestKnownWordsAreTheSchemas(t *testing.T) {
+func TestDeadLetter_TheKnownWordsAreTheSchemas(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for constraint, words := range map[string][]string{

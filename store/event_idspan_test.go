@@ -12,7 +12,7 @@ import (
 
 // However many events there are, with whatever gaps between their ids and within
 // the slack out of order, a list of a time holds exactly those of the time.
-func TestEventsOfATimeAreAllOfThem(t *testing.T) {
+func TestEventIDSpan_HoldsAllEventsOfATime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	begin := time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
@@ -54,7 +54,7 @@ func TestEventsOfATimeAreAllOfThem(t *testing.T) {
 }
 
 // A transaction that began later can be the first to draw its ids.
-func TestEventsOutOfOrderAreFound(t *testing.T) {
+func TestEventIDSpan_HoldsEventsOutOfOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec(t, `INSERT INTO webhook_queue (id, received_at, source, topic, payload)

@@ -18,7 +18,7 @@ func (b *bundle) event(t *testing.T, queueID int64) store.EventDetail {
 	return d
 }
 
-func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
+func TestEvents_AreListedByWhatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	pending := b.accept(t, signed(1, "77"))
@@ -97,7 +97,7 @@ func TestEventsAreListedByWhatIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestEventShowsWhatItChanged(t *testing.T) {
+func TestEvent_ShowsWhatItChanged(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, err := b.RegisterOrder(t.Context(), "A-1", terms("10.50"))
@@ -143,7 +143,7 @@ func TestEventShowsWhatItChanged(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrEventNotFound)
 }
 
-func TestEventShowsItsAttemptsBeforeItEnds(t *testing.T) {
+func TestEvent_ShowsItsAttemptsBeforeItEnds(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ev := signed(1, "77")
@@ -172,7 +172,7 @@ func TestEventShowsItsAttemptsBeforeItEnds(t *testing.T) {
 	check()
 }
 
-func TestPanicIsToldFromAnError(t *testing.T) {
+func TestEvent_TellsAPanicFromAnError(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.accept(t, signed(1, "77"))
@@ -185,7 +185,7 @@ func TestPanicIsToldFromAnError(t *testing.T) {
 	require.Empty(t, failures[0].ErrorClass)
 }
 
-func TestListNeedsALimit(t *testing.T) {
+func TestEvents_NeedALimit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, err := b.Events(t.Context(), store.EventFilter{}, store.Page{})

@@ -10,7 +10,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
-func TestReplayIsANewEventOfTheSameDelivery(t *testing.T) {
+func TestReplay_IsANewEventOfTheSameDelivery(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	ev := signed(1, "77")
@@ -58,7 +58,7 @@ func TestReplayIsANewEventOfTheSameDelivery(t *testing.T) {
 	}, b.actions(t))
 }
 
-func TestReplayThatHasNotEndedIsNotReplayedAgain(t *testing.T) {
+func TestReplay_ThatHasNotEndedIsNotReplayedAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.accept(t, signed(1, "77"))
@@ -79,7 +79,7 @@ func TestReplayThatHasNotEndedIsNotReplayedAgain(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrEventNotFound)
 }
 
-func TestReplayOfWhatHadNoWorkHasNone(t *testing.T) {
+func TestReplay_OfWhatHadNoWorkHasNone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i, outcome := range []string{store.OutcomeKept, store.OutcomeUnhandled, store.OutcomeTest} {
@@ -94,7 +94,7 @@ func TestReplayOfWhatHadNoWorkHasNone(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM river_job`))
 }
 
-func TestDeadLetterIsReplayedOnce(t *testing.T) {
+func TestReplay_OfADeadLetterIsDoneOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	letter, event := b.deadLetter(t, 1, "77")
@@ -123,7 +123,7 @@ func TestDeadLetterIsReplayedOnce(t *testing.T) {
 }
 
 // One operator has the event before them, the other its dead letter.
-func TestEventAndDeadLetterAreReplayedOnce(t *testing.T) {
+func TestReplay_OfAnEventAndItsDeadLetterIsDoneOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 10 {
@@ -145,7 +145,7 @@ func TestEventAndDeadLetterAreReplayedOnce(t *testing.T) {
 	}
 }
 
-func TestReopenedDeadLetterStaysReopenedWhenItIsReplayed(t *testing.T) {
+func TestReplay_LeavesAReopenedDeadLetterReopened(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	letter, event := b.deadLetter(t, 1, "77")
@@ -163,7 +163,7 @@ func TestReopenedDeadLetterStaysReopenedWhenItIsReplayed(t *testing.T) {
 	require.ErrorAs(t, err, &waits)
 }
 
-func TestEventOfADismissedDeadLetterCanBeReplayed(t *testing.T) {
+func TestReplay_OfADismissedDeadLettersEventIsDone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	letter, event := b.deadLetter(t, 1, "77")
@@ -179,7 +179,7 @@ func TestEventOfADismissedDeadLetterCanBeReplayed(t *testing.T) {
 }
 
 // What cannot be written into the audit trail is not done.
-func TestActionWithoutAnActorIsNotDone(t *testing.T) {
+func TestReplay_WithoutAnActorIsNotDone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	letter, event := b.deadLetter(t, 1, "77")
@@ -202,7 +202,7 @@ func TestActionWithoutAnActorIsNotDone(t *testing.T) {
 	require.Empty(t, b.actions(t))
 }
 
-func TestReplayNeedsAStoreThatInsertsJobs(t *testing.T) {
+func TestReplay_NeedsAStoreThatInsertsJobs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.accept(t, signed(1, "77"))

@@ -28,7 +28,7 @@ func (b *bundle) becomes(t *testing.T, queueID int64, change string) {
 
 const inAnHour = `scheduled_at = now() + interval '1 hour'`
 
-func TestWhatWaitsIsWokenAndNothingElse(t *testing.T) {
+func TestWakeEvents_WakesWhatWaitsAndNothingElse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	pending := b.accept(t, signed(1, "1"))
@@ -69,7 +69,7 @@ func TestWhatWaitsIsWokenAndNothingElse(t *testing.T) {
 }
 
 // A job that is being fetched is not waited for: it is being worked.
-func TestJobThatIsBeingFetchedIsLeftAlone(t *testing.T) {
+func TestWakeEvents_LeavesAJobThatIsBeingFetchedAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.accept(t, signed(1, "1"))
@@ -87,7 +87,7 @@ func TestJobThatIsBeingFetchedIsLeftAlone(t *testing.T) {
 	require.Empty(t, retried)
 }
 
-func TestProgressOfWokenEvents(t *testing.T) {
+func TestWokenProgress_CountsEachEventOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	waits, runs := b.accept(t, signed(1, "1")), b.accept(t, signed(2, "2"))
@@ -123,7 +123,7 @@ func TestProgressOfWokenEvents(t *testing.T) {
 	require.Equal(t, progress, last)
 }
 
-func TestWaitingEndsWithTheLastAttempt(t *testing.T) {
+func TestWokenProgress_EndsWithTheLastAttempt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.accept(t, signed(1, "1"))

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestWhoAskedForARunIsInTheAuditTrail(t *testing.T) {
+func TestOperatorActions_NameWhoAskedForARun(t *testing.T) {
 	t.Parallel()
 	b := setup(t, func(o *store.Options) {
 		o.InsertStep = func(ctx context.Context, tx pgx.Tx, runID int64, at time.Time) (jobID int64, err error) {

@@ -10,7 +10,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestActionsOnJobsAndTheirRecordAreOne(t *testing.T) {
+func TestOperatorJobs_AnActionAndItsRecordAreOne(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	job := func(args string) (id int64) {

@@ -13,7 +13,7 @@ func sessionKey(token string) store.SessionKey {
 	return store.SessionKey{TokenHash: sha256.Sum256([]byte(token)), PasswordMAC: sha256.Sum256([]byte(token + "+password"))}
 }
 
-func TestSessions(t *testing.T) {
+func TestSession_IsHeldToItsTokenPasswordAndTime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one, two := sessionKey("one"), sessionKey("two")

@@ -9,7 +9,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestRecentOrders(t *testing.T) {
+func TestRecentOrders_AreTheLatestChanged(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec(t, `INSERT INTO orders (reference, amount, currency, updated_at) VALUES

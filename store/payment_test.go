@@ -8,7 +8,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestPaymentAsFetched(t *testing.T) {
+func TestPayment_IsShownAsFetched(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, err := b.Payment(t.Context(), "mercadopago", "77")
@@ -26,7 +26,7 @@ func TestPaymentAsFetched(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrPaymentNotFound, "another provider's payment of the same id is another payment")
 }
 
-func TestLatestPaymentLogsOfAnOrder(t *testing.T) {
+func TestOrderPaymentLogs_AreTheLatestOfAnOrder(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec(t, `

@@ -35,7 +35,7 @@ func (b *bundle) lockedBy(t *testing.T) int {
 		WHERE locktype = 'advisory' AND granted AND mode = 'ExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
 }
 
-func TestHold(t *testing.T) {
+func TestProcessLock_IsTakenAgainWhenItsConnectionBreaks(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i, holder := range []string{"ours_living", "ours_dead", "ours_self", "theirs"} {
@@ -62,7 +62,7 @@ func TestHold(t *testing.T) {
 }
 
 // Jobs are taken from the dead only, and in the attempt that was looked at.
-func TestOrphansAreTakenUnderTheirLocks(t *testing.T) {
+func TestProcessLock_AbandonedJobsAreTakenUnderTheirLocks(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	orphan := b.runs(t, 1, "ours_dead")

@@ -13,7 +13,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestAHeartShowsItsProcess(t *testing.T) {
+func TestHeartbeat_ShowsItsProcess(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	alive := func() []store.Process {
@@ -44,7 +44,7 @@ func TestAHeartShowsItsProcess(t *testing.T) {
 
 // A pool tells how long its callers waited since the last look, and how many
 // went without.
-func TestAStrainedPoolShows(t *testing.T) {
+func TestHeartbeat_ShowsASaturatedPool(t *testing.T) {
 	t.Parallel()
 	config := storetest.Pool(t).Config()
 	config.MaxConns, config.MinConns = 1, 0

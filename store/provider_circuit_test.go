@@ -44,7 +44,7 @@ func (b *bundle) provider(t *testing.T) store.ProviderState {
 	return p
 }
 
-func TestCircuitOpensOnceAndOneProbeClosesIt(t *testing.T) {
+func TestCircuit_OpensOnceAndOneProbeClosesIt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.Equal(t, store.ProviderState{Circuit: store.CircuitClosed}, b.provider(t))
@@ -105,7 +105,7 @@ func TestCircuitOpensOnceAndOneProbeClosesIt(t *testing.T) {
 }
 
 // A process that dies while it probes keeps nobody from probing.
-func TestProbeOfADeadProcessIsGivenAway(t *testing.T) {
+func TestCircuit_ProbeOfADeadProcessIsGivenAway(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.open(t, store.ReasonUnavailable, 0)
@@ -115,7 +115,7 @@ func TestProbeOfADeadProcessIsGivenAway(t *testing.T) {
 	b.close(t)
 }
 
-func TestOutagesOfATime(t *testing.T) {
+func TestOutages_AreThoseOfATime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.open(t, store.ReasonUnavailable, 0)
@@ -148,7 +148,7 @@ func retryAtOnce(ctx context.Context, tx pgx.Tx, jobID int64) error {
 	return err
 }
 
-func TestHeldEventsAreReleasedInSteps(t *testing.T) {
+func TestCircuit_ReleasesHeldEventsInSteps(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var held []int64
@@ -200,7 +200,7 @@ func TestHeldEventsAreReleasedInSteps(t *testing.T) {
 }
 
 // Two processes at it at once: each event is let go by one of them.
-func TestOneProcessReleasesAtATime(t *testing.T) {
+func TestCircuit_OneProcessReleasesAtATime(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 20 {
@@ -221,7 +221,7 @@ func TestOneProcessReleasesAtATime(t *testing.T) {
 
 // What an operator cancelled, or what died of something else, is not the
 // outage's to bring back.
-func TestOnlyTheOutagesOwnDeadLettersAreReplayed(t *testing.T) {
+func TestCircuit_OnlyTheOutagesOwnDeadLettersAreReplayed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const class = `UPDATE webhook_dead_letter SET error_class = 'provider_unavailable', reason = 'retries_exhausted' WHERE id = $1`
@@ -257,7 +257,7 @@ func TestOnlyTheOutagesOwnDeadLettersAreReplayed(t *testing.T) {
 	require.Equal(t, "payment", b.event(t, actions[0].Events[1]).Topic)
 }
 
-func TestEventsOfAProviderThatIsDownAreNotWoken(t *testing.T) {
+func TestWakeEvents_LeavesThoseOfAProviderThatIsDown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.accept(t, signed(1, "1"))
@@ -270,7 +270,7 @@ func TestEventsOfAProviderThatIsDownAreNotWoken(t *testing.T) {
 	require.Equal(t, elsewhere, woken[0].QueueID)
 }
 
-func TestWaitingResourcesVary(t *testing.T) {
+func TestWaitingResources_Vary(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	waiting, err := b.WaitingResources(t.Context(), mp, 3)
@@ -294,7 +294,7 @@ func TestWaitingResourcesVary(t *testing.T) {
 
 // Those whose failures opened the circuit are not held, and a probe must find
 // them all the same.
-func TestWaitingResourcesAreThoseThatFailedToo(t *testing.T) {
+func TestWaitingResources_AreThoseThatFailedToo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.becomes(t, b.accept(t, signed(1, "failed")), `state = 'retryable', attempt = 1, `+inAnHour)

@@ -12,7 +12,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestRefusedDeliveriesAreListedAndShown(t *testing.T) {
+func TestRefused_AreListedAndShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	genuine := "ts=1742505638,v1=" + strings.Repeat("deadbeef", 8)

@@ -12,7 +12,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestSourcesAreLearnedAsNetworks(t *testing.T) {
+func TestSourceNetworks_AreLearnedFromAddresses(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	one, other := store.NewSourceLog(b.Store), store.NewSourceLog(b.Store)
@@ -38,7 +38,7 @@ func TestSourcesAreLearnedAsNetworks(t *testing.T) {
 	require.Equal(t, "198.51.100.0/24", found[0].Network.String(), "the busiest first")
 }
 
-func TestLearnedSourcesAreBounded(t *testing.T) {
+func TestSourceNetworks_AreBounded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	l := store.NewSourceLog(b.Store)
@@ -66,7 +66,7 @@ func TestLearnedSourcesAreBounded(t *testing.T) {
 }
 
 // A statistic that cannot be written is counted as lost, and holds nobody up.
-func TestSourcesThatCannotBeWrittenHoldNobodyUp(t *testing.T) {
+func TestSourceNetworks_ThatCannotBeWrittenDelayNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	l := store.NewSourceLog(b.Store)
@@ -76,7 +76,7 @@ func TestSourcesThatCannotBeWrittenHoldNobodyUp(t *testing.T) {
 	require.EqualValues(t, 1, l.Dropped())
 }
 
-func TestProcessesLearnAtOnce(t *testing.T) {
+func TestSourceNetworks_AreLearnedByProcessesAtOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const processes, networks, rounds = 4, 20, 5

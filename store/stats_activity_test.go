@@ -133,7 +133,7 @@ func TestLatency_TellsPercentilesWithinItsError(t *testing.T) {
 	require.Equal(t, store.Latency{Count: 1, P50: time.Millisecond, P90: time.Millisecond, P99: time.Millisecond}, l)
 }
 
-func TestTopReasonsAndHealed(t *testing.T) {
+func TestTopReasons_AreCountedBesideWhatHealed(t *testing.T) {
 	t.Parallel()
 	b := setupRuns(t)
 	now := time.Now()

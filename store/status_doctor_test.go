@@ -9,7 +9,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestTheServerSaysWhoItIs(t *testing.T) {
+func TestServer_SaysWhoItIs(t *testing.T) {
 	t.Parallel()
 	found, err := setup(t).Server(t.Context())
 	require.NoError(t, err)
@@ -18,7 +18,7 @@ func TestTheServerSaysWhoItIs(t *testing.T) {
 	require.WithinDuration(t, time.Now(), found.Now, time.Hour)
 }
 
-func TestArrivals(t *testing.T) {
+func TestArrivals_AreTheLatestDeliveries(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	found, err := b.Arrivals(t.Context())

@@ -27,7 +27,7 @@ func (b *bundle) receive(t *testing.T, table string, n int, ago time.Duration, o
 
 // The hours are those that were rolled up whole: what came since the newest of
 // them is seen in the events themselves.
-func TestHoursAreReadWhenNothingCame(t *testing.T) {
+func TestSignals_ReadTheHoursWhenNothingCame(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.Empty(t, b.signals(t).ReceivedHours, "nothing is rolled up")
@@ -60,7 +60,7 @@ func TestHoursAreReadWhenNothingCame(t *testing.T) {
 	require.Empty(t, b.signals(t).ReceivedHours)
 }
 
-func TestSignalsCountWhatIsRecent(t *testing.T) {
+func TestSignals_CountWhatIsRecent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	refuse := func(n int, ago time.Duration, signature string) {

@@ -82,7 +82,7 @@ func (b *bundle) behind(t *testing.T, statement string, args ...any) {
 	require.NoError(t, tx.Commit(t.Context()))
 }
 
-func TestVerifySoundBooks(t *testing.T) {
+func TestVerify_FindsNothingInASoundLedger(t *testing.T) {
 	t.Parallel()
 	l := newVerifyFixture(t)
 	report, err := l.Verify(t.Context(), verifyOptions)
@@ -96,7 +96,7 @@ func TestVerifySoundBooks(t *testing.T) {
 }
 
 // Each row breaks one thing in sound books, and nothing else is said to be.
-func TestVerifyFindsWhatIsBroken(t *testing.T) {
+func TestVerify_FindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	const jobOf = `(SELECT job_id FROM webhook_queue WHERE id = $1)`
 	for what, c := range map[string]struct {
@@ -216,7 +216,7 @@ func TestVerifyFindsWhatIsBroken(t *testing.T) {
 }
 
 // What is broken is counted to the end and listed as far as asked.
-func TestVerifyBoundsItsRows(t *testing.T) {
+func TestVerify_BoundsItsRows(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for i := range 12 {
@@ -240,7 +240,7 @@ func TestVerifyBoundsItsRows(t *testing.T) {
 }
 
 // Books that move all the time are sound at every moment.
-func TestVerifyWhileEverythingMoves(t *testing.T) {
+func TestVerify_HoldsWhileEverythingMoves(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	in := b.inbox(t, store.InboxOptions{})

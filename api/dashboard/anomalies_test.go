@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-func TestAnomalies(t *testing.T) {
+func TestAnomalies_AreShownInThreeLanguages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for lang, text := range map[string]string{"en": "No anomalies.", "es": "el dinero cuadra", "pt-BR": "o dinheiro bate"} {
@@ -38,7 +38,7 @@ func TestAnomalies(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/anomalies/"+itoa(id+1)).Code)
 }
 
-func TestAnAnomalyIsResolvedWithANote(t *testing.T) {
+func TestAnomalies_AreResolvedWithANote(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "o-1", "1000")

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/api/dashboard"
 )
 
-func TestAssetsOfAPageAreServedForGood(t *testing.T) {
+func TestAssets_AreCachedForGood(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	body := b.get(t, "en", "/dashboard").Body.String()

@@ -19,7 +19,7 @@ import (
 
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
 
-func TestEveryTextIsThereInAllLanguages(t *testing.T) {
+func TestCatalogue_EveryTextIsThereInAllLanguages(t *testing.T) {
 	t.Parallel()
 	catalogues, err := loadCatalogues()
 	require.NoError(t, err)
@@ -173,7 +173,7 @@ func texts[S ~string](words []S) []string {
 	return out
 }
 
-func TestEveryWordOfOursIsTranslated(t *testing.T) {
+func TestCatalogue_EveryWordOfOursIsTranslated(t *testing.T) {
 	t.Parallel()
 	catalogues, err := loadCatalogues()
 	require.NoError(t, err)
@@ -204,7 +204,7 @@ func familyOf(known map[string][]string, key string) (family, word string) {
 // literal is a text in quotes, in templates and in Go alike.
 var literal = regexp.MustCompile(`"([a-z_]+(?:\.[A-Za-z0-9_-]+)*)"`)
 
-func TestEveryTextIsUsedAndEveryUsedTextIsThere(t *testing.T) {
+func TestCatalogue_EveryTextIsUsedAndEveryUsedTextIsThere(t *testing.T) {
 	t.Parallel()
 	catalogues, err := loadCatalogues()
 	require.NoError(t, err)

@@ -27,7 +27,7 @@ func hours(n int) []store.ActivityPoint {
 	return points
 }
 
-func TestChartHoldsNoStyleAndIsWellFormed(t *testing.T) {
+func TestChart_HoldsNoStyleAndIsWellFormed(t *testing.T) {
 	t.Parallel()
 	p, err := drawActivity(readerFor(t, "es", "es"), spans[0], midnight, hours(24))
 	require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestChartHoldsNoStyleAndIsWellFormed(t *testing.T) {
 	}
 }
 
-func TestChartNoticesAColourThatNobodyChose(t *testing.T) {
+func TestChart_NoticesAColourThatNobodyChose(t *testing.T) {
 	t.Parallel()
 	_, err := withoutStyles(`<path style="stroke-width:1;stroke:rgb(200,1,1);fill:none"/>`)
 	require.Error(t, err)
@@ -58,7 +58,7 @@ func TestChartNoticesAColourThatNobodyChose(t *testing.T) {
 	require.Equal(t, `<path class="t-line f-none" stroke-width="1"/>`, plain)
 }
 
-func TestNothingToDraw(t *testing.T) {
+func TestChart_DrawsNothingWithoutActivity(t *testing.T) {
 	t.Parallel()
 	p, err := drawActivity(readerFor(t, "en", "en"), spans[0], midnight, make([]store.ActivityPoint, 24))
 	require.NoError(t, err)
@@ -69,7 +69,7 @@ func TestNothingToDraw(t *testing.T) {
 	require.Empty(t, p.SVG)
 }
 
-func TestSpansBeginWhereTheBooksCanAnswer(t *testing.T) {
+func TestChart_ASpanBeginsWhereTheBooksCanAnswer(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 8, 9, 47, 31, 5, time.UTC)
 	for _, s := range spans {
@@ -83,7 +83,7 @@ func TestSpansBeginWhereTheBooksCanAnswer(t *testing.T) {
 }
 
 // An hour that has just begun would look as if the webhooks had stopped.
-func TestStepThatIsNotOverIsNotDrawn(t *testing.T) {
+func TestChart_AStepThatIsNotOverIsNotDrawn(t *testing.T) {
 	t.Parallel()
 	r := readerFor(t, "en", "en")
 	drawn := func(now time.Time, points []store.ActivityPoint) (int, chart) {
@@ -105,7 +105,7 @@ func TestStepThatIsNotOverIsNotDrawn(t *testing.T) {
 }
 
 // The labels of the axis are whole, round and never the same twice.
-func TestAxisHasRoundLabels(t *testing.T) {
+func TestChart_ItsAxisHasRoundLabels(t *testing.T) {
 	t.Parallel()
 	for most, step := range map[float64]float64{0: 1, 1: 1, 4: 1, 5: 2, 9: 3, 17: 5, 36: 10, 41: 15, 206: 60, 1000: 250, 7500: 2000, 1e9: 2.5e8} {
 		require.InDelta(t, step, axisStep(most), 0, "up to %v", most)

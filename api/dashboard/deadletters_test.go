@@ -11,7 +11,7 @@ import (
 
 const notFound = "payment_not_found: payment_not_found (HTTP 404)"
 
-func TestDeadLettersByCauseWithWhatToDo(t *testing.T) {
+func TestDeadLetters_AreGroupedByCauseWithWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for lang, text := range map[string]string{"en": "No dead letters.", "es": "No hay eventos fallidos", "pt-BR": "Nenhum evento com falha"} {
@@ -43,7 +43,7 @@ func TestDeadLettersByCauseWithWhatToDo(t *testing.T) {
 	}
 }
 
-func TestDismissWithANote(t *testing.T) {
+func TestDeadLetters_AreDismissedWithANote(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	letter, _ := b.deadLetter(t, "100", notFound)
@@ -60,7 +60,7 @@ func TestDismissWithANote(t *testing.T) {
 	require.Equal(t, http.StatusConflict, b.send(t, path+"/dismiss", url.Values{"note": {"again"}}).Code)
 }
 
-func TestReplayOfOneAndOfSome(t *testing.T) {
+func TestDeadLetters_OneAndSomeAreReplayed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	var ids []string
@@ -83,7 +83,7 @@ func TestReplayOfOneAndOfSome(t *testing.T) {
 	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/dead-letters/replay-chosen", url.Values{"id": {ids[3]}})), "1 dead letter replayed.")
 }
 
-func TestReplayOfAllThatMatchShowsTheCountBefore(t *testing.T) {
+func TestBulkReplay_ShowsTheCountBefore(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.deadLetter(t, "100", notFound)
@@ -116,7 +116,7 @@ func TestReplayOfAllThatMatchShowsTheCountBefore(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/replays/999").Code)
 }
 
-func TestABulkReplayIsStopped(t *testing.T) {
+func TestBulkReplay_IsStopped(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	// More than are replayed at once: the rest is left to a job that nobody works here.

@@ -14,7 +14,7 @@ import (
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-func TestEventsInThreeLanguages(t *testing.T) {
+func TestEvents_AreShownInThreeLanguages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for lang, text := range map[string]string{"en": "No matches.", "es": "Nada coincide.", "pt-BR": "Nada corresponde."} {
@@ -34,7 +34,7 @@ func TestEventsInThreeLanguages(t *testing.T) {
 	}
 }
 
-func TestEventFilters(t *testing.T) {
+func TestEvents_AreFiltered(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "o-1", "10")
@@ -85,7 +85,7 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-func TestEventsGoOnWhereTheyEnded(t *testing.T) {
+func TestEvents_GoOnWhereTheyEnded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	first := b.accept(t, "100")
@@ -99,7 +99,7 @@ func TestEventsGoOnWhereTheyEnded(t *testing.T) {
 	require.Contains(t, body, `href="/dashboard/events?origin=webhook"`, "and back to the newest")
 }
 
-func TestAnEventsPageIsItsHistory(t *testing.T) {
+func TestEvents_AnEventsPageIsItsHistory(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "o-1", "1500.5")
@@ -129,7 +129,7 @@ func TestAnEventsPageIsItsHistory(t *testing.T) {
 	}
 }
 
-func TestReplayOfAnEventIsDoneOnceAndRecorded(t *testing.T) {
+func TestEvents_AReplayIsDoneOnceAndRecorded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, queueID := b.deadLetter(t, "100", "timeout: late")
@@ -151,7 +151,7 @@ func TestReplayOfAnEventIsDoneOnceAndRecorded(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.get(t, "en", path+"/replay").Code, "a link replays nothing")
 }
 
-func TestWhatCameFromOutsideIsEscaped(t *testing.T) {
+func TestEvents_WhatCameFromOutsideIsEscaped(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	const evil = `"><script>alert(1)</script>`

@@ -18,7 +18,7 @@ func readerFor(t *testing.T, code, numbers string) *reader {
 	return newReader(texts, language.MustParse(numbers), time.UTC)
 }
 
-func TestMoneyIsExactAndInTheReadersForm(t *testing.T) {
+func TestFormat_MoneyIsExactAndInTheReadersForm(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ code, numbers, amount, currency, want string }{
 		{"en", "en-US", "1234567.5", "ARS", "ARS 1,234,567.50"},
@@ -58,7 +58,7 @@ func replaceSpaces(s string) string {
 	return string(out)
 }
 
-func TestNumbersDatesAndDurations(t *testing.T) {
+func TestFormat_NumbersDatesAndDurationsAreInTheReadersForm(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "1,234,567", readerFor(t, "en", "en").whole(1234567))
 	require.Equal(t, "1.234.567", readerFor(t, "pt-BR", "pt-BR").whole(1234567))

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/api/dashboard"
 )
 
-func TestLoginPage(t *testing.T) {
+func TestLoginPage_SaysWhyALoginFailed(t *testing.T) {
 	t.Parallel()
 	w := httptest.NewRecorder()
 	require.NoError(t, dashboard.LoginPage(w, newGet(t, "/dashboard/login", "es"), dashboard.LoginView{

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-func TestOrdersPage(t *testing.T) {
+func TestOrders_AreListedAndShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for lang, text := range map[string]string{"en": "No orders yet.", "es": "Todavía no hay pedidos", "pt-BR": "Ainda não há pedidos"} {
@@ -22,7 +22,7 @@ func TestOrdersPage(t *testing.T) {
 	require.Contains(t, b.page(t, "en", "/dashboard/orders?reference=a%2Fb%3Fc%3D1%26d"), "Order a/b?c=1&d awaiting payment")
 }
 
-func TestWhyIsOrderNotPaid(t *testing.T) {
+func TestOrders_SayWhyTheyAreNotPaid(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "o-1", "1500")
@@ -92,7 +92,7 @@ func TestOrderPage_AmendsAndCancels(t *testing.T) {
 	require.EqualValues(t, 2, b.count(t, `SELECT count(*) FROM operator_actions WHERE actor = 'operator' AND order_reference = $1`, reference))
 }
 
-func TestSearchKnowsWhatATextNames(t *testing.T) {
+func TestOrders_SearchKnowsWhatATextNames(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "order 7/é", "10")

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOutagesAreBands(t *testing.T) {
+func TestOutages_AreBands(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.Contains(t, b.page(t, "en", "/dashboard"), "No outages in this period.")
@@ -40,7 +40,7 @@ func TestOutagesAreBands(t *testing.T) {
 	require.NotContains(t, b.page(t, "en", "/dashboard?span=hour"), "18 h")
 }
 
-func TestOpenAlertsAreShown(t *testing.T) {
+func TestOutages_OpenAlertsAreShown(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.Contains(t, b.page(t, "en", "/dashboard"), "No open alerts.")

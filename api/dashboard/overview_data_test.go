@@ -19,7 +19,7 @@ func (b *bundle) past(t testing.TB, ago time.Duration) {
 	require.NoError(t, err)
 }
 
-func TestOverviewShowsWhatHappened(t *testing.T) {
+func TestOverview_ShowsWhatHappened(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.register(t, "o-1", "1234567.89")

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOverviewOfAHealthyService(t *testing.T) {
+func TestOverview_ShowsAHealthyService(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for lang, text := range map[string]string{
@@ -18,7 +18,7 @@ func TestOverviewOfAHealthyService(t *testing.T) {
 	}
 }
 
-func TestOverviewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
+func TestOverview_SaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.deadLetter(t, "100", "payment_not_found: no such payment")
@@ -36,7 +36,7 @@ func TestOverviewSaysWhatIsWrongAndWhatToDo(t *testing.T) {
 	require.Contains(t, b.page(t, "pt-BR", "/dashboard"), "o mais antigo: 2 h")
 }
 
-func TestFailingQueryIsAnErrorPageAndNoHalfPage(t *testing.T) {
+func TestOverview_AFailingQueryIsAnErrorPageAndNoHalfPage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec(t, `ALTER TABLE webhook_dead_letter RENAME TO gone`)
@@ -50,7 +50,7 @@ func TestFailingQueryIsAnErrorPageAndNoHalfPage(t *testing.T) {
 	require.Contains(t, b.logs.String(), operator.RequestID)
 }
 
-func TestNothingAtAnAddress(t *testing.T) {
+func TestOverview_AnUnknownAddressIsNotFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.get(t, "pt-BR", "/dashboard/nothing")
@@ -58,7 +58,7 @@ func TestNothingAtAnAddress(t *testing.T) {
 	require.Contains(t, requirePage(t, w, "pt-BR"), "Não há página neste endereço.")
 }
 
-func TestTimesAreInTheReadersZone(t *testing.T) {
+func TestOverview_TimesAreInTheReadersZone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.at = time.Date(2026, 3, 1, 1, 30, 0, 0, time.UTC)

@@ -15,7 +15,7 @@ func newGet(t testing.TB, target, lang string) *http.Request {
 	return r
 }
 
-func TestLanguageByBrowserAndBySwitch(t *testing.T) {
+func TestLanguage_FollowsTheBrowserAndTheSwitch(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, c := range []struct{ accepts, cookie, want string }{
@@ -39,7 +39,7 @@ func TestLanguageByBrowserAndBySwitch(t *testing.T) {
 	}
 }
 
-func TestSwitchIsKept(t *testing.T) {
+func TestLanguage_TheSwitchIsKept(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	w := b.get(t, "en", "/dashboard?lang=es&zone=America/Sao_Paulo&other=1")
@@ -59,7 +59,7 @@ func TestSwitchIsKept(t *testing.T) {
 	require.Empty(t, w.Result().Cookies())
 }
 
-func TestSwitchNeverLeadsAway(t *testing.T) {
+func TestLanguage_TheSwitchNeverLeadsAway(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, path := range []string{"//evil.example/dashboard", `/\evil.example`} {

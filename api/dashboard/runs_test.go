@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestRuns(t *testing.T) {
+func TestRuns_AreShownInThreeLanguages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for lang, text := range map[string]string{"en": "None yet.", "es": "Todavía no hubo ninguna.", "pt-BR": "Nenhuma ocorreu ainda."} {
@@ -41,7 +41,7 @@ func TestRuns(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/runs/99999").Code)
 }
 
-func TestARunIsStartedOnceAndRecorded(t *testing.T) {
+func TestRuns_ARunIsStartedOnceAndRecorded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	at := b.post(t, "/dashboard/runs", nil)
@@ -52,7 +52,7 @@ func TestARunIsStartedOnceAndRecorded(t *testing.T) {
 	require.EqualValues(t, 2, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'reconcile' AND actor = 'operator'`))
 }
 
-func TestRefusedDeliveries(t *testing.T) {
+func TestRefused_AreShownInThreeLanguages(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for lang, text := range map[string]string{"en": "Nothing was refused.", "es": "No se rechazó nada.", "pt-BR": "Nada foi recusado."} {

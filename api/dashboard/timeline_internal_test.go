@@ -9,7 +9,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestATimelineIsInTheOrderOfWhatHappened(t *testing.T) {
+func TestTimeline_IsInTheOrderOfWhatHappened(t *testing.T) {
 	t.Parallel()
 	at := func(minute int) time.Time { return time.Date(2026, 3, 1, 12, minute, 0, 0, time.UTC) }
 	ended := at(5)

@@ -178,7 +178,7 @@ func whyCases(t *testing.T) map[string]struct {
 	return cases
 }
 
-func TestWhyAnOrderIsAsItIs(t *testing.T) {
+func TestWhy_AnOrderIsAsItIs(t *testing.T) {
 	t.Parallel()
 	for name, c := range whyCases(t) {
 		var codes []string
@@ -189,7 +189,7 @@ func TestWhyAnOrderIsAsItIs(t *testing.T) {
 	}
 }
 
-func TestWhyNamesWhatIsMissing(t *testing.T) {
+func TestWhy_NamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	o := told(t, order.Rules{Mode: order.ModeAny}, paying("1", order.PaymentApproved, 40, func(p *order.Payment) { p.Refunded = decimal.NewFromInt(15) }))
 	said := explain(o, nil)

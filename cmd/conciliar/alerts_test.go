@@ -12,7 +12,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/health"
 )
 
-func TestAlertsTestTellsWhatCameBack(t *testing.T) {
+func TestAlertsTest_TellsWhatCameBack(t *testing.T) {
 	t.Parallel()
 	status, said := http.StatusOK, "ok"
 	var got health.Message
@@ -45,7 +45,7 @@ func TestAlertsTestTellsWhatCameBack(t *testing.T) {
 	require.NotContains(t, silent.out+silent.err, "secret-token")
 }
 
-func TestAlertsAreCheckedForTheirPlace(t *testing.T) {
+func TestAlerts_AreCheckedForTheirPlace(t *testing.T) {
 	t.Parallel()
 	for what, environ := range map[string][]string{
 		"is empty":      nil,

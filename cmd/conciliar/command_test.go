@@ -25,7 +25,7 @@ func commands(c *cobra.Command) []*cobra.Command {
 	return all
 }
 
-func TestEveryCommandExplainsItself(t *testing.T) {
+func TestCommand_ExplainsItself(t *testing.T) {
 	t.Parallel()
 	for _, cmd := range commands(newRoot(stdio{})) {
 		t.Run(cmd.CommandPath(), func(t *testing.T) {
@@ -42,7 +42,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 }
 
 // An example that a person copies must at least be one that the command reads.
-func TestEveryExampleIsOneThatItsCommandTakes(t *testing.T) {
+func TestCommand_TakesItsExamples(t *testing.T) {
 	t.Parallel()
 	for _, cmd := range commands(newRoot(stdio{})) {
 		examples := strings.ReplaceAll(cmd.Example, "\\\n", " ")
@@ -65,7 +65,7 @@ func TestEveryExampleIsOneThatItsCommandTakes(t *testing.T) {
 	}
 }
 
-func TestWrongUsageIsToldApartFromFailure(t *testing.T) {
+func TestCommand_WrongUsageHasItsOwnExitCode(t *testing.T) {
 	t.Parallel()
 	unreachable := []string{"DATABASE_URL=postgres://app:hunter2-hunter2@127.0.0.1:1/conciliar"}
 	for _, c := range []struct {
@@ -125,7 +125,7 @@ func TestWrongUsageIsToldApartFromFailure(t *testing.T) {
 	}
 }
 
-func TestEveryProblemOfTheConfigurationIsListedAtOnce(t *testing.T) {
+func TestCommand_ListsEveryProblemOfTheConfiguration(t *testing.T) {
 	t.Parallel()
 	got := execute(t, []string{"WORKERS=hunter2", "STATUS_TOKENS=hunter3", "LOG_LEVEL=hunter4"}, "serve")
 	require.Equal(t, exitUsage, got.code)
@@ -141,7 +141,7 @@ func TestEveryProblemOfTheConfigurationIsListedAtOnce(t *testing.T) {
 	}
 }
 
-func TestServeExplainsEveryVariable(t *testing.T) {
+func TestServe_ExplainsEveryVariable(t *testing.T) {
 	t.Parallel()
 	got := execute(t, nil, "serve", "--help")
 	for _, v := range config.Variables() {
@@ -149,7 +149,7 @@ func TestServeExplainsEveryVariable(t *testing.T) {
 	}
 }
 
-func TestTheVersionIsPrinted(t *testing.T) {
+func TestVersion_IsPrinted(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"version", "--version", "-v"} {
 		require.Contains(t, execute(t, nil, how).out, "conciliar "+version+" go1")
@@ -161,7 +161,7 @@ func TestTheVersionIsPrinted(t *testing.T) {
 	require.Contains(t, document["go"], "go1")
 }
 
-func TestTheLogIsJSONUnlessAPersonReadsIt(t *testing.T) {
+func TestLog_IsJSONUnlessAPersonReadsIt(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log := config.Log{LogFormat: "auto"}
@@ -190,7 +190,7 @@ func TestLogger_NoColoursForWhoAsksForNone(t *testing.T) {
 	require.NotContains(t, line("TERM=dumb"), "\x1b[")
 }
 
-func TestAThresholdHoldsForWhatIsDerivedFromALogger(t *testing.T) {
+func TestLevelHandler_AThresholdHoldsForDerivedLoggers(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	logger := newLogger(stdio{err: &out}, config.Log{LogFormat: "json"})

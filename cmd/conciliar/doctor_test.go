@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheDoctorComparesClocks(t *testing.T) {
+func TestDoctor_ComparesClocks(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		ahead, slack time.Duration
@@ -27,7 +27,7 @@ func TestTheDoctorComparesClocks(t *testing.T) {
 	}
 }
 
-func TestTheDoctorNeedsAConfiguration(t *testing.T) {
+func TestDoctor_NeedsAConfiguration(t *testing.T) {
 	t.Parallel()
 	got := execute(t, []string{"WORKERS=hunter2", "MERCADOPAGO_COLECTOR_ID=hunter2"}, "doctor", "--json")
 	require.Equal(t, exitUsage, got.code)

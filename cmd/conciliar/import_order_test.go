@@ -90,7 +90,7 @@ type listed struct {
 	Imports    []string
 }
 
-func TestImportOrder(t *testing.T) {
+func TestImportOrder_PointsOneWay(t *testing.T) {
 	t.Parallel()
 	packages := list(t, module+"/...")
 	require.NotEmpty(t, packages)

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestMigrateBringsAnEmptyDatabaseUp(t *testing.T) {
+func TestMigrate_BringsAnEmptyDatabaseUp(t *testing.T) {
 	t.Parallel()
 	environ := []string{"DATABASE_URL=" + storetest.EmptyURL(t)}
 

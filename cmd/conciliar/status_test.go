@@ -13,7 +13,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestStatusNeedsTheSchema(t *testing.T) {
+func TestStatus_NeedsTheSchema(t *testing.T) {
 	t.Parallel()
 	got := execute(t, []string{"DATABASE_URL=" + storetest.EmptyURL(t)}, "status")
 	require.Equal(t, exitFailed, got.code)
@@ -21,7 +21,7 @@ func TestStatusNeedsTheSchema(t *testing.T) {
 	require.Empty(t, got.out)
 }
 
-func TestTheStatusTableShowsEveryCount(t *testing.T) {
+func TestStatus_TheTableShowsEveryCount(t *testing.T) {
 	t.Parallel()
 	retry := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", -3*60*60))
 	var out bytes.Buffer

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestOperatorsAreToldWhatTheyMistyped(t *testing.T) {
+func TestUsage_NamesWhatWasMistyped(t *testing.T) {
 	t.Parallel()
 	for args, says := range map[string]string{
 		"events list --status lost":                               "--status",
@@ -76,7 +76,7 @@ func TestOperatorsAreToldWhatTheyMistyped(t *testing.T) {
 	}
 }
 
-func TestGroupsShowWhatTheyHold(t *testing.T) {
+func TestUsage_AGroupShowsItsCommands(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"alerts", "events", "dead-letters", "anomalies", "orders", "refused"} {
 		got := execute(t, nil, name)
@@ -85,7 +85,7 @@ func TestGroupsShowWhatTheyHold(t *testing.T) {
 	}
 }
 
-func TestTablesEscapeWhatCameFromOutside(t *testing.T) {
+func TestTable_EscapesWhatCameFromOutside(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	tab := newTable(&out)

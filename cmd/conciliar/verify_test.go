@@ -14,7 +14,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestVerify(t *testing.T) {
+func TestVerify_ExitsOneOnAViolation(t *testing.T) {
 	t.Parallel()
 	databaseURL := storetest.URL(t)
 	environ := []string{"DATABASE_URL=" + databaseURL}

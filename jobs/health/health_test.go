@@ -10,7 +10,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestHealthIsJudgedByConditions(t *testing.T) {
+func TestHealth_IsJudgedByConditions(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ago := func(d time.Duration) *time.Time { at := now.Add(-d); return &at }

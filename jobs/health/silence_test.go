@@ -35,7 +35,7 @@ func shop(now int, opens func(daysAgo, hour int) int64) []int64 {
 	return received
 }
 
-func TestSilenceIsJudgedByWhatIsUsual(t *testing.T) {
+func TestSilence_IsJudgedByWhatIsUsual(t *testing.T) {
 	t.Parallel()
 	// Open from 9 to 22 o'clock, silent today from the hour given.
 	daily := func(each int64, silentFrom int) func(int, int) int64 {

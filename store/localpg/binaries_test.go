@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFind(t *testing.T) {
+func TestFind_PrefersTheNewestThatWorks(t *testing.T) {
 	t.Parallel()
 	// Folders as Debian makes them: 9.6, 13, 14, 16, 18 (a beta), and a 17
 	// without initdb.
@@ -67,7 +67,7 @@ func TestFind(t *testing.T) {
 	})
 }
 
-func TestFolderVersion(t *testing.T) {
+func TestFolderVersion_IsReadFromThePath(t *testing.T) {
 	t.Parallel()
 	for dir, want := range map[string]int{
 		"/usr/lib/postgresql/15/bin":            15,
@@ -83,7 +83,7 @@ func TestFolderVersion(t *testing.T) {
 	}
 }
 
-func TestDataOfAVersionThatIsNotInstalled(t *testing.T) {
+func TestStart_NamesTheVersionThatIsNotInstalled(t *testing.T) {
 	t.Parallel()
 	dir := keptDir(t)
 	require.NoError(t, start(t, Options{DataDir: dir}).Stop(t.Context()))

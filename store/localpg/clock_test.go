@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestShiftedClock(t *testing.T) {
+func TestShiftedClock_NeedsItsLibrary(t *testing.T) {
 	t.Parallel()
 	library := filepath.Join(t.TempDir(), "libfaketimeMT.so.1")
 	require.NoError(t, os.WriteFile(library, nil, 0o600))

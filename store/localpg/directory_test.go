@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestKeptData(t *testing.T) {
+func TestDirectory_KeepsItsData(t *testing.T) {
 	t.Parallel()
 
 	t.Run("AreThereAgain", func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestKeptData(t *testing.T) {
 	})
 }
 
-func TestAServerThatIsNotOursIsNotTakenForOurs(t *testing.T) {
+func TestDirectory_AnotherServerIsNotTakenForOurs(t *testing.T) {
 	t.Parallel()
 	// It stands on the port that we want, and would let us in.
 	other := start(t, Options{})
@@ -99,7 +99,7 @@ func TestAServerThatIsNotOursIsNotTakenForOurs(t *testing.T) {
 	require.ErrorContains(t, err, "could not bind")
 }
 
-func TestForeignDirectoriesAreRefused(t *testing.T) {
+func TestDirectory_AForeignOneIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "PG_VERSION")
@@ -127,7 +127,7 @@ func owner(t *testing.T, info os.FileInfo) [2]uint32 {
 	return [2]uint32{stat.Uid, stat.Gid}
 }
 
-func TestADamagedMarkerIsAnError(t *testing.T) {
+func TestDirectory_ADamagedMarkerIsAnError(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, markerName), []byte(`{"password": 7`), 0o600))

@@ -46,7 +46,7 @@ func archive(t *testing.T, damage bool) string {
 	return server.URL
 }
 
-func TestFetch(t *testing.T) {
+func TestFetch_UnpacksWhatItCanTrust(t *testing.T) {
 	t.Parallel()
 
 	t.Run("UnpacksTheProgramsForNextTime", func(t *testing.T) {

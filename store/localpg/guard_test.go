@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAKilledOwner(t *testing.T) {
+func TestGuard_EndsTheServerOfAKilledOwner(t *testing.T) {
 	t.Parallel()
 
 	t.Run("LeavesNothingOfATemporaryServer", func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestAKilledOwner(t *testing.T) {
 	})
 }
 
-func TestATerminalsInterrupt(t *testing.T) {
+func TestGuard_SurvivesATerminalsInterrupt(t *testing.T) {
 	t.Parallel()
 	h := startHelper(t, "")
 	// A terminal's Ctrl-C goes to the whole group in the foreground. The helper
@@ -69,7 +69,7 @@ func TestATerminalsInterrupt(t *testing.T) {
 	require.True(t, ended(h.postmaster))
 }
 
-func TestAServerThatDiesIsNoticed(t *testing.T) {
+func TestGuard_NoticesAServerThatDies(t *testing.T) {
 	t.Parallel()
 	s := start(t, Options{})
 	require.Equal(t, "mmap", show(t, connect(t, s), "dynamic_shared_memory_type"), "shared memory would be left behind")
@@ -79,7 +79,7 @@ func TestAServerThatDiesIsNoticed(t *testing.T) {
 	require.False(t, exists(s.Dir()))
 }
 
-func TestTheServerKnowsNoneOfOurVariables(t *testing.T) {
+func TestStart_TheServerKnowsNoneOfOurVariables(t *testing.T) {
 	t.Setenv("MERCADOPAGO_ACCESS_TOKEN", "kept-from-the-server")
 	t.Setenv("PGPORT", "1")
 	for _, variable := range environment() {

@@ -34,7 +34,7 @@ func keptDir(t *testing.T) string {
 	return filepath.Join(openDir(t), "kept")
 }
 
-func TestStart(t *testing.T) {
+func TestStart_IsPrivateAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 
 	t.Run("IsPrivateAndLeavesNothing", func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestStart(t *testing.T) {
 	})
 }
 
-func TestStartFails(t *testing.T) {
+func TestStart_FailsWithAReason(t *testing.T) {
 	t.Parallel()
 	// Whatever goes wrong, nothing is left in the place for temporary files.
 	fails := func(t *testing.T, ctx context.Context, opts Options) error {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnomalyKinds(t *testing.T) {
+func TestAnomalyKinds_AreSortedAndKnowTheirOrigin(t *testing.T) {
 	t.Parallel()
 	kinds := AnomalyKinds()
 	require.ElementsMatch(t, []AnomalyKind{
@@ -21,7 +21,7 @@ func TestAnomalyKinds(t *testing.T) {
 	}
 }
 
-func TestOrphan(t *testing.T) {
+func TestUnmatched_NamesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 
 	t.Run("a payment whose order is not known is an unknown order", func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPaymentSupersedes(t *testing.T) {
+func TestSupersedes_GoesByTheLaterChange(t *testing.T) {
 	t.Parallel()
 
 	for _, c := range []struct {
@@ -133,7 +133,7 @@ func TestPaymentSupersedes(t *testing.T) {
 	})
 }
 
-func TestPaymentSameState(t *testing.T) {
+func TestSameState_KnowsWhatAFetchRepeats(t *testing.T) {
 	t.Parallel()
 
 	t.Run("a payment fetched again unchanged is in the same state, and repeats it", func(t *testing.T) {
@@ -184,7 +184,7 @@ func TestPaymentSameState(t *testing.T) {
 	})
 }
 
-func TestLatest(t *testing.T) {
+func TestLatest_IsOneStateForEachPayment(t *testing.T) {
 	t.Parallel()
 
 	old, current := pay("2", PaymentPending, "150"), pay("2", PaymentApproved, "150", updated(time.Hour))

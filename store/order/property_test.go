@@ -92,7 +92,7 @@ func settle(t require.TestingT, terms Terms, rules Rules, states []Payment) Sett
 	return got
 }
 
-func TestSettleAgreesWithTheTables(t *testing.T) {
+func TestSettle_AgreesWithTheTables(t *testing.T) {
 	t.Parallel()
 
 	t.Run("for anything drawn", func(t *testing.T) {
@@ -156,7 +156,7 @@ func TestSettleAgreesWithTheTables(t *testing.T) {
 	})
 }
 
-func TestSettleEndsTheSame(t *testing.T) {
+func TestSettle_EndsTheSameInAnyOrder(t *testing.T) {
 	t.Parallel()
 
 	t.Run("in whatever order and however often the states arrive", func(t *testing.T) {
@@ -228,7 +228,7 @@ func TestSettleEndsTheSame(t *testing.T) {
 	})
 }
 
-func TestSettleInvariants(t *testing.T) {
+func TestSettle_KeepsItsInvariants(t *testing.T) {
 	t.Parallel()
 
 	t.Run("money is never negative, never refunded beyond what was paid, and fits the status", func(t *testing.T) {
@@ -337,7 +337,7 @@ func TestSettleInvariants(t *testing.T) {
 	})
 }
 
-func TestSupersedesIsAStrictTotalOrder(t *testing.T) {
+func TestSupersedes_IsAStrictTotalOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		p, q, s := drawState(t), drawState(t), drawState(t)

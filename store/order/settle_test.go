@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSettleStatus goes through the rows of both tables, a payment's worth and
+// TestSettle_FollowsTheTables goes through the rows of both tables, a payment's worth and
 // the order's status, for an order of 150 ARS.
-func TestSettleStatus(t *testing.T) {
+func TestSettle_FollowsTheTables(t *testing.T) {
 	t.Parallel()
 
 	for _, c := range []struct {
@@ -194,7 +194,7 @@ func inShort(anomalies []Anomaly) string {
 	return strings.Join(words, " ")
 }
 
-func TestSettleDetails(t *testing.T) {
+func TestSettle_AnAnomalySaysItsAmounts(t *testing.T) {
 	t.Parallel()
 
 	settle := func(t *testing.T, payments ...Payment) []Anomaly {
@@ -263,7 +263,7 @@ func TestSettleDetails(t *testing.T) {
 	})
 }
 
-func TestSettleErrors(t *testing.T) {
+func TestSettle_RefusesWhatItCannotCount(t *testing.T) {
 	t.Parallel()
 
 	for _, c := range []struct {

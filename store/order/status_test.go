@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestParsePaymentStatus(t *testing.T) {
+func TestParsePaymentStatus_KnowsEveryStatus(t *testing.T) {
 	t.Parallel()
 
 	t.Run("knows the nine and ranks them in the order of the rule", func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestParsePaymentStatus(t *testing.T) {
 	})
 }
 
-func TestStatuses(t *testing.T) {
+func TestStatuses_AreThoseOfTheInterface(t *testing.T) {
 	t.Parallel()
 	require.ElementsMatch(t, []Status{
 		"pending", "in_process", "authorized", "rejected", "cancelled", "partially_paid",

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTermsValidate(t *testing.T) {
+func TestTerms_AreValidated(t *testing.T) {
 	t.Parallel()
 
 	t.Run("any positive amount below 10^15 at the currency's smallest unit is fine", func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestTermsValidate(t *testing.T) {
 	})
 }
 
-func TestRulesValidate(t *testing.T) {
+func TestRules_AreValidated(t *testing.T) {
 	t.Parallel()
 
 	for _, mode := range []Mode{"any", "live", "test"} {

@@ -32,7 +32,7 @@ func count(t *testing.T, q interface {
 	return n
 }
 
-func TestPool(t *testing.T) {
+func TestPool_IsMigratedAndOneTestsOwn(t *testing.T) {
 	t.Parallel()
 
 	t.Run("IsMigrated", func(t *testing.T) {
@@ -74,7 +74,7 @@ func TestPool(t *testing.T) {
 	})
 }
 
-func TestDatabasesAreDroppedWithTheirTest(t *testing.T) { //nolint:tparallel // it looks at what the inner test left
+func TestURL_ADatabaseIsDroppedWithItsTest(t *testing.T) { //nolint:tparallel // it looks at what the inner test left
 	t.Parallel()
 	watcher := storetest.Pool(t)
 	var names []string
@@ -93,7 +93,7 @@ func TestDatabasesAreDroppedWithTheirTest(t *testing.T) { //nolint:tparallel // 
 	require.Zero(t, left)
 }
 
-func TestEmptyURL(t *testing.T) {
+func TestEmptyURL_HasNoSchema(t *testing.T) {
 	t.Parallel()
 	pool := connectURL(t, storetest.EmptyURL(t))
 	require.Zero(t, count(t, pool, "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = 'public'"))
@@ -101,7 +101,7 @@ func TestEmptyURL(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestTx(t *testing.T) {
+func TestTx_IsMigratedAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 
 	t.Run("IsMigrated", func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestTx(t *testing.T) {
 	})
 }
 
-func TestATemplateCannotBeSpoilt(t *testing.T) {
+func TestTemplate_CannotBeSpoilt(t *testing.T) {
 	t.Parallel()
 	pool := storetest.Pool(t)
 	config := pool.Config().ConnConfig.Copy()

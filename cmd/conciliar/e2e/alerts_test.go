@@ -14,7 +14,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestAlertsAreListedByCommand(t *testing.T) {
+func TestAlerts_AreListed(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	s.exec(t, `INSERT INTO alerts (code, opened_at, closed_at, detail) VALUES
@@ -26,7 +26,7 @@ func TestAlertsAreListedByCommand(t *testing.T) {
 
 // The service itself, from a dead letter to the message, with what a process
 // shows of itself.
-func TestServeSendsAlerts(t *testing.T) {
+func TestServe_SendsAlerts(t *testing.T) {
 	t.Parallel()
 	messages := make(chan health.Message, 10)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -90,7 +90,7 @@ type caseExpectation struct {
 // caseAccount is the account that the cases' payments are paid to.
 const caseAccount = "724484980"
 
-func TestCases(t *testing.T) {
+func TestCases_OfTheReviewEndAsTheyShould(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/cases/*.json")
 	require.NoError(t, err)

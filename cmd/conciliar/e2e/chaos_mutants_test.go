@@ -88,9 +88,9 @@ func mutants() []mutant {
 	}
 }
 
-// TestChaosMissesEveryGuard plays scenarios on the product without each of its
+// TestChaos_MissesEveryGuard plays scenarios on the product without each of its
 // guards, and is content when they fail.
-func TestChaosMissesEveryGuard(t *testing.T) {
+func TestChaos_MissesEveryGuard(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(spoilEnv) != "" || os.Getenv(binaryEnv) != "" {
 		t.Fatal("a spoilt product cannot be spoilt once more")
@@ -100,7 +100,7 @@ func TestChaosMissesEveryGuard(t *testing.T) {
 			t.Parallel()
 			self, err := os.Executable()
 			require.NoError(t, err)
-			cmd := exec.CommandContext(t.Context(), self, "-test.run", "^TestChaos$/^once$/^"+m.scenario+"$")
+			cmd := exec.CommandContext(t.Context(), self, "-test.run", "^TestChaos_LosesNothing/^once$/^"+m.scenario+"$")
 			cmd.Env = append(os.Environ(), longEnv+"=", writeEnv+"=", spoilEnv+"="+m.statement)
 			if m.patience != "" {
 				cmd.Env = append(cmd.Env, patienceEnv+"="+m.patience)
@@ -199,7 +199,7 @@ func insertOf(table string, row map[string]string) string {
 
 // The database refuses what cannot be, by the check that is there for it; and
 // without the check nothing else does.
-func TestChaosChecksAreNeeded(t *testing.T) {
+func TestChaos_NeedsItsChecks(t *testing.T) {
 	t.Parallel()
 	conn, err := pgx.Connect(t.Context(), storetest.URL(t))
 	require.NoError(t, err)

@@ -94,7 +94,7 @@ func (m *matrix) write(path string) error {
 }
 
 // Every row of the documentation is a scenario of today.
-func TestChaosTableIsOfTheseScenarios(t *testing.T) {
+func TestChaosReport_TheTableIsOfTheseScenarios(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(writeEnv) != "" {
 		return // it is being written

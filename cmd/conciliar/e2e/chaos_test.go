@@ -46,8 +46,8 @@ func scenarios() []scenario {
 	return all
 }
 
-// TestChaos plays every scenario once, or, in the long form, again and again.
-func TestChaos(t *testing.T) {
+// TestChaos_LosesNothingAndCountsNothingTwice plays every scenario once, or, in the long form, again and again.
+func TestChaos_LosesNothingAndCountsNothingTwice(t *testing.T) {
 	t.Parallel()
 	m := &matrix{}
 	play := func(name string, chance func() *rand.Rand) bool {

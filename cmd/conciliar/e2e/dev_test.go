@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestDevShowsOrdersTurningPaidAndLeavesNothing(t *testing.T) {
+func TestDev_ShowsOrdersTurningPaidAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	r := startDev(t, "--http", "127.0.0.1:0")
 	service := r.out.await(t, `service +(http://\S+)`)[1]
@@ -49,7 +49,7 @@ func TestDevShowsOrdersTurningPaidAndLeavesNothing(t *testing.T) {
 	require.Error(t, err, "the database must be gone")
 }
 
-func TestDevKeepsItsDataWhenAsked(t *testing.T) {
+func TestDev_KeepsItsDataWhenAsked(t *testing.T) {
 	t.Parallel()
 	data := filepath.Join(enterableDir(t), "kept")
 	first := startDev(t, "--http", "127.0.0.1:0", "--data", data)
@@ -86,7 +86,7 @@ func enterableDir(t *testing.T) string {
 	return dir
 }
 
-func TestDevSaysWhyItCannotStart(t *testing.T) {
+func TestDev_SaysWhyItCannotStart(t *testing.T) {
 	t.Parallel()
 	got := execute(t, nil, "dev", "--data", "/proc/version")
 	require.Equal(t, exitFailed, got.code)

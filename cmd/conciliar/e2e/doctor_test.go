@@ -56,7 +56,7 @@ func states(found map[string]finding) map[string]string {
 	return by
 }
 
-func TestTheDoctorFindsAServiceWell(t *testing.T) {
+func TestDoctor_FindsAHealthyServiceWell(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	account := strings.TrimSuffix(findings(t, s.environ, exitDone)["credentials"].Says, ".")
@@ -76,7 +76,7 @@ func TestTheDoctorFindsAServiceWell(t *testing.T) {
 	require.Len(t, strings.Split(strings.TrimSpace(out), "\n"), len(found), "one line for each check")
 }
 
-func TestTheDoctorSaysWhatToDo(t *testing.T) {
+func TestDoctor_SaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	found := findings(t, append(s.environ, "MERCADOPAGO_COLLECTOR_ID=1"), exitFailed)
@@ -96,7 +96,7 @@ func TestTheDoctorSaysWhatToDo(t *testing.T) {
 	require.Contains(t, found["webhooks"].Do, "doctor --signature 1")
 }
 
-func TestTheDoctorNoticesASchemaThatIsBehind(t *testing.T) {
+func TestDoctor_NoticesASchemaThatIsBehind(t *testing.T) {
 	t.Parallel()
 	_, provider := newProvider(t)
 	url := storetest.EmptyURL(t)
@@ -106,7 +106,7 @@ func TestTheDoctorNoticesASchemaThatIsBehind(t *testing.T) {
 	require.Contains(t, found["schema"].Do, "conciliar migrate")
 }
 
-func TestTheDoctorExplainsARefusedWebhook(t *testing.T) {
+func TestDoctor_ExplainsARefusedWebhook(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	signature := mercadopago.Sign(testSecret, "138472432031", "", "1742505638")
@@ -145,7 +145,7 @@ func TestTheDoctorExplainsARefusedWebhook(t *testing.T) {
 	require.Contains(t, got.err, "There is no refused delivery 404.")
 }
 
-func TestTheDoctorCountsTheProvidersDateWhateverItAnswers(t *testing.T) {
+func TestDoctor_ReadsTheProvidersDateWhateverItAnswers(t *testing.T) {
 	t.Parallel()
 	late := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat))

@@ -10,7 +10,7 @@ import (
 )
 
 // Whoever waits for a run is told what the run waits for.
-func TestReconcileTellsOfAnOutage(t *testing.T) {
+func TestReconcile_TellsOfAnOutage(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, simulator.Faults{}, map[string]string{"RETRY_BASE_DELAY": scaledBase.String()})
 	s.sim.SetOutage(true)

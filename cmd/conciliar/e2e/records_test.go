@@ -79,7 +79,7 @@ func (s *desk) die(t *testing.T) {
 		WHERE kind = 'webhook_payment' AND state = 'available'`)
 }
 
-func TestProcessQueueNeedsNoService(t *testing.T) {
+func TestProcessQueue_NeedsNoService(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	for i := range 3 {
@@ -105,7 +105,7 @@ func TestProcessQueueNeedsNoService(t *testing.T) {
 	require.Regexp(t, `(?m)^after +0 +0 +0 +0 +3 +0$`, out)
 }
 
-func TestProcessQueueFailsWhenItsTimeIsUp(t *testing.T) {
+func TestProcessQueue_FailsWhenItsTimeIsUp(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	buy(t, s.sim, s.service, "order-1")
@@ -117,7 +117,7 @@ func TestProcessQueueFailsWhenItsTimeIsUp(t *testing.T) {
 	require.Regexp(t, `(?m)^timed out +true$`, got.out)
 }
 
-func TestEventsAreLookedUpAndReplayedByCommand(t *testing.T) {
+func TestEvents_AreLookedUpAndReplayed(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	for i := range 2 {
@@ -166,7 +166,7 @@ func TestEventsAreLookedUpAndReplayedByCommand(t *testing.T) {
 	require.Contains(t, got.err, "There is no event 404.")
 }
 
-func TestDeadLettersAreHandledByCommand(t *testing.T) {
+func TestDeadLetters_AreHandled(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	for i := range 4 {
@@ -204,7 +204,7 @@ func TestDeadLettersAreHandledByCommand(t *testing.T) {
 	require.Contains(t, got.err, "is already done.")
 }
 
-func TestManyDeadLettersAreLeftToTheService(t *testing.T) {
+func TestDeadLetters_ManyAreLeftToTheService(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	s.exec(t, `WITH dead AS (INSERT INTO webhook_queue (source, topic, payload) SELECT 'mercadopago', 'payment', '' FROM generate_series(1, 101) RETURNING id)
@@ -236,7 +236,7 @@ func TestOrders_AreHandledByCommand(t *testing.T) {
 	require.Equal(t, exitFailed, execute(t, s.environ, "orders", "show", "none").code)
 }
 
-func TestAnomaliesAndRefusedDeliveriesAreHandledByCommand(t *testing.T) {
+func TestAnomalies_AndRefusedDeliveriesAreHandled(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
 	s.exec(t, `INSERT INTO anomalies (kind, order_reference, detail) VALUES ('underpaid', 'order-1', '{"missing": "1.00"}')`)

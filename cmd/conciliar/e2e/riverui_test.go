@@ -16,7 +16,7 @@ import (
 // What an operator does in River UI leaves the database true. A receiver runs
 // without a worker first, so that every job stays in the state that the case
 // needs.
-func TestWhatAnOperatorDoesInRiverUILeavesTheBooksTrue(t *testing.T) {
+func TestRiverUI_AnOperatorsActionsLeaveTheLedgerTrue(t *testing.T) {
 	t.Parallel()
 	sim, provider := newProvider(t)
 	databaseURL := storetest.URL(t)

@@ -167,7 +167,7 @@ func (b *browser) take(t *testing.T, s *stand, look shot, whole bool) []byte {
 	return taken
 }
 
-func TestScreenshots(t *testing.T) {
+func TestScreenshots_AreTaken(t *testing.T) {
 	t.Parallel()
 	s := setStand(t)
 	b := newBrowser(t, s.service, "en-US")

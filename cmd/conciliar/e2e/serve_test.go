@@ -39,7 +39,7 @@ func buy(t *testing.T, sim *simulator.Simulator, service, reference string) {
 	require.Positive(t, result.QueueID)
 }
 
-func TestServeTurnsAnOrderPaidAndStops(t *testing.T) {
+func TestServe_TurnsAnOrderPaidAndStops(t *testing.T) {
 	t.Parallel()
 	sim, provider := newProvider(t)
 	databaseURL := storetest.URL(t)
@@ -79,7 +79,7 @@ func sessions(t *testing.T, databaseURL string) int {
 	return left
 }
 
-func TestReceiversAndWorkersMayBeApart(t *testing.T) {
+func TestServe_ReceiversAndWorkersMayBeApart(t *testing.T) {
 	t.Parallel()
 	sim, provider := newProvider(t)
 	environ := environment(storetest.URL(t), provider, nil)
@@ -101,7 +101,7 @@ func TestReceiversAndWorkersMayBeApart(t *testing.T) {
 	require.Equal(t, exitDone, receiver.stop())
 }
 
-func TestServeRefusesASchemaThatIsBehind(t *testing.T) {
+func TestServe_RefusesASchemaThatIsBehind(t *testing.T) {
 	t.Parallel()
 	for name, databaseURL := range map[string]string{"nothing there": storetest.EmptyURL(t), "one step behind": oneStepBehind(t)} {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestServeRefusesASchemaThatIsBehind(t *testing.T) {
 }
 
 // A release that was rolled back finds a schema that is ahead of it.
-func TestServeStartsOnASchemaThatIsAhead(t *testing.T) {
+func TestServe_StartsOnASchemaThatIsAhead(t *testing.T) {
 	t.Parallel()
 	databaseURL := storetest.URL(t)
 	execSQL(t, databaseURL, `INSERT INTO conciliar_migrations (version_id, is_applied) VALUES (99999, true)`)
@@ -142,7 +142,7 @@ func execSQL(t *testing.T, databaseURL, sql string) {
 	require.NoError(t, err)
 }
 
-func TestServeNeedsAnAddressThatIsFree(t *testing.T) {
+func TestServe_NeedsAnAddressThatIsFree(t *testing.T) {
 	t.Parallel()
 	taken, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -156,7 +156,7 @@ func TestServeNeedsAnAddressThatIsFree(t *testing.T) {
 
 // A caller that never ends its request must not keep the process, nor take the
 // time in which attempts are given back.
-func TestServeHangsUpOnCallersThatNeverEnd(t *testing.T) {
+func TestServe_HangsUpOnCallersThatNeverEnd(t *testing.T) {
 	t.Parallel()
 	_, provider := newProvider(t)
 	r, service := serve(t, environment(storetest.URL(t), provider, nil))

@@ -60,7 +60,7 @@ func receive(t *testing.T, req *http.Request) (provider.Event, error) {
 	})
 }
 
-func TestASignedSampleIsAccepted(t *testing.T) {
+func TestSign_ASampleIsAccepted(t *testing.T) {
 	t.Parallel()
 	const target = "https://shop.example/it's/hook?client=a%20b&note=$(id)"
 	got := execute(t, nil, "simulate", "sign", "--secret", testSecret, "--id", "ORD01-ab_9", "--url", target)
@@ -79,7 +79,7 @@ func TestASignedSampleIsAccepted(t *testing.T) {
 	require.Error(t, err, "another secret must not do")
 }
 
-func TestSignedHeadersAreAccepted(t *testing.T) {
+func TestSign_ItsHeadersAreAccepted(t *testing.T) {
 	t.Parallel()
 	got := execute(t, nil, "simulate", "sign", "--secret", testSecret, "--id", "123", "--header-only")
 	require.Equal(t, exitDone, got.code, got.err)
@@ -96,7 +96,7 @@ func TestSignedHeadersAreAccepted(t *testing.T) {
 }
 
 // The simulator pays a shop's orders through a service that runs elsewhere.
-func TestSimulatePaysTheOrdersOfAService(t *testing.T) {
+func TestSimulate_PaysTheOrdersOfAService(t *testing.T) {
 	t.Parallel()
 	// The service must know the simulator's address before that is there, so
 	// the address is one that forwards to it.
@@ -143,7 +143,7 @@ func forward(t *testing.T, to chan string) string {
 	return srv.URL
 }
 
-func TestSimulateBeginsWithAnOutageAndServesUntilItIsStopped(t *testing.T) {
+func TestSimulate_BeginsWithAnOutageAndServesUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil, "simulate", "--listen", "127.0.0.1:0", "--secret", "s", "--access-token", testAccess, "--count", "0", "--outage", "1h")
 	api := r.out.await(t, `simulated API at (http://\S+)`)[1]
@@ -158,7 +158,7 @@ func TestSimulateBeginsWithAnOutageAndServesUntilItIsStopped(t *testing.T) {
 	require.Zero(t, refused.StatusCode, "nobody may answer any more")
 }
 
-func TestAnOrderThatCannotBeRegisteredEndsTheSimulation(t *testing.T) {
+func TestSimulate_EndsWithAnOrderThatCannotBeRegistered(t *testing.T) {
 	t.Parallel()
 	shop := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(shop.Close)

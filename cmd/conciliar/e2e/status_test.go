@@ -9,7 +9,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestStatusIsTheSameDocumentAsTheEndpoints(t *testing.T) {
+func TestStatus_IsTheSameDocumentAsTheEndpoints(t *testing.T) {
 	t.Parallel()
 	sim, provider := newProvider(t)
 	environ := environment(storetest.URL(t), provider, nil)

@@ -56,7 +56,7 @@ func requireError(t testing.TB, err error, kind provider.ErrorKind, status int) 
 	return failed
 }
 
-func TestClientPayment(t *testing.T) {
+func TestClient_FetchesAPayment(t *testing.T) {
 	t.Parallel()
 	body := fixture(t, "payments/approved")
 	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -75,7 +75,7 @@ func TestClientPayment(t *testing.T) {
 	requirePayment(t, want, payment)
 }
 
-func TestClientBaseURLWithPath(t *testing.T) {
+func TestClient_KeepsTheBaseURLsPath(t *testing.T) {
 	t.Parallel()
 	var path atomic.Value
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -93,7 +93,7 @@ func TestClientBaseURLWithPath(t *testing.T) {
 	}
 }
 
-func TestClientAnswers(t *testing.T) {
+func TestClient_EachStatusHasItsKindOfError(t *testing.T) {
 	t.Parallel()
 	for status, kind := range map[int]provider.ErrorKind{
 		400: provider.Unexpected, 401: provider.Unauthorized, 403: provider.Forbidden, 404: provider.NotFound,
@@ -121,7 +121,7 @@ func TestClientAnswers(t *testing.T) {
 }
 
 // Only of a payment can it be said that it was not found.
-func TestClientNotFoundElsewhere(t *testing.T) {
+func TestClient_OnlyAResourceCanBeNotFound(t *testing.T) {
 	t.Parallel()
 	client := serve(t, http.NotFound)
 	requireError(t, client.CheckCredentials(t.Context()), provider.Unexpected, 404)
@@ -182,7 +182,7 @@ func TestClientPayment_TellsOddFromUnreadable(t *testing.T) {
 	}
 }
 
-func TestClientBodyLimitIsExact(t *testing.T) {
+func TestClient_BodyLimitIsExact(t *testing.T) {
 	t.Parallel()
 	body := paymentWith()
 	for limit, fits := range map[int64]bool{int64(len(body)): true, int64(len(body)) - 1: false} {
@@ -209,7 +209,7 @@ func (f *flood) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestClientReadsNoMoreThanItsLimit(t *testing.T) {
+func TestClient_ReadsNoMoreThanItsLimit(t *testing.T) {
 	t.Parallel()
 	transport := &flood{}
 	client, err := NewClient(Config{AccessToken: testToken, Transport: transport, MaxBody: 100_000})
@@ -219,7 +219,7 @@ func TestClientReadsNoMoreThanItsLimit(t *testing.T) {
 	require.EqualValues(t, 100_001, transport.read.Load())
 }
 
-func TestClientCompression(t *testing.T) {
+func TestClient_ReadsACompressedAnswer(t *testing.T) {
 	t.Parallel()
 	zip := func(body []byte) []byte {
 		var b bytes.Buffer
@@ -257,7 +257,7 @@ func TestClientCompression(t *testing.T) {
 	requireError(t, err, provider.Unreadable, 200)
 }
 
-func TestClientUnavailable(t *testing.T) {
+func TestClient_ABrokenConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
 	t.Run("nobody listens", func(t *testing.T) {
 		t.Parallel()
@@ -329,7 +329,7 @@ func TestClientUnavailable(t *testing.T) {
 	}
 }
 
-func TestClientCancelled(t *testing.T) {
+func TestClient_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	for name, part := range map[string]string{"before the answer": "", "within it": `{"id":7,`} {
 		t.Run(name, func(t *testing.T) {
@@ -351,7 +351,7 @@ func TestClientCancelled(t *testing.T) {
 	}
 }
 
-func TestClientFollowsNoRedirect(t *testing.T) {
+func TestClient_FollowsNoRedirect(t *testing.T) {
 	t.Parallel()
 	var visited atomic.Int64
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -376,7 +376,7 @@ func TestClientFollowsNoRedirect(t *testing.T) {
 	require.Zero(t, visited.Load())
 }
 
-func TestClientRetryAfter(t *testing.T) {
+func TestClient_ReadsRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 2, 3, 15, 0, 0, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
@@ -404,7 +404,7 @@ func TestClientRetryAfter(t *testing.T) {
 	}
 }
 
-func TestClientRateLimit(t *testing.T) {
+func TestClient_KeepsItsRate(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -434,7 +434,7 @@ func TestClientRateLimit(t *testing.T) {
 	}
 }
 
-func TestClientSearch(t *testing.T) {
+func TestClient_SearchesPayments(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Value
 	long := paymentWith("x", `"`+strings.Repeat("x", 900)+`"`)
@@ -461,7 +461,7 @@ func TestClientSearch(t *testing.T) {
 	}
 }
 
-func TestClientCredentials(t *testing.T) {
+func TestClient_ChecksItsCredentials(t *testing.T) {
 	t.Parallel()
 	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet || r.URL.Path != "/users/me" || r.Header.Get("Authorization") != "Bearer "+testToken {
@@ -487,7 +487,7 @@ func TestClientCredentials(t *testing.T) {
 	}
 }
 
-func TestClientAsksForIDsOnly(t *testing.T) {
+func TestClient_AsksForIDsOnly(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
 	client := serve(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) })
@@ -498,7 +498,7 @@ func TestClientAsksForIDsOnly(t *testing.T) {
 	require.Zero(t, calls.Load())
 }
 
-func TestNewClientChecksItsConfig(t *testing.T) {
+func TestNewClient_ChecksItsConfig(t *testing.T) {
 	t.Parallel()
 	for name, cfg := range map[string]Config{
 		"no token": {}, "blank token": {AccessToken: " "}, "token with a line end": {AccessToken: testToken + "\r\nX: y"},
@@ -535,7 +535,7 @@ func (echo) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, fmt.Errorf("%v %v", r.URL, r.Header)
 }
 
-func TestTokenIsNeverPrinted(t *testing.T) {
+func TestClient_NeverPrintsItsToken(t *testing.T) {
 	t.Parallel()
 	cfg := Config{AccessToken: testToken, Transport: echo{}}
 	client, err := NewClient(cfg)

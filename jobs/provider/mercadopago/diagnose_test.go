@@ -44,7 +44,7 @@ func requireKeepsSecrets(t testing.TB, d provider.Diagnosis, header http.Header)
 	require.NotNil(t, d.Tried)
 }
 
-func TestTheDiagnosisNamesTheCause(t *testing.T) {
+func TestDiagnose_NamesTheCause(t *testing.T) {
 	t.Parallel()
 	const order = "ORD01JQ4S4KY8HWQ6NA5PXB65B3D3"
 	with := func(header http.Header, name, value string) http.Header {
@@ -114,7 +114,7 @@ func TestTheDiagnosisNamesTheCause(t *testing.T) {
 	}
 }
 
-func TestTheDiagnosisKnowsTheTimeOfArrival(t *testing.T) {
+func TestDiagnose_KnowsTheTimeOfArrival(t *testing.T) {
 	t.Parallel()
 	header := signed(testPaymentID, testRequestID, "1742505000")
 	d := diagnose(t, header, paymentQuery, "", WithTolerance(time.Minute))
@@ -125,7 +125,7 @@ func TestTheDiagnosisKnowsTheTimeOfArrival(t *testing.T) {
 	require.Equal(t, VerdictAccepted, d.Verdict, "whatever the clock says now")
 }
 
-func TestTheDiagnosisKnowsTheMethodAndTheReason(t *testing.T) {
+func TestDiagnose_KnowsTheMethodAndTheReason(t *testing.T) {
 	t.Parallel()
 	r := NewReceiver(newVerifier(t), false)
 	d := r.Diagnose(provider.Delivery{Method: http.MethodGet, RawQuery: paymentQuery}, arrival, "")
@@ -135,7 +135,7 @@ func TestTheDiagnosisKnowsTheMethodAndTheReason(t *testing.T) {
 	require.Equal(t, VerdictSignatureAmbiguous, d.Verdict)
 }
 
-func TestATestsBodyPointsToTheSecretForTests(t *testing.T) {
+func TestDiagnose_ATestsBodyPointsToTheSecretForTests(t *testing.T) {
 	t.Parallel()
 	header := http.Header{"X-Signature": {Sign("unknown", "1", testRequestID, testTS)}, "X-Request-Id": {testRequestID}}
 	require.Contains(t, diagnose(t, header, "data.id=1", `{"live_mode":false}`).WhatToDo, "secret for tests may be the one that is missing")
@@ -143,7 +143,7 @@ func TestATestsBodyPointsToTheSecretForTests(t *testing.T) {
 }
 
 // What the verifier accepts is diagnosed as accepted, and nothing else is.
-func TestTheDiagnosisAgreesWithTheVerifier(t *testing.T) {
+func TestDiagnose_AgreesWithTheVerifier(t *testing.T) {
 	t.Parallel()
 	for _, v := range loadVectors(t) {
 		t.Run(v.ID, func(t *testing.T) {
@@ -157,7 +157,7 @@ func TestTheDiagnosisAgreesWithTheVerifier(t *testing.T) {
 	}
 }
 
-func TestEveryVerdictHasItsAdvice(t *testing.T) {
+func TestDiagnose_EveryVerdictHasItsAdvice(t *testing.T) {
 	t.Parallel()
 	for word, a := range advices {
 		require.Regexp(t, `^[a-z]+(_[a-z]+)*$`, word)

@@ -92,7 +92,7 @@ func requireAgreement(t require.TestingT, xSignature, requestID, dataID, secret 
 	}
 }
 
-func TestVerifyAgreesWithOfficialSDK(t *testing.T) {
+func TestVerify_AgreesWithTheOfficialSDK(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		secret := rapid.StringMatching(`[!-~]{1,70}`).Draw(t, "secret")
@@ -118,7 +118,7 @@ func TestVerifyAgreesWithOfficialSDK(t *testing.T) {
 }
 
 // Milliseconds are the one unit that the SDK reads; there the tolerances agree.
-func TestVerifyToleranceAgreesWithOfficialSDKInMilliseconds(t *testing.T) {
+func TestVerify_ItsToleranceIsTheOfficialSDKsInMilliseconds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		const ts = "1742505638683"
@@ -136,7 +136,7 @@ func TestVerifyToleranceAgreesWithOfficialSDKInMilliseconds(t *testing.T) {
 
 // The vectors' record of the SDK is what the SDK says today; where it is not our
 // expectation the case is one of the slips above.
-func TestOfficialSDKOnTheVectors(t *testing.T) {
+func TestOfficialSDK_SlipsOnKnownVectorsAlone(t *testing.T) {
 	t.Parallel()
 	slips := map[string]int{
 		"B04-seconds-tolerance-edge":  1,
@@ -162,7 +162,7 @@ func TestOfficialSDKOnTheVectors(t *testing.T) {
 }
 
 // The confused manifest that the SDK accepts: slip 4, and an empty secret: slip 6.
-func TestOfficialSDKSlipsAreReal(t *testing.T) {
+func TestOfficialSDK_ItsSlipsAreReal(t *testing.T) {
 	t.Parallel()
 	header := Sign(testSecret, testPaymentID, testRequestID, testTS)
 	confused := testPaymentID + ";request-id:" + testRequestID
@@ -174,7 +174,7 @@ func TestOfficialSDKSlipsAreReal(t *testing.T) {
 }
 
 // Headers whose reason hangs on which parts there are.
-func TestVerifyNamesWhatIsMissingLikeOfficialSDK(t *testing.T) {
+func TestVerify_NamesWhatIsMissingLikeTheOfficialSDK(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]string{
 		"v2=abc":           ReasonMissingTimestamp,

@@ -38,7 +38,7 @@ func unsigned(method, rawQuery string, body []byte) provider.Delivery {
 
 func ptr(b bool) *bool { return &b }
 
-func TestReceiveSigned(t *testing.T) {
+func TestReceive_ReadsEverySignedTopic(t *testing.T) {
 	t.Parallel()
 	live, test := ptr(true), ptr(false)
 	for _, c := range []struct {
@@ -119,7 +119,7 @@ func TestReceive_TakesTheNotificationsOwnDateAsAHint(t *testing.T) {
 	}
 }
 
-func TestReceiveAnyBody(t *testing.T) {
+func TestReceive_TakesAnyBody(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"none":              "",
@@ -150,7 +150,7 @@ func TestReceiveAnyBody(t *testing.T) {
 	}
 }
 
-func TestReceiveOddBodies(t *testing.T) {
+func TestReceive_ReadsOddBodies(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ body, action string }{
 		"a key twice":     {`{"action":"first","action":"second"}`, "second"},
@@ -184,7 +184,7 @@ func TestReceiveOddBodies(t *testing.T) {
 	}
 }
 
-func TestReceiveUnsigned(t *testing.T) {
+func TestReceive_ReadsUnsignedDeliveries(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		method, query, fixture string
@@ -228,7 +228,7 @@ func TestReceiveUnsigned(t *testing.T) {
 	}
 }
 
-func TestReceiveIPNWithSignature(t *testing.T) {
+func TestReceive_AnIPNIsReadWithAnySignature(t *testing.T) {
 	t.Parallel()
 	const query = "topic=payment&id=90210000007"
 	for name, xSignature := range map[string]string{
@@ -251,7 +251,7 @@ func TestReceiveIPNWithSignature(t *testing.T) {
 	requireRefusal(t, err, provider.Unauthenticated, ReasonSignatureMismatch)
 }
 
-func TestReceiveRefuses(t *testing.T) {
+func TestReceive_RefusesForgedAndAmbiguousDeliveries(t *testing.T) {
 	t.Parallel()
 	forged := http.Header{"X-Signature": {Sign("another", testPaymentID, "", testTS)}}
 	ipnBody := []byte(`{"topic":"payment","resource":"90210000007"}`)
@@ -321,7 +321,7 @@ func TestTestBody_BelievesNoLiveEnvelope(t *testing.T) {
 }
 
 // The signature vectors once more, as whole deliveries.
-func TestReceiveVectors(t *testing.T) {
+func TestReceive_AgreesWithTheVectors(t *testing.T) {
 	t.Parallel()
 	accepted := 0
 	for _, v := range loadVectors(t) {

@@ -15,7 +15,7 @@ func pageOf(paging string, results ...[]byte) []byte {
 	return []byte(`{"paging":` + paging + `,"results":[` + string(bytes.Join(results, []byte(","))) + `]}`)
 }
 
-func TestDecodeSearchPage(t *testing.T) {
+func TestDecodeSearchPage_ReadsPaymentsAndNumbers(t *testing.T) {
 	t.Parallel()
 	approved, refunded := fixture(t, "payments/approved"), fixture(t, "payments/partially_refunded")
 	page, err := DecodeSearchPage(pageOf(`{"total":5,"limit":"2","offset":2}`, approved, refunded))
@@ -55,7 +55,7 @@ func TestDecodeSearchPage_ReadsTheRestOfAPageWithOddRows(t *testing.T) {
 	}
 }
 
-func TestDecodeSearchPageIsNeverEmptyByMistake(t *testing.T) {
+func TestDecodeSearchPage_IsNeverEmptyByMistake(t *testing.T) {
 	t.Parallel()
 	const paging = `{"total":0,"limit":30,"offset":0}`
 	for _, raw := range []string{
@@ -70,7 +70,7 @@ func TestDecodeSearchPageIsNeverEmptyByMistake(t *testing.T) {
 	}
 }
 
-func TestSearchQueryValues(t *testing.T) {
+func TestSearchValues_AreThoseOfTheAPI(t *testing.T) {
 	t.Parallel()
 	west := time.FixedZone("", -4*60*60)
 	got, err := searchValues(provider.SearchQuery{

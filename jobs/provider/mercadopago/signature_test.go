@@ -89,7 +89,7 @@ func requireRefusal(t testing.TB, err error, kind provider.RefusalKind, reason s
 	require.Equal(t, kind, refusal.Kind)
 }
 
-func TestVerifyVectors(t *testing.T) {
+func TestVerify_AgreesWithTheVectors(t *testing.T) {
 	t.Parallel()
 	for _, v := range loadVectors(t) {
 		t.Run(v.ID, func(t *testing.T) {
@@ -116,7 +116,7 @@ func TestVerifyVectors(t *testing.T) {
 	}
 }
 
-func TestVerifyTellsWhatMatched(t *testing.T) {
+func TestVerify_TellsWhatMatched(t *testing.T) {
 	t.Parallel()
 	verifier, err := NewVerifier([]string{"new-secret", "old-secret"})
 	require.NoError(t, err)
@@ -140,7 +140,7 @@ func TestVerifyTellsWhatMatched(t *testing.T) {
 	require.Equal(t, time.UnixMilli(1742505638683), sig.Timestamp)
 }
 
-func TestVerifyRefusesWhatCanBeReadTwice(t *testing.T) {
+func TestVerify_RefusesWhatCanBeReadTwice(t *testing.T) {
 	t.Parallel()
 	good := func() http.Header { return signed(testPaymentID, testRequestID, testTS) }
 	for name, c := range map[string]struct {
@@ -192,7 +192,7 @@ func TestVerify_TakesForOneWhatIsThereTwiceAlike(t *testing.T) {
 
 // One manifest, two readings: the text that is signed for an id and a request id
 // is also the text for an id that holds them both.
-func TestVerifyRefusesConfusedManifest(t *testing.T) {
+func TestVerify_RefusesAConfusedManifest(t *testing.T) {
 	t.Parallel()
 	header := signed(testPaymentID, testRequestID, testTS)
 	header.Del("x-request-id")
@@ -205,7 +205,7 @@ func TestVerifyRefusesConfusedManifest(t *testing.T) {
 	requireRefusal(t, err, provider.Unauthenticated, ReasonSignatureMismatch)
 }
 
-func TestVerifyAcceptsRealIDs(t *testing.T) {
+func TestVerify_AcceptsRealIDs(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"1", "217000061307271000", "8aef01a4883161b001885f06d9391a79",
 		"0aa0519d-d985-4e83-b62d-dda123456789", "ORD01JQ4S4KY8HWQ6NA5PXB65B3D3", "12345678-aluyasdhfyt", "a_b"} {
@@ -227,7 +227,7 @@ func TestVerifyAcceptsRealIDs(t *testing.T) {
 	}
 }
 
-func TestVerifyToleranceOnBothSidesAndUnits(t *testing.T) {
+func TestVerify_ItsToleranceIsOnBothSidesInBothUnits(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1742505638, 0)
 	for _, c := range []struct {
@@ -258,7 +258,7 @@ func TestVerifyToleranceOnBothSidesAndUnits(t *testing.T) {
 	require.NoError(t, err, "no tolerance, no check")
 }
 
-func TestSignIsTheDocumentedManifest(t *testing.T) {
+func TestSign_IsTheDocumentedManifest(t *testing.T) {
 	t.Parallel()
 	mac := hmac.New(sha256.New, []byte(testSecret))
 	mac.Write([]byte("id:" + testPaymentID + ";request-id:" + testRequestID + ";ts:" + testTS + ";"))
@@ -271,7 +271,7 @@ func TestSignIsTheDocumentedManifest(t *testing.T) {
 		Sign(testSecret, "ord01jq4s4ky8hwq6na5pxb65b3d3", "", "1742505638683"))
 }
 
-func TestNewVerifierRefusesUnusableSecrets(t *testing.T) {
+func TestNewVerifier_RefusesUnusableSecrets(t *testing.T) {
 	t.Parallel()
 	for name, secrets := range map[string][]string{
 		"none": nil, "empty": {""}, "blank": {"good", " \t"}, "line end": {"good\n"}, "padded": {" good"},
@@ -287,7 +287,7 @@ func TestNewVerifierRefusesUnusableSecrets(t *testing.T) {
 	require.ErrorContains(t, err, "clock")
 }
 
-func TestVerifierCannotPrintItsSecrets(t *testing.T) {
+func TestVerifier_CannotPrintItsSecrets(t *testing.T) {
 	t.Parallel()
 	v := newVerifier(t)
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-func TestRun(t *testing.T) {
+func TestRun_GivesTheCommandAServer(t *testing.T) {
 	t.Parallel()
 	const printURL = "printf %s \"$" + storetest.ServerEnv + "\""
 

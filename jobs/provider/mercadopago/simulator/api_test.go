@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAPaymentHasTheShapeOfTheAPI(t *testing.T) {
+func TestAnswer_APaymentHasTheShapeOfTheAPI(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now, LiveMode: true, CollectorID: 77})
@@ -47,7 +47,7 @@ func TestAPaymentHasTheShapeOfTheAPI(t *testing.T) {
 	require.IsType(t, "", fields["payer"].(map[string]any)["id"])
 }
 
-func TestARefundIsListedAndNumbersKeepTheirDigits(t *testing.T) {
+func TestAnswer_ARefundIsListedAndNumbersKeepTheirDigits(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	id := s.CreatePayment(PaymentSpec{Reference: "o", Amount: money("0.30"), Status: Approved})
@@ -62,7 +62,7 @@ func TestARefundIsListedAndNumbersKeepTheirDigits(t *testing.T) {
 	require.Contains(t, get(t, s, "/v1/payments/"+huge).Body.String(), `"transaction_amount":9007199254740993,`)
 }
 
-func TestAPaymentWithoutAReferenceSaysNull(t *testing.T) {
+func TestAnswer_APaymentWithoutAReferenceSaysNull(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	id := s.CreatePayment(PaymentSpec{Amount: money("5")})
@@ -75,7 +75,7 @@ func TestAPaymentWithoutAReferenceSaysNull(t *testing.T) {
 	require.Empty(t, s.Truth())
 }
 
-func TestASpecIsPrintedAsItIs(t *testing.T) {
+func TestAnswer_ASpecIsPrintedAsItIs(t *testing.T) {
 	t.Parallel()
 	test := false
 	s := setup(t, Config{LiveMode: true})
@@ -92,7 +92,7 @@ func TestASpecIsPrintedAsItIs(t *testing.T) {
 	}
 }
 
-func TestErrorsHaveTheShapeOfTheAPI(t *testing.T) {
+func TestAnswer_AnErrorHasTheShapeOfTheAPI(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{Clock: newClock().Now})
 	id := s.CreatePayment(PaymentSpec{Amount: money("1")})
@@ -121,14 +121,14 @@ func TestErrorsHaveTheShapeOfTheAPI(t *testing.T) {
 	require.EqualValues(t, 3, stats.NotFound)
 }
 
-func TestTheAccountIsTheCollector(t *testing.T) {
+func TestAnswer_TheAccountIsTheCollector(t *testing.T) {
 	t.Parallel()
 	rec := get(t, setup(t, Config{CollectorID: 4242}), "/users/me")
 	require.Equal(t, http.StatusOK, rec.Code)
 	require.Equal(t, "4242", fmt.Sprint(decode(t, rec.Body)["id"]))
 }
 
-func TestAnOutageRefusesEverythingUntilItEnds(t *testing.T) {
+func TestOutage_RefusesEverythingUntilItEnds(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	id := s.CreatePayment(PaymentSpec{Amount: money("1")})
@@ -164,7 +164,7 @@ func TestAnOutageRefusesEverythingUntilItEnds(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 }
 
-func TestAnswersTakeTheLatency(t *testing.T) {
+func TestAnswer_TakesTheLatency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := setup(t, Config{Faults: Faults{Latency: 3 * time.Second}})
@@ -189,7 +189,7 @@ func verdicts(t *testing.T, s *Simulator, n, times int) [][]int {
 	return all
 }
 
-func TestFaultsFollowTheSeed(t *testing.T) {
+func TestFaults_FollowTheSeed(t *testing.T) {
 	t.Parallel()
 	faults := Faults{NotFoundFirst: 0.3, RateLimited: 0.2, Errors5xx: 0.1}
 	one := verdicts(t, setup(t, Config{Seed: 5, Faults: faults}), 200, 5)
@@ -208,7 +208,7 @@ func TestFaultsFollowTheSeed(t *testing.T) {
 	require.InDelta(t, 60, counts[http.StatusNotFound], 20)
 }
 
-func TestOnlyTheFirstGetOfAHiddenPaymentFails(t *testing.T) {
+func TestFaults_OnlyTheFirstGetOfAHiddenPaymentFails(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{Faults: Faults{NotFoundFirst: 1}})
 	for _, statuses := range verdicts(t, s, 3, 3) {
@@ -223,7 +223,7 @@ func TestOnlyTheFirstGetOfAHiddenPaymentFails(t *testing.T) {
 	require.Equal(t, 3, stats.Payments)
 }
 
-func TestRetryAfterIsSecondsAndADateByTurns(t *testing.T) {
+func TestFaults_RetryAfterIsSecondsAndADateByTurns(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now, Faults: Faults{RateLimited: 1}})
@@ -241,7 +241,7 @@ func TestRetryAfterIsSecondsAndADateByTurns(t *testing.T) {
 	}
 }
 
-func TestCallsAndChangesMayCoincide(t *testing.T) {
+func TestSimulator_CallsAndChangesMayCoincide(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	id := s.CreatePayment(PaymentSpec{Reference: "shared", Amount: money("1000"), Status: Approved})

@@ -59,7 +59,7 @@ var lives = map[string][]want{
 	"other_mode":                {{"pending", "0", "0"}},
 }
 
-func TestEveryLifeShowsWhatTheMerchantShouldSee(t *testing.T) {
+func TestLife_ShowsWhatTheMerchantShouldSee(t *testing.T) {
 	t.Parallel()
 	require.Len(t, Lifecycles(), len(lives))
 	for _, life := range lifecycles {
@@ -99,7 +99,7 @@ func requireTruth(t *testing.T, s *Simulator, expected want, msgAndArgs ...any) 
 	require.Equal(t, expected, got, msgAndArgs...)
 }
 
-func TestPartsAreExact(t *testing.T) {
+func TestLife_PartsAreExact(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		total string

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestANotificationHasTheShapeOfTheRealOne(t *testing.T) {
+func TestNotification_HasTheShapeOfTheRealOne(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{
 		Clock: newClock().Now, LiveMode: true, CollectorID: 77,
@@ -67,7 +67,7 @@ func TestANotificationHasTheShapeOfTheRealOne(t *testing.T) {
 	require.Equal(t, "payment.updated", decode(t, req.Body)["action"])
 }
 
-func TestNotifyReturnsTheAnswer(t *testing.T) {
+func TestNotify_ReturnsTheAnswer(t *testing.T) {
 	t.Parallel()
 	rc := &receiver{}
 	s := setup(t, Config{TargetURL: serve(t, rc)})
@@ -87,7 +87,7 @@ func TestNotifyReturnsTheAnswer(t *testing.T) {
 	require.Equal(t, Result{StatusCode: 200, QueueID: 3, Duplicate: true}, s.send(req))
 }
 
-func TestNotifyToleratesWhateverIsAnswered(t *testing.T) {
+func TestNotify_ToleratesWhateverIsAnswered(t *testing.T) {
 	t.Parallel()
 	status, body := 201, "OK"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -107,7 +107,7 @@ func TestNotifyToleratesWhateverIsAnswered(t *testing.T) {
 	require.Equal(t, Result{StatusCode: 500}, s.Notify(t.Context(), id))
 }
 
-func TestNotifyTellsWhyNothingCame(t *testing.T) {
+func TestNotify_TellsWhyNothingCame(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	id := s.CreatePayment(PaymentSpec{Amount: money("1")})
@@ -127,7 +127,7 @@ func TestNotifyTellsWhyNothingCame(t *testing.T) {
 	require.ErrorIs(t, s.Notify(ctx, id).Err, context.Canceled)
 }
 
-func TestASendThatIsCutWasWritten(t *testing.T) {
+func TestNotify_ASendThatIsCutWasWritten(t *testing.T) {
 	t.Parallel()
 	for _, answered := range []bool{false, true} {
 		arrived := make(chan string, 1)
@@ -149,7 +149,7 @@ func TestASendThatIsCutWasWritten(t *testing.T) {
 	}
 }
 
-func TestASendThatIsCutTellsWhenItWasNotWritten(t *testing.T) {
+func TestNotify_ASendThatIsCutTellsWhenItWasNotWritten(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()

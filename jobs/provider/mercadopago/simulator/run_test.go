@@ -18,7 +18,7 @@ import (
 // atOnce redelivers without a wait worth mentioning.
 var atOnce = []time.Duration{time.Microsecond, time.Microsecond, time.Microsecond}
 
-func TestRunTellsOfEveryState(t *testing.T) {
+func TestRun_TellsOfEveryState(t *testing.T) {
 	t.Parallel()
 	rc := &receiver{}
 	s := setup(t, Config{Seed: 11, TargetURL: serve(t, rc)})
@@ -53,7 +53,7 @@ func TestRunTellsOfEveryState(t *testing.T) {
 	require.Contains(t, report.String(), fmt.Sprintf("300 orders, %d payments, %d notifications", payments, total))
 }
 
-func TestRunLivesTheOrdersThatWereAnnounced(t *testing.T) {
+func TestRun_LivesTheOrdersThatWereAnnounced(t *testing.T) {
 	t.Parallel()
 	plan := Plan{Orders: 400, Concurrency: 3, ReferencePrefix: "shop-"}
 	var runs [2][]Truth
@@ -78,7 +78,7 @@ func TestRunLivesTheOrdersThatWereAnnounced(t *testing.T) {
 	require.NotEqual(t, runs[0], setup(t, Config{Seed: 4}).Orders(plan))
 }
 
-func TestDuplicatesAreRedeliveriesAndReplaysAreTheSame(t *testing.T) {
+func TestRun_DuplicatesAreRedeliveriesAndReplaysAreTheSame(t *testing.T) {
 	t.Parallel()
 	rc := &receiver{}
 	s := setup(t, Config{TargetURL: serve(t, rc), Faults: Faults{Duplicates: 2, ExactReplays: 1}})
@@ -112,7 +112,7 @@ func TestDuplicatesAreRedeliveriesAndReplaysAreTheSame(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAcknowledgedIsRedelivered(t *testing.T) {
+func TestRun_WhatIsNotAcknowledgedIsRedelivered(t *testing.T) {
 	t.Parallel()
 	tries := map[string]int{}
 	rc := &receiver{answer: func(_ int, r received) int {
@@ -138,7 +138,7 @@ func TestWhatIsNotAcknowledgedIsRedelivered(t *testing.T) {
 	require.Equal(t, map[string]int{"0": 10, "1": 10, "2": 10, "3": 10}, retries)
 }
 
-func TestANotificationIsGivenUpInTheEnd(t *testing.T) {
+func TestRun_ANotificationIsGivenUpInTheEnd(t *testing.T) {
 	t.Parallel()
 	rc := &receiver{answer: func(int, received) int { return 503 }}
 	s := setup(t, Config{TargetURL: serve(t, rc), RedeliveryDelays: atOnce})
@@ -154,7 +154,7 @@ func TestANotificationIsGivenUpInTheEnd(t *testing.T) {
 	require.Empty(t, report.QueueIDs)
 }
 
-func TestDroppedNotificationsAreNeverSent(t *testing.T) {
+func TestRun_DroppedNotificationsAreNeverSent(t *testing.T) {
 	t.Parallel()
 	rc := &receiver{}
 	s := setup(t, Config{TargetURL: serve(t, rc), Faults: Faults{Drop: 0.5, Duplicates: 1, ExactReplays: 1}})
@@ -168,7 +168,7 @@ func TestDroppedNotificationsAreNeverSent(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsDroppedIsAskedForAgain(t *testing.T) {
+func TestRun_AnAnswerThatIsDroppedIsAskedForAgain(t *testing.T) {
 	t.Parallel()
 	rc := &receiver{}
 	s := setup(t, Config{TargetURL: serve(t, rc), RedeliveryDelays: atOnce, Faults: Faults{DropAnswer: 1}})
@@ -181,7 +181,7 @@ func TestAnAnswerThatIsDroppedIsAskedForAgain(t *testing.T) {
 	require.Zero(t, rc.forged)
 }
 
-func TestDisorderIsDrawnAndLosesNothing(t *testing.T) {
+func TestRun_DisorderIsDrawnAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	order := func(disorder bool) (ids []string) {
 		rc := &receiver{}
@@ -212,7 +212,7 @@ func acknowledge(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader("")), Request: req}, nil
 }
 
-func TestRunKeepsItsRate(t *testing.T) {
+func TestRun_KeepsItsRate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := setup(t, Config{
@@ -225,7 +225,7 @@ func TestRunKeepsItsRate(t *testing.T) {
 	})
 }
 
-func TestLateNotificationsComeLater(t *testing.T) {
+func TestRun_LateNotificationsComeLater(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -249,7 +249,7 @@ func TestLateNotificationsComeLater(t *testing.T) {
 	})
 }
 
-func TestRedeliveriesKeepTheirDelays(t *testing.T) {
+func TestRun_RedeliveriesKeepTheirDelays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var tries []time.Duration
@@ -269,7 +269,7 @@ func TestRedeliveriesKeepTheirDelays(t *testing.T) {
 	})
 }
 
-func TestRunStopsWithItsContext(t *testing.T) {
+func TestRun_StopsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -293,7 +293,7 @@ func TestRunStopsWithItsContext(t *testing.T) {
 	require.Len(t, s.Truth(), 1000)
 }
 
-func TestRunRefuses(t *testing.T) {
+func TestRun_RefusesAWrongPlan(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{TargetURL: serve(t, &receiver{})})
 	for name, plan := range map[string]Plan{
@@ -316,7 +316,7 @@ func TestRunRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "no target")
 }
 
-func TestEachRunNeedsReferencesOfItsOwn(t *testing.T) {
+func TestRun_EachRunNeedsReferencesOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{TargetURL: serve(t, &receiver{})})
 	_, err := s.Run(t.Context(), Plan{Orders: 2})

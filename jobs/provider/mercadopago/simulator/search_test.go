@@ -67,7 +67,7 @@ func TestSearch_ShowsAnUnlistedPaymentOnceItWasAskedFor(t *testing.T) {
 	require.Equal(t, []string{id}, search(t, s, "external_reference", "o").ids)
 }
 
-func TestSearchPagesThrough(t *testing.T) {
+func TestSearch_IsPaged(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now})
@@ -86,13 +86,13 @@ func TestSearchPagesThrough(t *testing.T) {
 	require.Equal(t, backwards[:50], search(t, s, "limit", "50", "criteria", "desc", "sort", "id").ids)
 }
 
-func TestAnEmptySearchHasAnEmptyList(t *testing.T) {
+func TestSearch_AnEmptySearchHasAnEmptyList(t *testing.T) {
 	t.Parallel()
 	rec := searchRaw(t, setup(t, Config{}))
 	require.JSONEq(t, `{"paging":{"total":0,"limit":30,"offset":0},"results":[]}`, rec.Body.String())
 }
 
-func TestSearchBoundsAndFilters(t *testing.T) {
+func TestSearch_KeepsItsBoundsAndFilters(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now, CollectorID: 50})
@@ -141,7 +141,7 @@ func TestSearchBoundsAndFilters(t *testing.T) {
 	require.Equal(t, http.StatusOK, get(t, s, "/v1/payments/"+ancient).Code)
 }
 
-func TestSearchRefuses(t *testing.T) {
+func TestSearch_RefusesWhatTheAPIRefuses(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	for _, tt := range []struct {
@@ -179,7 +179,7 @@ func TestSearchRefuses(t *testing.T) {
 	require.Equal(t, http.StatusOK, searchRaw(t, s, "limit", "50", "offset", "950").Code)
 }
 
-func TestSearchLagsBehindAGet(t *testing.T) {
+func TestSearch_LagsBehindAGet(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now, Faults: Faults{SearchLag: time.Minute}})
@@ -194,7 +194,7 @@ func TestSearchLagsBehindAGet(t *testing.T) {
 	require.Equal(t, []string{Approved}, search(t, s).statuses)
 }
 
-func TestPagesFitTogetherUnlessTheyAreUnstable(t *testing.T) {
+func TestSearch_PagesFitTogetherUnlessTheyAreUnstable(t *testing.T) {
 	t.Parallel()
 	query := []string{"range", "date_last_updated", "sort", "date_last_updated", "limit", "10"}
 	for _, unstable := range []bool{false, true} {
@@ -216,7 +216,7 @@ func TestPagesFitTogetherUnlessTheyAreUnstable(t *testing.T) {
 	}
 }
 
-func TestPaymentsOfTheSameMillisecondHaveNoOrderOnUnstablePages(t *testing.T) {
+func TestSearch_PaymentsOfTheSameMillisecondHaveNoOrderOnUnstablePages(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now, Faults: Faults{UnstablePages: true}})
@@ -228,7 +228,7 @@ func TestPaymentsOfTheSameMillisecondHaveNoOrderOnUnstablePages(t *testing.T) {
 	require.ElementsMatch(t, one, other)
 }
 
-func TestSearchesAreForgottenInTime(t *testing.T) {
+func TestSearch_IsForgottenInTime(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now})
@@ -242,7 +242,7 @@ func TestSearchesAreForgottenInTime(t *testing.T) {
 	require.Equal(t, ids[10:], search(t, s, "limit", "10", "offset", "10").ids, "found anew")
 }
 
-func TestSearchServesWhatItShows(t *testing.T) {
+func TestSearch_ServesWhatItShows(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	s.CreatePayment(PaymentSpec{Reference: "o", Amount: money("1")})

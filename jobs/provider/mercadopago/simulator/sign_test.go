@@ -7,7 +7,7 @@ import (
 )
 
 // The hashes were computed with OpenSSL over the manifests beside them.
-func TestSign(t *testing.T) {
+func TestSign_IsTheDocumentedManifest(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, dataID, requestID, ts string
@@ -53,7 +53,7 @@ func TestSign(t *testing.T) {
 	}
 }
 
-func TestUUIDsAreOfVersion4(t *testing.T) {
+func TestUUID_IsOfVersion4(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for i := range uint64(1000) {

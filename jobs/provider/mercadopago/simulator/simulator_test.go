@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNewSaysAllThatIsWrong(t *testing.T) {
+func TestNew_SaysAllThatIsWrong(t *testing.T) {
 	t.Parallel()
 	_, err := New(Config{
 		CollectorID:      -1,
@@ -27,14 +27,14 @@ func TestNewSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestNewKeepsTheTargetOutOfItsError(t *testing.T) {
+func TestNew_KeepsTheTargetOutOfItsError(t *testing.T) {
 	t.Parallel()
 	_, err := New(Config{AccessToken: "a", Secret: "b", TargetURL: "http://ho st/?key=hunter2"})
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "hunter2")
 }
 
-func TestServeAnswersUntilItIsStopped(t *testing.T) {
+func TestServe_AnswersUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -57,7 +57,7 @@ func TestServeAnswersUntilItIsStopped(t *testing.T) {
 	require.ErrorIs(t, err, net.ErrClosed)
 }
 
-func TestServeTellsWhyItCannot(t *testing.T) {
+func TestServe_TellsWhyItCannot(t *testing.T) {
 	t.Parallel()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func TestServeTellsWhyItCannot(t *testing.T) {
 	require.Error(t, setup(t, Config{}).Serve(t.Context(), ln))
 }
 
-func TestSeedsHavePaymentsOfTheirOwn(t *testing.T) {
+func TestSeed_HasPaymentsOfItsOwn(t *testing.T) {
 	t.Parallel()
 	id := setup(t, Config{Seed: 1}).CreatePayment(PaymentSpec{})
 	require.Equal(t, id, setup(t, Config{Seed: 1}).CreatePayment(PaymentSpec{}))

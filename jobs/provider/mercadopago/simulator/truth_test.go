@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheFirstPaymentOpensAnOrder(t *testing.T) {
+func TestTruth_TheFirstPaymentOpensAnOrder(t *testing.T) {
 	t.Parallel()
 	clock := newClock()
 	s := setup(t, Config{Clock: clock.Now})
@@ -25,7 +25,7 @@ func TestTheFirstPaymentOpensAnOrder(t *testing.T) {
 		"a change in the same millisecond is later all the same")
 }
 
-func TestWhatIsNotTheMerchantsCountsForNothing(t *testing.T) {
+func TestTruth_WhatIsNotTheMerchantsCountsForNothing(t *testing.T) {
 	t.Parallel()
 	test := false
 	for name, spec := range map[string]PaymentSpec{
@@ -49,7 +49,7 @@ func TestWhatIsNotTheMerchantsCountsForNothing(t *testing.T) {
 	}
 }
 
-func TestAStatusThatIsNotDocumentedLeavesTheTruthAlone(t *testing.T) {
+func TestTruth_AStatusThatIsNotDocumentedLeavesTheTruthAlone(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	id := s.CreatePayment(PaymentSpec{Reference: "o", Amount: money("10"), Status: "novel"})
@@ -61,7 +61,7 @@ func TestAStatusThatIsNotDocumentedLeavesTheTruthAlone(t *testing.T) {
 	requireTruth(t, s, want{"cancelled", "0", "0"})
 }
 
-func TestMoneyBeforeEverythingThatIsNotMoney(t *testing.T) {
+func TestTruth_MoneyBeforeEverythingThatIsNotMoney(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	require.NoError(t, s.open([]OrderSpec{{Reference: "o", Amount: money("10"), Currency: "ARS"}}))
@@ -75,7 +75,7 @@ func TestMoneyBeforeEverythingThatIsNotMoney(t *testing.T) {
 	require.Equal(t, "6", s.Truth()[0].Paid.String())
 }
 
-func TestMoveRefuses(t *testing.T) {
+func TestMove_RefusesWhatCannotHappen(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	id := s.CreatePayment(PaymentSpec{Reference: "o", Amount: money("10"), Status: Approved})
@@ -86,7 +86,7 @@ func TestMoveRefuses(t *testing.T) {
 	require.Len(t, s.Truth()[0].States, 1)
 }
 
-func TestARefundMayBeTakenBack(t *testing.T) {
+func TestTruth_ARefundMayBeTakenBack(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Config{})
 	id := s.CreatePayment(PaymentSpec{Reference: "o", Amount: money("10"), Status: Approved, Refunded: money("3")})
