@@ -19,6 +19,7 @@ func TestOperatorLogin_NobodyPassesWithoutALogin(t *testing.T) {
 		"/dashboard":                 "%2Fdashboard",
 		"/dashboard/":                "%2Fdashboard%2F",
 		"/dashboard/events?state=x":  "%2Fdashboard%2Fevents%3Fstate%3Dx",
+		"/dashboard/orders?before=1": "%2Fdashboard%2Forders%3Fbefore%3D1",
 		"/riverui":                   "%2Fdashboard",
 		"/riverui/jobs":              "%2Friverui%2Fjobs",
 		"/riverui/assets/main.js":    "%2Friverui%2Fassets%2Fmain.js",

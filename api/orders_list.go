@@ -1,8 +1,6 @@
 package api
 
 import (
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -39,16 +37,7 @@ func NewOrderSummaryDocument(o store.OrderSummary) OrderSummaryDocument {
 }
 
 // byChange are the places of the list of orders.
-var byChange = places[store.OrderPlace]{
-	write: func(p store.OrderPlace) string {
-		return strconv.FormatInt(p.ChangedAt.UnixMicro(), 10) + "." + p.Reference
-	},
-	read: func(text string) (store.OrderPlace, bool) {
-		at, reference, found := strings.Cut(text, ".")
-		micros, err := strconv.ParseInt(at, 10, 64)
-		return store.OrderPlace{ChangedAt: time.UnixMicro(micros).UTC(), Reference: reference}, found && err == nil && store.ValidReference(reference)
-	},
-}
+var byChange = places[store.OrderPlace]{write: store.OrderPlace.String, read: store.ParseOrderPlace}
 
 // listOrders answers orders by their last change, the oldest first.
 func (a *api) listOrders() handler {

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -35,28 +37,14 @@ func scanOrderSummary(row pgx.CollectableRow) (OrderSummary, error) {
 	return o, err
 }
 
-// RecentOrders returns the orders that changed last, at most limit of them, the
-// latest first.
-func (s *Store) RecentOrders(ctx context.Context, limit int) ([]OrderSummary, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT `+orderSummaryColumns+`
-		FROM orders ORDER BY updated_at DESC, reference DESC LIMIT $1`, limit)
-	if err != nil {
-		return nil, fmt.Errorf("recent orders: %w", err)
-	}
-	orders, err := pgx.CollectRows(rows, scanOrderSummary)
-	if err != nil {
-		return nil, fmt.Errorf("recent orders: %w", err)
-	}
-	return orders, nil
-}
-
 // An OrderFilter selects orders; an empty field selects all.
 type OrderFilter struct {
 	Status   order.Status
 	Currency string
 	// ChangedSince is when an order changed at the earliest.
 	ChangedSince time.Time
+	// LatestFirst lists what changed last at the beginning.
+	LatestFirst bool
 }
 
 // An OrderPlace is where an order stands in the list of orders: when it changed
@@ -66,13 +54,28 @@ type OrderPlace struct {
 	Reference string
 }
 
+// String is the place as one word of an address or a cursor.
+func (p OrderPlace) String() string {
+	return strconv.FormatInt(p.ChangedAt.UnixMicro(), 10) + "." + p.Reference
+}
+
+// ParseOrderPlace reads what String makes, and nothing else.
+func ParseOrderPlace(text string) (OrderPlace, bool) {
+	at, reference, _ := strings.Cut(text, ".")
+	micros, err := strconv.ParseInt(at, 10, 64)
+	place := OrderPlace{ChangedAt: time.UnixMicro(micros).UTC(), Reference: reference}
+	return place, err == nil && micros >= 0 && ValidReference(reference) && place.String() == text
+}
+
 // Place is where the order stands in the list.
 func (o OrderSummary) Place() OrderPlace { return OrderPlace{o.UpdatedAt, o.Reference} }
 
 // Orders returns one page of the orders that the filter selects, by their last
-// change, the oldest first. An order that changes while pages are read comes once
-// more at the end. A change is as old as its transaction's begin: one that began
-// before the page was read and was committed afterwards may be passed over.
+// change, the oldest first unless the filter says otherwise. An order that changes
+// while pages are read oldest first comes once more at the end; latest first it may
+// be passed over, being at the beginning now. A change is as old as its transaction's
+// begin: one that began before the page was read and was committed afterwards may be
+// passed over, too.
 func (s *Store) Orders(ctx context.Context, filter OrderFilter, page PageOf[OrderPlace]) (ListOf[OrderSummary, OrderPlace], error) {
 	if page.Limit < 1 {
 		return ListOf[OrderSummary, OrderPlace]{}, fmt.Errorf("orders: a page of %d rows", page.Limit)
@@ -81,12 +84,16 @@ func (s *Store) Orders(ctx context.Context, filter OrderFilter, page PageOf[Orde
 	c.equal("status", string(filter.Status))
 	c.equal("currency", filter.Currency)
 	c.between("updated_at", filter.ChangedSince, time.Time{})
+	after, direction := ">", ""
+	if filter.LatestFirst {
+		after, direction = "<", " DESC"
+	}
 	if page.Before != (OrderPlace{}) {
-		c.always("(updated_at, reference) > (" + c.arg(page.Before.ChangedAt) + ", " + c.arg(text(page.Before.Reference)) + ")")
+		c.always("(updated_at, reference) " + after + " (" + c.arg(page.Before.ChangedAt) + ", " + c.arg(text(page.Before.Reference)) + ")")
 	}
 	where := c.sql()
 	rows, err := s.pool.Query(ctx, `SELECT `+orderSummaryColumns+` FROM orders WHERE `+where+`
-		ORDER BY updated_at, reference LIMIT `+c.arg(page.Limit+1), c.args...)
+		ORDER BY updated_at`+direction+`, reference`+direction+` LIMIT `+c.arg(page.Limit+1), c.args...)
 	if err != nil {
 		return ListOf[OrderSummary, OrderPlace]{}, fmt.Errorf("orders: %w", err)
 	}

@@ -9,19 +9,6 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-func TestRecentOrders_AreTheLatestChanged(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.exec(t, `INSERT INTO orders (reference, amount, currency, updated_at) VALUES
-		('old', 1, 'ARS', '2026-01-01'), ('new', 2.50, 'BRL', '2026-01-03'), ('mid', 3, 'ARS', '2026-01-02')`)
-	orders, err := b.RecentOrders(t.Context(), 2)
-	require.NoError(t, err)
-	require.Len(t, orders, 2)
-	require.Equal(t, "new", orders[0].Reference)
-	require.Equal(t, "2.5", orders[0].Terms.Amount.Normalize().String())
-	require.Equal(t, "mid", orders[1].Reference)
-}
-
 func TestOrders_PagesByTheLastChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -45,6 +32,20 @@ func TestOrders_PagesByTheLastChange(t *testing.T) {
 	require.Equal(t, []string{"a", "b", "d"}, listed(store.OrderFilter{Status: "paid"}))
 	require.Equal(t, []string{"a", "d"}, listed(store.OrderFilter{Status: "paid", Currency: "ARS"}))
 	require.Equal(t, []string{"b", "c", "d"}, listed(store.OrderFilter{ChangedSince: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)}))
+	require.Equal(t, []string{"d", "c", "b", "a"}, listed(store.OrderFilter{LatestFirst: true}))
+	require.Equal(t, []string{"d", "a"}, listed(store.OrderFilter{LatestFirst: true, Currency: "ARS", Status: "paid"}))
 	_, err := b.Orders(t.Context(), store.OrderFilter{}, store.PageOf[store.OrderPlace]{})
 	require.Error(t, err)
+}
+
+func TestOrderPlace_IsReadAsItIsWritten(t *testing.T) {
+	t.Parallel()
+	place := store.OrderPlace{ChangedAt: time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC), Reference: "a.b/1 é"}
+	read, ok := store.ParseOrderPlace(place.String())
+	require.True(t, ok)
+	require.Equal(t, place, read)
+	for _, text := range []string{"", "1", "1.", ".a", "+1.a", "01.a", "-1.a", "1e3.a", "9223372036854775808.a", "1.\xff"} {
+		_, ok := store.ParseOrderPlace(text)
+		require.False(t, ok, text)
+	}
 }

@@ -15,26 +15,24 @@ import (
 type anomaliesView struct {
 	store.List[store.Anomaly]
 
-	States, Kinds            []string
-	State, Kind, Order, Paid string
+	States             []string
+	Kinds              []order.AnomalyKind
+	Kind               order.AnomalyKind
+	State, Order, Paid string
 }
 
 // anomalies lists money that does not fit, newest first, the open ones unless
 // the reader asks for others.
 func (d *dashboard) anomalies(c *call) error {
-	var kinds []string
-	for _, k := range order.AnomalyKinds() {
-		kinds = append(kinds, string(k))
-	}
 	q := c.query()
 	v := anomaliesView{
-		States: store.AnomalyStates(), Kinds: kinds, State: q.word("state", append(store.AnomalyStates(), allStates)),
-		Kind: q.word("kind", kinds), Order: q.text("order"), Paid: q.text("payment"),
+		States: store.AnomalyStates(), Kinds: order.AnomalyKinds(), State: q.word("state", append(store.AnomalyStates(), allStates)),
+		Kind: oneOf(q, "kind", order.AnomalyKinds()), Order: q.text("order"), Paid: q.text("payment"),
 	}
 	if v.State == "" {
 		v.State = store.AnomalyOpen
 	}
-	filter := store.AnomalyFilter{State: v.State, Kind: v.Kind, Order: v.Order, PaymentID: v.Paid}
+	filter := store.AnomalyFilter{State: v.State, Kind: string(v.Kind), Order: v.Order, PaymentID: v.Paid}
 	if v.State == allStates {
 		filter.State = ""
 	}

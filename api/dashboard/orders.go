@@ -4,25 +4,39 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
 
 const (
-	// recentOrders is how many orders the page without a reference shows.
-	recentOrders = 25
 	// orderEvents is how many events of an order its page shows and explains.
 	orderEvents = 50
 	// orderLogs is how many states of its payments.
 	orderLogs = 200
 )
 
-// ordersView is the body of the page on which orders are looked up.
+// ordersView is the body of the list of orders.
 type ordersView struct {
-	Reference string
-	Recent    []store.OrderSummary
+	store.ListOf[store.OrderSummary, store.OrderPlace]
+
+	Statuses []order.Status
+	// What the list is narrowed to.
+	Status           order.Status
+	Currency, Change string
 }
+
+// Older is the place that the next page begins at; empty at the list's end.
+func (v ordersView) Older() string {
+	if v.Next == (store.OrderPlace{}) {
+		return ""
+	}
+	return v.Next.String()
+}
+
+// Narrowed reports whether some orders may be left out.
+func (v ordersView) Narrowed() bool { return v.Status != "" || v.Currency != "" || v.Change != "" }
 
 // orderView is the body of an order's page.
 type orderView struct {
@@ -35,7 +49,8 @@ type orderView struct {
 	Events    []store.Event
 }
 
-// orders looks an order up, or shows those that changed last.
+// orders shows the order whose reference was asked for, or lists orders, the one
+// that changed last first.
 func (d *dashboard) orders(c *call) error {
 	q := c.query()
 	reference := c.URL.Query().Get("reference")
@@ -45,11 +60,20 @@ func (d *dashboard) orders(c *call) error {
 	if reference != "" {
 		return d.order(c, reference)
 	}
-	recent, err := d.deps.Storage.RecentOrders(c.ctx, recentOrders)
-	if err != nil {
+	v := ordersView{
+		Statuses: order.Statuses(), Status: oneOf(q, "status", order.Statuses()), Currency: strings.ToUpper(q.text("currency")), Change: q.get("changed_since"),
+	}
+	filter := store.OrderFilter{Status: v.Status, Currency: v.Currency, LatestFirst: true}
+	filter.ChangedSince, _ = q.day("changed_since")
+	at := store.PageOf[store.OrderPlace]{Limit: pageRows, Before: q.orderPlace("before")}
+	if q.err != nil {
+		return q.err
+	}
+	var err error
+	if v.ListOf, err = d.deps.Storage.Orders(c.ctx, filter, at); err != nil {
 		return err
 	}
-	return d.show(c, "orders", &page{Title: "nav.orders", Nav: "orders", Refresh: true, Body: ordersView{Recent: recent}})
+	return d.show(c, "orders", &page{Title: "nav.orders", Nav: "orders", Refresh: at.Before == (store.OrderPlace{}), Body: v})
 }
 
 func (d *dashboard) order(c *call, reference string) error {

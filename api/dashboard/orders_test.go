@@ -1,8 +1,12 @@
 package dashboard_test
 
 import (
+	"html"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +24,76 @@ func TestOrders_AreListedAndShown(t *testing.T) {
 	b.register(t, "a/b?c=1&d", "1500")
 	require.Contains(t, b.get(t, "en", "/dashboard/orders").Body.String(), `href="/dashboard/orders?reference=a%2Fb%3Fc%3D1%26d"`)
 	require.Contains(t, b.page(t, "en", "/dashboard/orders?reference=a%2Fb%3Fc%3D1%26d"), "Order a/b?c=1&d awaiting payment")
+}
+
+// ordersOn are the references that a page lists, in its order.
+func ordersOn(t testing.TB, w *httptest.ResponseRecorder) []string {
+	t.Helper()
+	requirePage(t, w, "en")
+	found := []string{}
+	for _, link := range regexp.MustCompile(`<th scope="row"><a href="/dashboard/orders\?reference=([^"]+)">`).FindAllStringSubmatch(w.Body.String(), -1) {
+		reference, err := url.QueryUnescape(html.UnescapeString(link[1]))
+		require.NoError(t, err)
+		found = append(found, reference)
+	}
+	return found
+}
+
+func TestOrders_AreListedAsTheFiltersSelect(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO orders (reference, amount, currency, status, updated_at) VALUES
+		('first-1', 10, 'ARS', 'paid', '2026-03-01T02:30:00Z'), ('second-2', 20, 'BRL', 'paid', '2026-03-01T03:30:00Z'),
+		('third-3', 30, 'ARS', 'partially_paid', '2026-03-02T12:00:00Z')`)
+	for query, want := range map[string][]string{
+		"":                                {"third-3", "second-2", "first-1"},
+		"status=paid":                     {"second-2", "first-1"},
+		"status=&currency=+ars+":          {"third-3", "first-1"},
+		"status=paid&currency=ARS":        {"first-1"},
+		"changed_since=2026-03-01":        {"third-3", "second-2"}, // midnight in Buenos Aires is 03:00 UTC
+		"changed_since=2026-03-02":        {"third-3"},
+		"status=refunded":                 {},
+		"before=1772452800000000.third-3": {"second-2", "first-1"},
+	} {
+		r := newGet(t, "/dashboard/orders?"+query, "en")
+		r.AddCookie(&http.Cookie{Name: "conciliar_zone", Value: "America/Argentina/Buenos_Aires"})
+		w := b.do(t, r)
+		require.Equal(t, want, ordersOn(t, w), query)
+		require.Equal(t, len(want) == 0, strings.Contains(requirePage(t, w, "en"), "No matches."), query)
+	}
+	for _, query := range []string{"status=odd", "changed_since=1.3.2026", "before=1", "before=9999999999999999999.a", "before=-1.a", "before=1.", "currency=%00"} {
+		require.Equal(t, http.StatusBadRequest, b.get(t, "en", "/dashboard/orders?"+query).Code, query)
+	}
+	// What is chosen stays chosen, and the menu leads to all.
+	body := b.get(t, "es", "/dashboard/orders?status=paid&currency=BRL&changed_since=2026-03-01").Body.String()
+	for _, markup := range []string{`<option value="paid" selected>`, `value="BRL"`, `value="2026-03-01"`, `<a href="/dashboard/orders" aria-current="page">`} {
+		require.Contains(t, body, markup)
+	}
+}
+
+func TestOrders_TurnTheirPages(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO orders (reference, amount, currency, updated_at)
+		SELECT 'a/b&c ' || n, 10, 'ARS', '2026-03-01' FROM generate_series(1, 101) AS n`)
+	older := regexp.MustCompile(`<a class="button" href="([^"]+)" rel="next">`)
+	target, seen := "/dashboard/orders?status=pending", map[string]bool{}
+	for _, rows := range []int{50, 50, 1} {
+		w := b.get(t, "en", target)
+		references := ordersOn(t, w)
+		require.Len(t, references, rows)
+		for _, reference := range references {
+			require.False(t, seen[reference], "%s is listed twice", reference)
+			seen[reference] = true
+		}
+		if next := older.FindStringSubmatch(w.Body.String()); rows == 50 {
+			require.Len(t, next, 2)
+			target = html.UnescapeString(next[1])
+		} else {
+			require.Empty(t, next)
+		}
+	}
+	require.Len(t, seen, 101)
 }
 
 func TestOrders_SayWhyTheyAreNotPaid(t *testing.T) {

@@ -46,8 +46,11 @@ func (q *query) text(name string) string {
 }
 
 // word is one of the words, or empty.
-func (q *query) word(name string, words []string) string {
-	v := q.get(name)
+func (q *query) word(name string, words []string) string { return oneOf(q, name, words) }
+
+// oneOf is one of the words of a kind, or empty.
+func oneOf[S ~string](q *query, name string, words []S) S {
+	v := S(q.get(name))
 	if v != "" && !slices.Contains(words, v) {
 		q.err = errBadInput
 		return ""
@@ -82,6 +85,19 @@ func (q *query) page() store.Page {
 		p.Before = n
 	}
 	return p
+}
+
+// orderPlace is where the list of orders goes on; zero at its begin.
+func (q *query) orderPlace(name string) store.OrderPlace {
+	v := q.values.Get(name)
+	if v == "" {
+		return store.OrderPlace{}
+	}
+	place, ok := store.ParseOrderPlace(v)
+	if !ok {
+		q.err = errBadInput
+	}
+	return place
 }
 
 // id is the number in the page's path. What is no number names nothing.

@@ -22,7 +22,7 @@ type storage interface {
 	Order(ctx context.Context, reference string) (store.Order, error)
 	AmendOrder(ctx context.Context, act store.OrderAct, terms order.Terms) (store.Order, error)
 	CancelOrder(ctx context.Context, act store.OrderAct) (store.Order, error)
-	RecentOrders(ctx context.Context, limit int) ([]store.OrderSummary, error)
+	Orders(ctx context.Context, filter store.OrderFilter, page store.PageOf[store.OrderPlace]) (store.ListOf[store.OrderSummary, store.OrderPlace], error)
 	OrderPaymentLogs(ctx context.Context, reference string, limit int) ([]store.LoggedPayment, error)
 	Payment(ctx context.Context, source, paymentID string) (store.KnownPayment, error)
 
