@@ -103,6 +103,10 @@ const (
 	forEnvelope
 	forMerchantOrder
 	forResource
+	forOrderID
+	forOrderLooks
+	forOrderSearch
+	forOrderPaging
 )
 
 // draws returns the generator that belongs to a purpose and to what the keys

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -24,9 +25,10 @@ const (
 	AuthorizedPayment
 	PaymentIntent
 	// OnlineOrder is a Mercado Pago order that names no payment's id: only the
-	// payments' search leads to its payment. QROrder names it.
+	// payments' search leads to its payment. QROrder and PointOrder name it.
 	OnlineOrder
 	QROrder
+	PointOrder
 	// FraudAlert is a notification about a payment, with nothing to fetch.
 	FraudAlert
 )
@@ -43,8 +45,9 @@ type resource struct {
 type resourceShape struct {
 	// path is where they are, an id standing behind it; empty for nowhere.
 	path string
-	// topic is what the query of a notification says.
-	topic string
+	// topic is what the query of a notification says, and disputed what it says
+	// of a payment that was charged back; topic again when empty.
+	topic, disputed string
 	// id is the id of the one about a payment.
 	id func(s *Simulator, p *payment) string
 	// answer is what a GET shows.
@@ -121,8 +124,9 @@ var resourceShapes = map[ResourceKind]resourceShape{
 			}
 		},
 	},
-	OnlineOrder: {path: ordersPath, topic: "order", id: orderID, answer: describeOrder, notification: orderNotification},
-	QROrder:     {path: ordersPath, topic: "order", id: orderID, answer: describeOrder, notification: orderNotification},
+	OnlineOrder: orderShape,
+	QROrder:     orderShape,
+	PointOrder:  orderShape,
 	FraudAlert: {
 		topic: "stop_delivery_op_wh",
 		id:    func(_ *Simulator, p *payment) string { return strconv.FormatInt(p.id, 10) },
@@ -148,10 +152,17 @@ func (s *Simulator) CreateResource(kind ResourceKind, paymentID string) (id stri
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.resources[shape.path+id] == nil {
-		s.resources[shape.path+id] = &resource{kind: kind, id: id, payment: p}
+		r := &resource{kind: kind, id: id, payment: p}
+		s.resources[shape.path+id] = r
+		if r.isOrder() {
+			s.mercadoPagoOrders = append(s.mercadoPagoOrders, r)
+		}
 	}
 	return id, nil
 }
+
+// isOrder reports whether a resource is a Mercado Pago order.
+func (r *resource) isOrder() bool { return resourceShapes[r.kind].path == ordersPath }
 
 // NotifyResource is Notify about a resource instead of a payment.
 func (s *Simulator) NotifyResource(ctx context.Context, kind ResourceKind, id string) Result {
@@ -169,26 +180,45 @@ func (s *Simulator) SignedResourceRequest(ctx context.Context, kind ResourceKind
 	if r == nil {
 		return nil, fmt.Errorf("%w: %s", ErrUnknownResource, id)
 	}
-	chance := draws(s.cfg.Seed, forResource, r.payment.seq, s.notified.Add(1))
+	return s.request(ctx, s.resourceEnvelope(r, 0, s.notified.Add(1)))
+}
+
+// resourceEnvelope makes and signs a notification about a resource. The keys say
+// which one it is; they decide what is drawn.
+func (s *Simulator) resourceEnvelope(r *resource, attempt int, keys ...uint64) *envelope {
+	shape := resourceShapes[r.kind]
+	chance := draws(s.cfg.Seed, forResource, append([]uint64{r.payment.seq, uint64(attempt)}, keys...)...) //nolint:gosec // not negative
 	body, err := json.Marshal(s.completed(shape.notification(s, r), chance))
 	if err != nil {
 		panic("simulator: encoding a notification: " + err.Error())
 	}
+	topic := shape.topic
+	if r.payment.current.Load().state.Status == ChargedBack {
+		topic = orElse(shape.disputed, topic)
+	}
 	requestID, ts := s.stamp(chance, s.now())
-	return s.request(ctx, s.seal(shape.topic, id, requestID, ts, 0, body))
+	e := s.seal(topic, r.id, requestID, ts, attempt, body)
+	if r.isOrder() {
+		e.header.Set("X-Signature", s.signOrder(chance, r.id, requestID, ts))
+	}
+	return e
 }
 
-// completed adds what notifications have in common, where they have a type.
+// completed adds what notifications have in common and the body doesn't say
+// otherwise, where they have a type.
 func (s *Simulator) completed(body object, chance *rand.Rand) object {
 	if body["type"] == nil {
 		body["created_at"] = s.now().UTC().Format("2006-01-02 15:04:05")
 		return body
 	}
-	body["api_version"] = "v1"
-	body["date_created"] = s.now().UTC().Format("2006-01-02T15:04:05Z")
-	body["live_mode"] = s.cfg.LiveMode
-	body["user_id"] = numberOrText(chance.IntN(2) == 0, s.cfg.CollectorID)
-	return body
+	all := object{
+		"api_version":  "v1",
+		"date_created": s.now().UTC().Format("2006-01-02T15:04:05Z"),
+		"live_mode":    s.cfg.LiveMode,
+		"user_id":      numberOrText(chance.IntN(2) == 0, s.cfg.CollectorID),
+	}
+	maps.Copy(all, body)
+	return all
 }
 
 // resourceAt finds a resource by its path, nil when there is none.
@@ -202,6 +232,9 @@ func (s *Simulator) resourceAt(path string) *resource {
 func (s *Simulator) getResource(w http.ResponseWriter, r *http.Request) error {
 	calls := s.counters.resources.Add(1)
 	found := s.resourceAt(r.URL.Path)
+	if s.cfg.TestCredentials && found != nil && found.kind == Chargeback {
+		return &apiError{status: http.StatusForbidden, message: "forbidden", word: "forbidden"}
+	}
 	if found == nil {
 		return &apiError{status: http.StatusNotFound, message: "resource not found", word: "not_found"}
 	}

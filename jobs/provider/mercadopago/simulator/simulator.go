@@ -47,6 +47,10 @@ type Config struct {
 	Clock func() time.Time
 	// Logger receives what the simulator does; nothing is logged when nil.
 	Logger *slog.Logger
+	// TestCredentials makes the access token one of a test application, as some
+	// integrators report them: the signature of a notification about an order
+	// verifies in no form, the orders' search is refused, and so are chargebacks.
+	TestCredentials bool
 	// Faults is what goes wrong; nothing when zero.
 	Faults Faults
 	// RedeliveryDelays is how long after each answer other than 2xx a
@@ -85,6 +89,9 @@ type Simulator struct {
 	merchantOrderIDs map[string]int64
 	// resources are by path, also of those that are served nowhere.
 	resources map[string]*resource
+	// mercadoPagoOrders are those of the resources that are Mercado Pago's orders, in
+	// the order of creation.
+	mercadoPagoOrders []*resource
 }
 
 // New makes a simulator. It reports everything that is wrong with cfg at once.

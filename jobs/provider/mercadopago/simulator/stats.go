@@ -11,14 +11,15 @@ type Stats struct {
 	MerchantOrders int64
 	// Resources counts GETs of a resource that is about a payment, whatever the
 	// answer.
-	Resources    int64
-	Answered     int64 // GETs answered with a payment
-	NotFound     int64 // GETs answered 404
-	RateLimited  int64 // calls answered 429
-	Errors5xx    int64 // calls answered 500 as a fault
-	Outages      int64 // calls refused in an outage
-	Unauthorized int64 // calls without the right token
-	Payments     int   // payments that exist
+	Resources     int64
+	OrderSearches int64 // searches of orders, whatever the answer
+	Answered      int64 // GETs answered with a payment
+	NotFound      int64 // GETs answered 404
+	RateLimited   int64 // calls answered 429
+	Errors5xx     int64 // calls answered 500 as a fault
+	Outages       int64 // calls refused in an outage
+	Unauthorized  int64 // calls without the right token
+	Payments      int   // payments that exist
 	// MaxGets is the largest number of GETs of one payment, whatever the
 	// answer, and MaxGetsPayment is that payment's id.
 	MaxGets        int64
@@ -28,7 +29,7 @@ type Stats struct {
 // counters are what Stats is made from.
 type counters struct {
 	gets, searches, users, merchantOrders     atomic.Int64
-	resources                                 atomic.Int64
+	resources, orderSearches                  atomic.Int64
 	answered, notFound, rateLimited, error5xx atomic.Int64
 	outages, unauthorized                     atomic.Int64
 }
@@ -42,6 +43,7 @@ func (s *Simulator) Stats() Stats {
 		Users:          c.users.Load(),
 		MerchantOrders: c.merchantOrders.Load(),
 		Resources:      c.resources.Load(),
+		OrderSearches:  c.orderSearches.Load(),
 		Answered:       c.answered.Load(),
 		NotFound:       c.notFound.Load(),
 		RateLimited:    c.rateLimited.Load(),
