@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -15,32 +14,23 @@ import (
 	"github.com/conciliar/conciliar/store/localpg"
 )
 
-// clone is the repository as `git clone` leaves it: what make builds in it is
-// built in a folder of the test's.
+// clone is what `git clone` makes of the repository, with the changes that are
+// not committed yet and without what git ignores: a file that only this machine
+// has is of no help to a page.
 func clone(t *testing.T) string {
 	t.Helper()
 	root, err := filepath.Abs(repositoryPath("."))
 	require.NoError(t, err)
-	entries, err := os.ReadDir(root)
-	require.NoError(t, err)
-	dir := t.TempDir()
-	for _, e := range entries {
-		if name := e.Name(); name != "bin" && name != ".git" {
-			require.NoError(t, os.Symlink(filepath.Join(root, name), filepath.Join(dir, name)))
-		}
+	dir := filepath.Join(t.TempDir(), "conciliar")
+	for _, args := range [][]string{
+		{"clone", "--quiet", "--shared", "--no-checkout", root, dir},
+		{"-C", dir, "read-tree", "HEAD"},
+		{"--git-dir", filepath.Join(dir, ".git"), "--work-tree", root, "add", "--all", root},
+		{"-C", dir, "checkout-index", "--all"},
+	} {
+		said, err := exec.CommandContext(t.Context(), "git", args...).CombinedOutput()
+		require.NoError(t, err, "git %v: %s", args, said)
 	}
-	return dir
-}
-
-// builtClone is a clone in which everything is compiled, however long that
-// takes: what a page's commands say is awaited.
-func builtClone(t *testing.T) string {
-	t.Helper()
-	dir := clone(t)
-	build := exec.CommandContext(t.Context(), "make", "build")
-	build.Dir = dir
-	said, err := build.CombinedOutput()
-	require.NoError(t, err, string(said))
 	return dir
 }
 
@@ -61,7 +51,12 @@ func goEnviron(t *testing.T) []string {
 func TestPages_TheReadmeWorksAsPasted(t *testing.T) {
 	t.Parallel()
 	s := openTerminal(t, "127.0.0.1:1", "127.0.0.1:1", append(goEnviron(t), "ARGS=--http 127.0.0.1:0")...)
-	s.clone = builtClone(t)
+	s.clone = clone(t)
+	// Compiled before, however long that takes: what `make run` says is awaited.
+	build := exec.CommandContext(t.Context(), "make", "build")
+	build.Dir = s.clone
+	said, err := build.CombinedOutput()
+	require.NoError(t, err, string(said))
 	s.paste(t, readDoc(t, "README.md"))
 }
 
@@ -82,6 +77,6 @@ func TestPages_TheQuickStartWorksAsPasted(t *testing.T) {
 	s := openTerminal(t, service, addressToKeep(t), append(goEnviron(t),
 		"PGHOST="+address.Hostname(), "PGPORT="+address.Port(), "PGUSER="+address.User.Username(), "PGPASSWORD="+password,
 		"HTTP_ADDR="+service)...)
-	s.clone = builtClone(t)
+	s.clone = clone(t)
 	s.paste(t, readDoc(t, "docs/quick-start.md"))
 }

@@ -27,8 +27,8 @@ var exportLine = regexp.MustCompile(`(?m)^  (export .*)$`)
 // block is there in the next, until a block runs on: then the person needs
 // another terminal, and only PATH, which is in the profile by then, is kept.
 type terminal struct {
-	// clone is where blocks run that are about the repository, home where the
-	// others do.
+	// clone is where blocks run that are about the repository, if the page has
+	// any, and home where the others do.
 	clone, home string
 	environ     []string
 	// addresses are those of pages, and what they are in this test.
@@ -45,7 +45,7 @@ func openTerminal(t *testing.T, service, simulator string, environ ...string) *t
 	path := filepath.Join(home, "profile")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	return &terminal{
-		home: home, clone: repositoryPath("."), exported: path,
+		home: home, exported: path,
 		environ: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "EXPORTED=" + path, "GORACE=atexit_sleep_ms=0"}, environ...),
 		addresses: strings.NewReplacer(
 			"https://your.host", "http://"+service, "127.0.0.1:8080", service, "127.0.0.1:9090", simulator,
@@ -69,7 +69,7 @@ func (s *terminal) command(block string) *exec.Cmd {
 	script := `. "$EXPORTED"` + "\n" + `trap 'export -p >"$EXPORTED"' EXIT` + "\n" + s.addresses.Replace(block)
 	cmd := exec.Command("sh", "-ec", script) //nolint:noctx // the tests end it themselves
 	cmd.Env, cmd.Dir = s.environ, s.home
-	if strings.Contains(block, "make ") || strings.Contains(block, "bin/conciliar ") {
+	if s.clone != "" && (strings.Contains(block, "make ") || strings.Contains(block, "bin/conciliar ")) {
 		cmd.Dir = s.clone
 	}
 	return cmd
