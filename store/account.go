@@ -100,8 +100,5 @@ func (s *Store) FoldForeign(ctx context.Context) (done bool, err error) {
 			UPDATE books SET collector_folded = true`, account)
 		return err
 	})
-	if err != nil {
-		return false, fmt.Errorf("fold the orders of other accounts' payments again: %w", err)
-	}
-	return done, nil
+	return done, wrap(err, "fold the orders of other accounts' payments again")
 }

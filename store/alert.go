@@ -111,19 +111,13 @@ func (s *Store) EvaluateAlerts(ctx context.Context, at time.Time, decide func(Al
 		}
 		return addMessage(ctx, tx, changes.Message, send)
 	})
-	if err != nil {
-		return fmt.Errorf("evaluate alerts: %w", err)
-	}
-	return nil
+	return wrap(err, "evaluate alerts")
 }
 
 func readAlertBook(ctx context.Context, tx pgx.Tx) (AlertBook, error) {
 	book := AlertBook{Watches: map[string]AlertWatch{}, Open: map[string]Alert{}}
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT code, holds, since, evaluations, updated_at < now() - make_interval(secs => $1) FROM alert_watches`, abandonedAfter.Seconds())
-	if err != nil {
-		return book, err
-	}
 	watches, err := pgx.CollectRows(rows, pgx.RowToStructByPos[AlertWatch])
 	if err != nil {
 		return book, err
@@ -192,20 +186,14 @@ type querier interface {
 }
 
 func openAlerts(ctx context.Context, q querier) ([]Alert, error) {
-	rows, err := q.Query(ctx, `SELECT `+alertColumns+` FROM alerts WHERE closed_at IS NULL ORDER BY id`)
-	if err != nil {
-		return nil, err
-	}
+	rows, _ := q.Query(ctx, `SELECT `+alertColumns+` FROM alerts WHERE closed_at IS NULL ORDER BY id`)
 	return pgx.CollectRows(rows, scanAlert)
 }
 
 // OpenAlerts returns the alerts that are open, the oldest first.
 func (s *Store) OpenAlerts(ctx context.Context) ([]Alert, error) {
 	open, err := openAlerts(ctx, s.pool)
-	if err != nil {
-		return nil, fmt.Errorf("open alerts: %w", err)
-	}
-	return open, nil
+	return open, wrap(err, "open alerts")
 }
 
 // An AlertFilter selects alerts; an empty field selects all.

@@ -53,10 +53,7 @@ func (s *Store) AlertDelivered(ctx context.Context, id int64, complete CompleteJ
 		}
 		return complete(ctx, tx)
 	})
-	if err != nil {
-		return fmt.Errorf("message %d delivered: %w", id, err)
-	}
-	return nil
+	return wrap(err, "message %d delivered", id)
 }
 
 // AlertNotDelivered notes that the message was sent in vain, why, and whether
@@ -65,8 +62,5 @@ func (s *Store) AlertNotDelivered(ctx context.Context, id int64, why string, las
 	_, err := s.pool.Exec(ctx, `
 		UPDATE alert_messages SET attempts = attempts + 1, error = $2, failed_at = CASE WHEN $3 THEN now() END
 		WHERE id = $1 AND delivered_at IS NULL`, id, text(why), last)
-	if err != nil {
-		return fmt.Errorf("message %d not delivered: %w", id, err)
-	}
-	return nil
+	return wrap(err, "message %d not delivered", id)
 }

@@ -69,13 +69,10 @@ func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note Note, by Acto
 		return Anomaly{}, fmt.Errorf("resolve anomaly %d: %q is nobody", id, by.Name)
 	}
 	var resolved Anomaly
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
+	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		rows, _ := tx.Query(ctx, `
 			UPDATE anomalies SET closed_at = now(), closed_by = $2, note = $3
 			WHERE id = $1 AND closed_at IS NULL RETURNING `+anomalyColumns, id, text(by.Name), note.text)
-		if err != nil {
-			return err
-		}
 		resolved, err = pgx.CollectExactlyOneRow(rows, scanAnomalyUTC)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return whyNotOpen(ctx, tx, id)
@@ -85,10 +82,7 @@ func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note Note, by Acto
 		}
 		return record(ctx, tx, act{by: by, action: ActionResolve, kind: TargetAnomaly, target: id, count: 1, note: note.text})
 	})
-	if err != nil {
-		return Anomaly{}, fmt.Errorf("resolve anomaly %d: %w", id, err)
-	}
-	return resolved, nil
+	return resolved, wrap(err, "resolve anomaly %d", id)
 }
 
 func whyNotOpen(ctx context.Context, tx pgx.Tx, id int64) error {

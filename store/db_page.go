@@ -98,15 +98,9 @@ func readPage[T any](ctx context.Context, s *Store, what, statement, id string, 
 		c.add(id+" < ?", page.Before)
 	}
 	where := c.sql()
-	rows, err := s.pool.Query(ctx, statement+" WHERE "+where+" ORDER BY "+id+" DESC LIMIT "+c.arg(page.Limit+1), c.args...)
-	if err != nil {
-		return List[T]{}, fmt.Errorf("%s: %w", what, err)
-	}
+	rows, _ := s.pool.Query(ctx, statement+" WHERE "+where+" ORDER BY "+id+" DESC LIMIT "+c.arg(page.Limit+1), c.args...)
 	found, err := pgx.CollectRows(rows, scan)
-	if err != nil {
-		return List[T]{}, fmt.Errorf("%s: %w", what, err)
-	}
-	return list(found, page, idOf), nil
+	return list(found, page, idOf), wrap(err, "%s", what)
 }
 
 // readSnapshot runs fn in a transaction that sees one moment and writes nothing.

@@ -144,10 +144,7 @@ func (s *Store) DeadLetter(ctx context.Context, id int64) (DeadLetterDetail, err
 		d.Actions, err = actionsOnEvent(ctx, tx, letter.QueueID)
 		return err
 	})
-	if err != nil {
-		return DeadLetterDetail{}, fmt.Errorf("dead letter %d: %w", id, err)
-	}
-	return d, nil
+	return d, wrap(err, "dead letter %d", id)
 }
 
 // DismissDeadLetter files the dead letter away: nothing is to be done about it,
@@ -168,10 +165,7 @@ func (s *Store) DismissDeadLetter(ctx context.Context, id int64, note Note, by A
 			by: by, action: ActionDismiss, kind: TargetDeadLetter, target: id, events: []int64{letter.queueID}, count: 1, note: note.text,
 		})
 	})
-	if err != nil {
-		return fmt.Errorf("dismiss dead letter %d: %w", id, err)
-	}
-	return nil
+	return wrap(err, "dismiss dead letter %d", id)
 }
 
 // A lockedLetter is a dead letter that the transaction holds.

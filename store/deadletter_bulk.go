@@ -120,10 +120,7 @@ func (s *Store) StartBulkReplay(ctx context.Context, req BulkReplayRequest) (Bul
 		bulk, err = readBulkReplay(ctx, tx, id)
 		return err
 	})
-	if err != nil {
-		return BulkReplay{}, fmt.Errorf("bulk replay: %w", err)
-	}
-	return bulk, nil
+	return bulk, wrap(err, "bulk replay")
 }
 
 // insertReplayStep inserts the next step, after the pause by PostgreSQL's clock.
@@ -163,10 +160,7 @@ func (s *Store) StepBulkReplay(ctx context.Context, a Attempt, id int64, batch i
 		}
 		return complete(ctx, tx)
 	})
-	if err != nil {
-		return BulkReplay{}, fmt.Errorf("step of bulk replay %d: %w", id, err)
-	}
-	return bulk, nil
+	return bulk, wrap(err, "step of bulk replay %d", id)
 }
 
 // stepBulkReplay replays up to batch dead letters and reports whether more are
@@ -221,15 +215,12 @@ func claimDeadLetters(ctx context.Context, tx pgx.Tx, filter DeadLetterFilter, s
 	c.add("d.id <= ?", upper)
 	// One that died again meanwhile died after it was asked for.
 	c.add("d.died_at <= ?", started)
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		WITH claimed AS (
 			SELECT d.id`+deadLetterFrom+` WHERE `+c.sql()+` ORDER BY d.id LIMIT `+c.arg(batch)+` FOR UPDATE OF d
 		)
 		UPDATE webhook_dead_letter d SET state = 'replayed' FROM claimed WHERE claimed.id = d.id
 		RETURNING d.id, d.queue_id`, c.args...)
-	if err != nil {
-		return nil, 0, err
-	}
 	var letter, event int64
 	_, err = pgx.ForEachRow(rows, []any{&letter, &event}, func() error {
 		events = append(events, event)
@@ -272,10 +263,7 @@ func (s *Store) BulkReplay(ctx context.Context, id int64) (BulkReplay, error) {
 		bulk, err = readBulkReplay(ctx, tx, id)
 		return err
 	})
-	if err != nil {
-		return BulkReplay{}, fmt.Errorf("bulk replay %d: %w", id, err)
-	}
-	return bulk, nil
+	return bulk, wrap(err, "bulk replay %d", id)
 }
 
 func readBulkReplay(ctx context.Context, tx pgx.Tx, id int64) (BulkReplay, error) {
@@ -327,8 +315,5 @@ func (s *Store) CancelBulkReplay(ctx context.Context, id int64, by Actor) (BulkR
 		bulk, err = readBulkReplay(ctx, tx, id)
 		return err
 	})
-	if err != nil {
-		return BulkReplay{}, fmt.Errorf("cancel bulk replay %d: %w", id, err)
-	}
-	return bulk, nil
+	return bulk, wrap(err, "cancel bulk replay %d", id)
 }

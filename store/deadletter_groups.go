@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,20 +19,14 @@ type DeadLetterGroup struct {
 // OpenDeadLetters counts the open dead letters by their cause, the most
 // frequent first.
 func (s *Store) OpenDeadLetters(ctx context.Context) ([]DeadLetterGroup, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT reason, error_class, count(*), min(died_at) FROM webhook_dead_letter
 		WHERE state = 'open' GROUP BY reason, error_class ORDER BY 3 DESC, 1, 2`)
-	if err != nil {
-		return nil, fmt.Errorf("open dead letters: %w", err)
-	}
 	groups, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DeadLetterGroup, error) {
 		var g DeadLetterGroup
 		err := row.Scan(&g.Reason, &g.ErrorClass, &g.Count, &g.Oldest)
 		toUTC(&g.Oldest)
 		return g, err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("open dead letters: %w", err)
-	}
-	return groups, nil
+	return groups, wrap(err, "open dead letters")
 }

@@ -52,10 +52,7 @@ func (s *Store) Apply(ctx context.Context, a Attempt, fetched Fetched, complete 
 		}
 		return complete(ctx, tx)
 	})
-	if err != nil {
-		return SettleResult{}, fmt.Errorf("apply what was fetched for event %d: %w", a.QueueID, err)
-	}
-	return result, nil
+	return result, wrap(err, "apply what was fetched for event %d", a.QueueID)
 }
 
 // Settle is Apply of a payment that names nothing else.

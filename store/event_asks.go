@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 )
 
 // SignedAsks is what an event asks for, and what else its signature was used for.
@@ -23,8 +22,5 @@ func (s *Store) SignedAsks(ctx context.Context, queueID int64) (SignedAsks, erro
 		           WHERE other.resource_id = q.resource_id AND other.source = q.source AND other.request_id = q.request_id
 		             AND other.signed AND other.origin = 'webhook' AND other.topic <> q.topic)
 		FROM webhook_queue q WHERE q.id = $1`, queueID).Scan(&asks.Payload, &asks.OtherTopics)
-	if err != nil {
-		return SignedAsks{}, fmt.Errorf("what event %d asks for: %w", queueID, err)
-	}
-	return asks, nil
+	return asks, wrap(err, "what event %d asks for", queueID)
 }

@@ -127,10 +127,7 @@ func (s *Store) AskAgain(ctx context.Context, a Attempt) error {
 		UPDATE webhook_queue SET asked_again_at = now()
 		WHERE id = $1 AND completed_at IS NULL
 		  AND EXISTS (SELECT FROM river_job WHERE id = $2 AND state = 'running' AND attempt = $3)`, a.QueueID, a.JobID, a.Number)
-	if err != nil {
-		return fmt.Errorf("ask again for event %d: %w", a.QueueID, err)
-	}
-	return nil
+	return wrap(err, "ask again for event %d", a.QueueID)
 }
 
 // A CompleteJob completes the job of the attempt in tx. It is called as the
@@ -149,10 +146,7 @@ func (s *Store) Complete(ctx context.Context, a Attempt, outcome string, complet
 		}
 		return complete(ctx, tx)
 	})
-	if err != nil {
-		return fmt.Errorf("complete event %d: %w", a.QueueID, err)
-	}
-	return nil
+	return wrap(err, "complete event %d", a.QueueID)
 }
 
 // AttemptIsCurrent reports whether the job is still running this attempt.
@@ -173,10 +167,7 @@ func (s *Store) jobState(ctx context.Context, jobID int64) (running bool, attemp
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, 0, nil
 	}
-	if err != nil {
-		return false, 0, fmt.Errorf("job %d: %w", jobID, err)
-	}
-	return running, attempt, nil
+	return running, attempt, wrap(err, "job %d", jobID)
 }
 
 // lockAttempt locks the job's row until the transaction ends and returns the

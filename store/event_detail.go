@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -99,10 +98,7 @@ func (s *Store) Event(ctx context.Context, queueID int64) (EventDetail, error) {
 		d.Actions, err = actionsOnEvent(ctx, tx, queueID)
 		return err
 	})
-	if err != nil {
-		return EventDetail{}, fmt.Errorf("event %d: %w", queueID, err)
-	}
-	return d, nil
+	return d, wrap(err, "event %d", queueID)
 }
 
 // readEvent reads an event and its attempts: from its own row when it has ended,
@@ -141,11 +137,8 @@ func readEvent(ctx context.Context, tx pgx.Tx, queueID int64) (EventDetail, erro
 }
 
 func paymentLogsOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]PaymentLog, error) {
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT `+paymentLogColumns+` FROM payment_logs WHERE queue_id = $1 ORDER BY id`, queueID)
-	if err != nil {
-		return nil, err
-	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (PaymentLog, error) { return scanPaymentLog(row) })
 }
 
@@ -170,13 +163,10 @@ func scanPaymentLog(row pgx.CollectableRow, extra ...any) (PaymentLog, error) {
 }
 
 func orderChangesOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]EventChange, error) {
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT l.order_reference, l.changed_at, l.cause, l.status, l.paid_amount, l.refunded_amount, coalesce(l.currency, o.currency)
 		FROM order_logs l JOIN orders o ON o.reference = l.order_reference
 		WHERE l.queue_id = $1 ORDER BY l.id`, queueID)
-	if err != nil {
-		return nil, err
-	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (EventChange, error) {
 		var o EventChange
 		var paid, refunded decimal.Decimal
@@ -189,14 +179,11 @@ func orderChangesOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]EventChang
 
 // replaysOf are the events that replay the event, oldest first.
 func replaysOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]ReplayedAs, error) {
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT q.id, v.status, q.outcome, q.received_at`+liveEventFrom+` WHERE q.replay_of = $1
 		UNION ALL
 		SELECT q.id, 'completed', q.outcome, q.received_at`+archivedEventFrom+` WHERE q.replay_of = $1
 		ORDER BY 1`, queueID)
-	if err != nil {
-		return nil, err
-	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (ReplayedAs, error) {
 		var r ReplayedAs
 		err := row.Scan(&r.QueueID, &r.Status, &r.Outcome, &r.ReceivedAt)

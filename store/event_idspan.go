@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -45,10 +44,7 @@ func (s *Store) firstReceived(ctx context.Context, table string, t time.Time) (i
 			     LATERAL (SELECT id, received_at FROM `+table+` WHERE id >= middle ORDER BY id LIMIT 1) AS row
 		)
 		SELECT max(low) FROM search`, t).Scan(&id)
-	if err != nil {
-		return 0, fmt.Errorf("events since %s: %w", t.UTC().Format(time.RFC3339), err)
-	}
-	return id, nil
+	return id, wrap(err, "events since %s", t.UTC().Format(time.RFC3339))
 }
 
 // within adds the span's terms.

@@ -76,18 +76,15 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 			replayOf[i] = &ev.ReplayOf
 		}
 	}
-	rows, err := tx.Query(ctx, insertEventsSQL, source, topic, action, resource, origin, payload, query, request,
+	rows, _ := tx.Query(ctx, insertEventsSQL, source, topic, action, resource, origin, payload, query, request,
 		remote, live, signed, signature, outcome, replayOf, work, notified)
-	if err != nil {
-		return nil, err
-	}
 	receipts := make([]Receipt, 0, n)
 	jobs := make([]Job, 0, n)
 	var lost []int
 	var id int64
 	var jobID *int64
 	var receivedAt *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&id, &jobID, &receivedAt}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&id, &jobID, &receivedAt}, func() error {
 		i := len(receipts)
 		receipts = append(receipts, Receipt{QueueID: id})
 		switch {

@@ -146,15 +146,9 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 		statement += ` UNION ALL (SELECT ` + archivedEventColumns + archivedEventFrom + ` WHERE ` + c.sql() + ` ORDER BY q.id DESC LIMIT ` + limit + `)
 			ORDER BY 1 DESC LIMIT ` + limit
 	}
-	rows, err := s.pool.Query(ctx, statement, c.args...)
-	if err != nil {
-		return List[Event]{}, fmt.Errorf("events: %w", err)
-	}
+	rows, _ := s.pool.Query(ctx, statement, c.args...)
 	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Event, error) { return scanEvent(row) })
-	if err != nil {
-		return List[Event]{}, fmt.Errorf("events: %w", err)
-	}
-	return list(events, page, func(e Event) int64 { return e.QueueID }), nil
+	return list(events, page, func(e Event) int64 { return e.QueueID }), wrap(err, "events")
 }
 
 // eventSpans are the ids that the events of the filter's time can have.
@@ -169,18 +163,12 @@ func (s *Store) eventSpans(ctx context.Context, filter EventFilter) (live, archi
 // paymentsOf returns the ids of the payments that belong or belonged to an
 // order, whether the order is known or not, those that can't be booked included.
 func (s *Store) paymentsOf(ctx context.Context, reference string) ([]string, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT payment_id FROM payments WHERE order_reference = $1
 		UNION
 		SELECT payment_id FROM payment_logs WHERE order_reference = $1
 		UNION
 		SELECT payment_id FROM odd_payments WHERE order_reference = $1`, text(reference))
-	if err != nil {
-		return nil, fmt.Errorf("payments of order %q: %w", reference, err)
-	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("payments of order %q: %w", reference, err)
-	}
-	return ids, nil
+	return ids, wrap(err, "payments of order %q", reference)
 }

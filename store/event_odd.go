@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -50,10 +49,7 @@ func (s *Store) KeepOdd(ctx context.Context, a Attempt, odd OddAnswer) error {
 		ON CONFLICT (queue_id) DO UPDATE SET order_reference = excluded.order_reference, fields = excluded.fields,
 			problem = excluded.problem, fetched_at = excluded.fetched_at`,
 		a.QueueID, odd.Raw, a.JobID, a.Number, text(odd.Reference), odd.Fields, text(odd.Problem))
-	if err != nil {
-		return fmt.Errorf("keep the answer for event %d: %w", a.QueueID, err)
-	}
-	return nil
+	return wrap(err, "keep the answer for event %d", a.QueueID)
 }
 
 // openOddPayments selects the odd payments o, with their open dead letters d, that
@@ -67,16 +63,13 @@ const openOddPayments = `odd_payments o
 // once, as it was fetched last, unless it was booked since or a person put its
 // dead letter away.
 func oddPaymentsOf(ctx context.Context, tx pgx.Tx, reference string) ([]OddPayment, error) {
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT * FROM (
 			SELECT DISTINCT ON (o.source, o.payment_id)
 			       o.queue_id, d.id, o.source, o.payment_id, d.error_class, o.fields, o.problem, o.fetched_at
 			FROM `+openOddPayments+` AND o.order_reference = $1
 			ORDER BY o.source, o.payment_id, o.fetched_at DESC
 		) latest ORDER BY fetched_at, queue_id`, reference)
-	if err != nil {
-		return nil, err
-	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (OddPayment, error) {
 		o, err := pgx.RowToStructByPos[OddPayment](row)
 		toUTC(&o.FetchedAt)

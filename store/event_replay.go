@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/jackc/pgx/v5"
@@ -39,10 +38,7 @@ func (s *Store) ReplayEvent(ctx context.Context, queueID int64, by Actor) (Repla
 			by: by, action: ActionReplay, kind: TargetEvent, target: queueID, events: []int64{queueID, made.QueueID}, count: 1,
 		})
 	})
-	if err != nil {
-		return Replay{}, fmt.Errorf("replay event %d: %w", queueID, err)
-	}
-	return replay, nil
+	return replay, wrap(err, "replay event %d", queueID)
 }
 
 // ReplayDeadLetter makes a new event of the dead letter's delivery. An open one
@@ -75,10 +71,7 @@ func (s *Store) ReplayDeadLetter(ctx context.Context, id int64, by Actor) (Repla
 			by: by, action: ActionReplay, kind: TargetDeadLetter, target: id, events: []int64{queueID, replay.QueueID}, count: 1,
 		})
 	})
-	if err != nil {
-		return Replay{}, fmt.Errorf("replay dead letter %d: %w", id, err)
-	}
-	return replay, nil
+	return replay, wrap(err, "replay dead letter %d", id)
 }
 
 // lockSeedReplay is the class of advisory locks that make two operators, who
@@ -138,14 +131,11 @@ func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Repla
 func (s *Store) loadReplays(ctx context.Context, tx pgx.Tx, queueIDs []int64) ([]NewEvent, error) {
 	const columns = `id, source, topic, action, resource_id, payload, query, request_id, live_mode, signed, work`
 	// One statement sees an event that is being archived exactly once.
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT `+columns+` FROM webhook_queue WHERE id = ANY ($1)
 		UNION ALL
 		SELECT `+columns+` FROM webhook_archive WHERE id = ANY ($1)
 		ORDER BY 1`, queueIDs)
-	if err != nil {
-		return nil, err
-	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (NewEvent, error) {
 		ev := NewEvent{Origin: OriginReplay}
 		err := row.Scan(&ev.ReplayOf, &ev.Source, &ev.Topic, &ev.Action, &ev.ResourceID, &ev.Payload, &ev.Query, &ev.RequestID,

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -25,7 +24,7 @@ func (s *Store) ReplayUnhandled(ctx context.Context, after int64, limit int, rea
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		last, replayed = after, 0
 		// One statement sees an event that is being archived exactly once.
-		rows, err := tx.Query(ctx, `
+		rows, _ := tx.Query(ctx, `
 			SELECT id FROM (
 				SELECT id FROM webhook_queue WHERE outcome = '`+OutcomeUnhandled+`' AND id > $1
 				UNION ALL
@@ -34,9 +33,6 @@ func (s *Store) ReplayUnhandled(ctx context.Context, after int64, limit int, rea
 			WHERE NOT EXISTS (SELECT FROM webhook_queue r WHERE r.replay_of = e.id)
 			  AND NOT EXISTS (SELECT FROM webhook_archive r WHERE r.replay_of = e.id)
 			ORDER BY id LIMIT $2`, after, limit)
-		if err != nil {
-			return err
-		}
 		ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 		if err != nil || len(ids) == 0 {
 			done = err == nil
@@ -62,8 +58,5 @@ func (s *Store) ReplayUnhandled(ctx context.Context, after int64, limit int, rea
 		_, err = s.insertEvents(ctx, tx, events)
 		return err
 	})
-	if err != nil {
-		return after, 0, false, fmt.Errorf("replay what an earlier release could not settle: %w", err)
-	}
-	return last, replayed, done, nil
+	return last, replayed, done, wrap(err, "replay what an earlier release could not settle")
 }

@@ -41,17 +41,14 @@ func (s *Store) WakeEvents(ctx context.Context, limit int, by Actor, retry Retry
 		}
 		return record(ctx, tx, act{by: by, action: ActionProcessQueue, kind: TargetQueue, events: events, count: len(woken)})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("wake events: %w", err)
-	}
-	return woken, nil
+	return woken, wrap(err, "wake events")
 }
 
 // claimWaiting locks the jobs of events that wait, and returns beside the events
 // the jobs that are not due by themselves. The lock keeps a job from being
 // fetched and completed in between: retried then, it would run once more.
 func claimWaiting(ctx context.Context, tx pgx.Tx, limit int) (woken []WokenEvent, asleep []int64, err error) {
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT v.id, j.id, j.attempt, j.state = 'available' AND j.scheduled_at <= now()
 		FROM webhook_queue_status v
 		JOIN river_job j ON j.id = v.job_id
@@ -60,9 +57,6 @@ func claimWaiting(ctx context.Context, tx pgx.Tx, limit int) (woken []WokenEvent
 		  AND NOT EXISTS (SELECT FROM provider_state p WHERE p.source = v.source AND p.circuit <> 'closed')
 		ORDER BY v.id LIMIT $1
 		FOR UPDATE OF j SKIP LOCKED`, limit)
-	if err != nil {
-		return nil, nil, err
-	}
 	var w WokenEvent
 	var due bool
 	_, err = pgx.ForEachRow(rows, []any{&w.QueueID, &w.JobID, &w.Attempt, &due}, func() error {
@@ -112,10 +106,7 @@ func (s *Store) WokenProgress(ctx context.Context, woken []WokenEvent) (WakeProg
 		SELECT count(*) FILTER (WHERE became = 'waiting'), count(*) FILTER (WHERE became = 'processed'),
 		       count(*) FILTER (WHERE became = 'failed'), count(*) FILTER (WHERE became = 'held')
 		FROM fate`, events, jobs, attempts).Scan(&p.Waiting, &p.Processed, &p.Failed, &p.Held)
-	if err != nil {
-		return WakeProgress{}, fmt.Errorf("woken events: %w", err)
-	}
-	return p, nil
+	return p, wrap(err, "woken events")
 }
 
 // wakePoll is how often WaitWoken looks.

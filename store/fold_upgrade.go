@@ -48,10 +48,7 @@ func (s *Store) BeginFold(ctx context.Context) (behind bool, err error) {
 		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM payments WHERE`+beforeFold+`)
 			OR EXISTS (SELECT FROM orders WHERE`+beforeFold+`AND settled_at IS NOT NULL)`).Scan(&behind)
 	})
-	if err != nil {
-		return false, fmt.Errorf("bring the books under the rules of this release: %w", err)
-	}
-	return behind, nil
+	return behind, wrap(err, "bring the books under the rules of this release")
 }
 
 // A payment that was read under earlier rules.
@@ -65,14 +62,11 @@ type foldPayment struct {
 // under earlier rules, and settles those of them that have no order. It moves the
 // position behind the last, and reports whether there are no more.
 func (s *Store) FoldPayments(ctx context.Context, at *FoldPosition, limit int, read ReadExtra) (done bool, err error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT p.source, p.payment_id, coalesce(p.order_reference, ''), p.raw, o.reference IS NOT NULL
 		FROM payments p LEFT JOIN orders o ON o.reference = p.order_reference
 		WHERE p.fold_version < $1 AND (p.source, p.payment_id) > ($2, $3)
 		ORDER BY p.source, p.payment_id LIMIT $4`, order.FoldVersion, at.Source, at.PaymentID, limit)
-	if err != nil {
-		return false, fmt.Errorf("payments of before: %w", err)
-	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (foldPayment, error) {
 		var p foldPayment
 		var raw []byte
@@ -172,13 +166,10 @@ func foldRows(ctx context.Context, tx pgx.Tx, payments []foldPayment) error {
 // there are no more. An order that can't be settled is left as it is: the error
 // names it, and the others go on.
 func (s *Store) FoldOrders(ctx context.Context, at *FoldPosition, limit int) (done bool, err error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT reference FROM orders
 		WHERE fold_version < $1 AND settled_at IS NOT NULL AND reference > $2
 		ORDER BY reference LIMIT $3`, order.FoldVersion, at.Reference, limit)
-	if err != nil {
-		return false, fmt.Errorf("orders of before: %w", err)
-	}
 	references, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return false, fmt.Errorf("orders of before: %w", err)

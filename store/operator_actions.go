@@ -125,9 +125,6 @@ func scanAction(row pgx.CollectableRow) (OperatorAction, error) {
 
 // actionsOnEvent are the actions that touched the event, oldest first.
 func actionsOnEvent(ctx context.Context, tx pgx.Tx, queueID int64) ([]OperatorAction, error) {
-	rows, err := tx.Query(ctx, `SELECT `+actionColumns+` FROM operator_actions WHERE queue_ids @> ARRAY[$1::bigint] ORDER BY id`, queueID)
-	if err != nil {
-		return nil, err
-	}
+	rows, _ := tx.Query(ctx, `SELECT `+actionColumns+` FROM operator_actions WHERE queue_ids @> ARRAY[$1::bigint] ORDER BY id`, queueID)
 	return pgx.CollectRows(rows, scanAction)
 }

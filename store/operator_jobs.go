@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -42,10 +41,7 @@ func (s *Store) ActOnJobs(ctx context.Context, a JobAction, do func(tx pgx.Tx) e
 		}
 		return record(ctx, tx, recorded)
 	})
-	if err != nil {
-		return fmt.Errorf("act on jobs: %w", err)
-	}
-	return nil
+	return wrap(err, "act on jobs")
 }
 
 // lockEventsOfJobs locks the jobs and returns the ids of the events among them.
@@ -53,12 +49,9 @@ func lockEventsOfJobs(ctx context.Context, tx pgx.Tx, jobIDs []int64) ([]int64, 
 	if len(jobIDs) == 0 {
 		return nil, nil
 	}
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		WITH locked AS (SELECT id, args FROM river_job WHERE id = ANY($1) ORDER BY id FOR UPDATE)
 		SELECT DISTINCT (args ->> 'queue_id')::bigint FROM locked
 		WHERE args ->> 'queue_id' ~ '^[1-9][0-9]{0,17}$' ORDER BY 1`, jobIDs)
-	if err != nil {
-		return nil, err
-	}
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }

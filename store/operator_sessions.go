@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -49,10 +48,7 @@ func (s *Store) OpenSession(ctx context.Context, key SessionKey, by Actor) error
 		}
 		return record(ctx, tx, act{by: by, action: ActionLogin, kind: TargetSession, target: id, count: 1})
 	})
-	if err != nil {
-		return fmt.Errorf("open a session: %w", err)
-	}
-	return nil
+	return wrap(err, "open a session")
 }
 
 // UseSession says whether the login is valid, ErrNoSession when it is not, and
@@ -72,10 +68,7 @@ func (s *Store) UseSession(ctx context.Context, key SessionKey) error {
 			UPDATE operator_sessions SET last_seen_at = now(), expires_at = least(now() + $2::interval, created_at + $3::interval)
 			WHERE id = $1`, id, SessionIdle, SessionLife)
 	}
-	if err != nil {
-		return fmt.Errorf("use a session: %w", err)
-	}
-	return nil
+	return wrap(err, "use a session")
 }
 
 // CloseSession ends a login. One that is not there is none to end.
@@ -92,8 +85,5 @@ func (s *Store) CloseSession(ctx context.Context, key SessionKey, by Actor) erro
 		}
 		return record(ctx, tx, act{by: by, action: ActionLogout, kind: TargetSession, target: id, count: 1})
 	})
-	if err != nil {
-		return fmt.Errorf("close a session: %w", err)
-	}
-	return nil
+	return wrap(err, "close a session")
 }

@@ -49,13 +49,10 @@ type LoggedPayment struct {
 // OrderPaymentLogs returns the latest states, at most limit of them and the
 // oldest first, of the payments that named the order when they were applied.
 func (s *Store) OrderPaymentLogs(ctx context.Context, reference string, limit int) ([]LoggedPayment, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT * FROM (
 			SELECT `+paymentLogColumns+`, queue_id, id FROM payment_logs WHERE order_reference = $1 ORDER BY id DESC LIMIT $2
 		) AS latest ORDER BY id`, text(reference), limit)
-	if err != nil {
-		return nil, fmt.Errorf("payment logs of order %q: %w", reference, err)
-	}
 	logs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (LoggedPayment, error) {
 		var id int64
 		var l LoggedPayment
@@ -63,8 +60,5 @@ func (s *Store) OrderPaymentLogs(ctx context.Context, reference string, limit in
 		l.PaymentLog, err = scanPaymentLog(row, &l.QueueID, &id)
 		return l, err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("payment logs of order %q: %w", reference, err)
-	}
-	return logs, nil
+	return logs, wrap(err, "payment logs of order %q", reference)
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -121,10 +120,7 @@ func (s *Store) beat(ctx context.Context, p Process) error {
 		ON CONFLICT (id) DO UPDATE SET seen_at = now(), pool_max = excluded.pool_max, pool_in_use = excluded.pool_in_use,
 			pool_wait_ms = excluded.pool_wait_ms, pool_gave_up = excluded.pool_gave_up`,
 		p.ID, text(p.Host), p.Role, text(p.Version), p.PoolMax, p.PoolInUse, p.PoolWait.Milliseconds(), p.PoolGaveUp)
-	if err != nil {
-		return fmt.Errorf("note a process: %w", err)
-	}
-	return nil
+	return wrap(err, "note a process")
 }
 
 func (h *Heartbeat) leave() {

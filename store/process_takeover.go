@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -44,19 +43,13 @@ const (
 // whose id begins with prefix, because only they lock it, without self. That a
 // process is named for a moment while it connects again is no proof of its death.
 func (s *Store) DeadHolders(ctx context.Context, prefix, self string) ([]string, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT h.holder
 		FROM (SELECT DISTINCT `+holderColumn+` AS holder FROM river_job j WHERE j.state = 'running') h
 		WHERE starts_with(h.holder, $1) AND h.holder <> $2 AND pg_try_advisory_xact_lock_shared(hashtextextended(h.holder, $3))
 		ORDER BY h.holder`, prefix, self, lockSeedHolder)
-	if err != nil {
-		return nil, fmt.Errorf("processes that died: %w", err)
-	}
 	dead, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("processes that died: %w", err)
-	}
-	return dead, nil
+	return dead, wrap(err, "processes that died")
 }
 
 // TakeAbandoned ends attempts of a process that does not live, a batch of them, and
@@ -72,23 +65,14 @@ func (s *Store) TakeAbandoned(ctx context.Context, holder string, end EndAttempt
 		taken, err = takeRunning(ctx, tx, runningFrom+` ORDER BY j.id LIMIT $2 FOR UPDATE OF j SKIP LOCKED`, end, holder, takeoverBatch)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("take the jobs of %s: %w", holder, err)
-	}
-	return taken, nil
+	return taken, wrap(err, "take the jobs of %s", holder)
 }
 
 // RunningUnder returns the jobs that run under a process's id.
 func (s *Store) RunningUnder(ctx context.Context, holder string) ([]RunningJob, error) {
-	rows, err := s.pool.Query(ctx, runningFrom, holder)
-	if err != nil {
-		return nil, fmt.Errorf("running jobs: %w", err)
-	}
+	rows, _ := s.pool.Query(ctx, runningFrom, holder)
 	running, err := pgx.CollectRows(rows, scanRunning)
-	if err != nil {
-		return nil, fmt.Errorf("running jobs: %w", err)
-	}
-	return running, nil
+	return running, wrap(err, "running jobs")
 }
 
 // TakeBack ends the attempts that are named, of jobs that still run them under
@@ -104,17 +88,11 @@ func (s *Store) TakeBack(ctx context.Context, holder string, attempts []Attempt,
 			end, holder, ids, numbers)
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("take back jobs of %s: %w", holder, err)
-	}
-	return taken, nil
+	return taken, wrap(err, "take back jobs of %s", holder)
 }
 
 func takeRunning(ctx context.Context, tx pgx.Tx, query string, end EndAttempts, args ...any) ([]RunningJob, error) {
-	rows, err := tx.Query(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
+	rows, _ := tx.Query(ctx, query, args...)
 	running, err := pgx.CollectRows(rows, scanRunning)
 	if err != nil || len(running) == 0 {
 		return nil, err
@@ -138,7 +116,7 @@ const reopenBatch = 100
 func (s *Store) ReopenUnknownKinds(ctx context.Context, kinds []string, retry RetryJob) (reopened int, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		// The job's row first, as everywhere: its trigger writes the dead letter.
-		rows, err := tx.Query(ctx, `
+		rows, _ := tx.Query(ctx, `
 			SELECT j.id, d.id
 			FROM webhook_dead_letter d
 			JOIN webhook_queue q ON q.id = d.queue_id AND q.completed_at IS NULL
@@ -146,9 +124,6 @@ func (s *Store) ReopenUnknownKinds(ctx context.Context, kinds []string, retry Re
 			WHERE d.state = 'open' AND d.reason = 'unknown_kind' AND d.kind_reopened_at IS NULL
 			ORDER BY d.id LIMIT $2
 			FOR UPDATE OF j SKIP LOCKED`, kinds, reopenBatch)
-		if err != nil {
-			return err
-		}
 		var jobs, letters []int64
 		var job, letter int64
 		if _, err := pgx.ForEachRow(rows, []any{&job, &letter}, func() error {
@@ -168,8 +143,5 @@ func (s *Store) ReopenUnknownKinds(ctx context.Context, kinds []string, retry Re
 		_, err = tx.Exec(ctx, `UPDATE webhook_dead_letter SET kind_reopened_at = now() WHERE id = ANY ($1)`, letters)
 		return err
 	})
-	if err != nil {
-		return 0, fmt.Errorf("reopen dead letters of unknown kinds: %w", err)
-	}
-	return reopened, nil
+	return reopened, wrap(err, "reopen dead letters of unknown kinds")
 }

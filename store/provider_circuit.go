@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -52,34 +51,25 @@ type Circuit struct {
 // Circuits returns the circuits by source. A provider that never had an outage
 // is not among them: its circuit is closed.
 func (s *Store) Circuits(ctx context.Context) (map[string]Circuit, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT p.source, p.circuit, p.since, p.reason, p.revision,
 		       EXISTS (SELECT FROM provider_outages o WHERE o.source = p.source AND o.closed_at IS NOT NULL AND o.released_at IS NULL)
 		FROM provider_state p`)
-	if err != nil {
-		return nil, fmt.Errorf("circuits: %w", err)
-	}
 	circuits := map[string]Circuit{}
 	var c Circuit
-	_, err = pgx.ForEachRow(rows, []any{&c.Source, &c.Circuit, &c.Since, &c.Reason, &c.Revision, &c.Unreleased}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&c.Source, &c.Circuit, &c.Since, &c.Reason, &c.Revision, &c.Unreleased}, func() error {
 		circuits[c.Source] = c
 		c.Since = nil
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("circuits: %w", err)
-	}
-	return circuits, nil
+	return circuits, wrap(err, "circuits")
 }
 
 // Provider returns the state of the provider that is worst off.
 func (s *Store) Provider(ctx context.Context) (ProviderState, error) {
 	var st Status
 	err := s.readSnapshot(ctx, func(tx pgx.Tx) error { return readProvider(ctx, tx, &st) })
-	if err != nil {
-		return ProviderState{}, fmt.Errorf("provider: %w", err)
-	}
-	return st.Provider, nil
+	return st.Provider, wrap(err, "provider")
 }
 
 func readProvider(ctx context.Context, tx pgx.Tx, st *Status) error {
@@ -134,10 +124,7 @@ func (s *Store) OpenCircuit(ctx context.Context, source, reason string, failingF
 			RETURNING `+circuitColumns, source, reason, probeAfter.Seconds()))
 		return err
 	})
-	if err != nil {
-		return Circuit{}, false, fmt.Errorf("open the circuit of %s: %w", source, err)
-	}
-	return c, opened, nil
+	return c, opened, wrap(err, "open the circuit of %s", source)
 }
 
 const circuitColumns = `source, circuit, since, reason, revision`
@@ -166,10 +153,7 @@ func (s *Store) ClaimProbe(ctx context.Context, source string, hold time.Duratio
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Circuit{}, false, nil
 	}
-	if err != nil {
-		return Circuit{}, false, fmt.Errorf("claim a probe of %s: %w", source, err)
-	}
-	return c, true, nil
+	return c, err == nil, wrap(err, "claim a probe of %s", source)
 }
 
 // FailProbe ends a probe that found the outage going on, for the given reason.
@@ -187,10 +171,7 @@ func (s *Store) FailProbe(ctx context.Context, source string, revision int64, re
 		_, err = tx.Exec(ctx, `UPDATE provider_outages SET reason = $2 WHERE source = $1 AND closed_at IS NULL`, source, reason)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("fail a probe of %s: %w", source, err)
-	}
-	return nil
+	return wrap(err, "fail a probe of %s", source)
 }
 
 // CloseCircuit ends a probe that found the provider working, and with it the
@@ -206,17 +187,11 @@ func (s *Store) CloseCircuit(ctx context.Context, source string, revision int64)
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
-		rows, err := tx.Query(ctx, `
+		rows, _ := tx.Query(ctx, `
 			UPDATE provider_outages SET closed_at = greatest(now(), opened_at) WHERE source = $1 AND closed_at IS NULL RETURNING `+outageColumns, source)
-		if err != nil {
-			return err
-		}
 		ended, err = pgx.CollectExactlyOneRow(rows, scanOutage)
 		closed = err == nil
 		return err
 	})
-	if err != nil {
-		return Outage{}, false, fmt.Errorf("close the circuit of %s: %w", source, err)
-	}
-	return ended, closed, nil
+	return ended, closed, wrap(err, "close the circuit of %s", source)
 }

@@ -39,18 +39,12 @@ func scanOutage(row pgx.CollectableRow) (Outage, error) {
 
 // Outages returns the outages that touch [since, until), oldest first.
 func (s *Store) Outages(ctx context.Context, since, until time.Time) ([]Outage, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT `+outageColumns+` FROM provider_outages
 		WHERE opened_at < $2 AND (closed_at IS NULL OR closed_at > $1)
 		ORDER BY opened_at, id`, since, until)
-	if err != nil {
-		return nil, fmt.Errorf("outages: %w", err)
-	}
 	outages, err := pgx.CollectRows(rows, scanOutage)
-	if err != nil {
-		return nil, fmt.Errorf("outages: %w", err)
-	}
-	return outages, nil
+	return outages, wrap(err, "outages")
 }
 
 // WaitingResources returns up to limit payments that events of a provider wait
@@ -80,10 +74,7 @@ func (s *Store) WaitingResources(ctx context.Context, source string, limit int) 
 		{waiting + ` AND v.id >= $2 ORDER BY v.id LIMIT $3`, from, limit},
 		{waiting + ` AND v.id >= $2 ORDER BY v.id LIMIT $3`, 0, limit},
 	} {
-		rows, err := s.pool.Query(ctx, part.query, source, part.from, part.limit)
-		if err != nil {
-			return nil, fmt.Errorf("waiting payments: %w", err)
-		}
+		rows, _ := s.pool.Query(ctx, part.query, source, part.from, part.limit)
 		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return nil, fmt.Errorf("waiting payments: %w", err)
@@ -108,7 +99,7 @@ const knownSpan = 100
 // latest first, without those that an open event asks for: whatever is wrong with
 // one of these, the others need not have it.
 func (s *Store) KnownPayments(ctx context.Context, source string, limit int) ([]string, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT p.payment_id
 		FROM (SELECT l.payment_id, max(l.id) AS latest
 		      FROM (SELECT id, payment_id FROM payment_logs WHERE source = $1 ORDER BY id DESC LIMIT $2) l
@@ -116,12 +107,6 @@ func (s *Store) KnownPayments(ctx context.Context, source string, limit int) ([]
 		WHERE NOT EXISTS (
 			SELECT FROM webhook_queue q WHERE q.source = $1 AND q.resource_id = p.payment_id AND q.resource_id <> '' AND q.completed_at IS NULL)
 		ORDER BY p.latest DESC LIMIT $3`, source, knownSpan, limit)
-	if err != nil {
-		return nil, fmt.Errorf("known payments: %w", err)
-	}
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("known payments: %w", err)
-	}
-	return ids, nil
+	return ids, wrap(err, "known payments")
 }

@@ -44,14 +44,11 @@ func (s *Store) ReleaseOutage(ctx context.Context, req ReleaseRequest) (Release,
 	var done Release
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		done = Release{}
-		rows, err := tx.Query(ctx, `
+		rows, _ := tx.Query(ctx, `
 			SELECT `+outageColumns+` FROM provider_outages o
 			WHERE source = $1 AND closed_at IS NOT NULL AND released_at IS NULL
 			  AND EXISTS (SELECT FROM provider_state p WHERE p.source = o.source AND p.circuit = 'closed')
 			ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`, req.Source)
-		if err != nil {
-			return err
-		}
 		outage, err := pgx.CollectExactlyOneRow(rows, scanOutage)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -61,10 +58,7 @@ func (s *Store) ReleaseOutage(ctx context.Context, req ReleaseRequest) (Release,
 		}
 		return s.release(ctx, tx, req, outage, &done)
 	})
-	if err != nil {
-		return Release{}, fmt.Errorf("release the events of an outage of %s: %w", req.Source, err)
-	}
-	return done, nil
+	return done, wrap(err, "release the events of an outage of %s", req.Source)
 }
 
 func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outage Outage, done *Release) error {
@@ -97,15 +91,12 @@ func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outa
 		done.Replayed = int64(letters)
 		room -= letters
 	}
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		UPDATE provider_outages
 		SET held_released = held_released + $2, dead_letters_replayed = dead_letters_replayed + $3,
 		    -- The clock may have been set back since it was closed.
 		    released_at = CASE WHEN $4 AND NOT closed_at BETWEEN now() - make_interval(secs => $5) AND now() THEN greatest(now(), closed_at) END
 		WHERE id = $1 RETURNING `+outageColumns, outage.ID, done.Held, done.Replayed, room > 0, releaseGrace.Seconds())
-	if err != nil {
-		return err
-	}
 	outage, err = pgx.CollectExactlyOneRow(rows, scanOutage)
 	if err == nil && outage.ReleasedAt != nil {
 		done.Ended = &outage
@@ -120,16 +111,13 @@ func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outa
 func claimHeld(ctx context.Context, tx pgx.Tx, req ReleaseRequest, limit int) ([]int64, error) {
 	// The event is asked of in a subquery, which PostgreSQL looks up job by job: a
 	// join it would make for all jobs, to sort them.
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT j.id FROM river_job j
 		WHERE j.state = 'scheduled' AND j.queue = $2 AND j.metadata ? 'snoozes'
 		  AND (SELECT q.source FROM webhook_queue q
 		       WHERE q.id = CASE WHEN jsonb_typeof(j.args -> 'queue_id') = 'number' THEN (j.args ->> 'queue_id')::bigint END
 		         AND q.job_id = j.id AND q.completed_at IS NULL) = $1
 		ORDER BY j.priority, j.scheduled_at, j.id LIMIT $3 FOR UPDATE OF j SKIP LOCKED`, req.Source, req.Queue, limit)
-	if err != nil {
-		return nil, err
-	}
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
@@ -137,7 +125,7 @@ func claimHeld(ctx context.Context, tx pgx.Tx, req ReleaseRequest, limit int) ([
 // died between the first failure of the streak that opened the circuit and its
 // closing. One that is replayed is not open any more, so each is replayed once.
 func (s *Store) replayOutageDeadLetters(ctx context.Context, tx pgx.Tx, outage Outage, limit int) (int, error) {
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		WITH claimed AS (
 			SELECT d.id FROM webhook_dead_letter d JOIN webhook_queue q ON q.id = d.queue_id
 			WHERE d.state = 'open' AND d.error_class = 'provider_unavailable' AND d.reason = 'retries_exhausted'
@@ -146,13 +134,10 @@ func (s *Store) replayOutageDeadLetters(ctx context.Context, tx pgx.Tx, outage O
 		)
 		UPDATE webhook_dead_letter d SET state = 'replayed' FROM claimed WHERE claimed.id = d.id
 		RETURNING d.queue_id, d.id`, outage.Source, outage.FirstFailureAt, outage.ClosedAt, limit)
-	if err != nil {
-		return 0, err
-	}
 	letters := map[int64]int64{}
 	var queueIDs []int64
 	var queueID, letter int64
-	_, err = pgx.ForEachRow(rows, []any{&queueID, &letter}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&queueID, &letter}, func() error {
 		letters[queueID] = letter
 		queueIDs = append(queueIDs, queueID)
 		return nil

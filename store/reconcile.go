@@ -147,10 +147,7 @@ func (s *Store) StartRun(ctx context.Context, req RunRequest) (run Run, joined b
 		}
 		return nil
 	})
-	if err != nil {
-		return Run{}, false, fmt.Errorf("start a run: %w", err)
-	}
-	return run, joined, nil
+	return run, joined, wrap(err, "start a run")
 }
 
 // recordRun writes into the audit trail that somebody asked for the run.

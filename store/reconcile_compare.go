@@ -236,7 +236,7 @@ func compareSearch(ctx context.Context, tx pgx.Tx, source string, found []FoundP
 	}
 	// One statement, so that an event which settles meanwhile is seen either
 	// without its end or with what it brought.
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT f.n,
 		       EXISTS (SELECT FROM webhook_queue q LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
 		               WHERE q.resource_id = f.id AND q.source = $1 AND q.work = $4 AND q.completed_at IS NULL
@@ -248,9 +248,6 @@ func compareSearch(ctx context.Context, tx pgx.Tx, source string, found []FoundP
 		       `+heldColumns+`
 		FROM unnest($2::text[], $3::timestamptz[]) WITH ORDINALITY AS f (id, changed, n)
 		LEFT JOIN payments p ON p.source = $1 AND p.payment_id = f.id`, source, ids, changed, WorkPayment)
-	if err != nil {
-		return nil, nil, err
-	}
 	var n int
 	var open, dead bool
 	var h heldPayment

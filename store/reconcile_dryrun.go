@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -89,10 +88,7 @@ func (s *Store) CheckLedger(ctx context.Context, since time.Time, walk *LedgerCh
 // read runs fn in a transaction that can write nothing.
 func (s *Store) read(ctx context.Context, doing string, fn func(tx pgx.Tx) error) error {
 	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, fn)
-	if err != nil {
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-	return nil
+	return wrap(err, "%s", doing)
 }
 
 // unknownDifferences drops what a run would not act on, or only to open an

@@ -112,13 +112,10 @@ func (s *Store) compareBatch(ctx context.Context, tx pgx.Tx, since time.Time, at
 	if at.Payments {
 		return b, s.comparePayments(ctx, tx, since, &b)
 	}
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT reference, updated_at FROM orders
 		WHERE (updated_at, reference) > ($1, $2) AND updated_at <= $3
 		ORDER BY updated_at, reference LIMIT $4`, at.At, at.ID, at.Until, ledgerBatch)
-	if err != nil {
-		return b, err
-	}
 	var references []string
 	if _, err := pgx.ForEachRow(rows, []any{&b.next.ID, &b.next.At}, func() error {
 		references = append(references, b.next.ID)
@@ -229,18 +226,15 @@ func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []strin
 // sound tells of a payment whether it is a state that was applied. It is one
 // statement, so that it sees each order with the payments that made it so.
 func eachFold(ctx context.Context, tx pgx.Tx, sound, condition string, args []any, each func(orderFold)) error {
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT o.reference, o.status, o.amount, o.currency, o.cancelled_at IS NOT NULL, o.paid_amount, o.refunded_amount, `+sound+`, `+heldColumns+`
 		FROM orders o LEFT JOIN payments p ON p.order_reference = o.reference
 		WHERE `+condition+` AND o.settled_at IS NOT NULL AND o.fold_version >= `+strconv.Itoa(order.FoldVersion)+`
 		ORDER BY o.reference, p.source, p.payment_id`, args...)
-	if err != nil {
-		return err
-	}
 	var o, fold orderFold
 	var isSound *bool
 	var h heldPayment
-	_, err = pgx.ForEachRow(rows, append([]any{
+	_, err := pgx.ForEachRow(rows, append([]any{
 		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.terms.Cancelled, &o.paid, &o.refunded, &isSound,
 	}, h.targets()...), func() error {
 		if fold.reference != o.reference {
@@ -288,13 +282,10 @@ func (s *Store) compareUnmatched(ctx context.Context, tx pgx.Tx, sources, ids []
 	if len(ids) == 0 {
 		return nil
 	}
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT `+soundColumn+`, `+heldColumns+`
 		FROM unnest($1::text[], $2::text[]) AS x (source, id)
 		JOIN payments p ON p.source = x.source AND p.payment_id = x.id`, sources, ids)
-	if err != nil {
-		return err
-	}
 	var suspects []heldPayment
 	var sound bool
 	var h heldPayment
@@ -350,13 +341,10 @@ type loggedState struct {
 // latestLogged returns the latest state of a payment that was applied; nil when
 // none was.
 func latestLogged(ctx context.Context, tx pgx.Tx, source, paymentID string) (*loggedState, error) {
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT status, status_detail, amount, refunded_amount, shipping, coalesce(currency, ''), date_last_updated, changed_at,
 		       applied_at, coalesce(order_reference, '')
 		FROM payment_logs WHERE source = $1 AND payment_id = $2 ORDER BY id`, source, paymentID)
-	if err != nil {
-		return nil, err
-	}
 	states, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (loggedState, error) {
 		l := loggedState{Payment: order.Payment{ID: paymentID}}
 		var updatedAt, changedAt *time.Time

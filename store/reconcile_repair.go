@@ -27,14 +27,11 @@ type repair struct {
 // all orders: an order must not follow from one that is about to be put right.
 func (st *RunStep) Repair(ctx context.Context) (done bool, err error) {
 	err = st.advance(ctx, "repair", func(tx pgx.Tx) (progress, error) {
-		rows, err := tx.Query(ctx, `
+		rows, _ := tx.Query(ctx, `
 			SELECT id, coalesce(source, ''), coalesce(payment_id, ''), coalesce(order_reference, ''), detail
 			FROM webhook_reconciliation_findings
 			WHERE run_id = $1 AND kind = 'drift' AND repaired_at IS NULL
 			ORDER BY payment_id IS NULL, id LIMIT $2`, st.Run.ID, repairBatch)
-		if err != nil {
-			return progress{}, err
-		}
 		repairs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (repair, error) {
 			var r repair
 			err := row.Scan(&r.finding, &r.source, &r.paymentID, &r.reference, &r.detail)

@@ -15,10 +15,7 @@ func (s *Store) LastSuccess(ctx context.Context) (ended *time.Time, now time.Tim
 	err = s.pool.QueryRow(ctx, `
 		SELECT now(), (SELECT max(finished_at) FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded')`).
 		Scan(&now, &ended)
-	if err != nil {
-		return nil, now, fmt.Errorf("last successful run: %w", err)
-	}
-	return ended, now, nil
+	return ended, now, wrap(err, "last successful run")
 }
 
 // Run returns one run, or ErrRunNotFound.
@@ -27,26 +24,17 @@ func (s *Store) Run(ctx context.Context, id int64) (Run, error) {
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrRunNotFound.With(id)
 	}
-	if err != nil {
-		return Run{}, fmt.Errorf("run %d: %w", id, err)
-	}
-	return run, nil
+	return run, wrap(err, "run %d", id)
 }
 
 // Runs returns up to limit runs that are older than the one with the id before,
 // newest first; before 0 begins with the newest.
 func (s *Store) Runs(ctx context.Context, before int64, limit int) ([]Run, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT `+runColumns+` FROM webhook_reconciliation_logs
 		WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, before, limit)
-	if err != nil {
-		return nil, fmt.Errorf("runs: %w", err)
-	}
 	runs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) { return scanRun(row) })
-	if err != nil {
-		return nil, fmt.Errorf("runs: %w", err)
-	}
-	return runs, nil
+	return runs, wrap(err, "runs")
 }
 
 const (

@@ -47,10 +47,7 @@ func (s *Store) OpenStep(ctx context.Context, runID, jobID int64, attempt int) (
 	case err == nil && (owner == nil || *owner != jobID):
 		err = ErrStaleAttempt
 	}
-	if err != nil {
-		return nil, fmt.Errorf("run %d: %w", runID, err)
-	}
-	return st, nil
+	return st, wrap(err, "run %d", runID)
 }
 
 // progress is what one transaction of a step adds to its run.

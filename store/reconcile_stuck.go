@@ -32,7 +32,7 @@ func (st *RunStep) RequeueStuck(ctx context.Context) (done bool, err error) {
 				return p, err
 			}
 		}
-		rows, err := tx.Query(ctx, `
+		rows, _ := tx.Query(ctx, `
 			WITH stuck AS (
 				SELECT q.id`+stuckFrom+` ORDER BY q.id LIMIT $1 FOR UPDATE OF q SKIP LOCKED
 			), requeued AS (
@@ -44,9 +44,6 @@ func (st *RunStep) RequeueStuck(ctx context.Context) (done bool, err error) {
 				SELECT $2, 'stuck', id, now() FROM requeued
 			)
 			SELECT job_id, id, work, now(), origin FROM requeued ORDER BY id`, stuckBatch, st.Run.ID)
-		if err != nil {
-			return p, err
-		}
 		jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job, error) {
 			var job Job
 			err := row.Scan(&job.ID, &job.QueueID, &job.Work, &job.At, &job.Origin)

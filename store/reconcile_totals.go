@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -21,15 +20,12 @@ func (s *Store) RunTotals(ctx context.Context) (RunTotals, error) {
 		ByStatus: map[string]int64{RunSucceeded: 0, RunFailed: 0, RunStoppedByCap: 0},
 		Found:    map[string]int64{FindingMissing: 0, FindingDrift: 0, FindingOdd: 0, FindingStuck: 0},
 	}
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT status, count(*), sum(missing_found)::bigint, sum(drift_found)::bigint, sum(odd_found)::bigint, sum(stuck_requeued)::bigint
 		FROM webhook_reconciliation_logs WHERE finished_at IS NOT NULL GROUP BY status`)
-	if err != nil {
-		return RunTotals{}, fmt.Errorf("totals of runs: %w", err)
-	}
 	var status string
 	var n, missing, drift, odd, stuck int64
-	_, err = pgx.ForEachRow(rows, []any{&status, &n, &missing, &drift, &odd, &stuck}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&status, &n, &missing, &drift, &odd, &stuck}, func() error {
 		totals.ByStatus[status] = n
 		totals.Found[FindingMissing] += missing
 		totals.Found[FindingDrift] += drift
@@ -37,8 +33,5 @@ func (s *Store) RunTotals(ctx context.Context) (RunTotals, error) {
 		totals.Found[FindingStuck] += stuck
 		return nil
 	})
-	if err != nil {
-		return RunTotals{}, fmt.Errorf("totals of runs: %w", err)
-	}
-	return totals, nil
+	return totals, wrap(err, "totals of runs")
 }

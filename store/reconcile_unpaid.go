@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,7 +30,7 @@ func (s *Store) UnpaidOrders(ctx context.Context, after UnpaidOrder, limit int) 
 	if !after.CreatedAt.IsZero() {
 		before = &after.CreatedAt
 	}
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT o.reference, o.created_at FROM orders o
 		WHERE o.status IN ('pending', 'in_process', 'authorized', 'rejected', 'partially_paid')
 		  AND o.created_at > now() - interval '30 days' AND o.created_at < now() - interval '1 hour'
@@ -39,12 +38,6 @@ func (s *Store) UnpaidOrders(ctx context.Context, after UnpaidOrder, limit int) 
 		  AND NOT EXISTS (SELECT FROM webhook_reconciliation_inquiries i
 		                  WHERE i.order_reference = o.reference AND i.asked_at > now() - interval '1 day')
 		ORDER BY o.created_at DESC, o.reference DESC LIMIT $3`, before, after.Reference, limit)
-	if err != nil {
-		return nil, fmt.Errorf("unpaid orders: %w", err)
-	}
 	orders, err := pgx.CollectRows(rows, pgx.RowToStructByPos[UnpaidOrder])
-	if err != nil {
-		return nil, fmt.Errorf("unpaid orders: %w", err)
-	}
-	return orders, nil
+	return orders, wrap(err, "unpaid orders")
 }

@@ -113,13 +113,10 @@ func (st *RunStep) NoteUnseen(ctx context.Context, r SearchedRange, cursor any) 
 // UnseenRanges returns what earlier runs did not see of source's search and this
 // one is to read again, those that wait longest first.
 func (st *RunStep) UnseenRanges(ctx context.Context, source string) ([]UnseenRange, error) {
-	rows, err := st.store.pool.Query(ctx, `
+	rows, _ := st.store.pool.Query(ctx, `
 		SELECT id, begin_at, end_at, reason, payments FROM webhook_reconciliation_unseen
 		WHERE source = $1 AND seen_at IS NULL AND run_id <> $2 AND found_at > now() - $3::interval
 		ORDER BY read_at, id LIMIT $4`, source, st.Run.ID, unseenFor, unseenPerRun)
-	if err != nil {
-		return nil, err
-	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (UnseenRange, error) {
 		var u UnseenRange
 		err := row.Scan(&u.ID, &u.Begin, &u.End, &u.Reason, &u.Payments)

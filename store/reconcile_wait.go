@@ -66,8 +66,5 @@ func (st *RunStep) Crowded(ctx context.Context, limit int) (bool, error) {
 			JOIN river_job j ON j.id = q.job_id
 			WHERE f.run_id = $1 AND `+runEventOpen+`
 			LIMIT $2) waiting`, st.Run.ID, limit).Scan(&n)
-	if err != nil {
-		return false, fmt.Errorf("run %d: count its events: %w", st.Run.ID, err)
-	}
-	return n >= limit, nil
+	return n >= limit, wrap(err, "run %d: count its events", st.Run.ID)
 }

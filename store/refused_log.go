@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -158,10 +157,7 @@ func (s *Store) InsertRefused(ctx context.Context, r Refused) error {
 		INSERT INTO webhook_refused (source, reason, method, query, x_signature, x_request_id, remote_ip, body_bytes, body)
 		VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9)`,
 		r.Source, r.Reason, r.Method, text(r.Query), text(r.XSignature), text(r.XRequestID), remote, r.BodyBytes, body)
-	if err != nil {
-		return fmt.Errorf("record refused delivery: %w", err)
-	}
-	return nil
+	return wrap(err, "record refused delivery")
 }
 
 // PruneRefused removes refused deliveries beyond the newest keep ones, and
@@ -171,8 +167,5 @@ func (s *Store) PruneRefused(ctx context.Context, keep int) error {
 		DELETE FROM webhook_refused
 		WHERE id <= (SELECT coalesce(max(id), 0) - $1 FROM webhook_refused)
 		   OR refused_at < now() - make_interval(secs => $2)`, keep, refusedFor.Seconds())
-	if err != nil {
-		return fmt.Errorf("prune refused deliveries: %w", err)
-	}
-	return nil
+	return wrap(err, "prune refused deliveries")
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -170,29 +169,20 @@ func (s *Store) learnSources(ctx context.Context, counts map[learnedKey]int64) e
 				ORDER BY last_seen_at DESC, deliveries DESC, source, network OFFSET $1)`, learnedKept)
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("learn sources: %w", err)
-	}
-	return nil
+	return wrap(err, "learn sources")
 }
 
 // LearnedSources returns the networks that signed webhooks came from, the
 // busiest first: 256 at most.
 func (s *Store) LearnedSources(ctx context.Context) ([]LearnedSource, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT source, network, deliveries, first_seen_at, last_seen_at FROM webhook_learned_sources
 		ORDER BY deliveries DESC, source, network LIMIT $1`, learnedKept)
-	if err != nil {
-		return nil, fmt.Errorf("learned sources: %w", err)
-	}
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (LearnedSource, error) {
 		var l LearnedSource
 		err := row.Scan(&l.Source, &l.Network, &l.Deliveries, &l.FirstSeenAt, &l.LastSeenAt)
 		toUTC(&l.FirstSeenAt, &l.LastSeenAt)
 		return l, err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("learned sources: %w", err)
-	}
-	return found, nil
+	return found, wrap(err, "learned sources")
 }

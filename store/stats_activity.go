@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -80,10 +79,7 @@ type ActivityPoint struct {
 // in the ledger, so they are not counted here.
 func (s *Store) Activity(ctx context.Context, span Span) ([]ActivityPoint, error) {
 	points, err := s.activity(ctx, span)
-	if err != nil {
-		return nil, fmt.Errorf("activity: %w", err)
-	}
-	return points, nil
+	return points, wrap(err, "activity")
 }
 
 func (s *Store) activity(ctx context.Context, span Span) ([]ActivityPoint, error) {
@@ -96,14 +92,11 @@ func (s *Store) activity(ctx context.Context, span Span) ([]ActivityPoint, error
 		points[i] = ActivityPoint{At: r.since.Add(time.Duration(i) * r.step), ByOrigin: map[string]int64{}, Others: map[string]int64{}}
 	}
 	at := func(seconds int64) *ActivityPoint { return &points[time.Duration(seconds)*time.Second/r.step] }
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT extract(epoch FROM date_bin($3, began_at, $1) - $1)::bigint, origin, outcome, sum(events)::bigint
 		FROM webhook_activity_`+r.tables+`
 		WHERE began_at >= $1 AND began_at < $2
 		GROUP BY 1, 2, 3`, r.since, r.until, r.step)
-	if err != nil {
-		return nil, err
-	}
 	var seconds, n int64
 	var origin, outcome string
 	if _, err := pgx.ForEachRow(rows, []any{&seconds, &origin, &outcome, &n}, func() error {
@@ -112,12 +105,9 @@ func (s *Store) activity(ctx context.Context, span Span) ([]ActivityPoint, error
 	}); err != nil {
 		return nil, err
 	}
-	rows, err = s.pool.Query(ctx, `
+	rows, _ = s.pool.Query(ctx, `
 		SELECT extract(epoch FROM date_bin($3, died_at, $1) - $1)::bigint, count(*)
 		FROM webhook_dead_letter WHERE died_at >= $1 AND died_at < $2 GROUP BY 1`, r.since, r.until, r.step)
-	if err != nil {
-		return nil, err
-	}
 	_, err = pgx.ForEachRow(rows, []any{&seconds, &n}, func() error {
 		at(seconds).Failed = n
 		return nil

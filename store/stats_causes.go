@@ -24,13 +24,10 @@ type DeathReason struct {
 // TopReasons returns what events died of in [since, until), the most frequent
 // cause first. A dead letter that died twice counts by the last time.
 func (s *Store) TopReasons(ctx context.Context, since, until time.Time) ([]DeathReason, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT reason, error_class, count(*), count(*) FILTER (WHERE state = 'open'), max(died_at)
 		FROM webhook_dead_letter WHERE died_at >= $1 AND died_at < $2
 		GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2`, since, until)
-	if err != nil {
-		return nil, fmt.Errorf("top reasons: %w", err)
-	}
 	reasons, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DeathReason])
 	if err != nil {
 		return nil, fmt.Errorf("top reasons: %w", err)
@@ -61,7 +58,7 @@ type HealedRun struct {
 // Healed returns the runs that began in [since, until) and found something,
 // oldest first.
 func (s *Store) Healed(ctx context.Context, since, until time.Time) ([]HealedRun, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT r.id, r.trigger, r.scope, r.status, r.started_at, r.missing_found, r.drift_found, r.stuck_requeued,
 		       f.repaired, f.unsettled
 		FROM webhook_reconciliation_logs r
@@ -76,9 +73,6 @@ func (s *Store) Healed(ctx context.Context, since, until time.Time) ([]HealedRun
 		WHERE r.started_at >= $1 AND r.started_at < $2
 		  AND (r.missing_found > 0 OR r.drift_found > 0 OR r.stuck_requeued > 0 OR f.unsettled > 0)
 		ORDER BY r.started_at, r.id`, since, until)
-	if err != nil {
-		return nil, fmt.Errorf("healed: %w", err)
-	}
 	runs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[HealedRun])
 	if err != nil {
 		return nil, fmt.Errorf("healed: %w", err)

@@ -67,21 +67,15 @@ func (s *Store) LatencyOver(ctx context.Context, span Span) ([]LatencyPoint, err
 		return nil, fmt.Errorf("latency over time: %w", err)
 	}
 	points, err := s.latencies(ctx, r)
-	if err != nil {
-		return nil, fmt.Errorf("latency over time: %w", err)
-	}
-	return points, nil
+	return points, wrap(err, "latency over time")
 }
 
 func (s *Store) latencies(ctx context.Context, r resolved) ([]LatencyPoint, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT extract(epoch FROM date_bin($3, began_at, $1) - $1)::bigint, step, sum(events)::bigint
 		FROM webhook_latency_`+r.tables+`
 		WHERE began_at >= $1 AND began_at < $2
 		GROUP BY 1, 2 ORDER BY 1, 2`, r.since, r.until, r.step)
-	if err != nil {
-		return nil, err
-	}
 	steps := make([][]stepCount, r.points)
 	var seconds int64
 	var c stepCount

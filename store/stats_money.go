@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -48,16 +47,13 @@ func (s *Store) MoneyByDay(ctx context.Context, since, until time.Time, zone *ti
 		end = end.AddDate(0, 0, 1)
 	}
 	// By day of PostgreSQL's zone it could not be: its zones are its own.
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT began_at, currency, paid, withdrawn, refunded FROM order_money_quarters
 		WHERE began_at >= $1 AND began_at < $2 ORDER BY began_at, currency`, first, end)
-	if err != nil {
-		return nil, fmt.Errorf("money by day: %w", err)
-	}
 	days := map[moneyKey]int{}
 	var found []MoneyDay
 	var q MoneyDay
-	_, err = pgx.ForEachRow(rows, []any{&q.Day, &q.Currency, &q.Paid, &q.Withdrawn, &q.Refunded}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&q.Day, &q.Currency, &q.Paid, &q.Withdrawn, &q.Refunded}, func() error {
 		day := midnight(q.Day, zone)
 		key := moneyKey{day.Unix(), q.Currency}
 		i, ok := days[key]
@@ -70,11 +66,8 @@ func (s *Store) MoneyByDay(ctx context.Context, since, until time.Time, zone *ti
 		d.Paid, d.Withdrawn, d.Refunded = d.Paid.Add(q.Paid), d.Withdrawn.Add(q.Withdrawn), d.Refunded.Add(q.Refunded)
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("money by day: %w", err)
-	}
 	sortMoney(found)
-	return found, nil
+	return found, wrap(err, "money by day")
 }
 
 type moneyKey struct {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -84,10 +83,7 @@ func (s *Store) rollUp(ctx context.Context, span, ahead time.Duration) (RollUp, 
 		done = RollUp{From: at.from, Until: until, Behind: to.Before(end), Complete: at.complete}
 		return pruneRollUps(ctx, tx, at.now, until)
 	})
-	if err != nil {
-		return RollUp{}, fmt.Errorf("roll up: %w", err)
-	}
-	return done, nil
+	return done, wrap(err, "roll up")
 }
 
 // RollUpHistory counts what happened before the first roll-up, a span of it, the
@@ -127,10 +123,7 @@ func (s *Store) RollUpHistory(ctx context.Context, span time.Duration) (RollUp, 
 		}
 		return countSlots(ctx, tx, covered{done.From, at.until}, done.From, at.from)
 	})
-	if err != nil {
-		return RollUp{}, fmt.Errorf("roll up the history: %w", err)
-	}
-	return done, nil
+	return done, wrap(err, "roll up the history")
 }
 
 // rollUpAt is where the counting stands.

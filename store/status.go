@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -117,10 +116,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return Status{}, fmt.Errorf("status: %w", err)
-	}
-	return st, nil
+	return st, wrap(err, "status")
 }
 
 // readQueue counts what has no end from what is small however large the tables
@@ -252,10 +248,7 @@ func readRuns(ctx context.Context, tx pgx.Tx, st *Status) error {
 	if err != nil {
 		return err
 	}
-	rows, err := tx.Query(ctx, `SELECT `+runColumns+` FROM webhook_reconciliation_logs ORDER BY id DESC LIMIT $1`, recentRuns)
-	if err != nil {
-		return err
-	}
+	rows, _ := tx.Query(ctx, `SELECT `+runColumns+` FROM webhook_reconciliation_logs ORDER BY id DESC LIMIT $1`, recentRuns)
 	st.RecentRuns, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (Run, error) { return scanRun(row) })
 	return err
 }

@@ -23,10 +23,7 @@ func (s *Store) Server(ctx context.Context) (Server, error) {
 	err := s.pool.QueryRow(ctx, `
 		SELECT current_setting('server_version_num')::int, current_setting('server_version'), clock_timestamp()`).
 		Scan(&found.Version, &found.Name, &found.Now)
-	if err != nil {
-		return Server{}, fmt.Errorf("version of the database: %w", err)
-	}
-	return found, nil
+	return found, wrap(err, "version of the database")
 }
 
 // Arrivals is what came lately.

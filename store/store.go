@@ -5,6 +5,9 @@
 // for each other: the job's row, the payment, then its orders by reference.
 // The payment and the orders are locked by advisory locks, because the row may
 // not exist yet: an order may be registered while its first payment settles.
+//
+// An error of Query is that of its rows as well, so it is left to what reads
+// them: pgx.CollectRows and pgx.ForEachRow return it.
 package store
 
 import (

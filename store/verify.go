@@ -113,10 +113,7 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 		}
 		return s.verifyTerms(ctx, tx, o.Limit, &report)
 	})
-	if err != nil {
-		return VerifyReport{}, fmt.Errorf("verify: %w", err)
-	}
-	return report, nil
+	return report, wrap(err, "verify")
 }
 
 // verify adds a violation to the report when the invariant does not hold.
