@@ -61,9 +61,9 @@ func TestRefused_AreListedAndShown(t *testing.T) {
 		}
 		require.Equal(t, want, ids, query)
 	}
-	d := answered[store.RefusedDetail](t, b, get(fmt.Sprintf("/api/webhooks/refused/%d", first)), http.StatusOK)
-	require.Equal(t, store.Content{Encoding: store.EncodingBase64, Data: "/wA=", Bytes: 2}, d.Body)
-	d = answered[store.RefusedDetail](t, b, get(fmt.Sprintf("/api/webhooks/refused/%d", second)), http.StatusOK)
-	require.Equal(t, store.Content{Encoding: store.EncodingText, Data: `{"a":1}`, Bytes: 7}, d.Body)
+	d := answered[store.RefusedDetail](t, b, getWhole(fmt.Sprintf("/api/webhooks/refused/%d", first)), http.StatusOK)
+	require.Equal(t, store.Content{Encoding: store.EncodingBase64, Data: "/wA=", Bytes: 2}, *d.Body)
+	d = answered[store.RefusedDetail](t, b, getWhole(fmt.Sprintf("/api/webhooks/refused/%d", second)), http.StatusOK)
+	require.Equal(t, store.Content{Encoding: store.EncodingText, Data: `{"a":1}`, Bytes: 7}, *d.Body)
 	require.EqualValues(t, "ts=1742505638,v1=dead…", d.XSignature, "it may be a genuine one")
 }

@@ -40,20 +40,32 @@ func newTokenAuth(tokens Tokens, failed *limiter[addressKey]) *tokenAuth {
 	return g
 }
 
-// admit returns the name of the token that the call carries, or a problem.
-func (g *tokenAuth) admit(c *gin.Context, scope access, now time.Time, remote netip.Addr) (tokenName, error) {
+// listsOf are the lists of tokens that open a route, the one that sees most first.
+func listsOf(scope access) []access {
+	if scope == accessRecords {
+		return []access{accessProcessQueue, accessStatus}
+	}
+	return []access{scope}
+}
+
+// admit returns the name of the token that the call carries and the list that it
+// is in, or a problem.
+func (g *tokenAuth) admit(c *gin.Context, scope access, now time.Time, remote netip.Addr) (tokenName, access, error) {
 	token, given := bearer(c.Request.Header)
 	if given {
-		sum, match := sha256.Sum256([]byte(token)), 0
-		for i := range g.hashes[scope] {
-			match |= subtle.ConstantTimeCompare(sum[:], g.hashes[scope][i][:])
-		}
-		if match == 1 {
-			return nameOf(sum), nil
+		sum := sha256.Sum256([]byte(token))
+		for _, list := range listsOf(scope) {
+			match := 0
+			for i := range g.hashes[list] {
+				match |= subtle.ConstantTimeCompare(sum[:], g.hashes[list][i][:])
+			}
+			if match == 1 {
+				return nameOf(sum), list, nil
+			}
 		}
 	}
 	if err := g.failed.chargeFor(c, now, keyOf(remote), "Too many calls without a valid token from this address."); err != nil {
-		return "", err
+		return "", 0, err
 	}
 	p := newProblem(problemUnauthorized, "This endpoint needs a bearer token; the call has none.")
 	p.authenticate = `Bearer realm="conciliar"`
@@ -61,7 +73,7 @@ func (g *tokenAuth) admit(c *gin.Context, scope access, now time.Time, remote ne
 		p.detail = "The token is not valid for this endpoint."
 		p.authenticate += `, error="invalid_token"`
 	}
-	return "", p
+	return "", 0, p
 }
 
 // bearer returns the one bearer token of a call. Two Authorization headers are

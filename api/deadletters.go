@@ -52,6 +52,9 @@ func (a *api) answerDeadLetter(c *gin.Context, ev *requestEvent, id int64) error
 		return err
 	}
 	ev.queueID = letter.QueueID
+	if !ev.seesContent() {
+		letter = letter.WithoutContent()
+	}
 	return answerJSON(c, http.StatusOK, letter)
 }
 

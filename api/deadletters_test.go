@@ -32,7 +32,7 @@ func TestDeadLetters_AreListedAndShown(t *testing.T) {
 	for _, query := range []string{"state=ajar", "reason=boredom"} {
 		requireProblem(t, b.do(t, get("/api/webhooks/dead-letters?"+query)), http.StatusBadRequest, "invalid_parameter")
 	}
-	d := answered[store.DeadLetterDetail](t, b, get(fmt.Sprintf("/api/webhooks/dead-letters/%d", first)), http.StatusOK)
+	d := answered[store.DeadLetterDetail](t, b, getWhole(fmt.Sprintf("/api/webhooks/dead-letters/%d", first)), http.StatusOK)
 	require.Equal(t, event, d.QueueID)
 	require.Equal(t, "timeout", d.Errors[0].ErrorClass)
 	require.Contains(t, d.Payload.Data, `"77"`)

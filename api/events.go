@@ -41,8 +41,15 @@ func (a *api) showEvent(c *gin.Context, ev *requestEvent) error {
 	if err != nil {
 		return err
 	}
+	if !ev.seesContent() {
+		event = event.WithoutContent()
+	}
 	return answerJSON(c, http.StatusOK, event)
 }
+
+// seesContent reports whether the caller may see what senders and the provider
+// wrote: it may hold a payer's data.
+func (ev *requestEvent) seesContent() bool { return ev.list == accessProcessQueue }
 
 // replayEvent makes a new event of the same delivery: 202, as its work is still
 // to be done.

@@ -63,7 +63,7 @@ func TestEvents_AreShownWithTheirHistory(t *testing.T) {
 	letter, id := b.deadLetter(t, "77")
 	replay := answered[store.Replay](t, b, post("/api/webhooks/dead-letters/"+strconv.FormatInt(letter, 10)+"/replay", ""), http.StatusAccepted)
 
-	d := answered[store.EventDetail](t, b, get("/api/webhooks/events/"+strconv.FormatInt(id, 10)), http.StatusOK)
+	d := answered[store.EventDetail](t, b, getWhole("/api/webhooks/events/"+strconv.FormatInt(id, 10)), http.StatusOK)
 
 	require.Equal(t, id, d.QueueID)
 	require.Equal(t, "payment", d.Topic)

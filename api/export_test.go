@@ -19,7 +19,8 @@ type Route struct {
 	Method, Path string
 	// Described routes answer JSON; the others are pages for people.
 	Described bool
-	// Scheme is the security scheme; empty where no token is needed.
+	// Scheme is the security scheme, or those of which any will do; empty where no
+	// token is needed.
 	Scheme   string
 	Query    []string
 	AnyQuery bool
@@ -29,7 +30,7 @@ type Route struct {
 func Routes(deps Deps) []Route {
 	schemes := map[access]string{
 		accessOpen: "", accessSignature: "", accessStatus: "statusToken", accessProcessQueue: "processQueueToken",
-		accessReconcile: "reconcileToken", accessOrders: "ordersToken",
+		accessReconcile: "reconcileToken", accessOrders: "ordersToken", accessRecords: "statusToken processQueueToken",
 	}
 	var routes []Route
 	for _, r := range (&api{deps: deps}).routes() {

@@ -47,6 +47,11 @@ func get(target string) call {
 	return call{method: http.MethodGet, target: target, header: bearer(statusToken)}
 }
 
+// getWhole is get with the token that sees content.
+func getWhole(target string) call {
+	return call{method: http.MethodGet, target: target, header: bearer(processToken)}
+}
+
 func post(target, body string) call {
 	return call{method: http.MethodPost, target: target, header: bearer(processToken), body: strings.NewReader(body)}
 }

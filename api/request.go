@@ -22,6 +22,8 @@ type requestEvent struct {
 	id     string
 	remote netip.Addr
 	token  tokenName
+	// list is which tokens the call's is one of.
+	list access
 
 	// What became of the call, in one word, and the problem's code if any.
 	outcome string

@@ -20,6 +20,9 @@ const (
 	accessProcessQueue
 	accessReconcile
 	accessOrders
+	// accessRecords: STATUS, which sees everything but what senders and the
+	// provider wrote, or PROCESS_QUEUE, which sees that too.
+	accessRecords
 	// accessOperator needs the operator's login; limited as one token.
 	accessOperator
 )
@@ -61,11 +64,11 @@ func (a *api) routes() []route {
 		{method: http.MethodPost, path: "/api/webhooks/process-queue", access: accessProcessQueue, query: []string{"wait", "limit"}, handle: a.processQueue},
 
 		{method: http.MethodGet, path: eventsPath, access: accessStatus, query: eventQuery, handle: a.listEvents()},
-		{method: http.MethodGet, path: eventsPath + "/:queue_id", access: accessStatus, handle: a.showEvent},
+		{method: http.MethodGet, path: eventsPath + "/:queue_id", access: accessRecords, handle: a.showEvent},
 		{method: http.MethodPost, path: eventsPath + "/:queue_id/replay", access: accessProcessQueue, handle: a.replayEvent},
 
 		{method: http.MethodGet, path: deadLettersPath, access: accessStatus, query: deadLetterQuery, handle: a.listDeadLetters()},
-		{method: http.MethodGet, path: deadLettersPath + "/:id", access: accessStatus, handle: a.showDeadLetter},
+		{method: http.MethodGet, path: deadLettersPath + "/:id", access: accessRecords, handle: a.showDeadLetter},
 		{method: http.MethodPost, path: deadLettersPath + "/:id/replay", access: accessProcessQueue, handle: a.replayDeadLetter},
 		{method: http.MethodPost, path: deadLettersPath + "/:id/dismiss", access: accessProcessQueue, handle: a.dismissDeadLetter},
 		{method: http.MethodPost, path: deadLettersPath + "/replay", access: accessProcessQueue, handle: a.replayDeadLetters},
@@ -77,8 +80,8 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/api/webhooks/anomalies", access: accessStatus, query: anomalyQuery, handle: a.listAnomalies()},
 		{method: http.MethodPost, path: "/api/webhooks/anomalies/:id/resolve", access: accessProcessQueue, handle: a.resolveAnomaly},
 
-		{method: http.MethodGet, path: "/api/webhooks/refused", access: accessStatus, query: refusedQuery, handle: a.listRefused()},
-		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessStatus, handle: a.showRefused},
+		{method: http.MethodGet, path: "/api/webhooks/refused", access: accessRecords, query: refusedQuery, handle: a.listRefused()},
+		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessRecords, handle: a.showRefused},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused},
 		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
 
@@ -152,11 +155,11 @@ func (a *api) guard(r route) handler {
 				return err
 			}
 		} else {
-			token, err := a.tokens.admit(c, r.access, a.now(), ev.remote)
+			token, list, err := a.tokens.admit(c, r.access, a.now(), ev.remote)
 			if err != nil {
 				return err
 			}
-			ev.token = token
+			ev.token, ev.list = token, list
 			if err := a.byToken.charge(c, a.now(), token); err != nil {
 				return err
 			}

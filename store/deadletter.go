@@ -83,12 +83,9 @@ type DeadLetterDetail struct {
 	DeadLetter
 	// Errors are those of every attempt, oldest first.
 	Errors []AttemptFailure `json:"errors"`
-	// Payload is the delivery's body, Resource the provider's answer where an
-	// attempt could not apply it.
-	Payload  Content          `json:"payload"`
-	Resource *Content         `json:"resource"`
-	Replays  []ReplayedAs     `json:"replays"`
-	Actions  []OperatorAction `json:"actions"`
+	Body
+	Replays []ReplayedAs     `json:"replays"`
+	Actions []OperatorAction `json:"actions"`
 }
 
 const deadLetterColumns = `d.id, d.queue_id, d.state, d.reason, d.error_class, d.error, d.attempts, d.deaths,
@@ -130,11 +127,7 @@ func (s *Store) DeadLetter(ctx context.Context, id int64) (DeadLetterDetail, err
 		if err != nil {
 			return err
 		}
-		d = DeadLetterDetail{DeadLetter: letter, Payload: newContent(payload)}
-		if resource != nil {
-			content := newContent(resource)
-			d.Resource = &content
-		}
+		d = DeadLetterDetail{DeadLetter: letter, Body: newBody(payload, resource)}
 		if d.Errors, err = parseFailures(failures); err != nil {
 			return err
 		}

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -26,4 +29,74 @@ func newContent(b []byte) Content {
 		return Content{Encoding: EncodingText, Data: string(b), Bytes: len(b)}
 	}
 	return Content{Encoding: EncodingBase64, Data: base64.StdEncoding.EncodeToString(b), Bytes: len(b)}
+}
+
+// A Body is a delivery's body. Those who may not see it see how long it is, and
+// can compare its hash.
+type Body struct {
+	// Payload is the body as received, any bytes; nil where it is hidden.
+	Payload *Content `json:"payload"`
+	// PayloadBytes is its length, and PayloadSHA256 its hash in hexadecimal.
+	PayloadBytes  int    `json:"payload_bytes"`
+	PayloadSHA256 string `json:"payload_sha256"`
+	// Resource is the provider's answer where an attempt could not apply it; nil
+	// where there is none, and where it is hidden.
+	Resource *Content `json:"resource"`
+}
+
+func newBody(payload, resource []byte) Body {
+	content, sum := newContent(payload), sha256.Sum256(payload)
+	b := Body{Payload: &content, PayloadBytes: len(payload), PayloadSHA256: hex.EncodeToString(sum[:])}
+	if resource != nil {
+		answer := newContent(resource)
+		b.Resource = &answer
+	}
+	return b
+}
+
+func (b Body) hidden() Body {
+	return Body{PayloadBytes: b.PayloadBytes, PayloadSHA256: b.PayloadSHA256}
+}
+
+// WithoutContent is the event without what its sender and the provider wrote, which
+// may hold a payer's data, and without addresses.
+func (d EventDetail) WithoutContent() EventDetail {
+	d.Body, d.Query, d.RemoteIP, d.Actions = d.Body.hidden(), "", nil, withoutAddresses(d.Actions)
+	return d
+}
+
+// WithoutContent is the dead letter without what the sender and the provider wrote,
+// which may hold a payer's data, and without addresses.
+func (d DeadLetterDetail) WithoutContent() DeadLetterDetail {
+	d.Body, d.Actions = d.Body.hidden(), withoutAddresses(d.Actions)
+	return d
+}
+
+// WithoutContent is the delivery without what its sender wrote, which may hold a
+// payer's data, and without its address.
+func (r RefusedDelivery) WithoutContent() RefusedDelivery {
+	r.Query, r.RemoteIP = "", nil
+	return r
+}
+
+// WithoutContent is the delivery without what its sender wrote, which may hold a
+// payer's data, and without its address.
+func (d RefusedDetail) WithoutContent() RefusedDetail {
+	d.RefusedDelivery, d.Body = d.RefusedDelivery.WithoutContent(), nil
+	return d
+}
+
+// WithoutContent is the payment without the provider's answer, which holds the
+// payer's data.
+func (k KnownPayment) WithoutContent() KnownPayment {
+	k.Raw = nil
+	return k
+}
+
+func withoutAddresses(actions []OperatorAction) []OperatorAction {
+	bare := slices.Clone(actions)
+	for i := range bare {
+		bare[i].RemoteIP = nil
+	}
+	return bare
 }

@@ -18,10 +18,7 @@ type EventDetail struct {
 	JobID    *int64  `json:"job_id"`
 	Query    string  `json:"query"`
 	RemoteIP *string `json:"remote_ip"`
-	// Payload is the body as received. Resource is the provider's answer where
-	// an attempt could not apply it.
-	Payload  Content  `json:"payload"`
-	Resource *Content `json:"resource"`
+	Body
 	// AttemptErrors are the errors of every attempt that failed, oldest first.
 	AttemptErrors []AttemptFailure `json:"attempt_errors"`
 	// PaymentLogs and OrderChanges are what the event changed.
@@ -127,11 +124,7 @@ func readEvent(ctx context.Context, tx pgx.Tx, queueID int64) (EventDetail, erro
 	if err != nil {
 		return d, err
 	}
-	d.Payload = newContent(payload)
-	if resource != nil {
-		content := newContent(resource)
-		d.Resource = &content
-	}
+	d.Body = newBody(payload, resource)
 	d.AttemptErrors, err = parseFailures(failures)
 	return d, err
 }

@@ -120,7 +120,7 @@ func TestEvent_ShowsWhatItChanged(t *testing.T) {
 		require.Equal(t, []store.AttemptFailure{
 			{Attempt: 1, At: time.Date(2026, 1, 2, 6, 4, 5, 0, time.UTC), ErrorClass: "timeout", Error: "timeout: late"},
 		}, d.AttemptErrors)
-		require.Equal(t, store.Content{Encoding: store.EncodingText, Data: "{\"a\":\"\x00\"}", Bytes: 9}, d.Payload)
+		require.Equal(t, store.Content{Encoding: store.EncodingText, Data: "{\"a\":\"\x00\"}", Bytes: 9}, *d.Payload)
 		require.Nil(t, d.Resource)
 		require.Equal(t, "data.id=77", d.Query)
 		require.Equal(t, "203.0.113.7", *d.RemoteIP)
@@ -162,7 +162,7 @@ func TestEvent_ShowsItsAttemptsBeforeItEnds(t *testing.T) {
 		require.Equal(t, store.StatusDeadLetter, d.Status)
 		require.Equal(t, want, d.AttemptErrors)
 		require.Equal(t, "forbidden: barred", *d.LastError)
-		require.Equal(t, store.Content{Encoding: store.EncodingBase64, Data: "/wA=", Bytes: 2}, d.Payload)
+		require.Equal(t, store.Content{Encoding: store.EncodingBase64, Data: "/wA=", Bytes: 2}, *d.Payload)
 		require.JSONEq(t, `{"status":"new"}`, d.Resource.Data)
 		require.Equal(t, store.DeadLetterOpen, d.DeadLetter.State)
 		require.Equal(t, "retries_exhausted", d.DeadLetter.Reason)

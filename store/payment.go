@@ -16,8 +16,9 @@ type KnownPayment struct {
 	OrderPayment
 	// Reference is the order's; empty when the payment names none.
 	Reference string
-	// Raw is the provider's body as it was fetched. It may hold the payer's data.
-	Raw Content
+	// Raw is the provider's body as it was fetched. It holds the payer's data; nil
+	// where it is hidden.
+	Raw *Content
 }
 
 // Payment returns the payment as it is known, or ErrPaymentNotFound.
@@ -35,7 +36,8 @@ func (s *Store) Payment(ctx context.Context, source, paymentID string) (KnownPay
 		return KnownPayment{}, fmt.Errorf("payment %q: %w", paymentID, err)
 	}
 	toUTC(&k.UpdatedAt, &k.FetchedAt)
-	k.Raw = newContent(raw)
+	content := newContent(raw)
+	k.Raw = &content
 	return k, nil
 }
 

@@ -59,7 +59,6 @@ type Difference struct {
 	// for each field its values, such as held_status and found_status.
 	Detail map[string]string `json:"detail"`
 
-	payload  []byte
 	liveMode *bool
 	// inHand is true when nothing is to be asked over it: an event about it is
 	// under way, or in a person's hands.
@@ -181,7 +180,7 @@ func orEmpty(s *string) string {
 func compareFound(f FoundPayment, h *heldPayment) *Difference {
 	d := &Difference{
 		Kind: FindingMissing, Source: f.Source, PaymentID: f.Payment.ID, Reference: f.Reference,
-		payload: f.Raw, liveMode: &f.Payment.LiveMode,
+		liveMode: &f.Payment.LiveMode,
 	}
 	if f.Odd != "" {
 		d.Kind, d.Detail, d.liveMode = FindingOdd, map[string]string{"against": againstSearch, "unreadable": f.Odd}, nil

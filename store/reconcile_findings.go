@@ -87,11 +87,12 @@ func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *
 	return int64(len(differ)), st.insertFindings(ctx, tx, differ, queueIDs)
 }
 
-// eventAbout is the event that fetches a payment.
+// eventAbout is the event that fetches a payment. It names the payment, and keeps
+// nothing of what a search showed of its payer.
 func (st *RunStep) eventAbout(d Difference) NewEvent {
 	return NewEvent{
 		Source: d.Source, Topic: topicPayment, Work: WorkPayment, ResourceID: d.PaymentID, Origin: OriginReconciliation,
-		Payload: d.payload, LiveMode: d.liveMode, Background: st.Run.Scope == ScopeBackfill,
+		Payload: mustJSON(map[string]string{"payment_id": d.PaymentID}), LiveMode: d.liveMode, Background: st.Run.Scope == ScopeBackfill,
 	}
 }
 

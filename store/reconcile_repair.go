@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 
 	"github.com/jackc/pgx/v5"
@@ -17,7 +16,6 @@ type repair struct {
 	source    string
 	paymentID string
 	reference string
-	detail    json.RawMessage
 }
 
 // Repair puts right a batch of what drifted, and reports whether that was all.
@@ -28,13 +26,13 @@ type repair struct {
 func (st *RunStep) Repair(ctx context.Context) (done bool, err error) {
 	err = st.advance(ctx, "repair", func(tx pgx.Tx) (progress, error) {
 		rows, _ := tx.Query(ctx, `
-			SELECT id, coalesce(source, ''), coalesce(payment_id, ''), coalesce(order_reference, ''), detail
+			SELECT id, coalesce(source, ''), coalesce(payment_id, ''), coalesce(order_reference, '')
 			FROM webhook_reconciliation_findings
 			WHERE run_id = $1 AND kind = 'drift' AND repaired_at IS NULL
 			ORDER BY payment_id IS NULL, id LIMIT $2`, st.Run.ID, repairBatch)
 		repairs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (repair, error) {
 			var r repair
-			err := row.Scan(&r.finding, &r.source, &r.paymentID, &r.reference, &r.detail)
+			err := row.Scan(&r.finding, &r.source, &r.paymentID, &r.reference)
 			return r, err
 		})
 		if err != nil {
@@ -69,7 +67,7 @@ func (st *RunStep) repair(ctx context.Context, tx pgx.Tx, repairs []repair) erro
 			return err
 		}
 		references = append(references, restored...)
-		events = append(events, st.eventAbout(Difference{Source: r.source, PaymentID: r.paymentID, payload: r.detail}))
+		events = append(events, st.eventAbout(Difference{Source: r.source, PaymentID: r.paymentID}))
 		findings = append(findings, r.finding)
 	}
 	references = referencesOf(references...)

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
@@ -57,8 +59,10 @@ func (h SignatureHeader) Reveal() string { return string(h) }
 type RefusedDetail struct {
 	RefusedDelivery
 	XSignature SignatureHeader `json:"x_signature"`
-	// Body is at most the first 64 KiB.
-	Body Content `json:"body"`
+	// Body is at most the first 64 KiB; nil where it is hidden. BodySHA256 is the
+	// hash of what is kept of it, in hexadecimal.
+	Body       *Content `json:"body"`
+	BodySHA256 string   `json:"body_sha256"`
 }
 
 const refusedColumns = `id, refused_at, source, reason, method, query, x_request_id, host(remote_ip), body_bytes`
@@ -96,6 +100,7 @@ func (s *Store) RefusedDelivery(ctx context.Context, id int64) (RefusedDetail, e
 	if err != nil {
 		return RefusedDetail{}, fmt.Errorf("refused delivery %d: %w", id, err)
 	}
-	d.Body = newContent(body)
+	content, sum := newContent(body), sha256.Sum256(body)
+	d.Body, d.BodySHA256 = &content, hex.EncodeToString(sum[:])
 	return d, nil
 }

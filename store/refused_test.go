@@ -57,10 +57,10 @@ func TestRefused_AreListedAndShown(t *testing.T) {
 	require.Equal(t, "delivery-2", d.XRequestID)
 	require.Equal(t, "203.0.113.7", *d.RemoteIP)
 	require.EqualValues(t, 70_000, d.BodyBytes)
-	require.Equal(t, store.Content{Encoding: store.EncodingBase64, Data: "/w==", Bytes: 1}, d.Body)
+	require.Equal(t, store.Content{Encoding: store.EncodingBase64, Data: "/w==", Bytes: 1}, *d.Body)
 	d, err = b.RefusedDelivery(t.Context(), 1)
 	require.NoError(t, err)
-	require.Equal(t, store.Content{Encoding: store.EncodingText, Data: `{"a":1}`, Bytes: 7}, d.Body)
+	require.Equal(t, store.Content{Encoding: store.EncodingText, Data: `{"a":1}`, Bytes: 7}, *d.Body)
 	_, err = b.RefusedDelivery(t.Context(), 404)
 	require.ErrorIs(t, err, store.ErrRefusedNotFound)
 }

@@ -59,11 +59,17 @@ func (d *dashboard) event(c *call) error {
 	if err != nil {
 		return err
 	}
+	if c.hidesPayerData() {
+		event = event.WithoutContent()
+	}
 	v := eventView{EventDetail: event, Timeline: timelineOf(event)}
 	if event.ResourceID != "" {
 		known, err := d.deps.Storage.Payment(c.ctx, event.Source, event.ResourceID)
 		switch {
 		case err == nil:
+			if c.hidesPayerData() {
+				known = known.WithoutContent()
+			}
 			v.Payment = &known
 		case !errors.Is(err, store.ErrPaymentNotFound):
 			return err

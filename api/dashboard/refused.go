@@ -35,6 +35,11 @@ func (d *dashboard) refused(c *call) error {
 	if v.List, err = d.deps.Storage.RefusedDeliveries(c.ctx, filter, at); err != nil {
 		return err
 	}
+	if c.hidesPayerData() {
+		for i, r := range v.Items {
+			v.Items[i] = r.WithoutContent()
+		}
+	}
 	return d.show(c, "refused", &page{Title: "nav.refused", Nav: "refused", Refresh: at.Before == 0, Body: v})
 }
 
@@ -55,10 +60,14 @@ func (d *dashboard) refusal(c *call) error {
 	if err != nil {
 		return err
 	}
-	v := refusalView{RefusedDetail: refused}
+	v := refusalView{}
 	if v.Diagnosis, err = d.deps.Diagnose(refused); err != nil {
 		return err
 	}
+	if c.hidesPayerData() {
+		refused = refused.WithoutContent()
+	}
+	v.RefusedDetail = refused
 	name, err := c.reader.T("refused.name", "id", id)
 	if err != nil {
 		return err

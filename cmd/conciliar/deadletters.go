@@ -77,7 +77,7 @@ func printDeadLetter(std stdio, d store.DeadLetterDetail) error {
 	if err := printFailures(std, d.Errors); err != nil {
 		return err
 	}
-	return printAftermath(std, d.Replays, d.Actions, d.Payload, d.Resource)
+	return printAftermath(std, d.Replays, d.Actions, d.Body)
 }
 
 func newDeadLettersReplay(std stdio) *cobra.Command {

@@ -107,7 +107,7 @@ func printEvent(std stdio, e store.EventDetail) error {
 	if err != nil {
 		return err
 	}
-	return printAftermath(std, e.Replays, e.Actions, e.Payload, e.Resource)
+	return printAftermath(std, e.Replays, e.Actions, e.Body)
 }
 
 func printFailures(std stdio, failures []store.AttemptFailure) error {
@@ -117,7 +117,7 @@ func printFailures(std stdio, failures []store.AttemptFailure) error {
 }
 
 // printAftermath prints what came of an event, and what it came from.
-func printAftermath(std stdio, replays []store.ReplayedAs, actions []store.OperatorAction, payload store.Content, resource *store.Content) error {
+func printAftermath(std stdio, replays []store.ReplayedAs, actions []store.OperatorAction, body store.Body) error {
 	err := section(std.out, "replays", "EVENT\tRECEIVED\tSTATUS\tOUTCOME", replays, func(r store.ReplayedAs) []any {
 		return []any{r.QueueID, r.ReceivedAt, r.Status, r.Outcome}
 	})
@@ -134,12 +134,12 @@ func printAftermath(std stdio, replays []store.ReplayedAs, actions []store.Opera
 	if err != nil {
 		return err
 	}
-	if resource != nil {
-		if err := printContent(std.out, "provider's answer", *resource); err != nil {
+	if body.Resource != nil {
+		if err := printContent(std.out, "provider's answer", *body.Resource); err != nil {
 			return err
 		}
 	}
-	return printContent(std.out, "payload", payload)
+	return printContent(std.out, "payload", *body.Payload)
 }
 
 func newEventsReplay(std stdio) *cobra.Command {

@@ -58,5 +58,5 @@ func printRefused(std stdio, r store.RefusedDetail) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
-	return printContent(std.out, "body", r.Body)
+	return printContent(std.out, "body", *r.Body)
 }
