@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -19,21 +18,17 @@ func newAlerts(std stdio) *cobra.Command {
 }
 
 func newAlertsList(std stdio) *cobra.Command {
-	var filter store.AlertFilter
-	return listCommand(std, listSpec[api.AlertDocument, int64]{
+	return listCommand(std, listSpec[store.AlertFilter, store.Alert, api.AlertDocument, int64]{
 		short: "List alerts, newest first; open ones by default",
 		long: `Lists alerts. Each code has a playbook in docs/playbooks: what it means for
 money, and what to do. SENT is when a message last mentioned it.`,
 		example: "  conciliar alerts list\n  conciliar alerts list --state all --since 7d",
-		flags: func(cmd *cobra.Command) {
+		flags: func(cmd *cobra.Command, filter *store.AlertFilter) {
 			stateFlag(cmd, &filter.State, store.AlertOpen, store.AlertStates())
 			wordFlag(cmd, &filter.Code, "code", "only with this code", api.AlertCodes())
 			timeFlags(cmd, &filter.Since, &filter.Until)
 		},
-		read: func(ctx context.Context, storage *store.Store, page store.Page) (store.List[api.AlertDocument], error) {
-			found, err := storage.Alerts(ctx, filter, page)
-			return as(found, err, api.NewAlertDocument)
-		},
+		read: (*store.Store).Alerts, document: api.NewAlertDocument,
 		header: "ALERT\tCODE\tHEALTH\tOPENED\tCLOSED\tSENT\tREMINDERS\tDETAIL",
 		row: func(a api.AlertDocument) []any {
 			return []any{a.ID, a.Code, a.Health, a.OpenedAt, a.ClosedAt, a.LastSentAt, a.Reminders, string(a.Detail)}
@@ -77,11 +72,7 @@ not accepted. Needs only ALERT_WEBHOOK_URL.`,
 		if err != nil {
 			result.Answer = err.Error()
 		}
-		if *asJSON {
-			err = printJSON(std.out, result)
-		} else {
-			_, err = fmt.Fprintln(std.out, result)
-		}
+		err = printResult(std, *asJSON, result, func(r *printout) { r.printf("%s\n", result) })
 		if err == nil && !result.Delivered {
 			return errSilent
 		}

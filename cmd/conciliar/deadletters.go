@@ -26,17 +26,14 @@ func deadLetterFlags(cmd *cobra.Command, filter *store.DeadLetterFilter) {
 }
 
 func newDeadLettersList(std stdio) *cobra.Command {
-	var filter store.DeadLetterFilter
-	return listCommand(std, listSpec[store.DeadLetter, int64]{
+	return listCommand(std, listSpec[store.DeadLetterFilter, store.DeadLetter, store.DeadLetter, int64]{
 		short:   "List dead letters, newest first; open ones by default",
 		example: "  conciliar dead-letters list\n  conciliar dead-letters list --reason retries_exhausted --since 24h",
-		flags: func(cmd *cobra.Command) {
+		flags: func(cmd *cobra.Command, filter *store.DeadLetterFilter) {
 			stateFlag(cmd, &filter.State, store.DeadLetterOpen, store.DeadLetterStates())
-			deadLetterFlags(cmd, &filter)
+			deadLetterFlags(cmd, filter)
 		},
-		read: func(ctx context.Context, storage *store.Store, page store.Page) (store.List[store.DeadLetter], error) {
-			return storage.DeadLetters(ctx, filter, page)
-		},
+		read: (*store.Store).DeadLetters, document: same[store.DeadLetter],
 		header: "DEAD LETTER\tEVENT\tDIED\tTOPIC\tRESOURCE\tSTATE\tREASON\tCLASS\tERROR",
 		row: func(d store.DeadLetter) []any {
 			return []any{d.ID, d.QueueID, d.DiedAt, d.Topic, d.ResourceID, d.State, d.Reason, d.ErrorClass, shorten(&d.Error)}
@@ -45,39 +42,28 @@ func newDeadLettersList(std stdio) *cobra.Command {
 }
 
 func newDeadLettersShow(std stdio) *cobra.Command {
-	return showCommand(std, showSpec[store.DeadLetterDetail]{
-		short:   "Show a dead letter with its payload and the error of each attempt",
-		example: "  conciliar dead-letters show 7",
-		read: func(ctx context.Context, storage *store.Store, id int64) (store.DeadLetterDetail, error) {
-			return storage.DeadLetter(ctx, id)
-		},
-		display: printDeadLetter,
-	})
+	return byID(std, &cobra.Command{
+		Use: "show ID", Short: "Show a dead letter with its payload and the error of each attempt", Example: "  conciliar dead-letters show 7",
+	}, (*store.Store).DeadLetter, showDeadLetter)
 }
 
-func printDeadLetter(std stdio, d store.DeadLetterDetail) error {
-	t := newTable(std.out)
-	t.row("dead letter", d.ID)
-	t.row("event", d.QueueID)
-	t.row("state", d.State)
-	t.row("reason", d.Reason)
-	t.row("class", d.ErrorClass)
-	t.row("error", d.Error)
-	t.row("note", d.Note)
-	t.row("topic", d.Topic)
-	t.row("resource", d.ResourceID)
-	t.row("source", d.Source)
-	t.row("received", d.ReceivedAt)
-	t.row("died", d.DiedAt)
-	t.row("deaths", d.Deaths)
-	t.row("attempts", d.Attempts)
-	if err := t.flush(); err != nil {
-		return err
-	}
-	if err := printFailures(std, d.Errors); err != nil {
-		return err
-	}
-	return printAftermath(std, d.Replays, d.Actions, d.Body)
+func showDeadLetter(r *printout, d store.DeadLetterDetail) {
+	r.row("dead letter", d.ID)
+	r.row("event", d.QueueID)
+	r.row("state", d.State)
+	r.row("reason", d.Reason)
+	r.row("class", d.ErrorClass)
+	r.row("error", d.Error)
+	r.row("note", d.Note)
+	r.row("topic", d.Topic)
+	r.row("resource", d.ResourceID)
+	r.row("source", d.Source)
+	r.row("received", d.ReceivedAt)
+	r.row("died", d.DiedAt)
+	r.row("deaths", d.Deaths)
+	r.row("attempts", d.Attempts)
+	showFailures(r, d.Errors)
+	showAftermath(r, d.Replays, d.Actions, d.Body)
 }
 
 func newDeadLettersReplay(std stdio) *cobra.Command {
@@ -125,7 +111,7 @@ hundred are replayed at once; the service replays more in paced steps, which
 			if bulk {
 				return usagef("give an id or filters, not both")
 			}
-			return r.one(cmd.Context(), args[0])
+			return replayOne(cmd.Context(), std, *asJSON, args[0], (*store.Store).ReplayDeadLetter)
 		case filters == 0:
 			return usagef("give an id, a filter or --all")
 		case r.limit < 0:
@@ -148,16 +134,6 @@ type bulkReplay struct {
 	dryRun, asJSON bool
 }
 
-func (r *bulkReplay) one(ctx context.Context, text string) error {
-	id, err := recordID(text)
-	if err != nil {
-		return err
-	}
-	return replayOne(ctx, r.std, r.asJSON, func(ctx context.Context, storage *store.Store) (store.Replay, error) {
-		return storage.ReplayDeadLetter(ctx, id, commandActor())
-	})
-}
-
 func (r *bulkReplay) count(ctx context.Context) error {
 	return withStore(ctx, r.std, func(storage *store.Store) error {
 		matching, err := storage.CountReplayable(ctx, r.filter)
@@ -165,11 +141,9 @@ func (r *bulkReplay) count(ctx context.Context) error {
 			return err
 		}
 		count := api.NewReplayCount(matching, r.limit)
-		if r.asJSON {
-			return printJSON(r.std.out, count)
-		}
-		_, err = fmt.Fprintf(r.std.out, "%d of %d dead letters would be replayed\n", count.WouldReplay, count.Matching)
-		return err
+		return printResult(r.std, r.asJSON, count, func(r *printout) {
+			r.printf("%d of %d dead letters would be replayed\n", count.WouldReplay, count.Matching)
+		})
 	})
 }
 
@@ -198,16 +172,13 @@ func (r *bulkReplay) stop(ctx context.Context) error {
 }
 
 func (r *bulkReplay) tell(bulk store.BulkReplay) error {
-	if r.asJSON {
-		return printJSON(r.std.out, bulk)
-	}
-	if _, err := fmt.Fprintf(r.std.out, "bulk replay %d is %s: %d of %d dead letters replayed\n", bulk.ID, bulk.State, bulk.Replayed, bulk.Total); err != nil {
+	err := printResult(r.std, r.asJSON, bulk, func(r *printout) {
+		r.printf("bulk replay %d is %s: %d of %d dead letters replayed\n", bulk.ID, bulk.State, bulk.Replayed, bulk.Total)
+	})
+	if err != nil || r.asJSON || bulk.State != store.BulkReplayRunning {
 		return err
 	}
-	if bulk.State != store.BulkReplayRunning {
-		return nil
-	}
-	_, err := fmt.Fprintf(r.std.err, "a running service continues it; 'conciliar dead-letters replay --cancel %d' stops it\n", bulk.ID)
+	_, err = fmt.Fprintf(r.std.err, "a running service continues it; 'conciliar dead-letters replay --cancel %d' stops it\n", bulk.ID)
 	return err
 }
 
@@ -216,28 +187,12 @@ func newDeadLettersDismiss(std stdio) *cobra.Command {
 		Use:     "dismiss ID",
 		Short:   "Dismiss a dead letter that needs no action",
 		Example: `  conciliar dead-letters dismiss 7 --note refunded-by-hand`,
-		Args:    oneID,
 	}
-	note, asJSON := noteFlag(cmd), jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := recordID(args[0])
-		if err != nil {
-			return err
+	note := noteFlag(cmd)
+	return byID(std, cmd, func(storage *store.Store, ctx context.Context, id int64) (store.DeadLetterDetail, error) {
+		if err := storage.DismissDeadLetter(ctx, id, *note, commandActor()); err != nil {
+			return store.DeadLetterDetail{}, err
 		}
-		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			if err := storage.DismissDeadLetter(cmd.Context(), id, *note, commandActor()); err != nil {
-				return err
-			}
-			if *asJSON {
-				letter, err := storage.DeadLetter(cmd.Context(), id)
-				if err != nil {
-					return err
-				}
-				return printJSON(std.out, letter)
-			}
-			_, err := fmt.Fprintf(std.out, "dead letter %d is dismissed\n", id)
-			return err
-		})
-	}
-	return cmd
+		return storage.DeadLetter(ctx, id)
+	}, func(r *printout, d store.DeadLetterDetail) { r.printf("dead letter %d is dismissed\n", d.ID) })
 }

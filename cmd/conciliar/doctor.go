@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -95,33 +93,21 @@ type checkup struct {
 
 // examine runs the checks and prints what they found.
 func examine(ctx context.Context, std stdio, cfg config.Config, asJSON bool) error {
-	report := checkup{OK: true, Checks: check(ctx, cfg, newLogger(std, cfg.Log))}
-	for _, f := range report.Checks {
-		report.OK = report.OK && f.State != stateFail
+	found := checkup{OK: true, Checks: check(ctx, cfg, newLogger(std, cfg.Log))}
+	for _, f := range found.Checks {
+		found.OK = found.OK && f.State != stateFail
 	}
-	var err error
-	if asJSON {
-		err = printJSON(std.out, report)
-	} else {
-		err = printCheckup(std.out, report)
-	}
-	if err == nil && !report.OK {
+	err := printResult(std, asJSON, found, func(r *printout) {
+		for _, f := range found.Checks {
+			says := f.Says
+			if f.Do != "" {
+				says += " " + f.Do
+			}
+			r.row(strings.ToUpper(f.State), f.Check, says)
+		}
+	})
+	if err == nil && !found.OK {
 		return errSilent
 	}
 	return err
-}
-
-func printCheckup(w io.Writer, report checkup) error {
-	t := newTable(w)
-	for _, f := range report.Checks {
-		says := f.Says
-		if f.Do != "" {
-			says += " " + f.Do
-		}
-		t.row(strings.ToUpper(f.State), f.Check, says)
-	}
-	if err := t.flush(); err != nil {
-		return fmt.Errorf("print: %w", err)
-	}
-	return nil
 }

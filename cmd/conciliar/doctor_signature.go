@@ -48,11 +48,7 @@ func explain(ctx context.Context, std stdio, cfg config.Config, given givenDeliv
 	if err != nil {
 		return err
 	}
-	if asJSON {
-		err = printJSON(std.out, found)
-	} else {
-		err = printDiagnosis(std, found)
-	}
+	err = printResult(std, asJSON, found, func(r *printout) { showDiagnosis(r, found) })
 	if err == nil && found.Verdict != mercadopago.VerdictAccepted {
 		return errSilent
 	}
@@ -79,18 +75,14 @@ func (g givenDelivery) delivery() (provider.Delivery, error) {
 	return provider.Delivery{Method: http.MethodPost, RawQuery: query, Header: header, Body: []byte(g.body)}, nil
 }
 
-func printDiagnosis(std stdio, d provider.Diagnosis) error {
-	t := newTable(std.out)
-	t.row("verdict", d.Verdict)
-	t.row("why", d.Sentence)
-	t.row("do", d.WhatToDo)
+func showDiagnosis(r *printout, d provider.Diagnosis) {
+	r.row("verdict", d.Verdict)
+	r.row("why", d.Sentence)
+	r.row("do", d.WhatToDo)
 	if d.Secret > 0 {
-		t.row("secret", d.Secret)
+		r.row("secret", d.Secret)
 	}
-	if err := t.flush(); err != nil {
-		return err
-	}
-	return section(std.out, "tried", "MATCHED\tWHAT\tMANIFEST", d.Tried, func(trial provider.Trial) []any {
+	section(r, "tried", "MATCHED\tWHAT\tMANIFEST", d.Tried, func(trial provider.Trial) []any {
 		return []any{trial.Matched, trial.What, trial.Manifest}
 	})
 }

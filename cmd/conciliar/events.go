@@ -16,11 +16,10 @@ func newEvents(std stdio) *cobra.Command {
 }
 
 func newEventsList(std stdio) *cobra.Command {
-	var filter store.EventFilter
-	return listCommand(std, listSpec[store.Event, int64]{
+	return listCommand(std, listSpec[store.EventFilter, store.Event, store.Event, int64]{
 		short:   "List events, newest first, including archived ones",
 		example: "  conciliar events list --payment 123456789\n  conciliar events list --status failed --since 24h --json",
-		flags: func(cmd *cobra.Command) {
+		flags: func(cmd *cobra.Command, filter *store.EventFilter) {
 			f := cmd.Flags()
 			wordFlag(cmd, &filter.Status, "status", "only with this status", store.EventStatuses())
 			f.StringVar(&filter.Topic, "topic", "", "only of this topic, for example payment")
@@ -30,9 +29,7 @@ func newEventsList(std stdio) *cobra.Command {
 			f.StringVar(&filter.RequestID, "request-id", "", "only of the delivery with this x-request-id")
 			timeFlags(cmd, &filter.Since, &filter.Until)
 		},
-		read: func(ctx context.Context, storage *store.Store, page store.Page) (store.List[store.Event], error) {
-			return storage.Events(ctx, filter, page)
-		},
+		read: (*store.Store).Events, document: same[store.Event],
 		header: "EVENT\tRECEIVED\tTOPIC\tRESOURCE\tORIGIN\tSTATUS\tATTEMPTS\tOUTCOME\tLAST ERROR",
 		row: func(e store.Event) []any {
 			return []any{e.QueueID, e.ReceivedAt, e.Topic, e.ResourceID, e.Origin, e.Status, e.Attempts, e.Outcome, shorten(e.LastError)}
@@ -54,92 +51,67 @@ func shorten(text *string) string {
 }
 
 func newEventsShow(std stdio) *cobra.Command {
-	return showCommand(std, showSpec[store.EventDetail]{
-		short:   "Show an event: its attempts, its effects, and what operators did",
-		example: "  conciliar events show 42",
-		read: func(ctx context.Context, storage *store.Store, id int64) (store.EventDetail, error) {
-			return storage.Event(ctx, id)
-		},
-		display: printEvent,
-	})
+	return byID(std, &cobra.Command{
+		Use: "show ID", Short: "Show an event: its attempts, its effects, and what operators did", Example: "  conciliar events show 42",
+	}, (*store.Store).Event, showEvent)
 }
 
-func printEvent(std stdio, e store.EventDetail) error {
-	t := newTable(std.out)
-	t.row("event", e.QueueID)
-	t.row("status", e.Status)
-	t.row("outcome", e.Outcome)
-	t.row("topic", e.Topic)
-	t.row("action", e.Action)
-	t.row("resource", e.ResourceID)
-	t.row("source", e.Source)
-	t.row("origin", e.Origin)
-	t.row("replay of", e.ReplayOf)
-	t.row("received", e.ReceivedAt)
-	t.row("completed", e.CompletedAt)
-	t.row("attempts", e.Attempts)
-	t.row("next retry", e.NextRetryAt)
-	t.row("signed", e.Signed)
-	t.row("request id", e.RequestID)
-	t.row("sender", e.RemoteIP)
-	t.row("query", e.Query)
-	t.row("job", e.JobID)
-	t.row("archived", e.Archived)
+func showEvent(r *printout, e store.EventDetail) {
+	r.row("event", e.QueueID)
+	r.row("status", e.Status)
+	r.row("outcome", e.Outcome)
+	r.row("topic", e.Topic)
+	r.row("action", e.Action)
+	r.row("resource", e.ResourceID)
+	r.row("source", e.Source)
+	r.row("origin", e.Origin)
+	r.row("replay of", e.ReplayOf)
+	r.row("received", e.ReceivedAt)
+	r.row("completed", e.CompletedAt)
+	r.row("attempts", e.Attempts)
+	r.row("next retry", e.NextRetryAt)
+	r.row("signed", e.Signed)
+	r.row("request id", e.RequestID)
+	r.row("sender", e.RemoteIP)
+	r.row("query", e.Query)
+	r.row("job", e.JobID)
+	r.row("archived", e.Archived)
 	if e.DeadLetter != nil {
-		t.row("dead letter", fmt.Sprintf("%d, %s, %s", e.DeadLetter.ID, e.DeadLetter.State, e.DeadLetter.Reason))
+		r.row("dead letter", fmt.Sprintf("%d, %s, %s", e.DeadLetter.ID, e.DeadLetter.State, e.DeadLetter.Reason))
 	}
-	if err := t.flush(); err != nil {
-		return err
-	}
-	if err := printFailures(std, e.AttemptErrors); err != nil {
-		return err
-	}
-	err := section(std.out, "applied payment states", "PAYMENT\tORDER\tSTATUS\tDETAIL\tAMOUNT\tREFUNDED\tCURRENCY\tCHANGED AT", e.PaymentLogs,
+	showFailures(r, e.AttemptErrors)
+	section(r, "applied payment states", "PAYMENT\tORDER\tSTATUS\tDETAIL\tAMOUNT\tREFUNDED\tCURRENCY\tCHANGED AT", e.PaymentLogs,
 		func(p store.PaymentLog) []any {
 			return []any{p.PaymentID, p.OrderReference, p.Status, p.StatusDetail, p.Amount, p.RefundedAmount, p.Currency, p.DateLastUpdated}
 		})
-	if err != nil {
-		return err
-	}
-	err = section(std.out, "order changes", "ORDER\tSTATUS\tPAID\tREFUNDED\tCURRENCY\tAT", e.OrderChanges, func(o store.EventChange) []any {
+	section(r, "order changes", "ORDER\tSTATUS\tPAID\tREFUNDED\tCURRENCY\tAT", e.OrderChanges, func(o store.EventChange) []any {
 		return []any{o.OrderReference, o.Status, o.PaidAmount, o.RefundedAmount, o.Currency, o.At}
 	})
-	if err != nil {
-		return err
-	}
-	return printAftermath(std, e.Replays, e.Actions, e.Body)
+	showAftermath(r, e.Replays, e.Actions, e.Body)
 }
 
-func printFailures(std stdio, failures []store.AttemptFailure) error {
-	return section(std.out, "failed attempts", "ATTEMPT\tAT\tCLASS\tERROR", failures, func(f store.AttemptFailure) []any {
+func showFailures(r *printout, failures []store.AttemptFailure) {
+	section(r, "failed attempts", "ATTEMPT\tAT\tCLASS\tERROR", failures, func(f store.AttemptFailure) []any {
 		return []any{f.Attempt, f.At, f.ErrorClass, f.Error}
 	})
 }
 
-// printAftermath prints what came of an event, and what it came from.
-func printAftermath(std stdio, replays []store.ReplayedAs, actions []store.OperatorAction, body store.Body) error {
-	err := section(std.out, "replays", "EVENT\tRECEIVED\tSTATUS\tOUTCOME", replays, func(r store.ReplayedAs) []any {
-		return []any{r.QueueID, r.ReceivedAt, r.Status, r.Outcome}
+// showAftermath shows what came of an event, and what it came from.
+func showAftermath(r *printout, replays []store.ReplayedAs, actions []store.OperatorAction, body store.Body) {
+	section(r, "replays", "EVENT\tRECEIVED\tSTATUS\tOUTCOME", replays, func(e store.ReplayedAs) []any {
+		return []any{e.QueueID, e.ReceivedAt, e.Status, e.Outcome}
 	})
-	if err != nil {
-		return err
-	}
-	err = section(std.out, "operator actions", "AT\tWHO\tWHAT\tTO\tFROM\tNOTE", actions, func(a store.OperatorAction) []any {
+	section(r, "operator actions", "AT\tWHO\tWHAT\tTO\tFROM\tNOTE", actions, func(a store.OperatorAction) []any {
 		target := a.TargetKind
 		if a.TargetID != nil {
 			target = fmt.Sprintf("%s %d", target, *a.TargetID)
 		}
 		return []any{a.At, a.Actor, a.Action, target, a.RemoteIP, a.Note}
 	})
-	if err != nil {
-		return err
-	}
 	if body.Resource != nil {
-		if err := printContent(std.out, "provider's answer", *body.Resource); err != nil {
-			return err
-		}
+		r.content("provider's answer", *body.Resource)
 	}
-	return printContent(std.out, "payload", *body.Payload)
+	r.content("payload", *body.Payload)
 }
 
 func newEventsReplay(std stdio) *cobra.Command {
@@ -154,28 +126,24 @@ right: the payment is fetched, and the order follows from what was fetched.`,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		id, err := recordID(args[0])
-		if err != nil {
-			return err
-		}
-		return replayOne(cmd.Context(), std, *asJSON, func(ctx context.Context, storage *store.Store) (store.Replay, error) {
-			return storage.ReplayEvent(ctx, id, commandActor())
-		})
+		return replayOne(cmd.Context(), std, *asJSON, args[0], (*store.Store).ReplayEvent)
 	}
 	return cmd
 }
 
 // replayOne replays one thing and tells as what.
-func replayOne(ctx context.Context, std stdio, asJSON bool, replay func(ctx context.Context, storage *store.Store) (store.Replay, error)) error {
+func replayOne(ctx context.Context, std stdio, asJSON bool, thing string,
+	replay func(storage *store.Store, ctx context.Context, id int64, by store.Actor) (store.Replay, error),
+) error {
+	id, err := recordID(thing)
+	if err != nil {
+		return err
+	}
 	return withApp(ctx, std, func(a *app, _ config.Config) error {
-		made, err := replay(ctx, a.store)
+		made, err := replay(a.store, ctx, id, commandActor())
 		if err != nil {
 			return err
 		}
-		if asJSON {
-			return printJSON(std.out, made)
-		}
-		_, err = fmt.Fprintf(std.out, "event %d replays event %d\n", made.QueueID, made.ReplayOf)
-		return err
+		return printResult(std, asJSON, made, func(r *printout) { r.printf("event %d replays event %d\n", made.QueueID, made.ReplayOf) })
 	})
 }

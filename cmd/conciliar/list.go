@@ -17,49 +17,61 @@ const (
 	listPage = 200
 )
 
-// A listSpec is a list as a command: how it is described, read and shown.
-type listSpec[T any, P comparable] struct {
+// A listSpec is a list as a command: the filter F that its flags fill in, its rows
+// T as they are read, and the documents D that they are shown as.
+type listSpec[F, T, D any, P comparable] struct {
 	short, long, example string
 	// order says which rows come first: "newest" unless set.
 	order string
 	// flags adds the filters.
-	flags func(cmd *cobra.Command)
-	// read reads one page of what the filters select.
-	read func(ctx context.Context, storage *store.Store, page store.PageOf[P]) (store.ListOf[T, P], error)
+	flags func(cmd *cobra.Command, filter *F)
+	// read reads one page of what the filter selects.
+	read     func(storage *store.Store, ctx context.Context, filter F, page store.PageOf[P]) (store.ListOf[T, P], error)
+	document func(T) D
 	// header names the columns, separated by tabs; row has their cells.
 	header string
-	row    func(T) []any
+	row    func(D) []any
 }
 
-func listCommand[T any, P comparable](std stdio, l listSpec[T, P]) *cobra.Command {
+func listCommand[F, T, D any, P comparable](std stdio, l listSpec[F, T, D, P]) *cobra.Command {
 	first := cmp.Or(l.order, "newest")
 	cmd := &cobra.Command{Use: "list", Short: l.short, Long: l.long, Example: l.example, Args: noArgs}
-	l.flags(cmd)
+	var filter F
+	l.flags(cmd, &filter)
 	limit, asJSON := cmd.Flags().Int("limit", listRows, "how many rows at most, "+first+" first"), jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if *limit < 1 {
 			return usagef("--limit must be at least 1")
 		}
 		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			found, err := readList(*limit, func(page store.PageOf[P]) (store.ListOf[T, P], error) { return l.read(cmd.Context(), storage, page) })
+			found, err := readList(*limit, l.document, func(page store.PageOf[P]) (store.ListOf[T, P], error) {
+				return l.read(storage, cmd.Context(), filter, page)
+			})
 			if err != nil {
 				return err
 			}
-			return printList(std, *asJSON, found, first, l.header, l.row)
+			err = printResult(std, *asJSON, found, func(r *printout) {
+				r.header(l.header)
+				for _, item := range found.Items {
+					r.row(l.row(item)...)
+				}
+			})
+			if err == nil && found.More && !*asJSON {
+				_, err = fmt.Fprintf(std.err, "these are the %s %d; --limit shows more\n", first, len(found.Items))
+			}
+			return err
 		})
 	}
 	return cmd
 }
 
-// A showSpec is what shows one thing by its id.
-type showSpec[T any] struct {
-	short, example string
-	read           func(ctx context.Context, storage *store.Store, id int64) (T, error)
-	display        func(std stdio, v T) error
-}
+// same is the document of what is shown as it is read.
+func same[T any](v T) T { return v }
 
-func showCommand[T any](std stdio, s showSpec[T]) *cobra.Command {
-	cmd := &cobra.Command{Use: "show ID", Short: s.short, Example: s.example, Args: oneID}
+// byID makes a command of what is done with one thing by its id, which is shown
+// afterwards.
+func byID[T any](std stdio, cmd *cobra.Command, do func(storage *store.Store, ctx context.Context, id int64) (T, error), show func(r *printout, v T)) *cobra.Command {
+	cmd.Args = oneID
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		id, err := recordID(args[0])
@@ -67,14 +79,11 @@ func showCommand[T any](std stdio, s showSpec[T]) *cobra.Command {
 			return err
 		}
 		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			v, err := s.read(cmd.Context(), storage, id)
+			v, err := do(storage, cmd.Context(), id)
 			if err != nil {
 				return err
 			}
-			if *asJSON {
-				return printJSON(std.out, v)
-			}
-			return s.display(std, v)
+			return printResult(std, *asJSON, v, func(r *printout) { show(r, v) })
 		})
 	}
 	return cmd
@@ -88,8 +97,8 @@ type listing[T any] struct {
 }
 
 // readList reads up to limit rows, page by page.
-func readList[T any, P comparable](limit int, read func(page store.PageOf[P]) (store.ListOf[T, P], error)) (listing[T], error) {
-	found := listing[T]{Items: []T{}}
+func readList[T, D any, P comparable](limit int, document func(T) D, read func(page store.PageOf[P]) (store.ListOf[T, P], error)) (listing[D], error) {
+	found := listing[D]{Items: []D{}}
 	var page store.PageOf[P]
 	var end P
 	for {
@@ -98,7 +107,9 @@ func readList[T any, P comparable](limit int, read func(page store.PageOf[P]) (s
 		if err != nil {
 			return found, err
 		}
-		found.Items = append(found.Items, l.Items...)
+		for _, item := range l.Items {
+			found.Items = append(found.Items, document(item))
+		}
 		if l.Next == end {
 			return found, nil
 		}
@@ -108,33 +119,4 @@ func readList[T any, P comparable](limit int, read func(page store.PageOf[P]) (s
 		}
 		page.Before = l.Next
 	}
-}
-
-// printList prints a list as JSON or as a table of cells.
-func printList[T any](std stdio, asJSON bool, found listing[T], first, header string, cells func(T) []any) error {
-	if asJSON {
-		return printJSON(std.out, found)
-	}
-	table := newTable(std.out)
-	table.header(header)
-	for _, item := range found.Items {
-		table.row(cells(item)...)
-	}
-	if err := table.flush(); err != nil {
-		return err
-	}
-	if found.More {
-		_, err := fmt.Fprintf(std.err, "these are the %s %d; --limit shows more\n", first, len(found.Items))
-		return err
-	}
-	return nil
-}
-
-// as is a page of a list whose rows are shown as documents.
-func as[T, D any, P comparable](l store.ListOf[T, P], err error, document func(T) D) (store.ListOf[D, P], error) {
-	shown := store.ListOf[D, P]{Items: make([]D, len(l.Items)), Next: l.Next}
-	for i, item := range l.Items {
-		shown.Items[i] = document(item)
-	}
-	return shown, err
 }

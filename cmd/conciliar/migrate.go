@@ -1,8 +1,6 @@
 package main
 
 import (
-	"fmt"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,23 +45,18 @@ step is safe while the previous release still runs. Needs DATABASE_URL.`,
 		if err != nil {
 			return err
 		}
-		if *asJSON {
-			return printJSON(std.out, steps)
-		}
-		return printSteps(std, steps)
+		return printResult(std, *asJSON, steps, func(r *printout) { showSteps(r, steps) })
 	}
 	return cmd
 }
 
-func printSteps(std stdio, steps []migrations.Step) error {
-	table := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "LINE\tVERSION\tSTEP\tAPPLIED")
+func showSteps(r *printout, steps []migrations.Step) {
+	r.header("LINE\tVERSION\tSTEP\tAPPLIED")
 	for _, s := range steps {
 		applied := "pending"
 		if s.AppliedAt != nil {
 			applied = s.AppliedAt.Format(time.RFC3339)
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", s.Line, s.Version, s.Name, applied)
+		r.row(s.Line, s.Version, s.Name, applied)
 	}
-	return table.Flush()
 }

@@ -18,26 +18,20 @@ func newOrders(std stdio) *cobra.Command {
 }
 
 func newOrdersList(std stdio) *cobra.Command {
-	var filter store.OrderFilter
-	var status string
-	return listCommand(std, listSpec[api.OrderSummaryDocument, store.OrderPlace]{
+	return listCommand(std, listSpec[store.OrderFilter, store.OrderSummary, api.OrderSummaryDocument, store.OrderPlace]{
 		short:   "List orders by their last change, the oldest first",
 		example: "  conciliar orders list --changed-since 24h\n  conciliar orders list --status partially_paid",
 		order:   "longest unchanged",
-		flags: func(cmd *cobra.Command) {
+		flags: func(cmd *cobra.Command, filter *store.OrderFilter) {
 			var statuses []string
 			for _, s := range order.Statuses() {
 				statuses = append(statuses, string(s))
 			}
-			wordFlag(cmd, &status, "status", "only in this status", statuses)
+			wordFlag(cmd, (*string)(&filter.Status), "status", "only in this status", statuses)
 			cmd.Flags().StringVar(&filter.Currency, "currency", "", "only in this currency, for example ARS")
 			cmd.Flags().Var(timeValue{&filter.ChangedSince, new(string)}, "changed-since", "changed from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
 		},
-		read: func(ctx context.Context, storage *store.Store, page store.PageOf[store.OrderPlace]) (store.ListOf[api.OrderSummaryDocument, store.OrderPlace], error) {
-			filter.Status = order.Status(status)
-			found, err := storage.Orders(ctx, filter, page)
-			return as(found, err, api.NewOrderSummaryDocument)
-		},
+		read: (*store.Store).Orders, document: api.NewOrderSummaryDocument,
 		header: "ORDER\tSTATUS\tAMOUNT\tPAID\tREFUNDED\tCURRENCY\tCHANGED",
 		row: func(o api.OrderSummaryDocument) []any {
 			return []any{o.Reference, string(o.Status), o.Amount, o.PaidAmount, o.RefundedAmount, o.Currency, o.UpdatedAt}
@@ -140,40 +134,31 @@ func actOnOrder(ctx context.Context, std stdio, asJSON bool, act func(storage *s
 
 func printOrder(std stdio, asJSON bool, o store.Order) error {
 	doc := api.NewOrderDocument(o)
-	if asJSON {
-		return printJSON(std.out, doc)
-	}
-	t := newTable(std.out)
-	t.row("order", doc.Reference)
-	t.row("status", string(doc.Status))
-	t.row("amount", doc.Amount+" "+doc.Currency)
-	t.row("paid", doc.PaidAmount)
-	t.row("refunded", doc.RefundedAmount)
-	t.row("registered", doc.CreatedAt)
-	t.row("changed", doc.UpdatedAt)
-	t.row("cancelled", doc.CancelledAt)
-	if err := t.flush(); err != nil {
-		return err
-	}
-	if err := section(std.out, "payments", "PAYMENT\tSTATUS\tAMOUNT\tREFUNDED\tCURRENCY\tCHANGED\tFETCHED", indices(doc.Payments), func(i int) []any {
+	return printResult(std, asJSON, doc, func(r *printout) { showOrder(r, doc) })
+}
+
+func showOrder(r *printout, doc api.OrderDocument) {
+	r.row("order", doc.Reference)
+	r.row("status", string(doc.Status))
+	r.row("amount", doc.Amount+" "+doc.Currency)
+	r.row("paid", doc.PaidAmount)
+	r.row("refunded", doc.RefundedAmount)
+	r.row("registered", doc.CreatedAt)
+	r.row("changed", doc.UpdatedAt)
+	r.row("cancelled", doc.CancelledAt)
+	section(r, "payments", "PAYMENT\tSTATUS\tAMOUNT\tREFUNDED\tCURRENCY\tCHANGED\tFETCHED", indices(doc.Payments), func(i int) []any {
 		p := doc.Payments[i]
 		return []any{p.ID, string(p.Status), p.Amount, p.RefundedAmount, p.Currency, p.DateLastUpdated, p.FetchedAt}
-	}); err != nil {
-		return err
-	}
-	if err := section(std.out, "payments that could not be booked", "PAYMENT\tDEAD LETTER\tCLASS\tPROBLEM", indices(doc.OddPayments), func(i int) []any {
+	})
+	section(r, "payments that could not be booked", "PAYMENT\tDEAD LETTER\tCLASS\tPROBLEM", indices(doc.OddPayments), func(i int) []any {
 		p := doc.OddPayments[i]
 		return []any{p.ID, p.DeadLetterID, p.ErrorClass, p.Problem}
-	}); err != nil {
-		return err
-	}
-	if err := section(std.out, "timeline", "AT\tCAUSE\tEVENT\tSTATUS\tAMOUNT\tPAID\tREFUNDED\tBY\tREASON", indices(doc.Timeline), func(i int) []any {
+	})
+	section(r, "timeline", "AT\tCAUSE\tEVENT\tSTATUS\tAMOUNT\tPAID\tREFUNDED\tBY\tREASON", indices(doc.Timeline), func(i int) []any {
 		c := doc.Timeline[i]
 		return []any{c.At, c.Cause, c.QueueID, string(c.Status), c.Amount, c.PaidAmount, c.RefundedAmount, c.Actor, c.Reason}
-	}); err != nil {
-		return err
-	}
-	return section(std.out, "open anomalies", "ANOMALY\tKIND\tPAYMENT\tDETAIL", indices(doc.Anomalies), func(i int) []any {
+	})
+	section(r, "open anomalies", "ANOMALY\tKIND\tPAYMENT\tDETAIL", indices(doc.Anomalies), func(i int) []any {
 		a := doc.Anomalies[i]
 		return []any{a.ID, string(a.Kind), a.PaymentID, string(a.Detail)}
 	})

@@ -38,11 +38,7 @@ when the time is up before the last attempt.`,
 			if err != nil {
 				return err
 			}
-			if *asJSON {
-				err = printJSON(std.out, done)
-			} else {
-				err = printProcessed(std, done)
-			}
+			err = printResult(std, *asJSON, done, func(r *printout) { showProcessed(r, done) })
 			if err == nil && done.TimedOut {
 				err = errSilent
 			}
@@ -85,26 +81,22 @@ func processQueue(ctx context.Context, a *app, cfg config.Config, jobsConfig job
 	return done, err
 }
 
-func printProcessed(std stdio, done jobs.QueueProcessed) error {
-	t := newTable(std.out)
+func showProcessed(r *printout, done jobs.QueueProcessed) {
 	provider := string(done.Provider)
 	if done.Provider != store.CircuitClosed {
 		provider += ": its events are held, and none was woken"
 	}
-	t.row("provider", provider)
-	t.row("woken", done.Woken)
-	t.row("processed", done.Processed)
-	t.row("failed", done.Failed)
-	t.row("held", done.Held)
-	t.row("timed out", done.TimedOut)
-	if err := t.flush(); err != nil {
-		return err
-	}
+	r.row("provider", provider)
+	r.row("woken", done.Woken)
+	r.row("processed", done.Processed)
+	r.row("failed", done.Failed)
+	r.row("held", done.Held)
+	r.row("timed out", done.TimedOut)
 	type stage struct {
 		name string
 		q    store.QueueStatus
 	}
-	return section(std.out, "the queue", "\tPENDING\tPROCESSING\tFAILED\tHELD\tCOMPLETED\tDEAD LETTER",
+	section(r, "the queue", "\tPENDING\tPROCESSING\tFAILED\tHELD\tCOMPLETED\tDEAD LETTER",
 		[]stage{{"before", done.Before}, {"after", done.After}}, func(s stage) []any {
 			return []any{s.name, s.q.Pending, s.q.Processing, s.q.Failed, s.q.Held, s.q.Completed, s.q.DeadLetter}
 		})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os/user"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -118,7 +117,7 @@ func (r *reconcileCommand) work(ctx context.Context, storage *store.Store) error
 	if err != nil {
 		return err
 	}
-	if err := r.tell(run); err != nil {
+	if err := printResult(r.std, r.asJSON, run, func(r *printout) { showRun(r, run) }); err != nil {
 		return err
 	}
 	if run.Status == store.RunRunning {
@@ -165,31 +164,25 @@ func waitsFor(ctx context.Context, storage *store.Store, run store.Run) string {
 	return fmt.Sprintf("; waiting for %s, unreachable since %s", provider.Source, provider.Since.Format(time.RFC3339))
 }
 
-func (r *reconcileCommand) tell(run store.Run) error {
-	if r.asJSON {
-		return printJSON(r.std.out, run)
-	}
-	table := tabwriter.NewWriter(r.std.out, 0, 0, 2, ' ', 0)
-	row := func(name string, value any) { _, _ = fmt.Fprintf(table, "%s\t%v\n", name, value) }
-	row("run", run.ID)
-	row("status", run.Status)
+func showRun(r *printout, run store.Run) {
+	r.row("run", run.ID)
+	r.row("status", run.Status)
 	if run.Error != nil {
-		row("error", *run.Error)
+		r.row("error", *run.Error)
 	}
 	if run.Note != "" {
-		row("note", run.Note)
+		r.row("note", run.Note)
 	}
-	row("window", orNever(run.WindowStart)+" to "+orNever(run.WindowEnd))
-	row("payments checked", run.PaymentsChecked)
-	row("orders checked", run.OrdersChecked)
-	row("stuck, queued again", run.StuckRequeued)
-	row("retries due", run.RetriesDue)
-	row("missing, found", run.MissingFound)
-	row("different", run.DriftFound)
-	row("odd", run.OddFound)
-	row("archived", run.Archived)
-	row("not shown", run.Unseen)
-	return table.Flush()
+	r.row("window", orNever(run.WindowStart)+" to "+orNever(run.WindowEnd))
+	r.row("payments checked", run.PaymentsChecked)
+	r.row("orders checked", run.OrdersChecked)
+	r.row("stuck, queued again", run.StuckRequeued)
+	r.row("retries due", run.RetriesDue)
+	r.row("missing, found", run.MissingFound)
+	r.row("different", run.DriftFound)
+	r.row("odd", run.OddFound)
+	r.row("archived", run.Archived)
+	r.row("not shown", run.Unseen)
 }
 
 func (r *reconcileCommand) checkOnly(ctx context.Context, deps jobs.Deps, cfg jobs.Config) error {
@@ -199,36 +192,26 @@ func (r *reconcileCommand) checkOnly(ctx context.Context, deps jobs.Deps, cfg jo
 		return err
 	}
 	bar := newProgress(r.std)
-	report, err := checker.Check(ctx, jobs.CheckRequest{Since: r.since, Until: r.until, Progress: func(c jobs.CheckReport) {
+	found, err := checker.Check(ctx, jobs.CheckRequest{Since: r.since, Until: r.until, Progress: func(c jobs.CheckReport) {
 		bar.show(share(c.WindowStart, c.WindowEnd, c.Position), fmt.Sprintf("%d payments, %d orders, %d differences", c.PaymentsChecked, c.OrdersChecked, len(c.Differences)))
 	}})
 	bar.end()
 	if err != nil {
 		return err
 	}
-	if r.asJSON {
-		err = printJSON(r.std.out, report)
-	} else {
-		err = r.tellCheck(report)
-	}
-	if err != nil {
-		return err
-	}
-	if !report.Clean() {
+	err = printResult(r.std, r.asJSON, found, func(r *printout) { showCheck(r, found) })
+	if err == nil && !found.Clean() {
 		return errSilent
 	}
-	return nil
+	return err
 }
 
-func (r *reconcileCommand) tellCheck(report jobs.CheckReport) error {
-	for _, d := range report.Differences {
-		if _, err := fmt.Fprintf(r.std.out, "%s\tpayment %s\torder %s\t%s\n", d.Kind, d.PaymentID, d.Reference, d.Detail); err != nil {
-			return err
-		}
+func showCheck(r *printout, found jobs.CheckReport) {
+	for _, d := range found.Differences {
+		r.printf("%s\tpayment %s\torder %s\t%s\n", d.Kind, d.PaymentID, d.Reference, d.Detail)
 	}
-	_, err := fmt.Fprintf(r.std.out, "%d payments and %d orders checked: %d differences, %d stuck events\n",
-		report.PaymentsChecked, report.OrdersChecked, len(report.Differences), report.Stuck)
-	return err
+	r.printf("%d payments and %d orders checked: %d differences, %d stuck events\n",
+		found.PaymentsChecked, found.OrdersChecked, len(found.Differences), found.Stuck)
 }
 
 // commandActor is who runs the command, as the audit trail names them.

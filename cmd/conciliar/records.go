@@ -2,14 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
 	"strconv"
-	"strings"
-	"text/tabwriter"
-	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -89,95 +83,6 @@ func recordID(text string) (int64, error) {
 		return 0, usagef("%q is not an id; expected a positive integer", text)
 	}
 	return id, nil
-}
-
-// A table aligns its columns. What it prints came from outside, so what could
-// steer a terminal is escaped.
-type table struct{ w *tabwriter.Writer }
-
-func newTable(w io.Writer) table { return table{tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
-
-// header prints the names of the columns, separated by tabs.
-func (t table) header(names string) { _, _ = fmt.Fprintln(t.w, names) }
-
-// row prints cells.
-func (t table) row(cells ...any) {
-	texts := make([]string, len(cells))
-	for i, cell := range cells {
-		texts[i] = cellText(cell)
-	}
-	_, _ = fmt.Fprintln(t.w, strings.Join(texts, "\t"))
-}
-
-func (t table) flush() error { return t.w.Flush() }
-
-// cellText writes a cell; - stands for what is not there.
-func cellText(cell any) string {
-	var text string
-	switch v := cell.(type) {
-	case *string:
-		if v != nil {
-			text = *v
-		}
-	case *int64:
-		if v != nil {
-			text = strconv.FormatInt(*v, 10)
-		}
-	case time.Time:
-		text = v.UTC().Format(time.RFC3339)
-	case *time.Time:
-		if v != nil {
-			text = v.UTC().Format(time.RFC3339)
-		}
-	case string:
-		text = v
-	default:
-		text = fmt.Sprint(v)
-	}
-	if text == "" {
-		return "-"
-	}
-	return printable(text, "")
-}
-
-// printable escapes what is not printable, but for the characters that may stay.
-func printable(text, may string) string {
-	var b strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) || strings.ContainsRune(may, r) {
-			b.WriteRune(r)
-			continue
-		}
-		quoted := strconv.QuoteRune(r)
-		b.WriteString(quoted[1 : len(quoted)-1])
-	}
-	return b.String()
-}
-
-// printContent prints a body as a person can read it.
-func printContent(w io.Writer, name string, c store.Content) error {
-	note := ""
-	if c.Encoding == store.EncodingBase64 {
-		note = ", in base64"
-	}
-	_, err := fmt.Fprintf(w, "\n%s (%d bytes%s)\n%s\n", name, c.Bytes, note, printable(c.Data, "\n\t"))
-	return err
-}
-
-// A section is a table under its title, left out when it is empty.
-func section[T any](w io.Writer, title, header string, items []T, cells func(T) []any) error {
-	if len(items) == 0 {
-		return nil
-	}
-	if _, err := fmt.Fprintf(w, "\n%s\n", title); err != nil {
-		return err
-	}
-	t := newTable(w)
-	t.header(header)
-	for _, item := range items {
-		t.row(cells(item)...)
-	}
-	return t.flush()
 }
 
 // group is a command that only has commands below it.

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"github.com/conciliar/conciliar/store"
@@ -13,18 +11,15 @@ func newRefused(std stdio) *cobra.Command {
 }
 
 func newRefusedList(std stdio) *cobra.Command {
-	var filter store.RefusedFilter
-	return listCommand(std, listSpec[store.RefusedDelivery, int64]{
+	return listCommand(std, listSpec[store.RefusedFilter, store.RefusedDelivery, store.RefusedDelivery, int64]{
 		short:   "List refused deliveries, newest first",
 		long:    "Lists refused deliveries. Only the newest 10,000 of the last seven days are kept.",
 		example: "  conciliar refused list --since 1h",
-		flags: func(cmd *cobra.Command) {
+		flags: func(cmd *cobra.Command, filter *store.RefusedFilter) {
 			cmd.Flags().StringVar(&filter.Reason, "reason", "", "only for this reason, for example signature_mismatch")
 			timeFlags(cmd, &filter.Since, &filter.Until)
 		},
-		read: func(ctx context.Context, storage *store.Store, page store.Page) (store.List[store.RefusedDelivery], error) {
-			return storage.RefusedDeliveries(ctx, filter, page)
-		},
+		read: (*store.Store).RefusedDeliveries, document: same[store.RefusedDelivery],
 		header: "REFUSED\tAT\tREASON\tMETHOD\tFROM\tX-REQUEST-ID\tBYTES\tQUERY",
 		row: func(r store.RefusedDelivery) []any {
 			return []any{r.ID, r.RefusedAt, r.Reason, r.Method, r.RemoteIP, r.XRequestID, r.BodyBytes, shorten(&r.Query)}
@@ -33,30 +28,21 @@ func newRefusedList(std stdio) *cobra.Command {
 }
 
 func newRefusedShow(std stdio) *cobra.Command {
-	return showCommand(std, showSpec[store.RefusedDetail]{
-		short:   "Show a refused delivery: what was signed, and what was sent",
-		example: "  conciliar refused show 3",
-		read: func(ctx context.Context, storage *store.Store, id int64) (store.RefusedDetail, error) {
-			return storage.RefusedDelivery(ctx, id)
-		},
-		display: printRefused,
-	})
+	return byID(std, &cobra.Command{
+		Use: "show ID", Short: "Show a refused delivery: what was signed, and what was sent", Example: "  conciliar refused show 3",
+	}, (*store.Store).RefusedDelivery, showRefused)
 }
 
-func printRefused(std stdio, r store.RefusedDetail) error {
-	t := newTable(std.out)
-	t.row("refused", r.ID)
-	t.row("at", r.RefusedAt)
-	t.row("reason", r.Reason)
-	t.row("source", r.Source)
-	t.row("method", r.Method)
-	t.row("query", r.Query)
-	t.row("x-signature", r.XSignature)
-	t.row("x-request-id", r.XRequestID)
-	t.row("from", r.RemoteIP)
-	t.row("bytes", r.BodyBytes)
-	if err := t.flush(); err != nil {
-		return err
-	}
-	return printContent(std.out, "body", *r.Body)
+func showRefused(r *printout, d store.RefusedDetail) {
+	r.row("refused", d.ID)
+	r.row("at", d.RefusedAt)
+	r.row("reason", d.Reason)
+	r.row("source", d.Source)
+	r.row("method", d.Method)
+	r.row("query", d.Query)
+	r.row("x-signature", d.XSignature)
+	r.row("x-request-id", d.XRequestID)
+	r.row("from", d.RemoteIP)
+	r.row("bytes", d.BodyBytes)
+	r.content("body", *d.Body)
 }

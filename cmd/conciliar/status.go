@@ -2,10 +2,8 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,37 +30,31 @@ whatever it says; scripts check "health" in --json.`,
 			if err != nil {
 				return err
 			}
-			report := api.NewStatusReport(st, extras(cfg.ReconcileSchedule))
-			if *asJSON {
-				return printJSON(std.out, report)
-			}
-			return printStatus(std.out, report)
+			found := api.NewStatusReport(st, extras(cfg.ReconcileSchedule))
+			return printResult(std, *asJSON, found, func(r *printout) { showStatus(r, found) })
 		})
 	}
 	return cmd
 }
 
-func printStatus(w io.Writer, r api.StatusReport) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(name string, value any) { _, _ = fmt.Fprintf(table, "%s\t%v\n", name, value) }
-	row("health", r.Health)
-	for _, reason := range r.Reasons {
-		row("", reason)
+func showStatus(r *printout, st api.StatusReport) {
+	r.row("health", st.Health)
+	for _, reason := range st.Reasons {
+		r.header("\t" + reason)
 	}
-	row("provider", providerLine(r.Provider))
-	q := r.Queue
-	row("pending", q.Pending)
-	row("processing", q.Processing)
-	row("failed", q.Failed)
-	row("held", q.Held)
-	row("completed", q.Completed)
-	row("dead letters open", fmt.Sprint(r.DeadLetters.Open, counts(r.DeadLetters.ByReason)))
-	row("anomalies open", fmt.Sprint(r.Anomalies.Open, counts(r.Anomalies.ByKind)))
-	row("oldest pending", time.Duration(q.OldestPendingSeconds)*time.Second)
-	row("next retry", orNever(q.NextRetryAt))
-	row("last hour", fmt.Sprintf("%d received, %d completed, %d died", r.Throughput.Received1h, r.Throughput.Completed1h, r.Throughput.Failed1h))
-	row("last reconciliation", orNever(r.Reconciliation.LastSuccessAt))
-	return table.Flush()
+	r.row("provider", providerLine(st.Provider))
+	q := st.Queue
+	r.row("pending", q.Pending)
+	r.row("processing", q.Processing)
+	r.row("failed", q.Failed)
+	r.row("held", q.Held)
+	r.row("completed", q.Completed)
+	r.row("dead letters open", fmt.Sprint(st.DeadLetters.Open, counts(st.DeadLetters.ByReason)))
+	r.row("anomalies open", fmt.Sprint(st.Anomalies.Open, counts(st.Anomalies.ByKind)))
+	r.row("oldest pending", time.Duration(q.OldestPendingSeconds)*time.Second)
+	r.row("next retry", orNever(q.NextRetryAt))
+	r.row("last hour", fmt.Sprintf("%d received, %d completed, %d died", st.Throughput.Received1h, st.Throughput.Completed1h, st.Throughput.Failed1h))
+	r.row("last reconciliation", orNever(st.Reconciliation.LastSuccessAt))
 }
 
 // providerLine says how the provider is.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"testing"
 	"time"
 
@@ -24,8 +23,8 @@ func TestStatus_NeedsTheSchema(t *testing.T) {
 func TestStatus_TheTableShowsEveryCount(t *testing.T) {
 	t.Parallel()
 	retry := time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", -3*60*60))
-	var out bytes.Buffer
-	require.NoError(t, printStatus(&out, api.StatusReport{
+	out := newPrintout()
+	showStatus(out, api.StatusReport{
 		Health: health.Degraded, Reasons: []string{"one reason", "another"},
 		Queue: store.QueueStatus{
 			Pending: 11, Processing: 12, Failed: 13, Held: 14, Completed: 15, DeadLetter: 16, OldestPendingSeconds: 75, NextRetryAt: &retry,
@@ -34,12 +33,13 @@ func TestStatus_TheTableShowsEveryCount(t *testing.T) {
 		Provider:    store.ProviderState{Circuit: store.CircuitOpen, Reason: store.ReasonCredentialsRejected, Since: &retry},
 		Anomalies:   store.AnomalyStatus{Open: 18, ByKind: map[string]int64{"underpaid": 18}},
 		Throughput:  store.Throughput{Received1h: 19, Completed1h: 20, Failed1h: 21},
-	}))
+	})
+	shown := string(out.bytes())
 	for _, row := range []string{
 		"health +degraded", " +one reason", " +another", `provider +open \(credentials_rejected\) since 2026-03-01T15:00:00Z`, "pending +11", "processing +12", "failed +13", "held +14", "completed +15",
 		`dead letters open +17 \(cancelled 4, deleted 3, permanent_failure 2, rescued_out 2, retries_exhausted 5, unknown_kind 1\)`, `anomalies open +18 \(underpaid 18\)`, "oldest pending +1m15s",
 		"next retry +2026-03-01T15:00:00Z", "last hour +19 received, 20 completed, 21 died", "last reconciliation +never",
 	} {
-		require.Regexp(t, `(?m)^`+row+`$`, out.String())
+		require.Regexp(t, `(?m)^`+row+`$`, shown)
 	}
 }

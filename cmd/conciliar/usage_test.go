@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"strings"
 	"testing"
 	"time"
@@ -87,13 +86,11 @@ func TestUsage_AGroupShowsItsCommands(t *testing.T) {
 
 func TestTable_EscapesWhatCameFromOutside(t *testing.T) {
 	t.Parallel()
-	var out bytes.Buffer
-	tab := newTable(&out)
+	out := newPrintout()
 	odd, at := "a\x1b]0;owned\a\nb\tc\u202e", time.Date(2026, 1, 2, 0, 4, 5, 0, time.FixedZone("", -3*60*60))
-	tab.header("ODD\tNONE\tTIME")
-	tab.row(odd, (*string)(nil), at)
-	tab.row(&odd, (*int64)(nil), &at)
-	require.NoError(t, tab.flush())
+	out.header("ODD\tNONE\tTIME")
+	out.row(odd, (*string)(nil), at)
+	out.row(&odd, (*int64)(nil), &at)
 	const row = `a\x1b]0;owned\a\nb\tc\u202e  -     2026-01-02T03:04:05Z`
-	require.Equal(t, []string{`ODD                          NONE  TIME`, row, row, ""}, strings.Split(out.String(), "\n"))
+	require.Equal(t, []string{`ODD                          NONE  TIME`, row, row, ""}, strings.Split(string(out.bytes()), "\n"))
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,22 +35,15 @@ River UI after its end is listed until that attempt is over.`,
 		if *limit < 1 {
 			return usagef("--limit must be at least 1")
 		}
-		report, err := verify(cmd.Context(), std, *limit)
+		found, err := verify(cmd.Context(), std, *limit)
 		if err != nil {
 			return err
 		}
-		if *asJSON {
-			err = printJSON(std.out, report)
-		} else {
-			err = printVerify(std.out, report)
-		}
-		if err != nil {
-			return err
-		}
-		if len(report.Violations) > 0 {
+		err = printResult(std, *asJSON, found, func(r *printout) { showVerify(r, found) })
+		if err == nil && len(found.Violations) > 0 {
 			return errSilent
 		}
-		return nil
+		return err
 	}
 	return cmd
 }
@@ -78,25 +69,24 @@ func verify(ctx context.Context, std stdio, limit int) (verifyReport, error) {
 	return report, err
 }
 
-func printVerify(w io.Writer, r verifyReport) error {
-	_, _ = fmt.Fprintf(w, "checked %d events, %d archived events, %d jobs, %d payments and %d orders in %.1f s\n",
-		r.Events, r.Archived, r.Jobs, r.Payments, r.Orders, r.Seconds)
-	if r.Unfolded > 0 {
-		_, _ = fmt.Fprintf(w, "%d payments and orders are not yet under the rules of this release; the service brings them there after an upgrade\n", r.Unfolded)
+func showVerify(r *printout, v verifyReport) {
+	r.printf("checked %d events, %d archived events, %d jobs, %d payments and %d orders in %.1f s\n",
+		v.Events, v.Archived, v.Jobs, v.Payments, v.Orders, v.Seconds)
+	if v.Unfolded > 0 {
+		r.printf("%d payments and orders are not yet under the rules of this release; the service brings them there after an upgrade\n", v.Unfolded)
 	}
-	if len(r.Violations) == 0 {
-		_, err := fmt.Fprintln(w, "all invariants hold")
-		return err
+	if len(v.Violations) == 0 {
+		r.printf("all invariants hold\n")
+		return
 	}
-	for _, v := range r.Violations {
-		_, _ = fmt.Fprintf(w, "\n%s: %d violations; the invariant: %s\n", v.Invariant, v.Total, v.Meaning)
-		for _, row := range v.Rows {
-			_, _ = fmt.Fprintf(w, "  %s\n", printable(string(row), ""))
+	for _, broken := range v.Violations {
+		r.printf("\n%s: %d violations; the invariant: %s\n", broken.Invariant, broken.Total, broken.Meaning)
+		for _, row := range broken.Rows {
+			r.printf("  %s\n", printable(string(row), ""))
 		}
-		if rest := v.Total - int64(len(v.Rows)); rest > 0 {
-			_, _ = fmt.Fprintf(w, "  … and %d more; --limit shows them\n", rest)
+		if rest := broken.Total - int64(len(broken.Rows)); rest > 0 {
+			r.printf("  … and %d more; --limit shows them\n", rest)
 		}
 	}
-	_, err := fmt.Fprintln(w, "\ninvariants are violated")
-	return err
+	r.printf("\ninvariants are violated\n")
 }
