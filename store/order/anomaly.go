@@ -109,7 +109,7 @@ func Unmatched(r Rules, p Payment, reference string, near []string) []Anomaly {
 	if !p.matters() {
 		return nil
 	}
-	anomalies := r.rejections(p)
+	anomalies := r.rejections(p, r.IsForeign(p), r.CollectorID)
 	switch {
 	case !NamesOrder(reference):
 		anomalies = append(anomalies, p.anomaly(AnomalyNoReference))
@@ -122,12 +122,13 @@ func Unmatched(r Rules, p Payment, reference string, near []string) []Anomaly {
 	return anomalies
 }
 
-// rejections returns the anomalies of a payment that is not the merchant's own.
-func (r Rules) rejections(p Payment) []Anomaly {
+// rejections returns the anomalies of a payment that is not the merchant's own:
+// foreign to the expected account, or of another mode.
+func (r Rules) rejections(p Payment, foreign bool, expected string) []Anomaly {
 	var anomalies []Anomaly
-	if r.IsForeign(p) {
+	if foreign {
 		anomalies = append(anomalies, p.anomaly(AnomalyForeignCollector,
-			"collector_id", p.CollectorID, "expected_collector_id", r.CollectorID))
+			"collector_id", p.CollectorID, "expected_collector_id", expected))
 	}
 	if !r.Mode.allows(p.LiveMode) {
 		mode := ModeTest

@@ -119,6 +119,31 @@ func TestUnmatched_NamesWhatIsMissing(t *testing.T) {
 	})
 }
 
+// A payment of one of our sellers is not a stranger's, whichever order it pays.
+func TestSettle_AnOrderBelongsToOneAccount(t *testing.T) {
+	t.Parallel()
+	const seller, another = "2001", "2002"
+	for _, main := range []string{"", ours} {
+		market := Rules{CollectorID: main, Sellers: []string{seller, another}, Mode: ModeAny}
+		for of, pays := range map[string]string{"": ours, seller: seller, another: another} {
+			for _, id := range []string{ours, seller, another} {
+				asked := Terms{Amount: terms.Amount, Currency: terms.Currency, CollectorID: of}
+				settled, err := Settle(asked, market, []Payment{pay("1", PaymentApproved, "150", collector(id))})
+				require.NoError(t, err)
+				require.Equal(t, id == pays, settled.Status == StatusPaid, "main account %q, order of %q, payment to %s", main, of, id)
+				require.Equal(t, id != pays, yields(settled.Anomalies, AnomalyForeignCollector))
+				require.False(t, yields(Unmatched(market, pay("1", PaymentApproved, "150", collector(id)), "shop-1", nil), AnomalyForeignCollector))
+			}
+		}
+		require.Equal(t, seller, market.SellerOf(pay("1", PaymentApproved, "150", collector(seller))))
+		require.Empty(t, market.SellerOf(pay("1", PaymentApproved, "150", collector(ours))))
+	}
+	settled, err := Settle(Terms{Amount: terms.Amount, Currency: terms.Currency, CollectorID: seller},
+		Rules{CollectorID: ours, Mode: ModeAny}, []Payment{pay("1", PaymentApproved, "150", collector(ours))})
+	require.NoError(t, err)
+	require.Equal(t, seller, settled.Anomalies[0].Detail["expected_collector_id"], "the order's account is expected")
+}
+
 func yields(anomalies []Anomaly, kind AnomalyKind) bool {
 	return slices.ContainsFunc(anomalies, func(a Anomaly) bool { return a.Kind == kind })
 }

@@ -114,7 +114,11 @@ func oracle(t Terms, r Rules, states []Payment) verdict {
 		if p.Currency != t.Currency && !(p.Currency == "" && strings.Contains("authorized in_process pending rejected cancelled", worth)) {
 			wrong = append(wrong, "currency_mismatch:"+p.ID)
 		}
-		if r.CollectorID != "" && r.CollectorID != p.CollectorID {
+		account := t.CollectorID
+		if account == "" {
+			account = r.CollectorID
+		}
+		if account != "" && account != p.CollectorID || account == "" && len(r.Sellers) > 0 && r.Sellers[0] == p.CollectorID {
 			wrong = append(wrong, "foreign_collector:"+p.ID)
 		}
 		if p.LiveMode && r.Mode == "test" || !p.LiveMode && r.Mode == "live" {

@@ -22,15 +22,17 @@ func drawAmount(t *rapid.T, label string) decimal.Decimal {
 
 func drawTerms(t *rapid.T) Terms {
 	return Terms{
-		Amount:    decimal.New(rapid.SampledFrom([]int64{1, 7500, 15000, 15001, 30000}).Draw(t, "price"), -2),
-		Currency:  "ARS",
-		Cancelled: mostly(t, "cancelled", false, true),
+		Amount:      decimal.New(rapid.SampledFrom([]int64{1, 7500, 15000, 15001, 30000}).Draw(t, "price"), -2),
+		Currency:    "ARS",
+		Cancelled:   mostly(t, "cancelled", false, true),
+		CollectorID: mostly(t, "account", "", ours, theirs),
 	}
 }
 
 func drawRules(t *rapid.T) Rules {
 	return Rules{
 		CollectorID: rapid.SampledFrom([]string{"", ours}).Draw(t, "our collector"),
+		Sellers:     rapid.SampledFrom([][]string{nil, {theirs}}).Draw(t, "sellers"),
 		Mode:        rapid.SampledFrom([]Mode{ModeAny, ModeLive, ModeTest}).Draw(t, "allowed mode"),
 	}
 }
@@ -294,7 +296,7 @@ func TestSettle_KeepsItsInvariants(t *testing.T) {
 			stranger.ID = "stranger"
 			switch rapid.IntRange(0, 4).Draw(t, "why") {
 			case 0:
-				stranger.CollectorID = theirs
+				stranger.CollectorID = "nobody of ours"
 			case 1:
 				stranger.LiveMode = false
 			case 2:

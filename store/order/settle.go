@@ -31,8 +31,8 @@ type Settlement struct {
 // First each payment is worth something or not:
 //
 //   - A check of a card, or a payment of nothing, counts for nothing.
-//   - So does a payment of another collector, another mode or another currency
-//     than asked for, in every row below; each of the three that applies is an
+//   - So does a payment of another collector than the order's account, another mode
+//     or another currency than asked for, in every row below; each of the three that applies is an
 //     anomaly while the payment has money, is disputed or reserved. What is not
 //     said is not ours: an empty collector does not match. A payment without
 //     money may leave its currency out.
@@ -119,7 +119,7 @@ func (b *tally) enter(r Rules, p Payment) {
 	if p.moneyless() {
 		return
 	}
-	misfits := r.rejections(p)
+	misfits := r.rejections(p, r.isForeignTo(b.terms, p), r.account(b.terms))
 	if p.Currency != b.terms.Currency && (p.Currency != "" || p.Status.HasMoney()) {
 		misfits = append(misfits, p.anomaly(AnomalyCurrencyMismatch, "order_currency", b.terms.Currency))
 	}

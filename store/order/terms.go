@@ -1,8 +1,10 @@
 package order
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/shopspring/decimal"
 )
@@ -34,6 +36,9 @@ type Terms struct {
 	// Cancelled is true once the merchant called the order off. Money that comes
 	// all the same counts.
 	Cancelled bool
+	// CollectorID is the account that the order belongs to, a seller's; empty for
+	// Rules.CollectorID.
+	CollectorID string
 }
 
 // check returns an error that wraps ErrInvalidTerms unless the amount is positive
@@ -93,17 +98,44 @@ func (m Mode) allows(liveMode bool) bool {
 
 // Rules say which payments are the merchant's own.
 type Rules struct {
-	// CollectorID is the account that must have been paid; empty accepts any.
+	// CollectorID is the main account, which must have been paid unless an order
+	// says another; empty accepts any but Sellers.
 	CollectorID string
+	// Sellers are the accounts beside it that orders may belong to.
+	Sellers []string
 	// Mode says which payments may move an order.
 	Mode Mode
 }
 
-// IsForeign reports whether a payment went to another account. A payment that does
-// not say who was paid is nobody's we know.
+// IsForeign reports whether a payment went to none of our accounts. A payment that
+// does not say who was paid is nobody's we know.
 func (r Rules) IsForeign(p Payment) bool {
-	return r.CollectorID != "" && p.CollectorID != r.CollectorID
+	return r.CollectorID != "" && p.CollectorID != r.CollectorID && !slices.Contains(r.Sellers, p.CollectorID)
 }
+
+// isForeignTo reports whether a payment went to another account than the order's.
+func (r Rules) isForeignTo(t Terms, p Payment) bool {
+	switch {
+	case t.CollectorID != "":
+		return p.CollectorID != t.CollectorID
+	case r.CollectorID != "":
+		return p.CollectorID != r.CollectorID
+	}
+	return slices.Contains(r.Sellers, p.CollectorID)
+}
+
+// SellerOf is the account that an order made from the payment belongs to: a
+// seller's, or none for the main account.
+func (r Rules) SellerOf(p Payment) string {
+	if p.CollectorID != r.CollectorID && slices.Contains(r.Sellers, p.CollectorID) {
+		return p.CollectorID
+	}
+	return ""
+}
+
+// account is the account that must have been paid for an order of these terms;
+// empty while it is not known.
+func (r Rules) account(t Terms) string { return cmp.Or(t.CollectorID, r.CollectorID) }
 
 // Validate returns an error that wraps ErrUnknownMode when the mode is not one
 // of the three. An empty mode is none of them.
