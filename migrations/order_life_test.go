@@ -17,11 +17,12 @@ func TestOrderLife_ChangedTermsAreNotSettled(t *testing.T) {
 		`amount = 140`:                          true,
 		`currency = 'BRL'`:                      true,
 		`cancelled_at = now()`:                  true,
+		`collector_id = '2001'`:                 true,
 		`amount = amount, currency = currency`:  false,
 		`amount = 140.00`:                       false,
 		`status = 'paid', paid_amount = amount`: false,
 	} {
-		exec(t, pool, `UPDATE orders SET amount = 150, currency = 'ARS', cancelled_at = NULL`)
+		exec(t, pool, `UPDATE orders SET amount = 150, currency = 'ARS', cancelled_at = NULL, collector_id = ''`)
 		if change == `amount = 140.00` {
 			exec(t, pool, `UPDATE orders SET amount = 140`)
 		}

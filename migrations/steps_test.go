@@ -76,6 +76,13 @@ var written = map[int64][]string{
 		`INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids) VALUES ('operator', 'retry_jobs', 'job', 900, '{1}', '{900}')`,
 		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at) VALUES (sha256('token'), sha256('mac'), now())`,
 	},
+	25: {`INSERT INTO webhook_queue (id, source, topic, payload, work) VALUES (25, 'mercadopago', 'mp-connect', '', 'authorization')`},
+	24: {
+		`INSERT INTO sellers (source, collector_id, name, token_sha256) VALUES ('mercadopago', '2001', 'Ana', sha256('token'))`,
+		`INSERT INTO orders (reference, amount, currency, collector_id) VALUES ('A-24', 150, 'ARS', '2001')`,
+		`INSERT INTO provider_state (source, circuit, reason, next_probe_at) VALUES ('mercadopago/2001', 'open', 'unavailable', now())`,
+		`INSERT INTO process_files (process_id, name, digest) VALUES ('a', 'MERCADOPAGO_SELLERS_FILE', 'a')`,
+	},
 	22: {`UPDATE books SET collector_id = '190061234', collector_known_at = now()`},
 	18: {
 		`INSERT INTO webhook_reconciliation_unseen (run_id, source, begin_at, end_at, reason, payments)
