@@ -101,21 +101,22 @@ func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.request.Context()), acceptTimeout)
 	defer cancel()
 	receipt, err := a.deps.Inbox.Accept(ctx, store.NewEvent{
-		Source:     event.Source,
-		Topic:      event.Topic,
-		Action:     event.Action,
-		ResourceID: event.ResourceID,
-		Origin:     store.OriginWebhook,
-		Payload:    d.body,
-		Query:      d.request.URL.RawQuery,
-		RequestID:  headerText(d.request.Header, requestIDHeader),
-		RemoteIP:   d.ev.remote,
-		LiveMode:   event.LiveMode,
-		NotifiedAt: event.NotifiedAt,
-		Signed:     event.Signed,
-		Signature:  event.SignatureKey,
-		Work:       string(event.Work),
-		Trace:      traceparentOf(ctx),
+		Source:      event.Source,
+		Topic:       event.Topic,
+		Action:      event.Action,
+		ResourceID:  event.ResourceID,
+		Origin:      store.OriginWebhook,
+		Payload:     d.body,
+		Query:       d.request.URL.RawQuery,
+		RequestID:   headerText(d.request.Header, requestIDHeader),
+		RemoteIP:    d.ev.remote,
+		LiveMode:    event.LiveMode,
+		CollectorID: event.CollectorID,
+		NotifiedAt:  event.NotifiedAt,
+		Signed:      event.Signed,
+		Signature:   event.SignatureKey,
+		Work:        string(event.Work),
+		Trace:       traceparentOf(ctx),
 	})
 	if err != nil {
 		return notDurable(err)

@@ -88,7 +88,7 @@ func TestCircuit_ClosesInAQuietShop(t *testing.T) {
 				b.start(t)
 				prepare(t, b)
 				b.fake.goesDown(down)
-				_, _, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, 0, 0)
+				_, _, err := b.OpenCircuit(t.Context(), mainAccount, store.ReasonUnavailable, 0, 0)
 				require.NoError(t, err)
 				event := b.accept(t, "77")
 				b.awaitStatus(t, event, store.StatusHeld)
@@ -165,7 +165,7 @@ func TestCircuit_HintsDecideNothing(t *testing.T) {
 	stop(t, runner)
 
 	// In an outage they wait like all others, and no probe asks for them.
-	_, _, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, 0, 0)
+	_, _, err := b.OpenCircuit(t.Context(), mainAccount, store.ReasonUnavailable, 0, 0)
 	require.NoError(t, err)
 	b.start(t)
 	waits := b.accept(t, "99", hint)

@@ -116,7 +116,7 @@ func (f failure) outcome() string {
 
 // classify says what follows an attempt's error: what its class asks for, unless
 // the provider's circuit knows better.
-func classify(ctx context.Context, circuits circuit.Circuits, q circuit.Question, now time.Time, err error) failure {
+func classify(ctx context.Context, circuits *circuit.Circuits, q circuit.Question, now time.Time, err error) failure {
 	f := failure{class: classOf(err)}
 	f.action = actionOf(f.class)
 	var asked *provider.Error
@@ -126,7 +126,7 @@ func classify(ctx context.Context, circuits circuit.Circuits, q circuit.Question
 	if asked.RetryAfter > 0 {
 		f.notBefore = now.Add(asked.RetryAfter)
 	}
-	if circuits[q.Source] == nil {
+	if !circuits.Has(q.Account) {
 		return f
 	}
 	verdict := circuits.Judge(ctx, q, asked)

@@ -81,10 +81,10 @@ func (w *eventWorker[T, P]) Work(ctx context.Context, job *river.Job[T]) error {
 // outage that holds them, the fence, what their failures mean, and their log
 // line and metrics.
 type eventShell struct {
-	store     *store.Store
-	providers map[string]Fetcher
-	circuits  circuit.Circuits
-	policy    *RetryPolicy
+	store    *store.Store
+	accounts accounts
+	circuits *circuit.Circuits
+	policy   *RetryPolicy
 	// hints limits the calls for events that anybody may have sent.
 	hints   *rate.Limiter
 	logger  *slog.Logger
@@ -93,7 +93,9 @@ type eventShell struct {
 
 // attemptReport is what one attempt's log line tells.
 type attemptReport struct {
-	event   store.AttemptStart
+	event store.AttemptStart
+	// account is whose credentials asked.
+	account store.Account
 	result  store.SettleResult
 	outcome string
 	// class is the failure's; empty when the attempt did not fail.
@@ -142,7 +144,7 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 		return errors.Join(context.Canceled, err)
 	}
 	failed := classify(ctx, s.circuits, circuit.Question{
-		Source: report.event.Source, About: report.event.ResourceID, Began: began, Last: job.Attempt >= job.MaxAttempts,
+		Account: report.account, About: report.event.ResourceID, Began: began, Last: job.Attempt >= job.MaxAttempts,
 		Hint: report.event.Hint,
 	}, s.policy.now(), err)
 	if failed.action == ActionRetry || failed.action == ActionPermanent {
@@ -194,18 +196,27 @@ func (s *eventShell) attempt(ctx context.Context, job *rivertype.JobRow, a store
 		report.outcome = store.OutcomeCovered
 		return ofStore(s.store.Complete(ctx, a, store.OutcomeCovered, complete))
 	}
-	if _, ok := s.providers[event.Source]; !ok {
+	if _, ok := s.accounts.providers[event.Source]; !ok {
 		return &AttemptError{Class: "unknown_source", Err: fmt.Errorf("no provider is set up for source %q", event.Source)}
 	}
-	if s.circuits.Holds(ctx, event.Source) {
-		return errHeld
+	for moves := 0; ; moves++ {
+		report.account = s.accounts.of(event.Source, event.CollectorID)
+		if s.circuits.Holds(ctx, report.account) && !needsNobody(event.Work) {
+			return errHeld
+		}
+		if event.Hint && !s.hints.Allow() {
+			return errHintWaits
+		}
+		report.result, err = work(s, ctx, job, a, event, complete)
+		report.outcome = report.result.Outcome
+		if err == nil || moves == mostMoves {
+			return err
+		}
+		moved, moveErr := s.move(ctx, a, &event, report.account, err)
+		if moveErr != nil || !moved {
+			return errors.Join(moveErr, err)
+		}
 	}
-	if event.Hint && !s.hints.Allow() {
-		return errHintWaits
-	}
-	report.result, err = work(s, ctx, job, a, event, complete)
-	report.outcome = report.result.Outcome
-	return err
 }
 
 // log tells of one attempt, once: its line and its metrics.
@@ -217,6 +228,7 @@ func (s *eventShell) log(ctx context.Context, level slog.Level, a store.Attempt,
 		slog.String("topic", r.event.Topic), slog.String(resourceKey(r.event.Work), r.event.ResourceID),
 		slog.String("order_reference", r.result.Reference), slog.String("outcome", r.outcome),
 		slog.String("order_status", string(r.result.OrderStatus)),
+		slog.String("collector_id", r.account.CollectorID),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000),
 	}
 	s.logger.LogAttrs(ctx, level, "attempt", append(attrs, extra...)...)

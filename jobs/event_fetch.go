@@ -16,6 +16,12 @@ type Fetcher interface {
 	// body may name what to fetch instead; it is nil where it has no say. The error is
 	// a *provider.Error, or wraps provider.ErrUnknownTopic.
 	Fetch(ctx context.Context, ref provider.Ref, notification []byte) (provider.Found, error)
+	// OrderReference is the order reference that a notification's body names; empty
+	// when it names none. It proves nothing.
+	OrderReference(notification []byte) string
+	// Authorization reads the action of an event about a seller's consent: given or
+	// withdrawn. told is false for any other.
+	Authorization(action string) (given, told bool)
 	// IsTest reports whether a delivery's body says of itself that it is the
 	// provider's test. It is believed where what the delivery names is not found.
 	IsTest(body []byte) bool
@@ -34,12 +40,17 @@ type Fetcher interface {
 // fetch fetches what an event names and applies it: a payment is settled, and
 // what is to be fetched next becomes events.
 func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error) {
-	found, err := s.providers[event.Source].Fetch(ctx, provider.Ref{Topic: event.Topic, ID: event.ResourceID}, event.Payload)
+	account := s.accounts.of(event.Source, event.CollectorID)
+	asks := s.accounts.fetcher(account)
+	if asks == nil {
+		return store.SettleResult{}, errNoAccount
+	}
+	found, err := asks.Fetch(ctx, provider.Ref{Topic: event.Topic, ID: event.ResourceID}, event.Payload)
 	var odd *provider.OddPayment
 	if errors.As(err, &odd) {
 		if odd.Reference == "" && odd.MerchantOrderID != "" {
 			// It helps a person to find the order, and settles nothing.
-			odd.Reference, _ = s.providers[event.Source].MerchantOrderReference(ctx, odd.MerchantOrderID)
+			odd.Reference, _ = asks.MerchantOrderReference(ctx, odd.MerchantOrderID)
 		}
 		return store.SettleResult{}, s.putAside(ctx, a, odd, err)
 	}
@@ -47,14 +58,19 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		return store.SettleResult{}, err
 	}
 	if !event.Hint {
-		s.circuits.Succeeded(event.Source)
+		s.circuits.Succeeded(account)
+	}
+	if p := found.Payment; p != nil {
+		if owner := s.accounts.of(event.Source, p.CollectorID); owner != account && s.isOurs(owner, p.CollectorID) {
+			return store.SettleResult{}, &otherAccountError{collectorID: p.CollectorID}
+		}
 	}
 	fetched := store.Fetched{Event: event, Background: job.Priority >= priorityBackground, Trace: traceparentOf(ctx)}
 	for _, ref := range found.Next {
 		fetched.Next = append(fetched.Next, store.Ref(ref))
 	}
 	if p := found.Payment; p != nil {
-		if p.Reference, err = s.referenceOf(ctx, event.Source, *p, job.Attempt >= job.MaxAttempts); err != nil {
+		if p.Reference, err = s.referenceOf(ctx, asks, event.Source, *p, job.Attempt >= job.MaxAttempts); err != nil {
 			return store.SettleResult{}, err
 		}
 		payment, odd, err := paymentOf(*p, event)
@@ -77,11 +93,11 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 // order that it names. One that can't be read delays the payment by its attempts at
 // most, and not at all where asking again is no help; then what is known of the
 // payment already stays.
-func (s *eventShell) referenceOf(ctx context.Context, source string, p provider.Payment, last bool) (string, error) {
+func (s *eventShell) referenceOf(ctx context.Context, asks Fetcher, source string, p provider.Payment, last bool) (string, error) {
 	if p.Reference != "" || p.MerchantOrderID == "" {
 		return p.Reference, nil
 	}
-	reference, err := s.providers[source].MerchantOrderReference(ctx, p.MerchantOrderID)
+	reference, err := asks.MerchantOrderReference(ctx, p.MerchantOrderID)
 	var asked *provider.Error
 	switch {
 	case err == nil:

@@ -47,7 +47,7 @@ func (s *eventShell) pointless(ctx context.Context, a store.Attempt, event store
 	switch {
 	case readErr != nil:
 		return "", false, readErr
-	case s.providers[event.Source].IsTest(asks.Payload):
+	case s.accounts.providers[event.Source].IsTest(asks.Payload):
 		// The body says that it is a test, and nothing is behind its id.
 		return store.OutcomeTest, true, nil
 	}

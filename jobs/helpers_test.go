@@ -33,6 +33,9 @@ const patience = 30 * time.Second
 // probeEvery is how often a provider that is down is tried in tests.
 const probeEvery = 200 * time.Millisecond
 
+// mainAccount is the one that there is in most tests.
+var mainAccount = store.Account{Source: "mercadopago"}
+
 // A bundle is everything but the workers, on a database of its own.
 type bundle struct {
 	*store.Store
@@ -218,6 +221,12 @@ func (k *fakeProvider) calls(paymentID string) int {
 }
 
 // IsTest believes a body that says so.
+func (*fakeProvider) OrderReference([]byte) string { return "" }
+
+func (*fakeProvider) Authorization(action string) (given, told bool) {
+	return action == "authorized", action == "authorized" || action == "deauthorized"
+}
+
 func (*fakeProvider) IsTest(body []byte) bool { return string(body) == `{"test":true}` }
 
 func (k *fakeProvider) Payment(ctx context.Context, id string) (provider.Payment, error) {

@@ -15,6 +15,8 @@ var kinds = map[provider.Work]kind{
 	provider.Settle: kindOf[PaymentArgs]((*eventShell).fetch),
 	provider.Follow: kindOf[FollowArgs]((*eventShell).fetch),
 
+	provider.Authorization: kindOf[AuthorizationArgs]((*eventShell).authorize),
+
 	provider.FraudAlert: kindOf[FraudAlertArgs]((*eventShell).fetch),
 }
 

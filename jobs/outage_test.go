@@ -316,7 +316,7 @@ func TestOutage_OneProcessProbesForAll(t *testing.T) {
 func TestOutage_IsKnownToAProcessThatNeverAsked(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	_, opened, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, time.Minute, circuit.DefaultTiming().ProbeHold)
+	_, opened, err := b.OpenCircuit(t.Context(), mainAccount, store.ReasonUnavailable, time.Minute, circuit.DefaultTiming().ProbeHold)
 	require.NoError(t, err)
 	require.True(t, opened)
 	b.start(t)
@@ -343,7 +343,7 @@ func TestOutage_ItsDeadLettersAreReplayedOnce(t *testing.T) {
 	}
 	stop(t, runner)
 	b.exec(t, `UPDATE webhook_dead_letter SET died_at = now() - interval '1 hour' WHERE queue_id = $1`, old)
-	_, _, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, time.Minute, 0)
+	_, _, err := b.OpenCircuit(t.Context(), mainAccount, store.ReasonUnavailable, time.Minute, 0)
 	require.NoError(t, err)
 	b.register(t, "A-1", "10")
 	b.fake.isPaid("casualty", "A-1", "10")
@@ -367,7 +367,7 @@ func TestProcessQueue_WakesNothingInAnOutage(t *testing.T) {
 	b := setup(t)
 	o := b.newOperator(t)
 	pending := b.sales(t, 1)[0]
-	_, _, err := b.OpenCircuit(t.Context(), "mercadopago", store.ReasonUnavailable, 0, time.Hour)
+	_, _, err := b.OpenCircuit(t.Context(), mainAccount, store.ReasonUnavailable, 0, time.Hour)
 	require.NoError(t, err)
 
 	done, err := o.ProcessQueue(t.Context(), 10, patience, ana)

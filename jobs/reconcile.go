@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -80,38 +78,45 @@ type PaymentSearcher interface {
 // A reconciler asks the providers what was paid. Runs and checks share it.
 type reconciler struct {
 	store    *store.Store
-	searches map[string]PaymentSearcher
+	accounts accounts
 	// collectorID is the account whose payments are looked at; empty for that of
-	// each provider's credentials.
+	// each provider's credentials. mains are those accounts by source.
 	collectorID string
-	accounts    *sync.Map
+	mains       *sync.Map
 	logger      *slog.Logger
 	metrics     *metrics
 }
 
-// sources are the providers' names in a fixed order.
-func (r *reconciler) sources() []string { return slices.Sorted(maps.Keys(r.searches)) }
-
-// collector is the account whose payments are looked at.
-func (r *reconciler) collector(ctx context.Context, source string) (string, error) {
-	if r.collectorID != "" {
+// collector is the id of the account whose payments are looked at.
+func (r *reconciler) collector(ctx context.Context, account store.Account) (string, error) {
+	switch {
+	case account.CollectorID != "":
+		return account.CollectorID, nil
+	case r.collectorID != "":
 		return r.collectorID, nil
 	}
-	if known, ok := r.accounts.Load(source); ok {
+	if known, ok := r.mains.Load(account.Source); ok {
 		if account, ok := known.(string); ok {
 			return account, nil
 		}
 	}
-	account, err := r.searches[source].Account(ctx)
+	id, err := r.accounts.searcher(account).Account(ctx)
 	if err == nil {
-		r.accounts.Store(source, account)
+		r.mains.Store(account.Source, id)
 	}
-	return account, err
+	return id, err
 }
 
+// errNoSearch means that nobody is set up who could search an account.
+var errNoSearch = errors.New("the account is not configured for searching")
+
 // next fetches the walk's next page and returns what is new on it.
-func (r *reconciler) next(ctx context.Context, source, reference, collector string, w *searchWalk) ([]store.FoundPayment, error) {
-	page, err := r.searches[source].SearchPayments(ctx, w.query(reference, collector))
+func (r *reconciler) next(ctx context.Context, account store.Account, reference, collector string, w *searchWalk) ([]store.FoundPayment, error) {
+	searcher := r.accounts.searcher(account)
+	if searcher == nil {
+		return nil, errNoSearch
+	}
+	page, err := searcher.SearchPayments(ctx, w.query(reference, collector))
 	if err != nil {
 		if reference == "" && w.refused(err) {
 			return nil, nil
@@ -123,7 +128,7 @@ func (r *reconciler) next(ctx context.Context, source, reference, collector stri
 	for _, p := range fresh {
 		// Not every provider need honour the filter.
 		if p.CollectorID == collector || p.CollectorID == "" {
-			found = append(found, foundPayment(source, p))
+			found = append(found, foundPayment(account.Source, p))
 		}
 	}
 	for _, odd := range page.Odd {
@@ -131,7 +136,7 @@ func (r *reconciler) next(ctx context.Context, source, reference, collector stri
 			r.logger.WarnContext(ctx, "a search shows a payment whose id cannot be read", "error", odd.Problem)
 			r.metrics.countOdd(odd.Fields)
 		}
-		f := foundPayment(source, provider.Payment{ID: odd.ID, Reference: odd.Reference, UpdatedAt: odd.UpdatedAt, Raw: odd.Raw})
+		f := foundPayment(account.Source, provider.Payment{ID: odd.ID, Reference: odd.Reference, UpdatedAt: odd.UpdatedAt, Raw: odd.Raw})
 		f.Odd = odd.Problem
 		found = append(found, f)
 	}
@@ -151,7 +156,7 @@ type stepWorker struct {
 	river.WorkerDefaults[ReconcileStepArgs]
 	reconciler
 
-	circuits  circuit.Circuits
+	circuits  *circuit.Circuits
 	policy    *RetryPolicy
 	retention time.Duration
 	budget    time.Duration

@@ -3,9 +3,11 @@ package jobs
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -23,7 +25,7 @@ func NewChecker(deps Deps) (*Checker, error) {
 
 func newReconciler(deps Deps, metrics *metrics) reconciler {
 	return reconciler{
-		store: deps.Store, searches: deps.Searches, collectorID: deps.CollectorID, accounts: &sync.Map{}, logger: deps.Logger,
+		store: deps.Store, accounts: accountsOf(deps), collectorID: deps.CollectorID, mains: &sync.Map{}, logger: deps.Logger,
 		metrics: metrics,
 	}
 }
@@ -51,6 +53,8 @@ type CheckReport struct {
 	// Unseen is how many payments the search counted or held back and did not
 	// show, at least.
 	Unseen int64 `json:"unseen"`
+	// SellersSkipped are the sellers whose payments could not be looked at.
+	SellersSkipped []string `json:"sellers_skipped"`
 	// Differences are what a run would act on. An open anomaly is none.
 	Differences []store.Difference `json:"differences"`
 }
@@ -62,7 +66,7 @@ func (r CheckReport) Clean() bool { return r.Stuck == 0 && len(r.Differences) ==
 // store.ErrRunWindow when the dates cannot be looked at; what was found until an
 // error came is in the report.
 func (c *Checker) Check(ctx context.Context, req CheckRequest) (CheckReport, error) {
-	report := CheckReport{Differences: []store.Difference{}}
+	report := CheckReport{Differences: []store.Difference{}, SellersSkipped: []string{}}
 	var err error
 	regular := req.Since.IsZero() && req.Until.IsZero()
 	if regular {
@@ -104,28 +108,50 @@ func (k *check) stuck(ctx context.Context) (err error) {
 
 // window looks at every payment that changed in the window.
 func (k *check) window(ctx context.Context) error {
-	for _, source := range k.sources() {
-		collector, err := k.collector(ctx, source)
+	for _, account := range k.accounts.searched() {
+		if err := k.skip(ctx, account, k.account(ctx, account)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// account looks at every payment of one account that changed in the window.
+func (k *check) account(ctx context.Context, account store.Account) error {
+	collector, err := k.collector(ctx, account)
+	if err != nil {
+		return err
+	}
+	walk := newSearchWalk(k.report.WindowStart, k.report.WindowEnd, backfillCalls)
+	for !walk.over() {
+		found, err := k.next(ctx, account, "", collector, walk)
 		if err != nil {
 			return err
 		}
-		walk := newSearchWalk(k.report.WindowStart, k.report.WindowEnd, backfillCalls)
-		for !walk.over() {
-			found, err := k.next(ctx, source, "", collector, walk)
-			if err != nil {
-				return err
-			}
-			k.report.Position = walk.At
-			known := len(k.report.Differences)
-			if err := k.compare(ctx, source, found); err != nil {
-				return err
-			}
-			walk.New += int64(len(k.report.Differences) - known)
+		k.report.Position = walk.At
+		known := len(k.report.Differences)
+		if err := k.compare(ctx, account, found); err != nil {
+			return err
 		}
-		for _, u := range walk.Unseen {
-			k.report.Unseen += int64(u.Payments)
-		}
+		walk.New += int64(len(k.report.Differences) - known)
 	}
+	for _, u := range walk.Unseen {
+		k.report.Unseen += int64(u.Payments)
+	}
+	return nil
+}
+
+// skip takes a seller that can't be asked out of the check and says so; any other
+// error stays.
+func (k *check) skip(ctx context.Context, account store.Account, err error) error {
+	var asked *provider.Error
+	if account.CollectorID == "" || !errors.As(err, &asked) && !errors.Is(err, errNoSearch) || ctx.Err() != nil {
+		return err
+	}
+	if !slices.Contains(k.report.SellersSkipped, account.CollectorID) {
+		k.report.SellersSkipped = append(k.report.SellersSkipped, account.CollectorID)
+	}
+	k.logger.WarnContext(ctx, "a seller's payments could not be looked at", "collector_id", account.CollectorID, "error", err)
 	return nil
 }
 
@@ -136,16 +162,19 @@ func (k *check) unpaid(ctx context.Context) error {
 		return err
 	}
 	for _, o := range orders {
-		for _, source := range k.sources() {
-			found, err := k.paymentsOf(ctx, source, o, k.report.WindowEnd)
+		for _, account := range k.accountsOf(o) {
+			found, err := k.paymentsOf(ctx, account, o, k.report.WindowEnd)
 			if isRefused(err) {
 				k.logger.WarnContext(ctx, "the provider refuses to search for an order", "order_reference", o.Reference, "error", err)
 				continue
 			}
 			if err != nil {
-				return err
+				if err := k.skip(ctx, account, err); err != nil {
+					return err
+				}
+				continue
 			}
-			if err := k.compare(ctx, source, found); err != nil {
+			if err := k.compare(ctx, account, found); err != nil {
 				return err
 			}
 		}
@@ -153,8 +182,8 @@ func (k *check) unpaid(ctx context.Context) error {
 	return nil
 }
 
-func (k *check) compare(ctx context.Context, source string, found []store.FoundPayment) error {
-	differ, err := k.store.CheckFound(ctx, source, found)
+func (k *check) compare(ctx context.Context, account store.Account, found []store.FoundPayment) error {
+	differ, err := k.store.CheckFound(ctx, account, found)
 	if err != nil {
 		return err
 	}

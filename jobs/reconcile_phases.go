@@ -14,10 +14,11 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-// missingCursor is where the search for missing payments is: providers are
-// searched one after the other, first in the run's window, then where earlier
-// runs could not see.
+// missingCursor is where the search for missing payments is: accounts are searched
+// one after the other, first in the run's window, then where earlier runs could not
+// see.
 type missingCursor struct {
+	// Source is the account's name.
 	Source string      `json:"source"`
 	Walk   *searchWalk `json:"walk"`
 	// Again is the range that Walk reads once more, nil in the run's window, and
@@ -33,11 +34,12 @@ func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep, la
 	if step.Run.Scope == store.ScopeBackfill {
 		most = backfillCalls
 	}
-	at := missingCursor{Source: w.sources()[0], Walk: newSearchWalk(begin, end, most)}
+	at := missingCursor{Source: w.accounts.searched()[0].String(), Walk: newSearchWalk(begin, end, most)}
 	if err := readCursor(step, &at); err != nil {
 		return false, err
 	}
-	if w.searches[at.Source] == nil {
+	account := at.account()
+	if w.accounts.searcher(account) == nil && account.CollectorID == "" {
 		return false, fmt.Errorf("no provider is set up for source %q", at.Source)
 	}
 	if step.Run.Scope == store.ScopeBackfill {
@@ -50,17 +52,20 @@ func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep, la
 		}
 	}
 	if at.Walk.over() {
-		return w.endWalk(ctx, step, at, func() *searchWalk { return newSearchWalk(begin, end, most) })
+		return w.endWalk(ctx, step, at, most)
 	}
 	var found []store.FoundPayment
-	err = w.ask(ctx, at.Source, last, func() error {
-		collector, err := w.collector(ctx, at.Source)
+	err = w.ask(ctx, account, last, func() error {
+		collector, err := w.collector(ctx, account)
 		if err != nil {
 			return err
 		}
-		found, err = w.next(ctx, at.Source, "", collector, at.Walk)
+		found, err = w.next(ctx, account, "", collector, at.Walk)
 		return err
 	})
+	if err != nil && account.CollectorID != "" && ctx.Err() == nil {
+		return w.skipSeller(ctx, step, at, err, most)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -70,20 +75,66 @@ func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep, la
 	}
 	// The transaction may be tried again.
 	before := at.Walk.New
-	return false, step.Found(ctx, at.Source, found, nil, &at, position, func(n int64) { at.Walk.New = before + n })
+	return false, step.Found(ctx, account, found, nil, &at, position, func(n int64) { at.Walk.New = before + n })
+}
+
+// account is the account that is searched.
+func (at missingCursor) account() store.Account { return store.AccountNamed(at.Source) }
+
+// after is where the search of the next account begins; nil after the last.
+func (w *stepWorker) after(ctx context.Context, step *store.RunStep, at missingCursor, most int) (*missingCursor, error) {
+	all := w.accounts.searched()
+	// One that is gone since stands where it would.
+	following := 1 + slices.IndexFunc(all, func(a store.Account) bool { return a == at.account() })
+	if following == 0 {
+		following = slices.IndexFunc(all, func(a store.Account) bool { return a.CollectorID > at.account().CollectorID })
+	}
+	if following < 0 || following == len(all) {
+		return nil, nil //nolint:nilnil // that there is no next is no error
+	}
+	begin, err := step.AccountWindow(ctx, all[following])
+	if err != nil {
+		return nil, err
+	}
+	return &missingCursor{Source: all[following].String(), Walk: newSearchWalk(begin, *step.Run.WindowEnd, most)}, nil
+}
+
+// skipSeller goes on without a seller that can't be asked: the others' payments must
+// not wait for it, and its own are looked at by the next run that can.
+func (w *stepWorker) skipSeller(ctx context.Context, step *store.RunStep, at missingCursor, why error, most int) (done bool, err error) {
+	words := classOf(why)
+	var held *river.JobSnoozeError
+	if errors.As(why, &held) {
+		words = "held"
+	}
+	w.logger.WarnContext(ctx, "a seller's payments were not looked at", "run_id", step.Run.ID,
+		"collector_id", at.account().CollectorID, "reason", words, "error", why)
+	next, err := w.after(ctx, step, at, most)
+	if err != nil {
+		return false, err
+	}
+	return next == nil, step.SkipSeller(ctx, at.account(), words, cursorOrNone(next))
+}
+
+// cursorOrNone is the cursor as a step keeps it: a nil pointer is none.
+func cursorOrNone(next *missingCursor) any {
+	if next == nil {
+		return nil
+	}
+	return next
 }
 
 // endWalk keeps what a walk did not see and goes on with the next: the ranges
-// that earlier runs did not see, then the next provider's window. It reports
+// that earlier runs did not see, then the next account's window. It reports
 // whether there is none.
-func (w *stepWorker) endWalk(ctx context.Context, step *store.RunStep, at missingCursor, window func() *searchWalk) (done bool, err error) {
+func (w *stepWorker) endWalk(ctx context.Context, step *store.RunStep, at missingCursor, most int) (done bool, err error) {
 	if len(at.Walk.Unseen) > 0 {
 		w.logger.WarnContext(ctx, "a search does not show all payments", "run_id", step.Run.ID, "source", at.Source,
 			"again", at.Again != nil, "unseen", describeUnseen(at.Walk.Unseen))
 	}
-	next := missingCursor{Source: at.Source, Ranges: at.Ranges}
+	next := &missingCursor{Source: at.Source, Ranges: at.Ranges}
 	if at.Again == nil && step.Run.Scope == store.ScopeRegular {
-		if next.Ranges, err = step.UnseenRanges(ctx, at.Source); err != nil {
+		if next.Ranges, err = step.UnseenRanges(ctx, at.account()); err != nil {
 			return false, err
 		}
 	}
@@ -91,18 +142,11 @@ func (w *stepWorker) endWalk(ctx context.Context, step *store.RunStep, at missin
 		again := next.Ranges[0]
 		next.Again, next.Ranges = &again, next.Ranges[1:]
 		next.Walk = newSearchWalk(again.Begin, again.End, rereadCalls)
-	} else {
-		all := w.sources()
-		following := slices.Index(all, at.Source) + 1
-		if done = following == len(all); !done {
-			next.Source, next.Walk = all[following], window()
-		}
+	} else if next, err = w.after(ctx, step, at, most); err != nil {
+		return false, err
 	}
-	read := store.SearchedRange{Source: at.Source, Begin: at.Walk.Begin, End: at.Walk.End, Again: at.Again, Unseen: at.Walk.Unseen}
-	if done {
-		return true, step.NoteUnseen(ctx, read, nil)
-	}
-	return false, step.NoteUnseen(ctx, read, next)
+	read := store.SearchedRange{Account: at.account(), Begin: at.Walk.Begin, End: at.Walk.End, Again: at.Again, Unseen: at.Walk.Unseen}
+	return next == nil, step.NoteUnseen(ctx, read, cursorOrNone(next))
 }
 
 // unpaidCursor is where the asking about unpaid orders is.
@@ -126,26 +170,33 @@ func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep, la
 		return true, err
 	}
 	at.After, at.Asked = orders[0], at.Asked+1
-	for i, source := range w.sources() {
+	accounts := w.accountsOf(orders[0])
+	if len(accounts) == 0 {
+		// Its seller is not configured any more.
+		return false, step.Found(ctx, store.Account{}, nil, nil, at, time.Time{}, nil)
+	}
+	for i, account := range accounts {
 		var found []store.FoundPayment
-		err := w.ask(ctx, source, last, func() (err error) {
-			found, err = w.paymentsOf(ctx, source, orders[0], *step.Run.WindowEnd)
+		err := w.ask(ctx, account, last, func() (err error) {
+			found, err = w.paymentsOf(ctx, account, orders[0], *step.Run.WindowEnd)
 			return err
 		})
-		if isRefused(err) {
+		asked := []string{orders[0].Reference}
+		switch {
+		case isRefused(err):
 			// A reference that the provider will not search for must not keep the
 			// run from the others.
 			w.logger.WarnContext(ctx, "the provider refuses to search for an order", "order_reference", orders[0].Reference, "error", err)
-			err = nil
-		}
-		if err != nil {
+		case err != nil && account.CollectorID != "" && ctx.Err() == nil:
+			// Nor must a seller that can't be asked. The next run asks again.
+			asked = nil
+		case err != nil:
 			return false, err
 		}
-		var asked []string
-		if i == len(w.sources())-1 {
-			asked = []string{orders[0].Reference}
+		if i < len(accounts)-1 {
+			asked = nil
 		}
-		if err := step.Found(ctx, source, found, asked, at, time.Time{}, nil); err != nil {
+		if err := step.Found(ctx, account, found, asked, at, time.Time{}, nil); err != nil {
 			return false, err
 		}
 	}
@@ -162,16 +213,16 @@ func (w *stepWorker) closeStaleAnomalies(ctx context.Context) error {
 	return err
 }
 
-// ask puts a question to a provider, unless it is held to be down: then the step
-// sleeps, and none of its attempts is spent.
-func (w *stepWorker) ask(ctx context.Context, source string, last bool, ask func() error) error {
-	if w.circuits.Holds(ctx, source) {
+// ask puts a question with an account's credentials, unless that is held: then the
+// step sleeps, and none of its attempts is spent.
+func (w *stepWorker) ask(ctx context.Context, account store.Account, last bool, ask func() error) error {
+	if w.circuits.Holds(ctx, account) {
 		return river.JobSnooze(stepHeldFor)
 	}
-	q := circuit.Question{Source: source, About: circuit.AboutSearch, Began: time.Now(), Last: last}
+	q := circuit.Question{Account: account, About: circuit.AboutSearch, Began: time.Now(), Last: last}
 	err := ask()
 	if err == nil {
-		w.circuits.Succeeded(source)
+		w.circuits.Succeeded(account)
 		return nil
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -185,16 +236,28 @@ func (w *stepWorker) ask(ctx context.Context, source string, last bool, ask func
 	return err
 }
 
-// paymentsOf fetches all payments of an order that one provider knows.
-func (r *reconciler) paymentsOf(ctx context.Context, source string, o store.UnpaidOrder, now time.Time) ([]store.FoundPayment, error) {
-	collector, err := r.collector(ctx, source)
+// accountsOf are the accounts that may know payments of an order: its seller's, or
+// every main one.
+func (r *reconciler) accountsOf(o store.UnpaidOrder) []store.Account {
+	var found []store.Account
+	for _, account := range r.accounts.searched() {
+		if account.CollectorID == o.CollectorID {
+			found = append(found, account)
+		}
+	}
+	return found
+}
+
+// paymentsOf fetches all payments of an order that one account knows.
+func (r *reconciler) paymentsOf(ctx context.Context, account store.Account, o store.UnpaidOrder, now time.Time) ([]store.FoundPayment, error) {
+	collector, err := r.collector(ctx, account)
 	if err != nil {
 		return nil, err
 	}
 	var all []store.FoundPayment
 	walk := newSearchWalk(o.CreatedAt.Add(-unpaidBefore), now, orderCalls)
 	for !walk.over() {
-		found, err := r.next(ctx, source, o.Reference, collector, walk)
+		found, err := r.next(ctx, account, o.Reference, collector, walk)
 		if err != nil {
 			return nil, err
 		}

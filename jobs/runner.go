@@ -82,6 +82,9 @@ type Deps struct {
 	// Searches are the providers that reconciliations ask, by the same sources.
 	// Without any, this process does no reconciliation.
 	Searches map[string]PaymentSearcher
+	// Sellers are who asks with the credentials of sellers' accounts, of one of the
+	// providers; nil for none.
+	Sellers *Sellers
 	// CollectorID is the account whose payments reconciliations look at; empty
 	// for that of each provider's credentials.
 	CollectorID string
@@ -144,7 +147,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if deps.circuitTiming != nil {
 		timing = *deps.circuitTiming
 	}
-	circuits := circuit.New(deps.Store, deps.Providers, timing, cfg.Logger)
+	circuits := circuit.New(deps.Store, accountsOf(deps), timing, cfg.Logger)
 	work := newWorkLog()
 	self := newHolderID()
 	config := riverConfig(cfg)
@@ -193,10 +196,10 @@ func riverConfig(cfg Config) *river.Config {
 
 // addWork adds a worker for every kind of job that this process works, and the
 // periodic jobs that start the work.
-func addWork(config *river.Config, cfg Config, deps Deps, circuits circuit.Circuits, policy *RetryPolicy) error {
+func addWork(config *river.Config, cfg Config, deps Deps, circuits *circuit.Circuits, policy *RetryPolicy) error {
 	metrics := newMetrics(cfg.Registerer)
 	addEventWorkers(config.Workers, &eventShell{
-		store: deps.Store, providers: deps.Providers, circuits: circuits, policy: policy, hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
+		store: deps.Store, accounts: accountsOf(deps), circuits: circuits, policy: policy, hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
 	})
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
@@ -212,7 +215,7 @@ func addWork(config *river.Config, cfg Config, deps Deps, circuits circuit.Circu
 }
 
 // addReconciliation adds what works runs, and the periodic job that starts them.
-func addReconciliation(config *river.Config, cfg Config, deps Deps, circuits circuit.Circuits, policy *RetryPolicy, metrics *metrics) error {
+func addReconciliation(config *river.Config, cfg Config, deps Deps, circuits *circuit.Circuits, policy *RetryPolicy, metrics *metrics) error {
 	if len(deps.Searches) == 0 {
 		if cfg.ReconcileSchedule != "" {
 			return errors.New("a schedule for reconciliations needs at least one provider to search")

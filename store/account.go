@@ -32,15 +32,20 @@ func (e *OtherAccountError) Problem() Problem {
 	return Problem{Class: Conflict, Code: "state_conflict", Text: "The records belong to another account than the access token."}
 }
 
-// rulesNow are the rules with the account that the books belong to, where none was
-// configured. Until it is known nothing is foreign.
+// rulesNow are the rules with the sellers, and with the account that the books belong
+// to, where none was configured. Until it is known only what is a seller's is foreign
+// to its orders.
 func (s *Store) rulesNow() order.Rules {
 	rules := s.rules
 	if known := s.account.Load(); rules.CollectorID == "" && known != nil {
 		rules.CollectorID = *known
 	}
+	rules.Sellers = s.sellerIDs()
 	return rules
 }
+
+// MainAccount is the account that the books belong to; empty until it is known.
+func (s *Store) MainAccount() string { return s.rulesNow().CollectorID }
 
 // LoadAccount reads the account that the books belong to, and reports whether it
 // is known.

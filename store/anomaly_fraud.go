@@ -18,7 +18,7 @@ import (
 // comes later has the alert from its first moment.
 func (s *Store) raiseFraudAlert(ctx context.Context, tx pgx.Tx, fetched Fetched, result *SettleResult) error {
 	p := fetched.Payment
-	if fetched.Event.Work != WorkFraudAlert || fetched.Event.Hint || s.rules.IsForeign(p.Payment) {
+	if fetched.Event.Work != WorkFraudAlert || fetched.Event.Hint || s.rulesNow().IsForeign(p.Payment) {
 		return nil
 	}
 	tag, err := tx.Exec(ctx, `

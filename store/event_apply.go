@@ -77,7 +77,8 @@ func (s *Store) follow(ctx context.Context, tx pgx.Tx, fetched Fetched) error {
 		}
 		events[i] = NewEvent{
 			Source: fetched.Event.Source, Topic: ref.Topic, ResourceID: ref.ID, Work: work, Origin: OriginFollow,
-			RequestID: fetched.Event.RequestID, Background: fetched.Background, Trace: fetched.Trace,
+			CollectorID: fetched.Event.CollectorID,
+			RequestID:   fetched.Event.RequestID, Background: fetched.Background, Trace: fetched.Trace,
 		}
 	}
 	_, err := s.insertEvents(ctx, tx, events)

@@ -54,9 +54,13 @@ type AttemptStart struct {
 	Work       string
 	Source     string
 	Topic      string
+	Action     string
 	ResourceID string
-	RequestID  string
-	ReceivedAt time.Time
+	// CollectorID is the account that the event is asked for with, as far as that is
+	// known: a hint. Empty when nothing is said.
+	CollectorID string
+	RequestID   string
+	ReceivedAt  time.Time
 	// Payload is the notification's body, of an event that is to be followed; nil for
 	// any other.
 	Payload []byte
@@ -92,7 +96,7 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 	var a AttemptStart
 	var notified, askedAgain *time.Time
 	err := s.pool.QueryRow(ctx, `
-		SELECT q.notified_at, q.asked_again_at, q.work, q.source, q.topic, q.resource_id, q.request_id, q.received_at,
+		SELECT q.notified_at, q.asked_again_at, q.work, q.source, q.topic, q.action, q.resource_id, q.collector_id, q.request_id, q.received_at,
 		       CASE WHEN q.work = '`+WorkFollow+`' THEN q.payload END, clock_timestamp(), drawn.last_value, `+isHint+`, q.completed_at IS NOT NULL,
 		       q.work = '`+WorkPayment+`' AND EXISTS (
 		           SELECT FROM payments p
@@ -101,7 +105,7 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 		             AND (q.notified_at IS NULL OR `+isHint+` OR p.date_last_updated >= q.notified_at - make_interval(secs => $2)))
 		FROM webhook_queue q, webhook_queue_id_seq drawn
 		WHERE q.id = $1`, queueID, notificationSlack.Seconds()).
-		Scan(&notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.ResourceID, &a.RequestID, &a.ReceivedAt, &a.Payload, &a.Now, &a.Mark, &a.Hint, &a.Completed, &a.Covered)
+		Scan(&notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.Action, &a.ResourceID, &a.CollectorID, &a.RequestID, &a.ReceivedAt, &a.Payload, &a.Now, &a.Mark, &a.Hint, &a.Completed, &a.Covered)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound.With(queueID))
 	}
@@ -136,9 +140,17 @@ type CompleteJob func(ctx context.Context, tx pgx.Tx) error
 
 // Complete ends an event that needed no settlement.
 func (s *Store) Complete(ctx context.Context, a Attempt, outcome string, complete CompleteJob) error {
+	return s.end(ctx, a, outcome, complete, func(pgx.Tx) error { return nil })
+}
+
+// end does something and ends the event.
+func (s *Store) end(ctx context.Context, a Attempt, outcome string, complete CompleteJob, do func(tx pgx.Tx) error) error {
 	err := s.inFencedTx(ctx, func(tx pgx.Tx) error {
 		failures, err := lockAttempt(ctx, tx, a)
 		if err != nil {
+			return err
+		}
+		if err := do(tx); err != nil {
 			return err
 		}
 		if err := endEvent(ctx, tx, a, outcome, failures); err != nil {

@@ -45,7 +45,10 @@ type NewEvent struct {
 	// NotifiedAt is when the notification says that it was made: a hint. Zero when
 	// it says nothing.
 	NotifiedAt time.Time
-	Signed     bool
+	// CollectorID is the account that it is about, as it says or as is known: a hint.
+	// Empty when nothing is said.
+	CollectorID string
+	Signed      bool
 	// Signature makes a signed delivery unique within its source; nil for an
 	// event that is never a duplicate.
 	Signature []byte

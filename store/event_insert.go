@@ -18,14 +18,14 @@ WITH input AS MATERIALIZED (
            CASE WHEN e.outcome IS NULL THEN nextval('river_job_id_seq') END AS job_id,
            e.*
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[],
-                $9::text[], $10::boolean[], $11::boolean[], $12::bytea[], $13::text[], $14::bigint[], $15::text[], $16::timestamptz[])
+                $9::text[], $10::boolean[], $11::boolean[], $12::bytea[], $13::text[], $14::bigint[], $15::text[], $16::timestamptz[], $17::text[])
          WITH ORDINALITY AS e (source, topic, action, resource_id, origin, payload, query, request_id,
-                remote_ip, live_mode, signed, signature, outcome, replay_of, work, notified_at, n)
+                remote_ip, live_mode, signed, signature, outcome, replay_of, work, notified_at, collector_id, n)
 ), inserted AS (
     INSERT INTO webhook_queue (id, job_id, source, topic, action, resource_id, origin, payload, query, request_id,
-                remote_ip, live_mode, signed, signature, outcome, completed_at, replay_of, work, notified_at)
+                remote_ip, live_mode, signed, signature, outcome, completed_at, replay_of, work, notified_at, collector_id)
     SELECT id, job_id, source, topic, action, resource_id, origin, payload, query, request_id,
-           remote_ip::inet, live_mode, signed, signature, outcome, CASE WHEN outcome IS NOT NULL THEN now() END, replay_of, work, notified_at
+           remote_ip::inet, live_mode, signed, signature, outcome, CASE WHEN outcome IS NOT NULL THEN now() END, replay_of, work, notified_at, collector_id
     FROM input
     ORDER BY n
     ON CONFLICT (source, signature) WHERE signature IS NOT NULL DO NOTHING
@@ -48,13 +48,13 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 		signed                          = make([]bool, n)
 		replayOf                        = make([]*int64, n)
 		notified                        = make([]*time.Time, n)
-		work                            = make([]string, n)
+		work, collector                 = make([]string, n), make([]string, n)
 	)
 	for i, ev := range events {
 		if err := ev.checkWork(); err != nil {
 			return nil, err
 		}
-		work[i] = ev.Work
+		work[i], collector[i] = ev.Work, text(ev.CollectorID)
 		source[i], topic[i], action[i], resource[i] = ev.Source, text(ev.Topic), text(ev.Action), text(ev.ResourceID)
 		origin[i], query[i], request[i] = ev.Origin, text(ev.Query), text(ev.RequestID)
 		payload[i], signature[i] = ev.Payload, ev.Signature
@@ -77,7 +77,7 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 		}
 	}
 	rows, _ := tx.Query(ctx, insertEventsSQL, source, topic, action, resource, origin, payload, query, request,
-		remote, live, signed, signature, outcome, replayOf, work, notified)
+		remote, live, signed, signature, outcome, replayOf, work, notified, collector)
 	receipts := make([]Receipt, 0, n)
 	jobs := make([]Job, 0, n)
 	var lost []int

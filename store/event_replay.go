@@ -129,7 +129,7 @@ func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Repla
 // behind: it makes a delivery unique, and this is none. The request id and the
 // query stay, so that the replay is found by what the delivery was called.
 func (s *Store) loadReplays(ctx context.Context, tx pgx.Tx, queueIDs []int64) ([]NewEvent, error) {
-	const columns = `id, source, topic, action, resource_id, payload, query, request_id, live_mode, signed, work`
+	const columns = `id, source, topic, action, resource_id, payload, query, request_id, live_mode, signed, work, collector_id`
 	// One statement sees an event that is being archived exactly once.
 	rows, _ := tx.Query(ctx, `
 		SELECT `+columns+` FROM webhook_queue WHERE id = ANY ($1)
@@ -139,7 +139,7 @@ func (s *Store) loadReplays(ctx context.Context, tx pgx.Tx, queueIDs []int64) ([
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (NewEvent, error) {
 		ev := NewEvent{Origin: OriginReplay}
 		err := row.Scan(&ev.ReplayOf, &ev.Source, &ev.Topic, &ev.Action, &ev.ResourceID, &ev.Payload, &ev.Query, &ev.RequestID,
-			&ev.LiveMode, &ev.Signed, &ev.Work)
+			&ev.LiveMode, &ev.Signed, &ev.Work, &ev.CollectorID)
 		ev.Work = s.workAgain(ev)
 		return ev, err
 	})

@@ -27,7 +27,7 @@ func (s *Store) WakeEvents(ctx context.Context, limit int, by Actor, retry Retry
 	var woken []WokenEvent
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		var asleep []int64
-		if woken, asleep, err = claimWaiting(ctx, tx, limit); err != nil {
+		if woken, asleep, err = s.claimWaiting(ctx, tx, limit); err != nil {
 			return err
 		}
 		for _, jobID := range asleep {
@@ -47,16 +47,17 @@ func (s *Store) WakeEvents(ctx context.Context, limit int, by Actor, retry Retry
 // claimWaiting locks the jobs of events that wait, and returns beside the events
 // the jobs that are not due by themselves. The lock keeps a job from being
 // fetched and completed in between: retried then, it would run once more.
-func claimWaiting(ctx context.Context, tx pgx.Tx, limit int) (woken []WokenEvent, asleep []int64, err error) {
+func (s *Store) claimWaiting(ctx context.Context, tx pgx.Tx, limit int) (woken []WokenEvent, asleep []int64, err error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT v.id, j.id, j.attempt, j.state = 'available' AND j.scheduled_at <= now()
 		FROM webhook_queue_status v
+		JOIN webhook_queue q ON q.id = v.id
 		JOIN river_job j ON j.id = v.job_id
 		WHERE v.completed_at IS NULL AND v.status IN ('pending', 'failed')
 		  AND j.state IN ('available', 'retryable', 'scheduled')
-		  AND NOT EXISTS (SELECT FROM provider_state p WHERE p.source = v.source AND p.circuit <> 'closed')
+		  AND NOT EXISTS (SELECT FROM provider_state p WHERE p.source = `+accountName(`q`, `$2`)+` AND p.circuit <> 'closed')
 		ORDER BY v.id LIMIT $1
-		FOR UPDATE OF j SKIP LOCKED`, limit)
+		FOR UPDATE OF j SKIP LOCKED`, limit, s.sellerIDs())
 	var w WokenEvent
 	var due bool
 	_, err = pgx.ForEachRow(rows, []any{&w.QueueID, &w.JobID, &w.Attempt, &due}, func() error {

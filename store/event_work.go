@@ -20,6 +20,8 @@ const (
 	WorkPayment = "payment"
 	// WorkFollow: to fetch what it names, and then what that names.
 	WorkFollow = "follow"
+	// WorkAuthorization: to keep whether a seller lets us ask for its payments.
+	WorkAuthorization = "authorization"
 	// WorkFraudAlert: to settle the payment that it names, whose order is not to be
 	// shipped.
 	WorkFraudAlert = "fraud_alert"
@@ -29,7 +31,7 @@ const (
 // work. One that is not here, or empty, gets a job.
 var outcomeAtOnce = map[string]string{
 	WorkKeep: OutcomeKept, WorkTest: OutcomeTest, WorkUnhandled: OutcomeUnhandled, WorkPayment: "", WorkFollow: "",
-	WorkFraudAlert: "",
+	WorkFraudAlert: "", WorkAuthorization: "",
 }
 
 // Works are all works that there are.

@@ -78,7 +78,7 @@ func TestWaitingResources_AreThoseThatAProbeCanAskFor(t *testing.T) {
 	b.hold(t, b.accept(t, signed(1, "77")))
 	b.hold(t, b.accept(t, claim(2, "5200000001")))
 
-	waiting, err := b.WaitingResources(t.Context(), mp, 3)
+	waiting, err := b.WaitingResources(t.Context(), mainAccount, 3)
 
 	require.NoError(t, err)
 	require.Equal(t, []string{"77"}, waiting)

@@ -206,10 +206,10 @@ func loadOrder(ctx context.Context, tx pgx.Tx, reference string) (*knownOrder, e
 	var o knownOrder
 	var books, version int
 	err := tx.QueryRow(ctx, `
-		SELECT amount, currency, cancelled_at IS NOT NULL, status, paid_amount, refunded_amount, origin, settled_at IS NOT NULL,
+		SELECT amount, currency, cancelled_at IS NOT NULL, collector_id, status, paid_amount, refunded_amount, origin, settled_at IS NOT NULL,
 		       fold_version, `+foldVersion+`
 		FROM orders WHERE reference = $1 FOR UPDATE`, reference).
-		Scan(&o.Amount, &o.Currency, &o.Cancelled, &o.status, &o.paid, &o.refunded, &o.origin, &o.settled, &version, &books)
+		Scan(&o.Amount, &o.Currency, &o.Cancelled, &o.CollectorID, &o.status, &o.paid, &o.refunded, &o.origin, &o.settled, &version, &books)
 	if errors.Is(err, pgx.ErrNoRows) {
 		// The order is about to be made, or is nobody's: the books' version decides
 		// that as well.
@@ -267,8 +267,8 @@ func tellNearMisses(ctx context.Context, tx pgx.Tx, reference string) error {
 }
 
 func insertOrder(ctx context.Context, tx pgx.Tx, reference string, terms order.Terms, origin string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO orders (reference, amount, currency, origin) VALUES ($1, $2, $3, $4)`,
-		reference, terms.Amount, terms.Currency, origin)
+	_, err := tx.Exec(ctx, `INSERT INTO orders (reference, amount, currency, collector_id, origin) VALUES ($1, $2, $3, $4, $5)`,
+		reference, terms.Amount, terms.Currency, terms.CollectorID, origin)
 	return err
 }
 
@@ -288,9 +288,9 @@ func (s *Store) Order(ctx context.Context, reference string) (o Order, err error
 func readOrder(ctx context.Context, tx pgx.Tx, reference string) (Order, error) {
 	o := Order{Reference: reference}
 	err := tx.QueryRow(ctx, `
-		SELECT status, amount, currency, cancelled_at IS NOT NULL, paid_amount, refunded_amount, created_at, updated_at, cancelled_at
+		SELECT status, amount, currency, cancelled_at IS NOT NULL, collector_id, paid_amount, refunded_amount, created_at, updated_at, cancelled_at
 		FROM orders WHERE reference = $1`, reference).
-		Scan(&o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Terms.Cancelled, &o.Paid, &o.Refunded, &o.CreatedAt, &o.UpdatedAt, &o.CancelledAt)
+		Scan(&o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Terms.Cancelled, &o.Terms.CollectorID, &o.Paid, &o.Refunded, &o.CreatedAt, &o.UpdatedAt, &o.CancelledAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return o, ErrOrderNotFound.With(reference)
 	}

@@ -3,18 +3,29 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/conciliar/conciliar/store/order"
 )
 
+// ErrCollector means that an order cannot belong to the account that was named.
+var ErrCollector = &InvalidError{What: "the collector_id", code: "invalid_field"}
+
 // RegisterOrder creates the order, or confirms it when it is there with the same
 // terms. Payments that came before it settle in the same transaction. An order
-// that was made from a payment takes the merchant's terms. The error is an
-// *OrderConflictError when the terms contradict those of the merchant that stand,
-// and a *SchemaError when the owner of the database has forbidden such an order.
+// that was made from a payment takes the merchant's terms. The order belongs to the
+// account of the terms, which are to name a seller or the main account; to the main
+// one when they name none. The error is an *OrderConflictError when the terms
+// contradict those of the merchant that stand, wraps ErrCollector for a new order of
+// an account that is not ours, and is a *SchemaError when the owner of the database has forbidden such an order.
 func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order.Terms) (created bool, err error) {
+	rules := s.rulesNow()
+	if terms.CollectorID == rules.CollectorID {
+		terms.CollectorID = ""
+	}
+	isOurs := terms.CollectorID == "" || slices.Contains(rules.Sellers, terms.CollectorID)
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		created = false
 		if err := lockOrders(ctx, tx, []string{reference}); err != nil {
@@ -26,6 +37,8 @@ func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order
 		}
 		why := settling{cause: causeRegistered}
 		switch {
+		case !isOurs && (known == nil || known.origin == orderFromPayment):
+			return ErrCollector.because("is neither the main account nor one of the sellers")
 		case known == nil:
 			if err := insertOrder(ctx, tx, reference, terms, orderFromMerchant); err != nil {
 				return refusedBySchema("order", err)
@@ -36,7 +49,7 @@ func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order
 			if err := setTerms(ctx, tx, reference, known, terms); err != nil {
 				return err
 			}
-		case !known.asks(terms):
+		case !known.asks(terms) || known.CollectorID != terms.CollectorID:
 			return &OrderConflictError{Reference: reference, Known: known.Terms, Asked: terms}
 		}
 		return s.settleOrder(ctx, tx, reference, *known, why)
@@ -74,6 +87,7 @@ func (s *Store) AmendOrder(ctx context.Context, act OrderAct, terms order.Terms)
 		case known.asks(terms) && known.origin == orderFromMerchant:
 			return "", nil
 		}
+		terms.CollectorID = known.CollectorID
 		return causeAmended, setTerms(ctx, tx, act.Reference, known, terms)
 	})
 }
@@ -143,11 +157,11 @@ func (o *knownOrder) asks(terms order.Terms) bool {
 	return o.Amount.Equal(terms.Amount) && o.Currency == terms.Currency
 }
 
-// setTerms gives an order the merchant's terms. That it was cancelled stays.
+// setTerms gives an order the merchant's terms, its account included. That it was cancelled stays.
 func setTerms(ctx context.Context, tx pgx.Tx, reference string, known *knownOrder, terms order.Terms) error {
 	terms.Cancelled = known.Cancelled
 	known.Terms = terms
-	_, err := tx.Exec(ctx, `UPDATE orders SET amount = $2, currency = $3, origin = $4 WHERE reference = $1`,
-		reference, terms.Amount, terms.Currency, orderFromMerchant)
+	_, err := tx.Exec(ctx, `UPDATE orders SET amount = $2, currency = $3, origin = $4, collector_id = $5 WHERE reference = $1`,
+		reference, terms.Amount, terms.Currency, orderFromMerchant, terms.CollectorID)
 	return refusedBySchema("order", err)
 }

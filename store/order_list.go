@@ -26,12 +26,12 @@ type OrderSummary struct {
 	CancelledAt *time.Time
 }
 
-const orderSummaryColumns = `reference, status, amount, currency, cancelled_at IS NOT NULL, paid_amount, refunded_amount,
+const orderSummaryColumns = `reference, status, amount, currency, cancelled_at IS NOT NULL, collector_id, paid_amount, refunded_amount,
 	created_at, updated_at, cancelled_at`
 
 func scanOrderSummary(row pgx.CollectableRow) (OrderSummary, error) {
 	var o OrderSummary
-	err := row.Scan(&o.Reference, &o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Terms.Cancelled, &o.Paid, &o.Refunded,
+	err := row.Scan(&o.Reference, &o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Terms.Cancelled, &o.Terms.CollectorID, &o.Paid, &o.Refunded,
 		&o.CreatedAt, &o.UpdatedAt, &o.CancelledAt)
 	toUTC(&o.CreatedAt, &o.UpdatedAt, o.CancelledAt)
 	return o, err

@@ -131,7 +131,7 @@ func (s *Store) settlePayment(ctx context.Context, tx pgx.Tx, why settling, sour
 			return "", false, err
 		}
 		if known == nil && ref == p.reference && s.unknownOrder == UnknownOrderCreate && s.mayCreate(p.Payment, ref) {
-			known = &knownOrder{Terms: createdTerms(p.Payment)}
+			known = &knownOrder{Terms: s.createdTerms(p.Payment)}
 			if err := insertOrder(ctx, tx, ref, known.Terms, orderFromPayment); err != nil {
 				return "", false, err
 			}
@@ -187,12 +187,12 @@ func (s *Store) unmatchedAnomalies(ctx context.Context, tx pgx.Tx, p knownPaymen
 }
 
 // createdTerms are the terms of an order that is made from the payment.
-func createdTerms(p order.Payment) order.Terms {
+func (s *Store) createdTerms(p order.Payment) order.Terms {
 	amount := p.Amount.Decimal
 	if currency, known := order.LookupCurrency(p.Currency); known {
 		amount = currency.Round(amount)
 	}
-	return order.Terms{Amount: amount, Currency: p.Currency}
+	return order.Terms{Amount: amount, Currency: p.Currency, CollectorID: s.rulesNow().SellerOf(p)}
 }
 
 // mayCreate reports whether an order may be made from the payment: only money
@@ -200,7 +200,7 @@ func createdTerms(p order.Payment) order.Terms {
 func (s *Store) mayCreate(p order.Payment, reference string) bool {
 	missing := order.Unmatched(s.rulesNow(), p, reference, nil)
 	onlyTheOrder := len(missing) == 1 && missing[0].Kind == order.AnomalyUnknownOrder
-	return ValidReference(reference) && !ReservedReference(reference) && createdTerms(p).Validate() == nil && onlyTheOrder
+	return ValidReference(reference) && !ReservedReference(reference) && s.createdTerms(p).Validate() == nil && onlyTheOrder
 }
 
 func referencesOf(references ...string) []string {

@@ -154,15 +154,33 @@ type OrderConflictError struct {
 
 // Error implements error.
 func (e *OrderConflictError) Error() string {
-	return fmt.Sprintf("order %q is registered with %s, not with %s", e.Reference, price(e.Known), price(e.Asked))
+	known, asked := e.words()
+	return fmt.Sprintf("order %q is registered with %s, not with %s", e.Reference, known, asked)
 }
 
 // Problem says what the error means to whoever asked.
 func (e *OrderConflictError) Problem() Problem {
+	known, asked := e.words()
 	return Problem{
 		Class: Conflict, Code: "order_conflict", Args: []any{"id", e.Reference},
-		Text: fmt.Sprintf("The order is registered with %s; this call says %s.", price(e.Known), price(e.Asked)),
+		Text: fmt.Sprintf("The order is registered with %s; this call says %s.", known, asked),
 	}
+}
+
+// words are the terms, with their accounts where these differ.
+func (e *OrderConflictError) words() (known, asked string) {
+	known, asked = price(e.Known), price(e.Asked)
+	if e.Known.CollectorID != e.Asked.CollectorID {
+		known, asked = known+accountWords(e.Known), asked+accountWords(e.Asked)
+	}
+	return known, asked
+}
+
+func accountWords(t order.Terms) string {
+	if t.CollectorID == "" {
+		return " for the main account"
+	}
+	return " for account " + t.CollectorID
 }
 
 // An OrderCancelledError means that the merchant has cancelled the order, so that

@@ -16,19 +16,22 @@ import (
 
 const mp = "mercadopago"
 
+// mainAccount is the one that there is in most tests.
+var mainAccount = store.Account{Source: mp}
+
 func (b *bundle) open(t *testing.T, reason string, failingFor time.Duration) bool {
 	t.Helper()
-	_, opened, err := b.OpenCircuit(t.Context(), mp, reason, failingFor, 0)
+	_, opened, err := b.OpenCircuit(t.Context(), mainAccount, reason, failingFor, 0)
 	require.NoError(t, err)
 	return opened
 }
 
 func (b *bundle) close(t *testing.T) store.Outage {
 	t.Helper()
-	turn, claimed, err := b.ClaimProbe(t.Context(), mp, time.Minute)
+	turn, claimed, err := b.ClaimProbe(t.Context(), mainAccount, time.Minute)
 	require.NoError(t, err)
 	require.True(t, claimed)
-	outage, closed, err := b.CloseCircuit(t.Context(), mp, turn.Revision)
+	outage, closed, err := b.CloseCircuit(t.Context(), mainAccount, turn.Revision)
 	require.NoError(t, err)
 	require.True(t, closed)
 	return outage
@@ -51,7 +54,7 @@ func TestCircuit_OpensOnceAndOneProbeClosesIt(t *testing.T) {
 	opened := 0
 	results := make(chan bool, 8)
 	for _, err := range race(t, 8, func(ctx context.Context) error {
-		_, opened, err := b.OpenCircuit(ctx, mp, store.ReasonUnavailable, time.Second, 0)
+		_, opened, err := b.OpenCircuit(ctx, mainAccount, store.ReasonUnavailable, time.Second, 0)
 		results <- opened
 		return err
 	}) {
@@ -76,7 +79,7 @@ func TestCircuit_OpensOnceAndOneProbeClosesIt(t *testing.T) {
 
 	claims := make(chan store.Circuit, 8)
 	for _, err := range race(t, 8, func(ctx context.Context) error {
-		c, claimed, err := b.ClaimProbe(ctx, mp, time.Minute)
+		c, claimed, err := b.ClaimProbe(ctx, mainAccount, time.Minute)
 		if claimed {
 			claims <- c
 		}
@@ -87,11 +90,11 @@ func TestCircuit_OpensOnceAndOneProbeClosesIt(t *testing.T) {
 	require.Len(t, claims, 1, "one probes for all")
 	turn := <-claims
 	require.Equal(t, store.CircuitHalfOpen, b.provider(t).Circuit)
-	require.NoError(t, b.FailProbe(t.Context(), mp, turn.Revision, store.ReasonUnavailable, 0))
+	require.NoError(t, b.FailProbe(t.Context(), mainAccount, turn.Revision, store.ReasonUnavailable, 0))
 	require.Equal(t, store.CircuitOpen, b.provider(t).Circuit)
 	require.Equal(t, since, *b.provider(t).Since, "a probe is no change")
 
-	_, closed, err := b.CloseCircuit(t.Context(), mp, turn.Revision)
+	_, closed, err := b.CloseCircuit(t.Context(), mainAccount, turn.Revision)
 	require.NoError(t, err)
 	require.False(t, closed, "a probe that lost its turn closes nothing")
 	ended := b.close(t)
@@ -100,7 +103,7 @@ func TestCircuit_OpensOnceAndOneProbeClosesIt(t *testing.T) {
 	require.Equal(t, store.CircuitClosed, state.Circuit)
 	require.Empty(t, state.Reason)
 	require.True(t, state.Since.After(since))
-	require.NoError(t, b.FailProbe(t.Context(), mp, turn.Revision, store.ReasonUnavailable, 0))
+	require.NoError(t, b.FailProbe(t.Context(), mainAccount, turn.Revision, store.ReasonUnavailable, 0))
 	require.Equal(t, store.CircuitClosed, b.provider(t).Circuit)
 }
 
@@ -109,7 +112,7 @@ func TestCircuit_ProbeOfADeadProcessIsGivenAway(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.open(t, store.ReasonUnavailable, 0)
-	_, claimed, err := b.ClaimProbe(t.Context(), mp, 0)
+	_, claimed, err := b.ClaimProbe(t.Context(), mainAccount, 0)
 	require.NoError(t, err)
 	require.True(t, claimed)
 	b.close(t)
@@ -139,7 +142,7 @@ func (b *bundle) hold(t *testing.T, id int64) {
 
 func (b *bundle) release(t *testing.T, ahead int, retry store.RetryJob) (store.Release, error) {
 	t.Helper()
-	return b.ReleaseOutage(t.Context(), store.ReleaseRequest{Source: mp, Queue: "default", Ahead: ahead, Retry: retry})
+	return b.ReleaseOutage(t.Context(), store.ReleaseRequest{Account: mainAccount, Queue: "default", Ahead: ahead, Retry: retry})
 }
 
 // retryAtOnce is what River does to a job that is retried.
@@ -196,7 +199,7 @@ func TestCircuit_ReleasesHeldEventsInSteps(t *testing.T) {
 	require.EqualValues(t, 5, done.Ended.HeldReleased)
 	circuits, err := b.Circuits(t.Context())
 	require.NoError(t, err)
-	require.False(t, circuits[mp].Unreleased)
+	require.False(t, circuits[mainAccount].Unreleased)
 }
 
 // Two processes at it at once: each event is let go by one of them.
@@ -209,7 +212,7 @@ func TestCircuit_OneProcessReleasesAtATime(t *testing.T) {
 	b.open(t, store.ReasonUnavailable, 0)
 	b.close(t)
 	for _, err := range race(t, 4, func(context.Context) error {
-		_, err := b.ReleaseOutage(t.Context(), store.ReleaseRequest{Source: mp, Queue: "default", Ahead: 100, Retry: retryAtOnce})
+		_, err := b.ReleaseOutage(t.Context(), store.ReleaseRequest{Account: mainAccount, Queue: "default", Ahead: 100, Retry: retryAtOnce})
 		return err
 	}) {
 		require.NoError(t, err)
@@ -273,7 +276,7 @@ func TestWakeEvents_LeavesThoseOfAProviderThatIsDown(t *testing.T) {
 func TestWaitingResources_Vary(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	waiting, err := b.WaitingResources(t.Context(), mp, 3)
+	waiting, err := b.WaitingResources(t.Context(), mainAccount, 3)
 	require.NoError(t, err)
 	require.Empty(t, waiting)
 	for i := range 10 {
@@ -281,7 +284,7 @@ func TestWaitingResources_Vary(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	require.Eventually(t, func() bool {
-		waiting, err := b.WaitingResources(t.Context(), mp, 3)
+		waiting, err := b.WaitingResources(t.Context(), mainAccount, 3)
 		if err != nil || len(waiting) != 3 || waiting[0] != "j" {
 			return false
 		}
@@ -301,7 +304,7 @@ func TestWaitingResources_AreThoseThatFailedToo(t *testing.T) {
 	b.hold(t, b.accept(t, signed(2, "held")))
 	b.becomes(t, b.accept(t, signed(3, "at work")), `state = 'running', attempt = 1`)
 	b.accept(t, signed(4, "never asked for"))
-	waiting, err := b.WaitingResources(t.Context(), mp, 3)
+	waiting, err := b.WaitingResources(t.Context(), mainAccount, 3)
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"held", "failed", "at work"}, waiting)
 }
@@ -323,7 +326,7 @@ func TestWaitingResources_AreNotThoseOfHints(t *testing.T) {
 	require.NoError(t, err)
 	b.hold(t, replay.QueueID)
 
-	waiting, err := b.WaitingResources(t.Context(), mp, 3)
+	waiting, err := b.WaitingResources(t.Context(), mainAccount, 3)
 
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"0", "2"}, waiting)
@@ -333,7 +336,7 @@ func TestKnownPayments_AreTheLatestThatNothingWaitsFor(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	known := func() []string {
-		found, err := b.KnownPayments(t.Context(), mp, 2)
+		found, err := b.KnownPayments(t.Context(), mainAccount, 2)
 		require.NoError(t, err)
 		return found
 	}
@@ -350,7 +353,7 @@ func TestKnownPayments_AreTheLatestThatNothingWaitsFor(t *testing.T) {
 	require.Equal(t, []string{"d", "b"}, known())
 	b.exec(t, `UPDATE webhook_queue SET completed_at = now(), outcome = 'covered' WHERE id = $1`, waits)
 	require.Equal(t, []string{"d", "c"}, known())
-	found, err := b.KnownPayments(t.Context(), "elsewhere", 2)
+	found, err := b.KnownPayments(t.Context(), store.Account{Source: "elsewhere"}, 2)
 	require.NoError(t, err)
 	require.Empty(t, found)
 }
@@ -364,7 +367,7 @@ func TestCircuit_AClockThatIsSetBackDelaysNothing(t *testing.T) {
 	b.hold(t, held)
 	b.open(t, store.ReasonUnavailable, 0)
 	b.exec(t, `UPDATE provider_state SET next_probe_at = now() + interval '50 seconds'`)
-	_, claimed, err := b.ClaimProbe(t.Context(), mp, time.Minute)
+	_, claimed, err := b.ClaimProbe(t.Context(), mainAccount, time.Minute)
 	require.NoError(t, err)
 	require.False(t, claimed, "another process may be at it")
 	b.exec(t, `UPDATE provider_state SET next_probe_at = now() + interval '1 day'`)

@@ -13,6 +13,9 @@ import (
 type Outage struct {
 	ID     int64  `json:"id"`
 	Source string `json:"source"`
+	// CollectorID is the seller whose account could not be asked for; empty for the
+	// main one.
+	CollectorID string `json:"collector_id,omitempty"`
 	// Reason is ReasonUnavailable or ReasonCredentialsRejected, as the latest look found it.
 	Reason string `json:"reason"`
 	// FirstFailureAt begins the streak of failures that opened the circuit.
@@ -32,7 +35,10 @@ const outageColumns = `id, source, reason, first_failure_at, opened_at, closed_a
 
 func scanOutage(row pgx.CollectableRow) (Outage, error) {
 	var o Outage
-	err := row.Scan(&o.ID, &o.Source, &o.Reason, &o.FirstFailureAt, &o.OpenedAt, &o.ClosedAt, &o.ReleasedAt, &o.HeldReleased, &o.DeadLettersReplayed)
+	var name string
+	err := row.Scan(&o.ID, &name, &o.Reason, &o.FirstFailureAt, &o.OpenedAt, &o.ClosedAt, &o.ReleasedAt, &o.HeldReleased, &o.DeadLettersReplayed)
+	account := AccountNamed(name)
+	o.Source, o.CollectorID = account.Source, account.CollectorID
 	toUTC(&o.FirstFailureAt, &o.OpenedAt, o.ClosedAt, o.ReleasedAt)
 	return o, err
 }
@@ -47,12 +53,12 @@ func (s *Store) Outages(ctx context.Context, since, until time.Time) ([]Outage, 
 	return outages, wrap(err, "outages")
 }
 
-// WaitingResources returns up to limit payments that events of a provider wait
+// WaitingResources returns up to limit payments that events of an account wait
 // for, held, failed or at work, because the end of an attempt is written a little
 // after it: the newest and, where there are more, others on each call. Whatever
 // is wrong with one of them is not to be taken for the provider's. What an
 // unsigned hint asks for is not among them: anybody may choose it.
-func (s *Store) WaitingResources(ctx context.Context, source string, limit int) ([]string, error) {
+func (s *Store) WaitingResources(ctx context.Context, account Account, limit int) ([]string, error) {
 	var from int64
 	err := s.pool.QueryRow(ctx, `
 		SELECT coalesce(floor(first + random() * (last - first + 1)), 0)::bigint
@@ -60,10 +66,10 @@ func (s *Store) WaitingResources(ctx context.Context, source string, limit int) 
 	if err != nil {
 		return nil, fmt.Errorf("waiting payments: %w", err)
 	}
-	const waiting = `
+	waiting := `
 		SELECT v.resource_id FROM webhook_queue_status v
-		WHERE v.completed_at IS NULL AND v.source = $1 AND v.work = '` + WorkPayment + `' AND v.status IN ('held', 'failed', 'processing') AND v.resource_id <> ''
-		  AND NOT EXISTS (SELECT FROM webhook_queue q WHERE q.id = v.id AND ` + isHint + `)`
+		WHERE v.completed_at IS NULL AND v.work = '` + WorkPayment + `' AND v.status IN ('held', 'failed', 'processing') AND v.resource_id <> ''
+		  AND EXISTS (SELECT FROM webhook_queue q WHERE q.id = v.id AND ` + accountName("q", "$4") + ` = $1 AND NOT (` + isHint + `))`
 	var ids []string
 	for _, part := range []struct {
 		query string
@@ -74,7 +80,7 @@ func (s *Store) WaitingResources(ctx context.Context, source string, limit int) 
 		{waiting + ` AND v.id >= $2 ORDER BY v.id LIMIT $3`, from, limit},
 		{waiting + ` AND v.id >= $2 ORDER BY v.id LIMIT $3`, 0, limit},
 	} {
-		rows, _ := s.pool.Query(ctx, part.query, source, part.from, part.limit)
+		rows, _ := s.pool.Query(ctx, part.query, account.String(), part.from, part.limit, s.sellerIDs())
 		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return nil, fmt.Errorf("waiting payments: %w", err)
@@ -95,10 +101,10 @@ func (s *Store) WaitingResources(ctx context.Context, source string, limit int) 
 // through for payments that nothing waits for.
 const knownSpan = 100
 
-// KnownPayments returns up to limit payments of a provider that could be read, the
+// KnownPayments returns up to limit payments of an account that could be read, the
 // latest first, without those that an open event asks for: whatever is wrong with
 // one of these, the others need not have it.
-func (s *Store) KnownPayments(ctx context.Context, source string, limit int) ([]string, error) {
+func (s *Store) KnownPayments(ctx context.Context, account Account, limit int) ([]string, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT p.payment_id
 		FROM (SELECT l.payment_id, max(l.id) AS latest
@@ -106,7 +112,8 @@ func (s *Store) KnownPayments(ctx context.Context, source string, limit int) ([]
 		      GROUP BY l.payment_id) p
 		WHERE NOT EXISTS (
 			SELECT FROM webhook_queue q WHERE q.source = $1 AND q.resource_id = p.payment_id AND q.resource_id <> '' AND q.completed_at IS NULL)
-		ORDER BY p.latest DESC LIMIT $3`, source, knownSpan, limit)
+		  AND EXISTS (SELECT FROM payments k WHERE k.source = $1 AND k.payment_id = p.payment_id AND `+accountName("k", "$4")+` = $5)
+		ORDER BY p.latest DESC LIMIT $3`, account.Source, knownSpan, limit, s.sellerIDs(), account.String())
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return ids, wrap(err, "known payments")
 }

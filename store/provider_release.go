@@ -18,7 +18,7 @@ const releaseGrace = 3 * time.Second
 
 // A ReleaseRequest asks for a step of letting go what waited an outage out.
 type ReleaseRequest struct {
-	Source string
+	Account Account
 	// Queue is the River queue that event jobs wait in.
 	Queue string
 	// Ahead is how many events may wait for a worker: no more than that are let
@@ -48,7 +48,7 @@ func (s *Store) ReleaseOutage(ctx context.Context, req ReleaseRequest) (Release,
 			SELECT `+outageColumns+` FROM provider_outages o
 			WHERE source = $1 AND closed_at IS NOT NULL AND released_at IS NULL
 			  AND EXISTS (SELECT FROM provider_state p WHERE p.source = o.source AND p.circuit = 'closed')
-			ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`, req.Source)
+			ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED`, req.Account.String())
 		outage, err := pgx.CollectExactlyOneRow(rows, scanOutage)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -58,7 +58,7 @@ func (s *Store) ReleaseOutage(ctx context.Context, req ReleaseRequest) (Release,
 		}
 		return s.release(ctx, tx, req, outage, &done)
 	})
-	return done, wrap(err, "release the events of an outage of %s", req.Source)
+	return done, wrap(err, "release the events of an outage of %s", req.Account)
 }
 
 func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outage Outage, done *Release) error {
@@ -73,7 +73,7 @@ func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outa
 	if room <= 0 {
 		return nil
 	}
-	held, err := claimHeld(ctx, tx, req, room)
+	held, err := s.claimHeld(ctx, tx, req, room)
 	if err != nil {
 		return err
 	}
@@ -108,16 +108,16 @@ func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outa
 // first. The lock keeps a job from being fetched in between: retried then, it
 // would run once more. Held is what the view calls so, asked of the jobs: River's
 // index has them in order, and the view would be read whole in each step.
-func claimHeld(ctx context.Context, tx pgx.Tx, req ReleaseRequest, limit int) ([]int64, error) {
+func (s *Store) claimHeld(ctx context.Context, tx pgx.Tx, req ReleaseRequest, limit int) ([]int64, error) {
 	// The event is asked of in a subquery, which PostgreSQL looks up job by job: a
 	// join it would make for all jobs, to sort them.
 	rows, _ := tx.Query(ctx, `
 		SELECT j.id FROM river_job j
 		WHERE j.state = 'scheduled' AND j.queue = $2 AND j.metadata ? 'snoozes'
-		  AND (SELECT q.source FROM webhook_queue q
+		  AND (SELECT `+accountName("q", "$4")+` FROM webhook_queue q
 		       WHERE q.id = CASE WHEN jsonb_typeof(j.args -> 'queue_id') = 'number' THEN (j.args ->> 'queue_id')::bigint END
 		         AND q.job_id = j.id AND q.completed_at IS NULL) = $1
-		ORDER BY j.priority, j.scheduled_at, j.id LIMIT $3 FOR UPDATE OF j SKIP LOCKED`, req.Source, req.Queue, limit)
+		ORDER BY j.priority, j.scheduled_at, j.id LIMIT $3 FOR UPDATE OF j SKIP LOCKED`, req.Account.String(), req.Queue, limit, s.sellerIDs())
 	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
@@ -129,11 +129,11 @@ func (s *Store) replayOutageDeadLetters(ctx context.Context, tx pgx.Tx, outage O
 		WITH claimed AS (
 			SELECT d.id FROM webhook_dead_letter d JOIN webhook_queue q ON q.id = d.queue_id
 			WHERE d.state = 'open' AND d.error_class = 'provider_unavailable' AND d.reason = 'retries_exhausted'
-			  AND d.died_at BETWEEN $2 AND $3 AND q.source = $1
+			  AND d.died_at BETWEEN $2 AND $3 AND `+accountName("q", "$5")+` = $1
 			ORDER BY d.id LIMIT $4 FOR UPDATE OF d SKIP LOCKED
 		)
 		UPDATE webhook_dead_letter d SET state = 'replayed' FROM claimed WHERE claimed.id = d.id
-		RETURNING d.queue_id, d.id`, outage.Source, outage.FirstFailureAt, outage.ClosedAt, limit)
+		RETURNING d.queue_id, d.id`, Account{outage.Source, outage.CollectorID}.String(), outage.FirstFailureAt, outage.ClosedAt, limit, s.sellerIDs())
 	letters := map[int64]int64{}
 	var queueIDs []int64
 	var queueID, letter int64

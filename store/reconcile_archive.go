@@ -20,7 +20,7 @@ const (
 // archive.
 const eventColumns = `id, job_id, replay_of, received_at, completed_at, updated_at, attempts, signed, live_mode,
 	source, topic, action, resource_id, origin, outcome, request_id, query, remote_ip, signature, attempt_errors,
-	payload, resource, work, notified_at, asked_again_at`
+	payload, resource, work, notified_at, asked_again_at, collector_id`
 
 // archiveCursor is where the retention is.
 type archiveCursor struct {

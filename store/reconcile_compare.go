@@ -60,6 +60,8 @@ type Difference struct {
 	Detail map[string]string `json:"detail"`
 
 	liveMode *bool
+	// seller is the account whose search showed it; empty for the main one.
+	seller string
 	// inHand is true when nothing is to be asked over it: an event about it is
 	// under way, or in a person's hands.
 	inHand bool
@@ -214,14 +216,14 @@ func compareFound(f FoundPayment, h *heldPayment) *Difference {
 	return d
 }
 
-// compareSearch compares what a search shows of one source with what is held.
+// compareSearch compares what the search of one account shows with what is held.
 // It returns what differs and is in nobody's hands, what is odd in any case, and
 // the ids of the payments that are equal.
 //
 // A payment that an event without an end is about is about to be fetched. One
 // that an attempt found hopeless after it changed, or that died within a day, is
 // in a person's hands; buried, when true, returns it all the same.
-func compareSearch(ctx context.Context, tx pgx.Tx, source string, found []FoundPayment, buried bool) (differ []Difference, equal []string, err error) {
+func compareSearch(ctx context.Context, tx pgx.Tx, account Account, found []FoundPayment, buried bool) (differ []Difference, equal []string, err error) {
 	var now time.Time
 	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
 		return nil, nil, err
@@ -246,12 +248,15 @@ func compareSearch(ctx context.Context, tx pgx.Tx, source string, found []FoundP
 		                 AND (d.reason IN ('permanent_failure', 'cancelled') OR d.died_at > now() - interval '1 day')),
 		       `+heldColumns+`
 		FROM unnest($2::text[], $3::timestamptz[]) WITH ORDINALITY AS f (id, changed, n)
-		LEFT JOIN payments p ON p.source = $1 AND p.payment_id = f.id`, source, ids, changed, WorkPayment)
+		LEFT JOIN payments p ON p.source = $1 AND p.payment_id = f.id`, account.Source, ids, changed, WorkPayment)
 	var n int
 	var open, dead bool
 	var h heldPayment
 	_, err = pgx.ForEachRow(rows, append([]any{&n, &open, &dead}, h.targets()...), func() error {
 		d := compareFound(found[n-1], &h)
+		if d != nil {
+			d.seller = account.CollectorID
+		}
 		switch {
 		case d == nil:
 			equal = append(equal, ids[n-1])

@@ -42,11 +42,11 @@ func (s *Store) CheckStuck(ctx context.Context) (n int64, err error) {
 	return n, err
 }
 
-// CheckFound compares what a search showed of one source with what is held. A
+// CheckFound compares what the search of one account showed with what is held. A
 // payment that waits in a dead letter is a difference here.
-func (s *Store) CheckFound(ctx context.Context, source string, found []FoundPayment) (differ []Difference, err error) {
+func (s *Store) CheckFound(ctx context.Context, account Account, found []FoundPayment) (differ []Difference, err error) {
 	err = s.read(ctx, "compare what was found", func(tx pgx.Tx) error {
-		if differ, _, err = compareSearch(ctx, tx, source, found, true); err != nil {
+		if differ, _, err = compareSearch(ctx, tx, account, found, true); err != nil {
 			return err
 		}
 		differ, err = unknownDifferences(ctx, tx, differ)

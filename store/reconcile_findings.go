@@ -14,16 +14,16 @@ import (
 // closedByReconciliation marks an anomaly whose difference a run found gone.
 const closedByReconciliation = "reconciliation"
 
-// Found compares what a search showed with what is held, and keeps what differs:
+// Found compares what an account's search showed with what is held, and keeps what differs:
 // a payment that is missing or odd enters the inbox as an event at once, one that
 // drifted is noted for the repair. cursor and position say where the search is
 // now; asked are orders that were asked about, and not to be asked again today.
 // news, which may be nil, is told how many differences the run did not know
 // before cursor is kept.
-func (st *RunStep) Found(ctx context.Context, source string, found []FoundPayment, asked []string, cursor any, position time.Time, news func(int64)) error {
+func (st *RunStep) Found(ctx context.Context, account Account, found []FoundPayment, asked []string, cursor any, position time.Time, news func(int64)) error {
 	return st.advance(ctx, "compare what was found", func(tx pgx.Tx) (progress, error) {
 		p := progress{cursor: cursor, position: position, paymentsChecked: int64(len(found))}
-		differ, equal, err := compareSearch(ctx, tx, source, found, false)
+		differ, equal, err := compareSearch(ctx, tx, account, found, false)
 		if err != nil {
 			return p, err
 		}
@@ -92,7 +92,8 @@ func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *
 func (st *RunStep) eventAbout(d Difference) NewEvent {
 	return NewEvent{
 		Source: d.Source, Topic: topicPayment, Work: WorkPayment, ResourceID: d.PaymentID, Origin: OriginReconciliation,
-		Payload: mustJSON(map[string]string{"payment_id": d.PaymentID}), LiveMode: d.liveMode, Background: st.Run.Scope == ScopeBackfill,
+		Payload: mustJSON(map[string]string{"payment_id": d.PaymentID}), LiveMode: d.liveMode,
+		CollectorID: d.seller, Background: st.Run.Scope == ScopeBackfill,
 	}
 }
 

@@ -227,7 +227,7 @@ func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []strin
 // statement, so that it sees each order with the payments that made it so.
 func eachFold(ctx context.Context, tx pgx.Tx, sound, condition string, args []any, each func(orderFold)) error {
 	rows, _ := tx.Query(ctx, `
-		SELECT o.reference, o.status, o.amount, o.currency, o.cancelled_at IS NOT NULL, o.paid_amount, o.refunded_amount, `+sound+`, `+heldColumns+`
+		SELECT o.reference, o.status, o.amount, o.currency, o.cancelled_at IS NOT NULL, o.collector_id, o.paid_amount, o.refunded_amount, `+sound+`, `+heldColumns+`
 		FROM orders o LEFT JOIN payments p ON p.order_reference = o.reference
 		WHERE `+condition+` AND o.settled_at IS NOT NULL AND o.fold_version >= `+strconv.Itoa(order.FoldVersion)+`
 		ORDER BY o.reference, p.source, p.payment_id`, args...)
@@ -235,7 +235,7 @@ func eachFold(ctx context.Context, tx pgx.Tx, sound, condition string, args []an
 	var isSound *bool
 	var h heldPayment
 	_, err := pgx.ForEachRow(rows, append([]any{
-		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.terms.Cancelled, &o.paid, &o.refunded, &isSound,
+		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.terms.Cancelled, &o.terms.CollectorID, &o.paid, &o.refunded, &isSound,
 	}, h.targets()...), func() error {
 		if fold.reference != o.reference {
 			if fold.reference != "" {

@@ -16,6 +16,8 @@ type repair struct {
 	source    string
 	paymentID string
 	reference string
+	// collectorID is the account that the payment was paid to, as it is held.
+	collectorID string
 }
 
 // Repair puts right a batch of what drifted, and reports whether that was all.
@@ -26,13 +28,14 @@ type repair struct {
 func (st *RunStep) Repair(ctx context.Context) (done bool, err error) {
 	err = st.advance(ctx, "repair", func(tx pgx.Tx) (progress, error) {
 		rows, _ := tx.Query(ctx, `
-			SELECT id, coalesce(source, ''), coalesce(payment_id, ''), coalesce(order_reference, '')
-			FROM webhook_reconciliation_findings
-			WHERE run_id = $1 AND kind = 'drift' AND repaired_at IS NULL
-			ORDER BY payment_id IS NULL, id LIMIT $2`, st.Run.ID, repairBatch)
+			SELECT f.id, coalesce(f.source, ''), coalesce(f.payment_id, ''), coalesce(f.order_reference, ''),
+			       coalesce((SELECT p.collector_id FROM payments p WHERE p.source = f.source AND p.payment_id = f.payment_id), '')
+			FROM webhook_reconciliation_findings f
+			WHERE f.run_id = $1 AND kind = 'drift' AND repaired_at IS NULL
+			ORDER BY f.payment_id IS NULL, f.id LIMIT $2`, st.Run.ID, repairBatch)
 		repairs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (repair, error) {
 			var r repair
-			err := row.Scan(&r.finding, &r.source, &r.paymentID, &r.reference)
+			err := row.Scan(&r.finding, &r.source, &r.paymentID, &r.reference, &r.collectorID)
 			return r, err
 		})
 		if err != nil {
@@ -67,7 +70,7 @@ func (st *RunStep) repair(ctx context.Context, tx pgx.Tx, repairs []repair) erro
 			return err
 		}
 		references = append(references, restored...)
-		events = append(events, st.eventAbout(Difference{Source: r.source, PaymentID: r.paymentID}))
+		events = append(events, st.eventAbout(Difference{Source: r.source, PaymentID: r.paymentID, seller: r.collectorID}))
 		findings = append(findings, r.finding)
 	}
 	references = referencesOf(references...)

@@ -326,7 +326,7 @@ func TestRunStep_FoundLeavesOpenEventsAlone(t *testing.T) {
 	state := store.FoundPayment{FetchedPayment: fetched("77", "A-1", order.PaymentApproved, "10", 1)}
 	find := func(f ...store.FoundPayment) store.Run {
 		t.Helper()
-		require.NoError(t, step.Found(t.Context(), "mercadopago", f, nil, nil, time.Time{}, nil))
+		require.NoError(t, step.Found(t.Context(), mainAccount, f, nil, nil, time.Time{}, nil))
 		return step.Run
 	}
 	require.Zero(t, find(state).MissingFound, "an event about it is open")
@@ -335,7 +335,7 @@ func TestRunStep_FoundLeavesOpenEventsAlone(t *testing.T) {
 	require.Zero(t, find(state).MissingFound, "it is known in that state")
 	for _, older := range []order.PaymentStatus{order.PaymentApproved, order.PaymentChargedBack, order.PaymentPending} {
 		before := store.FoundPayment{FetchedPayment: fetched("77", "A-1", older, "11", 0)}
-		require.NoError(t, step.Found(t.Context(), "mercadopago", []store.FoundPayment{before}, nil, nil, time.Time{}, nil))
+		require.NoError(t, step.Found(t.Context(), mainAccount, []store.FoundPayment{before}, nil, nil, time.Time{}, nil))
 		require.Zero(t, step.Run.MissingFound+step.Run.DriftFound, "a search that lags shows what was before: %s", older)
 	}
 	later := store.FoundPayment{FetchedPayment: fetched("77", "A-1", order.PaymentRefunded, "10", 2)}

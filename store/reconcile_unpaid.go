@@ -11,6 +11,8 @@ import (
 type UnpaidOrder struct {
 	Reference string    `json:"reference"`
 	CreatedAt time.Time `json:"created_at"`
+	// CollectorID is the seller that the order belongs to; empty for the main account.
+	CollectorID string `json:"collector_id,omitempty"`
 }
 
 // BeginUnpaid begins the phase that asks about unpaid orders, and forgets whom
@@ -31,7 +33,7 @@ func (s *Store) UnpaidOrders(ctx context.Context, after UnpaidOrder, limit int) 
 		before = &after.CreatedAt
 	}
 	rows, _ := s.pool.Query(ctx, `
-		SELECT o.reference, o.created_at FROM orders o
+		SELECT o.reference, o.created_at, o.collector_id FROM orders o
 		WHERE o.status IN ('pending', 'in_process', 'authorized', 'rejected', 'partially_paid')
 		  AND o.created_at > now() - interval '30 days' AND o.created_at < now() - interval '1 hour'
 		  AND (o.created_at, o.reference) < (coalesce($1::timestamptz, 'infinity'), $2)

@@ -48,9 +48,9 @@ type UnseenRange struct {
 	Payments int `json:"payments"`
 }
 
-// A SearchedRange is what came of a walk through a source's search.
+// A SearchedRange is what came of a walk through an account's search.
 type SearchedRange struct {
-	Source string
+	Account Account
 	// Begin and End bound the walk, both included.
 	Begin, End time.Time
 	// Again is the range of an earlier run that was read once more; nil in the
@@ -79,6 +79,9 @@ func (st *RunStep) NoteUnseen(ctx context.Context, r SearchedRange, cursor any) 
 				WHERE id = $1`, r.Again.ID, left, reason)
 			return p, err
 		}
+		if err := st.noteSearched(ctx, tx, r.Account); err != nil {
+			return p, err
+		}
 		begins, ends := make([]time.Time, len(r.Unseen)), make([]time.Time, len(r.Unseen))
 		for i, u := range r.Unseen {
 			begins[i], ends[i] = u.Begin, u.End
@@ -88,7 +91,7 @@ func (st *RunStep) NoteUnseen(ctx context.Context, r SearchedRange, cursor any) 
 			WHERE source = $1 AND seen_at IS NULL AND begin_at >= $2 AND end_at <= $3
 			  AND NOT EXISTS (SELECT FROM unnest($4::timestamptz[], $5::timestamptz[]) AS missed (begin_at, end_at)
 			                  WHERE missed.begin_at <= u.end_at AND missed.end_at >= u.begin_at)`,
-			r.Source, r.Begin, r.End, begins, ends)
+			r.Account.String(), r.Begin, r.End, begins, ends)
 		if err != nil {
 			return p, err
 		}
@@ -101,7 +104,7 @@ func (st *RunStep) NoteUnseen(ctx context.Context, r SearchedRange, cursor any) 
 				WHERE NOT EXISTS (
 					SELECT FROM webhook_reconciliation_unseen u
 					WHERE u.source = $2 AND u.seen_at IS NULL AND u.reason = $5 AND u.begin_at <= $3 AND u.end_at >= $4)`,
-				st.Run.ID, r.Source, u.Begin, u.End, u.Reason, u.Payments)
+				st.Run.ID, r.Account.String(), u.Begin, u.End, u.Reason, u.Payments)
 			if err != nil {
 				return p, err
 			}
@@ -110,13 +113,13 @@ func (st *RunStep) NoteUnseen(ctx context.Context, r SearchedRange, cursor any) 
 	})
 }
 
-// UnseenRanges returns what earlier runs did not see of source's search and this
+// UnseenRanges returns what earlier runs did not see of an account's search and this
 // one is to read again, those that wait longest first.
-func (st *RunStep) UnseenRanges(ctx context.Context, source string) ([]UnseenRange, error) {
+func (st *RunStep) UnseenRanges(ctx context.Context, account Account) ([]UnseenRange, error) {
 	rows, _ := st.store.pool.Query(ctx, `
 		SELECT id, begin_at, end_at, reason, payments FROM webhook_reconciliation_unseen
 		WHERE source = $1 AND seen_at IS NULL AND run_id <> $2 AND found_at > now() - $3::interval
-		ORDER BY read_at, id LIMIT $4`, source, st.Run.ID, unseenFor, unseenPerRun)
+		ORDER BY read_at, id LIMIT $4`, account.String(), st.Run.ID, unseenFor, unseenPerRun)
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (UnseenRange, error) {
 		var u UnseenRange
 		err := row.Scan(&u.ID, &u.Begin, &u.End, &u.Reason, &u.Payments)

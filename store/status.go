@@ -92,8 +92,10 @@ type Status struct {
 	Queue       QueueStatus
 	DeadLetters DeadLetterStatus
 	Throughput  Throughput
-	// Provider is that of the provider that is worst off.
-	Provider      ProviderState
+	// Provider is that of the provider that is worst off, as the main account asks it.
+	Provider ProviderState
+	// Sellers are the accounts beside the main one.
+	Sellers       []SellerStatus
 	Anomalies     AnomalyStatus
 	LastSuccessAt *time.Time
 	RecentRuns    []Run
@@ -108,7 +110,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
 		for _, read := range []func(context.Context, pgx.Tx, *Status) error{
-			readQueue, readDeadLetters, readThroughput, readProvider, readAnomalies, readRuns, readSignals,
+			readQueue, readDeadLetters, readThroughput, readProvider, readSellers, readAnomalies, readRuns, readSignals,
 		} {
 			if err := read(ctx, tx, &st); err != nil {
 				return err

@@ -89,7 +89,9 @@ type Store struct {
 	pool  *pgxpool.Pool
 	rules order.Rules
 	// account is the one that the books belong to, nil until it was read.
-	account      atomic.Pointer[string]
+	account atomic.Pointer[string]
+	// sellers are the accounts beside it, nil until they were read.
+	sellers      atomic.Pointer[[]string]
 	unknownOrder UnknownOrder
 	insertJobs   InsertJobs
 	workOf       WorkOf

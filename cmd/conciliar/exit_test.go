@@ -86,6 +86,9 @@ func meanings() map[string]meaning {
 		"ErrRunWindow": {
 			store.ErrRunWindow, store.Invalid, "invalid_parameter", http.StatusBadRequest, exitUsage, "The window cannot be taken.",
 		},
+		"ErrCollector": {
+			store.ErrCollector, store.Invalid, "invalid_field", http.StatusBadRequest, exitUsage, "The collector_id cannot be taken.",
+		},
 		"ErrSpan": {store.ErrSpan, store.Invalid, "invalid_parameter", http.StatusBadRequest, exitUsage, "The span cannot be taken."},
 		"SchemaError": {
 			&store.SchemaError{What: "order", Err: &pgconn.PgError{Code: "23514", Message: "inside"}}, store.Invalid, "refused_by_schema",

@@ -5,6 +5,7 @@ package circuit
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"math"
@@ -42,19 +43,39 @@ type Provider interface {
 	SearchPayments(ctx context.Context, query provider.SearchQuery) (provider.SearchPage, error)
 }
 
-// Circuits are the providers' circuits by source. Without one a provider is always
-// asked.
-type Circuits map[string]*Circuit
+// Accounts are those whose credentials ask providers. They may come and go while
+// the circuits live.
+type Accounts interface {
+	// All are the accounts that there are now.
+	All() []store.Account
+	// Provider asks with the credentials of the account, as they are now; nil when
+	// there is no such account.
+	Provider(account store.Account) Provider
+}
 
-// A Circuit stands before one provider and says whether it may be asked. It counts
-// what the provider answers this process, opens the circuit when too much fails,
-// and keeps a recent look at the circuit that the database holds for all processes.
+// Circuits are the circuits of all accounts. An account that there is not has none,
+// and nothing holds it.
+type Circuits struct {
+	store    *store.Store
+	accounts Accounts
+	logger   *slog.Logger
+	timing   Timing
+
+	mu  sync.Mutex
+	all map[store.Account]*Circuit
+}
+
+// A Circuit stands before one provider, as one account asks it, and says whether it
+// may be asked. It counts what the provider answers this process, opens the circuit
+// when too much fails, and keeps a recent look at the circuit that the database holds
+// for all processes. Accounts have nothing in common: one whose credentials are
+// rejected says nothing of the others.
 type Circuit struct {
-	source string
-	store  *store.Store
-	asks   Provider
-	logger *slog.Logger
-	timing Timing
+	account  store.Account
+	circuits *Circuits
+	store    *store.Store
+	logger   *slog.Logger
+	timing   Timing
 	// credentials asks whether the provider accepts ours, and control whether
 	// payments can be read.
 	credentials sharedCall[error]
@@ -93,46 +114,86 @@ func DefaultTiming() Timing {
 	return Timing{Look: 1500 * time.Millisecond, Probe: 5 * time.Second, ProbeHold: 20 * time.Second, Release: 250 * time.Millisecond}
 }
 
-// New returns the closed circuit of each provider, by the source that events name.
-// A Keeper keeps them.
-func New[P Provider](s *store.Store, providers map[string]P, timing Timing, logger *slog.Logger) Circuits {
-	all := Circuits{}
-	for source, asks := range providers {
-		c := &Circuit{
-			source: source, store: s, asks: asks, logger: logger, timing: timing,
+// New returns the circuits of accounts, which begin closed. A Keeper keeps them.
+func New(s *store.Store, accounts Accounts, timing Timing, logger *slog.Logger) *Circuits {
+	return &Circuits{store: s, accounts: accounts, logger: logger, timing: timing, all: map[store.Account]*Circuit{}}
+}
+
+// of is the circuit of an account; nil when there is no such account.
+func (all *Circuits) of(account store.Account) *Circuit {
+	if all.accounts.Provider(account) == nil {
+		return nil
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	c, ok := all.all[account]
+	if !ok {
+		c = &Circuit{
+			account: account, circuits: all, store: all.store, logger: all.logger, timing: all.timing,
 			// When the circuit closes is for the probes to say, and not for a delay.
 			breaker: circuitbreaker.NewBuilder[any]().WithFailureThreshold(outageFailures).WithDelay(math.MaxInt64).Build(),
 			failing: map[string]bool{},
-			seen:    store.Circuit{ProviderState: store.ProviderState{Source: source, Circuit: store.CircuitClosed}},
+			seen:    closed(account),
 		}
 		c.credentials.ask, c.control.ask = c.checkCredentials, c.checkControl
-		all[source] = c
+		all.all[account] = c
 	}
-	return all
+	return c
 }
 
-// AllHold reports whether no provider may be asked, so that an event can be held
+// closed is the state of an account's circuit that never opened.
+func closed(account store.Account) store.Circuit {
+	return store.Circuit{ProviderState: store.ProviderState{
+		Source: account.Source, CollectorID: account.CollectorID, Circuit: store.CircuitClosed,
+	}}
+}
+
+// current are the circuits of the accounts that there are now.
+func (all *Circuits) current() []*Circuit {
+	var found []*Circuit
+	for _, account := range all.accounts.All() {
+		if c := all.of(account); c != nil {
+			found = append(found, c)
+		}
+	}
+	return found
+}
+
+// Has reports whether there is such an account.
+func (all *Circuits) Has(account store.Account) bool { return all.of(account) != nil }
+
+// AllHold reports whether no account may be asked for, so that an event can be held
 // without even reading it.
-func (all Circuits) AllHold(ctx context.Context) bool {
-	for _, c := range all {
-		if !c.holds(ctx) {
+func (all *Circuits) AllHold(ctx context.Context) bool {
+	accounts := all.accounts.All()
+	for _, account := range accounts {
+		if !all.Holds(ctx, account) {
 			return false
 		}
 	}
-	return len(all) > 0
+	return len(accounts) > 0
 }
 
-// Holds reports whether the provider is not to be asked now.
-func (all Circuits) Holds(ctx context.Context, source string) bool {
-	c, ok := all[source]
-	return ok && c.holds(ctx)
+// Holds reports whether the provider is not to be asked now for the account.
+func (all *Circuits) Holds(ctx context.Context, account store.Account) bool {
+	c := all.of(account)
+	return c != nil && c.holds(ctx)
 }
 
 // Succeeded counts an answer of the provider. The answer to an unsigned hint is not
 // to be counted: see Question.
-func (all Circuits) Succeeded(source string) {
-	if c, ok := all[source]; ok {
+func (all *Circuits) Succeeded(account store.Account) {
+	if c := all.of(account); c != nil {
 		c.succeeded()
+	}
+}
+
+// CheckCredentials asks the provider whether it accepts the account's credentials,
+// where something gives reason to doubt it. When they are rejected as such, the
+// circuit opens.
+func (all *Circuits) CheckCredentials(ctx context.Context, account store.Account) {
+	if c := all.of(account); c != nil {
+		c.confirm(ctx, Question{Account: account, About: "credentials", Began: time.Now()}, refused)
 	}
 }
 
@@ -142,7 +203,7 @@ func (c *Circuit) holds(ctx context.Context) bool {
 	if holds, fresh := c.known(); fresh {
 		return holds
 	}
-	c.look(ctx)
+	c.circuits.look(ctx)
 	holds, _ := c.known()
 	return holds
 }
@@ -153,21 +214,52 @@ func (c *Circuit) known() (holds, fresh bool) {
 	return c.seen.Circuit != store.CircuitClosed || c.breaker.IsOpen(), time.Since(c.seenAt) < staleAfter
 }
 
-// look reads the circuit from the database. When they can't be read, what is known
+// look reads all circuits from the database. When they can't be read, what is known
 // stays.
-func (c *Circuit) look(ctx context.Context) {
+func (all *Circuits) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), circuitTimeout)
 	defer cancel()
-	states, err := c.store.Circuits(ctx)
+	current := all.current()
+	states, err := all.store.Circuits(ctx)
 	if err != nil {
-		c.logger.WarnContext(ctx, "provider circuit not read", "source", c.source, "error", err)
+		all.logger.WarnContext(ctx, "provider circuits not read", "error", err)
 		return
 	}
-	state, ok := states[c.source]
-	if !ok {
-		state = store.Circuit{ProviderState: store.ProviderState{Source: c.source, Circuit: store.CircuitClosed}}
+	for _, c := range current {
+		state, ok := states[c.account]
+		if !ok {
+			state = closed(c.account)
+		}
+		c.see(state)
 	}
-	c.see(state)
+}
+
+// asks is the provider as the account asks it now.
+func (c *Circuit) asks() Provider {
+	if p := c.circuits.accounts.Provider(c.account); p != nil {
+		return p
+	}
+	return noAccount{}
+}
+
+// noAccount is asked for an account that is gone.
+type noAccount struct{}
+
+func (noAccount) err() error {
+	return &provider.Error{Kind: provider.Unexpected, NotAsked: true, Err: errors.New("the account is not configured any more")}
+}
+
+// Payment implements Provider.
+func (n noAccount) Payment(context.Context, string) (provider.Payment, error) {
+	return provider.Payment{}, n.err()
+}
+
+// CheckCredentials implements Provider.
+func (n noAccount) CheckCredentials(context.Context) error { return n.err() }
+
+// SearchPayments implements Provider.
+func (n noAccount) SearchPayments(context.Context, provider.SearchQuery) (provider.SearchPage, error) {
+	return provider.SearchPage{}, n.err()
 }
 
 // see takes a look at the circuit, unless a newer one was taken before.
@@ -239,14 +331,14 @@ func (c *Circuit) open(ctx context.Context, reason string) {
 	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), circuitTimeout)
 	defer cancel()
-	state, opened, err := c.store.OpenCircuit(ctx, c.source, reason, time.Since(since), c.timing.Probe)
+	state, opened, err := c.store.OpenCircuit(ctx, c.account, reason, time.Since(since), c.timing.Probe)
 	if err != nil {
-		c.logger.WarnContext(ctx, "provider circuit open in this process only", "source", c.source, "reason", reason, "error", err)
+		c.logger.WarnContext(ctx, "provider circuit open in this process only", "account", c.account.String(), "reason", reason, "error", err)
 		return
 	}
 	c.see(state)
 	if opened {
-		c.logger.WarnContext(ctx, "provider circuit opened", "source", c.source, "reason", reason, "first_failure_at", since.UTC())
+		c.logger.WarnContext(ctx, "provider circuit opened", "account", c.account.String(), "reason", reason, "first_failure_at", since.UTC())
 	}
 }
 
@@ -255,7 +347,7 @@ func (c *Circuit) open(ctx context.Context, reason string) {
 func (c *Circuit) checkCredentials(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, questionTimeout)
 	defer cancel()
-	return c.asks.CheckCredentials(ctx)
+	return c.asks().CheckCredentials(ctx)
 }
 
 // checkControl puts the control question.
@@ -268,7 +360,7 @@ func (c *Circuit) checkControl(ctx context.Context) reading {
 	c.mu.Unlock()
 	r, err := c.readControl(ctx, failing)
 	if err != nil {
-		c.logger.WarnContext(ctx, "known payments not read", "source", c.source, "error", err)
+		c.logger.WarnContext(ctx, "known payments not read", "account", c.account.String(), "error", err)
 	}
 	r.round = round
 	return r

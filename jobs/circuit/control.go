@@ -67,14 +67,14 @@ type reading struct {
 // therefore isn't. Where none is known the search names some; where it names none
 // but those that fail already, its answer is the proof. The except are these.
 func (c *Circuit) readControl(ctx context.Context, except []string) (reading, error) {
-	known, err := c.store.KnownPayments(ctx, c.source, controlSamples)
+	known, err := c.store.KnownPayments(ctx, c.account, controlSamples)
 	if err != nil {
 		return reading{}, err
 	}
 	if s := c.read(ctx, known); s > odd {
 		return reading{sign: s}, nil
 	}
-	page, err := c.asks.SearchPayments(ctx, provider.SearchQuery{Limit: controlSamples + len(except)})
+	page, err := c.asks().SearchPayments(ctx, provider.SearchQuery{Limit: controlSamples + len(except)})
 	if err != nil {
 		return reading{sign: signOf(err), bySearch: true}, nil
 	}
@@ -92,10 +92,10 @@ func (c *Circuit) readControl(ctx context.Context, except []string) (reading, er
 
 // read asks for payments, all at the same time, and returns the highest sign.
 func (c *Circuit) read(ctx context.Context, ids []string) sign {
-	signs := make(chan sign, len(ids))
+	signs, asks := make(chan sign, len(ids)), c.asks()
 	for _, id := range ids {
 		go func() {
-			_, err := c.asks.Payment(ctx, id)
+			_, err := asks.Payment(ctx, id)
 			signs <- signOf(err)
 		}()
 	}

@@ -26,7 +26,7 @@ const (
 // whose circuit is open, and lets go what was held when they work again. Every
 // working process has one; who probes and who releases is settled in the database.
 type Keeper struct {
-	circuits Circuits
+	circuits *Circuits
 	queue    string
 	retry    store.RetryJob
 	// ahead is how many events that were let go may wait for a worker.
@@ -41,18 +41,27 @@ func releaseAhead(perSecond float64) int {
 
 // NewKeeper returns a keeper that lets go the jobs of a queue: retry makes one due,
 // and perSecond is how many requests a second a provider gets at most.
-func NewKeeper(circuits Circuits, queue string, retry store.RetryJob, perSecond float64, logger *slog.Logger) *Keeper {
+func NewKeeper(circuits *Circuits, queue string, retry store.RetryJob, perSecond float64, logger *slog.Logger) *Keeper {
 	return &Keeper{circuits: circuits, queue: queue, retry: retry, ahead: releaseAhead(perSecond), logger: logger}
 }
 
-// Run works until ctx is done. The looking has a loop of its own: a probe of a
-// provider that hangs must not keep the looks from being fresh.
+// Run works until ctx is done. The looking has a loop of its own, and each account
+// has one: a probe that hangs must keep neither the looks from being fresh nor
+// another account from its own.
 func (k *Keeper) Run(ctx context.Context) {
 	var all sync.WaitGroup
-	for _, c := range k.circuits {
-		all.Go(func() { every(ctx, c.timing.Look, func() { k.watch(ctx, c) }) })
-		all.Go(func() { every(ctx, c.timing.Release, func() { k.step(ctx, c) }) })
+	kept := map[*Circuit]bool{}
+	look := func() {
+		k.watch(ctx)
+		for _, c := range k.circuits.current() {
+			if !kept[c] {
+				kept[c] = true
+				all.Go(func() { every(ctx, c.timing.Release, func() { k.step(ctx, c) }) })
+			}
+		}
 	}
+	look()
+	every(ctx, k.circuits.timing.Look, look)
 	all.Wait()
 }
 
@@ -70,18 +79,24 @@ func every(ctx context.Context, pause time.Duration, fn func()) {
 	}
 }
 
-func (*Keeper) watch(ctx context.Context, c *Circuit) {
-	c.look(ctx)
-	c.mu.Lock()
-	reason := c.opening
-	c.mu.Unlock()
-	if reason != "" {
-		c.open(ctx, reason)
+// watch looks at all circuits, and writes down those that are open here alone.
+func (k *Keeper) watch(ctx context.Context) {
+	k.circuits.look(ctx)
+	for _, c := range k.circuits.current() {
+		c.mu.Lock()
+		reason := c.opening
+		c.mu.Unlock()
+		if reason != "" {
+			c.open(ctx, reason)
+		}
 	}
 }
 
 // step does what the circuit's state asks for.
 func (k *Keeper) step(ctx context.Context, c *Circuit) {
+	if k.circuits.of(c.account) != c {
+		return // the account is gone, for now
+	}
 	c.mu.Lock()
 	seen := c.seen
 	c.mu.Unlock()
@@ -93,13 +108,13 @@ func (k *Keeper) step(ctx context.Context, c *Circuit) {
 		err = k.release(ctx, c)
 	}
 	if err != nil && ctx.Err() == nil {
-		k.logger.WarnContext(ctx, "circuit maintenance failed", "source", c.source, "error", err)
+		k.logger.WarnContext(ctx, "circuit maintenance failed", "account", c.account.String(), "error", err)
 	}
 }
 
 // probe tries the provider, if it is this process's turn.
 func (c *Circuit) probe(ctx context.Context) error {
-	turn, claimed, err := c.store.ClaimProbe(ctx, c.source, c.timing.ProbeHold)
+	turn, claimed, err := c.store.ClaimProbe(ctx, c.account, c.timing.ProbeHold)
 	if err != nil || !claimed {
 		return err
 	}
@@ -111,20 +126,20 @@ func (c *Circuit) probe(ctx context.Context) error {
 		// the provider.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), circuitTimeout)
 		defer cancel()
-		return c.store.FailProbe(ctx, c.source, turn.Revision, turn.Reason, 0)
+		return c.store.FailProbe(ctx, c.account, turn.Revision, turn.Reason, 0)
 	}
 	if err != nil {
-		return errors.Join(err, c.store.FailProbe(ctx, c.source, turn.Revision, turn.Reason, c.timing.Probe))
+		return errors.Join(err, c.store.FailProbe(ctx, c.account, turn.Revision, turn.Reason, c.timing.Probe))
 	}
 	if reason != "" {
-		return c.store.FailProbe(ctx, c.source, turn.Revision, reason, max(0, c.timing.Probe-time.Since(began)))
+		return c.store.FailProbe(ctx, c.account, turn.Revision, reason, max(0, c.timing.Probe-time.Since(began)))
 	}
-	outage, closed, err := c.store.CloseCircuit(ctx, c.source, turn.Revision)
+	outage, closed, err := c.store.CloseCircuit(ctx, c.account, turn.Revision)
 	if err != nil || !closed {
 		return err
 	}
-	c.look(ctx)
-	c.logger.InfoContext(ctx, "provider circuit closed", "source", c.source, "reason", outage.Reason, "outage_id", outage.ID,
+	c.circuits.look(ctx)
+	c.logger.InfoContext(ctx, "provider circuit closed", "account", c.account.String(), "reason", outage.Reason, "outage_id", outage.ID,
 		"first_failure_at", outage.FirstFailureAt, "lasted_seconds", int64(outage.ClosedAt.Sub(outage.OpenedAt).Seconds()))
 	return nil
 }
@@ -137,7 +152,7 @@ func (c *Circuit) probe(ctx context.Context) error {
 func (c *Circuit) try(ctx context.Context, reason string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	waiting, err := c.store.WaitingResources(ctx, c.source, probeSamples)
+	waiting, err := c.store.WaitingResources(ctx, c.account, probeSamples)
 	if err != nil {
 		return "", err
 	}
@@ -156,7 +171,7 @@ func (c *Circuit) try(ctx context.Context, reason string) (string, error) {
 		return store.ReasonUnavailable, nil
 	case refused, silent:
 	}
-	switch err := c.asks.CheckCredentials(ctx); {
+	switch err := c.asks().CheckCredentials(ctx); {
 	case err == nil:
 		return "", nil
 	case s == refused && signOf(err) == refused:
@@ -167,11 +182,11 @@ func (c *Circuit) try(ctx context.Context, reason string) (string, error) {
 
 // release lets go some of what was held.
 func (k *Keeper) release(ctx context.Context, c *Circuit) error {
-	done, err := c.store.ReleaseOutage(ctx, store.ReleaseRequest{Source: c.source, Queue: k.queue, Ahead: k.ahead, Retry: k.retry})
+	done, err := c.store.ReleaseOutage(ctx, store.ReleaseRequest{Account: c.account, Queue: k.queue, Ahead: k.ahead, Retry: k.retry})
 	if err != nil || done.Ended == nil {
 		return err
 	}
-	k.logger.InfoContext(ctx, "events of an outage released", "source", c.source, "outage_id", done.Ended.ID,
+	k.logger.InfoContext(ctx, "events of an outage released", "account", c.account.String(), "outage_id", done.Ended.ID,
 		"held_released", done.Ended.HeldReleased, "dead_letters_replayed", done.Ended.DeadLettersReplayed)
 	return nil
 }

@@ -14,8 +14,8 @@ const AboutSearch = "search"
 
 // A Question is what an attempt asked a provider.
 type Question struct {
-	// Source names the provider.
-	Source string
+	// Account is whose credentials asked.
+	Account store.Account
 	// About is what was asked for: failures over one thing alone are not an outage.
 	About string
 	// Began is when the attempt did.
@@ -49,15 +49,15 @@ type Verdict struct {
 }
 
 // Judge counts a failed question and says what follows.
-func (all Circuits) Judge(ctx context.Context, q Question, asked *provider.Error) Verdict {
-	c, ok := all[q.Source]
-	if !ok {
+func (all *Circuits) Judge(ctx context.Context, q Question, asked *provider.Error) Verdict {
+	c := all.of(q.Account)
+	if c == nil {
 		return Verdict{}
 	}
 	return c.judge(ctx, q, asked)
 }
 
-// judge is Circuits.Judge for one provider.
+// judge is Circuits.Judge for one account.
 func (c *Circuit) judge(ctx context.Context, q Question, asked *provider.Error) Verdict {
 	s := signOf(asked)
 	switch s {
@@ -85,7 +85,7 @@ func (c *Circuit) judge(ctx context.Context, q Question, asked *provider.Error) 
 	}
 	if holds, _ := c.known(); !holds {
 		// Another process may have opened it since the last look.
-		c.look(ctx)
+		c.circuits.look(ctx)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

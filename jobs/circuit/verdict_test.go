@@ -18,7 +18,8 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-const source = "mercadopago"
+// main is the account that asks.
+var main = store.Account{Source: "mercadopago"}
 
 // A fakeProvider answers each of its questions alike.
 type fakeProvider struct {
@@ -51,8 +52,18 @@ func newStore(t *testing.T) *store.Store {
 	return s
 }
 
-func newCircuits(s *store.Store, f *fakeProvider) circuit.Circuits {
-	return circuit.New(s, map[string]*fakeProvider{source: f}, circuit.DefaultTiming(), slog.New(slog.DiscardHandler))
+// All and Provider make it the one account that there is.
+func (*fakeProvider) All() []store.Account { return []store.Account{main} }
+
+func (f *fakeProvider) Provider(account store.Account) circuit.Provider {
+	if account != main {
+		return nil
+	}
+	return f
+}
+
+func newCircuits(s *store.Store, f *fakeProvider) *circuit.Circuits {
+	return circuit.New(s, f, circuit.DefaultTiming(), slog.New(slog.DiscardHandler))
 }
 
 func answers(kind provider.ErrorKind) *provider.Error {
@@ -79,12 +90,12 @@ func TestJudge_APaymentThatCanBeReadIsTheProof(t *testing.T) {
 		circuits := newCircuits(s, f)
 		kinds := rapid.OneOf(rapid.Just(provider.Unavailable), rapid.Just(provider.Unavailable), rapid.SampledFrom(anyKind))
 		for i, kind := range rapid.SliceOfN(kinds, 1, 30).Draw(r, "answers") {
-			q := circuit.Question{Source: source, About: fmt.Sprint(i), Began: time.Now(), Last: rapid.Bool().Draw(r, "last")}
+			q := circuit.Question{Account: main, About: fmt.Sprint(i), Began: time.Now(), Last: rapid.Bool().Draw(r, "last")}
 
 			v := circuits.Judge(t.Context(), q, answers(kind))
 
 			require.Equal(r, circuit.Retry, v.Decision)
-			require.False(r, circuits.Holds(t.Context(), source))
+			require.False(r, circuits.Holds(t.Context(), main))
 			if kind == provider.Odd || kind == provider.Forbidden {
 				require.True(r, v.OneOnly, "it is about this payment alone")
 			}
@@ -101,10 +112,10 @@ func TestJudge_WhatAnAnswerSaysIsNotAnOutage(t *testing.T) {
 		f := &fakeProvider{payment: answers(provider.Unavailable), search: answers(provider.Unavailable), account: answers(provider.Unavailable)}
 		circuits := newCircuits(s, f)
 		for i, kind := range rapid.SliceOfN(rapid.SampledFrom(noSign), 1, 30).Draw(r, "answers") {
-			q := circuit.Question{Source: source, About: fmt.Sprint(i), Began: time.Now(), Last: true}
+			q := circuit.Question{Account: main, About: fmt.Sprint(i), Began: time.Now(), Last: true}
 			require.Equal(r, circuit.Retry, circuits.Judge(t.Context(), q, answers(kind)).Decision)
 		}
-		require.False(r, circuits.Holds(t.Context(), source))
+		require.False(r, circuits.Holds(t.Context(), main))
 	})
 }
 
@@ -115,13 +126,13 @@ func TestJudge_AHintDecidesNothing(t *testing.T) {
 	down := answers(provider.Unavailable)
 	circuits := newCircuits(s, &fakeProvider{payment: down, search: down, account: down})
 	ask := func(about string, hint bool, kind provider.ErrorKind) circuit.Verdict {
-		return circuits.Judge(t.Context(), circuit.Question{Source: source, About: about, Began: time.Now(), Hint: hint}, answers(kind))
+		return circuits.Judge(t.Context(), circuit.Question{Account: main, About: about, Began: time.Now(), Hint: hint}, answers(kind))
 	}
 	for i := range 20 {
 		require.Equal(t, circuit.Verdict{}, ask(fmt.Sprint(i), true, provider.Unavailable))
 		require.Equal(t, circuit.Verdict{}, ask(fmt.Sprint(i), true, provider.Unauthorized))
 	}
-	require.False(t, circuits.Holds(t.Context(), source))
+	require.False(t, circuits.Holds(t.Context(), main))
 
 	// Nor does it vouch for the provider: two failures count two each, and a third
 	// is the fifth.
@@ -129,7 +140,7 @@ func TestJudge_AHintDecidesNothing(t *testing.T) {
 		ask(fmt.Sprint(100+i), false, provider.Unavailable)
 		ask(fmt.Sprint(200+i), true, provider.NotFound)
 	}
-	require.True(t, circuits.Holds(t.Context(), source))
+	require.True(t, circuits.Holds(t.Context(), main))
 	require.Equal(t, circuit.Hold, ask("300", true, provider.Unavailable).Decision, "it waits like all others")
 }
 
@@ -161,7 +172,7 @@ func TestJudge_ShutOutNeedsBoth(t *testing.T) {
 			s := newStore(t)
 			circuits := newCircuits(s, &c.provider)
 
-			v := circuits.Judge(t.Context(), circuit.Question{Source: source, About: "77", Began: time.Now()}, forbidden)
+			v := circuits.Judge(t.Context(), circuit.Question{Account: main, About: "77", Began: time.Now()}, forbidden)
 
 			require.Equal(t, circuit.Verdict{Decision: c.decision, OneOnly: c.oneOnly}, v)
 			state, err := s.Provider(t.Context())

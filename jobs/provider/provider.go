@@ -34,6 +34,9 @@ type Event struct {
 	// ResourceID is the id to fetch, as text whatever its JSON type was; empty
 	// when the delivery names none.
 	ResourceID string
+	// CollectorID is the account that it is about, as the body claims; empty when it
+	// claims none. It proves nothing.
+	CollectorID string
 	// LiveMode is what the body claims; nil when it claims nothing.
 	LiveMode *bool
 	// NotifiedAt is when the provider made the notification, as the body claims;

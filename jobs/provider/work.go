@@ -17,6 +17,8 @@ const (
 	Settle Work = "payment"
 	// Follow: fetch what ResourceID names, and then what that names.
 	Follow Work = "follow"
+	// Authorization: keep whether a seller lets us ask for its payments.
+	Authorization Work = "authorization"
 	// FraudAlert: as Settle, and the payment's order is not to be shipped.
 	FraudAlert Work = "fraud_alert"
 )

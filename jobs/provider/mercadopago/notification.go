@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/conciliar/conciliar/jobs/provider"
@@ -28,6 +29,8 @@ const (
 type Receiver struct {
 	verifier      *Verifier
 	allowUnsigned bool
+	// sellers are the accounts beside the main one.
+	sellers atomic.Pointer[[]string]
 }
 
 // NewReceiver returns a receiver. With allowUnsigned it also takes what Mercado
@@ -36,6 +39,16 @@ type Receiver struct {
 // name a payment to be fetched.
 func NewReceiver(verifier *Verifier, allowUnsigned bool) *Receiver {
 	return &Receiver{verifier: verifier, allowUnsigned: allowUnsigned}
+}
+
+// UseSellers makes these the accounts beside the main one. A delivery that says that
+// it is about one of them is another than the same one without.
+func (r *Receiver) UseSellers(accounts []string) { r.sellers.Store(&accounts) }
+
+// isSeller reports whether an account is one beside the main one.
+func (r *Receiver) isSeller(account string) bool {
+	sellers := r.sellers.Load()
+	return sellers != nil && slices.Contains(*sellers, account)
 }
 
 // Receive accepts a delivery or refuses it; the error is a *provider.Refusal.
@@ -58,7 +71,7 @@ func (r *Receiver) Receive(d provider.Delivery) (provider.Event, error) {
 	sig, refusal := r.verifier.verify(d.Header, q)
 	switch {
 	case refusal == nil:
-		return receiveSigned(q, d.Body, sig), nil
+		return r.receiveSigned(q, d.Body, sig), nil
 	case r.allowUnsigned && refusal.Reason == ReasonMissingSignatureHeader:
 		return receiveUnsigned(q, d.Body)
 	}
@@ -68,26 +81,32 @@ func (r *Receiver) Receive(d provider.Delivery) (provider.Event, error) {
 // receiveSigned says what a delivery asks for whose signature was verified. A
 // signature without an id is one over the time alone: the body's id is fetched
 // then, and the fetch proves itself.
-func receiveSigned(q query, body []byte, sig Signature) provider.Event {
+func (r *Receiver) receiveSigned(q query, body []byte, sig Signature) provider.Event {
 	h := readHints(body)
 	id := sig.DataID
 	if id == "" {
 		id = h.resourceID
 	}
 	event := describe(q, h, id)
-	event.Signed, event.Signature, event.SignatureKey, event.Unbound = true, sig.Key, keyOf(sig, event), sig.DataID == ""
+	event.Signed, event.Signature, event.SignatureKey, event.Unbound = true, sig.Key, r.keyOf(sig, event), sig.DataID == ""
 	return event
 }
 
 // keyOf is what a signed delivery is unique by: its signature and what it asks
 // for. The signature covers neither the topic nor the body, so whoever has seen a
 // delivery can send it first under another topic: that must hide nothing. All
-// topics without effect are one.
-func keyOf(sig Signature, event provider.Event) []byte {
+// topics without effect are one. With which seller's account a delivery asks for
+// something is a part of that, too.
+func (r *Receiver) keyOf(sig Signature, event provider.Event) []byte {
 	asked := string(provider.Keep)
 	switch event.Work {
 	case provider.Settle, provider.Follow, provider.FraudAlert:
 		asked = string(event.Work) + "\x00" + topicNamed(event.Topic).names[0] + "\x00" + event.ResourceID
+		if r.isSeller(event.CollectorID) {
+			asked += "\x00" + event.CollectorID
+		}
+	case provider.Authorization:
+		asked = string(event.Work) + "\x00" + event.ResourceID + "\x00" + event.CollectorID + "\x00" + event.Action
 	case provider.Test:
 		asked = string(provider.Test)
 	case provider.Keep, provider.Unhandled:
@@ -127,7 +146,7 @@ func describe(q query, h hints, id string) provider.Event {
 	}
 	id = resourceOf(topic, h, id)
 	event := provider.Event{
-		Source: Source, Topic: topic, Action: word(h.action), ResourceID: id, LiveMode: h.liveMode,
+		Source: Source, Topic: topic, Action: word(h.action), ResourceID: id, LiveMode: h.liveMode, CollectorID: h.userID,
 		NotifiedAt: h.notifiedAt, Work: WorkOf(topic, id),
 	}
 	if isTest(q, h) {
@@ -181,6 +200,8 @@ type hints struct {
 	resourceID string
 	liveMode   *bool
 	notifiedAt time.Time
+	// userID is the account that the notification is about.
+	userID string
 }
 
 func readHints(body []byte) hints {
@@ -193,7 +214,7 @@ func readHints(body []byte) hints {
 	}
 	h := hints{
 		body: o, topic: o.str("type"), action: o.str("action"), envelopeID: o.id("id"), liveMode: o.boolean("live_mode"),
-		resourceID: o.child("data").id("id"),
+		resourceID: o.child("data").id("id"), userID: o.id("user_id"),
 	}
 	h.notifiedAt = readTime(o.text("date_created"))
 	if h.topic == "" {

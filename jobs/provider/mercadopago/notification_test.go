@@ -80,7 +80,7 @@ func TestReceive_ReadsEverySignedTopic(t *testing.T) {
 		{"subscription_preapproval_plan", "data.id=5c938084726fca480172750000000001&type=subscription_preapproval_plan", "subscription_preapproval_plan", "updated", "5c938084726fca480172750000000001", nil, provider.Keep},
 		{"stop_delivery", "data.id=99100200304&type=stop_delivery_op_wh", "stop_delivery_op_wh", "Created", "90210000005", live, provider.FraudAlert},
 		{"card_updater", "type=automatic-payments", "automatic-payments", "card.updated", "", live, provider.Keep},
-		{"mp_connect", "data.id=700100201&type=mp-connect", "mp-connect", "application.deauthorized", "700100201", live, provider.Keep},
+		{"mp_connect", "data.id=700100201&type=mp-connect", "mp-connect", "application.deauthorized", "700100201", live, provider.Authorization},
 		{"wallet_connect", "data.id=33abcd1235ed497f945f755fcaba3c6d&type=wallet_connect", "wallet_connect", "status.updated", "33abcd1235ed497f945f755fcaba3c6d", nil, provider.Keep},
 		{"delivery", "", "delivery", "", "44500001", nil, provider.Keep},
 		// It has no type: its shape says what it is.
@@ -95,15 +95,48 @@ func TestReceive_ReadsEverySignedTopic(t *testing.T) {
 			require.NoError(t, err)
 			key, err := hex.DecodeString(d.Header.Get("x-signature")[len("ts="+testTS+",v1="):])
 			require.NoError(t, err)
-			event.NotifiedAt = time.Time{} // see TestReceive_TakesTheNotificationsOwnDateAsAHint
+			event.NotifiedAt = time.Time{}   // see TestReceive_TakesTheNotificationsOwnDateAsAHint
+			collectorID := event.CollectorID // see TestReceive_SaysWhoseAccountTheBodyNames
 			want := provider.Event{
-				Source: "mercadopago", Topic: c.topic, Action: c.action, ResourceID: c.id, LiveMode: c.live,
+				Source: "mercadopago", Topic: c.topic, Action: c.action, ResourceID: c.id, CollectorID: collectorID, LiveMode: c.live,
 				Work: c.work, Signed: true, Signature: key, Unbound: !strings.Contains(c.query, "data.id") || strings.HasSuffix(c.query, "data.id="),
 			}
-			want.SignatureKey = keyOf(Signature{Key: key}, want)
+			want.SignatureKey = NewReceiver(nil, false).keyOf(Signature{Key: key}, want)
 			require.Equal(t, want, event)
 		})
 	}
+}
+
+// The body names the account, as text or as a number, and no signature covers that:
+// whoever sends a delivery first with another seller's must not make the true one its
+// duplicate.
+func TestReceive_SaysWhoseAccountTheBodyNames(t *testing.T) {
+	t.Parallel()
+	receiver := NewReceiver(newVerifier(t), false)
+	receive := func(query, body string) provider.Event {
+		event, err := receiver.Receive(deliver(t, query, []byte(body)))
+		require.NoError(t, err)
+		return event
+	}
+	for body, id := range map[string]string{
+		`{"user_id":700100201}`: "700100201", `{"user_id":"700100201"}`: "700100201", `{"user_id":null}`: "", `{"user_id":{"id":7}}`: "",
+		`{"user_id":"../7"}`: "", `{}`: "", ``: "",
+	} {
+		require.Equal(t, id, receive(paymentQuery, body).CollectorID, body)
+	}
+	key := func(body string) string { return string(receive(paymentQuery, body).SignatureKey) }
+	none, first, second, stranger := `{}`, `{"user_id":2001}`, `{"user_id":2002}`, `{"user_id":9}`
+	require.Equal(t, key(none), key(first), "there are no sellers")
+	receiver.UseSellers([]string{"2001", "2002"})
+	require.Equal(t, key(none), key(stranger))
+	require.NotEqual(t, key(none), key(first))
+	require.NotEqual(t, key(second), key(first))
+	require.Equal(t, key(first), key(`{"user_id":"2001"}`))
+
+	consent := func(action string) string {
+		return string(receive("data.id=2001&type=mp-connect", `{"user_id":2001,"action":"`+action+`"}`).SignatureKey)
+	}
+	require.NotEqual(t, consent("application.authorized"), consent("application.deauthorized"))
 }
 
 func TestReceive_TakesTheNotificationsOwnDateAsAHint(t *testing.T) {

@@ -132,6 +132,17 @@ func readOrderPayment(raw json.RawMessage) (orderPayment, error) {
 	return p, nil
 }
 
+// OrderReference is the order reference in the copy of an order that a notification
+// has.
+func (*Client) OrderReference(notification []byte) string {
+	copied := readHints(notification).body.child("data")
+	reference, ok := readReference(copied)
+	if !ok {
+		return ""
+	}
+	return reference
+}
+
 // paymentNumber tells whether an order's reference to a payment is the payment's own
 // id. An online order's is a code of another kind, which may be all digits by chance
 // but is never as long.

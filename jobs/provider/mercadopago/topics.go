@@ -46,7 +46,7 @@ func (t *topic) ref(id string) provider.Ref { return provider.Ref{Topic: t.names
 // which nothing is fetched.
 var topics = []*topic{
 	&paymentTopic, &merchantOrderTopic, &chargebackTopic, &claimTopic, &authorizedPaymentTopic, &fraudAlertTopic, &pointTopic,
-	&orderTopic, &informingTopic,
+	&orderTopic, &connectTopic, &informingTopic,
 }
 
 // informingTopic has the topics that move no money of an order (the webhooks
@@ -54,7 +54,7 @@ var topics = []*topic{
 var informingTopic = topic{
 	names: []string{
 		"subscription_preapproval", "subscription_preapproval_plan", "delivery", "delivery_cancellation",
-		"topic_card_id_wh", "automatic-payments", "wallet_connect", "mp-connect",
+		"topic_card_id_wh", "automatic-payments", "wallet_connect",
 	},
 	work: provider.Keep,
 }
