@@ -35,7 +35,7 @@ func AlertCodes() []string {
 // listAlerts answers alerts, newest first: open ones unless asked otherwise.
 func (a *api) listAlerts() handler {
 	return list(listSpec[store.AlertFilter, store.Alert, AlertDocument, int64]{
-		name: "alerts", places: byID, read: a.deps.Storage.Alerts, show: NewAlertDocument,
+		name: "alerts", places: byID, read: a.deps.Storage.Alerts, show: document(NewAlertDocument),
 		filter: func(q *filters) store.AlertFilter {
 			return store.AlertFilter{
 				State: q.stateOf(store.AlertStates(), store.AlertOpen), Code: q.word("code", AlertCodes()),

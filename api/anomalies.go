@@ -57,7 +57,7 @@ func anomalyKinds() []string {
 // otherwise.
 func (a *api) listAnomalies() handler {
 	return list(listSpec[store.AnomalyFilter, store.Anomaly, AnomalyDocument, int64]{
-		name: "anomalies", places: byID, read: a.deps.Storage.Anomalies, show: NewAnomalyDocument,
+		name: "anomalies", places: byID, read: a.deps.Storage.Anomalies, show: document(NewAnomalyDocument),
 		filter: func(q *filters) store.AnomalyFilter {
 			return store.AnomalyFilter{
 				State: q.stateOf(store.AnomalyStates(), store.AnomalyOpen), Kind: q.word("kind", anomalyKinds()),
@@ -70,7 +70,7 @@ func (a *api) listAnomalies() handler {
 
 // resolveAnomaly closes an anomaly that a person has dealt with.
 func (a *api) resolveAnomaly(c *gin.Context, ev *requestEvent) error {
-	id, err := idOf(c, "id", problemAnomalyNotFound, "an anomaly")
+	id, err := idOf(c, ev, anAnomaly)
 	if err != nil {
 		return err
 	}

@@ -125,24 +125,9 @@ func (a *api) replayDeadLetters(c *gin.Context, ev *requestEvent) error {
 	return answerJSON(c, http.StatusAccepted, bulk)
 }
 
-// showReplay answers how far a bulk replay is.
-func (a *api) showReplay(c *gin.Context, _ *requestEvent) error {
-	id, err := idOf(c, "id", problemBulkReplayNotFound, "a bulk replay")
-	if err != nil {
-		return err
-	}
-	ctx, cancel := bounded(c)
-	defer cancel()
-	bulk, err := a.deps.Storage.BulkReplay(ctx, id)
-	if err != nil {
-		return err
-	}
-	return answerJSON(c, http.StatusOK, bulk)
-}
-
 // cancelReplay stops a bulk replay. What was replayed stays so.
 func (a *api) cancelReplay(c *gin.Context, ev *requestEvent) error {
-	id, err := idOf(c, "id", problemBulkReplayNotFound, "a bulk replay")
+	id, err := idOf(c, ev, aBulkReplay)
 	if err != nil {
 		return err
 	}

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"net/http"
-
 	"github.com/gin-gonic/gin"
 
 	"github.com/conciliar/conciliar/store"
@@ -27,56 +25,21 @@ func deadLetterFilter(q *filters) store.DeadLetterFilter {
 // listDeadLetters answers dead letters, newest first, whatever their state.
 func (a *api) listDeadLetters() handler {
 	return list(listSpec[store.DeadLetterFilter, store.DeadLetter, store.DeadLetter, int64]{
-		name: "dead-letters", places: byID, filter: deadLetterFilter, read: a.deps.Storage.DeadLetters, show: as[store.DeadLetter],
+		name: "dead-letters", places: byID, filter: deadLetterFilter, read: a.deps.Storage.DeadLetters, show: whole[store.DeadLetter],
 	})
 }
 
 // showDeadLetter answers a dead letter with all attempts' errors and its body.
-func (a *api) showDeadLetter(c *gin.Context, ev *requestEvent) error {
-	id, err := deadLetterID(c)
-	if err != nil {
-		return err
-	}
-	return a.answerDeadLetter(c, ev, id)
-}
-
-func deadLetterID(c *gin.Context) (int64, error) {
-	return idOf(c, "id", problemDeadLetterNotFound, "a dead letter")
-}
-
-func (a *api) answerDeadLetter(c *gin.Context, ev *requestEvent, id int64) error {
-	ctx, cancel := bounded(c)
-	defer cancel()
-	letter, err := a.deps.Storage.DeadLetter(ctx, id)
-	if err != nil {
-		return err
-	}
-	ev.queueID = letter.QueueID
-	if !ev.seesContent() {
-		letter = letter.WithoutContent()
-	}
-	return answerJSON(c, http.StatusOK, letter)
-}
-
-// replayDeadLetter makes a new event of the dead letter's delivery: 202, or 409
-// when somebody dealt with it before.
-func (a *api) replayDeadLetter(c *gin.Context, ev *requestEvent) error {
-	id, err := deadLetterID(c)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := bounded(c)
-	defer cancel()
-	replay, err := a.deps.Storage.ReplayDeadLetter(ctx, id, actorOf(ev))
-	if err != nil {
-		return err
-	}
-	return answerReplay(c, ev, replay)
+func (a *api) showDeadLetter() handler {
+	return show(aDeadLetter, a.deps.Storage.DeadLetter, func(ev *requestEvent, d store.DeadLetterDetail) store.DeadLetterDetail {
+		ev.queueID = d.QueueID
+		return permitted(ev, d)
+	})
 }
 
 // dismissDeadLetter files a dead letter away: nothing is to be done about it.
 func (a *api) dismissDeadLetter(c *gin.Context, ev *requestEvent) error {
-	id, err := deadLetterID(c)
+	id, err := idOf(c, ev, aDeadLetter)
 	if err != nil {
 		return err
 	}
@@ -90,5 +53,5 @@ func (a *api) dismissDeadLetter(c *gin.Context, ev *requestEvent) error {
 		return err
 	}
 	ev.outcome = "dismissed"
-	return a.answerDeadLetter(c, ev, id)
+	return a.showDeadLetter()(c, ev)
 }

@@ -55,8 +55,8 @@ func DiagnosisOf(d diagnoser, r store.RefusedDetail) (provider.Diagnosis, error)
 }
 
 // diagnoseRefused answers what a recorded delivery was refused for.
-func (a *api) diagnoseRefused(c *gin.Context, _ *requestEvent) error {
-	id, err := idOf(c, "id", problemRefusedNotFound, "a refused delivery")
+func (a *api) diagnoseRefused(c *gin.Context, ev *requestEvent) error {
+	id, err := idOf(c, ev, aRefusal)
 	if err != nil {
 		return err
 	}

@@ -32,10 +32,10 @@ type listDocument[T any] struct {
 }
 
 // newListDocument is the page that was read of a list.
-func newListDocument[F, T, D any, P comparable](l listSpec[F, T, D, P], found store.ListOf[T, P]) listDocument[D] {
+func newListDocument[F, T, D any, P comparable](l listSpec[F, T, D, P], ev *requestEvent, found store.ListOf[T, P]) listDocument[D] {
 	doc := listDocument[D]{Items: make([]D, len(found.Items))}
 	for i, item := range found.Items {
-		doc.Items[i] = l.show(item)
+		doc.Items[i] = l.show(ev, item)
 	}
 	if end := *new(P); found.Next != end {
 		cursor := encodeCursor(l.name, l.places, found.Next)
@@ -44,8 +44,10 @@ func newListDocument[F, T, D any, P comparable](l listSpec[F, T, D, P], found st
 	return doc
 }
 
-// as shows a row as it is.
-func as[T any](v T) T { return v }
+// document shows rows as their documents.
+func document[T, D any](of func(T) D) func(ev *requestEvent, v T) D {
+	return func(_ *requestEvent, v T) D { return of(v) }
+}
 
 // A listSpec is a list as an endpoint: what its query selects, how it is read
 // and shown, and how its places are written.
@@ -55,12 +57,12 @@ type listSpec[F, T, D any, P comparable] struct {
 	places places[P]
 	filter func(q *filters) F
 	read   func(ctx context.Context, filter F, page store.PageOf[P]) (store.ListOf[T, P], error)
-	show   func(T) D
+	show   func(ev *requestEvent, v T) D
 }
 
 // list answers one page of a list.
 func list[F, T, D any, P comparable](l listSpec[F, T, D, P]) handler {
-	return func(c *gin.Context, _ *requestEvent) error {
+	return func(c *gin.Context, ev *requestEvent) error {
 		q := &filters{values: c.Request.URL.Query()}
 		filter, page := l.filter(q), pageOf(q, l.name, l.places)
 		if q.err != nil {
@@ -72,7 +74,7 @@ func list[F, T, D any, P comparable](l listSpec[F, T, D, P]) handler {
 		if err != nil {
 			return err
 		}
-		return answerJSON(c, http.StatusOK, newListDocument(l, found))
+		return answerJSON(c, http.StatusOK, newListDocument(l, ev, found))
 	}
 }
 

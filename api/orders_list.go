@@ -46,7 +46,7 @@ func (a *api) listOrders() handler {
 		statuses = append(statuses, string(s))
 	}
 	return list(listSpec[store.OrderFilter, store.OrderSummary, OrderSummaryDocument, store.OrderPlace]{
-		name: "orders", places: byChange, read: a.deps.Storage.Orders, show: NewOrderSummaryDocument,
+		name: "orders", places: byChange, read: a.deps.Storage.Orders, show: document(NewOrderSummaryDocument),
 		filter: func(q *filters) store.OrderFilter {
 			return store.OrderFilter{
 				Status: order.Status(q.word("status", statuses)), Currency: q.text("currency"), ChangedSince: q.time("changed_since"),

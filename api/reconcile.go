@@ -65,21 +65,6 @@ func (a *api) reconcile(c *gin.Context, ev *requestEvent) error {
 	return answerJSON(c, http.StatusOK, inUTC(run))
 }
 
-// showRun answers one run.
-func (a *api) showRun(c *gin.Context, _ *requestEvent) error {
-	id, err := idOf(c, "id", problemRunNotFound, "a run")
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
-	defer cancel()
-	run, err := a.deps.Storage.Run(ctx, id)
-	if err != nil {
-		return err
-	}
-	return answerJSON(c, http.StatusOK, inUTC(run))
-}
-
 // inUTC is the run with its times in UTC.
 func inUTC(run store.Run) store.Run {
 	run.StartedAt = run.StartedAt.UTC()

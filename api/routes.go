@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/conciliar/conciliar/store"
 )
 
 // An access says who may call a route.
@@ -59,20 +61,20 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/openapi.yaml", access: accessOpen, handle: a.showOpenAPI},
 
 		{method: http.MethodGet, path: "/api/webhooks/status", access: accessStatus, handle: a.status},
-		{method: http.MethodGet, path: "/api/webhooks/runs/:id", access: accessStatus, handle: a.showRun},
+		{method: http.MethodGet, path: "/api/webhooks/runs/:id", access: accessStatus, handle: show(aRun, a.deps.Storage.Run, func(_ *requestEvent, r store.Run) store.Run { return inUTC(r) })},
 		{method: http.MethodPost, path: "/api/webhooks/reconcile", access: accessReconcile, query: []string{"wait", "trigger"}, handle: a.reconcile},
 		{method: http.MethodPost, path: "/api/webhooks/process-queue", access: accessProcessQueue, query: []string{"wait", "limit"}, handle: a.processQueue},
 
 		{method: http.MethodGet, path: eventsPath, access: accessStatus, query: eventQuery, handle: a.listEvents()},
-		{method: http.MethodGet, path: eventsPath + "/:queue_id", access: accessRecords, handle: a.showEvent},
-		{method: http.MethodPost, path: eventsPath + "/:queue_id/replay", access: accessProcessQueue, handle: a.replayEvent},
+		{method: http.MethodGet, path: eventsPath + "/:queue_id", access: accessRecords, handle: show(anEvent, a.deps.Storage.Event, permitted[store.EventDetail])},
+		{method: http.MethodPost, path: eventsPath + "/:queue_id/replay", access: accessProcessQueue, handle: replay(anEvent, a.deps.Storage.ReplayEvent)},
 
 		{method: http.MethodGet, path: deadLettersPath, access: accessStatus, query: deadLetterQuery, handle: a.listDeadLetters()},
-		{method: http.MethodGet, path: deadLettersPath + "/:id", access: accessRecords, handle: a.showDeadLetter},
-		{method: http.MethodPost, path: deadLettersPath + "/:id/replay", access: accessProcessQueue, handle: a.replayDeadLetter},
+		{method: http.MethodGet, path: deadLettersPath + "/:id", access: accessRecords, handle: a.showDeadLetter()},
+		{method: http.MethodPost, path: deadLettersPath + "/:id/replay", access: accessProcessQueue, handle: replay(aDeadLetter, a.deps.Storage.ReplayDeadLetter)},
 		{method: http.MethodPost, path: deadLettersPath + "/:id/dismiss", access: accessProcessQueue, handle: a.dismissDeadLetter},
 		{method: http.MethodPost, path: deadLettersPath + "/replay", access: accessProcessQueue, handle: a.replayDeadLetters},
-		{method: http.MethodGet, path: replaysPath + "/:id", access: accessStatus, handle: a.showReplay},
+		{method: http.MethodGet, path: replaysPath + "/:id", access: accessStatus, handle: show(aBulkReplay, a.deps.Storage.BulkReplay, whole[store.BulkReplay])},
 		{method: http.MethodDelete, path: replaysPath + "/:id", access: accessProcessQueue, handle: a.cancelReplay},
 
 		{method: http.MethodGet, path: "/api/webhooks/alerts", access: accessStatus, query: alertQuery, handle: a.listAlerts()},
@@ -81,7 +83,7 @@ func (a *api) routes() []route {
 		{method: http.MethodPost, path: "/api/webhooks/anomalies/:id/resolve", access: accessProcessQueue, handle: a.resolveAnomaly},
 
 		{method: http.MethodGet, path: "/api/webhooks/refused", access: accessRecords, query: refusedQuery, handle: a.listRefused()},
-		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessRecords, handle: a.showRefused},
+		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessRecords, handle: show(aRefusal, a.deps.Storage.RefusedDelivery, permitted[store.RefusedDetail])},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused},
 		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
 

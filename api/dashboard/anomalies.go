@@ -51,11 +51,7 @@ func (d *dashboard) anomalies(c *call) error {
 const allStates = "all"
 
 // anomaly shows one anomaly with the form that resolves it.
-func (d *dashboard) anomaly(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) anomaly(c *call, id int64) error {
 	// The list finds it by its id: the one before the next.
 	found, err := d.deps.Storage.Anomalies(c.ctx, store.AnomalyFilter{}, store.Page{Before: id + 1, Limit: 1})
 	if err != nil {
@@ -64,19 +60,11 @@ func (d *dashboard) anomaly(c *call) error {
 	if len(found.Items) == 0 || found.Items[0].ID != id {
 		return store.ErrAnomalyNotFound.With(id)
 	}
-	name, err := c.reader.T("anomaly.name", "id", id)
-	if err != nil {
-		return err
-	}
-	return d.show(c, "anomaly", &page{Title: "nav.anomalies", Name: name, Nav: "anomalies", Body: found.Items[0]})
+	return d.show(c, "anomaly", &page{Title: "nav.anomalies", About: "anomaly.name", ID: id, Nav: "anomalies", Body: found.Items[0]})
 }
 
 // resolveAnomaly closes an anomaly with a note.
-func (d *dashboard) resolveAnomaly(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) resolveAnomaly(c *call, id int64) error {
 	note, err := c.note()
 	if err != nil {
 		return err

@@ -68,11 +68,7 @@ func (v bulkView) Done() int64 {
 func (v bulkView) Running() bool { return v.State == store.BulkReplayRunning }
 
 // bulkReplay shows how far a bulk replay has come.
-func (d *dashboard) bulkReplay(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) bulkReplay(c *call, id int64) error {
 	bulk, err := d.deps.Storage.BulkReplay(c.ctx, id)
 	if err != nil {
 		return err
@@ -81,11 +77,7 @@ func (d *dashboard) bulkReplay(c *call) error {
 }
 
 // cancelBulkReplay stops a bulk replay before its next step.
-func (d *dashboard) cancelBulkReplay(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) cancelBulkReplay(c *call, id int64) error {
 	if _, err := d.deps.Storage.CancelBulkReplay(c.ctx, id, c.actor()); err != nil {
 		return err
 	}

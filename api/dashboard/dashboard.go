@@ -123,6 +123,12 @@ func (d *dashboard) show(c *call, name string, p *page) error {
 func (d *dashboard) showStatus(c *call, status int, name string, p *page) error {
 	p.reader, p.Version = c.reader, d.deps.Version
 	p.readNotice(c.URL.Query())
+	if p.About != "" {
+		var err error
+		if p.Name, err = c.reader.T(p.About, "id", p.ID); err != nil {
+			return err
+		}
+	}
 	return d.render(c.ResponseWriter, c.Request, status, name, p)
 }
 

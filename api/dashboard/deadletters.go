@@ -75,28 +75,16 @@ func filterParams(reason, class, topic, day string) url.Values {
 
 // deadLetter shows one dead letter: what it died of, what to do, and the forms
 // that do it.
-func (d *dashboard) deadLetter(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) deadLetter(c *call, id int64) error {
 	letter, err := d.deps.Storage.DeadLetter(c.ctx, id)
 	if err != nil {
 		return err
 	}
-	name, err := c.reader.T("deadletter.name", "id", id)
-	if err != nil {
-		return err
-	}
-	return d.show(c, "deadletter", &page{Title: "nav.dead_letters", Name: name, Nav: "dead_letters", Body: letter})
+	return d.show(c, "deadletter", &page{Title: "nav.dead_letters", About: "deadletter.name", ID: id, Nav: "dead_letters", Body: letter})
 }
 
 // replayDeadLetter makes a new event of a dead letter's delivery.
-func (d *dashboard) replayDeadLetter(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) replayDeadLetter(c *call, id int64) error {
 	replay, err := d.deps.Storage.ReplayDeadLetter(c.ctx, id, c.actor())
 	if err != nil {
 		return err
@@ -105,11 +93,7 @@ func (d *dashboard) replayDeadLetter(c *call) error {
 }
 
 // dismissDeadLetter files a dead letter away with a note.
-func (d *dashboard) dismissDeadLetter(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) dismissDeadLetter(c *call, id int64) error {
 	note, err := c.note()
 	if err != nil {
 		return err

@@ -50,11 +50,7 @@ type eventView struct {
 }
 
 // event shows one event with its whole history.
-func (d *dashboard) event(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) event(c *call, id int64) error {
 	event, err := d.deps.Storage.Event(c.ctx, id)
 	if err != nil {
 		return err
@@ -76,11 +72,7 @@ func (d *dashboard) event(c *call) error {
 		}
 	}
 	v.Orders = ordersOf(v)
-	name, err := c.reader.T("event.name", "id", event.QueueID)
-	if err != nil {
-		return err
-	}
-	return d.show(c, "event", &page{Title: "nav.events", Name: name, Nav: "events", Refresh: true, Body: v})
+	return d.show(c, "event", &page{Title: "nav.events", About: "event.name", ID: id, Nav: "events", Refresh: true, Body: v})
 }
 
 // ordersOf are the orders that the event's page leads to, each once.
@@ -108,11 +100,7 @@ func ordersOf(v eventView) []string {
 }
 
 // replayEvent does an event's work once more, as a new event.
-func (d *dashboard) replayEvent(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) replayEvent(c *call, id int64) error {
 	replay, err := d.deps.Storage.ReplayEvent(c.ctx, id, c.actor())
 	if err != nil {
 		return err

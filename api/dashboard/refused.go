@@ -51,11 +51,7 @@ type refusalView struct {
 }
 
 // refusal shows one refused delivery with the doctor's verdict.
-func (d *dashboard) refusal(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) refusal(c *call, id int64) error {
 	refused, err := d.deps.Storage.RefusedDelivery(c.ctx, id)
 	if err != nil {
 		return err
@@ -68,9 +64,5 @@ func (d *dashboard) refusal(c *call) error {
 		refused = refused.WithoutContent()
 	}
 	v.RefusedDetail = refused
-	name, err := c.reader.T("refused.name", "id", id)
-	if err != nil {
-		return err
-	}
-	return d.show(c, "refusal", &page{Title: "nav.refused", Name: name, Nav: "refused", Body: v})
+	return d.show(c, "refusal", &page{Title: "nav.refused", About: "refused.name", ID: id, Nav: "refused", Body: v})
 }

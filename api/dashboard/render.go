@@ -91,6 +91,9 @@ type page struct {
 	// Title is the key of its title. Name, when set, is what the page is about
 	// and stands before it.
 	Title, Name string
+	// About and ID make the name of what has an id: About is its text's key.
+	About string
+	ID    int64
 	// Nav is the part of the navigation that it belongs to.
 	Nav string
 	// Body is what the page's own template shows.

@@ -8,6 +8,17 @@ type route struct {
 	handle  handler
 }
 
+// byID is a handler about what the path's id names.
+func byID(h func(c *call, id int64) error) handler {
+	return func(c *call) error {
+		id, err := c.id()
+		if err != nil {
+			return err
+		}
+		return h(c, id)
+	}
+}
+
 // routes are all pages and actions. An action ends in a redirect, so that a
 // page which is loaded again does nothing again.
 func (d *dashboard) routes() []route {
@@ -17,8 +28,8 @@ func (d *dashboard) routes() []route {
 		get("/dashboard", d.overview),
 		get("/dashboard/{$}", d.overview),
 		get("/dashboard/events", d.events),
-		get("/dashboard/events/{id}", d.event),
-		post("/dashboard/events/{id}/replay", d.replayEvent),
+		get("/dashboard/events/{id}", byID(d.event)),
+		post("/dashboard/events/{id}/replay", byID(d.replayEvent)),
 		get("/dashboard/search", d.search),
 		get("/dashboard/orders", d.orders),
 		post("/dashboard/orders/amend", d.amendOrder),
@@ -27,18 +38,18 @@ func (d *dashboard) routes() []route {
 		post("/dashboard/dead-letters/replay-chosen", d.replayChosen),
 		get("/dashboard/dead-letters/replay", d.confirmReplay),
 		post("/dashboard/dead-letters/replay", d.replayAll),
-		get("/dashboard/dead-letters/{id}", d.deadLetter),
-		post("/dashboard/dead-letters/{id}/replay", d.replayDeadLetter),
-		post("/dashboard/dead-letters/{id}/dismiss", d.dismissDeadLetter),
-		get("/dashboard/replays/{id}", d.bulkReplay),
-		post("/dashboard/replays/{id}/cancel", d.cancelBulkReplay),
+		get("/dashboard/dead-letters/{id}", byID(d.deadLetter)),
+		post("/dashboard/dead-letters/{id}/replay", byID(d.replayDeadLetter)),
+		post("/dashboard/dead-letters/{id}/dismiss", byID(d.dismissDeadLetter)),
+		get("/dashboard/replays/{id}", byID(d.bulkReplay)),
+		post("/dashboard/replays/{id}/cancel", byID(d.cancelBulkReplay)),
 		get("/dashboard/anomalies", d.anomalies),
-		get("/dashboard/anomalies/{id}", d.anomaly),
-		post("/dashboard/anomalies/{id}/resolve", d.resolveAnomaly),
+		get("/dashboard/anomalies/{id}", byID(d.anomaly)),
+		post("/dashboard/anomalies/{id}/resolve", byID(d.resolveAnomaly)),
 		get("/dashboard/runs", d.runs),
 		post("/dashboard/runs", d.startRun),
-		get("/dashboard/runs/{id}", d.run),
+		get("/dashboard/runs/{id}", byID(d.run)),
 		get("/dashboard/refused", d.refused),
-		get("/dashboard/refused/{id}", d.refusal),
+		get("/dashboard/refused/{id}", byID(d.refusal)),
 	}
 }

@@ -57,20 +57,12 @@ func tookOf(r store.Run, now time.Time) time.Duration {
 }
 
 // run shows one reconciliation.
-func (d *dashboard) run(c *call) error {
-	id, err := c.id()
-	if err != nil {
-		return err
-	}
+func (d *dashboard) run(c *call, id int64) error {
 	run, err := d.deps.Storage.Run(c.ctx, id)
 	if err != nil {
 		return err
 	}
-	name, err := c.reader.T("run.name", "id", id)
-	if err != nil {
-		return err
-	}
-	return d.show(c, "run", &page{Title: "nav.runs", Name: name, Nav: "runs", Refresh: run.FinishedAt == nil, Body: runView{Run: run, Now: d.now()}})
+	return d.show(c, "run", &page{Title: "nav.runs", About: "run.name", ID: id, Nav: "runs", Refresh: run.FinishedAt == nil, Body: runView{Run: run, Now: d.now()}})
 }
 
 // startRun starts a reconciliation, or joins the one that is running.
