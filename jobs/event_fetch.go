@@ -69,6 +69,14 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 	for _, ref := range found.Next {
 		fetched.Next = append(fetched.Next, store.Ref(ref))
 	}
+	if c := found.Chargeback; c != nil {
+		kept := store.Chargeback(*c)
+		fetched.Chargeback = &kept
+	}
+	if c := found.Claim; c != nil {
+		kept := store.Claim(*c)
+		fetched.Claim = &kept
+	}
 	if p := found.Payment; p != nil {
 		if p.Reference, err = s.referenceOf(ctx, asks, event.Source, *p, job.Attempt >= job.MaxAttempts); err != nil {
 			return store.SettleResult{}, err

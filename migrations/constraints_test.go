@@ -57,6 +57,16 @@ var rightRows = map[string][][2]string{
 	"odd_payments": {
 		{"queue_id", `-1`}, {"source", `'mercadopago'`}, {"payment_id", `'77'`}, {"order_reference", `'A-1'`}, {"fields", `'{amount}'`}, {"problem", `''`},
 	},
+	"chargebacks": {
+		{"source", `'mercadopago'`}, {"chargeback_id", `'2170'`}, {"payment_ids", `'{77}'`}, {"amount", `10`}, {"fetched_at", `now()`}, {"fetch_mark", `1`},
+	},
+	"claims": {
+		{"source", `'mercadopago'`}, {"claim_id", `'52'`}, {"payment_id", `'77'`}, {"provider_order_id", `NULL`}, {"order_reference", `'A-1'`},
+		{"fetched_at", `now()`}, {"fetch_mark", `1`},
+	},
+	"webhook_accepted_hours": {
+		{"began_at", `'2026-01-02'`}, {"source", `'mercadopago'`}, {"signed", `true`}, {"topic", `'payment'`}, {"events", `1`},
+	},
 	"operator_actions": {
 		{"actor", `'cli:ana'`}, {"action", `'replay'`}, {"target_kind", `'event'`}, {"count", `0`},
 	},
@@ -177,6 +187,11 @@ func TestConstraints_RefuseWhatCannotBe(t *testing.T) {
 		"operator_sessions.password_mac operator_sessions_hashes_whole":                              {checkViolation, []string{`'\xff'`}},
 		"webhook_bulk_replays.state webhook_bulk_replays_state_known":                                {checkViolation, []string{`'lost'`}},
 		"webhook_bulk_replays.state webhook_bulk_replays_ends":                                       {checkViolation, []string{`'running'`}},
+		"chargebacks.amount chargebacks_amount_not_negative":                                         {checkViolation, []string{`-1`, `'NaN'`, `'Infinity'`, `1e15`}},
+		"claims.payment_id claims_about_one":                                                         {checkViolation, []string{`NULL`}},
+		"claims.provider_order_id claims_about_one":                                                  {checkViolation, []string{`'31'`}},
+		"claims.order_reference claims_reference_present":                                            {checkViolation, []string{`''`}},
+		"webhook_accepted_hours.events webhook_accepted_hours_positive":                              {checkViolation, []string{`0`}},
 		"webhook_bulk_replays.finished_at webhook_bulk_replays_ends":                                 {checkViolation, []string{`NULL`}},
 		"webhook_bulk_replays.replayed webhook_bulk_replays_within_total":                            {checkViolation, []string{`-1`, `3`}},
 		"alert_watches.code alert_watches_code_present":                                              {checkViolation, []string{`''`}},

@@ -84,6 +84,15 @@ var written = map[int64][]string{
 		`INSERT INTO process_files (process_id, name, digest) VALUES ('a', 'MERCADOPAGO_SELLERS_FILE', 'a')`,
 	},
 	22: {`UPDATE books SET collector_id = '190061234', collector_known_at = now()`},
+	26: {
+		`INSERT INTO chargebacks (source, chargeback_id, payment_ids, amount, currency, documentation_required, documentation_status,
+			date_documentation_deadline, documents_wanted, fetched_at, fetch_mark)
+		 VALUES ('mercadopago', '2170', '{77}', 150.05, 'ARS', true, 'pending', '2026-01-12T03:04:05Z', true, now(), 2)`,
+		`INSERT INTO claims (source, claim_id, payment_id, status, type, stage, fetched_at, fetch_mark)
+		 VALUES ('mercadopago', '52', '77', 'opened', 'mediations', 'claim', now(), 2)`,
+		`INSERT INTO webhook_refused (source, reason, method, topic, channel) VALUES ('mercadopago', 'signature_mismatch', 'POST', 'order', 'webhooks')`,
+		`INSERT INTO webhook_accepted_hours (began_at, source, signed, topic, events) VALUES ('2026-01-02T03:00:00Z', 'mercadopago', true, 'payment', 3)`,
+	},
 	18: {
 		`INSERT INTO webhook_reconciliation_unseen (run_id, source, begin_at, end_at, reason, payments)
 		 SELECT id, 'mercadopago', '2026-01-02T03:04:05Z', '2026-01-02T03:04:05Z', 'beyond_cap', 3 FROM webhook_reconciliation_logs`,

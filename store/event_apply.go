@@ -14,8 +14,11 @@ type Ref struct{ Topic, ID string }
 type Fetched struct {
 	// Event is the attempt's event.
 	Event AttemptStart
-	// Payment is nil when what was fetched is not a payment.
-	Payment *FetchedPayment
+	// Payment is nil when what was fetched is not a payment; so are Chargeback and
+	// Claim.
+	Payment    *FetchedPayment
+	Chargeback *Chargeback
+	Claim      *Claim
 	// Next is what it names: each becomes an event of its own.
 	Next []Ref
 	// Background is true when what follows has time, as the event itself has.
@@ -25,7 +28,7 @@ type Fetched struct {
 }
 
 // Apply applies what was fetched: it settles the payment if there is one (see
-// applyPayment), makes events of what is to be fetched next, each with its job,
+// applyPayment), keeps a chargeback or a claim, makes events of what is to be fetched next, each with its job,
 // ends the event and completes its job, all or nothing. A stale attempt changes
 // nothing and gets ErrStaleAttempt.
 func (s *Store) Apply(ctx context.Context, a Attempt, fetched Fetched, complete CompleteJob) (SettleResult, error) {
@@ -43,6 +46,9 @@ func (s *Store) Apply(ctx context.Context, a Attempt, fetched Fetched, complete 
 			if err := s.raiseFraudAlert(ctx, tx, fetched, &result); err != nil {
 				return fmt.Errorf("fraud alert about payment %s: %w", fetched.Payment.Payment.ID, err)
 			}
+		}
+		if err := saveDispute(ctx, tx, fetched); err != nil {
+			return err
 		}
 		if err := s.follow(ctx, tx, fetched); err != nil {
 			return err

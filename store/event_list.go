@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ type EventFilter struct {
 	// RequestID is the delivery's own, as its sender gave it.
 	RequestID string
 	// Order selects the events about payments that belong or belonged to the
-	// order with this reference.
+	// order with this reference, and about chargebacks and claims of the order.
 	Order string
 	// Since and Until bound the time of receipt: [Since, Until).
 	Since, Until time.Time
@@ -55,6 +56,8 @@ type Event struct {
 	Action     string  `json:"action"`
 	ResourceID string  `json:"resource_id"`
 	Origin     string  `json:"origin"`
+	// Work is what the event asks for.
+	Work string `json:"-"`
 	// ReplayOf is the event that this one replays.
 	ReplayOf  *int64 `json:"replay_of"`
 	RequestID string `json:"request_id"`
@@ -77,11 +80,11 @@ type Event struct {
 // A live event is read with the view that knows its status. An archived one has
 // ended, and no job or dead letter stands beside it.
 const (
-	liveEventColumns = `q.id, v.status, q.outcome, q.source, q.topic, q.action, q.resource_id, q.origin, q.replay_of, q.request_id,
+	liveEventColumns = `q.id, v.status, q.outcome, q.source, q.topic, q.action, q.resource_id, q.origin, q.work, q.replay_of, q.request_id,
 	q.live_mode, q.signed, q.received_at, q.completed_at, v.attempts, v.next_retry_at, v.last_error, v.dead_letter_id, v.dead_letter_state, false`
 	liveEventFrom = ` FROM webhook_queue q JOIN webhook_queue_status v ON v.id = q.id`
 
-	archivedEventColumns = `q.id, 'completed', q.outcome, q.source, q.topic, q.action, q.resource_id, q.origin, q.replay_of, q.request_id,
+	archivedEventColumns = `q.id, 'completed', q.outcome, q.source, q.topic, q.action, q.resource_id, q.origin, q.work, q.replay_of, q.request_id,
 	q.live_mode, q.signed, q.received_at, q.completed_at, q.attempts, NULL::timestamptz, q.attempt_errors -> -1 ->> 'error', NULL::bigint, NULL::text, true`
 	archivedEventFrom = ` FROM webhook_archive q`
 )
@@ -89,7 +92,7 @@ const (
 func scanEvent(row pgx.Row, extra ...any) (Event, error) {
 	var e Event
 	err := row.Scan(append([]any{
-		&e.QueueID, &e.Status, &e.Outcome, &e.Source, &e.Topic, &e.Action, &e.ResourceID, &e.Origin, &e.ReplayOf, &e.RequestID,
+		&e.QueueID, &e.Status, &e.Outcome, &e.Source, &e.Topic, &e.Action, &e.ResourceID, &e.Origin, &e.Work, &e.ReplayOf, &e.RequestID,
 		&e.LiveMode, &e.Signed, &e.ReceivedAt, &e.CompletedAt, &e.Attempts, &e.NextRetryAt, &e.LastError,
 		&e.DeadLetterID, &e.DeadLetterState, &e.Archived,
 	}, extra...)...)
@@ -113,12 +116,15 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 	c.equal("q.request_id", filter.RequestID)
 	c.between("q.received_at", filter.Since, filter.Until)
 	if filter.Order != "" {
-		ids, err := s.paymentsOf(ctx, filter.Order)
+		payments, disputes, err := s.resourcesOf(ctx, filter.Order)
 		if err != nil {
 			return List[Event]{}, err
 		}
-		c.always("q.work = '" + WorkPayment + "'")
-		c.add("q.resource_id = ANY (?)", ids)
+		c.add("q.resource_id = ANY (?)", slices.Concat(payments, disputes))
+		// A chargeback may have the number of another order's payment.
+		named, paid := c.arg(disputes), c.arg(payments)
+		c.always("(q.work = '" + WorkFollow + "' AND q.resource_id = ANY (" + named + ")" +
+			" OR q.work IN ('" + WorkPayment + "', '" + WorkFraudAlert + "') AND q.resource_id = ANY (" + paid + "))")
 	}
 	if page.Before != 0 {
 		c.add("q.id < ?", page.Before)
@@ -160,15 +166,21 @@ func (s *Store) eventSpans(ctx context.Context, filter EventFilter) (live, archi
 	return live, archived, err
 }
 
-// paymentsOf returns the ids of the payments that belong or belonged to an
-// order, whether the order is known or not, those that can't be booked included.
-func (s *Store) paymentsOf(ctx context.Context, reference string) ([]string, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT payment_id FROM payments WHERE order_reference = $1
-		UNION
-		SELECT payment_id FROM payment_logs WHERE order_reference = $1
-		UNION
-		SELECT payment_id FROM odd_payments WHERE order_reference = $1`, text(reference))
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	return ids, wrap(err, "payments of order %q", reference)
+// resourcesOf returns the ids of what an order is about, whether the order is known
+// or not: the payments that belong or belonged to it, those that can't be booked
+// included, and the chargebacks and claims about it.
+func (s *Store) resourcesOf(ctx context.Context, reference string) (payments, disputes []string, err error) {
+	err = s.pool.QueryRow(ctx, `
+		WITH paid AS (
+			SELECT payment_id FROM payments WHERE order_reference = $1
+			UNION
+			SELECT payment_id FROM payment_logs WHERE order_reference = $1
+			UNION
+			SELECT payment_id FROM odd_payments WHERE order_reference = $1
+		)
+		SELECT ARRAY(SELECT payment_id FROM paid),
+		       ARRAY(SELECT chargeback_id FROM chargebacks c WHERE `+chargebackOf("$1")+`
+		             UNION
+		             SELECT claim_id FROM claims c WHERE `+claimOf("$1")+`)`, text(reference)).Scan(&payments, &disputes)
+	return payments, disputes, wrap(err, "what order %q is about", reference)
 }

@@ -69,6 +69,9 @@ type Order struct {
 	Payments    []OrderPayment
 	// OddPayments are those that name the order and could not be booked.
 	OddPayments []OddPayment
+	// Chargebacks and Claims are about the order or its payments.
+	Chargebacks []Chargeback
+	Claims      []Claim
 	Timeline    []OrderChange
 	Anomalies   []Anomaly
 }
@@ -328,7 +331,10 @@ func readOrder(ctx context.Context, tx pgx.Tx, reference string) (Order, error) 
 	if o.Anomalies, err = pgx.CollectRows(rows, scanAnomaly); err != nil {
 		return o, err
 	}
-	o.OddPayments, err = oddPaymentsOf(ctx, tx, reference)
+	if o.OddPayments, err = oddPaymentsOf(ctx, tx, reference); err != nil {
+		return o, err
+	}
+	o.Chargebacks, o.Claims, err = disputesOf(ctx, tx, reference)
 	return o, err
 }
 

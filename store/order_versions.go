@@ -21,7 +21,9 @@ func (s *Store) OrderVersions(ctx context.Context, references []string) (map[str
 			coalesce((SELECT string_agg(a.xmin::text, ',' ORDER BY a.id)
 			          FROM anomalies a WHERE a.order_reference = r.reference AND a.closed_at IS NULL), ''),
 			coalesce((SELECT string_agg(p.xmin::text || '.' || d.xmin::text, ',' ORDER BY p.queue_id)
-			          FROM odd_payments p JOIN webhook_dead_letter d ON d.queue_id = p.queue_id WHERE p.order_reference = r.reference), '')))
+			          FROM odd_payments p JOIN webhook_dead_letter d ON d.queue_id = p.queue_id WHERE p.order_reference = r.reference), ''),
+			coalesce((SELECT string_agg(c.xmin::text, ',' ORDER BY c.source, c.chargeback_id) FROM chargebacks c WHERE `+chargebackOf("r.reference")+`), ''),
+			coalesce((SELECT string_agg(c.xmin::text, ',' ORDER BY c.source, c.claim_id) FROM claims c WHERE `+claimOf("r.reference")+`), '')))
 		FROM unnest($1::text[]) AS r (reference) LEFT JOIN orders o ON o.reference = r.reference`, references)
 	if err != nil {
 		return nil, fmt.Errorf("versions of %d orders: %w", len(references), err)

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
 )
 
 func TestOrderVersions_DifferAfterEachChange(t *testing.T) {
@@ -33,6 +35,10 @@ func TestOrderVersions_DifferAfterEachChange(t *testing.T) {
 	changed("another detail")
 	b.exec(t, `UPDATE anomalies SET closed_at = now(), closed_by = 'ana'`)
 	changed("resolved")
+	b.dispute(t, 8, store.Chargeback{ID: "2170", PaymentIDs: []string{one[string](t, b, `SELECT payment_id FROM payments`)}})
+	changed("charged back")
+	b.complain(t, 9, store.Claim{ID: "52", OrderID: "31", Reference: "o-1"})
+	changed("complained about")
 	_, err = b.RegisterOrder(t.Context(), "o-2", terms("80"))
 	require.NoError(t, err)
 	require.True(t, seen[version()], "another order's change")

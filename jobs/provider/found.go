@@ -6,10 +6,14 @@ import "errors"
 // provider is about, by its id.
 type Ref struct{ Topic, ID string }
 
-// Found is what one fetch brought: a payment, what is to be fetched next, or both.
+// Found is what one fetch brought: what was fetched, what is to be fetched next, or
+// both.
 type Found struct {
-	// Payment is nil when what was fetched is not a payment.
-	Payment *Payment
+	// Payment is nil when what was fetched is not a payment. So are Chargeback and
+	// Claim, of which nothing is booked.
+	Payment    *Payment
+	Chargeback *Chargeback
+	Claim      *Claim
 	// Next is what it names, each once.
 	Next []Ref
 }

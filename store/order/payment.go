@@ -237,7 +237,7 @@ func (p Payment) pays() bool {
 
 // Reimbursed reports whether the payment is a charge-back that the merchant won.
 func (p Payment) Reimbursed() bool {
-	return p.Status == PaymentChargedBack && p.StatusDetail == detailReimbursed
+	return p.Status == PaymentChargedBack && p.StatusDetail == DetailReimbursed
 }
 
 // matters reports whether there is money of the payment that somebody must look

@@ -40,9 +40,14 @@ const (
 	PaymentChargedBack PaymentStatus = "charged_back"
 )
 
-// detailReimbursed is the status detail of a charge-back that ended in the
-// merchant's favour. The status stays charged_back although the money is there.
-const detailReimbursed = "reimbursed"
+// The status details of a charge-back that is decided; the status stays
+// charged_back.
+const (
+	// DetailSettled: the payer keeps the money.
+	DetailSettled = "settled"
+	// DetailReimbursed: it ended in the merchant's favour, and the money is there.
+	DetailReimbursed = "reimbursed"
+)
 
 // paymentStatuses holds every payment status; its order is the rank.
 var paymentStatuses = [...]PaymentStatus{

@@ -97,10 +97,15 @@ func (c *Client) resource(ctx context.Context, t *topic, id string) (answer, err
 // when it names none. Its error is a *provider.Error. It is asked about payments
 // that name their merchant order alone, so nothing else of it has to be readable.
 func (c *Client) MerchantOrderReference(ctx context.Context, id string) (string, error) {
-	t := &merchantOrderTopic
-	if !t.isID(id) {
-		return "", &provider.Error{Kind: provider.Unexpected, Err: fmt.Errorf("not asked: this is not the id of a %s", t.operation)}
+	if !merchantOrderTopic.isID(id) {
+		return "", &provider.Error{Kind: provider.Unexpected, Err: fmt.Errorf("not asked: this is not the id of a %s", merchantOrderTopic.operation)}
 	}
+	return c.orderReference(ctx, &merchantOrderTopic, id)
+}
+
+// orderReference fetches the reference that an order of the topic names; empty when
+// it names none.
+func (c *Client) orderReference(ctx context.Context, t *topic, id string) (string, error) {
 	answer, err := c.resource(ctx, t, id)
 	if err != nil {
 		return "", err

@@ -1,7 +1,12 @@
 package mercadopago
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/shopspring/decimal"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 )
@@ -29,9 +34,44 @@ var chargebackTopic = topic{
 		if err != nil {
 			return "", provider.Found{}, fmt.Errorf("chargeback: %w", err)
 		}
-		return o.id("id"), provider.Found{Next: next}, nil
+		chargeback := readChargeback(o, next)
+		return chargeback.ID, provider.Found{Chargeback: &chargeback, Next: next}, nil
 	},
 	named: func(body object) ([]provider.Ref, error) { return body.child("data").payment("payment_id") },
+}
+
+// readChargeback reads what a chargeback says of itself. It only informs, so what
+// can't be read counts as not said.
+func readChargeback(o object, payments []provider.Ref) provider.Chargeback {
+	c := provider.Chargeback{
+		ID: o.id("id"), PaymentIDs: make([]string, len(payments)),
+		Currency:              word(strings.ToUpper(cmp.Or(o.text("currency"), o.text("currency_id")))),
+		CoverageApplied:       o.boolean("coverage_applied"),
+		DocumentationRequired: o.boolean("documentation_required"),
+		DocumentationStatus:   word(strings.ToLower(o.text("documentation_status"))),
+		DocumentationDeadline: readTime(o.text("date_documentation_deadline")),
+		UpdatedAt:             readTime(cmp.Or(o.text("date_last_updated"), o.text("last_modified"))),
+	}
+	for i, ref := range payments {
+		c.PaymentIDs[i] = ref.ID
+	}
+	c.DocumentsWanted = documentsWanted(c)
+	if amount, err := readAmount(o, "amount"); err == nil {
+		c.Amount = decimal.NewNullDecimal(amount)
+	}
+	return c
+}
+
+// documentsWanted tells whether the merchant is to send documents. A word that we
+// don't know counts as that they are: a deadline that is missed is money lost.
+func documentsWanted(c provider.Chargeback) bool {
+	if c.CoverageApplied != nil || slices.Contains([]string{"review_pending", "valid", "not_applicable"}, c.DocumentationStatus) {
+		return false
+	}
+	if c.DocumentationRequired != nil {
+		return *c.DocumentationRequired
+	}
+	return c.DocumentationStatus != "" || !c.DocumentationDeadline.IsZero()
 }
 
 // chargebackID tells whether s can be a chargeback's id: a number in the reference,

@@ -1,8 +1,10 @@
 package mercadopago
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 )
@@ -24,8 +26,36 @@ var claimTopic = topic{
 		if err != nil {
 			return "", provider.Found{}, fmt.Errorf("claim: %w", err)
 		}
-		return o.id("id"), provider.Found{Next: []provider.Ref{subject}}, nil
+		claim := provider.Claim{
+			ID: o.id("id"), Status: word(o.text("status")), Type: word(o.text("type")), Stage: word(o.text("stage")),
+			Closed: strings.EqualFold(o.text("status"), "closed"), UpdatedAt: readTime(o.text("last_updated")),
+		}
+		if subject.Topic == topicPayment {
+			claim.PaymentID = subject.ID
+		} else {
+			claim.OrderID = subject.ID
+		}
+		return claim.ID, provider.Found{Claim: &claim, Next: []provider.Ref{subject}}, nil
 	},
+	complete: (*Client).claimedOrder,
+}
+
+// claimedOrder adds the merchant's reference of the order that a claim is about: it
+// stands in no payment's id. An order that can't be read as such names none.
+func (c *Client) claimedOrder(ctx context.Context, _ []byte, found provider.Found) (provider.Found, error) {
+	if found.Claim.OrderID == "" {
+		return found, nil
+	}
+	about := &merchantOrderTopic
+	if mercadoPagoOrderID(found.Claim.OrderID) {
+		about = &orderTopic
+	}
+	reference, err := c.orderReference(ctx, about, found.Claim.OrderID)
+	if err != nil && !saysNo(err) {
+		return provider.Found{}, err
+	}
+	found.Claim.Reference = reference
+	return found, nil
 }
 
 // claimed is what a claim is about. A word that we don't know is an error: somebody

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
@@ -397,4 +398,85 @@ func TestTopics_EachHasARowInTheDocs(t *testing.T) {
 		}
 	}
 	require.Equal(t, want, rows)
+}
+
+func TestFetch_WhatAChargebackSaysOfItsDocuments(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fields string
+		wanted bool
+	}{
+		"wanted":                 {`"documentation_required":true,"documentation_status":"pending"`, true},
+		"not taken":              {`"documentation_required":true,"documentation_status":"invalid"`, true},
+		"a word of another year": {`"documentation_required":true,"documentation_status":"novelty"`, true},
+		"of no word":             {`"documentation_required":true`, true},
+		"not said to be needed":  {`"documentation_status":"pending"`, true},
+		"with a date alone":      {`"date_documentation_deadline":"2026-02-13T00:00:00.000-04:00"`, true},
+		"not needed":             {`"documentation_required":false,"documentation_status":"pending"`, false},
+		"under review":           {`"documentation_required":true,"documentation_status":"REVIEW_PENDING"`, false},
+		"accepted":               {`"documentation_required":true,"documentation_status":"valid"`, false},
+		"not applicable":         {`"documentation_required":true,"documentation_status":"not_applicable"`, false},
+		"won":                    {`"documentation_required":true,"documentation_status":"pending","coverage_applied":true`, false},
+		"lost":                   {`"documentation_required":"true","documentation_status":"pending","coverage_applied":"false"`, false},
+		"not spoken of":          {`"status":"in_review"`, false},
+	} {
+		_, found, err := chargebackTopic.read([]byte(`{"id":"7","payments":[{"id":90210000001}],` + c.fields + `}`))
+		require.NoError(t, err, name)
+		require.Equal(t, c.wanted, found.Chargeback.DocumentsWanted, name)
+	}
+
+	_, found, err := chargebackTopic.read(fixture(t, "topics/chargeback"))
+	require.NoError(t, err)
+	required := true
+	require.Equal(t, &provider.Chargeback{
+		ID: "217000061307271123", PaymentIDs: []string{"90210000004"}, Amount: decimal.NewNullDecimal(decimal.RequireFromString("1500.5")), Currency: "ARS",
+		DocumentationRequired: &required, DocumentationStatus: "pending", DocumentsWanted: true,
+		DocumentationDeadline: time.Date(2026, 2, 13, 4, 0, 0, 0, time.UTC), UpdatedAt: time.Date(2026, 2, 3, 14, 0, 0, 0, time.UTC),
+	}, found.Chargeback)
+	_, found, err = chargebackTopic.read([]byte(`{"id":"CB-1","payment_id":7,"amount":"a lot","currency_id":"brl","last_modified":"2022-07-02T10:00:00.000-00:00"}`))
+	require.NoError(t, err)
+	require.Equal(t, &provider.Chargeback{
+		ID: "CB-1", PaymentIDs: []string{"7"}, Currency: "BRL", UpdatedAt: time.Date(2022, 7, 2, 10, 0, 0, 0, time.UTC),
+	}, found.Chargeback, "what can't be read was not said")
+}
+
+// A claim about an order names no payment: the order's reference says whose it is.
+func TestFetch_AClaimAboutAnOrderHasTheOrdersReference(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		about, path string
+		status      int
+		claim       provider.Claim
+		kind        provider.ErrorKind
+	}{
+		"of a merchant order":     {"31000000001", "/merchant_orders/31000000001", http.StatusOK, provider.Claim{OrderID: "31000000001", Reference: "A-1"}, 0},
+		"of a Mercado Pago order": {"ORD01KXAMPLE", "/v1/orders/ORD01KXAMPLE", http.StatusOK, provider.Claim{OrderID: "ORD01KXAMPLE", Reference: "A-1"}, 0},
+		"of one that is not ours": {"31000000001", "/merchant_orders/31000000001", http.StatusForbidden, provider.Claim{OrderID: "31000000001"}, 0},
+		"in an outage":            {"31000000001", "/merchant_orders/31000000001", http.StatusBadGateway, provider.Claim{}, provider.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/post-purchase/v1/claims/7" {
+					_, _ = w.Write([]byte(`{"id":7,"resource":"order","resource_id":"` + c.about + `","status":"Closed","type":"mediations","stage":"dispute"}`))
+					return
+				}
+				if c.path != r.URL.Path {
+					w.WriteHeader(http.StatusTeapot)
+					return
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(`{"id":"` + c.about + `","external_reference":"A-1"}`))
+			})
+			found, err := client.Fetch(t.Context(), provider.Ref{Topic: "claim", ID: "7"}, nil)
+			if c.kind != 0 {
+				requireError(t, err, c.kind, c.status)
+				return
+			}
+			require.NoError(t, err)
+			c.claim.ID, c.claim.Status, c.claim.Type, c.claim.Stage, c.claim.Closed = "7", "Closed", "mediations", "dispute", true
+			require.Equal(t, &c.claim, found.Claim)
+			require.Len(t, found.Next, 1)
+		})
+	}
 }
