@@ -22,6 +22,8 @@ type OrderDocument struct {
 	CancelledAt *time.Time           `json:"cancelled_at"`
 	Payments    []paymentDocument    `json:"payments"`
 	OddPayments []oddPaymentDocument `json:"odd_payments"`
+	Chargebacks []chargebackDocument `json:"chargebacks"`
+	Claims      []claimDocument      `json:"claims"`
 	Timeline    []changeDocument     `json:"timeline"`
 	Anomalies   []anomalyDocument    `json:"anomalies"`
 }
@@ -51,6 +53,33 @@ type oddPaymentDocument struct {
 	QueueID      int64     `json:"queue_id"`
 	DeadLetterID int64     `json:"dead_letter_id"`
 	FetchedAt    time.Time `json:"fetched_at"`
+}
+
+// A chargebackDocument is a chargeback of the order's payments. What was not said is
+// null.
+type chargebackDocument struct {
+	ID                    string     `json:"id"`
+	PaymentIDs            []string   `json:"payment_ids"`
+	Amount                *string    `json:"amount"`
+	Currency              *string    `json:"currency"`
+	CoverageApplied       *bool      `json:"coverage_applied"`
+	DocumentationRequired *bool      `json:"documentation_required"`
+	DocumentationStatus   string     `json:"documentation_status"`
+	DocumentationDeadline *time.Time `json:"date_documentation_deadline"`
+	DocumentsWanted       bool       `json:"documents_wanted"`
+	DateLastUpdated       *time.Time `json:"date_last_updated"`
+}
+
+// A claimDocument is a claim about the order or one of its payments.
+type claimDocument struct {
+	ID string `json:"id"`
+	// PaymentID is null where the claim is about an order of the provider's.
+	PaymentID       *string    `json:"payment_id"`
+	ProviderOrderID *string    `json:"provider_order_id"`
+	Status          string     `json:"status"`
+	Type            string     `json:"type"`
+	Stage           string     `json:"stage"`
+	DateLastUpdated *time.Time `json:"date_last_updated"`
 }
 
 // A changeDocument is the order as it stood after one change.
@@ -92,6 +121,8 @@ func NewOrderDocument(o store.Order) OrderDocument {
 		CancelledAt:    utc(o.CancelledAt),
 		Payments:       make([]paymentDocument, len(o.Payments)),
 		OddPayments:    make([]oddPaymentDocument, len(o.OddPayments)),
+		Chargebacks:    make([]chargebackDocument, len(o.Chargebacks)),
+		Claims:         make([]claimDocument, len(o.Claims)),
 		Timeline:       make([]changeDocument, len(o.Timeline)),
 		Anomalies:      make([]anomalyDocument, len(o.Anomalies)),
 	}
@@ -108,15 +139,29 @@ func NewOrderDocument(o store.Order) OrderDocument {
 		if p.Currency != "" {
 			doc.Payments[i].Currency = &p.Currency
 		}
-		if !p.UpdatedAt.IsZero() {
-			at := p.UpdatedAt.UTC()
-			doc.Payments[i].DateLastUpdated = &at
-		}
+		doc.Payments[i].DateLastUpdated = said(p.UpdatedAt)
 	}
 	for i, p := range o.OddPayments {
 		doc.OddPayments[i] = oddPaymentDocument{
 			ID: p.PaymentID, Source: p.Source, ErrorClass: p.Class, Fields: p.Fields, Problem: p.Problem,
 			QueueID: p.QueueID, DeadLetterID: p.DeadLetterID, FetchedAt: p.FetchedAt.UTC(),
+		}
+	}
+	for i, c := range o.Chargebacks {
+		doc.Chargebacks[i] = chargebackDocument{
+			ID: c.ID, PaymentIDs: c.PaymentIDs, Currency: nullable(c.Currency), CoverageApplied: c.CoverageApplied,
+			DocumentationRequired: c.DocumentationRequired, DocumentationStatus: c.DocumentationStatus, DocumentsWanted: c.DocumentsWanted,
+			DocumentationDeadline: said(c.DocumentationDeadline), DateLastUpdated: said(c.UpdatedAt),
+		}
+		if c.Amount.Valid {
+			amount := order.FormatAmount(c.Amount.Decimal, c.Currency)
+			doc.Chargebacks[i].Amount = &amount
+		}
+	}
+	for i, c := range o.Claims {
+		doc.Claims[i] = claimDocument{
+			ID: c.ID, PaymentID: nullable(c.PaymentID), ProviderOrderID: nullable(c.OrderID),
+			Status: c.Status, Type: c.Type, Stage: c.Stage, DateLastUpdated: said(c.UpdatedAt),
 		}
 	}
 	for i, t := range o.Timeline {
@@ -137,4 +182,13 @@ func NewOrderDocument(o store.Order) OrderDocument {
 		}
 	}
 	return doc
+}
+
+// said is a time as callers see it: null for one that was not said.
+func said(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	at = at.UTC()
+	return &at
 }

@@ -28,6 +28,17 @@ func TestOrderDocument_HasTheShapeOfTheInterface(t *testing.T) {
 			QueueID: 43, DeadLetterID: 5, Source: "mercadopago", PaymentID: "8", Class: "odd_payment", Fields: []string{"amount"},
 			Problem: "payment: transaction_amount is missing", FetchedAt: at,
 		}},
+		Chargebacks: []store.Chargeback{
+			{
+				ID: "2170", PaymentIDs: []string{"139221234567890123"}, Amount: decimal.NewNullDecimal(decimal.RequireFromString("150")), Currency: "ARS",
+				DocumentationRequired: new(true), DocumentationStatus: "pending", DocumentationDeadline: at, DocumentsWanted: true, UpdatedAt: at,
+			},
+			{ID: "2171", PaymentIDs: []string{}, CoverageApplied: new(false)},
+		},
+		Claims: []store.Claim{
+			{ID: "52", PaymentID: "139221234567890123", Status: "opened", Type: "mediations", Stage: "claim", UpdatedAt: at},
+			{ID: "53", OrderID: "31", Reference: "shop-1"},
+		},
 		Timeline: []store.OrderChange{
 			{At: at, Cause: "payment", QueueID: &event, Status: order.StatusPaid, Paid: decimal.RequireFromString("150"), Currency: "ARS"},
 			{
@@ -48,6 +59,16 @@ func TestOrderDocument_HasTheShapeOfTheInterface(t *testing.T) {
 			"date_last_updated": "2026-03-01T13:00:00.5Z", "fetched_at": "2026-03-01T13:00:00.5Z"}],
 		"odd_payments": [{"id": "8", "source": "mercadopago", "error_class": "odd_payment", "fields": ["amount"],
 			"problem": "payment: transaction_amount is missing", "queue_id": 43, "dead_letter_id": 5, "fetched_at": "2026-03-01T13:00:00.5Z"}],
+		"chargebacks": [
+			{"id": "2170", "payment_ids": ["139221234567890123"], "amount": "150.00", "currency": "ARS", "coverage_applied": null,
+			 "documentation_required": true, "documentation_status": "pending", "date_documentation_deadline": "2026-03-01T13:00:00.5Z",
+			 "documents_wanted": true, "date_last_updated": "2026-03-01T13:00:00.5Z"},
+			{"id": "2171", "payment_ids": [], "amount": null, "currency": null, "coverage_applied": false, "documentation_required": null,
+			 "documentation_status": "", "date_documentation_deadline": null, "documents_wanted": false, "date_last_updated": null}],
+		"claims": [
+			{"id": "52", "payment_id": "139221234567890123", "provider_order_id": null, "status": "opened", "type": "mediations", "stage": "claim",
+			 "date_last_updated": "2026-03-01T13:00:00.5Z"},
+			{"id": "53", "payment_id": null, "provider_order_id": "31", "status": "", "type": "", "stage": "", "date_last_updated": null}],
 		"timeline": [{"at": "2026-03-01T13:00:00.5Z", "cause": "payment", "queue_id": 42, "actor": null, "reason": null,
 			"status": "paid", "amount": null, "currency": "ARS", "paid_amount": "150.00", "refunded_amount": "0.00"},
 			{"at": "2026-03-01T13:00:00.5Z", "cause": "amended", "queue_id": null, "actor": "token:a1", "reason": "a discount",

@@ -45,7 +45,9 @@ type orderAnswer struct {
 		ID     string   `json:"id"`
 		Fields []string `json:"fields"`
 	} `json:"odd_payments"`
-	Timeline []struct {
+	Chargebacks []struct{} `json:"chargebacks"`
+	Claims      []struct{} `json:"claims"`
+	Timeline    []struct {
 		At             string  `json:"at"`
 		Cause          string  `json:"cause"`
 		QueueID        *int64  `json:"queue_id"`

@@ -113,6 +113,8 @@ func conditionSamples(now time.Time) map[string]store.Status {
 		"odd_payments_open":             {Signals: store.Signals{OddPayments: 1}},
 		"anomalies_open":                {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"underpaid": 1}}},
 		"fraud_alert_open":              {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"fraud_alert": 1}}},
+		"chargeback_documents_urgent":   {Signals: store.Signals{Chargebacks: []store.ChargebackDue{{ID: "2170", Deadline: ago(-12 * time.Hour)}}}},
+		"chargeback_documents_due":      {Signals: store.Signals{Chargebacks: []store.ChargebackDue{{ID: "2170", Deadline: ago(-48 * time.Hour)}}}},
 		"no_webhooks_received":          {Signals: store.Signals{ReceivedHours: silent}},
 		"signature_failures_rising":     {Signals: store.Signals{RefusedLately: 50}},
 		"db_pool_saturated":             {Signals: store.Signals{PoolWait: time.Second}},

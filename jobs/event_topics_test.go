@@ -1,10 +1,12 @@
 package jobs_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
@@ -176,4 +178,51 @@ func TestOrders_OneMoneyFromTwoSidesCountsOnce(t *testing.T) {
 			require.Zero(t, look[int](t, w, `SELECT count(*) FROM anomalies WHERE kind IN ('overpaid', 'duplicate_payment')`))
 		})
 	}
+}
+
+// From the webhook to the messages: three days and one day before the deadline, and
+// the end when the chargeback was lost.
+func TestChargeback_ItsDeadlineIsToldUntilItIsDecided(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldSpec{})
+	w.register(t, "A-1")
+	id := w.pay("A-1")
+	runner := w.start(t)
+	require.NoError(t, w.sim.Move(id, simulator.ChargedBack, "in_process", money("0")))
+
+	w.tellOf(t, simulator.Chargeback, id)
+	w.tellOf(t, simulator.Claim, id)
+
+	charged, err := w.Order(t.Context(), "A-1")
+	require.NoError(t, err)
+	require.Equal(t, order.StatusChargedBack, charged.Status)
+	require.Len(t, charged.Claims, 1)
+	require.Len(t, charged.Chargebacks, 1)
+	deadline := charged.Chargebacks[0].DocumentationDeadline
+	require.False(t, deadline.IsZero())
+	stop(t, runner)
+	evaluator, err := jobs.NewEvaluator(w.Store, true, w.config.Logger)
+	require.NoError(t, err)
+	clock := fixture.ClockAt(deadline)
+	evaluate := func(left time.Duration) string {
+		t.Helper()
+		clock.Add(deadline.Add(-left).Sub(clock.Now()))
+		st, err := w.Status(t.Context())
+		require.NoError(t, err)
+		st.Signals.At = clock.Now()
+		require.NoError(t, evaluator.EvaluateStatus(t.Context(), st, func(context.Context, pgx.Tx, int64, time.Time) (int64, error) { return 1, nil }))
+		return look[string](t, w, `SELECT coalesce(string_agg(code, ' ' ORDER BY code), '') FROM alerts WHERE closed_at IS NULL AND code LIKE 'chargeback%'`)
+	}
+	require.Empty(t, evaluate(72*time.Hour+time.Minute))
+	require.Equal(t, "chargeback_documents_due", evaluate(72*time.Hour))
+	require.Equal(t, "chargeback_documents_due", evaluate(24*time.Hour+time.Minute))
+	require.Equal(t, "chargeback_documents_due chargeback_documents_urgent", evaluate(24*time.Hour))
+	told := look[string](t, w, `SELECT string_agg(body ->> 'text', '|') FROM alert_messages`)
+	require.Contains(t, told, "order_reference A-1")
+	require.Contains(t, told, deadline.UTC().Format(time.RFC3339))
+
+	require.NoError(t, w.sim.Move(id, simulator.ChargedBack, "settled", money("0")))
+	w.start(t)
+	w.notify(t, id)
+	require.Empty(t, evaluate(23*time.Hour))
 }

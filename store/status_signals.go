@@ -36,6 +36,10 @@ type Signals struct {
 	// OddPayments counts payments that could not be booked, were not booked since,
 	// and whose dead letters are open.
 	OddPayments int64
+	// FraudAlerts are the newest payments of open fraud alerts, and Chargebacks those
+	// for which documents are to be sent, the next deadline first.
+	FraudAlerts []FraudAlert
+	Chargebacks []ChargebackDue
 	// PoolWait is the longest that callers of one living process waited for a
 	// database connection, on average; PoolGaveUp the most of one process that
 	// got none.
@@ -90,6 +94,9 @@ func readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		if err != nil {
 			return err
 		}
+	}
+	if err := readWarnings(ctx, tx, g); err != nil {
+		return err
 	}
 	return readRhythm(ctx, tx, g)
 }

@@ -43,6 +43,8 @@ var conditionLinks = map[string]string{
 	"odd_payments_open":             "/dashboard/dead-letters",
 	"anomalies_open":                "/dashboard/anomalies",
 	"fraud_alert_open":              "/dashboard/anomalies?kind=fraud_alert",
+	"chargeback_documents_urgent":   "/dashboard/events?topic=topic_chargebacks_wh",
+	"chargeback_documents_due":      "/dashboard/events?topic=topic_chargebacks_wh",
 	"reconciliation_stalled":        "/dashboard/runs",
 	"reconciliation_failed":         "/dashboard/runs",
 	"reconciliation_overdue":        "/dashboard/runs",

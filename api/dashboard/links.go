@@ -75,5 +75,16 @@ func (p *page) Said(s sentence) (string, error) {
 			return "", err
 		}
 	}
-	return p.T("why."+s.Code, "payment", s.PaymentID, "amount", amount)
+	until := ""
+	if !s.Until.IsZero() {
+		at := s.Until.In(p.zone)
+		day, err := p.date(at)
+		if err != nil {
+			return "", err
+		}
+		if until, err = p.T("time.at", "date", day, "time", at.Format("15:04")); err != nil {
+			return "", err
+		}
+	}
+	return p.T("why."+s.Code, "payment", s.PaymentID, "amount", amount, "until", until)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -22,6 +23,8 @@ type sentence struct {
 	PaymentID, Amount, Currency string
 	// QueueID is the event that it speaks of; 0 for none.
 	QueueID int64
+	// Until is the time that it speaks of; zero for none.
+	Until time.Time
 }
 
 // explain says why an order is in the state that it is in, and what is to be
@@ -37,6 +40,7 @@ func explain(o store.Order, events []store.Event) []sentence {
 	for _, p := range payments {
 		said = append(said, aboutPayment(o, p))
 	}
+	said = append(said, aboutDisputes(o)...)
 	said = append(said, aboutMoney(o)...)
 	return append(said, aboutEvents(events)...)
 }
@@ -101,6 +105,31 @@ func aboutPayment(o store.Order, p store.OrderPayment) sentence {
 		s.Do = p.Status == order.PaymentAuthorized || p.Status == order.PaymentInMediation
 	}
 	return s
+}
+
+// aboutDisputes says what Mercado Pago waits for about charge-backs and claims.
+func aboutDisputes(o store.Order) []sentence {
+	var said []sentence
+	for _, c := range o.Chargebacks {
+		if !c.DocumentsWanted {
+			continue
+		}
+		s := sentence{Code: "chargeback_documents", PaymentID: strings.Join(c.PaymentIDs, ", "), Until: c.DocumentationDeadline, Do: true}
+		if s.Until.IsZero() {
+			s.Code = "chargeback_documents_undated"
+		}
+		said = append(said, s)
+	}
+	for _, c := range o.Claims {
+		switch {
+		case c.Closed:
+		case c.PaymentID != "":
+			said = append(said, sentence{Code: "claim_about_payment", PaymentID: c.PaymentID, Do: true})
+		default:
+			said = append(said, sentence{Code: "claim_about_order", Do: true})
+		}
+	}
+	return said
 }
 
 // aboutMoney says what does not fit about the order as a whole.
@@ -173,6 +202,12 @@ func aboutEvents(events []store.Event) []sentence {
 			continue
 		}
 		seen[e.ResourceID] = true
+		if e.Work == store.WorkFollow { // about no payment, but it names some
+			s.PaymentID = ""
+			if s.Code = "named_waiting"; s.Do {
+				s.Code = "named_dead"
+			}
+		}
 		said = append(said, s)
 	}
 	return said

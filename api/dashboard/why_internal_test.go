@@ -132,6 +132,14 @@ func whyCases(t *testing.T) map[string]struct {
 			},
 			[]string{"order_without_payment", "event_waiting", "event_held", "event_retrying", "event_waiting"},
 		},
+		"events that name its payments": {
+			told(t, anyone),
+			[]store.Event{
+				{QueueID: 9, ResourceID: "2170", Work: store.WorkFollow, Status: store.StatusFailed},
+				{QueueID: 8, ResourceID: "52", Work: store.WorkFollow, Status: store.StatusDeadLetter, DeadLetterState: &open},
+			},
+			[]string{"order_without_payment", "named_waiting", "named_dead"},
+		},
 		"an event that died": {
 			told(t, anyone), []store.Event{event(7, "1", store.StatusDeadLetter, &open)},
 			[]string{"order_without_payment", "event_dead"},
@@ -153,6 +161,15 @@ func whyCases(t *testing.T) map[string]struct {
 			[]string{"order_paid", "payment_approved"},
 		},
 	}
+	disputed := told(t, anyone, paying("1", order.PaymentChargedBack, 100))
+	disputed.Chargebacks = []store.Chargeback{
+		{ID: "2170", PaymentIDs: []string{"1"}, DocumentsWanted: true, DocumentationDeadline: time.Date(2026, 3, 9, 4, 0, 0, 0, time.UTC)},
+		{ID: "2171", PaymentIDs: []string{"1"}, DocumentsWanted: true}, {ID: "2172", PaymentIDs: []string{"1"}},
+	}
+	disputed.Claims = []store.Claim{{ID: "52", PaymentID: "1"}, {ID: "53", OrderID: "31"}, {ID: "54", PaymentID: "1", Closed: true}}
+	cases["disputed"] = whyCase{disputed, nil, []string{
+		"order_charged_back", "payment_charged_back", "chargeback_documents", "chargeback_documents_undated", "claim_about_payment", "claim_about_order",
+	}}
 	resolved := told(t, anyone, paying("1", order.PaymentApproved, 40))
 	resolved.Anomalies = nil
 	cases["underpaid, and resolved"] = whyCase{resolved, nil, []string{"order_partially_paid", "payment_approved"}}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -153,6 +154,14 @@ func showOrder(r *printout, doc api.OrderDocument) {
 	section(r, "payments that could not be booked", "PAYMENT\tDEAD LETTER\tCLASS\tPROBLEM", indices(doc.OddPayments), func(i int) []any {
 		p := doc.OddPayments[i]
 		return []any{p.ID, p.DeadLetterID, p.ErrorClass, p.Problem}
+	})
+	section(r, "chargebacks", "CHARGEBACK\tPAYMENTS\tAMOUNT\tCURRENCY\tDOCUMENTS\tUNTIL", indices(doc.Chargebacks), func(i int) []any {
+		c := doc.Chargebacks[i]
+		return []any{c.ID, strings.Join(c.PaymentIDs, ","), c.Amount, c.Currency, c.DocumentationStatus, c.DocumentationDeadline}
+	})
+	section(r, "claims", "CLAIM\tPAYMENT\tSTATUS\tTYPE\tSTAGE\tCHANGED", indices(doc.Claims), func(i int) []any {
+		c := doc.Claims[i]
+		return []any{c.ID, c.PaymentID, c.Status, c.Type, c.Stage, c.DateLastUpdated}
 	})
 	section(r, "timeline", "AT\tCAUSE\tEVENT\tSTATUS\tAMOUNT\tPAID\tREFUNDED\tBY\tREASON", indices(doc.Timeline), func(i int) []any {
 		c := doc.Timeline[i]

@@ -25,6 +25,9 @@ const (
 	// so many that get none.
 	saturatedWait   = 100 * time.Millisecond
 	saturatedGaveUp = 10
+	// How long before their deadline documents about a chargeback are asked for.
+	documentsSoon   = 3 * 24 * time.Hour
+	documentsUrgent = 24 * time.Hour
 	// Alerts are evaluated every minute.
 	evaluationLate = 5 * time.Minute
 )
@@ -70,10 +73,34 @@ func Conditions() []Condition {
 			detail: successDetail,
 		},
 		{
-			Code: "fraud_alert_open", Health: Degraded, Lasting: 1,
+			Code: "fraud_alert_open", Health: Degraded, Lasting: 1, Each: "orders_by_payment",
 			Reason: "Mercado Pago warns of fraud: do not ship these orders.",
 			active: func(st store.Status, _ Moment) bool { return fraudAlerts(st) > 0 },
-			detail: func(st store.Status, _ Moment) details { return details{"open": fraudAlerts(st)} },
+			detail: func(st store.Status, _ Moment) details {
+				orders := details{}
+				for _, alert := range st.Signals.FraudAlerts {
+					orders[alert.PaymentID] = alert.Reference
+				}
+				return details{"open": fraudAlerts(st), "orders_by_payment": orders}
+			},
+		},
+		{
+			Code: "chargeback_documents_urgent", Health: Degraded, Lasting: 1, Each: "chargebacks",
+			Reason: "Documents about a chargeback must be sent within a day.",
+			active: func(st store.Status, m Moment) bool { return len(documentsDue(st, m, 0, documentsUrgent)) > 0 },
+			detail: func(st store.Status, m Moment) details {
+				return details{"chargebacks": documentsDue(st, m, 0, documentsUrgent)}
+			},
+		},
+		{
+			Code: "chargeback_documents_due", Health: Degraded, Lasting: 1, Each: "chargebacks", Within: []string{"chargeback_documents_urgent"},
+			Reason: "Documents about a chargeback must be sent within three days.",
+			active: func(st store.Status, m Moment) bool {
+				return len(documentsDue(st, m, documentsUrgent, documentsSoon)) > 0
+			},
+			detail: func(st store.Status, m Moment) details {
+				return details{"chargebacks": documentsDue(st, m, documentsUrgent, documentsSoon)}
+			},
 		},
 		{
 			Code: "queue_latency_high", Health: Degraded, Lasting: 2, Within: []string{"queue_stalled"},
@@ -227,6 +254,22 @@ func misfits(st store.Status) map[string]int64 {
 }
 
 func fraudAlerts(st store.Status) int64 { return st.Anomalies.ByKind[string(order.AnomalyFraudAlert)] }
+
+// documentsDue are the chargebacks whose documents are taken for longer than after
+// and for at most until from now on. One whose deadline was not said may be due soon.
+func documentsDue(st store.Status, m Moment, after, until time.Duration) details {
+	due := details{}
+	for _, c := range st.Signals.Chargebacks {
+		left, deadline := documentsSoon, "unknown"
+		if c.Deadline != nil {
+			left, deadline = c.Deadline.Sub(m.Now), c.Deadline.UTC().Format(time.RFC3339)
+		}
+		if left > after && left <= until {
+			due[c.ID] = details{"deadline": deadline, "payment_id": c.PaymentID, "order_reference": c.Reference}
+		}
+	}
+	return due
+}
 
 // isOpen reports whether the circuit keeps calls back; a state that is not known
 // counts as one that does.

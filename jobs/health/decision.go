@@ -112,20 +112,44 @@ func (d *decision) alert(f finding) (store.Alert, bool) {
 		}
 		return alert, true
 	}
+	grown := open && f.active && f.Each != "" && hasNew(members(f.seen, f.Each), members(alert.Detail, f.Each))
 	if f.active {
 		alert.Detail = f.seen
 	}
 	if d.notify && !f.Quiet {
-		d.speak(f, &alert)
+		d.speak(f, &alert, grown)
 	}
 	return alert, true
 }
 
-// speak tells of an open alert when it is time to.
-func (d *decision) speak(f finding, alert *store.Alert) {
+// members are the entries of a detail's member; none where it has no such member.
+func members(detail json.RawMessage, name string) map[string]json.RawMessage {
+	var all map[string]json.RawMessage
+	var found map[string]json.RawMessage
+	if json.Unmarshal(detail, &all) != nil || json.Unmarshal(all[name], &found) != nil {
+		return nil
+	}
+	return found
+}
+
+// hasNew reports whether something is among the one and not among the other.
+func hasNew(now, before map[string]json.RawMessage) bool {
+	for name := range now {
+		if _, known := before[name]; !known {
+			return true
+		}
+	}
+	return false
+}
+
+// speak tells of an open alert when it is time to, and at once when it has grown by
+// a subject.
+func (d *decision) speak(f finding, alert *store.Alert, grown bool) {
 	switch {
 	case alert.LastSentAt == nil:
 		d.tell(f, *alert, NoticeBegan)
+	case grown:
+		d.tell(f, *alert, NoticeReminder)
 	case !d.covered(f) && d.now.Sub(*alert.LastSentAt) >= pace(alert.Reminders):
 		alert.Reminders++
 		d.tell(f, *alert, NoticeReminder)

@@ -67,3 +67,37 @@ func TestDecide_ForgetsAWatchWithoutAnAlert(t *testing.T) {
 	require.Empty(t, changes.Alerts)
 	require.Empty(t, notices)
 }
+
+// A second fraud alert must not wait for the reminder of the first.
+func TestDecide_TellsAtOnceOfEachSubjectOfAnOpenAlert(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	book := store.AlertBook{Watches: map[string]store.AlertWatch{}, Open: map[string]store.Alert{}}
+	pass := func(payments ...string) []health.Notice {
+		t.Helper()
+		now = now.Add(time.Minute)
+		st := store.Status{Provider: store.ProviderState{Circuit: store.CircuitClosed}}
+		st.Anomalies.ByKind = map[string]int64{"fraud_alert": int64(len(payments))}
+		for _, id := range payments {
+			st.Signals.FraudAlerts = append(st.Signals.FraudAlerts, store.FraudAlert{PaymentID: id, Reference: "A-" + id})
+		}
+		changes, notices := health.Decide(book, st, health.Moment{Now: now}, true)
+		for _, w := range changes.Watches {
+			book.Watches[w.Code] = w
+		}
+		for _, a := range changes.Alerts {
+			book.Open[a.Code] = a
+		}
+		return notices
+	}
+	require.Equal(t, health.NoticeBegan, pass("1")[0].State)
+	require.Empty(t, pass("1"))
+
+	told := pass("1", "2")
+	require.Len(t, told, 1)
+	require.Equal(t, health.NoticeReminder, told[0].State)
+	require.JSONEq(t, `{"open": 2, "orders_by_payment": {"1": "A-1", "2": "A-2"}}`, string(told[0].Detail))
+	require.Empty(t, pass("1", "2"))
+	require.Empty(t, pass("2"), "what leaves is told at the end")
+	require.Len(t, pass("1", "2"), 1, "and is new when it comes again")
+}

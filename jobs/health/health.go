@@ -44,6 +44,11 @@ type Condition struct {
 	// is open this one's stays open too, says nothing, and ends with it.
 	Within []string
 
+	// Each names the member of the detail that has an entry for each subject of the
+	// condition: one that was not there before is told at once. Empty for a
+	// condition that is told as a whole.
+	Each string
+
 	active func(st store.Status, m Moment) bool
 	// detail is what a person wants to know beside the reason.
 	detail func(st store.Status, m Moment) details

@@ -39,6 +39,9 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		return store.Status{Provider: store.ProviderState{Circuit: state, Reason: reason}}
 	}
 	signals := func(g store.Signals) store.Status { return store.Status{Signals: g} }
+	documents := func(left time.Duration) store.Status {
+		return signals(store.Signals{Chargebacks: []store.ChargebackDue{{ID: "2170", Deadline: ago(-left)}}})
+	}
 	unknown := func(open, fresh int64) store.Status {
 		st := anomaly("unknown_order")
 		st.Anomalies.ByKind["unknown_order"], st.Signals.UnknownOrdersFresh = open, fresh
@@ -56,6 +59,11 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"a queue that waits":                   {pending(301), hourly, health.Degraded, "more than 5 minutes"},
 		"a queue that waits, still":            {pending(1800), hourly, health.Degraded, "more than 5 minutes"},
 		"a fraud alert":                        {anomaly("fraud_alert"), hourly, health.Degraded, "warns of fraud"},
+		"documents due in three days":          {documents(72 * time.Hour), hourly, health.Degraded, "within three days"},
+		"documents due in a day":               {documents(24 * time.Hour), hourly, health.Degraded, "within a day"},
+		"documents that have time":             {documents(72*time.Hour + 1), hourly, health.Healthy, ""},
+		"documents whose time is over":         {documents(0), hourly, health.Healthy, ""},
+		"documents without a date":             {signals(store.Signals{Chargebacks: []store.ChargebackDue{{ID: "2170"}}}), hourly, health.Degraded, "within three days"},
 		"a queue that nobody works":            {pending(1801), hourly, health.Unhealthy, "more than 30 minutes"},
 		"retries":                              {store.Status{Queue: store.QueueStatus{Failed: 100}}, hourly, health.Healthy, ""},
 		"held events":                          {store.Status{Queue: store.QueueStatus{Held: 100}}, hourly, health.Healthy, ""},
