@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +35,23 @@ func clone(t *testing.T) string {
 	return dir
 }
 
+// building is held by who builds in a clone: the next finds everything compiled.
+var building sync.Mutex
+
+// builtClone is a clone in which everything is compiled, however long that
+// takes: what a page's commands say is awaited.
+func builtClone(t *testing.T) string {
+	t.Helper()
+	dir := clone(t)
+	building.Lock()
+	defer building.Unlock()
+	build := exec.CommandContext(t.Context(), "make", "build")
+	build.Dir = dir
+	said, err := build.CombinedOutput()
+	require.NoError(t, err, string(said))
+	return dir
+}
+
 // goEnviron is what Go needs to find what it has built and fetched before, for a
 // person with another HOME.
 func goEnviron(t *testing.T) []string {
@@ -51,12 +69,7 @@ func goEnviron(t *testing.T) []string {
 func TestPages_TheReadmeWorksAsPasted(t *testing.T) {
 	t.Parallel()
 	s := openTerminal(t, "127.0.0.1:1", "127.0.0.1:1", append(goEnviron(t), "ARGS=--http 127.0.0.1:0")...)
-	s.clone = clone(t)
-	// Compiled before, however long that takes: what `make run` says is awaited.
-	build := exec.CommandContext(t.Context(), "make", "build")
-	build.Dir = s.clone
-	said, err := build.CombinedOutput()
-	require.NoError(t, err, string(said))
+	s.clone = builtClone(t)
 	s.paste(t, readDoc(t, "README.md"))
 }
 
@@ -77,6 +90,6 @@ func TestPages_TheQuickStartWorksAsPasted(t *testing.T) {
 	s := openTerminal(t, service, addressToKeep(t), append(goEnviron(t),
 		"PGHOST="+address.Hostname(), "PGPORT="+address.Port(), "PGUSER="+address.User.Username(), "PGPASSWORD="+password,
 		"HTTP_ADDR="+service)...)
-	s.clone = clone(t)
+	s.clone = builtClone(t)
 	s.paste(t, readDoc(t, "docs/quick-start.md"))
 }
