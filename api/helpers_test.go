@@ -66,7 +66,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	logger := slog.New(slog.NewJSONHandler(b.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
 	jobsConfig := jobs.Config{
-		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour,
+		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour, PayloadRetention: 90 * 24 * time.Hour,
 		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 7}, Logger: slog.New(slog.DiscardHandler),
 	}
 	inserter, err := jobs.NewInserter(b.pool, jobsConfig)

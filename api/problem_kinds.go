@@ -128,4 +128,6 @@ var (
 		"Fetch it again: someone has already dealt with it.")
 	_ = kind(http.StatusConflict, "replay_waits", "Replay in progress",
 		"Wait for the event named in the detail.")
+	_ = kind(http.StatusConflict, "payload_expired", "Body no longer kept",
+		"None: PAYLOAD_RETENTION has passed, or the payer was forgotten.")
 )

@@ -52,6 +52,7 @@ func (cfg *Config) check(c *checker) {
 	// River takes ten thousand workers at most.
 	c.demand("WORKERS", cfg.Workers <= 1000, "must be at most 1000")
 	c.demand("RETENTION", cfg.Retention > 0, "must be longer than 0s")
+	c.demand("PAYLOAD_RETENTION", cfg.PayloadRetention > 0, "must be longer than 0s")
 	c.demand("SIGNATURE_TOLERANCE", cfg.SignatureTolerance >= 0, "must not be negative")
 	cfg.Retry.check(c)
 	cfg.Rescue.check(c)

@@ -43,7 +43,8 @@ type Config struct {
 
 	UnknownOrder UnknownOrder `env:"UNKNOWN_ORDER" envDefault:"wait" help:"a payment whose order we don't know: wait, create or ignore"`
 	Reconciliation
-	Retention time.Duration `env:"RETENTION" envDefault:"168h" help:"completed events older than this move to webhook_archive"`
+	Retention        time.Duration `env:"RETENTION" envDefault:"168h" help:"completed events older than this move to webhook_archive"`
+	PayloadRetention time.Duration `env:"PAYLOAD_RETENTION" envDefault:"2160h" help:"raw bodies, IP addresses and fetched answers are emptied this long after their event's end"`
 
 	Tracing
 	Alerts

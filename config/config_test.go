@@ -69,6 +69,7 @@ func TestConfig_TheDefaultsAreThoseOfTheInterface(t *testing.T) {
 	require.Equal(t, config.UnknownOrder("wait"), cfg.UnknownOrder)
 	require.Equal(t, "0 * * * *", cfg.ReconcileSchedule.String())
 	require.Equal(t, 168*time.Hour, cfg.Retention)
+	require.Equal(t, 90*24*time.Hour, cfg.PayloadRetention)
 	require.Empty(t, cfg.AlertWebhookURL.Reveal())
 	require.Equal(t, slog.LevelInfo, cfg.LogLevel.Level)
 	require.Equal(t, config.LogFormat("auto"), cfg.LogFormat)
@@ -99,6 +100,7 @@ func TestConfig_EveryVariableCanBeGiven(t *testing.T) {
 		"UNKNOWN_ORDER":               "create",
 		"RECONCILE_SCHEDULE":          "*/15 * * * *",
 		"RETENTION":                   "7d12h",
+		"PAYLOAD_RETENTION":           "30d",
 		"ALERT_WEBHOOK_URL":           "https://hooks.example.com/services/T0/B0/token",
 		"LOG_LEVEL":                   "debug",
 		"LOG_FORMAT":                  "json",
@@ -131,6 +133,7 @@ func TestConfig_EveryVariableCanBeGiven(t *testing.T) {
 	quarter := cfg.ReconcileSchedule.Next(time.Date(2026, 3, 1, 10, 1, 0, 0, time.UTC))
 	require.Equal(t, time.Date(2026, 3, 1, 10, 15, 0, 0, time.UTC), quarter.UTC())
 	require.Equal(t, 180*time.Hour, cfg.Retention)
+	require.Equal(t, 30*24*time.Hour, cfg.PayloadRetention)
 	require.Equal(t, "https://hooks.example.com/services/T0/B0/token", cfg.AlertWebhookURL.Reveal())
 	require.Equal(t, slog.LevelDebug, cfg.LogLevel.Level)
 	require.Equal(t, config.LogFormat("json"), cfg.LogFormat)
@@ -216,6 +219,7 @@ func TestConfig_AWrongValueIsAProblemOfItsVariable(t *testing.T) {
 		{"RETENTION", "7 days", "must be a duration such as 90s, 2m or 7d"},
 		{"RETENTION", "200000d", "must be a duration"},
 		{"RETENTION", "0s", "must be longer than 0s"},
+		{"PAYLOAD_RETENTION", "0s", "must be longer than 0s"},
 		{"LOG_LEVEL", "loud", "must be debug, info, warn or error"},
 		{"LOG_FORMAT", "xml", "must be auto, tint or json"},
 	} {

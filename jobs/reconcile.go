@@ -156,10 +156,10 @@ type stepWorker struct {
 	river.WorkerDefaults[ReconcileStepArgs]
 	reconciler
 
-	circuits  *circuit.Circuits
-	policy    *RetryPolicy
-	retention time.Duration
-	budget    time.Duration
+	circuits *circuit.Circuits
+	policy   *RetryPolicy
+	keep     store.Keep
+	budget   time.Duration
 }
 
 // NextRetry is when a failed attempt is repeated: by the backoff, and never

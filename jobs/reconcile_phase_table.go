@@ -52,17 +52,9 @@ var phases = []phase{
 		},
 	},
 	{
-		Phase: Phase{store.PhaseRetention, regularRun, "moves old events to the archive, before a provider is asked: an outage must not let the queue grow"},
-		enter: func(ctx context.Context, w *stepWorker, step *store.RunStep) error {
-			// It is bounded where it is written; here only so that a quiet service
-			// forgets what is old.
-			if err := w.store.PruneRefusedDeliveries(ctx); err != nil {
-				return err
-			}
-			return step.Enter(ctx, store.PhaseRetention)
-		},
+		Phase: Phase{store.PhaseRetention, regularRun, "moves old events to the archive and empties what is kept for a time only, before a provider is asked: an outage must not let the queue grow"},
 		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
-			return p.step.ArchiveBatch(ctx, w.retention)
+			return p.step.RetentionBatch(ctx, w.keep)
 		},
 	},
 	{

@@ -34,6 +34,9 @@ type Config struct {
 	// Retention is how long completed events are kept; their jobs stay a day
 	// longer.
 	Retention time.Duration
+	// PayloadRetention is how long bodies, addresses and fetched answers are kept after
+	// their event's end.
+	PayloadRetention time.Duration
 	// Backoff is how failed attempts are repeated. A job keeps the number of
 	// attempts that it was inserted with.
 	Backoff Backoff
@@ -67,7 +70,7 @@ func (c Config) validate() error {
 	check(c.Workers > 0, "workers must be positive")
 	check(c.JobTimeout > 0, "the job timeout must be positive")
 	check(c.RescueAfter > c.JobTimeout, "jobs may be rescued only after their timeout")
-	check(c.Retention > 0, "the retention must be positive")
+	check(c.Retention > 0 && c.PayloadRetention > 0, "the retentions must be positive")
 	check(len(c.Backoff.Waits) > 0 && slices.Min(c.Backoff.Waits) > 0, "the backoff must have waits, and none of 0s or less")
 	check(c.Backoff.Attempts > 0, "the number of attempts must be positive")
 	check(c.Logger != nil, "a logger is required")
@@ -227,7 +230,7 @@ func addReconciliation(config *river.Config, cfg Config, deps Deps, circuits *ci
 	if deps.stepBudget != nil {
 		budget = *deps.stepBudget
 	}
-	river.AddWorker(config.Workers, &stepWorker{reconciler: newReconciler(deps, metrics), circuits: circuits, policy: policy, retention: cfg.Retention, budget: budget})
+	river.AddWorker(config.Workers, &stepWorker{reconciler: newReconciler(deps, metrics), circuits: circuits, policy: policy, keep: store.Keep{Events: cfg.Retention, Payloads: cfg.PayloadRetention}, budget: budget})
 	config.Queues[QueueReconciliation] = river.QueueConfig{MaxWorkers: reconciliationWorkers}
 	if cfg.ReconcileSchedule == "" || cfg.Helper {
 		return nil

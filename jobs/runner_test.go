@@ -25,7 +25,7 @@ func TestNewRunner_ReportsAllProblemsOfItsConfigTogether(t *testing.T) {
 	require.Equal(t, err, runnerErr)
 
 	config := jobs.Config{
-		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Second, Retention: time.Hour,
+		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Second, Retention: time.Hour, PayloadRetention: 90 * 24 * time.Hour,
 		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 7}, Logger: slog.New(slog.DiscardHandler),
 	}
 	_, err = jobs.NewInserter(pool, config)

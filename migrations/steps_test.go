@@ -124,6 +124,13 @@ var written = map[int64][]string{
 		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount) VALUES ('A-2', 'upgrade', 'cancelled', 0, 0)`,
 		`INSERT INTO anomalies (kind, order_reference, detail) VALUES ('payment_moved', 'A-1', '{}')`,
 	},
+	29: {
+		`UPDATE webhook_archive SET payload = '', resource = NULL, remote_ip = NULL, emptied_at = now(), forgotten = true`,
+		`UPDATE payments SET raw = '' WHERE payment_id = '77'`,
+		`INSERT INTO forgotten_payers (hash) VALUES (sha256('a payer'))`,
+		`INSERT INTO forgotten_payments (source, payment_id) VALUES ('mercadopago', '77')`,
+		`INSERT INTO operator_actions (actor, action, target_kind, count) VALUES ('cli:ana', 'forget', 'payer', 1)`,
+	},
 	19: {
 		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount, amount, currency, actor, reason)
 		 VALUES ('A-1', 'amended', 'paid', 150.05, 0, 140, 'ARS', 'cli:ana', 'a discount')`,

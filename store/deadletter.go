@@ -118,16 +118,17 @@ func (s *Store) DeadLetter(ctx context.Context, id int64) (DeadLetterDetail, err
 	err := s.readSnapshot(ctx, func(tx pgx.Tx) error {
 		var failures json.RawMessage
 		var payload, resource []byte
+		var emptied *time.Time
 		letter, err := scanDeadLetter(tx.QueryRow(ctx, `
-			SELECT `+deadLetterColumns+`, d.errors, q.payload, q.resource`+deadLetterFrom+` WHERE d.id = $1`, id),
-			&failures, &payload, &resource)
+			SELECT `+deadLetterColumns+`, d.errors, q.payload, q.resource, q.emptied_at`+deadLetterFrom+` WHERE d.id = $1`, id),
+			&failures, &payload, &resource, &emptied)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrDeadLetterNotFound.With(id)
 		}
 		if err != nil {
 			return err
 		}
-		d = DeadLetterDetail{DeadLetter: letter, Body: newBody(payload, resource)}
+		d = DeadLetterDetail{DeadLetter: letter, Body: newBody(payload, resource, emptied)}
 		if d.Errors, err = parseFailures(failures); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"slices"
+	"time"
 	"unicode/utf8"
 )
 
@@ -39,14 +40,17 @@ type Body struct {
 	// PayloadBytes is its length, and PayloadSHA256 its hash in hexadecimal.
 	PayloadBytes  int    `json:"payload_bytes"`
 	PayloadSHA256 string `json:"payload_sha256"`
+	// EmptiedAt is when body, address and answer were emptied, nil while they are kept.
+	EmptiedAt *time.Time `json:"emptied_at"`
 	// Resource is the provider's answer where an attempt could not apply it; nil
 	// where there is none, and where it is hidden.
 	Resource *Content `json:"resource"`
 }
 
-func newBody(payload, resource []byte) Body {
+func newBody(payload, resource []byte, emptiedAt *time.Time) Body {
 	content, sum := newContent(payload), sha256.Sum256(payload)
-	b := Body{Payload: &content, PayloadBytes: len(payload), PayloadSHA256: hex.EncodeToString(sum[:])}
+	toUTC(emptiedAt)
+	b := Body{Payload: &content, PayloadBytes: len(payload), PayloadSHA256: hex.EncodeToString(sum[:]), EmptiedAt: emptiedAt}
 	if resource != nil {
 		answer := newContent(resource)
 		b.Resource = &answer
@@ -55,7 +59,7 @@ func newBody(payload, resource []byte) Body {
 }
 
 func (b Body) hidden() Body {
-	return Body{PayloadBytes: b.PayloadBytes, PayloadSHA256: b.PayloadSHA256}
+	return Body{PayloadBytes: b.PayloadBytes, PayloadSHA256: b.PayloadSHA256, EmptiedAt: b.EmptiedAt}
 }
 
 // WithoutContent is the event without what its sender and the provider wrote, which

@@ -103,10 +103,11 @@ func (s *Store) Event(ctx context.Context, queueID int64) (EventDetail, error) {
 func readEvent(ctx context.Context, tx pgx.Tx, queueID int64) (EventDetail, error) {
 	var d EventDetail
 	var payload, resource []byte
+	var emptied *time.Time
 	var failures json.RawMessage
-	const detail = `, q.job_id, q.query, host(q.remote_ip), q.payload, q.resource, `
+	const detail = `, q.job_id, q.query, host(q.remote_ip), q.payload, q.resource, q.emptied_at, `
 	read := func(statement string) (err error) {
-		d.Event, err = scanEvent(tx.QueryRow(ctx, statement, queueID), &d.JobID, &d.Query, &d.RemoteIP, &payload, &resource, &failures)
+		d.Event, err = scanEvent(tx.QueryRow(ctx, statement, queueID), &d.JobID, &d.Query, &d.RemoteIP, &payload, &resource, &emptied, &failures)
 		return err
 	}
 	err := read(`
@@ -124,7 +125,7 @@ func readEvent(ctx context.Context, tx pgx.Tx, queueID int64) (EventDetail, erro
 	if err != nil {
 		return d, err
 	}
-	d.Body = newBody(payload, resource)
+	d.Body = newBody(payload, resource, emptied)
 	d.AttemptErrors, err = parseFailures(failures)
 	return d, err
 }

@@ -59,6 +59,9 @@ type NewEvent struct {
 	// Trace is the traceparent of the call that brought it (W3C Trace Context);
 	// empty when nobody traces it.
 	Trace string
+
+	// emptied is true for what replays an event whose body was emptied.
+	emptied bool
 }
 
 // A Receipt says that an event is durable.

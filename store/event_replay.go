@@ -16,7 +16,9 @@ type Replay struct {
 
 // ReplayEvent makes a new event of the same delivery. Any event can be replayed,
 // an archived one too; an open dead letter of it becomes replayed. The error
-// wraps ErrEventNotFound, or is a *ReplayWaitsError.
+// wraps ErrEventNotFound, or is a *ReplayWaitsError or a *PayloadExpiredError.
+//
+// An event whose body was emptied is done once more by the id of what it names.
 //
 // What there is to do is asked again: an event that an older release could not
 // settle is settled by one that can. A provider's test ends as one again.
@@ -118,6 +120,9 @@ func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Repla
 	if len(events) == 0 {
 		return Replay{}, ErrEventNotFound.With(queueID)
 	}
+	if events[0].emptied && OutcomeAtOnce(events[0].Work) != "" {
+		return Replay{}, &PayloadExpiredError{QueueID: queueID}
+	}
 	receipts, err := s.insertEvents(ctx, tx, events)
 	if err != nil {
 		return Replay{}, err
@@ -129,7 +134,7 @@ func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Repla
 // behind: it makes a delivery unique, and this is none. The request id and the
 // query stay, so that the replay is found by what the delivery was called.
 func (s *Store) loadReplays(ctx context.Context, tx pgx.Tx, queueIDs []int64) ([]NewEvent, error) {
-	const columns = `id, source, topic, action, resource_id, payload, query, request_id, live_mode, signed, work, collector_id`
+	const columns = `id, source, topic, action, resource_id, payload, query, request_id, live_mode, signed, work, collector_id, emptied_at IS NOT NULL`
 	// One statement sees an event that is being archived exactly once.
 	rows, _ := tx.Query(ctx, `
 		SELECT `+columns+` FROM webhook_queue WHERE id = ANY ($1)
@@ -139,7 +144,7 @@ func (s *Store) loadReplays(ctx context.Context, tx pgx.Tx, queueIDs []int64) ([
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (NewEvent, error) {
 		ev := NewEvent{Origin: OriginReplay}
 		err := row.Scan(&ev.ReplayOf, &ev.Source, &ev.Topic, &ev.Action, &ev.ResourceID, &ev.Payload, &ev.Query, &ev.RequestID,
-			&ev.LiveMode, &ev.Signed, &ev.Work, &ev.CollectorID)
+			&ev.LiveMode, &ev.Signed, &ev.Work, &ev.CollectorID, &ev.emptied)
 		ev.Work = s.workAgain(ev)
 		return ev, err
 	})

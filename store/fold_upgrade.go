@@ -20,7 +20,7 @@ type PaymentExtra struct {
 }
 
 // A ReadExtra reads the extra facts from an answer as it was received. It is false
-// where they can't be read: then there are none.
+// where they can't be read: then what was read before stays.
 type ReadExtra func(source string, raw []byte) (PaymentExtra, bool)
 
 // A FoldPosition is where the fold of an upgrade is: what it did comes before.
@@ -63,15 +63,20 @@ type foldPayment struct {
 // position behind the last, and reports whether there are no more.
 func (s *Store) FoldPayments(ctx context.Context, at *FoldPosition, limit int, read ReadExtra) (done bool, err error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT p.source, p.payment_id, coalesce(p.order_reference, ''), p.raw, o.reference IS NOT NULL
+		SELECT p.source, p.payment_id, coalesce(p.order_reference, ''), p.raw, o.reference IS NOT NULL,
+		       p.shipping, coalesce(p.subscription_id, ''), p.subscription_number
 		FROM payments p LEFT JOIN orders o ON o.reference = p.order_reference
 		WHERE p.fold_version < $1 AND (p.source, p.payment_id) > ($2, $3)
 		ORDER BY p.source, p.payment_id LIMIT $4`, order.FoldVersion, at.Source, at.PaymentID, limit)
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (foldPayment, error) {
 		var p foldPayment
 		var raw []byte
-		err := row.Scan(&p.source, &p.id, &p.reference, &raw, &p.hasOrder)
-		p.extra, _ = read(p.source, raw)
+		err := row.Scan(&p.source, &p.id, &p.reference, &raw, &p.hasOrder,
+			&p.extra.Shipping, &p.extra.SubscriptionID, &p.extra.SubscriptionNumber)
+		// What was read of an answer stays when the answer is emptied.
+		if extra, readable := read(p.source, raw); readable {
+			p.extra = extra
+		}
 		return p, err
 	})
 	if err != nil {

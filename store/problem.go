@@ -145,6 +145,20 @@ func (e *ReplayWaitsError) Problem() Problem {
 	}
 }
 
+// A PayloadExpiredError means that an event's body was emptied, and was all that
+// there was to do: the event names nothing that could be fetched.
+type PayloadExpiredError struct{ QueueID int64 }
+
+// Error implements error.
+func (e *PayloadExpiredError) Error() string {
+	return fmt.Sprintf("the body of event %d is no longer kept, and the event names nothing to fetch", e.QueueID)
+}
+
+// Problem says what the error means to whoever asked.
+func (e *PayloadExpiredError) Problem() Problem {
+	return Problem{Class: Conflict, Code: "payload_expired", Text: capitalised(e.Error()) + ".", Args: []any{"id", e.QueueID}}
+}
+
 // An OrderConflictError means that an order is registered with other terms.
 type OrderConflictError struct {
 	Reference string

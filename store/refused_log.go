@@ -160,12 +160,14 @@ func (s *Store) InsertRefused(ctx context.Context, r Refused) error {
 	return wrap(err, "record refused delivery")
 }
 
+const pruneRefusedSQL = `
+	DELETE FROM webhook_refused
+	WHERE id <= (SELECT coalesce(max(id), 0) - $1 FROM webhook_refused)
+	   OR refused_at < now() - make_interval(secs => $2)`
+
 // PruneRefused removes refused deliveries beyond the newest keep ones, and
 // those older than seven days.
 func (s *Store) PruneRefused(ctx context.Context, keep int) error {
-	_, err := s.pool.Exec(ctx, `
-		DELETE FROM webhook_refused
-		WHERE id <= (SELECT coalesce(max(id), 0) - $1 FROM webhook_refused)
-		   OR refused_at < now() - make_interval(secs => $2)`, keep, refusedFor.Seconds())
+	_, err := s.pool.Exec(ctx, pruneRefusedSQL, keep, refusedFor.Seconds())
 	return wrap(err, "prune refused deliveries")
 }

@@ -226,10 +226,10 @@ func TestRollUp_FollowsTheArchive(t *testing.T) {
 	step, _ := b.openStep(t, run)
 	var rolls sync.WaitGroup
 	rolls.Go(func() { _, _ = b.RollUpAhead(t.Context(), time.Hour, soon) })
-	moved, err := step.ArchiveBatch(t.Context(), 33*time.Hour)
+	moved, err := step.RetentionBatch(t.Context(), store.Keep{Events: 33 * time.Hour, Payloads: 90 * 24 * time.Hour})
 	rolls.Wait()
 	require.NoError(t, err)
-	require.True(t, moved)
+	require.False(t, moved, "there is more to remove than events")
 	require.Positive(t, step.Run.Archived)
 	b.requireCompleted(t, 60-step.Run.Archived)
 	require.EqualValues(t, 60-step.Run.Archived, b.count(t, `SELECT sum(events) FROM webhook_completed_slots`))
@@ -264,7 +264,7 @@ func TestRollUp_TakesTurnsWithTheArchive(t *testing.T) {
 	require.NoError(t, err)
 	ends := make(chan error, 2)
 	go func() {
-		_, err := step.ArchiveBatch(t.Context(), time.Hour)
+		_, err := step.RetentionBatch(t.Context(), store.Keep{Events: time.Hour, Payloads: time.Hour})
 		ends <- err
 	}()
 	b.awaitWaiters(t, 1)

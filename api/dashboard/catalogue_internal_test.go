@@ -79,7 +79,7 @@ func families(t *testing.T) map[string][]string {
 			string(store.Internal), string(store.Unavailable), string(store.Invalid), string(store.Unauthenticated),
 			string(store.NotFound), string(store.Conflict),
 			"event_not_found", "dead_letter_not_found", "bulk_replay_not_found", "anomaly_not_found", "refused_not_found", "run_not_found",
-			"state_conflict", "replay_waits", "order_cancelled", "currency_unknown", "amount_too_fine",
+			"state_conflict", "replay_waits", "payload_expired", "order_cancelled", "currency_unknown", "amount_too_fine",
 		},
 		"refusal": refusedReasons,
 		"verdict": verdicts(), "verdict.do": verdicts(),

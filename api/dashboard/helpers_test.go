@@ -54,7 +54,7 @@ func setup(t testing.TB) *bundle {
 	})
 	quiet := slog.New(slog.DiscardHandler)
 	config := jobs.Config{
-		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour,
+		Workers: 1, JobTimeout: time.Second, RescueAfter: time.Minute, Retention: time.Hour, PayloadRetention: 90 * 24 * time.Hour,
 		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 7}, Logger: quiet,
 	}
 	inserter, err := jobs.NewInserter(b.pool, config)

@@ -69,6 +69,10 @@ func meanings() map[string]meaning {
 			&store.ReplayWaitsError{QueueID: 5, Replay: 9}, store.Conflict, "replay_waits", http.StatusConflict, exitFailed,
 			"Event 5 is being replayed as event 9, which has not ended yet.",
 		},
+		"PayloadExpiredError": {
+			&store.PayloadExpiredError{QueueID: 5}, store.Conflict, "payload_expired", http.StatusConflict, exitFailed,
+			"The body of event 5 is no longer kept, and the event names nothing to fetch.",
+		},
 		"OrderConflictError": {
 			&store.OrderConflictError{Reference: "A-1", Known: price("80.00"), Asked: price("100")}, store.Conflict, "order_conflict",
 			http.StatusConflict, exitFailed, "The order is registered with 80.00 ARS; this call says 100.00 ARS.",
