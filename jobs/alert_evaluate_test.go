@@ -111,6 +111,7 @@ func conditionSamples(now time.Time) map[string]store.Status {
 		"reconciliation_incomplete":     {Signals: store.Signals{Unseen: map[string]int64{"unstable": 5}, UnseenSince: ago(time.Hour)}},
 		"dead_letters_open":             {DeadLetters: store.DeadLetterStatus{Open: 2, ByReason: map[string]int64{"retries_exhausted": 2}}},
 		"odd_payments_open":             {Signals: store.Signals{OddPayments: 1}},
+		"account_unknown":               {Signals: store.Signals{AccountUnknown: 1}},
 		"anomalies_open":                {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"underpaid": 1}}},
 		"fraud_alert_open":              {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"fraud_alert": 1}}},
 		"chargeback_documents_urgent":   {Signals: store.Signals{Chargebacks: []store.ChargebackDue{{ID: "2170", Deadline: ago(-12 * time.Hour)}}}},

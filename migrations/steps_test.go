@@ -83,6 +83,7 @@ var written = map[int64][]string{
 		`INSERT INTO provider_state (source, circuit, reason, next_probe_at) VALUES ('mercadopago/2001', 'open', 'unavailable', now())`,
 		`INSERT INTO process_files (process_id, name, digest) VALUES ('a', 'MERCADOPAGO_SELLERS_FILE', 'a')`,
 	},
+	30: {`INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, account_known) VALUES ('b', 'host-2', 'api', 'v2', 10, 1, false)`},
 	22: {`UPDATE books SET collector_id = '190061234', collector_known_at = now()`},
 	26: {
 		`INSERT INTO chargebacks (source, chargeback_id, payment_ids, amount, currency, documentation_required, documentation_status,

@@ -47,18 +47,15 @@ func (s *Store) rulesNow() order.Rules {
 // MainAccount is the account that the books belong to; empty until it is known.
 func (s *Store) MainAccount() string { return s.rulesNow().CollectorID }
 
-// LoadAccount reads the account that the books belong to, and reports whether it
-// is known.
-func (s *Store) LoadAccount(ctx context.Context) (known bool, err error) {
-	var account string
+// LoadAccount reads the account that the books belong to; empty while it isn't known.
+func (s *Store) LoadAccount(ctx context.Context) (account string, err error) {
 	if err := s.pool.QueryRow(ctx, `SELECT collector_id FROM books`).Scan(&account); err != nil {
-		return false, fmt.Errorf("the account of the books: %w", err)
+		return "", fmt.Errorf("the account of the books: %w", err)
 	}
-	if account == "" {
-		return false, nil
+	if account != "" {
+		s.account.Store(&account)
 	}
-	s.account.Store(&account)
-	return true, nil
+	return account, nil
 }
 
 // KeepAccount keeps the account that our credentials are of as the one that the
@@ -69,11 +66,12 @@ func (s *Store) KeepAccount(ctx context.Context, ours string) error {
 		UPDATE books SET collector_id = $1, collector_known_at = now() WHERE collector_id = ''`, text(ours)); err != nil {
 		return fmt.Errorf("keep the account: %w", err)
 	}
-	if _, err := s.LoadAccount(ctx); err != nil {
+	kept, err := s.LoadAccount(ctx)
+	if err != nil {
 		return err
 	}
-	if kept := s.account.Load(); kept != nil && *kept != ours {
-		return &OtherAccountError{Books: *kept, Ours: ours}
+	if kept != ours {
+		return &OtherAccountError{Books: kept, Ours: ours}
 	}
 	return nil
 }

@@ -42,6 +42,9 @@ type Process struct {
 	// before, and PoolGaveUp how many callers got none.
 	PoolWait   time.Duration
 	PoolGaveUp int64
+	// AccountKnown is false while it takes no payment for another account's, because
+	// it does not know which account is ours.
+	AccountKnown bool
 }
 
 // A Heartbeat says every few seconds that this process is alive, and how its pool of
@@ -88,6 +91,7 @@ func (h *Heartbeat) beat(ctx context.Context) {
 	now := h.store.pool.Stat()
 	h.self.PoolMax, h.self.PoolInUse = int(now.MaxConns()), int(now.AcquiredConns())
 	h.self.PoolWait, h.self.PoolGaveUp = poolStrain(h.before, now)
+	h.self.AccountKnown = h.store.rulesNow().CollectorID != ""
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	err := h.store.beat(ctx, h.self)
@@ -115,11 +119,11 @@ func poolStrain(before, now *pgxpool.Stat) (wait time.Duration, gaveUp int64) {
 func (s *Store) beat(ctx context.Context, p Process) error {
 	_, err := s.pool.Exec(ctx, `
 		WITH dead AS (DELETE FROM processes WHERE seen_at < now() - interval '1 hour' AND id <> $1)
-		INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up, account_known)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (id) DO UPDATE SET seen_at = now(), pool_max = excluded.pool_max, pool_in_use = excluded.pool_in_use,
-			pool_wait_ms = excluded.pool_wait_ms, pool_gave_up = excluded.pool_gave_up`,
-		p.ID, text(p.Host), p.Role, text(p.Version), p.PoolMax, p.PoolInUse, p.PoolWait.Milliseconds(), p.PoolGaveUp)
+			pool_wait_ms = excluded.pool_wait_ms, pool_gave_up = excluded.pool_gave_up, account_known = excluded.account_known`,
+		p.ID, text(p.Host), p.Role, text(p.Version), p.PoolMax, p.PoolInUse, p.PoolWait.Milliseconds(), p.PoolGaveUp, p.AccountKnown)
 	return wrap(err, "note a process")
 }
 

@@ -37,9 +37,14 @@ func TestHeartbeat_ShowsItsProcess(t *testing.T) {
 	require.EqualValues(t, b.pool.Config().MaxConns, p.PoolMax)
 	require.Positive(t, p.PoolInUse+1)
 	require.NotEqual(t, p.ID, alive()[1].ID)
+	require.Zero(t, one[int](t, b, `SELECT count(*) FROM processes WHERE account_known`), "nobody has said whose the books are")
 
 	second.Close()
 	require.Len(t, alive(), 1, "one that stops takes itself off the list")
+	require.NoError(t, b.KeepAccount(t.Context(), "1"))
+	third := store.NewHeartbeat(b.Store, store.Process{Role: store.RoleAll})
+	defer third.Close()
+	require.Eventually(t, func() bool { return one[int](t, b, `SELECT count(*) FROM processes WHERE account_known`) == 1 }, 30*time.Second, 5*time.Millisecond)
 }
 
 // A pool tells how long its callers waited since the last look, and how many

@@ -75,8 +75,9 @@ func TestSignals_CountWhatIsRecent(t *testing.T) {
 	b.receive(t, "webhook_queue", 9, 16*time.Minute, store.OriginWebhook)
 	b.exec(t, `INSERT INTO anomalies (kind, order_reference, opened_at) VALUES
 		('unknown_order', 'A-1', now() - interval '4 minutes'), ('unknown_order', 'A-2', now() - interval '6 minutes'), ('underpaid', 'A-3', now())`)
-	b.exec(t, `INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up, seen_at) VALUES
-		('a', 'h', 'all', 'v', 1, 1, 40, 2, now()), ('b', 'h', 'all', 'v', 1, 1, 30, 3, now()), ('c', 'h', 'all', 'v', 1, 1, 900, 900, now() - interval '2 minutes')`)
+	b.exec(t, `INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up, account_known, seen_at) VALUES
+		('a', 'h', 'all', 'v', 1, 1, 40, 2, false, now()), ('b', 'h', 'all', 'v', 1, 1, 30, 3, true, now()),
+		('c', 'h', 'all', 'v', 1, 1, 900, 900, false, now() - interval '2 minutes')`)
 
 	g := b.signals(t)
 
@@ -86,6 +87,7 @@ func TestSignals_CountWhatIsRecent(t *testing.T) {
 	require.EqualValues(t, 1, g.UnknownOrdersFresh)
 	require.Equal(t, 40*time.Millisecond, g.PoolWait, "of living processes")
 	require.EqualValues(t, 3, g.PoolGaveUp)
+	require.EqualValues(t, 1, g.AccountUnknown)
 	require.Nil(t, g.EvaluatedAt)
 	require.Nil(t, g.UndeliveredSince)
 	require.WithinDuration(t, time.Now(), g.At, time.Hour)

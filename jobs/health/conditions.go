@@ -136,6 +136,12 @@ func Conditions() []Condition {
 			detail: func(st store.Status, _ Moment) details { return details{"by_kind": misfits(st)} },
 		},
 		{
+			Code: "account_unknown", Health: Degraded, Lasting: 2,
+			Reason: "Our account at the payment provider is not known: payments to other accounts would pay orders.",
+			active: func(st store.Status, _ Moment) bool { return st.Signals.AccountUnknown > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"processes": st.Signals.AccountUnknown} },
+		},
+		{
 			Code: "provider_outage", Health: Degraded, Lasting: 2, Within: []string{"provider_recovering"},
 			Reason: "The payment provider is not answering; its circuit is open.",
 			active: func(st store.Status, _ Moment) bool {
