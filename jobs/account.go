@@ -11,42 +11,51 @@ import (
 
 const (
 	// accountLook is how often a process looks whether the account of the books is
-	// known, and accountAsk how many looks lie between two questions to a provider.
+	// known, and accountAsk how many looks lie between two questions to a provider at
+	// most: it is asked after the first one, two, four and eight, too.
 	accountLook = 2 * time.Second
 	accountAsk  = 15
-	// accountTimeout bounds one question or look.
+	// accountTimeout bounds one question or look, accountStart the question of a
+	// process that starts: it may not keep webhooks waiting for long.
 	accountTimeout = 10 * time.Second
+	accountStart   = 3 * time.Second
 )
 
-// KeepAccount finds out which account the books belong to, and returns once that is
-// settled or ctx is done: payments to other accounts never pay an order. It asks the
-// provider by ask, whose answer is kept for all processes; nil in a process that
-// asks no provider. Where the account was not known when payments were settled, the
-// orders concerned are folded again.
-//
-// The error is a *store.OtherAccountError when our credentials are of another
-// account than the one that was kept.
-func KeepAccount(ctx context.Context, storage *store.Store, ask func(context.Context) (string, error), logger *slog.Logger) error {
+// An AccountKeeper finds out which account the books belong to: payments to other
+// accounts never pay an order.
+type AccountKeeper struct {
+	store *store.Store
+	// ask asks the provider which account our credentials are of.
+	ask    func(context.Context) (string, error)
+	logger *slog.Logger
+	asked  bool
+}
+
+// NewAccountKeeper returns one that asks the provider by ask. The answer is kept for
+// all processes.
+func NewAccountKeeper(storage *store.Store, ask func(context.Context) (string, error), logger *slog.Logger) *AccountKeeper {
+	return &AccountKeeper{store: storage, ask: ask, logger: logger}
+}
+
+// Start asks once, for a few seconds at most. The error is a *store.OtherAccountError
+// when our credentials are of another account than the books; a provider that does not
+// answer is none, for Run asks again.
+func (k *AccountKeeper) Start(ctx context.Context) error {
+	return k.question(ctx, accountStart)
+}
+
+// Run asks until there was an answer and returns then, or when ctx is done. Where the
+// account was not known when payments were settled, the orders concerned are folded
+// again. The error is that of Start.
+func (k *AccountKeeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(accountLook)
 	defer tick.Stop()
-	asked := ask == nil
-	for looks := 0; ; looks++ {
-		if !asked && looks%accountAsk == 0 {
-			err := askAccount(ctx, storage, ask)
-			var other *store.OtherAccountError
-			if errors.As(err, &other) {
-				return err
-			}
-			asked = err == nil
-			if err != nil && ctx.Err() == nil {
-				logger.WarnContext(ctx, "the account of the access token is not known", "error", err)
-			}
-		}
-		done, err := lookAtAccount(ctx, storage, ask != nil)
+	for looks := 1; ; looks++ {
+		done, err := k.look(ctx)
 		if err != nil && ctx.Err() == nil {
-			logger.WarnContext(ctx, "the account of the books could not be read", "error", err)
+			k.logger.WarnContext(ctx, "the account of the books could not be read", "error", err)
 		}
-		if done && asked {
+		if done && k.asked {
 			return nil
 		}
 		select {
@@ -54,27 +63,40 @@ func KeepAccount(ctx context.Context, storage *store.Store, ask func(context.Con
 			return nil
 		case <-tick.C:
 		}
+		if !k.asked && (looks&(looks-1) == 0 || looks%accountAsk == 0) {
+			if err := k.question(ctx, accountTimeout); err != nil {
+				return err
+			}
+		}
 	}
 }
 
-func askAccount(ctx context.Context, storage *store.Store, ask func(context.Context) (string, error)) error {
-	ctx, cancel := context.WithTimeout(ctx, accountTimeout)
+func (k *AccountKeeper) question(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	account, err := ask(ctx)
-	if err != nil {
+	account, err := k.ask(ctx)
+	if err == nil {
+		err = k.store.KeepAccount(ctx, account)
+	}
+	var other *store.OtherAccountError
+	if errors.As(err, &other) {
 		return err
 	}
-	return storage.KeepAccount(ctx, account)
+	k.asked = err == nil
+	if err != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
+		k.logger.WarnContext(ctx, "the account of the access token is not known", "error", err)
+	}
+	return nil
 }
 
-// lookAtAccount reads the account, and has orders folded again when this process
-// works jobs. It reports whether there is nothing left to do.
-func lookAtAccount(ctx context.Context, storage *store.Store, works bool) (done bool, err error) {
+// look reads the account and has orders folded again. It reports whether there is
+// nothing left to do.
+func (k *AccountKeeper) look(ctx context.Context) (done bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, accountTimeout)
 	defer cancel()
-	known, err := storage.LoadAccount(ctx)
-	if err != nil || !known || !works {
-		return known, err
+	account, err := k.store.LoadAccount(ctx)
+	if err != nil || account == "" {
+		return false, err
 	}
-	return storage.FoldForeign(ctx)
+	return k.store.FoldForeign(ctx)
 }

@@ -54,8 +54,8 @@ type app struct {
 	sources *store.SourceLog
 	runner  *jobs.Runner
 	working atomic.Bool
-	// account keeps the account that the books belong to, unless it is configured.
-	account func(context.Context) error
+	// account keeps the account that the books belong to; nil when it is configured.
+	account *jobs.AccountKeeper
 	riverUI *api.RiverUI
 	server  *http.Server
 }
@@ -72,20 +72,16 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 			a.close()
 		}
 	}()
-	var ask func(context.Context) (string, error)
+	client, err := a.connect(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
 	if does.worker {
-		deps, err := a.jobsDeps(cfg)
-		if err != nil {
-			return nil, err
-		}
-		ask = deps.Searches[mercadopago.Source].Account
+		deps := a.jobsDeps(cfg, client)
 		jobsConfig.Registerer, jobsConfig.TracerProvider = a.metrics, a.tracerProvider()
 		if a.runner, err = jobs.NewRunner(a.pool, jobsConfig, deps); err != nil {
 			return nil, err
 		}
-	}
-	if cfg.CollectorID == "" {
-		a.account = func(ctx context.Context) error { return jobs.KeepAccount(ctx, a.store, ask, logger) }
 	}
 	if err = a.wireAPI(cfg, does); err != nil {
 		return nil, err
@@ -163,25 +159,46 @@ func connectionsFor(cfg config.Config, does role) int {
 	return connections
 }
 
-// jobsDeps are the parts that jobs work with.
-func (a *app) jobsDeps(cfg config.Config) (jobs.Deps, error) {
+// connect makes what asks Mercado Pago, and refuses credentials of another account
+// than the books.
+func (a *app) connect(ctx context.Context, cfg config.Config) (*mercadopago.Client, error) {
 	client, err := mercadopago.NewClient(mercadopago.Config{
 		BaseURL: cfg.BaseURL.String(), AccessToken: cfg.AccessToken.Reveal(),
 		RateLimit: float64(cfg.ProviderRateLimit), UserAgent: "conciliar/" + version, Registerer: a.metrics,
 		AccountID: cfg.CollectorID,
 		Transport: a.providerTransport(mercadopago.NewTransport()),
 	})
-	if err != nil {
-		return jobs.Deps{}, err
+	if err != nil || cfg.CollectorID != "" {
+		return client, err
 	}
+	a.account = jobs.NewAccountKeeper(a.store, client.Account, a.logger)
+	return client, otherAccount(a.account.Start(ctx))
+}
+
+// jobsDeps are the parts that jobs work with.
+func (a *app) jobsDeps(cfg config.Config, client *mercadopago.Client) jobs.Deps {
 	return jobs.Deps{
 		Store:       a.store,
 		Providers:   map[string]jobs.Fetcher{mercadopago.Source: client},
 		Searches:    map[string]jobs.PaymentSearcher{mercadopago.Source: client},
 		CollectorID: cfg.CollectorID,
 		Alerts:      &jobs.Alerts{WebhookURL: cfg.AlertWebhookURL.Reveal()},
-	}, nil
+	}
 }
+
+// otherAccount says of which variable it speaks that our credentials are of another
+// account than the books.
+func otherAccount(err error) error {
+	var other *store.OtherAccountError
+	if !errors.As(err, &other) {
+		return err
+	}
+	return config.Problems{{Variable: "MERCADOPAGO_ACCESS_TOKEN", Text: fmt.Sprintf(
+		"is of account %s, and these records belong to account %s: %s", other.Ours, other.Books, otherAccountHint)}}
+}
+
+// otherAccountHint is what there is to do about it.
+const otherAccountHint = "use that account's token, or set MERCADOPAGO_COLLECTOR_ID to the account that is paid"
 
 // processOf is this process as the list of processes shows it.
 func processOf(does role) store.Process {
@@ -293,7 +310,7 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	defer end()
 	if a.account != nil {
 		go func() {
-			if err := a.account(life); err != nil {
+			if err := otherAccount(a.account.Run(life)); err != nil {
 				foreign <- err
 			}
 		}()
@@ -304,8 +321,7 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 		a.logger.Info("stopping")
 	case err := <-serving:
 		failed = fmt.Errorf("http: %w", err)
-	case err := <-foreign:
-		failed = fmt.Errorf("%w; set MERCADOPAGO_ACCESS_TOKEN to the books' account, or MERCADOPAGO_COLLECTOR_ID to the one that is paid", err)
+	case failed = <-foreign:
 	}
 	end()
 	over := time.AfterFunc(shutdownLimit, cancel)

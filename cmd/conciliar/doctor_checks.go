@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,15 +43,17 @@ func ok(check, format string, args ...any) finding {
 // is none: its own line says why.
 func check(ctx context.Context, cfg config.Config, logger *slog.Logger) []finding {
 	found := []finding{ok("configuration", "Valid; %d signing secrets.", len(cfg.WebhookSecrets))}
-	found = append(found, checkDatabase(ctx, cfg, logger)...)
-	return append(found, checkProvider(ctx, cfg)...)
+	inDatabase, kept := checkDatabase(ctx, cfg, logger)
+	return append(append(found, inDatabase...), checkProvider(ctx, cfg, kept)...)
 }
 
-func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) []finding {
+// checkDatabase also returns the account that the records belong to, empty while it
+// isn't known; nil when they can't be read.
+func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) (_ []finding, kept *string) {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
-	unreachable := func(err error) []finding {
-		return []finding{{"database", stateFail, "The database cannot be reached: " + reason(err) + ".", "Check DATABASE_URL, and that PostgreSQL runs and lets this machine in."}}
+	unreachable := func(err error) ([]finding, *string) {
+		return []finding{{"database", stateFail, "The database cannot be reached: " + reason(err) + ".", "Check DATABASE_URL, and that PostgreSQL runs and lets this machine in."}}, nil
 	}
 	pool, err := openPool(ctx, cfg.Database, 2, sessionSettings)
 	if err != nil {
@@ -73,10 +76,14 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	}
 	found = append(found, clockFinding("clock", "PostgreSQL's", asked.Add(took/2).Sub(server.Now), took))
 	if err := requireSchema(ctx, pool); err != nil {
-		return append(found, finding{"schema", stateFail, "Not this release's schema: " + err.Error() + ".", "Run 'conciliar migrate'."})
+		return append(found, finding{"schema", stateFail, "Not this release's schema: " + err.Error() + ".", "Run 'conciliar migrate'."}), nil
+	}
+	account, err := storage.LoadAccount(ctx)
+	if err != nil {
+		return unreachable(err)
 	}
 	found = append(found, ok("schema", "Current."))
-	return append(found, checkArrivals(ctx, storage), checkSources(ctx, storage, cfg))
+	return append(found, checkArrivals(ctx, storage), checkSources(ctx, storage, cfg)), &account
 }
 
 // reason is why the database cannot be reached, on one line: the innermost error
@@ -181,8 +188,9 @@ func (d *dated) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// checkProvider asks Mercado Pago who we are and what time it is.
-func checkProvider(ctx context.Context, cfg config.Config) []finding {
+// checkProvider asks Mercado Pago who we are and what time it is. kept is the account
+// that the records belong to, nil when they can't be read.
+func checkProvider(ctx context.Context, cfg config.Config, kept *string) []finding {
 	ctx, cancel := context.WithTimeout(ctx, checkLimit)
 	defer cancel()
 	var answers dated
@@ -197,7 +205,13 @@ func checkProvider(ctx context.Context, cfg config.Config) []finding {
 	if err != nil {
 		found = []finding{credentialsFailed(err)}
 	} else {
-		found = []finding{ok("credentials", "The access token is valid; account %s.", account), collectorFinding(cfg.CollectorID, account)}
+		found = []finding{ok("credentials", "The access token is valid; account %s.", account)}
+	}
+	switch {
+	case kept != nil:
+		found = append(found, collectorFinding(cfg.CollectorID, *kept, account))
+	case account != "":
+		found = append(found, collectorFinding(cfg.CollectorID, "", account))
 	}
 	if !answers.date.IsZero() {
 		// Its date is cut to whole seconds.
@@ -233,14 +247,26 @@ func credentialsRefused(failure *provider.Error) (finding, bool) {
 	}
 }
 
-func collectorFinding(configured, account string) finding {
+// collectorFinding judges whose payments pay orders: the account that is configured,
+// else the one that the records belong to, else that of the access token. Those that
+// aren't known are empty.
+func collectorFinding(configured, kept, account string) finding {
 	const name = "collector"
-	switch configured {
-	case account:
+	switch paid := cmp.Or(configured, kept, account); {
+	case paid == "":
+		return finding{name, stateWarn, "Our account is not known: payments to other accounts would pay orders.",
+			"Set MERCADOPAGO_COLLECTOR_ID if Mercado Pago does not tell whose the access token is."}
+	case configured == "" && account != "" && paid != account:
+		return finding{name, stateFail, "The access token is of account " + account + ", and these records belong to account " + kept + ": the service does not start.",
+			"Correct MERCADOPAGO_ACCESS_TOKEN: " + otherAccountHint + "."}
+	case account != "" && paid != account:
+		return finding{name, stateFail, "MERCADOPAGO_COLLECTOR_ID is " + configured + " and the access token is account " + account + "'s: no payment would pay an order.",
+			"Set MERCADOPAGO_COLLECTOR_ID=" + account + ", or use the other account's token."}
+	case configured != "" && account != "":
 		return ok(name, "MERCADOPAGO_COLLECTOR_ID is the access token's account.")
-	case "":
+	case account != "":
 		return ok(name, "Only payments to the access token's account, %s, pay orders.", account)
+	default:
+		return ok(name, "Only payments to account %s pay orders.", paid)
 	}
-	return finding{name, stateFail, "MERCADOPAGO_COLLECTOR_ID is " + configured + " and the access token is account " + account + "'s: no payment would pay an order.",
-		"Set MERCADOPAGO_COLLECTOR_ID=" + account + ", or use the other account's token."}
 }

@@ -54,10 +54,11 @@ func processQueue(ctx context.Context, a *app, cfg config.Config, jobsConfig job
 	if err != nil {
 		return done, err
 	}
-	deps, err := a.jobsDeps(cfg)
+	client, err := a.connect(ctx, cfg)
 	if err != nil {
 		return done, err
 	}
+	deps := a.jobsDeps(cfg, client)
 	// What a reconciliation has to do is not what was asked for.
 	deps.Searches, jobsConfig.ReconcileSchedule = nil, ""
 	runner, err := jobs.NewRunner(a.pool, jobsConfig, deps)

@@ -74,10 +74,11 @@ func (r *reconcileCommand) run(ctx context.Context) error {
 		return err
 	}
 	defer a.close()
-	deps, err := a.jobsDeps(cfg)
+	client, err := a.connect(ctx, cfg)
 	if err != nil {
 		return err
 	}
+	deps := a.jobsDeps(cfg, client)
 	if r.check {
 		return r.checkOnly(ctx, deps, jobsConfig)
 	}
