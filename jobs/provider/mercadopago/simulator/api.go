@@ -12,11 +12,12 @@ import (
 
 // Handler answers the API: GET /v1/payments/{id}, GET /v1/payments/search,
 // GET /v1/orders, GET /merchant_orders/{id}, GET /users/me, and the GET of each
-// ResourceKind.
+// ResourceKind. At PayPath it takes purchases.
 func (s *Simulator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/payments/{id}", s.guarded(s.getPayment))
 	mux.HandleFunc("GET /v1/payments/search", s.guarded(s.searchPayments))
+	mux.HandleFunc("POST "+PayPath, s.servePay)
 	mux.HandleFunc("GET /v1/orders", s.guarded(s.searchOrders))
 	mux.HandleFunc("GET /merchant_orders/{id}", s.guarded(s.getMerchantOrder))
 	s.handleResources(mux)

@@ -10,6 +10,7 @@ import (
 type delivery struct {
 	life    *lifeline
 	payment *payment
+	order   *resource // what it is about instead, nil for the payment itself
 	step    int
 	copy    int // 0: the first; others are Faults.Duplicates
 	attempt int
@@ -111,6 +112,9 @@ func (r *run) attempt(ctx context.Context, d *delivery, last bool) bool {
 
 // envelope makes a delivery's next attempt.
 func (r *run) envelope(d *delivery) *envelope {
+	if d.order != nil {
+		return r.sim.resourceEnvelope(d.order, d.attempt, byRun, uint64(d.step), uint64(d.copy)) //nolint:gosec // not negative
+	}
 	return r.sim.envelopeOf(d.payment, d.action, d.attempt, uint64(d.step), uint64(d.copy)) //nolint:gosec // not negative
 }
 

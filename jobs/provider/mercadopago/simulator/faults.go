@@ -68,8 +68,7 @@ func (f Faults) check() []error {
 		{"RateLimited", f.RateLimited},
 		{"Errors5xx", f.Errors5xx},
 	} {
-		// Written so that NaN fails too.
-		if !(share.value >= 0 && share.value <= 1) {
+		if !isShare(share.value) {
 			problems = append(problems, fmt.Errorf("share %s is %v, not between 0 and 1", share.name, share.value))
 		}
 	}
@@ -84,6 +83,9 @@ func (f Faults) check() []error {
 	}
 	return problems
 }
+
+// isShare reports whether a number is between 0 and 1. NaN is not.
+func isShare(n float64) bool { return n >= 0 && n <= 1 }
 
 // A purpose keeps the draws for different ends apart.
 type purpose uint64
@@ -107,6 +109,7 @@ const (
 	forOrderLooks
 	forOrderSearch
 	forOrderPaging
+	forOrderNotification
 )
 
 // draws returns the generator that belongs to a purpose and to what the keys

@@ -52,8 +52,12 @@ func (s *Simulator) SignedRequest(ctx context.Context, id string) (*http.Request
 	return s.request(ctx, s.envelopeOf(p, action, 0, byHand, p.notified.Add(1)))
 }
 
-// byHand is the step of notifications outside of Run.
-const byHand = 1 << 32
+// byHand is the step of notifications outside of Run, and byRun keeps those of Run
+// apart that are not about payments.
+const (
+	byHand = 1 << 32
+	byRun  = 1 << 33
+)
 
 // An envelope is a notification as it travels: what a replay repeats.
 type envelope struct {

@@ -56,6 +56,9 @@ type PaymentSpec struct {
 	// Unlisted keeps the payment out of searches until it was asked for by its
 	// id, or by List: only a webhook can tell of it.
 	Unlisted bool
+	// InMerchantOrder puts the payment into a merchant order for sure: some are in
+	// none.
+	InMerchantOrder bool
 }
 
 // A PaymentState is one state that a payment went through.
@@ -161,6 +164,9 @@ func (s *Simulator) create(seq uint64, spec PaymentSpec) *payment {
 	if spec.LiveMode != nil {
 		p.liveMode = *spec.LiveMode
 	}
+	if spec.InMerchantOrder && p.looks.merchantOrderID == 0 {
+		p.looks.merchantOrderID = lastMerchantOrderID + p.id
+	}
 	p.unlisted.Store(spec.Unlisted)
 	if share := s.cfg.Faults.NotFoundFirst; share > 0 {
 		p.hidden.Store(draws(s.cfg.Seed, forHidden, seq).Float64() < share)
@@ -197,13 +203,16 @@ func (s *Simulator) create(seq uint64, spec PaymentSpec) *payment {
 	return p
 }
 
+// lastMerchantOrderID is the largest id that is drawn for a merchant order.
+const lastMerchantOrderID = 35_000_000_000
+
 // looksOf draws the details of a payment.
 func (s *Simulator) looksOf(seq uint64) looks {
 	chance := draws(s.cfg.Seed, forPayment, seq)
 	brands := []string{"503143", "450995", "371180"}
 	l := looks{
 		payerID:         100_000_000 + chance.Int64N(900_000_000),
-		merchantOrderID: 26_000_000_000 + chance.Int64N(9_000_000_000),
+		merchantOrderID: lastMerchantOrderID - chance.Int64N(9_000_000_000),
 		firstDigits:     brands[chance.IntN(len(brands))],
 		lastDigits:      fmt.Sprintf("%04d", chance.IntN(10_000)),
 		emptyRelease:    chance.IntN(8) == 0,

@@ -25,6 +25,11 @@ type Plan struct {
 	// Weights is how often each lifecycle occurs, by the names that Lifecycles
 	// gives. Ordinary shares when nil; those not named do not occur.
 	Weights map[string]int
+	// ThroughOrders is the share of orders whose payments are made through orders of
+	// Mercado Pago's, of each type: their notifications are about those.
+	ThroughOrders float64
+	// BothChannels is the share of these that are notified about their payments too.
+	BothChannels float64
 	// ReferencePrefix begins every order's reference; "order-" when empty. Each
 	// Run of a simulator needs its own.
 	ReferencePrefix string
@@ -40,10 +45,14 @@ type OrderSpec struct {
 	Currency  string
 	// Lifecycle names the life that Run gives the order.
 	Lifecycle string
+	// Through is the kind of Mercado Pago order that each of its payments is made
+	// through, 0 for none. With BothChannels Run notifies about the payments too.
+	Through      ResourceKind
+	BothChannels bool
 }
 
 // Orders tells which orders Run makes payments for. It depends on the seed,
-// the currency, and the plan's Orders, Weights and ReferencePrefix only. It
+// the currency, and the plan's Orders, Weights, shares and ReferencePrefix only. It
 // returns none for a plan that Run refuses.
 func (s *Simulator) Orders(plan Plan) []OrderSpec {
 	plan, err := plan.complete()
@@ -69,6 +78,9 @@ func (p Plan) complete() (Plan, error) {
 	// Written so that NaN fails too.
 	if !(p.Rate >= 0) {
 		problems = append(problems, errors.New("negative Rate"))
+	}
+	if !isShare(p.ThroughOrders) || !isShare(p.BothChannels) {
+		problems = append(problems, errors.New("ThroughOrders or BothChannels is not between 0 and 1"))
 	}
 	if p.Weights == nil {
 		p.Weights = make(map[string]int)
@@ -126,12 +138,17 @@ func (s *Simulator) orderSpec(plan Plan, index int) OrderSpec {
 	// From 100 to 99,999.99; the least can be cut in three in any currency.
 	scale := scaleOf(s.cfg.Currency)
 	value := decimal.New(10_000+chance.Int64N(9_990_000), -2).Truncate(scale)
-	return OrderSpec{
+	spec := OrderSpec{
 		Reference: plan.ReferencePrefix + fmt.Sprintf("%06d", index+1),
 		Amount:    value,
 		Currency:  s.cfg.Currency,
 		Lifecycle: chosen,
 	}
+	if chance.Float64() < plan.ThroughOrders {
+		kinds := []ResourceKind{OnlineOrder, QROrder, PointOrder}
+		spec.Through, spec.BothChannels = kinds[chance.IntN(len(kinds))], chance.Float64() < plan.BothChannels
+	}
+	return spec
 }
 
 // scaleOf is how many digits after the point amounts of a currency have in
@@ -174,7 +191,7 @@ func (st step) spec(s *Simulator, order OrderSpec) PaymentSpec {
 type Report struct {
 	Orders        int // that were begun
 	Payments      int // that were created
-	Notifications int // that were due: one for each state of each payment
+	Notifications int // that were due: for each state of each payment, in each of its channels
 	NeverSent     int // notifications that were dropped before being sent
 	Sent          int // requests written, or tried
 	Acknowledged  int // requests answered 2xx

@@ -147,18 +147,24 @@ func (s *Simulator) CreateResource(kind ResourceKind, paymentID string) (id stri
 	if err != nil {
 		return "", err
 	}
+	return s.createResource(kind, p).id, nil
+}
+
+// createResource is CreateResource of a payment in hand.
+func (s *Simulator) createResource(kind ResourceKind, p *payment) *resource {
 	shape := resourceShapes[kind]
-	id = shape.id(s, p)
+	id := shape.id(s, p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.resources[shape.path+id] == nil {
-		r := &resource{kind: kind, id: id, payment: p}
-		s.resources[shape.path+id] = r
-		if r.isOrder() {
-			s.mercadoPagoOrders = append(s.mercadoPagoOrders, r)
-		}
+	if known := s.resources[shape.path+id]; known != nil {
+		return known
 	}
-	return id, nil
+	r := &resource{kind: kind, id: id, payment: p}
+	s.resources[shape.path+id] = r
+	if r.isOrder() {
+		s.mercadoPagoOrders = append(s.mercadoPagoOrders, r)
+	}
+	return r
 }
 
 // isOrder reports whether a resource is a Mercado Pago order.
@@ -192,16 +198,21 @@ func (s *Simulator) resourceEnvelope(r *resource, attempt int, keys ...uint64) *
 	if err != nil {
 		panic("simulator: encoding a notification: " + err.Error())
 	}
-	topic := shape.topic
-	if r.payment.current.Load().state.Status == ChargedBack {
-		topic = orElse(shape.disputed, topic)
-	}
 	requestID, ts := s.stamp(chance, s.now())
-	e := s.seal(topic, r.id, requestID, ts, attempt, body)
+	e := s.seal(r.topic(), r.id, requestID, ts, attempt, body)
 	if r.isOrder() {
 		e.header.Set("X-Signature", s.signOrder(chance, r.id, requestID, ts))
 	}
 	return e
+}
+
+// topic is what the query of a notification says now.
+func (r *resource) topic() string {
+	shape := resourceShapes[r.kind]
+	if r.payment.current.Load().state.Status == ChargedBack {
+		return orElse(shape.disputed, shape.topic)
+	}
+	return shape.topic
 }
 
 // completed adds what notifications have in common and the body doesn't say

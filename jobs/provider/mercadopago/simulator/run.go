@@ -233,8 +233,24 @@ func (r *run) advance(life *lifeline) ([]*delivery, error) {
 	}
 	p := life.payments[st.payment]
 
-	faults := s.cfg.Faults
-	chance := draws(s.cfg.Seed, forNotification, p.seq, uint64(number)) //nolint:gosec // not negative
+	var deliveries []*delivery
+	first := delivery{life: life, payment: p, step: number, action: action}
+	if life.spec.Through == 0 || life.spec.BothChannels {
+		deliveries = r.notifications(first, forNotification)
+	}
+	if life.spec.Through != 0 {
+		first.order = s.createResource(life.spec.Through, p)
+		deliveries = append(deliveries, r.notifications(first, forOrderNotification)...)
+	}
+	life.open.Add(int64(len(deliveries)))
+	return deliveries, nil
+}
+
+// notifications are the deliveries of one notification, with what befalls it: none
+// when it is dropped.
+func (r *run) notifications(first delivery, p purpose) []*delivery {
+	faults := r.sim.cfg.Faults
+	chance := draws(r.sim.cfg.Seed, p, first.payment.seq, uint64(first.step)) //nolint:gosec // not negative
 	dropped := chance.Float64() < faults.Drop
 	late := chance.Float64() < faults.LateShare
 	replayed := chance.Float64() < faults.ExactReplays
@@ -245,9 +261,8 @@ func (r *run) advance(life *lifeline) ([]*delivery, error) {
 		}
 	})
 	if dropped {
-		return nil, nil
+		return nil
 	}
-	first := delivery{life: life, payment: p, step: number, action: action}
 	if late {
 		first.wait = faults.LateBy
 	}
@@ -265,6 +280,5 @@ func (r *run) advance(life *lifeline) ([]*delivery, error) {
 		again.replay = true
 		deliveries = append(deliveries, &again)
 	}
-	life.open.Add(int64(len(deliveries)))
-	return deliveries, nil
+	return deliveries
 }

@@ -69,13 +69,58 @@ func TestRun_LivesTheOrdersThatWereAnnounced(t *testing.T) {
 		for n, spec := range specs {
 			truth := runs[i][n]
 			require.Equal(t, fmt.Sprintf("shop-%06d", n+1), truth.Reference)
-			require.Equal(t, OrderSpec{truth.Reference, truth.Amount, truth.Currency, truth.Lifecycle}, spec)
+			require.Equal(t, OrderSpec{Reference: truth.Reference, Amount: truth.Amount, Currency: truth.Currency, Lifecycle: truth.Lifecycle}, spec)
 			lives[spec.Lifecycle] = true
 		}
 		require.Greater(t, len(lives), 25, "too few kinds of lives")
 	}
 	require.Equal(t, runs[0], runs[1], "the seed does not decide")
 	require.NotEqual(t, runs[0], setup(t, Config{Seed: 4}).Orders(plan))
+}
+
+func TestRun_TellsOfMercadoPagosOrdersInTheirOwnChannel(t *testing.T) {
+	t.Parallel()
+	rc := &receiver{}
+	s := setup(t, Config{Seed: 11, TargetURL: serve(t, rc)})
+	plan := Plan{Orders: 300, ThroughOrders: 0.5, BothChannels: 0.3}
+	report, err := s.Run(t.Context(), plan)
+	require.NoError(t, err)
+	require.Zero(t, rc.forged)
+	notified := map[string]int{}
+	for _, r := range rc.seen() {
+		notified[r.id]++
+	}
+	kinds, both, due := map[ResourceKind]int{}, 0, 0
+	truths := s.Truth()
+	for i, spec := range s.Orders(plan) {
+		kinds[spec.Through]++
+		states := map[string]int{}
+		for _, state := range truths[i].States {
+			states[state.ID]++
+		}
+		for id, n := range states {
+			order, err := s.CreateResource(OnlineOrder, id)
+			require.NoError(t, err)
+			expected := []int{0, 0} // of the payment, of the order
+			if spec.Through == 0 || spec.BothChannels {
+				expected[0] = n
+			}
+			if spec.Through != 0 {
+				expected[1] = n
+			}
+			require.Equal(t, expected, []int{notified[id], notified[order]})
+			due += expected[0] + expected[1]
+		}
+		if spec.BothChannels {
+			both++
+		}
+	}
+	require.Equal(t, due, report.Notifications)
+	require.InDelta(t, 150, kinds[0], 40)
+	require.InDelta(t, 45, both, 25)
+	for _, kind := range []ResourceKind{OnlineOrder, QROrder, PointOrder} {
+		require.Greater(t, kinds[kind], 20)
+	}
 }
 
 func TestRun_DuplicatesAreRedeliveriesAndReplaysAreTheSame(t *testing.T) {
@@ -303,6 +348,8 @@ func TestRun_RefusesAWrongPlan(t *testing.T) {
 		"no weight":            {Orders: 1, Weights: map[string]int{"approved": 0}},
 		"a negative rate":      {Orders: 1, Rate: -1},
 		"negative concurrency": {Orders: 1, Concurrency: -1},
+		"more than all":        {Orders: 1, ThroughOrders: 1.5},
+		"less than none":       {Orders: 1, BothChannels: -0.5},
 		"a long prefix":        {Orders: 1, ReferencePrefix: strings.Repeat("x", 51)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -78,6 +78,8 @@ type Simulator struct {
 	// notified counts the notifications about anything but payments.
 	notified atomic.Uint64
 
+	paying sync.Mutex // held while Pay looks at a payment and changes it
+
 	mu       sync.RWMutex      // guards what follows
 	answers  map[string]Answer // by path: see SetAnswer
 	payments map[int64]*payment
