@@ -143,7 +143,7 @@ func (d *dev) startSimulator(ctx context.Context, parts *errgroup.Group) error {
 	if err != nil {
 		return err
 	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	ln, err := listenNear(ctx, simulatorAddr)
 	if err != nil {
 		return err
 	}
@@ -193,11 +193,16 @@ func (d *dev) wire(ctx context.Context, addr string) (*app, error) {
 
 // listen takes the address asked for; without one, the usual port or a free one.
 func (d *dev) listen(ctx context.Context) (net.Listener, error) {
-	var lc net.ListenConfig
 	if d.httpAddr != "" {
-		return lc.Listen(ctx, "tcp", d.httpAddr)
+		return (&net.ListenConfig{}).Listen(ctx, "tcp", d.httpAddr)
 	}
-	if ln, err := lc.Listen(ctx, "tcp", "127.0.0.1:8080"); err == nil {
+	return listenNear(ctx, "127.0.0.1:8080")
+}
+
+// listenNear takes an address, or a free port of this machine where it is taken.
+func listenNear(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	if ln, err := lc.Listen(ctx, "tcp", addr); err == nil {
 		return ln, nil
 	}
 	return lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -264,19 +269,21 @@ webhook has said so yet. This one does:
   %s
 
 For commands in another terminal:
-  export SERVICE=%s ORDER=%s PAYMENT_ID=%s
+  export SERVICE=%s ORDER=%s PAYMENT_ID=%s SIMULATOR=%s
   export STATUS_TOKEN=%s PROCESS_QUEUE_TOKEN=%s
   export RECONCILE_TOKEN=%s ORDERS_TOKEN=%s
   export SECRET=%s   # signs webhooks
 and then, for example:
   curl "$SERVICE/api/orders/$ORDER" -H "Authorization: Bearer $ORDERS_TOKEN"
   curl "$SERVICE/api/webhooks/status" -H "Authorization: Bearer $STATUS_TOKEN"
+An order of your own is paid, refunded or charged back by
+  conciliar simulate pay REFERENCE --amount 150.00 --url "$SIMULATOR"
 
 Ctrl-C stops everything.
 `, version, d.service, d.simURL, d.database.URL("conciliar"),
 		d.service, d.service, d.password,
 		reference, id, curl,
-		d.service, reference, id,
+		d.service, reference, id, d.simURL,
 		d.tokens["STATUS_TOKENS"], d.tokens["PROCESS_QUEUE_TOKENS"],
 		d.tokens["RECONCILE_TOKENS"], d.tokens["ORDERS_TOKENS"],
 		d.secret)

@@ -27,6 +27,9 @@ type simulateOptions struct {
 	concurrency int
 	outage      time.Duration
 	exit        bool
+	orders      float64
+	both        float64
+	test        bool
 	faults      simulator.Faults
 }
 
@@ -48,7 +51,7 @@ After sending, it serves the API until Ctrl-C, or exits with --exit.`,
 		Args: noArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.listen, "listen", "127.0.0.1:9090", "address of the simulated API")
+	f.StringVar(&o.listen, "listen", simulatorAddr, "address of the simulated API")
 	f.StringVar(&o.target, "target", "http://127.0.0.1:8080/api/checkout/webhook", "where webhooks are sent")
 	f.StringVar(&o.accessToken, "access-token", "TEST-simulator", "the token that API calls must carry")
 	f.StringVar(&o.secret, "secret", "", "the secret that signs webhooks (required)")
@@ -56,6 +59,9 @@ After sending, it serves the API until Ctrl-C, or exits with --exit.`,
 	f.StringVar(&o.ordersToken, "orders-token", "", "bearer token for --orders-url")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the random numbers")
 	f.IntVar(&o.count, "count", 100, "how many orders are paid; 0 only serves the API")
+	f.Float64Var(&o.orders, "through-orders", 0, "share that is paid through Mercado Pago's orders, 0 to 1")
+	f.Float64Var(&o.both, "both-channels", 0, "share of these that is notified as payments too, 0 to 1")
+	f.BoolVar(&o.test, "test-credentials", false, "as with test credentials: webhooks of orders don't verify, their search is refused")
 	f.Float64Var(&o.rate, "rate", 0, "webhooks a second; 0 is as fast as possible")
 	f.IntVar(&o.concurrency, "concurrency", 8, "webhooks under way at a time")
 	f.IntVar(&o.faults.Duplicates, "duplicates", 0, "extra deliveries of each webhook")
@@ -67,17 +73,21 @@ After sending, it serves the API until Ctrl-C, or exits with --exit.`,
 	f.BoolVar(&o.exit, "exit", false, "exit after sending everything")
 	_ = cmd.MarkFlagRequired("secret")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return simulate(cmd.Context(), std, o) }
-	cmd.AddCommand(newSimulateSign(std))
+	cmd.AddCommand(newSimulatePay(std), newSimulateSign(std))
 	return cmd
 }
 
 func simulate(ctx context.Context, std stdio, o simulateOptions) error {
+	if o.orders < 0 || o.orders > 1 || o.both < 0 || o.both > 1 {
+		return usagef("--through-orders and --both-channels are shares, from 0 to 1")
+	}
 	if o.count < 0 || o.rate < 0 || o.concurrency < 1 || o.outage < 0 {
 		return usagef("--count, --rate and --outage must not be negative, and --concurrency must be at least 1")
 	}
 	sim, err := simulator.New(simulator.Config{
 		Seed: o.seed, AccessToken: o.accessToken, Secret: o.secret, TargetURL: o.target, Faults: o.faults,
-		Logger: newLogger(std, config.Log{LogFormat: "auto"}),
+		TestCredentials: o.test,
+		Logger:          newLogger(std, config.Log{LogFormat: "auto"}),
 	})
 	if err != nil {
 		return usageError{err}
@@ -113,7 +123,8 @@ func simulateRun(ctx context.Context, std stdio, sim *simulator.Simulator, o sim
 	if o.count == 0 {
 		return nil
 	}
-	plan := simulator.Plan{Orders: o.count, Rate: o.rate, Concurrency: o.concurrency, ReferencePrefix: fmt.Sprintf("sim-%d-", o.seed)}
+	plan := simulator.Plan{Orders: o.count, Rate: o.rate, Concurrency: o.concurrency, ThroughOrders: o.orders, BothChannels: o.both,
+		ReferencePrefix: fmt.Sprintf("sim-%d-", o.seed)}
 	if o.ordersURL != "" {
 		orders := &orderClient{service: o.ordersURL, token: o.ordersToken}
 		for _, spec := range sim.Orders(plan) {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs/provider"
@@ -166,4 +168,86 @@ func TestSimulate_EndsWithAnOrderThatCannotBeRegistered(t *testing.T) {
 	require.Equal(t, exitFailed, got.code)
 	require.Contains(t, got.err, "register order sim-1-")
 	require.Contains(t, got.err, "404")
+}
+
+// A shop's developer pays, gives back and charges back orders of their own.
+func TestSimulatePay_PaysMyOrderAtARunningSimulator(t *testing.T) {
+	t.Parallel()
+	sim := make(chan string, 1)
+	front := forward(t, sim)
+	_, service := serve(t, environment(storetest.URL(t), front, nil))
+	r := start(t, nil, "simulate", "--listen", "127.0.0.1:0", "--secret", testSecret, "--access-token", testAccess,
+		"--target", service+"/api/checkout/webhook", "--count", "0")
+	url := r.out.await(t, `simulated API at (http://\S+)`)[1]
+	sim <- url
+	pay := func(order string, flags ...string) (receipt struct {
+		PaymentID string `json:"payment_id"`
+		OrderID   string `json:"order_id"`
+		Status    string `json:"status"`
+		Webhooks  []struct {
+			QueueID int64 `json:"queue_id"`
+		} `json:"webhooks"`
+	}) {
+		t.Helper()
+		got := execute(t, nil, append([]string{"simulate", "pay", order, "--url", url, "--json"}, flags...)...)
+		require.Equal(t, exitDone, got.code, got.err)
+		require.NoError(t, json.Unmarshal([]byte(got.out), &receipt))
+		return receipt
+	}
+	becomes := func(order, status string) {
+		t.Helper()
+		awaitBody(t, service+"/api/orders/"+order, ordersToken, `"status":"`+status+`"`)
+	}
+	for _, c := range []struct {
+		order, status string
+		flags         []string
+	}{
+		{"my-payment", "paid", nil},
+		{"my-merchant-order", "paid", []string{"--as", "merchant_order"}},
+		{"my-online-order", "paid", []string{"--as", "order"}},
+		{"my-qr-order", "paid", []string{"--as", "order", "--order-type", "qr"}},
+		{"my-rejection", "rejected", []string{"--status", "rejected"}},
+	} {
+		require.NoError(t, register(t.Context(), service, c.order, decimal.RequireFromString("150.00"), "ARS"))
+		receipt := pay(c.order, append([]string{"--amount", "150.00"}, c.flags...)...)
+		require.Len(t, receipt.Webhooks, 1)
+		require.Positive(t, receipt.Webhooks[0].QueueID)
+		becomes(c.order, c.status)
+	}
+	pay("my-payment", "--refund=50.00")
+	becomes("my-payment", "partially_refunded")
+	pay("my-payment", "--refund")
+	becomes("my-payment", "refunded")
+	pay("my-qr-order", "--chargeback")
+	becomes("my-qr-order", "charged_back")
+	pay("my-qr-order", "--chargeback=reimbursed")
+	becomes("my-qr-order", "paid")
+
+	// Nobody is told, and a run finds it.
+	require.NoError(t, register(t.Context(), service, "my-lost-order", decimal.RequireFromString("80.00"), "ARS"))
+	require.Empty(t, pay("my-lost-order", "--amount", "80.00", "--no-webhook").Webhooks)
+	run, err := http.NewRequestWithContext(t.Context(), http.MethodPost, service+"/api/webhooks/reconcile?wait=30s", nil)
+	require.NoError(t, err)
+	run.Header.Set("Authorization", "Bearer "+reconcileToken)
+	_, ended, err := answerTo(run)
+	require.NoError(t, err)
+	require.Contains(t, ended, `"missing_found":1`)
+	becomes("my-lost-order", "paid")
+
+	got := execute(t, nil, "simulate", "pay", "my-unknown-order", "--url", url)
+	require.Equal(t, exitUsage, got.code)
+	require.Contains(t, got.err, "say the amount")
+	got = execute(t, nil, "simulate", "pay", "my-lost-order", "--url", service)
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.err, "is not a simulator")
+}
+
+func TestSimulatePay_FailsWhenTheWebhookIsNotAccepted(t *testing.T) {
+	t.Parallel()
+	r := start(t, nil, "simulate", "--listen", "127.0.0.1:0", "--secret", testSecret, "--target", "http://127.0.0.1:1/", "--count", "0")
+	url := r.out.await(t, `simulated API at (http://\S+)`)[1]
+	got := execute(t, nil, "simulate", "pay", "my-order", "--amount", "1", "--url", url)
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.out, "approved (accredited)", "the payment is there all the same")
+	require.Contains(t, got.err, "webhook was not accepted")
 }

@@ -42,6 +42,7 @@ var placeholders = []struct {
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "http://127.0.0.1:8080"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9a-f]{4}…`), "9f2c…"},
 	{regexp.MustCompile(`\bts=\d+`), "ts=1772366400"},
+	{regexp.MustCompile(`\b(ORD|ORDTST)[0-9A-Z]{20,}\b`), "${1}01KQ…"},
 	{regexp.MustCompile(`\b[A-Z2-7]{26}\b`), "KQ3E…"},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "5d1f…"},
 }
