@@ -33,7 +33,7 @@ func newHintLimiter(providerRate float64) *rate.Limiter {
 func (s *eventShell) pointless(ctx context.Context, a store.Attempt, event store.AttemptStart, last, permanent bool, err error) (outcome string, is bool, _ error) {
 	var asked *provider.Error
 	answered := errors.As(err, &asked)
-	missing := answered && asked.Kind == provider.NotFound
+	missing := answered && (asked.Kind == provider.NotFound || asked.Kind == provider.ResourceNotFound)
 	switch {
 	case event.Hint && answered && asked.Kind == provider.Odd:
 		// Whoever sent it: there is a payment, and a person must see it.

@@ -185,6 +185,10 @@ func (p *scriptedProvider) askedAtAll() (n int) {
 
 func (p *scriptedProvider) searchPayments(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
+	if q.Get("begin_date") == "" && q.Get("end_date") == "" { // all of a reference
+		q.Set("begin_date", time.Now().AddDate(0, -3, 0).Format(searchTime))
+		q.Set("end_date", time.Now().AddDate(0, 0, 1).Format(searchTime))
+	}
 	begin, beginErr := time.Parse(searchTime, q.Get("begin_date"))
 	end, endErr := time.Parse(searchTime, q.Get("end_date"))
 	limit, limitErr := strconv.Atoi(q.Get("limit"))
