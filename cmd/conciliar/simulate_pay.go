@@ -74,11 +74,7 @@ be left out once the simulator knows what the order asks for.`,
 		if err != nil {
 			return err
 		}
-		if *asJSON {
-			err = printJSON(std.out, receipt)
-		} else {
-			err = printReceipt(std, receipt)
-		}
+		err = printResult(std, *asJSON, receipt, func(r *printout) { showReceipt(r, receipt) })
 		return errors.Join(err, untold(std, receipt))
 	}
 	return cmd
@@ -126,24 +122,20 @@ func payAt(ctx context.Context, base string, what simulator.Purchase) (simulator
 	return receipt, nil
 }
 
-func printReceipt(std stdio, r simulator.Receipt) error {
-	t := newTable(std.out)
-	t.row("order", r.Reference)
-	t.row("payment", r.PaymentID)
-	if r.OrderID != "" {
-		t.row("Mercado Pago order", r.OrderID)
+func showReceipt(r *printout, receipt simulator.Receipt) {
+	r.row("order", receipt.Reference)
+	r.row("payment", receipt.PaymentID)
+	if receipt.OrderID != "" {
+		r.row("Mercado Pago order", receipt.OrderID)
 	}
-	if r.MerchantOrderID != "" {
-		t.row("merchant order", r.MerchantOrderID)
+	if receipt.MerchantOrderID != "" {
+		r.row("merchant order", receipt.MerchantOrderID)
 	}
-	t.row("status", r.Status+" ("+r.StatusDetail+")")
-	t.row("amount", r.Amount+" "+r.Currency)
-	t.row("refunded", r.Refunded)
-	if err := t.flush(); err != nil {
-		return err
-	}
-	return section(std.out, "webhooks", "TOPIC\tID\tANSWER\tEVENT", indices(r.Webhooks), func(i int) []any {
-		w := r.Webhooks[i]
+	r.row("status", receipt.Status+" ("+receipt.StatusDetail+")")
+	r.row("amount", receipt.Amount+" "+receipt.Currency)
+	r.row("refunded", receipt.Refunded)
+	section(r, "webhooks", "TOPIC\tID\tANSWER\tEVENT", indices(receipt.Webhooks), func(i int) []any {
+		w := receipt.Webhooks[i]
 		return []any{w.Topic, w.ID, w.StatusCode, w.QueueID}
 	})
 }
