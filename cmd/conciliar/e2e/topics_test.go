@@ -127,7 +127,9 @@ var notifications = []notified{
 
 // outcomeOfWork is how an event ends whose work is done, by the words of
 // docs/topics.md.
-var outcomeOfWork = map[string]string{"payment": "settled", "fraud_alert": "settled", "follow": "followed", "keep": "kept"}
+var outcomeOfWork = map[string]string{
+	"payment": "settled", "fraud_alert": "settled", "follow": "followed", "keep": "kept", "authorization": "kept",
+}
 
 // documentedTopics are the works by the names of topics, as docs/topics.md has them.
 func documentedTopics(t *testing.T) map[string]string {
