@@ -81,7 +81,7 @@ func oracleLatest(states []Payment) []Payment {
 type paidSum struct {
 	id             string
 	amount, ship   cents
-	back           cents // of what was so counted
+	given, back    cents // given back by the provider's word, and of what was so counted
 	subscription   string
 	chargeNumber   int64
 	counted        cents
@@ -133,10 +133,10 @@ func oracle(t Terms, r Rules, states []Payment) verdict {
 		}
 		switch worth {
 		case "approved", "refunded":
-			m := paidSum{id: p.ID, amount: inCents(p.Amount.Decimal), ship: inCents(p.Shipping), back: inCents(p.Refunded),
+			m := paidSum{id: p.ID, amount: inCents(p.Amount.Decimal), ship: inCents(p.Shipping), given: inCents(p.Refunded),
 				subscription: p.SubscriptionID, chargeNumber: p.SubscriptionNumber}
 			if worth == "refunded" {
-				m.back = 1 << 40
+				m.given = 1 << 40
 			}
 			sums = append(sums, m)
 		case "charged_back", "in_mediation":
@@ -156,7 +156,7 @@ func oracle(t Terms, r Rules, states []Payment) verdict {
 		if ship {
 			m.counted += m.ship
 		}
-		m.back = min(m.back, m.counted)
+		m.back = min(m.given, m.counted)
 	}
 	paid := total(sums, func(m paidSum) cents { return m.counted })
 	back := total(sums, func(m paidSum) cents { return m.back })
@@ -206,7 +206,7 @@ func oracle(t Terms, r Rules, states []Payment) verdict {
 func oracleSurplus(price cents, sums []paidSum) []string {
 	for i := range sums {
 		m := &sums[i]
-		m.partOfSchedule = m.subscription != "" && m.chargeNumber > 0 && m.amount+m.ship > m.back &&
+		m.partOfSchedule = m.subscription != "" && m.chargeNumber > 0 && m.amount+m.ship > m.given &&
 			!slices.ContainsFunc(sums[:i], func(o paidSum) bool {
 				return o.partOfSchedule && o.subscription == m.subscription && o.chargeNumber == m.chargeNumber
 			})
@@ -215,7 +215,7 @@ func oracleSurplus(price cents, sums []paidSum) []string {
 	// it counts and without any.
 	due, came, dueBare, cameBare := price, cents(0), price, cents(0)
 	for _, m := range sums {
-		bare := m.amount - min(m.back, m.amount)
+		bare := m.amount - min(m.given, m.amount)
 		if m.partOfSchedule {
 			due, dueBare = due-m.net(), dueBare-bare
 		} else {

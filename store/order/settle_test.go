@@ -158,6 +158,7 @@ func TestSettle_FollowsTheTables(t *testing.T) {
 		}, "paid", "450", "0", "duplicate_payment"},
 		{"an ordinary payment beside the charges", []Payment{pay("1", PaymentApproved, "150", charge("s", 1)), pay("2", PaymentApproved, "150")}, "paid", "300", "0", "duplicate_payment"},
 		{"charges without numbers are ordinary payments", []Payment{pay("1", PaymentApproved, "150", charge("s", 0)), pay("2", PaymentApproved, "150", charge("s", 0))}, "paid", "300", "0", "duplicate_payment"},
+		{"a charge with shipping that was tried again after it was given back", []Payment{pay("1", PaymentRefunded, "150", shipping("10"), refunded("150"), charge("s", 1)), pay("2", PaymentApproved, "150", shipping("10"), charge("s", 1))}, "paid", "300", "150", ""},
 		{"a charge that was tried again after it was given back", []Payment{pay("1", PaymentRefunded, "150", charge("s", 1)), pay("2", PaymentApproved, "150", charge("s", 1)), pay("3", PaymentApproved, "150", charge("s", 2))}, "paid", "450", "150", ""},
 
 		// Several states of one payment.
