@@ -3,7 +3,6 @@ package jobs_test
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,42 +102,6 @@ func TestAttempt_AnUnknownStatusIsPutAsideWithItsBody(t *testing.T) {
 	require.Equal(t, "dead_letter", b.status(t, event))
 	require.Equal(t, odd.Raw, scan[[]byte](t, b, `SELECT resource FROM webhook_queue WHERE id = $1`, event))
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM payments`))
-}
-
-// More odd payments in a row than failures open the circuit: each is put aside
-// by itself, and the next payment is settled at once.
-func TestOddPayments_AreEachOnePaymentsMatter(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.register(t, "A-1", "150.05")
-	var events []int64
-	for i := range 12 {
-		id := strconv.Itoa(100 + i)
-		b.fake.fails(id, &provider.Error{Kind: provider.Odd, StatusCode: 200, Err: &provider.OddPayment{
-			ID: id, Reference: "A-1", Fields: []provider.Field{provider.FieldAmount}, Problem: "payment: transaction_amount is missing",
-			Raw: []byte(`{"id":` + id + `}`),
-		}})
-		events = append(events, b.accept(t, id))
-	}
-	b.fake.isPaid("77", "A-1", "150.05")
-	b.start(t)
-
-	for i, event := range events {
-		b.awaitJob(t, event, rivertype.JobStateCancelled)
-		const failure = "odd_payment: odd_payment (HTTP 200): payment: transaction_amount is missing"
-		require.Equal(t, &deadLetter{
-			Reason: "permanent_failure", Class: "odd_payment", Error: failure, State: "open", Attempts: 1, Deaths: 1,
-			Errors: []string{"JobCancelError: " + failure},
-		}, b.letter(t, event))
-		require.Equal(t, `{"id":`+strconv.Itoa(100+i)+`}`, string(scan[[]byte](t, b, `SELECT resource FROM webhook_queue WHERE id = $1`, event)))
-	}
-	b.awaitJob(t, b.accept(t, "77"), rivertype.JobStateCompleted)
-	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM provider_outages`))
-	require.Zero(t, b.fake.credentialChecks())
-	known, err := b.Order(t.Context(), "A-1")
-	require.NoError(t, err)
-	require.Len(t, known.OddPayments, len(events), "the order names each of them")
-	require.Equal(t, order.StatusPaid, known.Status)
 }
 
 // Money in a currency that doesn't exist can't be booked; where there is no money
