@@ -49,6 +49,18 @@ func TestNames_InTheDocumentationExist(t *testing.T) {
 	require.Positive(t, found)
 }
 
+// The divergences name a case behind the test that plays them all.
+func TestNames_OfCasesInTheDocumentationExist(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/divergences.md")
+	require.NoError(t, err)
+	cases := regexp.MustCompile("`TestCases_OfTheReviewEndAsTheyShould` \\(`([a-z0-9-]+)`\\)").FindAllStringSubmatch(string(text), -1)
+	require.NotEmpty(t, cases)
+	for _, name := range cases {
+		require.FileExists(t, filepath.Join("e2e", "testdata", "cases", name[1]+".json"))
+	}
+}
+
 // testNames are the tests of the tree, of every build tag, with their files.
 func testNames(t *testing.T) map[string]string {
 	t.Helper()
