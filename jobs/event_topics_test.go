@@ -2,6 +2,7 @@ package jobs_test
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -225,4 +226,25 @@ func TestChargeback_ItsDeadlineIsToldUntilItIsDecided(t *testing.T) {
 	w.start(t)
 	w.notify(t, id)
 	require.Empty(t, evaluate(23*time.Hour))
+}
+
+// With test credentials no delivery about an order verifies, no chargeback can be
+// read and orders can't be searched: every order is right all the same.
+func TestOrders_WhoseDeliveriesDoNotVerifyAreSettledByTheRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldSpec{sim: simulator.Config{TestCredentials: true}})
+	w.start(t)
+	w.register(t, "A-1", "A-2")
+	for reference, kind := range map[string]simulator.ResourceKind{"A-1": simulator.OnlineOrder, "A-2": simulator.QROrder} {
+		id, err := w.sim.CreateResource(kind, w.pay(reference))
+		require.NoError(t, err)
+		require.Equal(t, http.StatusUnauthorized, w.sim.NotifyResource(t.Context(), kind, id).StatusCode)
+	}
+
+	require.Equal(t, found{missing: 2}, foundBy(w.reconcile(t)))
+	w.requireTruth(t)
+	disputed := w.sim.Truth()[0].States[0].ID
+	require.NoError(t, w.sim.Move(disputed, simulator.ChargedBack, "in_process", money("0")))
+	w.tellOf(t, simulator.Chargeback, disputed)
+	w.requireTruth(t)
 }
