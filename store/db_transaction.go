@@ -22,6 +22,15 @@ const (
 	inTxPause = 5 * time.Millisecond
 )
 
+// durableTx begins every transaction that changes the ledger. What we answer for
+// must be on disk, whatever the server, the database or the role says of
+// synchronous_commit: off is raised to on, in the round trip of BEGIN, and anything
+// stronger stays (PostgreSQL documentation, 30.4, asynchronous commit). So does what
+// the transactions are written for: a statement after a lock sees what the lock's
+// last holder committed.
+var durableTx = pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED; ` +
+	`SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`}
+
 // inTx runs fn in a transaction and commits it. It tries again at once what
 // cannot have happened: a transaction that PostgreSQL broke up to resolve a
 // conflict, and one whose connection broke before its COMMIT was sent. So fn must
@@ -59,13 +68,14 @@ func (s *Store) tryTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced bool
 // onceTx tries the transaction once, and says whether it may be tried again.
 func (s *Store) onceTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced bool) (again bool, err error) {
 	defer func() {
-		if isReadOnly(err) {
-			// What was the primary is none any more: every connection leads to it.
+		if isReadOnly(err) || isStalePlan(err) {
+			// What was the primary is none any more, or the tables were replaced: every
+			// connection has it from before.
 			s.pool.Reset()
 			again = true
 		}
 	}()
-	tx, err := s.pool.Begin(ctx)
+	tx, err := s.pool.BeginTx(ctx, durableTx)
 	if err != nil {
 		return true, err
 	}
@@ -101,6 +111,15 @@ func isBroken(err error) bool { return hasCode(err, "57P01", "57P02", "57P05", "
 // isReadOnly reports that the server takes no writes: after a failover the old
 // primary may still answer.
 func isReadOnly(err error) bool { return hasCode(err, "25006") }
+
+// isStalePlan reports that a statement that was prepared does not fit the tables any
+// more, which a dump restored under the running service does (0A000), or that the
+// server does not know it, which is a pooler's doing (26000). It was not executed.
+func isStalePlan(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) &&
+		(answer.Code == "26000" || answer.Code == "0A000" && answer.Message == "cached plan must not change result type")
+}
 
 // isRefused reports that the server answered a COMMIT by failing it. The end of a
 // session is no such answer: it may come after the COMMIT was done.

@@ -39,6 +39,9 @@ func TestInTx_IsRetriedWhereThatIsSafe(t *testing.T) {
 		"serialization failure": {`RAISE EXCEPTION 'x' USING ERRCODE = '40001'`, true},
 		"deadlock":              {`RAISE EXCEPTION 'x' USING ERRCODE = '40P01'`, true},
 		"administrator's end":   {`PERFORM pg_terminate_backend(pg_backend_pid())`, true},
+		"restored tables":       {`RAISE EXCEPTION 'cached plan must not change result type' USING ERRCODE = '0A000'`, true},
+		"unknown statement":     {`RAISE EXCEPTION 'x' USING ERRCODE = '26000'`, true},
+		"not supported":         {`RAISE EXCEPTION 'x' USING ERRCODE = '0A000'`, false},
 		"statement timeout":     {`RAISE EXCEPTION 'x' USING ERRCODE = '57014'`, false},
 		"lock timeout":          {`RAISE EXCEPTION 'x' USING ERRCODE = '55P03'`, false},
 		"disk full":             {`RAISE EXCEPTION 'x' USING ERRCODE = '53100'`, false},
@@ -220,4 +223,36 @@ func TestInbox_DoesNotRetryACommitWithoutAnAnswer(t *testing.T) {
 	require.True(t, receipt.Duplicate)
 	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM webhook_queue`))
 	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM river_job`))
+}
+
+// What a database or role says of synchronous_commit decides nothing about what we
+// answer for, unless it asks for more.
+func TestTransactions_AreDurableWhateverTheDatabaseSays(t *testing.T) {
+	t.Parallel()
+	for set, want := range map[string]string{"off": "on", "local": "local", "on": "on", "remote_write": "remote_write", "remote_apply": "remote_apply"} {
+		t.Run(set, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.exec(t, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = `+set+`', current_database()); END $$`)
+			b.exec(t, `CREATE TABLE seen (setting text, isolation text)`)
+			b.exec(t, `CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$
+				BEGIN
+					INSERT INTO seen VALUES (current_setting('synchronous_commit'), current_setting('transaction_isolation'));
+					RETURN NEW;
+				END $$`)
+			for _, table := range []string{"orders", "webhook_queue", "river_job"} {
+				b.exec(t, `CREATE TRIGGER see BEFORE INSERT ON `+table+` FOR EACH ROW EXECUTE FUNCTION see()`)
+			}
+			b.exec(t, `DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$`)
+			b.pool.Reset()
+
+			_, err := b.RegisterOrder(t.Context(), "A-1", terms("150.05"))
+			require.NoError(t, err)
+			b.accept(t, signed(1, "1"))
+
+			require.Equal(t, 3, b.count(t, `SELECT count(*) FROM seen`))
+			require.Zero(t, b.count(t, `SELECT count(*) FROM seen WHERE setting <> $1 OR isolation <> 'read committed'`, want))
+			require.Equal(t, 1, b.count(t, `SELECT (current_setting('synchronous_commit') = $1)::int`, set), "the session keeps its owner's setting")
+		})
+	}
 }

@@ -8,7 +8,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,6 +29,7 @@ func databaseFaults() []scenario {
 		{"cut-database", "every connection to PostgreSQL cut", "under load, again and again", cutDatabase},
 		{"silent-database", "nothing passes to PostgreSQL or back", "for 5 s, under load", silentDatabase},
 		{"restart", "PostgreSQL restarted at once (immediate)", "under load", restartDatabase},
+		{"restart-asynchronous", "PostgreSQL restarted at once (immediate), synchronous_commit off and its WAL writer asleep", "under load", restartAsynchronous},
 		{"out-of-connections", "PostgreSQL has no connection left, and ends the service's", "for 3 s, under load", outOfConnections},
 		{"pool-exhausted", "every connection of the service waits for a lock", "a thousand webhooks arrive at once", poolExhausted},
 		{"job-deleted", "somebody deletes an event's job", "while it waits for its next attempt; then replayed", deleteJob},
@@ -119,27 +122,55 @@ func (s *stage) migrated(server *localpg.Server) string {
 
 // restartDatabase ends PostgreSQL as a crash does: it recovers from its log.
 func restartDatabase(s *stage) {
+	restartWith(s, simulator.Faults{Duplicates: 1, Disorder: true}, nil)
+}
+
+// restartAsynchronous does so where a commit need not be in that log: the server
+// writes it every ten seconds. Each webhook comes once, for a second one would bring
+// back what was lost.
+func restartAsynchronous(s *stage) {
+	restartWith(s, simulator.Faults{}, map[string]string{
+		"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB", "wal_buffers": "64MB",
+	})
+}
+
+func restartWith(s *stage, faults simulator.Faults, settings map[string]string) {
 	// Not the test's own, which PostgreSQL's user cannot enter.
 	dir, err := os.MkdirTemp("", "conciliar-chaos-*")
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(s.t, os.Chmod(dir, 0o755))
 	dir = filepath.Join(dir, "postgres")
-	server := s.ownServer(localpg.Options{DataDir: dir})
-	s.set(setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1, Disorder: true}})
+	server := s.ownServer(localpg.Options{DataDir: dir, Settings: settings})
+	s.set(setting{databaseURL: s.migrated(server), faults: faults})
 	s.launch()
 	paid := s.begin(s.orders(80))
 	for range 2 {
 		pause(500 * time.Millisecond)
 		at := server.Port()
-		over, cancel := context.WithCancel(s.t.Context())
-		cancel() // no time for an orderly end
-		_ = server.Stop(over)
-		server = s.ownServer(localpg.Options{DataDir: dir, Port: at})
+		s.crash(server)
+		server = s.ownServer(localpg.Options{DataDir: dir, Port: at, Settings: settings})
 	}
 	s.over()
 	paid.wait()
 	s.settled()
+}
+
+// crash ends a server at once, with nothing of what it had in memory alone
+// written: an immediate shutdown (PostgreSQL documentation, 19.5).
+func (s *stage) crash(server *localpg.Server) {
+	s.t.Helper()
+	found, err := filepath.Glob(filepath.Join(server.Dir(), "*", "postmaster.pid"))
+	require.NoError(s.t, err)
+	require.Len(s.t, found, 1)
+	body, err := os.ReadFile(found[0])
+	require.NoError(s.t, err)
+	first, _, _ := strings.Cut(string(body), "\n")
+	pid, err := strconv.Atoi(first)
+	require.NoError(s.t, err)
+	require.NoError(s.t, syscall.Kill(pid, syscall.SIGQUIT))
+	<-server.Done()
+	_ = server.Stop(s.t.Context())
 }
 
 // outOfConnections takes every connection that PostgreSQL has, after it has

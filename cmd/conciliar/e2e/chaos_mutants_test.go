@@ -85,6 +85,11 @@ func mutants() []mutant {
 			edits:    []edit{{"store/order/payment.go", "return !p.Repeats(q) && p.compare(q) > 0", "return p.ID == q.ID"}},
 			scenario: "stale-answer", complaint: "Mercado Pago says refunded",
 		},
+		{
+			guard:    "durable commits",
+			edits:    []edit{{"store/db_transaction.go", "WHERE current_setting('synchronous_commit') = 'off'", "WHERE false"}},
+			scenario: "restart-asynchronous", complaint: "events stay without an end", patience: "8s",
+		},
 	}
 }
 
