@@ -76,13 +76,18 @@ func run(ctx context.Context, args []string, std stdio) int {
 	if !began {
 		code = exitUsage
 	}
+	var said strings.Builder
 	if text != "" {
-		_, _ = fmt.Fprintln(std.err, "conciliar:", text)
+		_, _ = fmt.Fprintln(&said, "conciliar:", text)
 	}
 	var problems config.Problems
 	if code == exitUsage && !errors.As(err, &problems) {
-		_, _ = fmt.Fprintf(std.err, "See '%s --help'.\n", cmd.CommandPath())
+		_, _ = fmt.Fprintf(&said, "See '%s --help'.\n", cmd.CommandPath())
 	}
+	// A reader that stopped must not keep the process.
+	last := newLogPipe(std.err, func(int64) {})
+	defer last.Close()
+	_, _ = last.Write([]byte(said.String()))
 	return code
 }
 

@@ -17,11 +17,23 @@ import (
 //
 // A person who sets NO_COLOR (https://no-color.org), or whose terminal is dumb,
 // gets no colours.
-func newLogger(std stdio, cfg config.Log) *slog.Logger {
-	w, format := std.err, cfg.LogFormat
+func newLogger(std stdio, cfg config.Log) *slog.Logger { return newLoggerOn(std.err, std, cfg) }
+
+// newServiceLogger returns the logger of a service, which waits for no reader, and
+// what must be closed at its end.
+func newServiceLogger(std stdio, cfg config.Log) (*slog.Logger, *logPipe) {
+	pipe := newLogPipe(std.err, func(lines int64) {
+		newLogger(std, cfg).Warn("log lines dropped: nobody read them in time", "lines", lines)
+	})
+	return newLoggerOn(pipe, std, cfg), pipe
+}
+
+// newLoggerOn is newLogger on w, in the form that fits std's.
+func newLoggerOn(w io.Writer, std stdio, cfg config.Log) *slog.Logger {
+	format := cfg.LogFormat
 	if format == "auto" {
 		format = "json"
-		if isTerminal(w) {
+		if isTerminal(std.err) {
 			format = "tint"
 		}
 	}

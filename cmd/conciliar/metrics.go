@@ -7,6 +7,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
+// registerLogMetrics tells of the lines that no reader took.
+func registerLogMetrics(registry *prometheus.Registry, pipe *logPipe) {
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "conciliar_log_lines_dropped_total", Help: "Log lines dropped because nobody read them in time.",
+	}, func() float64 { return float64(pipe.Dropped()) }))
+}
+
 // newRegistry is the registry of one process: what it is, and what Go and the
 // operating system say of it. The parts add their own.
 func newRegistry() *prometheus.Registry {

@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"net"
+	"os/signal"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -43,11 +45,15 @@ NAME_FILE, the path of a file to read it from. Lists are separated by commas.
 		if err != nil {
 			return err
 		}
-		logger := newLogger(std, cfg.Log)
+		// A log reader that went away is no reason to end.
+		signal.Ignore(syscall.SIGPIPE)
+		logger, pipe := newServiceLogger(std, cfg.Log)
+		defer pipe.Close()
 		a, err := newApp(cmd.Context(), cfg, does, logger)
 		if err != nil {
 			return err
 		}
+		registerLogMetrics(a.metrics, pipe)
 		ln, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", string(cfg.HTTPAddr))
 		if err != nil {
 			a.close()
