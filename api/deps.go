@@ -95,8 +95,9 @@ const (
 type Check struct {
 	// Name is shown to anyone who asks, for example "database".
 	Name string
-	// Check returns what is wrong, which is logged and not shown.
-	Check func(ctx context.Context) error
+	// Check returns what is wrong, which is logged and not shown; or else what is
+	// shown of it to anyone who asks, under its name, as JSON. Nil shows nothing.
+	Check func(ctx context.Context) (shown any, err error)
 }
 
 // Deps are the parts that the API works with. All are required unless said

@@ -18,21 +18,22 @@ func TestReadiness_ACheckIsBoundedAndItsRunShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release, runs := make(chan struct{}), atomic.Int64{}
 		rd := newReadiness([]Check{
-			{Name: "stuck", Check: func(context.Context) error { runs.Add(1); <-release; return nil }},
-			{Name: "patient", Check: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }},
-			{Name: "broken", Check: func(context.Context) error { return errors.New("broken") }},
-			{Name: "panics", Check: func(context.Context) error { panic("no") }},
-			{Name: "good", Check: func(context.Context) error { return nil }},
+			{Name: "stuck", Check: func(context.Context) (any, error) { runs.Add(1); <-release; return nil, nil }},
+			{Name: "patient", Check: func(ctx context.Context) (any, error) { <-ctx.Done(); return nil, ctx.Err() }},
+			{Name: "broken", Check: func(context.Context) (any, error) { return nil, errors.New("broken") }},
+			{Name: "panics", Check: func(context.Context) (any, error) { panic("no") }},
+			{Name: "good", Check: func(context.Context) (any, error) { return "shown", nil }},
 		}, slog.New(slog.DiscardHandler))
 		start := time.Now()
-		failed := make([][]string, 100)
+		failed, shown := make([][]string, 100), make([]map[string]any, 100)
 		var callers sync.WaitGroup
 		for i := range failed {
-			callers.Go(func() { failed[i] = rd.run(t.Context()) })
+			callers.Go(func() { failed[i], shown[i] = rd.run(t.Context()) })
 		}
 		callers.Wait()
-		for _, names := range failed {
+		for i, names := range failed {
 			require.Equal(t, []string{"stuck", "patient", "broken", "panics"}, names)
+			require.Equal(t, map[string]any{"good": "shown"}, shown[i])
 		}
 		require.Equal(t, checkTimeout, time.Since(start), "by the bubble's own clock")
 		require.EqualValues(t, 1, runs.Load(), "a check that hangs is not started again")
@@ -42,7 +43,8 @@ func TestReadiness_ACheckIsBoundedAndItsRunShared(t *testing.T) {
 		// A caller who hangs up fails no check.
 		gone, hangUp := context.WithCancel(t.Context())
 		hangUp()
-		good := newReadiness([]Check{{Name: "good", Check: context.Context.Err}}, slog.New(slog.DiscardHandler))
-		require.Empty(t, good.run(gone))
+		good := newReadiness([]Check{{Name: "good", Check: func(ctx context.Context) (any, error) { return nil, ctx.Err() }}}, slog.New(slog.DiscardHandler))
+		missing, _ := good.run(gone)
+		require.Empty(t, missing)
 	})
 }

@@ -14,13 +14,13 @@ import (
 func TestHealth_LivesAndIsReady(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) {
-		d.Ready = append(d.Ready, api.Check{Name: "schema", Check: func(context.Context) error { return nil }})
+		d.Ready = append(d.Ready, api.Check{Name: "schema", Check: func(context.Context) (any, error) { return nil, nil }})
 	}})
 	get := func(target string) (int, string) {
 		w := b.do(t, call{method: http.MethodGet, target: target})
 		return w.Code, w.Body.String()
 	}
-	for target, body := range map[string]string{"/livez": "{\"status\":\"alive\"}\n", "/readyz": "{\"status\":\"ready\"}\n"} {
+	for target, body := range map[string]string{"/livez": "{\"status\":\"alive\"}\n", "/readyz": `{"database":{"fsync":"off","full_page_writes":"off","synchronous_commit":"off"},"status":"ready"}` + "\n"} {
 		code, got := get(target)
 		require.Equal(t, http.StatusOK, code)
 		require.Equal(t, body, got)
@@ -43,7 +43,7 @@ func TestHealth_LivesAndIsReady(t *testing.T) {
 
 func TestReadiness_NamesEveryCheckThatFails(t *testing.T) {
 	t.Parallel()
-	failing := func(context.Context) error { return errors.New("a secret detail") }
+	failing := func(context.Context) (any, error) { return nil, errors.New("a secret detail") }
 	b := setup(t, setupOptions{deps: func(d *api.Deps) {
 		d.Ready = append(d.Ready, api.Check{Name: "schema", Check: failing}, api.Check{Name: "river", Check: failing})
 	}})

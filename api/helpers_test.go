@@ -101,7 +101,10 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 			Receiver: mercadopago.NewReceiver(verifier, opts.allowUnsigned),
 		}},
 		OperatorPassword: operatorPassword, Dashboard: pages, RiverUI: newRiverUI(tb, b.store, operator),
-		Ready: []api.Check{{Name: "database", Check: b.store.Ping}},
+		Ready: []api.Check{{Name: "database", Check: func(ctx context.Context) (any, error) {
+			server, err := b.store.Server(ctx)
+			return server.Durability, err
+		}}},
 		Tokens: api.Tokens{
 			Status: []string{statusToken, statusToken2}, ProcessQueue: []string{processToken},
 			Reconcile: []string{reconcileToken}, Orders: []string{ordersToken},

@@ -132,6 +132,7 @@ var written = map[int64][]string{
 		`INSERT INTO forgotten_payments (source, payment_id) VALUES ('mercadopago', '77')`,
 		`INSERT INTO operator_actions (actor, action, target_kind, count) VALUES ('cli:ana', 'forget', 'payer', 1)`,
 	},
+	32: {`UPDATE processes SET not_accepted = 3`},
 	19: {
 		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount, amount, currency, actor, reason)
 		 VALUES ('A-1', 'amended', 'paid', 150.05, 0, 140, 'ARS', 'cli:ana', 'a discount')`,

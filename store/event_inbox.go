@@ -164,6 +164,7 @@ func (in *Inbox) submit(sub *submission) error {
 	case in.waiting <- sub:
 		return nil
 	default:
+		in.store.acceptance.record(1, ErrInboxFull)
 		return ErrInboxFull
 	}
 }
@@ -207,9 +208,11 @@ func (in *Inbox) write() {
 func (in *Inbox) writeBatch(batch []*submission) {
 	err := in.commit(batch)
 	if err == nil {
+		in.store.acceptance.record(len(batch), nil)
 		return
 	}
 	if len(batch) == 1 || !isDataError(err) {
+		in.store.acceptance.record(len(batch), err)
 		for _, sub := range batch {
 			sub.fail(err)
 		}
@@ -217,7 +220,9 @@ func (in *Inbox) writeBatch(batch []*submission) {
 	}
 	in.store.logger.Warn("inbox batch failed; its events are tried alone", "events", len(batch), "error", err)
 	for _, sub := range batch {
-		if err := in.commit([]*submission{sub}); err != nil {
+		err := in.commit([]*submission{sub})
+		in.store.acceptance.record(1, err)
+		if err != nil {
 			sub.fail(err)
 		}
 	}

@@ -45,6 +45,9 @@ type Process struct {
 	// AccountKnown is false while it takes no payment for another account's, because
 	// it does not know which account is ours.
 	AccountKnown bool
+	// NotAccepted counts the webhooks that it could not make durable since the time
+	// before.
+	NotAccepted int64
 }
 
 // A Heartbeat says every few seconds that this process is alive, and how its pool of
@@ -53,8 +56,10 @@ type Heartbeat struct {
 	store  *Store
 	self   Process
 	before *pgxpool.Stat
-	stop   context.CancelFunc
-	done   sync.WaitGroup
+	// notAccepted is how many there were in all the time before.
+	notAccepted int64
+	stop        context.CancelFunc
+	done        sync.WaitGroup
 }
 
 // NewHeartbeat starts one. Of self, Host, Role and Version count. Close stops it.
@@ -92,13 +97,15 @@ func (h *Heartbeat) beat(ctx context.Context) {
 	h.self.PoolMax, h.self.PoolInUse = int(now.MaxConns()), int(now.AcquiredConns())
 	h.self.PoolWait, h.self.PoolGaveUp = poolStrain(h.before, now)
 	h.self.AccountKnown = h.store.rulesNow().CollectorID != ""
+	notAccepted := h.store.acceptance.failed.Load()
+	h.self.NotAccepted = notAccepted - h.notAccepted
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	err := h.store.beat(ctx, h.self)
 	if err == nil {
 		// Not before: a pool that has no connection for this either must show
 		// once it has one again.
-		h.before = now
+		h.before, h.notAccepted = now, notAccepted
 		return
 	}
 	if !errors.Is(err, context.Canceled) { // else the process is stopping
@@ -119,11 +126,12 @@ func poolStrain(before, now *pgxpool.Stat) (wait time.Duration, gaveUp int64) {
 func (s *Store) beat(ctx context.Context, p Process) error {
 	_, err := s.pool.Exec(ctx, `
 		WITH dead AS (DELETE FROM processes WHERE seen_at < now() - interval '1 hour' AND id <> $1)
-		INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up, account_known)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up, account_known, not_accepted)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (id) DO UPDATE SET seen_at = now(), pool_max = excluded.pool_max, pool_in_use = excluded.pool_in_use,
-			pool_wait_ms = excluded.pool_wait_ms, pool_gave_up = excluded.pool_gave_up, account_known = excluded.account_known`,
-		p.ID, text(p.Host), p.Role, text(p.Version), p.PoolMax, p.PoolInUse, p.PoolWait.Milliseconds(), p.PoolGaveUp, p.AccountKnown)
+			pool_wait_ms = excluded.pool_wait_ms, pool_gave_up = excluded.pool_gave_up, account_known = excluded.account_known,
+			not_accepted = excluded.not_accepted`,
+		p.ID, text(p.Host), p.Role, text(p.Version), p.PoolMax, p.PoolInUse, p.PoolWait.Milliseconds(), p.PoolGaveUp, p.AccountKnown, p.NotAccepted)
 	return wrap(err, "note a process")
 }
 

@@ -110,7 +110,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
 		for _, read := range []func(context.Context, pgx.Tx, *Status) error{
-			readQueue, readDeadLetters, readThroughput, readProvider, readSellers, readAnomalies, readRuns, readSignals,
+			readQueue, readDeadLetters, readThroughput, readProvider, readSellers, readAnomalies, readRuns, s.readSignals,
 		} {
 			if err := read(ctx, tx, &st); err != nil {
 				return err

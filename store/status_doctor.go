@@ -15,15 +15,26 @@ type Server struct {
 	Name    string
 	// Now is its clock's time.
 	Now time.Time
+	Durability
+}
+
+// Durability is what the server's owner set of how safely a commit is kept, by
+// PostgreSQL's names (PostgreSQL documentation, 20.5): SynchronousCommit for a
+// session that says nothing of it. Our own commits demand it: see durableTx.
+type Durability struct {
+	Fsync             string `json:"fsync"`
+	FullPageWrites    string `json:"full_page_writes"`
+	SynchronousCommit string `json:"synchronous_commit"`
 }
 
 // Server asks the database who it is. It needs no schema.
 func (s *Store) Server(ctx context.Context) (Server, error) {
 	var found Server
 	err := s.pool.QueryRow(ctx, `
-		SELECT current_setting('server_version_num')::int, current_setting('server_version'), clock_timestamp()`).
-		Scan(&found.Version, &found.Name, &found.Now)
-	return found, wrap(err, "version of the database")
+		SELECT current_setting('server_version_num')::int, current_setting('server_version'), clock_timestamp(),
+		       current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')`).
+		Scan(&found.Version, &found.Name, &found.Now, &found.Fsync, &found.FullPageWrites, &found.SynchronousCommit)
+	return found, wrap(err, "ask the database")
 }
 
 // Arrivals is what came lately.

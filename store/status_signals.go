@@ -48,6 +48,10 @@ type Signals struct {
 	// AccountUnknown counts living processes that do not know which account is ours:
 	// they take no payment for another account's.
 	AccountUnknown int64
+	// NotAccepted counts the webhooks that living processes could not make durable in
+	// the last seconds; NotAccepting is true where this process's last try failed.
+	NotAccepted  int64
+	NotAccepting bool
 	// UndeliveredSince is when the oldest message about alerts was made that
 	// should have arrived by now; nil when all did, or a later one did.
 	UndeliveredSince *time.Time
@@ -63,8 +67,9 @@ const (
 	newestLooked = 10_000
 )
 
-func readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
+func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 	g := &st.Signals
+	g.NotAccepting = s.acceptance.broken()
 	var wait int64
 	err := tx.QueryRow(ctx, `
 		SELECT now(),
@@ -80,12 +85,13 @@ func readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		       (SELECT coalesce(max(pool_wait_ms), 0) FROM processes WHERE seen_at > now() - interval '1 minute'),
 		       (SELECT coalesce(max(pool_gave_up), 0) FROM processes WHERE seen_at > now() - interval '1 minute'),
 		       (SELECT count(*) FROM processes WHERE NOT account_known AND seen_at > now() - interval '1 minute'),
+		       (SELECT coalesce(sum(not_accepted), 0) FROM processes WHERE seen_at > now() - interval '1 minute'),
 		       (SELECT min(created_at) FROM alert_messages
 		        WHERE delivered_at IS NULL AND created_at < now() - interval '10 minutes' AND created_at > now() - interval '24 hours'
 		          AND id > (SELECT coalesce(max(id), 0) FROM alert_messages WHERE delivered_at IS NOT NULL)),
 		       (SELECT evaluated_at FROM alert_evaluation),
 		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments+`)`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted).
-		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments)
+		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.NotAccepted, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments)
 	if err != nil {
 		return err
 	}

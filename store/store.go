@@ -97,6 +97,7 @@ type Store struct {
 	workOf       WorkOf
 	insertStep   InsertStep
 	logger       *slog.Logger
+	acceptance   acceptance
 }
 
 // New returns a Store on pool.
@@ -113,12 +114,4 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 		pool: pool, rules: opts.Rules, unknownOrder: opts.UnknownOrder,
 		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, insertStep: opts.InsertStep, logger: opts.Logger,
 	}, nil
-}
-
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error {
-	if err := s.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("ask the database: %w", err)
-	}
-	return nil
 }

@@ -216,8 +216,8 @@ func processOf(does role) store.Process {
 
 func (a *app) wireAPI(cfg config.Config, does role) error {
 	ready := []api.Check{
-		{Name: "database", Check: a.store.Ping},
-		{Name: "schema", Check: func(ctx context.Context) error { return requireSchema(ctx, a.pool) }},
+		{Name: "database", Check: a.checkDatabase},
+		{Name: "schema", Check: func(ctx context.Context) (any, error) { return nil, requireSchema(ctx, a.pool) }},
 	}
 	if does.worker {
 		ready = append(ready, api.Check{Name: "river", Check: a.checkWorking})
@@ -267,6 +267,7 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 	deps.Storage, deps.Operator, deps.Inbox = a.store, operator, a.inbox
 	deps.Refused, deps.Sources = a.refused, a.sources
 	receiver := mercadopago.NewReceiver(verifier, cfg.AllowUnsigned)
+	deps.Ready = append(deps.Ready, api.Check{Name: "inbox", Check: func(ctx context.Context) (any, error) { return nil, a.inbox.Ready(ctx) }})
 	if err := a.wirePages(cfg, receiver, operator, deps); err != nil {
 		return err
 	}
@@ -279,11 +280,17 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 	return nil
 }
 
-func (a *app) checkWorking(context.Context) error {
+// checkDatabase shows how the database keeps what it is given.
+func (a *app) checkDatabase(ctx context.Context) (any, error) {
+	server, err := a.store.Server(ctx)
+	return server.Durability, err
+}
+
+func (a *app) checkWorking(context.Context) (any, error) {
 	if !a.working.Load() {
-		return errors.New("the workers are not running")
+		return nil, errors.New("the workers are not running")
 	}
-	return nil
+	return nil, nil
 }
 
 // run serves on ln and works until ctx is done, then shuts down: it stops
@@ -318,7 +325,6 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	var failed error
 	select {
 	case <-ctx.Done():
-		a.logger.Info("stopping")
 	case err := <-serving:
 		failed = fmt.Errorf("http: %w", err)
 	case failed = <-foreign:
@@ -326,6 +332,7 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	end()
 	over := time.AfterFunc(shutdownLimit, cancel)
 	defer over.Stop()
+	a.logger.Info("stopping")
 	attempts, done := context.WithTimeout(limit, shutdownLimit-closeReserve)
 	defer done()
 	return errors.Join(failed, a.shutdown(attempts))

@@ -60,7 +60,13 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 		return unreachable(err)
 	}
 	defer pool.Close()
-	storage, err := store.New(pool, store.Options{Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: logger})
+	inserter, err := jobs.NewInserter(pool, jobsConfig(cfg, logger))
+	if err != nil {
+		return unreachable(err)
+	}
+	storage, err := store.New(pool, store.Options{
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, InsertJobs: inserter.Insert, Logger: logger,
+	})
 	if err != nil {
 		return unreachable(err)
 	}
@@ -74,6 +80,7 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	if server.Version < oldestPostgreSQL {
 		found[0] = finding{"database", stateFail, fmt.Sprintf("PostgreSQL %s is too old.", server.Name), "Use PostgreSQL 14 or newer."}
 	}
+	found = append(found, durabilityFinding(server.Durability))
 	found = append(found, clockFinding("clock", "PostgreSQL's", asked.Add(took/2).Sub(server.Now), took))
 	if err := requireSchema(ctx, pool); err != nil {
 		return append(found, finding{"schema", stateFail, "Not this release's schema: " + err.Error() + ".", "Run 'conciliar migrate'."}), nil
@@ -82,8 +89,32 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	if err != nil {
 		return unreachable(err)
 	}
-	found = append(found, ok("schema", "Current."))
+	found = append(found, ok("schema", "Current."), acceptanceFinding(storage.TryAccept(ctx)))
 	return append(found, checkArrivals(ctx, storage), checkSources(ctx, storage, cfg)), &account
+}
+
+// durabilityFinding judges what the database's owner set of how safely commits are
+// kept. Our own demand synchronous_commit where it is off.
+func durabilityFinding(set store.Durability) finding {
+	const name = "durability"
+	switch {
+	case set.Fsync != "on" || set.FullPageWrites != "on":
+		return finding{name, stateWarn, fmt.Sprintf("fsync is %s, full_page_writes is %s: a crash of the machine may lose or corrupt acknowledged webhooks.", set.Fsync, set.FullPageWrites),
+			"Set both to on in postgresql.conf."}
+	case set.SynchronousCommit == "off":
+		return finding{name, stateWarn, "synchronous_commit is off. Conciliar's own commits wait for the disk all the same; orders that you insert by SQL may be lost in a crash.",
+			"Reset synchronous_commit for the database and the role (ALTER DATABASE, ALTER ROLE), or set it to on in the sessions that write orders."}
+	}
+	return ok(name, "fsync is on, full_page_writes is on, synchronous_commit is %s.", set.SynchronousCommit)
+}
+
+// acceptanceFinding judges the insert of an event that was rolled back.
+func acceptanceFinding(err error) finding {
+	const name = "acceptance"
+	if err != nil {
+		return finding{name, stateFail, "A webhook would be answered 503: " + reason(err) + ".", "See docs/playbooks/webhooks_not_accepted.md."}
+	}
+	return ok(name, "A webhook would be made durable.")
 }
 
 // reason is why the database cannot be reached, on one line: the innermost error

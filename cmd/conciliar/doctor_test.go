@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
 )
 
 func TestDoctor_ComparesClocks(t *testing.T) {
@@ -42,5 +44,21 @@ func TestDoctor_NeedsAConfiguration(t *testing.T) {
 	} {
 		got := execute(t, nil, append([]string{"doctor"}, strings.Fields(args)...)...)
 		require.Equal(t, exitUsage, got.code, args)
+	}
+}
+
+func TestDurabilityFinding_WarnsOfEachSetting(t *testing.T) {
+	t.Parallel()
+	for set, state := range map[store.Durability]string{
+		{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "on"}:           stateOK,
+		{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "remote_apply"}: stateOK,
+		{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "local"}:        stateOK,
+		{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "off"}:          stateWarn,
+		{Fsync: "off", FullPageWrites: "on", SynchronousCommit: "on"}:          stateWarn,
+		{Fsync: "on", FullPageWrites: "off", SynchronousCommit: "on"}:          stateWarn,
+	} {
+		found := durabilityFinding(set)
+		require.Equal(t, state, found.State, set)
+		require.Equal(t, state == stateWarn, found.Do != "", set)
 	}
 }

@@ -47,6 +47,12 @@ func Conditions() []Condition {
 			detail: pendingDetail,
 		},
 		{
+			Code: "webhooks_not_accepted", Health: Unhealthy, Lasting: 1,
+			Reason: "Webhooks are answered 503: they cannot be made durable.",
+			active: func(st store.Status, _ Moment) bool { return st.Signals.NotAccepted > 0 || st.Signals.NotAccepting },
+			detail: func(st store.Status, _ Moment) details { return details{"not_accepted": st.Signals.NotAccepted} },
+		},
+		{
 			// At least one in ten of what was received, and ten or more.
 			Code: "dead_letter_rate_high", Health: Unhealthy, Lasting: 2,
 			Reason: "At least 10% of the last hour's events ended as dead letters.",

@@ -89,6 +89,8 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"a search beyond its cap":              {signals(store.Signals{Unseen: map[string]int64{"beyond_cap": 1}, UnseenSince: ago(time.Hour)}), hourly, health.Degraded, "does not show all payments"},
 		"an unknown reason of a search":        {signals(store.Signals{Unseen: map[string]int64{"novelty": 1}}), hourly, health.Degraded, "does not show all payments"},
 		"a search that merely counts more":     {signals(store.Signals{Unseen: map[string]int64{"counted": 5}}), hourly, health.Healthy, ""},
+		"webhooks that were not accepted":      {signals(store.Signals{NotAccepted: 1}), hourly, health.Unhealthy, "answered 503"},
+		"a try that failed":                    {signals(store.Signals{NotAccepting: true}), hourly, health.Unhealthy, "answered 503"},
 		"few refusals":                         {signals(store.Signals{RefusedLately: 9}), hourly, health.Healthy, ""},
 		"refusals out of nothing":              {signals(store.Signals{RefusedLately: 10, AcceptedLately: 10}), hourly, health.Degraded, "fail signature verification"},
 		"refusals as ever":                     {signals(store.Signals{RefusedLately: 10, RefusedBefore: 321, AcceptedLately: 11}), hourly, health.Healthy, ""},
