@@ -42,7 +42,6 @@ func newStoreCollector(b storage, logger *slog.Logger) *storeCollector {
 	}
 }
 
-// Describe implements prometheus.Collector.
 func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.lastSuccess, c.runs, c.found, c.unseen,
@@ -51,7 +50,6 @@ func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector.
 func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()

@@ -44,7 +44,6 @@ func newProblem(kind *ProblemKind, detail string) *problem {
 	return &problem{kind: kind, detail: detail}
 }
 
-// Error implements error.
 func (p *problem) Error() string {
 	text := p.kind.Code + ": " + p.detail
 	if p.cause != nil {
@@ -53,7 +52,6 @@ func (p *problem) Error() string {
 	return text
 }
 
-// Unwrap returns the cause.
 func (p *problem) Unwrap() error { return p.cause }
 
 // because attaches what is logged and not answered.

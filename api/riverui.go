@@ -187,13 +187,10 @@ type heldAnswer struct {
 	body   bytes.Buffer
 }
 
-// Header implements http.ResponseWriter.
 func (h *heldAnswer) Header() http.Header { return h.header }
 
-// WriteHeader implements http.ResponseWriter.
 func (h *heldAnswer) WriteHeader(status int) { h.status = status }
 
-// Write implements http.ResponseWriter.
 func (h *heldAnswer) Write(p []byte) (int, error) { return h.body.Write(p) }
 
 func (h *heldAnswer) copyTo(w http.ResponseWriter) {

@@ -29,7 +29,6 @@ func (s Secret) Reveal() string {
 	return *s.value
 }
 
-// String implements fmt.Stringer.
 func (Secret) String() string { return redacted }
 
 // Format implements fmt.Formatter, for every verb.

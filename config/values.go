@@ -87,7 +87,6 @@ func (a *ListenAddr) UnmarshalText(text []byte) error {
 // or http on a loopback address, and no credentials, query or fragment.
 type ServiceURL struct{ text string }
 
-// String returns the URL.
 func (u ServiceURL) String() string { return u.text }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -110,7 +109,6 @@ func (u *ServiceURL) UnmarshalText(text []byte) error {
 // plain http will do.
 type CollectorURL struct{ text string }
 
-// String returns the URL.
 func (u CollectorURL) String() string { return u.text }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -157,7 +155,6 @@ type Schedule struct {
 	text string
 }
 
-// String returns the expression.
 func (s Schedule) String() string { return s.text }
 
 // UnmarshalText implements encoding.TextUnmarshaler.

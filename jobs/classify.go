@@ -22,10 +22,8 @@ type AttemptError struct {
 	Err   error
 }
 
-// Error implements error.
 func (e *AttemptError) Error() string { return storable(e.Class + ": " + e.Err.Error()) }
 
-// Unwrap returns the cause.
 func (e *AttemptError) Unwrap() error { return e.Err }
 
 // maxErrorText is how many bytes of an error are stored, for each attempt.

@@ -49,7 +49,6 @@ func tracing(provider trace.TracerProvider) []rivertype.Middleware {
 // way from the call to the settled order is one picture, however late it ends.
 type traceContinuation struct{ river.MiddlewareDefaults }
 
-// Work implements rivertype.WorkerMiddleware.
 func (*traceContinuation) Work(ctx context.Context, job *rivertype.JobRow, work func(context.Context) error) error {
 	var from jobTrace
 	// Metadata belong to River and to whoever adds to them; what is not ours to

@@ -22,7 +22,6 @@ type OtherAccountError struct {
 	Books, Ours string
 }
 
-// Error implements error.
 func (e *OtherAccountError) Error() string {
 	return fmt.Sprintf("the books belong to account %s, and the access token to account %s", e.Books, e.Ours)
 }

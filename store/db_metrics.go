@@ -32,10 +32,8 @@ func newPoolCollector(pool *pgxpool.Pool) *poolCollector {
 	}
 }
 
-// Describe implements prometheus.Collector.
 func (c *poolCollector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
 
-// Collect implements prometheus.Collector.
 func (c *poolCollector) Collect(out chan<- prometheus.Metric) {
 	st := c.pool.Stat()
 	for _, m := range []struct {

@@ -17,7 +17,6 @@ type NewerBooksError struct {
 	Books int
 }
 
-// Error implements error.
 func (e *NewerBooksError) Error() string {
 	return fmt.Sprintf("the books follow version %d of the rules, this release knows up to %d", e.Books, order.FoldVersion)
 }

@@ -38,7 +38,6 @@ func parseNote(text string, wrong *InvalidError) (Note, error) {
 	return Note{text}, nil
 }
 
-// String returns the note's text.
 func (n Note) String() string { return n.text }
 
 // check fails for the zero Note.

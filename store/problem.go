@@ -86,7 +86,6 @@ func (e *NotFoundError) Is(target error) bool {
 	return ok && kind.ID == nil && kind.What == e.What
 }
 
-// Error implements error.
 func (e *NotFoundError) Error() string { return "no such " + e.What }
 
 // Problem says what the error means to whoever asked.
@@ -114,7 +113,6 @@ type StateError struct {
 	State string
 }
 
-// Error implements error.
 func (e *StateError) Error() string { return fmt.Sprintf("%s %d is %s", e.What, e.ID, e.State) }
 
 // Problem says what the error means to whoever asked.
@@ -132,7 +130,6 @@ type ReplayWaitsError struct {
 	QueueID, Replay int64
 }
 
-// Error implements error.
 func (e *ReplayWaitsError) Error() string {
 	return fmt.Sprintf("event %d is being replayed as event %d, which has not ended yet", e.QueueID, e.Replay)
 }
@@ -166,7 +163,6 @@ type OrderConflictError struct {
 	Known, Asked order.Terms
 }
 
-// Error implements error.
 func (e *OrderConflictError) Error() string {
 	known, asked := e.words()
 	return fmt.Sprintf("order %q is registered with %s, not with %s", e.Reference, known, asked)
@@ -201,7 +197,6 @@ func accountWords(t order.Terms) string {
 // its terms stand.
 type OrderCancelledError struct{ Reference string }
 
-// Error implements error.
 func (e *OrderCancelledError) Error() string {
 	return fmt.Sprintf("order %q is cancelled", e.Reference)
 }
@@ -238,7 +233,6 @@ func (e *InvalidError) Is(target error) bool {
 	return ok && kind.Why == "" && kind.What == e.What
 }
 
-// Error implements error.
 func (e *InvalidError) Error() string {
 	if e.Why == "" {
 		return e.What + " cannot be taken"
@@ -269,10 +263,8 @@ func refusedBySchema(what string, err error) error {
 	return err
 }
 
-// Error implements error.
 func (e *SchemaError) Error() string { return fmt.Sprintf("%s: %v", e.What, e.Err) }
 
-// Unwrap returns the database's error.
 func (e *SchemaError) Unwrap() error { return e.Err }
 
 // Problem says what the error means to whoever asked.
@@ -293,7 +285,6 @@ func newPlainError(class ProblemClass, code, text, sentence string) error {
 	return &plainError{text: text, problem: Problem{Class: class, Code: code, Text: sentence}}
 }
 
-// Error implements error.
 func (e *plainError) Error() string { return e.text }
 
 // Problem says what the error means to whoever asked.

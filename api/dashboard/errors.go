@@ -15,7 +15,6 @@ type failure struct {
 	args []any
 }
 
-// Error implements error.
 func (f *failure) Error() string { return f.key }
 
 var (

@@ -70,10 +70,8 @@ func openPool(ctx context.Context, database config.Database, connections int, se
 // An unreachableError means that the database could not be reached.
 type unreachableError struct{ err error }
 
-// Error implements error.
 func (e *unreachableError) Error() string { return "the database cannot be reached: " + reason(e.err) }
 
-// Unwrap returns what pgx says.
 func (e *unreachableError) Unwrap() error { return e.err }
 
 // requireSchema fails when the schema is behind what this binary needs. One

@@ -22,7 +22,6 @@ type wordValue struct {
 	known []string
 }
 
-// Set implements pflag.Value.
 func (w wordValue) Set(text string) error {
 	if !slices.Contains(w.known, text) {
 		return fmt.Errorf("it takes one of %s", strings.Join(w.known, ", "))
@@ -31,10 +30,8 @@ func (w wordValue) Set(text string) error {
 	return nil
 }
 
-// Type implements pflag.Value.
 func (wordValue) Type() string { return "word" }
 
-// String implements pflag.Value.
 func (w wordValue) String() string {
 	if w.value == nil {
 		return ""
@@ -51,7 +48,6 @@ func wordFlag(cmd *cobra.Command, value *string, name, usage string, known []str
 // writes as the empty text.
 type stateValue struct{ wordValue }
 
-// Set implements pflag.Value.
 func (s stateValue) Set(text string) error {
 	if text == allStates {
 		*s.value = ""
@@ -74,7 +70,6 @@ type timeValue struct {
 	text  *string
 }
 
-// Set implements pflag.Value.
 func (m timeValue) Set(text string) error {
 	t, err := parseTime(text, time.Now())
 	if err == nil {
@@ -83,10 +78,8 @@ func (m timeValue) Set(text string) error {
 	return err
 }
 
-// Type implements pflag.Value.
 func (timeValue) Type() string { return "time" }
 
-// String implements pflag.Value.
 func (m timeValue) String() string {
 	if m.text == nil {
 		return ""
@@ -120,16 +113,13 @@ type noteValue struct {
 	parse func(text string) (store.Note, error)
 }
 
-// Set implements pflag.Value.
 func (n noteValue) Set(text string) (err error) {
 	*n.note, err = n.parse(text)
 	return err
 }
 
-// Type implements pflag.Value.
 func (noteValue) Type() string { return "text" }
 
-// String implements pflag.Value.
 func (n noteValue) String() string {
 	if n.note == nil {
 		return ""

@@ -11,17 +11,14 @@ type levelHandler struct {
 	level slog.Level
 }
 
-// Enabled implements slog.Handler.
 func (h *levelHandler) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= h.level && h.Handler.Enabled(ctx, level)
 }
 
-// WithAttrs implements slog.Handler.
 func (h *levelHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &levelHandler{Handler: h.Handler.WithAttrs(attrs), level: h.level}
 }
 
-// WithGroup implements slog.Handler.
 func (h *levelHandler) WithGroup(name string) slog.Handler {
 	return &levelHandler{Handler: h.Handler.WithGroup(name), level: h.level}
 }

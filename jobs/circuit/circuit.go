@@ -249,15 +249,12 @@ func (noAccount) err() error {
 	return &provider.Error{Kind: provider.Unexpected, NotAsked: true, Err: errors.New("the account is not configured any more")}
 }
 
-// Payment implements Provider.
 func (n noAccount) Payment(context.Context, string) (provider.Payment, error) {
 	return provider.Payment{}, n.err()
 }
 
-// CheckCredentials implements Provider.
 func (n noAccount) CheckCredentials(context.Context) error { return n.err() }
 
-// SearchPayments implements Provider.
 func (n noAccount) SearchPayments(context.Context, provider.SearchQuery) (provider.SearchPage, error) {
 	return provider.SearchPage{}, n.err()
 }

@@ -42,5 +42,4 @@ type OddPayment struct {
 	Raw []byte `json:"-"`
 }
 
-// Error implements error.
 func (o *OddPayment) Error() string { return o.Problem }

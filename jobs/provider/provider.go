@@ -198,7 +198,6 @@ type Error struct {
 	Err error
 }
 
-// Error implements error.
 func (e *Error) Error() string {
 	msg := e.Kind.String()
 	if e.StatusCode != 0 {
@@ -210,5 +209,4 @@ func (e *Error) Error() string {
 	return msg
 }
 
-// Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

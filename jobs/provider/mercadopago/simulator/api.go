@@ -44,7 +44,6 @@ type apiCause struct {
 	Data        *string `json:"data"`
 }
 
-// Error implements error.
 func (e *apiError) Error() string { return e.message }
 
 // badRequest is a 400 with a code of the payments reference.

@@ -20,13 +20,11 @@ var apiZone = time.FixedZone("-04:00", -4*60*60)
 // An amount prints as a JSON number with the decimal's own digits.
 type amount struct{ decimal.Decimal }
 
-// MarshalJSON implements json.Marshaler.
 func (a amount) MarshalJSON() ([]byte, error) { return []byte(a.String()), nil }
 
 // A date prints as the API prints dates, null when zero.
 type date time.Time
 
-// MarshalJSON implements json.Marshaler.
 func (d date) MarshalJSON() ([]byte, error) {
 	if time.Time(d).IsZero() {
 		return []byte("null"), nil
