@@ -118,10 +118,7 @@ func (s *Server) initialise(ctx context.Context, bin binaries, as *identity, fsy
 	if p.err != nil {
 		return fmt.Errorf("initdb: %w: %s", p.err, p.output.tail())
 	}
-	if err := os.Rename(unfinished, s.dir.cluster()); err != nil {
-		return err
-	}
-	return nil
+	return os.Rename(unfinished, s.dir.cluster())
 }
 
 // launch starts the server. Between choosing a free port and opening it another

@@ -88,10 +88,8 @@ func (b *harness) makeBooks(ctx context.Context, events int) error {
 			return fmt.Errorf("make books: %w", err)
 		}
 	}
-	if _, err := b.pool.Exec(ctx, `VACUUM ANALYZE`); err != nil {
-		return err
-	}
-	return nil
+	_, err := b.pool.Exec(ctx, `VACUUM ANALYZE`)
+	return err
 }
 
 func (b *harness) verifyOnce(ctx context.Context, events int) (VerifyFigure, error) {

@@ -64,10 +64,7 @@ func run(url string, stdout io.Writer, args []string) (code int, err error) {
 	if errors.As(err, &exit) && exit.ExitCode() >= 0 {
 		return exit.ExitCode(), nil
 	}
-	if err != nil {
-		return 1, err
-	}
-	return 0, nil
+	return 0, err
 }
 
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
