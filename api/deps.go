@@ -15,7 +15,6 @@ import (
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
-	"github.com/conciliar/conciliar/store/order"
 )
 
 // WebhookPath is where the first provider's webhooks arrive.
@@ -26,33 +25,6 @@ const WebhookPath = "/api/checkout/webhook"
 type receiver interface {
 	Receive(d provider.Delivery) (provider.Event, error)
 	diagnoser
-}
-
-// inbox makes an event durable before it returns.
-type inbox interface {
-	Accept(ctx context.Context, ev store.NewEvent) (store.Receipt, error)
-}
-
-// refusedLog keeps refused deliveries without waiting.
-type refusedLog interface {
-	Record(r store.Refused)
-}
-
-// storage is what the operations read and write.
-type storage interface {
-	Order(ctx context.Context, reference string) (store.Order, error)
-	OrderVersions(ctx context.Context, references []string) (map[string]string, error)
-	Orders(ctx context.Context, filter store.OrderFilter, page store.PageOf[store.OrderPlace]) (store.ListOf[store.OrderSummary, store.OrderPlace], error)
-	RegisterOrder(ctx context.Context, reference string, terms order.Terms) (created bool, err error)
-	AmendOrder(ctx context.Context, act store.OrderAct, terms order.Terms) (store.Order, error)
-	CancelOrder(ctx context.Context, act store.OrderAct) (store.Order, error)
-	Status(ctx context.Context) (store.Status, error)
-	RunTotals(ctx context.Context) (store.RunTotals, error)
-	StartRun(ctx context.Context, req store.RunRequest) (run store.Run, joined bool, err error)
-	Run(ctx context.Context, id int64) (store.Run, error)
-	WaitRun(ctx context.Context, id int64, observe func(store.Run)) (store.Run, error)
-	records
-	sessions
 }
 
 // A Webhook is one sender of webhooks and where it sends them.
@@ -108,12 +80,12 @@ type Deps struct {
 	// and what the operator's pages need are then not needed.
 	HealthOnly bool
 
-	Storage storage
+	Storage *store.Store
 	// Operator does what people ask of jobs.
-	Operator operator
-	Inbox    inbox
-	Refused  refusedLog
-	Sources  sourceLog
+	Operator *jobs.Operator
+	Inbox    *store.Inbox
+	Refused  *store.RefusedLog
+	Sources  *store.SourceLog
 	// Webhooks are the senders, at least one.
 	Webhooks []Webhook
 	// Ready are the checks of /readyz, at least one.
@@ -223,35 +195,4 @@ func (d Deps) validate() error {
 		}
 	}
 	return errors.Join(problems...)
-}
-
-// records are what operators look at, and what they do that the database alone
-// can do.
-type records interface {
-	Events(ctx context.Context, filter store.EventFilter, page store.Page) (store.List[store.Event], error)
-	Event(ctx context.Context, queueID int64) (store.EventDetail, error)
-	ReplayEvent(ctx context.Context, queueID int64, by store.Actor) (store.Replay, error)
-
-	DeadLetters(ctx context.Context, filter store.DeadLetterFilter, page store.Page) (store.List[store.DeadLetter], error)
-	DeadLetter(ctx context.Context, id int64) (store.DeadLetterDetail, error)
-	ReplayDeadLetter(ctx context.Context, id int64, by store.Actor) (store.Replay, error)
-	DismissDeadLetter(ctx context.Context, id int64, note store.Note, by store.Actor) error
-	CountReplayable(ctx context.Context, filter store.DeadLetterFilter) (int64, error)
-	BulkReplay(ctx context.Context, id int64) (store.BulkReplay, error)
-	CancelBulkReplay(ctx context.Context, id int64, by store.Actor) (store.BulkReplay, error)
-
-	Alerts(ctx context.Context, filter store.AlertFilter, page store.Page) (store.List[store.Alert], error)
-
-	Anomalies(ctx context.Context, filter store.AnomalyFilter, page store.Page) (store.List[store.Anomaly], error)
-	ResolveAnomaly(ctx context.Context, id int64, note store.Note, by store.Actor) (store.Anomaly, error)
-
-	RefusedDeliveries(ctx context.Context, filter store.RefusedFilter, page store.Page) (store.List[store.RefusedDelivery], error)
-	RefusedDelivery(ctx context.Context, id int64) (store.RefusedDetail, error)
-	LearnedSources(ctx context.Context) ([]store.LearnedSource, error)
-}
-
-// operator does what people ask of jobs.
-type operator interface {
-	ProcessQueue(ctx context.Context, limit int, wait time.Duration, by store.Actor) (jobs.QueueProcessed, error)
-	ReplayDeadLetters(ctx context.Context, filter store.DeadLetterFilter, limit int64, by store.Actor) (store.BulkReplay, error)
 }

@@ -16,14 +16,14 @@ const collectTimeout = 5 * time.Second
 // A storeCollector reads what the database says at each scrape. Every process that
 // answers tells the same, so queries over several processes take the maximum.
 type storeCollector struct {
-	storage storage
+	storage *store.Store
 	logger  *slog.Logger
 
 	readable, events, oldest, deadLetters, anomalies, circuit *prometheus.Desc
 	lastSuccess, runs, found, unseen                          *prometheus.Desc
 }
 
-func newStoreCollector(b storage, logger *slog.Logger) *storeCollector {
+func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("conciliar_"+name, help, labels, nil)
 	}

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -23,13 +22,6 @@ const (
 
 // tokenBytes is what a login's token has of randomness.
 const tokenBytes = 32
-
-// sessions are the operator's logins, shared by all processes.
-type sessions interface {
-	OpenSession(ctx context.Context, key store.SessionKey, by store.Actor) error
-	UseSession(ctx context.Context, key store.SessionKey) error
-	CloseSession(ctx context.Context, key store.SessionKey, by store.Actor) error
-}
 
 // A password is the operator's. It compares hashes: that takes the same time
 // whatever two passwords have in common, their lengths included.

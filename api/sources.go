@@ -12,11 +12,6 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-// sourceLog learns where signed webhooks come from, without waiting.
-type sourceLog interface {
-	Learn(source string, addr netip.Addr)
-}
-
 // A SourceReport is the answer of GET /api/webhooks/sources: at most 256
 // networks, the busiest first.
 type SourceReport struct {

@@ -15,11 +15,16 @@ import (
 // storageTimeout bounds the questions that one page asks the database.
 const storageTimeout = 10 * time.Second
 
+// operator does what people ask of jobs, which need the queue, and the pages don't.
+type operator interface {
+	ReplayDeadLetters(ctx context.Context, filter store.DeadLetterFilter, limit int64, by store.Actor) (store.BulkReplay, error)
+}
+
 // Deps are the parts that the dashboard works with. All are required unless
 // said otherwise.
 type Deps struct {
 	// Storage are read and, by what an operator presses, written.
-	Storage storage
+	Storage *store.Store
 	// Operator does what people ask of jobs.
 	Operator operator
 	// Schedule is when reconciliations start. It is asked for each page.
