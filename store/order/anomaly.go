@@ -32,6 +32,10 @@ const (
 	// a dispute. No payment's state says so; the order's own history does. Details:
 	// amount, paid, refunded, missing.
 	AnomalyPaymentMoved AnomalyKind = "payment_moved"
+	// AnomalyAmbiguousPayment: an order of the provider's and the payments tell of
+	// different money, or the order's words on a payment that is not known settle
+	// nothing. It is about the alias. Details: why, amount, provider_order_id, said.
+	AnomalyAmbiguousPayment AnomalyKind = "ambiguous_payment"
 	// AnomalyCurrencyMismatch: a payment is in another currency than its order.
 	// Details: amount, status, order_currency.
 	AnomalyCurrencyMismatch AnomalyKind = "currency_mismatch"
@@ -60,7 +64,7 @@ const (
 // AnomalyKinds returns every kind of anomaly, sorted. The slice is the
 // caller's.
 func AnomalyKinds() []AnomalyKind {
-	kinds := append(foldKinds(), AnomalyPaymentMoved, AnomalyFraudAlert, AnomalyUnsettledDifference)
+	kinds := append(foldKinds(), AnomalyAmbiguousPayment, AnomalyPaymentMoved, AnomalyFraudAlert, AnomalyUnsettledDifference)
 	slices.Sort(kinds)
 	return kinds
 }

@@ -11,12 +11,12 @@ func TestAnomalyKinds_AreSortedAndKnowTheirOrigin(t *testing.T) {
 	t.Parallel()
 	kinds := AnomalyKinds()
 	require.ElementsMatch(t, []AnomalyKind{
-		"underpaid", "overpaid", "duplicate_payment", "disputed_payment", "paid_after_cancel", "payment_moved", "currency_mismatch",
+		"underpaid", "overpaid", "duplicate_payment", "disputed_payment", "paid_after_cancel", "payment_moved", "ambiguous_payment", "currency_mismatch",
 		"foreign_collector", "wrong_mode", "unknown_order", "no_reference", "fraud_alert", "unsettled_difference",
 	}, kinds)
 	require.True(t, slices.IsSorted(kinds))
 	for _, kind := range kinds {
-		own := slices.Contains([]AnomalyKind{"payment_moved", "fraud_alert", "unsettled_difference"}, kind)
+		own := slices.Contains([]AnomalyKind{"payment_moved", "ambiguous_payment", "fraud_alert", "unsettled_difference"}, kind)
 		require.Equal(t, !own, kind.IsFolded(), kind)
 	}
 }

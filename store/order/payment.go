@@ -53,6 +53,9 @@ type Payment struct {
 	// Validation is true for a check of a card, which moves no money
 	// (operation_type card_validation).
 	Validation bool
+	// CreatedAt is when the payment was made, as reported; zero when not said. It is
+	// no part of a state: it only tells which payment an Alias is.
+	CreatedAt time.Time
 	// UpdatedAt is when the provider last changed the payment, as reported; zero
 	// when it said nothing that can be read.
 	UpdatedAt time.Time

@@ -6,10 +6,10 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// FoldVersion numbers the rules of Settle and Unmatched. It rises with every
+// FoldVersion numbers the rules of Fold, Settle and Unmatched. It rises with every
 // change that makes another end of the same payments: books that were made under
 // earlier rules are folded once more.
-const FoldVersion = 2
+const FoldVersion = 3
 
 // A Settlement is what an order's payments make of it.
 type Settlement struct {
