@@ -23,6 +23,11 @@ var rightRows = map[string][][2]string{
 		{"amount", `100`}, {"refunded_amount", `140.5`}, {"currency", `'ARS'`}, {"live_mode", `true`}, {"shipping", `10`},
 		{"date_last_updated", `now()`}, {"fetched_at", `now()`}, {"raw", `''`},
 	},
+	"payment_aliases": {
+		{"source", `'mercadopago'`}, {"alias", `'PAY01'`}, {"payment_id", `'77'`}, {"provider_order_id", `'ORD01'`}, {"provider_order_topic", `'order'`},
+		{"order_reference", `'A-1'`}, {"currency", `'ARS'`}, {"amount", `100`}, {"refunded_amount", `40.5`}, {"status", `'approved'`},
+		{"live_mode", `true`}, {"provisional", `true`}, {"awaited", `true`}, {"fetched_at", `now()`}, {"looks", `0`},
+	},
 	"payment_logs": {
 		{"source", `'mercadopago'`}, {"payment_id", `'logged'`}, {"order_reference", `'A-1'`}, {"status", `'approved'`},
 		{"status_detail", `''`}, {"amount", `100`}, {"refunded_amount", `40.5`}, {"currency", `'ARS'`},

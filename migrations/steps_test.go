@@ -84,6 +84,13 @@ var written = map[int64][]string{
 		`INSERT INTO process_files (process_id, name, digest) VALUES ('a', 'MERCADOPAGO_SELLERS_FILE', 'a')`,
 	},
 	30: {`INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, account_known) VALUES ('b', 'host-2', 'api', 'v2', 10, 1, false)`},
+	23: {
+		`INSERT INTO payment_aliases (source, alias, provider_order_id, provider_order_topic, order_reference, currency, amount, status, said,
+		                              live_mode, provisional, awaited, fetched_at)
+		 VALUES ('mercadopago', 'PAY01', 'ORD01', 'order', 'A-1', 'ARS', 150.05, 'approved', 'processed/accredited', true, true, true, now())`,
+		`UPDATE payments SET date_created = '2026-01-02T03:04:05Z'`,
+		`INSERT INTO anomalies (kind, order_reference, payment_id, detail) VALUES ('ambiguous_payment', 'A-1', 'PAY01', '{}')`,
+	},
 	22: {`UPDATE books SET collector_id = '190061234', collector_known_at = now()`},
 	26: {
 		`INSERT INTO chargebacks (source, chargeback_id, payment_ids, amount, currency, documentation_required, documentation_status,

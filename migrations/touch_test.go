@@ -16,6 +16,7 @@ func TestUpdatedAt_IsKept(t *testing.T) {
 		insertion("orders", "", ""), insertion("payments", "", ""), insertion("anomalies", "", ""),
 		insertion("webhook_queue", "", ""), insertion("webhook_reconciliation_logs", "", ""),
 		insertion("webhook_bulk_replays", "", ""), insertion("alert_watches", "", ""),
+		insertion("payment_aliases", "", ""),
 		`INSERT INTO webhook_dead_letter (queue_id, reason) SELECT id, 'deleted' FROM webhook_queue`,
 	} {
 		exec(t, pool, statement)
@@ -29,6 +30,7 @@ func TestUpdatedAt_IsKept(t *testing.T) {
 		"webhook_reconciliation_logs": "archived = 1",
 		"webhook_bulk_replays":        "cursor_id = 1",
 		"alert_watches":               "evaluations = 2",
+		"payment_aliases":             "looks = 1",
 	} {
 		inserted := scan[time.Time](t, pool, `SELECT updated_at FROM `+table)
 

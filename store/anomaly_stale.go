@@ -90,7 +90,7 @@ func (s *Store) staleOfOrders(ctx context.Context, tx pgx.Tx, open []staleAnomal
 	}
 	yielded, unsound := map[anomalyKey]bool{}, map[string]bool{}
 	err := eachFold(ctx, tx, `true`, `o.reference = ANY ($1)`, []any{referencesOf(references...)}, func(fold orderFold) {
-		settled, err := order.Settle(fold.terms, s.rulesNow(), fold.payments)
+		settled, _, err := order.Fold(fold.terms, s.rulesNow(), fold.known, fold.aliases)
 		if err != nil {
 			unsound[fold.reference] = true // another invariant tells of it
 			return
@@ -191,7 +191,8 @@ func (s *Store) settleKnown(ctx context.Context, tx pgx.Tx, reference, cause str
 	if err != nil || known == nil || known.refused() != "" {
 		return err
 	}
-	return s.settleOrder(ctx, tx, reference, *known, settling{cause: cause})
+	_, err = s.settleOrder(ctx, tx, reference, *known, settling{cause: cause})
+	return err
 }
 
 var anomaliesStand = Invariant{"anomaly_stands", "an open anomaly that closes by itself is one that its order or its payment yields"}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -21,6 +22,10 @@ type Fetched struct {
 	Claim      *Claim
 	// Next is what it names: each becomes an event of its own.
 	Next []Ref
+	// Ordered are the payments of an order of the provider's; Wait is how long after
+	// the attempt those that are not known are looked for again, 0 for never.
+	Ordered []OrderedPayment
+	Wait    time.Duration
 	// Background is true when what follows has time, as the event itself has.
 	Background bool
 	// Trace is the traceparent that what follows goes on with; may be empty.
@@ -28,9 +33,10 @@ type Fetched struct {
 }
 
 // Apply applies what was fetched: it settles the payment if there is one (see
-// applyPayment), keeps a chargeback or a claim, makes events of what is to be fetched next, each with its job,
-// ends the event and completes its job, all or nothing. A stale attempt changes
-// nothing and gets ErrStaleAttempt.
+// applyPayment), keeps a chargeback or a claim, settles by what an order of the provider's
+// says of its payments (see applyOrdered), makes events of what is to be fetched next,
+// each with its job, ends the event and completes its job, all or nothing. A stale
+// attempt changes nothing and gets ErrStaleAttempt.
 func (s *Store) Apply(ctx context.Context, a Attempt, fetched Fetched, complete CompleteJob) (SettleResult, error) {
 	var result SettleResult
 	err := s.inFencedTx(ctx, func(tx pgx.Tx) error {
@@ -49,6 +55,11 @@ func (s *Store) Apply(ctx context.Context, a Attempt, fetched Fetched, complete 
 		}
 		if err := saveDispute(ctx, tx, fetched); err != nil {
 			return err
+		}
+		if len(fetched.Ordered) > 0 {
+			if result, err = s.applyOrdered(ctx, tx, a.QueueID, fetched.Ordered, fetched.Wait); err != nil {
+				return err
+			}
 		}
 		if err := s.follow(ctx, tx, fetched); err != nil {
 			return err
@@ -72,21 +83,29 @@ func (s *Store) follow(ctx context.Context, tx pgx.Tx, fetched Fetched) error {
 	if len(fetched.Next) == 0 {
 		return nil
 	}
-	if s.insertJobs == nil || s.workOf == nil {
-		return fmt.Errorf("this store cannot follow an event of topic %q", fetched.Event.Topic)
-	}
 	events := make([]NewEvent, len(fetched.Next))
 	for i, ref := range fetched.Next {
-		work, known := s.workOf(fetched.Event.Source, ref.Topic, ref.ID)
-		if !known {
-			return fmt.Errorf("nobody knows what an event of %s asks for", fetched.Event.Source)
-		}
-		events[i] = NewEvent{
-			Source: fetched.Event.Source, Topic: ref.Topic, ResourceID: ref.ID, Work: work, Origin: OriginFollow,
-			CollectorID: fetched.Event.CollectorID,
-			RequestID:   fetched.Event.RequestID, Background: fetched.Background, Trace: fetched.Trace,
+		var err error
+		if events[i], err = s.eventAbout(fetched.Event.Source, ref, NewEvent{
+			Origin: OriginFollow, CollectorID: fetched.Event.CollectorID, RequestID: fetched.Event.RequestID,
+			Background: fetched.Background, Trace: fetched.Trace,
+		}); err != nil {
+			return err
 		}
 	}
 	_, err := s.insertEvents(ctx, tx, events)
 	return err
+}
+
+// eventAbout is an event like the given one about what ref names.
+func (s *Store) eventAbout(source string, ref Ref, like NewEvent) (NewEvent, error) {
+	if s.insertJobs == nil || s.workOf == nil {
+		return NewEvent{}, fmt.Errorf("this store cannot follow to topic %q", ref.Topic)
+	}
+	work, known := s.workOf(source, ref.Topic, ref.ID)
+	if !known {
+		return NewEvent{}, fmt.Errorf("nobody knows what an event of %s asks for", source)
+	}
+	like.Source, like.Topic, like.ResourceID, like.Work = source, ref.Topic, ref.ID, work
+	return like, nil
 }

@@ -30,6 +30,9 @@ const (
 	// OutcomeFollowed: what the event names was fetched, and what that names
 	// became events of their own.
 	OutcomeFollowed = "followed"
+	// OutcomeProvisional: an order of the provider's was fetched, and a payment of it
+	// is not known yet: what the order says of it counts until then.
+	OutcomeProvisional = "provisional"
 	// OutcomeKept: the event informs, and there is nothing to do.
 	OutcomeKept = "kept"
 	// OutcomeUnhandled: the event is about money, and this release cannot settle it.
@@ -71,6 +74,9 @@ type AttemptStart struct {
 	// Hint is true when anybody may have sent the event: no signature was verified,
 	// and it is not an event of our own.
 	Hint bool
+	// Look is true for an event of our own that looks again for a payment which only an
+	// order of the provider's has shown.
+	Look bool
 	// NotBefore is what an answer that changes nothing must be as new as, going by
 	// the event's notification; zero when any answer will do.
 	NotBefore time.Time
@@ -87,6 +93,10 @@ type AttemptStart struct {
 // replays a hint is one.
 const isHint = `NOT q.signed AND q.origin IN ('webhook', 'replay')`
 
+// isLook is the condition on a row q of webhook_queue for AttemptStart.Look.
+const isLook = `q.work = '` + WorkFollow + `' AND q.origin IN ('` + OriginFollow + `', '` + OriginReconciliation + `') AND EXISTS (
+	SELECT FROM payment_aliases a WHERE a.source = q.source AND a.provider_order_id = q.resource_id AND a.awaited)`
+
 // notificationSlack is how much later than the state that it tells of a
 // notification may be dated.
 const notificationSlack = 10 * time.Second
@@ -97,7 +107,7 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 	var notified, askedAgain *time.Time
 	err := s.pool.QueryRow(ctx, `
 		SELECT q.notified_at, q.asked_again_at, q.work, q.source, q.topic, q.action, q.resource_id, q.collector_id, q.request_id, q.received_at,
-		       CASE WHEN q.work = '`+WorkFollow+`' THEN q.payload END, clock_timestamp(), drawn.last_value, `+isHint+`, q.completed_at IS NOT NULL,
+		       CASE WHEN q.work = '`+WorkFollow+`' THEN q.payload END, clock_timestamp(), drawn.last_value, `+isHint+`, `+isLook+`, q.completed_at IS NOT NULL,
 		       q.work = '`+WorkPayment+`' AND EXISTS (
 		           SELECT FROM payments p
 		           WHERE p.source = q.source AND p.payment_id = q.resource_id
@@ -105,7 +115,7 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 		             AND (q.notified_at IS NULL OR `+isHint+` OR p.date_last_updated >= q.notified_at - make_interval(secs => $2)))
 		FROM webhook_queue q, webhook_queue_id_seq drawn
 		WHERE q.id = $1`, queueID, notificationSlack.Seconds()).
-		Scan(&notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.Action, &a.ResourceID, &a.CollectorID, &a.RequestID, &a.ReceivedAt, &a.Payload, &a.Now, &a.Mark, &a.Hint, &a.Completed, &a.Covered)
+		Scan(&notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.Action, &a.ResourceID, &a.CollectorID, &a.RequestID, &a.ReceivedAt, &a.Payload, &a.Now, &a.Mark, &a.Hint, &a.Look, &a.Completed, &a.Covered)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound.With(queueID))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
@@ -17,6 +18,8 @@ type PaymentExtra struct {
 	Shipping           decimal.Decimal
 	SubscriptionID     string
 	SubscriptionNumber int64
+	// CreatedAt is when the payment was made; zero when not said.
+	CreatedAt time.Time
 }
 
 // A ReadExtra reads the extra facts from an answer as it was received. It is false
@@ -134,10 +137,11 @@ func foldRows(ctx context.Context, tx pgx.Tx, payments []foldPayment) error {
 	}
 	n := len(payments)
 	sources, ids, shippings := make([]string, n), make([]string, n), make([]decimal.Decimal, n)
-	subscriptions, numbers, nameless := make([]string, n), make([]int64, n), make([]bool, n)
+	subscriptions, numbers, nameless, created := make([]string, n), make([]int64, n), make([]bool, n), make([]*time.Time, n)
 	for i, p := range payments {
 		sources[i], ids[i], shippings[i] = p.source, p.id, p.extra.Shipping
 		subscriptions[i], numbers[i] = text(p.extra.SubscriptionID), p.extra.SubscriptionNumber
+		created[i] = orNull(p.extra.CreatedAt)
 		nameless[i] = p.reference != "" && !order.NamesOrder(p.reference)
 	}
 	_, err := tx.Exec(ctx, `
@@ -158,11 +162,11 @@ func foldRows(ctx context.Context, tx pgx.Tx, payments []foldPayment) error {
 		    changed_at = coalesce(p.changed_at, (
 		        SELECT max(l.changed_at) FROM payment_logs l
 		        WHERE l.source = p.source AND l.payment_id = p.payment_id AND l.status = p.status AND l.date_last_updated = p.date_last_updated)),
-		    fold_version = $7
-		FROM unnest($1::text[], $2::text[], $3::numeric[], $4::text[], $5::bigint[], $6::boolean[])
-		     AS x (source, id, shipping, subscription, number, nameless)
+		    date_created = coalesce(p.date_created, x.created), fold_version = $7
+		FROM unnest($1::text[], $2::text[], $3::numeric[], $4::text[], $5::bigint[], $6::boolean[], $8::timestamptz[])
+		     AS x (source, id, shipping, subscription, number, nameless, created)
 		WHERE p.source = x.source AND p.payment_id = x.id AND p.fold_version < $7`,
-		sources, ids, shippings, subscriptions, numbers, nameless, order.FoldVersion)
+		sources, ids, shippings, subscriptions, numbers, nameless, order.FoldVersion, created)
 	return err
 }
 

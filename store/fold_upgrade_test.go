@@ -119,7 +119,7 @@ func TestFold_AProcessOfLowerRulesTakesNoEventAndNoOrder(t *testing.T) {
 	in := b.inbox(t, store.InboxOptions{})
 	b.register(t, "A-1", "100", "ARS")
 	a := b.deliver(t, in, 1, "77")
-	b.exec(t, `UPDATE books SET fold_version = 3`)
+	b.exec(t, `UPDATE books SET fold_version = $1`, order.FoldVersion+1)
 
 	var newer *store.NewerBooksError
 	_, err := b.Settle(t.Context(), a, fetched("77", "A-1", order.PaymentApproved, "100", 1), complete(a))

@@ -99,63 +99,72 @@ type OrderChange struct {
 	Actor, Reason string
 }
 
-// settleOrder derives one order, which the caller has locked, and its anomalies.
-func (s *Store) settleOrder(ctx context.Context, tx pgx.Tx, reference string, known knownOrder, why settling) error {
-	settled, _, err := s.deriveOrder(ctx, tx, reference, known, why)
-	if err != nil {
-		return err
-	}
-	sync := anomalySync{references: []string{reference}, upgrade: known.settled && !known.folded}
-	sync.addOrder(reference, known, settled)
-	return sync.run(ctx, tx)
+// A derivedOrder is what an order's payments make of it.
+type derivedOrder struct {
+	order.Settlement
+	// paired are its aliases, as order.Pair returns them.
+	paired []order.Alias
+	// changed is true when something was written of it.
+	changed bool
 }
 
-// deriveOrder derives the order from all its payments and writes what changed.
-// The caller holds the order's lock.
-func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, known knownOrder, why settling) (order.Settlement, bool, error) {
-	rows, err := tx.Query(ctx, `SELECT `+paymentColumns+` FROM payments WHERE order_reference = $1 ORDER BY source, payment_id`, reference)
+// settleOrder derives one order, which the caller has locked, and its anomalies.
+func (s *Store) settleOrder(ctx context.Context, tx pgx.Tx, reference string, known knownOrder, why settling) (derivedOrder, error) {
+	settled, err := s.deriveOrder(ctx, tx, reference, known, why)
 	if err != nil {
-		return order.Settlement{}, false, err
+		return settled, err
 	}
-	payments, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (order.Payment, error) { return scanPayment(row) })
+	sync := anomalySync{references: []string{reference}, upgrade: known.settled && !known.folded}
+	sync.addOrder(reference, known, settled.Settlement)
+	return settled, sync.run(ctx, tx)
+}
+
+// deriveOrder derives the order from all its payments, and from what the provider's
+// own orders say of those that are not known, and writes what changed. The caller
+// holds the order's lock. It is the one place where an order is folded to be written.
+func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, known knownOrder, why settling) (settled derivedOrder, err error) {
+	input, err := loadFold(ctx, tx, reference)
 	if err != nil {
-		return order.Settlement{}, false, err
+		return settled, err
 	}
-	settled, err := order.Settle(known.Terms, s.rulesNow(), payments)
+	settled.Settlement, settled.paired, err = order.Fold(known.Terms, s.rulesNow(), input.known, input.aliases)
 	if err != nil {
-		return order.Settlement{}, false, fmt.Errorf("order %q: %w", reference, err)
+		return settled, fmt.Errorf("order %q: %w", reference, err)
+	}
+	if err := keepPairs(ctx, tx, input.aliases, settled.paired); err != nil {
+		return settled, err
 	}
 	if known.settled && why.cause != causeUpgrade && !why.act {
-		if moved := paymentMoved(known, settled); moved != nil {
+		if moved := paymentMoved(known, settled.Settlement); moved != nil {
 			settled.Anomalies = append(settled.Anomalies, *moved)
 		}
 	}
 	// An order that was just inserted is not settled yet: its first state is
 	// written, and logged, even when nothing has been paid. So is what a person did.
-	changed := why.act || !known.settled || known.status != settled.Status || !known.paid.Equal(settled.Paid) || !known.refunded.Equal(settled.Refunded)
-	if !changed && known.folded {
-		return settled, false, nil
+	settled.changed = why.act || !known.settled || known.status != settled.Status || !known.paid.Equal(settled.Paid) || !known.refunded.Equal(settled.Refunded)
+	if !settled.changed && known.folded {
+		return settled, nil
 	}
 	if _, err := tx.Exec(ctx, `
 		UPDATE orders SET status = $2, paid_amount = $3, refunded_amount = $4, settled_at = CASE WHEN $5 THEN now() ELSE settled_at END,
 			reference_key = $6, fold_version = $7
-		WHERE reference = $1`, reference, settled.Status, settled.Paid, settled.Refunded, changed,
+		WHERE reference = $1`, reference, settled.Status, settled.Paid, settled.Refunded, settled.changed,
 		order.ReferenceKey(reference), order.FoldVersion); err != nil {
-		return settled, false, err
+		return settled, err
 	}
 	if !known.settled || !known.folded {
 		if err := tellNearMisses(ctx, tx, reference); err != nil {
-			return settled, false, err
+			return settled, err
 		}
 	}
-	if !changed {
-		return settled, false, nil
+	if !settled.changed {
+		return settled, nil
 	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO order_logs (order_reference, cause, queue_id, status, paid_amount, refunded_amount, amount, currency, actor, reason)
 		VALUES ($1, $2, nullif($3, 0), $4, $5, $6, $7, $8, nullif($9, ''), nullif($10, ''))`,
 		reference, why.cause, why.queueID, settled.Status, settled.Paid, settled.Refunded, known.Amount, known.Currency, why.actor, why.reason)
-	return settled, true, err
+	return settled, err
 }
 
 // paymentMoved is the anomaly of an order that was paid and is no longer although

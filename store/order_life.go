@@ -52,7 +52,8 @@ func (s *Store) RegisterOrder(ctx context.Context, reference string, terms order
 		case !known.asks(terms) || known.CollectorID != terms.CollectorID:
 			return &OrderConflictError{Reference: reference, Known: known.Terms, Asked: terms}
 		}
-		return s.settleOrder(ctx, tx, reference, *known, why)
+		_, err = s.settleOrder(ctx, tx, reference, *known, why)
+		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("register order %q: %w", reference, err)
@@ -137,7 +138,7 @@ func (s *Store) actOnOrder(ctx context.Context, a OrderAct, action string, chang
 			return err
 		}
 		why := settling{cause: cause, act: true, actor: a.By.Name, reason: a.Reason.text}
-		if err := s.settleOrder(ctx, tx, a.Reference, *known, why); err != nil {
+		if _, err := s.settleOrder(ctx, tx, a.Reference, *known, why); err != nil {
 			return err
 		}
 		if err := record(ctx, tx, act{by: a.By, action: action, kind: TargetOrder, order: a.Reference, count: 1, note: a.Reason.text}); err != nil {

@@ -136,24 +136,28 @@ func (s *Store) settlePayment(ctx context.Context, tx pgx.Tx, why settling, sour
 				return "", false, err
 			}
 		}
-		if known == nil {
-			continue
+		refused := ""
+		if known != nil {
+			refused = known.refused()
 		}
-		if refused := known.refused(); refused != "" {
+		if known == nil || refused != "" {
 			if ref == p.reference {
 				unsettled = refused
 			}
+			if _, err := pairAliases(ctx, tx, ref); err != nil {
+				return "", false, err
+			}
 			continue
 		}
-		settled, moved, err := s.deriveOrder(ctx, tx, ref, *known, why)
+		settled, err := s.deriveOrder(ctx, tx, ref, *known, why)
 		if err != nil {
 			return "", false, err
 		}
-		sync.addOrder(ref, *known, settled)
+		sync.addOrder(ref, *known, settled.Settlement)
 		if ref == p.reference {
 			status = settled.Status
 		}
-		changed = changed || moved
+		changed = changed || settled.changed
 	}
 	if status == "" {
 		unmatched, err := s.unmatchedAnomalies(ctx, tx, p, unsettled)
@@ -234,16 +238,17 @@ func lockOrders(ctx context.Context, tx pgx.Tx, references []string) error {
 
 const paymentColumns = `payment_id, status, status_detail, amount, refunded_amount, shipping, coalesce(currency, ''),
 	collector_id, coalesce(subscription_id, ''), subscription_number, live_mode, validation,
-	date_last_updated, changed_at, fetched_at, fetch_mark`
+	date_created, date_last_updated, changed_at, fetched_at, fetch_mark`
 
 func scanPayment(row pgx.Row, extra ...any) (order.Payment, error) {
 	var p order.Payment
-	var updatedAt, changedAt *time.Time
+	var createdAt, updatedAt, changedAt *time.Time
 	err := row.Scan(append([]any{
 		&p.ID, &p.Status, &p.StatusDetail, &p.Amount, &p.Refunded, &p.Shipping, &p.Currency,
 		&p.CollectorID, &p.SubscriptionID, &p.SubscriptionNumber, &p.LiveMode, &p.Validation,
-		&updatedAt, &changedAt, &p.FetchedAt, &p.FetchMark,
+		&createdAt, &updatedAt, &changedAt, &p.FetchedAt, &p.FetchMark,
 	}, extra...)...)
+	p.CreatedAt = deref(createdAt)
 	date(&p, updatedAt, changedAt)
 	return p, err
 }
@@ -320,18 +325,19 @@ func savePayment(ctx context.Context, tx pgx.Tx, queueID int64, f FetchedPayment
 	_, err = tx.Exec(ctx, `
 		INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, shipping,
 			currency, collector_id, subscription_id, subscription_number, live_mode, validation, date_last_updated, changed_at,
-			fetched_at, fetch_mark, raw, fold_version)
-		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, nullif($9, ''), $10, nullif($11, ''), $12, $13, $14, $15, $16, $17, $18, $19, $20)
+			fetched_at, fetch_mark, raw, fold_version, date_created)
+		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, nullif($9, ''), $10, nullif($11, ''), $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
 		ON CONFLICT (source, payment_id) DO UPDATE SET
 			order_reference = excluded.order_reference, status = excluded.status, status_detail = excluded.status_detail,
 			amount = excluded.amount, refunded_amount = excluded.refunded_amount, shipping = excluded.shipping,
 			currency = excluded.currency, collector_id = excluded.collector_id, subscription_id = excluded.subscription_id,
 			subscription_number = excluded.subscription_number, live_mode = excluded.live_mode, validation = excluded.validation,
 			date_last_updated = excluded.date_last_updated, changed_at = excluded.changed_at, fetched_at = excluded.fetched_at,
-			fetch_mark = greatest(payments.fetch_mark, excluded.fetch_mark), raw = excluded.raw, fold_version = excluded.fold_version`,
+			fetch_mark = greatest(payments.fetch_mark, excluded.fetch_mark), raw = excluded.raw, fold_version = excluded.fold_version,
+			date_created = excluded.date_created`,
 		f.Source, p.ID, f.Reference, p.Status, p.StatusDetail, p.Amount, p.Refunded, p.Shipping,
 		p.Currency, p.CollectorID, p.SubscriptionID, p.SubscriptionNumber, p.LiveMode, p.Validation, orNull(p.UpdatedAt), changedAt(p),
-		p.FetchedAt, p.FetchMark, f.Raw, order.FoldVersion)
+		p.FetchedAt, p.FetchMark, f.Raw, order.FoldVersion, orNull(p.CreatedAt))
 	if err != nil {
 		return false, err
 	}

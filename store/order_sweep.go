@@ -72,7 +72,8 @@ func (s *Store) settleUnsettled(ctx context.Context, reference string) (invalid,
 		if err != nil {
 			return err
 		}
-		return s.settleOrder(ctx, tx, reference, *known, settling{cause: cause, act: true, actor: actorSQL})
+		_, err = s.settleOrder(ctx, tx, reference, *known, settling{cause: cause, act: true, actor: actorSQL})
+		return err
 	})
 	return invalid, err
 }

@@ -33,6 +33,7 @@ const (
 // What something was held against, as a difference's detail says.
 const (
 	againstSearch   = "search"
+	againstOrders   = "orders"
 	againstLog      = "log"
 	againstPayments = "payments"
 )
@@ -142,17 +143,17 @@ type heldPayment struct {
 	amount, refunded, shipping                                               decimal.NullDecimal
 	number, mark                                                             *int64
 	live, validation                                                         *bool
-	updatedAt, changedAt, fetchedAt                                          *time.Time
+	createdAt, updatedAt, changedAt, fetchedAt                               *time.Time
 }
 
 const heldColumns = `p.source, p.payment_id, p.status, p.status_detail, p.currency, p.collector_id, p.subscription_id,
 	p.order_reference, p.amount, p.refunded_amount, p.shipping, p.subscription_number, p.fetch_mark, p.live_mode, p.validation,
-	p.date_last_updated, p.changed_at, p.fetched_at`
+	p.date_created, p.date_last_updated, p.changed_at, p.fetched_at`
 
 func (h *heldPayment) targets() []any {
 	return []any{&h.source, &h.id, &h.status, &h.detail, &h.currency, &h.collector, &h.subscription,
 		&h.reference, &h.amount, &h.refunded, &h.shipping, &h.number, &h.mark, &h.live, &h.validation,
-		&h.updatedAt, &h.changedAt, &h.fetchedAt}
+		&h.createdAt, &h.updatedAt, &h.changedAt, &h.fetchedAt}
 }
 
 func (h *heldPayment) exists() bool { return h.id != nil }
@@ -162,7 +163,7 @@ func (h *heldPayment) payment() order.Payment {
 		ID: *h.id, Status: order.PaymentStatus(*h.status), StatusDetail: *h.detail, Currency: orEmpty(h.currency),
 		CollectorID: *h.collector, SubscriptionID: orEmpty(h.subscription), SubscriptionNumber: *h.number,
 		Amount: h.amount, Refunded: h.refunded.Decimal, Shipping: h.shipping.Decimal, LiveMode: *h.live,
-		Validation: *h.validation, FetchedAt: *h.fetchedAt, FetchMark: *h.mark,
+		Validation: *h.validation, CreatedAt: deref(h.createdAt), FetchedAt: *h.fetchedAt, FetchMark: *h.mark,
 	}
 	date(&p, h.updatedAt, h.changedAt)
 	return p

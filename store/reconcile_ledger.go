@@ -189,7 +189,8 @@ type orderFold struct {
 	status         order.Status
 	terms          order.Terms
 	paid, refunded decimal.Decimal
-	payments       []order.Payment
+	foldInput
+
 	// suspects are payments that are no state that was applied: what follows from
 	// them is no truth about the order.
 	suspects []heldPayment
@@ -203,7 +204,7 @@ func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []strin
 	var suspects []heldPayment
 	err := eachFold(ctx, tx, soundColumn, `o.reference = ANY ($1)`, []any{references}, func(fold orderFold) {
 		b.orders++
-		for _, p := range fold.payments {
+		for _, p := range fold.known {
 			b.soundPayments = append(b.soundPayments, p.ID)
 		}
 		if suspects = append(suspects, fold.suspects...); len(fold.suspects) > 0 {
@@ -227,26 +228,31 @@ func (s *Store) compareOrders(ctx context.Context, tx pgx.Tx, references []strin
 // statement, so that it sees each order with the payments that made it so.
 func eachFold(ctx context.Context, tx pgx.Tx, sound, condition string, args []any, each func(orderFold)) error {
 	rows, _ := tx.Query(ctx, `
-		SELECT o.reference, o.status, o.amount, o.currency, o.cancelled_at IS NOT NULL, o.collector_id, o.paid_amount, o.refunded_amount, `+sound+`, `+heldColumns+`
-		FROM orders o LEFT JOIN payments p ON p.order_reference = o.reference
+		SELECT o.reference, o.status, o.amount, o.currency, o.cancelled_at IS NOT NULL, o.collector_id, o.paid_amount, o.refunded_amount, named.aliases, `+sound+`, `+heldColumns+`
+		FROM orders o LEFT JOIN LATERAL (`+aliasesOf(`o.reference`)+`) named (aliases) ON true
+		LEFT JOIN payments p ON p.order_reference = o.reference
 		WHERE `+condition+` AND o.settled_at IS NOT NULL AND o.fold_version >= `+strconv.Itoa(order.FoldVersion)+`
 		ORDER BY o.reference, p.source, p.payment_id`, args...)
 	var o, fold orderFold
+	var aliases []byte
 	var isSound *bool
 	var h heldPayment
 	_, err := pgx.ForEachRow(rows, append([]any{
-		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.terms.Cancelled, &o.terms.CollectorID, &o.paid, &o.refunded, &isSound,
+		&o.reference, &o.status, &o.terms.Amount, &o.terms.Currency, &o.terms.Cancelled, &o.terms.CollectorID, &o.paid, &o.refunded, &aliases, &isSound,
 	}, h.targets()...), func() error {
 		if fold.reference != o.reference {
 			if fold.reference != "" {
 				each(fold)
 			}
 			fold = o
+			if err := fold.readAliases(fold.reference, aliases); err != nil {
+				return err
+			}
 		}
 		switch {
 		case !h.exists():
 		case *isSound:
-			fold.payments = append(fold.payments, h.payment())
+			fold.known = append(fold.known, order.Known{Source: *h.source, Payment: h.payment()})
 		default:
 			fold.suspects = append(fold.suspects, h)
 		}
@@ -261,7 +267,7 @@ func eachFold(ctx context.Context, tx pgx.Tx, sound, condition string, args []an
 // compareFold holds one order against the fold of its payments.
 func (s *Store) compareFold(o orderFold) *Difference {
 	d := &Difference{Kind: FindingDrift, Reference: o.reference}
-	settled, err := order.Settle(o.terms, s.rulesNow(), o.payments)
+	settled, paired, err := order.Fold(o.terms, s.rulesNow(), o.known, o.aliases)
 	if err != nil {
 		d.Kind = FindingUnsettled
 		d.Detail = map[string]string{"against": againstPayments, "error": err.Error()}
@@ -270,6 +276,11 @@ func (s *Store) compareFold(o orderFold) *Difference {
 	d.Detail = differing(againstPayments,
 		facts{"status": string(o.status), "paid_amount": plain(o.paid), "refunded_amount": plain(o.refunded)}, "settled_",
 		facts{"status": string(settled.Status), "paid_amount": plain(settled.Paid), "refunded_amount": plain(settled.Refunded)})
+	for i, a := range paired {
+		if was := o.aliases[i].PaymentID; was != a.PaymentID {
+			d.Detail["held_payment_of_"+a.Payment.ID], d.Detail["settled_payment_of_"+a.Payment.ID] = was, a.PaymentID
+		}
+	}
 	if len(d.Detail) == 0 {
 		return nil
 	}

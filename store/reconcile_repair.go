@@ -85,7 +85,7 @@ func (st *RunStep) repair(ctx context.Context, tx pgx.Tx, repairs []repair) erro
 		if known == nil || known.refused() != "" {
 			continue
 		}
-		if err := st.store.settleOrder(ctx, tx, reference, *known, settling{cause: causeRepair}); err != nil {
+		if _, err := st.store.settleOrder(ctx, tx, reference, *known, settling{cause: causeRepair}); err != nil {
 			return err
 		}
 	}

@@ -72,6 +72,15 @@ var invariants = []invariant{
 			HAVING count(*) > 1`,
 	},
 	{
+		Invariant: Invariant{"alias_of_a_payment", "a payment inside a Mercado Pago order that was found is in the ledger, and is not looked for any more"},
+		broken: `
+			SELECT a.alias, a.source, a.provider_order_id, a.payment_id, a.next_look_at
+			FROM payment_aliases a
+			WHERE a.payment_id IS NOT NULL
+			  AND (a.next_look_at IS NOT NULL
+			       OR NOT a.numbered AND NOT EXISTS (SELECT FROM payments p WHERE p.source = a.source AND p.payment_id = a.payment_id))`,
+	},
+	{
 		Invariant: Invariant{"dead_letter_has_event", "every dead letter has its event in the queue"},
 		broken: `
 			SELECT d.id AS dead_letter_id, d.queue_id, d.state, d.reason
