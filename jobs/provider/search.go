@@ -36,3 +36,33 @@ type SearchPage struct {
 	// held up by them; whoever walks the pages must look at these too.
 	Odd []OddPayment
 }
+
+// An OrderQuery asks for the provider's orders by when they were made, those that
+// changed last at the front.
+type OrderQuery struct {
+	// Begin and End bound when an order was made.
+	Begin, End time.Time
+	// Page counts from 1.
+	Page int
+}
+
+// An OrderPage is one page of the provider's orders. What it says of a payment may lack
+// what went back.
+type OrderPage struct {
+	Orders []FoundOrder
+	// Unread is how many orders of the page are not even named.
+	Unread int
+}
+
+// A FoundOrder is an order as a search shows it.
+type FoundOrder struct {
+	Ref
+	// UpdatedAt is when it changed last, to the nanosecond; zero when not said.
+	UpdatedAt time.Time
+	// Payments are its payments; nil where they can't be read. Readable tells those
+	// from none.
+	Payments []OrderedPayment
+	Readable bool
+	// Raw is the row as received.
+	Raw []byte
+}

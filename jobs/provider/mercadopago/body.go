@@ -43,6 +43,15 @@ func (o object) child(name string) object {
 	return c
 }
 
+// list is a value that is a list; nothing where there is none. The error means that
+// something else stands there.
+func (o object) list(name string) (entries []json.RawMessage, err error) {
+	if !o.empty(name) {
+		err = json.Unmarshal(o[name], &entries)
+	}
+	return entries, err
+}
+
 // str is a value that is a string; empty when it isn't one. What was invalid
 // UTF-8 or a lone surrogate is U+FFFD in it.
 func (o object) str(name string) string {

@@ -209,6 +209,21 @@ func (c *Client) SearchPayments(ctx context.Context, query provider.SearchQuery)
 	return page, nil
 }
 
+// SearchOrders fetches one page: GET /v1/orders. With test credentials it is refused.
+func (c *Client) SearchOrders(ctx context.Context, query provider.OrderQuery) (provider.OrderPage, error) {
+	u := c.base.JoinPath("v1", "orders")
+	u.RawQuery = orderSearchValues(query).Encode()
+	answer, err := c.get(ctx, operationOrderSearch, u, nil, pageBodies*c.maxBody)
+	if err != nil {
+		return provider.OrderPage{}, noPayment(err)
+	}
+	page, err := decodeOrderPage(answer.body)
+	if err != nil {
+		return provider.OrderPage{}, notUnderstood(answer.statusCode, err)
+	}
+	return page, nil
+}
+
 // IsTest reports whether a delivery's body says of itself that it is the panel's
 // test.
 func (*Client) IsTest(body []byte) bool { return TestBody(body) }

@@ -21,7 +21,10 @@ var dateLayouts = []string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05Z070
 // offset, which is −04:00; with a blank for the T. Anything else, a day without its
 // time included, is the zero time. The date is in UTC and to the
 // microsecond that PostgreSQL keeps, so that what was stored compares equal.
-func readTime(s string) time.Time {
+func readTime(s string) time.Time { return readNanos(s).Truncate(time.Microsecond) }
+
+// readNanos is readTime to the nanosecond, as finely as orders are dated.
+func readNanos(s string) time.Time {
 	const day = len("2006-01-02")
 	s = strings.ToUpper(strings.TrimSpace(s))
 	if len(s) > day && s[day] == ' ' {
@@ -30,7 +33,7 @@ func readTime(s string) time.Time {
 	s = strings.ReplaceAll(s, " ", "") // before an offset
 	for _, layout := range dateLayouts {
 		if t, err := time.ParseInLocation(layout, s, zoneless); err == nil && !t.Before(earliestDate) {
-			return t.UTC().Truncate(time.Microsecond)
+			return t.UTC()
 		}
 	}
 	return time.Time{}

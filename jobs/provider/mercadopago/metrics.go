@@ -14,8 +14,10 @@ import (
 type operation string
 
 const (
-	operationSearch  operation = "search"
-	operationAccount operation = "account"
+	operationSearch operation = "search"
+
+	operationOrderSearch operation = "order_search"
+	operationAccount     operation = "account"
 )
 
 // answerOK is the result of a call that was answered 200.

@@ -103,3 +103,48 @@ func searchValues(q provider.SearchQuery) (url.Values, error) {
 	v.Set("offset", strconv.Itoa(q.Offset))
 	return v, nil
 }
+
+// orderPageSize is how many orders a page of their search holds: the largest that the
+// orders reference allows.
+const orderPageSize = 100
+
+// decodeOrderPage reads the answer of GET /v1/orders (the orders reference). Its
+// paging is not looked at: rows are believed and no count. A row that can't be read is
+// named, and fails nothing else.
+func decodeOrderPage(raw []byte) (provider.OrderPage, error) {
+	o, err := readObject(raw)
+	if err != nil {
+		return provider.OrderPage{}, fmt.Errorf("orders: %w", err)
+	}
+	var rows []json.RawMessage
+	if err := json.Unmarshal(o["data"], &rows); err != nil || rows == nil {
+		return provider.OrderPage{}, errors.New("orders: data is missing or is not a list")
+	}
+	var page provider.OrderPage
+	for _, row := range rows {
+		fields, err := readObject(row)
+		id := fields.id("id")
+		if err != nil || !mercadoPagoOrderID(id) {
+			page.Unread++
+			continue
+		}
+		found := provider.FoundOrder{
+			Ref: provider.Ref{Topic: topicOrder, ID: id}, UpdatedAt: readNanos(fields.text("last_updated_date")), Raw: bytes.Clone(row),
+		}
+		if order, err := readMercadoPagoOrder(row); err == nil {
+			found.Payments, found.Readable = order.ordered(), true
+		}
+		page.Orders = append(page.Orders, found)
+	}
+	return page, nil
+}
+
+// orderSearchValues is the query string of the orders' search, which takes no window
+// of changes and wants one of creations.
+func orderSearchValues(q provider.OrderQuery) url.Values {
+	return url.Values{
+		"begin_date": {q.Begin.UTC().Format(searchTime)}, "end_date": {q.End.UTC().Format(searchTime)},
+		"sort_by": {"last_updated_date"}, "sort_order": {"desc"},
+		"page": {strconv.Itoa(q.Page)}, "page_size": {strconv.Itoa(orderPageSize)},
+	}
+}

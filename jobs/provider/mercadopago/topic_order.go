@@ -37,7 +37,7 @@ var orderTopic = topic{
 		if err != nil {
 			return "", provider.Found{}, fmt.Errorf("order: %w", err)
 		}
-		return o.id, provider.Found{Next: o.numbered()}, nil
+		return o.id, provider.Found{Next: o.numbered(), Ordered: o.ordered()}, nil
 	},
 	complete: (*Client).searchOrder,
 }
@@ -49,23 +49,24 @@ func mercadoPagoOrderID(s string) bool { return validID(s) && strings.HasPrefix(
 type mercadoPagoOrder struct {
 	id, reference, collectorID, currency string
 	created, updated                     time.Time
-	payments                             []orderPayment
+	// words are the order's own status and detail.
+	words    orderWords
+	payments []orderPayment
 }
 
 // An orderPayment is a payment as its order has it.
 type orderPayment struct {
-	// number is the payment's own id; empty where the order doesn't say it.
-	number string
-	amount decimal.Decimal
+	// id is the order's id of it; number is the payment's own, empty where the order
+	// doesn't say it.
+	id, number       string
+	amount, refunded decimal.NullDecimal
+	// words are the order's on the payment; status is what they amount to, empty where
+	// they settle nothing.
+	words  orderWords
+	status string
 	// expected is true where a payment must be there: it has money, or a word that
-	// we don't know.
-	expected bool
-}
-
-// moneylessOrderStatuses are the statuses of an order's payment in which there may
-// be no payment that a search shows.
-var moneylessOrderStatuses = []string{
-	"created", "action_required", "processing", "at_terminal", "failed", "canceled", "cancelled", "expired",
+	// we don't know. shown is true when the search shows it.
+	expected, shown bool
 }
 
 // orderCurrencies are the currencies by what orders call the countries: an answer
@@ -89,27 +90,36 @@ func readMercadoPagoOrder(raw []byte) (mercadoPagoOrder, error) {
 	}
 	o := mercadoPagoOrder{
 		id: fields.id("id"), reference: reference, collectorID: fields.id("user_id"),
-		currency: strings.ToUpper(cmp.Or(fields.text("currency"), fields.text("currency_id"))),
+		currency: orderCurrency(fields), words: readOrderWords(fields),
+		created: readTime(fields.text("created_date")), updated: readNanos(fields.text("last_updated_date")),
 	}
-	if o.currency == "" {
-		o.currency = orderCurrencies[strings.ToUpper(fields.text("country_code"))]
+	transactions := fields.child("transactions")
+	entries, err := transactions.list("payments")
+	if err != nil {
+		return mercadoPagoOrder{}, errors.New("transactions.payments is not a list")
 	}
-	o.created = readTime(fields.text("created_date"))
-	o.updated = readTime(fields.text("last_updated_date"))
-	var list []json.RawMessage
-	if transactions := fields.child("transactions"); !transactions.empty("payments") {
-		if err := json.Unmarshal(transactions["payments"], &list); err != nil {
-			return mercadoPagoOrder{}, errors.New("transactions.payments is not a list")
-		}
-	}
-	for _, entry := range list {
+	for _, entry := range entries {
 		p, err := readOrderPayment(entry)
 		if err != nil {
 			return mercadoPagoOrder{}, fmt.Errorf("transactions.payments: %w", err)
 		}
 		o.payments = append(o.payments, p)
 	}
+	for i := range o.payments {
+		o.judge(&o.payments[i], transactions)
+	}
 	return o, nil
+}
+
+// orderCurrency is the currency of an order, which may leave it to the country.
+// Where the two contradict each other there is none.
+func orderCurrency(fields object) string {
+	named := strings.ToUpper(cmp.Or(fields.text("currency"), fields.text("currency_id")))
+	country := orderCurrencies[strings.ToUpper(fields.text("country_code"))]
+	if named != "" && country != "" && named != country {
+		return ""
+	}
+	return cmp.Or(named, country)
 }
 
 func readOrderPayment(raw json.RawMessage) (orderPayment, error) {
@@ -117,17 +127,25 @@ func readOrderPayment(raw json.RawMessage) (orderPayment, error) {
 	if err != nil {
 		return orderPayment{}, err
 	}
-	p := orderPayment{number: cmp.Or(fields.id("reference_id"), fields.child("reference").id("id"))}
+	p := orderPayment{
+		id: fields.id("id"), number: cmp.Or(fields.id("reference_id"), fields.child("reference").id("id")), words: readOrderWords(fields),
+	}
 	if !paymentNumber(p.number) {
 		p.number = ""
 	}
-	status := strings.ToLower(fields.text("status"))
 	// Money that is reserved only has been made a payment as well.
-	reserved := status == "action_required" && strings.EqualFold(fields.text("status_detail"), "waiting_capture")
-	p.expected = reserved || !slices.Contains(moneylessOrderStatuses, status)
-	p.amount, err = readAmount(fields, "amount")
+	p.expected = p.words == orderWords{"action_required", "waiting_capture"} || !slices.Contains(moneylessOrderStatuses, p.words.status)
+	amount, err := readAmount(fields, "amount")
 	if err != nil && p.expected && p.number == "" {
 		return orderPayment{}, fmt.Errorf("amount: %w", err)
+	}
+	p.amount = decimal.NullDecimal{Decimal: amount, Valid: err == nil}
+	if !fields.empty("refunded_amount") {
+		refunded, err := readAmount(fields, "refunded_amount")
+		if err != nil {
+			return orderPayment{}, fmt.Errorf("refunded_amount: %w", err)
+		}
+		p.refunded = decimal.NewNullDecimal(refunded)
 	}
 	return p, nil
 }
@@ -163,27 +181,28 @@ func (o mercadoPagoOrder) numbered() []provider.Ref {
 }
 
 // searchOrder adds the payments that the search shows under the order's reference
-// and collector, whichever they are. As long as it shows fewer than the order has,
-// the error is a *provider.Error of the kind NotListed.
+// and collector, whichever they are, and says which of the order's it shows. The
+// error is a *provider.Error of the kind NotListed while it does not show one that
+// the order has no id for.
 func (c *Client) searchOrder(ctx context.Context, raw []byte, found provider.Found) (provider.Found, error) {
 	o, err := readMercadoPagoOrder(raw)
 	if err != nil {
 		return provider.Found{}, &provider.Error{Kind: provider.Unexpected, Err: err}
 	}
-	unnumbered := slices.DeleteFunc(slices.Clone(o.payments), func(p orderPayment) bool { return p.number != "" })
+	unnumbered := slices.ContainsFunc(o.payments, func(p orderPayment) bool { return p.number == "" })
 	// Without a reference no order of the merchant's is meant, and nothing can be
 	// searched for.
-	if len(unnumbered) == 0 || o.reference == "" {
+	if !unnumbered || o.reference == "" {
 		return found, nil
 	}
 	page, err := c.SearchPayments(ctx, provider.SearchQuery{Reference: o.reference, CollectorID: o.collectorID, Descending: true})
 	if err != nil {
 		return provider.Found{}, err
 	}
-	unpaired := slices.DeleteFunc(page.Payments, func(p provider.Payment) bool {
+	listed := slices.DeleteFunc(page.Payments, func(p provider.Payment) bool {
 		return p.Reference != o.reference || o.collectorID != "" && p.CollectorID != o.collectorID
 	})
-	for _, p := range unpaired {
+	for _, p := range listed {
 		if ref := paymentTopic.ref(p.ID); !slices.Contains(found.Next, ref) {
 			found.Next = append(found.Next, ref)
 		}
@@ -193,24 +212,40 @@ func (c *Client) searchOrder(ctx context.Context, raw []byte, found provider.Fou
 			found.Next = append(found.Next, ref)
 		}
 	}
-	unpaired = slices.DeleteFunc(unpaired, func(p provider.Payment) bool { return slices.Contains(o.numbered(), paymentTopic.ref(p.ID)) })
-	for _, want := range unnumbered {
-		i := slices.IndexFunc(unpaired, func(p provider.Payment) bool { return o.isOf(want, p) })
+	if !o.pair(listed) {
+		return provider.Found{}, &provider.Error{Kind: provider.NotListed,
+			Err: errors.New("order: the search does not show all of its payments yet")}
+	}
+	found.Ordered = o.ordered()
+	return found, nil
+}
+
+// pair notes which of the order's payments the search shows, each as another one. It
+// is false while one is missing that the order has no id for: nothing can be kept of
+// it.
+func (o *mercadoPagoOrder) pair(listed []provider.Payment) bool {
+	numbered := o.numbered()
+	left := slices.DeleteFunc(listed, func(p provider.Payment) bool { return slices.Contains(numbered, paymentTopic.ref(p.ID)) })
+	for n, want := range o.payments {
+		if want.number != "" {
+			continue
+		}
+		i := slices.IndexFunc(left, func(p provider.Payment) bool { return o.isOf(want, p) })
 		switch {
 		case i >= 0:
-			unpaired = slices.Delete(unpaired, i, i+1)
-		case want.expected:
-			return provider.Found{}, &provider.Error{Kind: provider.NotListed,
-				Err: errors.New("order: the search does not show all of its payments yet")}
+			left = slices.Delete(left, i, i+1)
+			o.payments[n].shown = true
+		case want.expected && want.id == "":
+			return false
 		}
 	}
-	return found, nil
+	return true
 }
 
 // isOf reports whether a payment of the order's reference and collector can be the
 // one that the order has.
 func (o mercadoPagoOrder) isOf(want orderPayment, p provider.Payment) bool {
-	if o.currency != "" && p.Currency != o.currency || !p.Amount.Valid || !p.Amount.Decimal.Equal(want.amount) {
+	if o.currency != "" && p.Currency != o.currency || !p.Amount.Valid || !want.amount.Valid || !p.Amount.Decimal.Equal(want.amount.Decimal) {
 		return false
 	}
 	created := p.CreatedAt
