@@ -8,6 +8,7 @@ import (
 
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 )
 
 // A Fetcher asks a provider for the truth.
@@ -77,6 +78,7 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		kept := store.Claim(*c)
 		fetched.Claim = &kept
 	}
+	fetched.Ordered, fetched.Wait = orderedPayments(event, found.Ordered), s.policy.backoff.wait(1)
 	if p := found.Payment; p != nil {
 		if p.Reference, err = s.referenceOf(ctx, asks, event.Source, *p, job.Attempt >= job.MaxAttempts); err != nil {
 			return store.SettleResult{}, err
@@ -95,6 +97,36 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		}
 	}
 	return result, ofStore(err)
+}
+
+// orderedPayments translates payments as an order of the provider's has them into the
+// ledger's words.
+func orderedPayments(event store.AttemptStart, ordered []provider.OrderedPayment) []store.OrderedPayment {
+	payments := make([]store.OrderedPayment, len(ordered))
+	for i, p := range ordered {
+		payments[i] = store.OrderedPayment{
+			Order: store.Ref(p.Order), Reference: p.Reference, Said: p.Said,
+			Alias: order.Alias{
+				Source: event.Source, PaymentID: p.PaymentID, Numbered: p.PaymentID != "", OrderCreatedAt: p.OrderCreatedAt,
+				Provisional: !p.Shown, Awaited: p.Awaited,
+				Payment: order.Payment{
+					ID: p.ID, Status: order.PaymentStatus(p.Status), StatusDetail: p.Said, Amount: p.Amount, Refunded: p.Refunded,
+					Currency: p.Currency, CollectorID: p.CollectorID, LiveMode: p.LiveMode, UpdatedAt: p.OrderUpdatedAt,
+					FetchedAt: event.Now, FetchMark: event.Mark,
+				},
+			},
+		}
+		if !p.OrderUpdatedAt.IsZero() {
+			payments[i].UpdatedNanos = p.OrderUpdatedAt.UnixNano()
+		}
+		if _, known := order.LookupCurrency(p.Currency); !known {
+			payments[i].Payment.Currency = ""
+			if !moneyless(payments[i].Payment.Status) {
+				payments[i].Payment.Status = ""
+			}
+		}
+	}
+	return payments
 }
 
 // referenceOf is the order reference of a payment: its own, or that of the merchant

@@ -35,6 +35,9 @@ func (s *eventShell) pointless(ctx context.Context, a store.Attempt, event store
 	answered := errors.As(err, &asked)
 	missing := answered && (asked.Kind == provider.NotFound || asked.Kind == provider.ResourceNotFound)
 	switch {
+	case event.Look:
+		// What is known stands, and is looked for again.
+		return store.OutcomeProvisional, last || permanent, nil
 	case event.Hint && answered && asked.Kind == provider.Odd:
 		// Whoever sent it: there is a payment, and a person must see it.
 		return "", false, nil

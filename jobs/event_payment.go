@@ -60,6 +60,6 @@ func translate(p provider.Payment) order.Payment {
 		ID: p.ID, Status: order.PaymentStatus(p.Status), StatusDetail: p.StatusDetail,
 		Amount: p.Amount, Shipping: p.Shipping, Refunded: p.Refunded, Currency: p.Currency,
 		CollectorID: p.CollectorID, SubscriptionID: p.SubscriptionID, SubscriptionNumber: p.SubscriptionNumber,
-		LiveMode: p.LiveMode, Validation: p.Validation, UpdatedAt: p.UpdatedAt,
+		LiveMode: p.LiveMode, Validation: p.Validation, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
 }

@@ -103,5 +103,5 @@ func (w *foldWorker) read(source string, raw []byte) (store.PaymentExtra, bool) 
 	if err != nil {
 		return store.PaymentExtra{}, false
 	}
-	return store.PaymentExtra{Shipping: p.Shipping, SubscriptionID: p.SubscriptionID, SubscriptionNumber: p.SubscriptionNumber}, true
+	return store.PaymentExtra{Shipping: p.Shipping, SubscriptionID: p.SubscriptionID, SubscriptionNumber: p.SubscriptionNumber, CreatedAt: p.CreatedAt}, true
 }

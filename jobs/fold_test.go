@@ -42,7 +42,7 @@ func TestFold_BooksOfBeforeAreSettledAgain(t *testing.T) {
 	require.Equal(t, "110", scan[decimal.Decimal](t, b, `SELECT paid_amount FROM orders`).String())
 	require.Equal(t, "upgrade", scan[string](t, b, `SELECT cause FROM order_logs ORDER BY id DESC LIMIT 1`))
 	require.Equal(t, order.FoldVersion, scan[int](t, b, `SELECT fold_version FROM books`))
-	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM payments WHERE fold_version < 2`))
+	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM payments WHERE fold_version < $1`, order.FoldVersion))
 }
 
 func TestFold_AProcessOfOlderRulesPutsEventsOff(t *testing.T) {

@@ -79,7 +79,7 @@ func (c *Checker) Check(ctx context.Context, req CheckRequest) (CheckReport, err
 	}
 	report.Position = report.WindowStart
 	k := &check{Checker: c, report: &report, progress: req.Progress, seen: map[string]bool{}}
-	parts := []func(context.Context) error{k.stuck, k.window, k.ledger}
+	parts := []func(context.Context) error{k.stuck, k.window, k.orders, k.ledger}
 	if regular {
 		parts = append(parts, k.unpaid)
 	}
@@ -152,6 +152,40 @@ func (k *check) skip(ctx context.Context, account store.Account, err error) erro
 		k.report.SellersSkipped = append(k.report.SellersSkipped, account.CollectorID)
 	}
 	k.logger.WarnContext(ctx, "a seller's payments could not be looked at", "collector_id", account.CollectorID, "error", err)
+	return nil
+}
+
+// orders looks at every order of the providers' own that changed in the window.
+func (k *check) orders(ctx context.Context) error {
+	for _, account := range k.accounts.searched() {
+		if err := k.skip(ctx, account, k.ordersOf(ctx, account)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ordersOf looks at the orders of one account. Where that is refused it is said, and
+// payments are what is checked.
+func (k *check) ordersOf(ctx context.Context, account store.Account) error {
+	walk := newOrderWalk(account, k.report.WindowStart, k.report.WindowEnd)
+	for !walk.Ended {
+		found, err := k.nextOrders(ctx, walk)
+		if err != nil && !errors.Is(err, errNotOffered) {
+			return err
+		}
+		differ, err := k.store.CheckOrders(ctx, found)
+		if err != nil {
+			return err
+		}
+		for _, f := range found {
+			k.report.PaymentsChecked += int64(len(f.Payments))
+		}
+		k.add(differ)
+	}
+	if walk.Why != "" {
+		k.logger.WarnContext(ctx, "a search of orders does not show all", "source", walk.Source, "reason", walk.Why)
+	}
 	return nil
 }
 

@@ -64,6 +64,18 @@ var phases = []phase{
 		},
 	},
 	{
+		Phase: Phase{store.PhaseOrders, everyRun, "reads every Mercado Pago order that changed in the window"},
+		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
+			return w.lookForOrders(ctx, p.step, p.last)
+		},
+	},
+	{
+		Phase: Phase{store.PhaseProvisional, regularRun, "looks again for payments that only a Mercado Pago order has shown"},
+		work: func(ctx context.Context, _ *stepWorker, p piece) (bool, error) {
+			return p.step.LookForProvisional(ctx)
+		},
+	},
+	{
 		Phase: Phase{store.PhaseUnpaid, regularRun, "asks about orders that are still unpaid"},
 		enter: func(ctx context.Context, _ *stepWorker, step *store.RunStep) error { return step.BeginUnpaid(ctx) },
 		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {

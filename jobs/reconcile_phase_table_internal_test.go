@@ -21,10 +21,11 @@ func TestPhases_EachRunBeginsAndEndsInTheTable(t *testing.T) {
 		return names
 	}
 	require.Equal(t, []string{
-		store.PhaseStuck, store.PhaseRetention, store.PhaseMissing, store.PhaseUnpaid, store.PhaseDrift, store.PhaseRepair,
+		store.PhaseStuck, store.PhaseRetention, store.PhaseMissing, store.PhaseOrders, store.PhaseProvisional, store.PhaseUnpaid,
+		store.PhaseDrift, store.PhaseRepair,
 		store.PhaseWait, store.PhaseDone,
 	}, of(store.ScopeRegular))
-	require.Equal(t, []string{store.PhaseMissing, store.PhaseDrift, store.PhaseRepair, store.PhaseWait, store.PhaseDone}, of(store.ScopeBackfill))
+	require.Equal(t, []string{store.PhaseMissing, store.PhaseOrders, store.PhaseDrift, store.PhaseRepair, store.PhaseWait, store.PhaseDone}, of(store.ScopeBackfill))
 	for i, p := range phases {
 		require.NotEmpty(t, p.Does, p.Name)
 		require.Equal(t, i == len(phases)-1, p.work == nil, "the last one only ends the run")

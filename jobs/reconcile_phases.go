@@ -81,22 +81,34 @@ func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep, la
 // account is the account that is searched.
 func (at missingCursor) account() store.Account { return store.AccountNamed(at.Source) }
 
-// after is where the search of the next account begins; nil after the last.
-func (w *stepWorker) after(ctx context.Context, step *store.RunStep, at missingCursor, most int) (*missingCursor, error) {
+// An accountWindow is an account with the beginning of its window in a run.
+type accountWindow struct {
+	account store.Account
+	begin   time.Time
+}
+
+// accountAfter is the account that is searched after another; nil after the last.
+func (w *stepWorker) accountAfter(ctx context.Context, step *store.RunStep, account store.Account) (*accountWindow, error) {
 	all := w.accounts.searched()
 	// One that is gone since stands where it would.
-	following := 1 + slices.IndexFunc(all, func(a store.Account) bool { return a == at.account() })
+	following := 1 + slices.IndexFunc(all, func(a store.Account) bool { return a == account })
 	if following == 0 {
-		following = slices.IndexFunc(all, func(a store.Account) bool { return a.CollectorID > at.account().CollectorID })
+		following = slices.IndexFunc(all, func(a store.Account) bool { return a.CollectorID > account.CollectorID })
 	}
 	if following < 0 || following == len(all) {
 		return nil, nil //nolint:nilnil // that there is no next is no error
 	}
 	begin, err := step.AccountWindow(ctx, all[following])
-	if err != nil {
+	return &accountWindow{all[following], begin}, err
+}
+
+// after is where the search of the next account begins; nil after the last.
+func (w *stepWorker) after(ctx context.Context, step *store.RunStep, at missingCursor, most int) (*missingCursor, error) {
+	next, err := w.accountAfter(ctx, step, at.account())
+	if err != nil || next == nil {
 		return nil, err
 	}
-	return &missingCursor{Source: all[following].String(), Walk: newSearchWalk(begin, *step.Run.WindowEnd, most)}, nil
+	return &missingCursor{Source: next.account.String(), Walk: newSearchWalk(next.begin, *step.Run.WindowEnd, most)}, nil
 }
 
 // skipSeller goes on without a seller that can't be asked: the others' payments must
@@ -225,7 +237,7 @@ func (w *stepWorker) ask(ctx context.Context, account store.Account, last bool, 
 		w.circuits.Succeeded(account)
 		return nil
 	}
-	if errors.Is(ctx.Err(), context.Canceled) {
+	if errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, errNotOffered) {
 		return err
 	}
 	switch classify(ctx, w.circuits, q, w.policy.now(), err).action {

@@ -122,7 +122,7 @@ func TestReconcile_StopsBeforeItChangesTooMuch(t *testing.T) {
 
 	// Among enough orders it is no more than can happen.
 	w.exec(t, `INSERT INTO orders (reference, amount, currency, settled_at, fold_version, created_at)
-		SELECT 'other-' || n, 1, 'ARS', now(), 2, now() - interval '1 year' FROM generate_series(1, 1000) n`)
+		SELECT 'other-' || n, 1, 'ARS', now(), $1, now() - interval '1 year' FROM generate_series(1, 1000) n`, order.FoldVersion)
 	run = w.reconcile(t)
 	require.Equal(t, found{drift: 51}, foundBy(run))
 	require.Zero(t, look[int](t, w, `SELECT count(*) FROM payments WHERE amount = 101`))

@@ -113,8 +113,8 @@ const (
 	// softStop is how long a stopping process waits for its attempts before it
 	// cancels and gives them back.
 	softStop = 7 * time.Second
-	// sweepEvery is how often orders that were inserted by plain SQL are
-	// looked for, and sweepBatch how many are settled at a time.
+	// sweepEvery is how often orders that were inserted by plain SQL are looked for,
+	// and payments that are to be looked for again; sweepBatch is how many at a time.
 	sweepEvery = 2 * time.Second
 	sweepBatch = 100
 	// jobsOutlive is how much longer than their events jobs are kept.
@@ -127,6 +127,7 @@ type Runner struct {
 	store  *store.Store
 	logger *slog.Logger
 	clock  *clock
+	policy *RetryPolicy
 	// lock says that this process lives; orphans takes up what others leave.
 	lock     *store.ProcessLock
 	takeover *takeover
@@ -173,7 +174,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		orphans.times = *deps.takeoverTimes
 	}
 	keeper := circuit.NewKeeper(circuits, QueueWebhooks, retryJob(client), cfg.ProviderRate, cfg.Logger)
-	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, clock: clock, takeover: orphans, keeper: keeper}, nil
+	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, takeover: orphans, keeper: keeper}, nil
 }
 
 // riverConfig is what of River's configuration follows from ours.
@@ -287,8 +288,8 @@ func (r *Runner) Stop(ctx context.Context) error {
 	return nil
 }
 
-// sweep settles orders that somebody inserted by plain SQL after their
-// payments had come.
+// sweep settles orders that somebody inserted by plain SQL after their payments had
+// come, and looks again for payments that only an order of a provider's has shown.
 func (r *Runner) sweep(ctx context.Context) {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -308,6 +309,9 @@ func (r *Runner) sweep(ctx context.Context) {
 					r.logger.WarnContext(ctx, "an inserted order is not settled: no payment can meet its terms",
 						"order_reference", o.Reference, "error", o.Err)
 				}
+			}
+			if _, err := r.store.LookAgain(ctx, r.policy.backoff.Waits, sweepBatch); err != nil && ctx.Err() == nil {
+				r.logger.WarnContext(ctx, "payments of orders not looked for again", "error", err)
 			}
 		}
 	}

@@ -46,6 +46,10 @@ const (
 	PhaseRetention = "retention"
 	// PhaseMissing looks at every payment that the provider changed in the window.
 	PhaseMissing = "missing"
+	// PhaseOrders looks at every order of the provider's that changed in the window.
+	PhaseOrders = "orders"
+	// PhaseProvisional looks again for payments that only such an order has shown.
+	PhaseProvisional = "provisional"
 	// PhaseUnpaid asks about orders that stay unpaid.
 	PhaseUnpaid = "unpaid"
 	// PhaseDrift holds the ledger against itself.

@@ -62,6 +62,9 @@ type progress struct {
 	paymentsChecked, ordersChecked, stuckRequeued, retriesDue int64
 	missingFound, driftFound, oddFound, archived, unseen      int64
 
+	// note is added to the run's.
+	note string
+
 	// status and err end the run; an empty status does not.
 	status, err string
 }
@@ -124,13 +127,13 @@ func (st *RunStep) save(ctx context.Context, tx pgx.Tx, p progress) error {
 			payments_checked = payments_checked + $5, orders_checked = orders_checked + $6,
 			stuck_requeued = stuck_requeued + $7, retries_due = retries_due + $8, missing_found = missing_found + $9,
 			drift_found = drift_found + $10, archived = archived + $11,
-			unseen = unseen + $14, odd_found = odd_found + $15,
+			unseen = unseen + $14, odd_found = odd_found + $15, note = concat_ws('; ', nullif(note, ''), nullif($16, '')),
 			status = coalesce(nullif($12, ''), status), error = nullif($13, ''),
 			finished_at = CASE WHEN $12 <> '' THEN clock_timestamp() END
 		WHERE id = $1
 		RETURNING `+runColumns+`, nullif(cursor, '{}'), revision`,
 		st.Run.ID, p.phase, cursor, position, p.paymentsChecked, p.ordersChecked, p.stuckRequeued, p.retriesDue,
-		p.missingFound, p.driftFound, p.archived, p.status, text(p.err), p.unseen, p.oddFound), &st.Cursor, &st.revision)
+		p.missingFound, p.driftFound, p.archived, p.status, text(p.err), p.unseen, p.oddFound, text(p.note)), &st.Cursor, &st.revision)
 	return err
 }
 

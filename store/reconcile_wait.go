@@ -37,7 +37,7 @@ func (st *RunStep) Waiting(ctx context.Context) (bool, error) {
 		WHERE f.run_id = $1 AND f.id >= $2 AND `+runEventOpen+`
 		ORDER BY f.id LIMIT 1`, st.Run.ID, at.From).Scan(&first)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
+		return st.followed(ctx)
 	}
 	if err != nil {
 		return false, fmt.Errorf("run %d: wait for its events: %w", st.Run.ID, err)
@@ -45,6 +45,15 @@ func (st *RunStep) Waiting(ctx context.Context) (bool, error) {
 	// What has ended stays ended: the next look begins here.
 	st.Cursor = mustJSON(waitCursor{From: first})
 	return true, nil
+}
+
+// followed reports whether events that follow from those of the run wait for the end
+// of their first attempt.
+func (st *RunStep) followed(ctx context.Context) (waiting bool, err error) {
+	err = st.store.pool.QueryRow(ctx, `
+		SELECT EXISTS (SELECT FROM webhook_queue q JOIN river_job j ON j.id = q.job_id
+		               WHERE q.request_id = $1 AND q.origin = '`+OriginFollow+`' AND `+runEventOpen+`)`, followsRun(st.Run.ID)).Scan(&waiting)
+	return waiting, wrap(err, "run %d: wait for what follows", st.Run.ID)
 }
 
 // Remember writes the step's cursor, where it moved without a transaction.
