@@ -152,6 +152,8 @@ func aboutMoney(o store.Order) []sentence {
 			said = append(said, sentence{Code: "paid_after_cancel", Amount: left.String(), Currency: o.Terms.Currency, Do: true})
 		case order.AnomalyPaymentMoved:
 			said = append(said, sentence{Code: "payment_moved", Do: true})
+		case order.AnomalyAmbiguousPayment:
+			said = append(said, sentence{Code: "ambiguous_payment", Do: true})
 		case order.AnomalyUnsettledDifference:
 			said = append(said, sentence{Code: "unsettled_difference", Do: true})
 		default: // about one payment

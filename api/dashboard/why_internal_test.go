@@ -183,12 +183,12 @@ func whyCases(t *testing.T) map[string]struct {
 	off := told(t, anyone)
 	off.Status, off.Terms.Cancelled = order.StatusCancelled, true
 	cases["cancelled by the shop"] = whyCase{off, nil, []string{"order_called_off"}}
-	for _, kind := range []order.AnomalyKind{order.AnomalyFraudAlert, order.AnomalyUnsettledDifference} {
+	for _, kind := range []order.AnomalyKind{order.AnomalyFraudAlert, order.AnomalyAmbiguousPayment, order.AnomalyUnsettledDifference} {
 		o := told(t, anyone, paying("1", order.PaymentApproved, 100))
 		o.Anomalies = append(o.Anomalies, store.Anomaly{Kind: kind, PaymentID: "1"})
 		want := []string{"order_paid", "payment_fraud_alert"}
-		if kind == order.AnomalyUnsettledDifference {
-			want = []string{"order_paid", "payment_approved", "unsettled_difference"}
+		if kind != order.AnomalyFraudAlert {
+			want = []string{"order_paid", "payment_approved", string(kind)}
 		}
 		cases[string(kind)] = whyCase{o, nil, want}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
@@ -21,7 +22,7 @@ func TestVerify_ExitsOneOnAViolation(t *testing.T) {
 	db, err := pgx.Connect(t.Context(), databaseURL)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close(context.WithoutCancel(t.Context()))) }()
-	_, err = db.Exec(t.Context(), `INSERT INTO orders (reference, amount, currency, settled_at, fold_version) SELECT 'A-' || n, 150, 'ARS', now(), 2 FROM generate_series(1, 3) n`)
+	_, err = db.Exec(t.Context(), `INSERT INTO orders (reference, amount, currency, settled_at, fold_version) SELECT 'A-' || n, 150, 'ARS', now(), $1 FROM generate_series(1, 3) n`, order.FoldVersion)
 	require.NoError(t, err)
 
 	got := execute(t, environ, "verify")

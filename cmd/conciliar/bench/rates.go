@@ -70,7 +70,7 @@ func (b *harness) settled(ctx context.Context) (float64, error) {
 		reference := "bench-" + strconv.Itoa(i)
 		ids[i] = b.sim.CreatePayment(simulator.PaymentSpec{Reference: reference, Amount: decimal.NewFromInt(150), Status: simulator.Approved, StatusDetail: "accredited"})
 	}
-	if _, err := b.pool.Exec(ctx, `INSERT INTO orders (reference, amount, currency, settled_at, fold_version) SELECT 'bench-' || n, 150, 'ARS', now(), 2 FROM generate_series(0, $1 - 1) n`, len(ids)); err != nil {
+	if _, err := b.pool.Exec(ctx, `INSERT INTO orders (reference, amount, currency, settled_at, fold_version) SELECT 'bench-' || n, 150, 'ARS', now(), `+foldVersion+` FROM generate_series(0, $1 - 1) n`, len(ids)); err != nil {
 		return 0, err
 	}
 	receiver, err := b.startService(ctx, "api")

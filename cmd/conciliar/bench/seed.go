@@ -3,11 +3,14 @@ package bench
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/conciliar/conciliar/store/order"
 )
 
 // A Size is how much a database holds before something is measured on it.
@@ -19,6 +22,9 @@ type Size struct {
 	// Open adds what waits, runs, is held and died, and a week of reconciliations.
 	Open bool
 }
+
+// foldVersion is the rules that what is seeded follows, as SQL.
+var foldVersion = strconv.Itoa(order.FoldVersion)
 
 // What a seed with Open adds.
 const (
@@ -130,16 +136,16 @@ const seedJobs = `
 	SELECT archived + n, 'completed', 1, 7, received_at, received_at, received_at + took, received_at,
 	       jsonb_build_object('queue_id', archived + n), 'webhook_payment', 'webhooks' FROM seed`
 
-const seedOrders = `
+var seedOrders = `
 	INSERT INTO orders (reference, status, amount, currency, paid_amount, settled_at, created_at, updated_at, fold_version)
-	SELECT 'bench-' || n, 'paid', 150, 'ARS', 150, received_at + took, received_at - interval '5 minutes', received_at + took, 2
+	SELECT 'bench-' || n, 'paid', 150, 'ARS', 150, received_at + took, received_at - interval '5 minutes', received_at + took, ` + foldVersion + `
 	FROM seed WHERE n % 20 <> 0`
 
-const seedPayments = `
+var seedPayments = `
 	INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, currency, collector_id, live_mode,
 	                      date_last_updated, fetched_at, raw, created_at, updated_at, fold_version)
 	SELECT 'mercadopago', n::text, 'bench-' || n, 'approved', 'accredited', 150, 'ARS', '1', true, received_at - interval '1 second',
-	       received_at + took / 2, convert_to('{"id":' || n || ',"status":"approved"}', 'UTF8'), received_at + took, received_at + took, 2
+	       received_at + took / 2, convert_to('{"id":' || n || ',"status":"approved"}', 'UTF8'), received_at + took, received_at + took, ` + foldVersion + `
 	FROM seed WHERE n % 20 <> 0`
 
 const seedPaymentLogs = `

@@ -38,9 +38,9 @@ type VerifyFigure struct {
 // hundred a dead letter and as many still alive.
 var verifySeed = []string{`
 	INSERT INTO orders (reference, amount, currency, status, paid_amount, settled_at, fold_version)
-	SELECT 'bench-' || n, 150, 'ARS', 'paid', 150, now(), 2 FROM generate_series(1, $1::bigint * 3 / 10) n`, `
+	SELECT 'bench-' || n, 150, 'ARS', 'paid', 150, now(), ` + foldVersion + ` FROM generate_series(1, $1::bigint * 3 / 10) n`, `
 	INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, currency, collector_id, live_mode, date_last_updated, fetched_at, raw, fold_version)
-	SELECT 'mercadopago', n::text, 'bench-' || n, 'approved', 'accredited', 150, 'ARS', '1', true, now(), now(), convert_to(repeat('x', 1000), 'UTF8'), 2
+	SELECT 'mercadopago', n::text, 'bench-' || n, 'approved', 'accredited', 150, 'ARS', '1', true, now(), now(), convert_to(repeat('x', 1000), 'UTF8'), ` + foldVersion + `
 	FROM generate_series(1, $1::bigint * 3 / 10) n`, `
 	INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, queue_id)
 	SELECT source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, payment_id::bigint
