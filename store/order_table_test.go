@@ -184,6 +184,36 @@ func TestSettle_ADateOfTheNextCenturyPinsNothing(t *testing.T) {
 	b.sound(t)
 }
 
+// A state whose date cannot be read counts from its fetch where it says something
+// new, and as what is known where it does not.
+func TestSettle_AStateWithoutADateIsAsOldAsItsFetchWhereItDiffers(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.inbox(t, store.InboxOptions{})
+	b.register(t, "ud-1", "100.00", "ARS")
+	begin, number := time.Now().Add(-time.Hour), 0
+	says := func(status order.PaymentStatus, after time.Duration, dated bool) string {
+		f := fetched("551", "ud-1", status, "100", 1)
+		f.Payment.UpdatedAt, f.Payment.FetchedAt = time.Time{}, begin.Add(after)
+		if dated {
+			f.Payment.UpdatedAt = begin.Add(after - time.Second)
+		}
+		number++
+		return b.apply(t, in, number, f).Outcome
+	}
+	require.Equal(t, store.OutcomeSettled, says(order.PaymentPending, time.Minute, true))
+	require.Equal(t, store.OutcomeUnchanged, says(order.PaymentPending, 2*time.Minute, false), "it says nothing new")
+	require.Equal(t, store.OutcomeSettled, says(order.PaymentApproved, 3*time.Minute, false))
+	require.Equal(t, store.OutcomeUnchanged, says(order.PaymentApproved, 9*time.Minute, false))
+	b.requireOrder(t, "ud-1", order.StatusPaid, "100", "0")
+	require.Equal(t, store.OutcomeSettled, says(order.PaymentRefunded, 5*time.Minute, true), "the repetition moved nothing")
+	b.requireOrder(t, "ud-1", order.StatusRefunded, "100", "100")
+	require.Equal(t, store.OutcomeUnchanged, says(order.PaymentApproved, 4*time.Minute, false), "its fetch began before")
+	b.requireOrder(t, "ud-1", order.StatusRefunded, "100", "100")
+	require.Equal(t, 3, one[int](t, b, `SELECT count(*) FROM payment_logs`))
+	b.sound(t)
+}
+
 func TestStartAttempt_IsCoveredByMarksAndByNoClock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
