@@ -99,4 +99,8 @@ var invariants = []invariant{
 		Invariant: Invariant{"archive_disjoint", "no event is both in the queue and in the archive"},
 		broken:    `SELECT q.id AS queue_id, q.completed_at, a.completed_at AS archived_completed_at FROM webhook_queue q JOIN webhook_archive a ON a.id = q.id`,
 	},
+	{
+		Invariant: Invariant{"sequence_ahead", "the next event's id is above every stored id and mark"},
+		broken:    `SELECT last_value AS drawn, stored FROM webhook_queue_id_seq, (SELECT ` + highestID + ` AS stored) highest WHERE stored > last_value`,
+	},
 }

@@ -180,6 +180,9 @@ func TestVerify_FindsWhatIsBroken(t *testing.T) {
 			"running_within_rescue", func(l *verifyFixture) int64 { return l.running },
 			`UPDATE river_job SET attempted_at = now() - interval '4 minutes' WHERE id = ` + jobOf,
 		},
+		"a mark is beyond the sequence": {
+			"sequence_ahead", func(l *verifyFixture) int64 { return l.settled }, `UPDATE payments SET fetch_mark = 1000000 + $1 WHERE payment_id = '1'`,
+		},
 		"an event is in the archive and in the queue": {
 			"archive_disjoint", func(l *verifyFixture) int64 { return l.settled }, `INSERT INTO webhook_archive SELECT * FROM webhook_queue WHERE id = $1`,
 		},

@@ -86,6 +86,13 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 	if err = a.wireAPI(cfg, does); err != nil {
 		return nil, err
 	}
+	gap, err := a.store.CloseSequenceGap(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if gap != nil {
+		logger.Warn("the sequence of events was behind what is stored; moved ahead", "drawn", gap.Drawn, "stored", gap.Stored)
+	}
 	a.heart = store.NewHeartbeat(a.store, processOf(does))
 	return a, nil
 }

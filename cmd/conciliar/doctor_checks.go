@@ -90,6 +90,12 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 		return unreachable(err)
 	}
 	found = append(found, ok("schema", "Current."), acceptanceFinding(storage.TryAccept(ctx)))
+	if gap, err := storage.SequenceGap(ctx); err != nil {
+		return unreachable(err)
+	} else if gap != nil {
+		found = append(found, finding{"sequence", stateFail, fmt.Sprintf("The sequence of events stands at %d, below the stored %d: webhooks would be refused.", gap.Drawn, gap.Stored),
+			"Start the service: it moves the sequence ahead."})
+	}
 	return append(found, checkArrivals(ctx, storage), checkSources(ctx, storage, cfg)), &account
 }
 
