@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
@@ -33,20 +32,7 @@ type FoldArgs struct{}
 func (FoldArgs) Kind() string { return "fold" }
 
 // InsertOpts makes the job the only one of its kind that is not over.
-func (FoldArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{
-		Queue: QueueOperations, MaxAttempts: 1,
-		UniqueOpts: river.UniqueOpts{ByState: []rivertype.JobState{
-			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning, rivertype.JobStateScheduled,
-		}},
-	}
-}
-
-func periodicFold() *river.PeriodicJob {
-	return river.NewPeriodicJob(river.PeriodicInterval(foldEvery),
-		func() (river.JobArgs, *river.InsertOpts) { return FoldArgs{}, nil },
-		&river.PeriodicJobOpts{ID: "fold", RunOnStart: true})
-}
+func (FoldArgs) InsertOpts() river.InsertOpts { return onlyOne() }
 
 // A PaymentReader reads a provider's answer that was kept.
 type PaymentReader interface {

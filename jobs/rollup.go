@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/rivertype"
 
 	"github.com/conciliar/conciliar/store"
 )
@@ -36,20 +35,7 @@ func (RollUpArgs) Kind() string { return "roll_up" }
 
 // InsertOpts makes the job the only one of its kind that is not over. It is not
 // tried again: the next one counts what it did not.
-func (RollUpArgs) InsertOpts() river.InsertOpts {
-	return river.InsertOpts{
-		Queue: QueueOperations, MaxAttempts: 1,
-		UniqueOpts: river.UniqueOpts{ByState: []rivertype.JobState{
-			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning, rivertype.JobStateScheduled,
-		}},
-	}
-}
-
-func periodicRollUp() *river.PeriodicJob {
-	return river.NewPeriodicJob(river.PeriodicInterval(rollUpEvery),
-		func() (river.JobArgs, *river.InsertOpts) { return RollUpArgs{}, nil },
-		&river.PeriodicJobOpts{ID: "roll_up", RunOnStart: true})
-}
+func (RollUpArgs) InsertOpts() river.InsertOpts { return onlyOne() }
 
 // rollUpWorker counts what happened.
 type rollUpWorker struct {

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/conciliar/conciliar/jobs/circuit"
@@ -210,12 +211,31 @@ func addWork(config *river.Config, cfg Config, deps Deps, circuits *circuit.Circ
 	river.AddWorker(config.Workers, &foldWorker{store: deps.Store, providers: deps.Providers, budget: min(foldBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	river.AddWorker(config.Workers, &unhandledWorker{store: deps.Store, providers: deps.Providers, logger: cfg.Logger})
 	if !cfg.Helper {
-		config.PeriodicJobs = append(config.PeriodicJobs, periodicRollUp(), periodicFold(), periodicUnhandled())
+		config.PeriodicJobs = append(config.PeriodicJobs, periodically(rollUpEvery, RollUpArgs{}), periodically(foldEvery, FoldArgs{}), periodically(unhandledEvery, UnhandledArgs{}))
 	}
 	if err := addReconciliation(config, cfg, deps, circuits, policy, metrics); err != nil {
 		return err
 	}
 	return addAlerts(config, cfg, deps, policy)
+}
+
+// onlyOne makes a job the only one of its kind that is not over. It is not tried
+// again: the next one does what it did not.
+func onlyOne() river.InsertOpts {
+	return river.InsertOpts{
+		Queue: QueueOperations, MaxAttempts: 1,
+		UniqueOpts: river.UniqueOpts{ByState: []rivertype.JobState{
+			rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning, rivertype.JobStateScheduled,
+		}},
+	}
+}
+
+// periodically inserts a job of a kind that needs no arguments at the start, and
+// then again and again.
+func periodically(every time.Duration, args river.JobArgs) *river.PeriodicJob {
+	return river.NewPeriodicJob(river.PeriodicInterval(every),
+		func() (river.JobArgs, *river.InsertOpts) { return args, nil },
+		&river.PeriodicJobOpts{ID: args.Kind(), RunOnStart: true})
 }
 
 // addReconciliation adds what works runs, and the periodic job that starts them.

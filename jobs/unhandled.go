@@ -30,13 +30,7 @@ type UnhandledArgs struct{}
 func (UnhandledArgs) Kind() string { return "replay_unhandled" }
 
 // InsertOpts makes the job the only one of its kind that is not over.
-func (UnhandledArgs) InsertOpts() river.InsertOpts { return FoldArgs{}.InsertOpts() }
-
-func periodicUnhandled() *river.PeriodicJob {
-	return river.NewPeriodicJob(river.PeriodicInterval(unhandledEvery),
-		func() (river.JobArgs, *river.InsertOpts) { return UnhandledArgs{}, nil },
-		&river.PeriodicJobOpts{ID: "replay_unhandled", RunOnStart: true})
-}
+func (UnhandledArgs) InsertOpts() river.InsertOpts { return onlyOne() }
 
 // An EventReader reads a delivery that was kept.
 type EventReader interface {
