@@ -1,53 +1,37 @@
 package store
 
-import (
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
-// RegisterMetrics registers what the Store knows of itself: its pool.
+// RegisterMetrics registers what the Store knows of itself: how busy its pool of
+// connections to the database is.
 func (s *Store) RegisterMetrics(registry prometheus.Registerer) error {
-	return registry.Register(newPoolCollector(s.pool))
-}
-
-// A poolCollector tells how busy the connections to the database are.
-type poolCollector struct {
-	pool                         *pgxpool.Pool
-	most, inUse, idle            *prometheus.Desc
-	waits, waited, refusedByWait *prometheus.Desc
-}
-
-func newPoolCollector(pool *pgxpool.Pool) *poolCollector {
-	desc := func(name, help string) *prometheus.Desc {
-		return prometheus.NewDesc("conciliar_db_pool_"+name, help, nil, nil)
-	}
-	return &poolCollector{
-		pool:          pool,
-		most:          desc("connections_max", "Connections that this process may open to the database."),
-		inUse:         desc("connections_in_use", "Connections that are in use now."),
-		idle:          desc("connections_idle", "Connections that are open and not in use."),
-		waits:         desc("waits_total", "How often a connection had to be waited for."),
-		waited:        desc("wait_seconds_total", "Time spent waiting for a connection."),
-		refusedByWait: desc("wait_failures_total", "How often the wait for a connection was given up."),
-	}
-}
-
-func (c *poolCollector) Describe(out chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, out) }
-
-func (c *poolCollector) Collect(out chan<- prometheus.Metric) {
-	st := c.pool.Stat()
-	for _, m := range []struct {
-		desc  *prometheus.Desc
-		kind  prometheus.ValueType
-		value float64
+	const prefix = "conciliar_db_pool_"
+	for _, gauge := range []struct {
+		name, help string
+		value      func() int32
 	}{
-		{c.most, prometheus.GaugeValue, float64(st.MaxConns())},
-		{c.inUse, prometheus.GaugeValue, float64(st.AcquiredConns())},
-		{c.idle, prometheus.GaugeValue, float64(st.IdleConns())},
-		{c.waits, prometheus.CounterValue, float64(st.EmptyAcquireCount())},
-		{c.waited, prometheus.CounterValue, st.EmptyAcquireWaitTime().Seconds()},
-		{c.refusedByWait, prometheus.CounterValue, float64(st.CanceledAcquireCount())},
+		{"connections_max", "Connections that this process may open to the database.", func() int32 { return s.pool.Stat().MaxConns() }},
+		{"connections_in_use", "Connections that are in use now.", func() int32 { return s.pool.Stat().AcquiredConns() }},
+		{"connections_idle", "Connections that are open and not in use.", func() int32 { return s.pool.Stat().IdleConns() }},
 	} {
-		out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value)
+		err := registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: prefix + gauge.name, Help: gauge.help},
+			func() float64 { return float64(gauge.value()) }))
+		if err != nil {
+			return err
+		}
 	}
+	for _, counter := range []struct {
+		name, help string
+		value      func() float64
+	}{
+		{"waits_total", "How often a connection had to be waited for.", func() float64 { return float64(s.pool.Stat().EmptyAcquireCount()) }},
+		{"wait_seconds_total", "Time spent waiting for a connection.", func() float64 { return s.pool.Stat().EmptyAcquireWaitTime().Seconds() }},
+		{"wait_failures_total", "How often the wait for a connection was given up.", func() float64 { return float64(s.pool.Stat().CanceledAcquireCount()) }},
+	} {
+		err := registry.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: prefix + counter.name, Help: counter.help}, counter.value))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
