@@ -383,33 +383,25 @@ func (a *app) shutdown(ctx context.Context) error {
 
 // close ends what holds resources. It may be called more than once.
 func (a *app) close() {
-	if a.inbox != nil {
-		a.inbox.Close()
-		a.inbox = nil
-	}
-	if a.refused != nil {
-		a.refused.Close()
-		a.refused = nil
-	}
-	if a.heart != nil {
-		a.heart.Close()
-		a.heart = nil
-	}
-	if a.sources != nil {
-		a.sources.Close()
-		a.sources = nil
-	}
-	if a.pool != nil {
-		a.pool.Close()
-		a.pool = nil
-	}
-	if a.traces != nil {
+	closeOnce(&a.inbox, (*store.Inbox).Close)
+	closeOnce(&a.refused, (*store.RefusedLog).Close)
+	closeOnce(&a.heart, (*store.Heartbeat).Close)
+	closeOnce(&a.sources, (*store.SourceLog).Close)
+	closeOnce(&a.pool, (*pgxpool.Pool).Close)
+	closeOnce(&a.traces, func(traces *sdktrace.TracerProvider) {
 		ctx, cancel := context.WithTimeout(context.Background(), flushLimit)
 		defer cancel()
-		if err := a.traces.Shutdown(ctx); err != nil {
+		if err := traces.Shutdown(ctx); err != nil {
 			a.logger.Warn("the last traces are lost", "error", err)
 		}
-		a.traces = nil
+	})
+}
+
+// closeOnce closes a part that was made and not closed before.
+func closeOnce[T any](part **T, end func(*T)) {
+	if *part != nil {
+		end(*part)
+		*part = nil
 	}
 }
 

@@ -16,75 +16,48 @@ import (
 // allStates is the word for every state.
 const allStates = "all"
 
-// A wordValue is a flag that takes one of some words.
-type wordValue struct {
-	value *string
-	known []string
+// A flagValue is a flag whose text is read as soon as it is given.
+type flagValue struct {
+	kind, text string
+	read       func(text string) error
 }
 
-func (w wordValue) Set(text string) error {
-	if !slices.Contains(w.known, text) {
-		return fmt.Errorf("it takes one of %s", strings.Join(w.known, ", "))
-	}
-	*w.value = text
-	return nil
-}
-
-func (wordValue) Type() string { return "word" }
-
-func (w wordValue) String() string {
-	if w.value == nil {
-		return ""
-	}
-	return *w.value
-}
-
-// wordFlag adds a flag that takes one of the known words.
-func wordFlag(cmd *cobra.Command, value *string, name, usage string, known []string) {
-	cmd.Flags().Var(wordValue{value, known}, name, usage+": "+strings.Join(known, ", "))
-}
-
-// A stateValue is --state: one of the states, or all of them, which a filter
-// writes as the empty text.
-type stateValue struct{ wordValue }
-
-func (s stateValue) Set(text string) error {
-	if text == allStates {
-		*s.value = ""
-		return nil
-	}
-	return s.wordValue.Set(text)
-}
-
-// stateFlag adds --state, which is preset unless the caller says otherwise.
-func stateFlag(cmd *cobra.Command, value *string, preset string, states []string) {
-	*value = preset
-	known := append(slices.Clone(states), allStates)
-	cmd.Flags().Var(stateValue{wordValue{value, known}}, "state", "only in this state: "+strings.Join(known, ", "))
-}
-
-// A timeValue is a flag that takes a point in time as people write it. The zero
-// time is none.
-type timeValue struct {
-	value *time.Time
-	text  *string
-}
-
-func (m timeValue) Set(text string) error {
-	t, err := parseTime(text, time.Now())
+func (f *flagValue) Set(text string) error {
+	err := f.read(text)
 	if err == nil {
-		*m.value, *m.text = t, text
+		f.text = text
 	}
 	return err
 }
 
-func (timeValue) Type() string { return "time" }
+func (f *flagValue) Type() string { return f.kind }
 
-func (m timeValue) String() string {
-	if m.text == nil {
-		return ""
-	}
-	return *m.text
+func (f *flagValue) String() string { return f.text }
+
+// wordFlag adds a flag that takes one of the known words.
+func wordFlag(cmd *cobra.Command, value *string, name, usage string, known []string) {
+	choiceFlag(cmd, name, usage, *value, known, func(text string) { *value = text })
+}
+
+// stateFlag adds --state, which is preset unless the caller says otherwise: one of
+// the states, or all of them, which a filter writes as the empty text.
+func stateFlag(cmd *cobra.Command, value *string, preset string, states []string) {
+	*value = preset
+	choiceFlag(cmd, "state", "only in this state", preset, append(slices.Clone(states), allStates), func(text string) {
+		if *value = text; text == allStates {
+			*value = ""
+		}
+	})
+}
+
+func choiceFlag(cmd *cobra.Command, name, usage, preset string, known []string, choose func(text string)) {
+	cmd.Flags().Var(&flagValue{kind: "word", text: preset, read: func(text string) error {
+		if !slices.Contains(known, text) {
+			return fmt.Errorf("it takes one of %s", strings.Join(known, ", "))
+		}
+		choose(text)
+		return nil
+	}}, name, usage+": "+strings.Join(known, ", "))
 }
 
 // parseTime reads a date, which begins at midnight UTC, a time, or a duration
@@ -101,30 +74,19 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, errors.New("it takes a date such as 2026-01-31, a time such as 2026-01-31T15:04:05Z or an age such as 48h or 7d")
 }
 
+// timeFlag adds a flag that takes a point in time as people write it. The zero
+// time is none.
+func timeFlag(cmd *cobra.Command, value *time.Time, name, usage string) {
+	cmd.Flags().Var(&flagValue{kind: "time", read: func(text string) (err error) {
+		*value, err = parseTime(text, time.Now())
+		return err
+	}}, name, usage)
+}
+
 // timeFlags adds --since and --until.
 func timeFlags(cmd *cobra.Command, since, until *time.Time) {
-	cmd.Flags().Var(timeValue{since, new(string)}, "since", "from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
-	cmd.Flags().Var(timeValue{until, new(string)}, "until", "before then, in the same forms")
-}
-
-// A noteValue is the note that an action needs.
-type noteValue struct {
-	note  *store.Note
-	parse func(text string) (store.Note, error)
-}
-
-func (n noteValue) Set(text string) (err error) {
-	*n.note, err = n.parse(text)
-	return err
-}
-
-func (noteValue) Type() string { return "text" }
-
-func (n noteValue) String() string {
-	if n.note == nil {
-		return ""
-	}
-	return n.note.String()
+	timeFlag(cmd, since, "since", "from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
+	timeFlag(cmd, until, "until", "before then, in the same forms")
 }
 
 // noteFlag adds --note, which is required.
@@ -135,7 +97,10 @@ func reasonFlag(cmd *cobra.Command) *store.Note { return whyFlag(cmd, "reason", 
 
 func whyFlag(cmd *cobra.Command, name string, parse func(text string) (store.Note, error)) *store.Note {
 	note := &store.Note{}
-	cmd.Flags().Var(noteValue{note, parse}, name, "why (required)")
+	cmd.Flags().Var(&flagValue{kind: "text", read: func(text string) (err error) {
+		*note, err = parse(text)
+		return err
+	}}, name, "why (required)")
 	_ = cmd.MarkFlagRequired(name)
 	return note
 }

@@ -30,7 +30,7 @@ func newOrdersList(std stdio) *cobra.Command {
 			}
 			wordFlag(cmd, (*string)(&filter.Status), "status", "only in this status", statuses)
 			cmd.Flags().StringVar(&filter.Currency, "currency", "", "only in this currency, for example ARS")
-			cmd.Flags().Var(timeValue{&filter.ChangedSince, new(string)}, "changed-since", "changed from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
+			timeFlag(cmd, &filter.ChangedSince, "changed-since", "changed from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
 		},
 		read: (*store.Store).Orders, document: api.NewOrderSummaryDocument,
 		header: "ORDER\tSTATUS\tAMOUNT\tPAID\tREFUNDED\tCURRENCY\tCHANGED",
