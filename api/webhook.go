@@ -68,6 +68,7 @@ func (a *api) webhook(w Webhook) handler {
 		case !allowed:
 			return a.refuse(c, d, reasonSourceNotAllowed, sourceNotAllowed())
 		case refusal != nil:
+			d.refusal = refusal
 			return a.refuse(c, d, refusal.Reason, refusalProblem(refusal))
 		}
 
@@ -92,6 +93,8 @@ type delivery struct {
 	request *http.Request
 	body    []byte
 	ev      *requestEvent
+	// refusal is the receiver's; nil when it accepted the delivery or was not asked.
+	refusal *provider.Refusal
 }
 
 // accept makes the event durable and answers.
@@ -181,7 +184,13 @@ func (a *api) record(d delivery, reason string) {
 		// A copy: the rest must not stay in memory while this part waits.
 		body = bytes.Clone(body[:refusedBody])
 	}
+	var topic, channel string
+	if d.refusal != nil {
+		topic, channel = d.refusal.Topic, string(d.refusal.Channel)
+	}
 	a.deps.Refused.Record(store.Refused{
+		Topic:      topic,
+		Channel:    channel,
 		Source:     d.webhook.Source,
 		Reason:     reason,
 		Method:     d.request.Method,

@@ -38,7 +38,10 @@ type Refused struct {
 	Query      string
 	XSignature string
 	XRequestID string
-	RemoteIP   netip.Addr
+	// Topic is the topic that it names, where that is one that its source has, and
+	// Channel how it came; empty when not known.
+	Topic, Channel string
+	RemoteIP       netip.Addr
 	// BodyBytes is the body's length as far as it was read; Body holds at most
 	// 64 KiB of it.
 	BodyBytes int64
@@ -154,9 +157,9 @@ func (s *Store) InsertRefused(ctx context.Context, r Refused) error {
 		body = []byte{}
 	}
 	_, err := s.pool.Exec(ctx, `
-		INSERT INTO webhook_refused (source, reason, method, query, x_signature, x_request_id, remote_ip, body_bytes, body)
-		VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9)`,
-		r.Source, r.Reason, r.Method, text(r.Query), text(r.XSignature), text(r.XRequestID), remote, r.BodyBytes, body)
+		INSERT INTO webhook_refused (source, reason, method, query, x_signature, x_request_id, remote_ip, body_bytes, body, topic, channel)
+		VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9, $10, $11)`,
+		r.Source, r.Reason, r.Method, text(r.Query), text(r.XSignature), text(r.XRequestID), remote, r.BodyBytes, body, text(r.Topic), text(r.Channel))
 	return wrap(err, "record refused delivery")
 }
 

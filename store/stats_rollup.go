@@ -77,6 +77,9 @@ func (s *Store) rollUp(ctx context.Context, span, ahead time.Duration) (RollUp, 
 		if err := countSlots(ctx, tx, covered{at.from, until}, at.until, until); err != nil {
 			return err
 		}
+		if err := countAccepted(ctx, tx, at.until, until); err != nil {
+			return err
+		}
 		if err := recountSlots(ctx, tx, slotsRecounted); err != nil {
 			return err
 		}
@@ -201,7 +204,7 @@ func pruneRollUps(ctx context.Context, tx pgx.Tx, now, until time.Time) error {
 	hours := now.Add(-hoursKept)
 	for table, before := range map[string]time.Time{
 		"webhook_activity_minutes": minutes, "webhook_latency_minutes": minutes,
-		"webhook_activity_hours": hours, "webhook_latency_hours": hours,
+		"webhook_accepted_hours": minutes, "webhook_activity_hours": hours, "webhook_latency_hours": hours,
 	} {
 		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE began_at < $1`, before); err != nil {
 			return err

@@ -40,6 +40,8 @@ type Signals struct {
 	// for which documents are to be sent, the next deadline first.
 	FraudAlerts []FraudAlert
 	Chargebacks []ChargebackDue
+	// Arrivals says what came in the last day and what of it can be relied on.
+	Arrivals Arrivals24h
 	// PoolWait is the longest that callers of one living process waited for a
 	// database connection, on average; PoolGaveUp the most of one process that
 	// got none.
@@ -106,6 +108,9 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		}
 	}
 	if err := readWarnings(ctx, tx, g); err != nil {
+		return err
+	}
+	if err := readArrivals(ctx, tx, g); err != nil {
 		return err
 	}
 	return readRhythm(ctx, tx, g)

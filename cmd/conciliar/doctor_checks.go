@@ -96,7 +96,7 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 		found = append(found, finding{"sequence", stateFail, fmt.Sprintf("The sequence of events stands at %d, below the stored %d: webhooks would be refused.", gap.Drawn, gap.Stored),
 			"Start the service: it moves the sequence ahead."})
 	}
-	return append(found, checkArrivals(ctx, storage), checkSources(ctx, storage, cfg)), &account
+	return append(found, checkArrivals(ctx, storage), checkTopics(ctx, storage), checkSources(ctx, storage, cfg)), &account
 }
 
 // durabilityFinding judges what the database's owner set of how safely commits are

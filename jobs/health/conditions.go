@@ -21,6 +21,8 @@ const (
 	refusalsJudged = 10
 	refusalsRise   = 3
 	quartersOfADay = 24 * 4
+	// A channel is judged from this many deliveries of the other in a day on.
+	channelJudged = 10
 	// A caller that waits this long for a database connection, on average, or
 	// so many that get none.
 	saturatedWait   = 100 * time.Millisecond
@@ -207,6 +209,28 @@ func Conditions() []Condition {
 			},
 		},
 		{
+			Code: "topic_never_verified", Health: Degraded, Lasting: 2, Each: "refused_24h",
+			Reason: "Webhooks of a topic are refused by signature, and none of that topic is ever verified.",
+			active: func(st store.Status, _ Moment) bool { return len(st.Signals.Arrivals.Unverified) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"refused_24h": st.Signals.Arrivals.Unverified} },
+		},
+		{
+			Code: "money_topic_unhandled", Health: Degraded, Lasting: 2, Each: "events_24h",
+			Reason: "Events about money ended without effect in the last 24 hours.",
+			active: func(st store.Status, _ Moment) bool { return len(st.Signals.Arrivals.Unhandled) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"events_24h": st.Signals.Arrivals.Unhandled} },
+		},
+		{
+			// Deliveries are counted with a delay of minutes, refusals at once.
+			Code: "channel_silent", Health: Degraded, Lasting: 5,
+			Reason: "Only one of Mercado Pago's two channels arrives.",
+			active: func(st store.Status, _ Moment) bool { return silentChannel(st.Signals.Arrivals) != "" },
+			detail: func(st store.Status, _ Moment) details {
+				a := st.Signals.Arrivals
+				return details{"silent": silentChannel(a), "webhooks_24h": a.Webhooks, "ipn_24h": a.IPN}
+			},
+		},
+		{
 			Code: "db_pool_saturated", Health: Degraded, Lasting: 2,
 			Reason: "A process is waiting for database connections.",
 			active: func(st store.Status, _ Moment) bool {
@@ -354,4 +378,17 @@ func refusalsRiseIn(g store.Signals) bool {
 		return false
 	}
 	return g.RefusedLately*quartersOfADay >= refusalsRise*g.RefusedBefore || g.RefusedLately >= g.AcceptedLately
+}
+
+// silentChannel is the channel of which nothing came for a day while the other one
+// did; empty when there is none. IPN proves nothing, so that alone it is never
+// enough; Webhooks alone are, unless IPN had come along until then.
+func silentChannel(a store.Arrivals24h) string {
+	switch {
+	case a.Webhooks == 0 && a.IPN >= channelJudged:
+		return store.ChannelWebhooks
+	case a.IPN == 0 && a.Webhooks >= channelJudged && a.IPNBefore >= channelJudged:
+		return store.ChannelIPN
+	}
+	return ""
 }

@@ -42,6 +42,7 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 	documents := func(left time.Duration) store.Status {
 		return signals(store.Signals{Chargebacks: []store.ChargebackDue{{ID: "2170", Deadline: ago(-left)}}})
 	}
+	arrivals := func(a store.Arrivals24h) store.Status { return signals(store.Signals{Arrivals: a}) }
 	unknown := func(open, fresh int64) store.Status {
 		st := anomaly("unknown_order")
 		st.Anomalies.ByKind["unknown_order"], st.Signals.UnknownOrdersFresh = open, fresh
@@ -96,6 +97,14 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"refusals as ever":                     {signals(store.Signals{RefusedLately: 10, RefusedBefore: 321, AcceptedLately: 11}), hourly, health.Healthy, ""},
 		"three times as many":                  {signals(store.Signals{RefusedLately: 10, RefusedBefore: 320, AcceptedLately: 11}), hourly, health.Degraded, "fail signature verification"},
 		"refusals for a day, and nothing else": {signals(store.Signals{RefusedLately: 10, RefusedBefore: 960}), hourly, health.Degraded, "fail signature verification"},
+		"a topic that is never verified":       {arrivals(store.Arrivals24h{Unverified: map[string]int64{"order": 3}}), hourly, health.Degraded, "none of that topic is ever verified"},
+		"a topic without effect":               {arrivals(store.Arrivals24h{Unhandled: map[string]int64{"payment": 1}}), hourly, health.Degraded, "ended without effect"},
+		"IPN alone":                            {arrivals(store.Arrivals24h{IPN: 10}), hourly, health.Degraded, "Only one"},
+		"some IPN":                             {arrivals(store.Arrivals24h{IPN: 9}), hourly, health.Healthy, ""},
+		"Webhooks alone":                       {arrivals(store.Arrivals24h{Webhooks: 1000, IPNBefore: 9}), hourly, health.Healthy, ""},
+		"IPN that ceased":                      {arrivals(store.Arrivals24h{Webhooks: 10, IPNBefore: 10}), hourly, health.Degraded, "Only one"},
+		"IPN that ceased on a quiet day":       {arrivals(store.Arrivals24h{Webhooks: 9, IPNBefore: 10}), hourly, health.Healthy, ""},
+		"both channels":                        {arrivals(store.Arrivals24h{Webhooks: 1, IPN: 100}), hourly, health.Healthy, ""},
 		"a busy pool":                          {signals(store.Signals{PoolWait: 99 * time.Millisecond, PoolGaveUp: 9}), hourly, health.Healthy, ""},
 		"a slow pool":                          {signals(store.Signals{PoolWait: 100 * time.Millisecond}), hourly, health.Degraded, "is waiting for database connections"},
 		"a dry pool":                           {signals(store.Signals{PoolGaveUp: 10}), hourly, health.Degraded, "is waiting for database connections"},

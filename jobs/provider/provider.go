@@ -73,7 +73,22 @@ type Refusal struct {
 	Kind RefusalKind
 	// Reason is a stable machine-readable word, for example "signature_mismatch".
 	Reason string
+	// Topic is the topic that the delivery names, where the provider has such a one;
+	// else empty.
+	Topic string
+	// Channel is the form that the delivery has.
+	Channel Channel
 }
+
+// A Channel is a form of a provider's deliveries. Channels are stored.
+type Channel string
+
+// The channels: one whose deliveries a signature proves, and one whose deliveries
+// nothing proves.
+const (
+	Webhooks Channel = "webhooks"
+	IPN      Channel = "ipn"
+)
 
 // Error implements error. It never contains anything of the delivery.
 func (r *Refusal) Error() string { return "delivery refused: " + r.Reason }

@@ -14,6 +14,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store/storetest"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // A finding is what the doctor says of one check.
@@ -68,8 +69,9 @@ func TestDoctor_FindsAHealthyServiceWell(t *testing.T) {
 	found := findings(t, environ, exitDone)
 
 	require.Equal(t, map[string]string{
-		"configuration": "ok", "database": "ok", "clock": "ok", "schema": "ok", "webhooks": "ok", "sources": "ok",
-		"credentials": "ok", "collector": "ok", "provider clock": "ok",
+		"configuration": "ok", "database": "ok", "clock": "ok", "schema": "ok", "webhooks": "ok", "topics": "ok", "sources": "ok",
+		"credentials": "ok", "collector": "ok", "provider clock": "ok", "acceptance": "ok",
+		"durability": "warn", // the tests' server syncs nothing
 	}, states(found))
 	require.Contains(t, found["sources"].Do, "SOURCE_IP_CIDRS=198.51.100.0/24 ")
 	out := execute(t, environ, "doctor").out
@@ -155,4 +157,26 @@ func TestDoctor_ReadsTheProvidersDateWhateverItAnswers(t *testing.T) {
 	found := findings(t, environment("postgres://127.0.0.1:1/x", late.URL, nil), exitFailed)
 	require.Equal(t, "fail", found["provider clock"].State)
 	require.Contains(t, found["provider clock"].Says, "1h0m")
+}
+
+func TestDoctor_NamesTheTopicsThatAreNeverVerified(t *testing.T) {
+	t.Parallel()
+	s := openDesk(t)
+	for range 3 {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.service+"/api/checkout/webhook?data.id=ORD01KXAMPLE&type=order", http.NoBody)
+		require.NoError(t, err)
+		req.Header.Set("X-Signature", mercadopago.Sign("a-secret-of-nobody", "ORD01KXAMPLE", "", "1742505638"))
+		status, answer, err := answerTo(req)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusUnauthorized, status, answer)
+	}
+	fixture.Await(t, func() bool {
+		return fixture.Count(t, s.pool, `SELECT count(*) FROM webhook_refused WHERE topic = 'order' AND channel = 'webhooks'`) == 3
+	})
+
+	found := findings(t, s.environ, exitDone)["topics"]
+
+	require.Equal(t, "warn", found.State)
+	require.Contains(t, found.Says, "(order: 3; for orders with test credentials this is a known fault")
+	require.Equal(t, "See docs/playbooks/topic_never_verified.md.", found.Do)
 }

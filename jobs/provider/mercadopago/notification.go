@@ -1,8 +1,10 @@
 package mercadopago
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -59,6 +61,21 @@ func (r *Receiver) isSeller(account string) bool {
 // reason to refuse.
 func (r *Receiver) Receive(d provider.Delivery) (provider.Event, error) {
 	q := parseQuery(d.RawQuery)
+	event, err := r.receive(d, q)
+	var refusal *provider.Refusal
+	if errors.As(err, &refusal) {
+		refusal.Channel = provider.Webhooks
+		if q.isIPN() {
+			refusal.Channel = provider.IPN
+		}
+		if topic := cmp.Or(q.topicWord(), readHints(d.Body).topic); topicNamed(topic) != nil {
+			refusal.Topic = topic
+		}
+	}
+	return event, err
+}
+
+func (r *Receiver) receive(d provider.Delivery, q query) (provider.Event, error) {
 	ipn := q.isIPN()
 	if d.Method != http.MethodPost && (d.Method != http.MethodGet || !ipn) {
 		return provider.Event{}, malformed(ReasonUnexpectedMethod)

@@ -480,3 +480,33 @@ func TestFetch_AClaimAboutAnOrderHasTheOrdersReference(t *testing.T) {
 		})
 	}
 }
+
+// A refusal says which topic's webhook it was, so that a topic which is never
+// verified can be told from a wrong secret. A topic that nobody has is no topic.
+func TestReceive_ARefusalNamesTopicAndChannel(t *testing.T) {
+	t.Parallel()
+	receiver := NewReceiver(newVerifier(t), false)
+	for name, c := range map[string]struct {
+		query   string
+		body    []byte
+		topic   string
+		channel provider.Channel
+	}{
+		"an order":              {"data.id=ORD01KXAMPLE&type=order", fixture(t, "notifications/order_processed"), "order", provider.Webhooks},
+		"named in the body":     {"data.id=217000061307271123", fixture(t, "notifications/chargeback"), "topic_chargebacks_wh", provider.Webhooks},
+		"IPN":                   {"id=90210000007&topic=payment", nil, "payment", provider.IPN},
+		"a topic that isn't":    {"data.id=1&type=novelty", fixture(t, "notifications/unknown_topic"), "", provider.Webhooks},
+		"not to be read at all": {"data.id=1&data.id=2&type=payment", []byte("{"), "payment", provider.Webhooks},
+	} {
+		d := unsigned(http.MethodPost, c.query, c.body)
+		d.Header.Set("X-Request-Id", "r-1")
+		d.Header.Set("X-Signature", "ts=1742505638,v1="+strings.Repeat("ab", 32))
+		_, err := receiver.Receive(d)
+		var refusal *provider.Refusal
+		require.ErrorAs(t, err, &refusal, name)
+		require.Equal(t, c.topic, refusal.Topic, name)
+		require.Equal(t, c.channel, refusal.Channel, name)
+	}
+	require.True(t, UnverifiableInTests("orders"))
+	require.False(t, UnverifiableInTests("payment"))
+}
