@@ -246,6 +246,12 @@ func readHints(body []byte) hints {
 	if h.resourceID == "" {
 		h.resourceID = resourceID(o.scalar("resource"))
 	}
+	if h.resourceID == "" { // the other names that a resource's id has
+		h.resourceID = o.child("data").id("new_card_id")
+	}
+	if h.resourceID == "" && slices.Contains(merchantOrderNames, h.topic) {
+		h.resourceID = h.envelopeID
+	}
 	if isPoint(o) {
 		h.topic = topicPoint
 		if h.resourceID = o.ref("payment"); h.resourceID == "" {

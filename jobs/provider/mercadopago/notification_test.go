@@ -79,7 +79,7 @@ func TestReceive_ReadsEverySignedTopic(t *testing.T) {
 		{"subscription_authorized_payment", "data.id=6114200001&type=subscription_authorized_payment", "subscription_authorized_payment", "updated", "6114200001", nil, provider.Follow},
 		{"subscription_preapproval_plan", "data.id=5c938084726fca480172750000000001&type=subscription_preapproval_plan", "subscription_preapproval_plan", "updated", "5c938084726fca480172750000000001", nil, provider.Keep},
 		{"stop_delivery", "data.id=99100200304&type=stop_delivery_op_wh", "stop_delivery_op_wh", "Created", "90210000005", live, provider.FraudAlert},
-		{"card_updater", "type=automatic-payments", "automatic-payments", "card.updated", "", live, provider.Keep},
+		{"card_updater", "type=automatic-payments", "automatic-payments", "card.updated", "41000000001", live, provider.Keep},
 		{"mp_connect", "data.id=700100201&type=mp-connect", "mp-connect", "application.deauthorized", "700100201", live, provider.Authorization},
 		{"wallet_connect", "data.id=33abcd1235ed497f945f755fcaba3c6d&type=wallet_connect", "wallet_connect", "status.updated", "33abcd1235ed497f945f755fcaba3c6d", nil, provider.Keep},
 		{"delivery", "", "delivery", "", "44500001", nil, provider.Keep},

@@ -9,10 +9,14 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider"
 )
 
+// merchantOrderNames are the topic's. Its notifications bear the merchant order's id
+// as their own.
+var merchantOrderNames = []string{"topic_merchant_order_wh", "merchant_order"}
+
 // A merchant order holds the payments of one purchase (the merchant orders
 // reference). Its own amounts are never booked: each of its payments is fetched.
 var merchantOrderTopic = topic{
-	names:     []string{"topic_merchant_order_wh", "merchant_order"},
+	names:     merchantOrderNames,
 	work:      provider.Follow,
 	isID:      numericID,
 	operation: "merchant_order",

@@ -510,3 +510,44 @@ func TestReceive_ARefusalNamesTopicAndChannel(t *testing.T) {
 	require.True(t, UnverifiableInTests("orders"))
 	require.False(t, UnverifiableInTests("payment"))
 }
+
+// What only informs is found by its topic and by what it is about.
+func TestTopics_WhatInformsIsKeptUnderItsID(t *testing.T) {
+	t.Parallel()
+	informs := map[string]string{}
+	for name, c := range map[string]struct{ delivery, query, id string }{
+		"subscription_preapproval":      {"subscription_preapproval", "data.id=5aef01a4883161b001885f06d9391b80", "5aef01a4883161b001885f06d9391b80"},
+		"subscription_preapproval_plan": {"subscription_preapproval_plan", "data.id=5c938084726fca480172750000000001", "5c938084726fca480172750000000001"},
+		"delivery":                      {"delivery", "", "44500001"},
+		"delivery_cancellation":         {"delivery", "topic=delivery_cancellation", "44500001"},
+		"topic_card_id_wh":              {"card_updater", "type=topic_card_id_wh", "41000000001"},
+		"automatic-payments":            {"card_updater", "", "41000000001"},
+		"wallet_connect":                {"wallet_connect", "", "33abcd1235ed497f945f755fcaba3c6d"},
+		"topic_of_another_year":         {"unknown_topic", "", "abc-1"},
+	} {
+		informs[name] = c.id
+		event, err := NewReceiver(newVerifier(t), false).Receive(deliver(t, c.query, fixture(t, "notifications/"+c.delivery)))
+		require.NoError(t, err, name)
+		require.Equal(t, name, event.Topic)
+		require.Equal(t, provider.Keep, event.Work, name)
+		require.Equal(t, c.id, event.ResourceID, name)
+	}
+	for _, name := range informingTopic.names {
+		require.Contains(t, informs, name, "each has a delivery")
+	}
+}
+
+// A signed delivery that names its resource in the body alone is about that.
+func TestTopics_AnIDInTheBodyAlone(t *testing.T) {
+	t.Parallel()
+	receiver := NewReceiver(newVerifier(t), true)
+	for _, topic := range fetching() {
+		c := conformances[topic.names[0]]
+		event, err := receiver.Receive(deliver(t, "type="+topic.names[0], fixture(t, c.delivery)))
+		require.NoError(t, err, topic.names[0])
+		// A terminal's body names its payment, and that is asked for.
+		require.Contains(t, []provider.Work{topic.work, provider.Settle}, event.Work, topic.names[0])
+		require.NotNil(t, topicOf(event.Topic, event.ResourceID), topic.names[0])
+		require.True(t, event.Unbound)
+	}
+}
