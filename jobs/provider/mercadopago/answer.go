@@ -103,7 +103,7 @@ func (c *Client) failure(ctx context.Context, err error, statusCode int) *provid
 	case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), errors.As(err, &corrupt):
 		return &provider.Error{Kind: provider.Unreadable, StatusCode: statusCode, Err: errors.New("the answer's compression is broken")}
 	}
-	return c.unavailable(c.redact(describeFailure(err)), err, statusCode)
+	return c.unavailable(c.token.Load().redact(describeFailure(err)), err, statusCode)
 }
 
 func (c *Client) unavailable(text string, err error, statusCode int) *provider.Error {

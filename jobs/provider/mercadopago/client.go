@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,11 +80,9 @@ func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 // still answers to errors.Is with context.Canceled or context.DeadlineExceeded,
 // and says nothing about Mercado Pago.
 type Client struct {
-	base *url.URL
-	http *http.Client
-	// Closures: whatever prints a Client finds addresses, no token.
-	authorize func(http.Header)
-	redact    func(string) string
+	base      *url.URL
+	http      *http.Client
+	token     *atomic.Pointer[accessToken]
 	timeout   time.Duration
 	maxBody   int64
 	limiter   *rate.Limiter
@@ -93,18 +92,41 @@ type Client struct {
 	now       func() time.Time
 }
 
+// An accessToken is what is done with one. Closures: whatever prints it finds
+// addresses, no token.
+type accessToken struct {
+	authorize func(http.Header)
+	// redact takes it, and those of before, out of a text.
+	redact func(string) string
+}
+
+// UseAccessToken replaces the access token; calls under way end with the one that
+// they began with. On an error the old one stays.
+func (c *Client) UseAccessToken(token string) error {
+	switch {
+	case token == "":
+		return errors.New("no access token")
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("the access token has characters that no token has, such as spaces or line ends")
+	}
+	redact := func(s string) string { return s }
+	if before := c.token.Load(); before != nil {
+		redact = before.redact
+	}
+	c.token.Store(&accessToken{
+		authorize: func(h http.Header) { h.Set("Authorization", "Bearer "+token) },
+		redact:    func(s string) string { return redact(strings.ReplaceAll(s, token, "[redacted]")) },
+	})
+	return nil
+}
+
 // NewClient returns a client, or an error that names the field that is wrong.
 func NewClient(cfg Config) (*Client, error) {
 	base, err := parseBaseURL(cfg.BaseURL)
 	if err != nil {
 		return nil, err
 	}
-	token := cfg.AccessToken
 	switch {
-	case token == "":
-		return nil, errors.New("no access token")
-	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return nil, errors.New("the access token has characters that no token has, such as spaces or line ends")
 	case cfg.AccountID != "" && !validID(cfg.AccountID):
 		return nil, errors.New("the account's id is not an id")
 	case cfg.Timeout < 0 || cfg.MaxBody < 0 || cfg.RateLimit < 0 || math.IsNaN(cfg.RateLimit):
@@ -115,14 +137,13 @@ func NewClient(cfg Config) (*Client, error) {
 		transport = NewTransport()
 	}
 	c := &Client{
-		base: base,
+		base:  base,
+		token: &atomic.Pointer[accessToken]{},
 		http: &http.Client{
 			Transport: transport,
 			// A redirect is an answer that we don't expect; the token stays here.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		authorize: func(h http.Header) { h.Set("Authorization", "Bearer "+token) },
-		redact:    func(s string) string { return strings.ReplaceAll(s, token, "[redacted]") },
 		timeout:   cfg.Timeout,
 		maxBody:   cfg.MaxBody,
 		limiter:   rate.NewLimiter(rate.Inf, 0),
@@ -130,6 +151,9 @@ func NewClient(cfg Config) (*Client, error) {
 		accountID: cfg.AccountID,
 		metrics:   newMetrics(cfg.Registerer),
 		now:       cfg.Now,
+	}
+	if err := c.UseAccessToken(cfg.AccessToken); err != nil {
+		return nil, err
 	}
 	if c.timeout == 0 {
 		c.timeout = defaultTimeout
@@ -281,7 +305,7 @@ func (c *Client) call(ctx context.Context, u *url.URL, header http.Header, limit
 		return answer{}, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: the request can't be made")}
 	}
 	maps.Copy(req.Header, header)
-	c.authorize(req.Header)
+	c.token.Load().authorize(req.Header)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.userAgent)
 	resp, err := c.http.Do(req)

@@ -590,3 +590,27 @@ func TestMerchantOrderReference_IsReadWhateverElseIsOdd(t *testing.T) {
 	_, err = client.MerchantOrderReference(t.Context(), "../x")
 	requireError(t, err, provider.Unexpected, 0)
 }
+
+func TestClient_TakesAnotherTokenAndShowsNeither(t *testing.T) {
+	t.Parallel()
+	const next = "APP_USR-the-next-token"
+	var said string
+	client, err := NewClient(Config{AccessToken: testToken, Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+		said = r.Header.Get("Authorization")
+		return nil, errors.New("no route; " + testToken + " " + next)
+	})})
+	require.NoError(t, err)
+	require.Error(t, client.UseAccessToken("two words"))
+	_, err = client.Account(t.Context())
+	require.Error(t, err)
+	require.Equal(t, "Bearer "+testToken, said)
+	require.NoError(t, client.UseAccessToken(next))
+	_, err = client.Account(t.Context())
+	require.Equal(t, "Bearer "+next, said)
+	require.NotContains(t, err.Error(), testToken)
+	require.NotContains(t, err.Error(), next)
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/conciliar/conciliar/jobs/provider"
@@ -39,7 +40,7 @@ const (
 // It is safe for concurrent use and cannot print its secrets.
 type Verifier struct {
 	// Closures: whatever prints a Verifier finds addresses, no secrets.
-	keyed     []func() hash.Hash
+	keyed     *atomic.Pointer[[]func() hash.Hash]
 	tolerance time.Duration
 	now       func() time.Time
 }
@@ -64,18 +65,9 @@ func WithClock(now func() time.Time) VerifierOption {
 // and mode. No secret, a blank one, or one with white space around it is an
 // error, as anyone can sign with an empty secret and nobody with a mistyped one.
 func NewVerifier(secrets []string, opts ...VerifierOption) (*Verifier, error) {
-	if len(secrets) == 0 {
-		return nil, errors.New("no webhook secret")
-	}
-	v := &Verifier{now: time.Now}
-	for i, secret := range secrets {
-		switch {
-		case strings.TrimSpace(secret) == "":
-			return nil, fmt.Errorf("webhook secret %d of %d is blank", i+1, len(secrets))
-		case strings.TrimSpace(secret) != secret:
-			return nil, fmt.Errorf("webhook secret %d of %d has white space around it", i+1, len(secrets))
-		}
-		v.keyed = append(v.keyed, func() hash.Hash { return hmac.New(sha256.New, []byte(secret)) })
+	v := &Verifier{now: time.Now, keyed: &atomic.Pointer[[]func() hash.Hash]{}}
+	if err := v.UseSecrets(secrets); err != nil {
+		return nil, err
 	}
 	for _, opt := range opts {
 		opt(v)
@@ -87,6 +79,26 @@ func NewVerifier(secrets []string, opts ...VerifierOption) (*Verifier, error) {
 		return nil, errors.New("the verifier's clock is nil")
 	}
 	return v, nil
+}
+
+// UseSecrets replaces the secrets. On an error, which is one of NewVerifier's, the
+// old ones stay.
+func (v *Verifier) UseSecrets(secrets []string) error {
+	if len(secrets) == 0 {
+		return errors.New("no webhook secret")
+	}
+	keyed := make([]func() hash.Hash, len(secrets))
+	for i, secret := range secrets {
+		switch {
+		case strings.TrimSpace(secret) == "":
+			return fmt.Errorf("webhook secret %d of %d is blank", i+1, len(secrets))
+		case strings.TrimSpace(secret) != secret:
+			return fmt.Errorf("webhook secret %d of %d has white space around it", i+1, len(secrets))
+		}
+		keyed[i] = func() hash.Hash { return hmac.New(sha256.New, []byte(secret)) }
+	}
+	v.keyed.Store(&keyed)
+	return nil
 }
 
 // A Signature is one that was verified.
@@ -170,7 +182,7 @@ func (v *Verifier) match(h signatureHeader, dataID, requestID string) (Signature
 	}
 	for casing, id := range ids {
 		text := manifest(id, requestID, h.ts)
-		for i, keyed := range v.keyed {
+		for i, keyed := range *v.keyed.Load() {
 			mac := keyed()
 			mac.Write([]byte(text))
 			sum := mac.Sum(nil)

@@ -324,3 +324,23 @@ func BenchmarkVerify(b *testing.B) {
 		})
 	}
 }
+
+func TestVerifier_TakesOtherSecretsWhileItWorks(t *testing.T) {
+	t.Parallel()
+	const ts = "1742505638"
+	verifier, err := NewVerifier([]string{testSecret})
+	require.NoError(t, err)
+	accepts := func(secret string) bool {
+		header := http.Header{"X-Signature": {Sign(secret, "77", "call-1", ts)}, "X-Request-Id": {"call-1"}}
+		_, err := verifier.Verify(header, "data.id=77&type=payment")
+		return err == nil
+	}
+	require.True(t, accepts(testSecret))
+	require.NoError(t, verifier.UseSecrets([]string{"the next secret", testSecret}))
+	require.True(t, accepts(testSecret) && accepts("the next secret"))
+	require.Error(t, verifier.UseSecrets(nil))
+	require.Error(t, verifier.UseSecrets([]string{" "}))
+	require.NoError(t, verifier.UseSecrets([]string{"the next secret"}))
+	require.True(t, accepts("the next secret"))
+	require.False(t, accepts(testSecret))
+}
