@@ -1,16 +1,13 @@
 package config
 
 import (
+	"crypto/tls"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 )
-
-// minTokenLength is the least length of a bearer token, in characters.
-const minTokenLength = 16
 
 const (
 	// maxAttempts is how often an event may be attempted: River keeps attempts
@@ -60,9 +57,12 @@ func (cfg *Config) check(c *checker) {
 	cfg.Money.check(c)
 	c.demand("MERCADOPAGO_ACCESS_TOKEN", isVisibleASCII(cfg.AccessToken.Reveal()), "has characters that no token has, such as spaces")
 	for _, s := range cfg.WebhookSecrets {
-		c.demand("MERCADOPAGO_WEBHOOK_SECRETS", strings.TrimSpace(s.Reveal()) != "", "has a blank secret")
+		fault := faultOf(s.Reveal())
+		c.demand("MERCADOPAGO_WEBHOOK_SECRETS", fault == "", "has a secret that "+fault)
 	}
+	cfg.checkOperators(c)
 	cfg.checkTokens(c)
+	cfg.checkTLS(c)
 }
 
 // check makes one of the schedule, the first wait and the number of attempts,
@@ -117,9 +117,7 @@ func (r Rescue) check(c *checker) {
 }
 
 func (cfg Config) checkTokens(c *checker) {
-	password := cfg.OperatorPassword.Reveal()
-	c.demand("OPERATOR_PASSWORD", utf8.RuneCountInString(password) >= minTokenLength, "has fewer than 16 characters")
-	owner := map[string]string{password: "OPERATOR_PASSWORD"}
+	owner := map[string]string{cfg.OperatorPassword.Reveal(): "OPERATOR_PASSWORD"}
 	for _, list := range []struct {
 		variable string
 		tokens   []Secret
@@ -130,11 +128,38 @@ func (cfg Config) checkTokens(c *checker) {
 		for _, token := range list.tokens {
 			value := token.Reveal()
 			c.demand(list.variable, isVisibleASCII(value), "has a token with characters that a header cannot carry, such as spaces")
-			c.demand(list.variable, len(value) >= minTokenLength, "has a token of fewer than 16 characters")
+			fault := faultOf(value)
+			c.demand(list.variable, fault == "", "has a token that "+fault)
 			other := owner[value]
 			c.demand(list.variable, other == "" || other == list.variable, "has a token that "+other+" has too")
 			owner[value] = list.variable
 		}
+	}
+}
+
+// checkOperators demands one way to log in, and no more than one.
+func (cfg Config) checkOperators(c *checker) {
+	password, file := c.given["OPERATOR_PASSWORD"] != "", c.given["OPERATORS_FILE"] != ""
+	switch {
+	case c.problems.about("OPERATOR_PASSWORD") || c.problems.about("OPERATORS_FILE"):
+	case password && file:
+		c.demand("OPERATOR_PASSWORD", false, "is set beside OPERATORS_FILE; unset one of the two")
+	case password:
+		fault := faultOf(cfg.OperatorPassword.Reveal())
+		c.demand("OPERATOR_PASSWORD", fault == "", fault)
+	default:
+		c.demand("OPERATOR_PASSWORD", file, "is required, or OPERATORS_FILE")
+	}
+}
+
+// checkTLS demands a certificate with its key.
+func (cfg Config) checkTLS(c *checker) {
+	cert, key := cfg.TLSCert.Reveal(), cfg.TLSKey.Reveal()
+	c.demand("TLS_CERT", cert == "" || key != "", "is set without TLS_KEY")
+	c.demand("TLS_KEY", key == "" || cert != "", "is set without TLS_CERT")
+	if cert != "" && key != "" {
+		_, err := tls.X509KeyPair([]byte(cert), []byte(key))
+		c.demand("TLS_CERT", err == nil, "and TLS_KEY must be a certificate in PEM and its private key")
 	}
 }
 

@@ -4,6 +4,7 @@ package config
 
 import (
 	"net/netip"
+	"os"
 	"time"
 )
 
@@ -31,7 +32,11 @@ type Config struct {
 	ReconcileTokens    []Secret `env:"RECONCILE_TOKENS,required" help:"bearer tokens for the reconciliation, 16 characters or more"`
 	OrdersTokens       []Secret `env:"ORDERS_TOKENS,required" help:"bearer tokens for orders, 16 characters or more"`
 
-	OperatorPassword Secret `env:"OPERATOR_PASSWORD,required" help:"opens the dashboard and River UI, 16 characters or more"`
+	OperatorPassword Secret    `env:"OPERATOR_PASSWORD" help:"opens the dashboard and River UI, 16 characters or more; required without OPERATORS_FILE"`
+	Operators        Operators `env:"OPERATORS_FILE" help:"path of a file of named operators, a line name:role:hash each; in place of OPERATOR_PASSWORD"`
+
+	TLSCert Secret `env:"TLS_CERT" help:"certificate chain of the listener, PEM; HTTPS when set"`
+	TLSKey  Secret `env:"TLS_KEY" help:"its private key, PEM"`
 
 	Retry
 	Rescue
@@ -128,9 +133,12 @@ type AlertsOnly struct {
 
 // Load reads the whole configuration from an environment, as os.Environ gives
 // it. Its error is a Problems.
-func Load(environ []string) (Config, error) {
+func Load(environ []string) (Config, error) { return LoadWith(environ, os.ReadFile) }
+
+// LoadWith is Load where read reads the files that the environment names.
+func LoadWith(environ []string, read ReadFile) (Config, error) {
 	var c Config
-	check := parse(environ, &c)
+	check := parse(environ, read, &c)
 	c.check(check)
 	return c, check.problems.orNil()
 }
@@ -139,7 +147,7 @@ func Load(environ []string) (Config, error) {
 // error is a Problems.
 func LoadDatabase(environ []string) (DatabaseOnly, error) {
 	var c DatabaseOnly
-	check := parse(environ, &c)
+	check := parse(environ, os.ReadFile, &c)
 	c.Database.check(check)
 	return c, check.problems.orNil()
 }
@@ -148,7 +156,7 @@ func LoadDatabase(environ []string) (DatabaseOnly, error) {
 // error is a Problems.
 func LoadVerify(environ []string) (Verify, error) {
 	var c Verify
-	check := parse(environ, &c)
+	check := parse(environ, os.ReadFile, &c)
 	c.Database.check(check)
 	c.Money.check(check)
 	c.Rescue.check(check)
@@ -159,7 +167,7 @@ func LoadVerify(environ []string) (Verify, error) {
 // Problems.
 func LoadOrders(environ []string) (Orders, error) {
 	var c Orders
-	check := parse(environ, &c)
+	check := parse(environ, os.ReadFile, &c)
 	c.Database.check(check)
 	c.Money.check(check)
 	return c, check.problems.orNil()
@@ -169,5 +177,5 @@ func LoadOrders(environ []string) (Orders, error) {
 // is a Problems.
 func LoadAlerts(environ []string) (AlertsOnly, error) {
 	var c AlertsOnly
-	return c, parse(environ, &c).problems.orNil()
+	return c, parse(environ, os.ReadFile, &c).problems.orNil()
 }

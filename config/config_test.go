@@ -21,7 +21,7 @@ func required() map[string]string {
 	return map[string]string{
 		"DATABASE_URL":                "postgres://app:db-password@localhost:5432/conciliar",
 		"MERCADOPAGO_ACCESS_TOKEN":    "APP_USR-1234-abcd",
-		"MERCADOPAGO_WEBHOOK_SECRETS": "signing-secret",
+		"MERCADOPAGO_WEBHOOK_SECRETS": "signing-secret-0001",
 		"STATUS_TOKENS":               "status-token-0001",
 		"PROCESS_QUEUE_TOKENS":        "process-token-0001",
 		"RECONCILE_TOKENS":            "reconcile-token-01",
@@ -79,7 +79,7 @@ func TestConfig_EveryVariableCanBeGiven(t *testing.T) {
 	t.Parallel()
 	cfg, err := config.Load(environ(map[string]string{
 		"HTTP_ADDR":                   "127.0.0.1:0",
-		"MERCADOPAGO_WEBHOOK_SECRETS": " first , second ",
+		"MERCADOPAGO_WEBHOOK_SECRETS": " first-secret-0001 , second-secret-001",
 		"MERCADOPAGO_BASE_URL":        "http://127.0.0.1:9090/",
 		"MERCADOPAGO_COLLECTOR_ID":    "190061234",
 		"MERCADOPAGO_LIVE_MODE":       "live",
@@ -110,7 +110,7 @@ func TestConfig_EveryVariableCanBeGiven(t *testing.T) {
 	require.Equal(t, "postgres://app:db-password@localhost:5432/conciliar", cfg.DatabaseURL.Reveal())
 	require.Equal(t, config.ListenAddr("127.0.0.1:0"), cfg.HTTPAddr)
 	require.Equal(t, "APP_USR-1234-abcd", cfg.AccessToken.Reveal())
-	require.Equal(t, []string{"first", "second"}, config.Reveal(cfg.WebhookSecrets))
+	require.Equal(t, []string{"first-secret-0001", "second-secret-001"}, config.Reveal(cfg.WebhookSecrets))
 	require.Equal(t, "http://127.0.0.1:9090", cfg.BaseURL.String())
 	require.Equal(t, "190061234", cfg.CollectorID)
 	require.Equal(t, config.LiveMode("live"), cfg.LiveMode)
@@ -185,14 +185,24 @@ func TestConfig_AWrongValueIsAProblemOfItsVariable(t *testing.T) {
 		{"PROCESS_QUEUE_TOKENS", "", "is required"},
 		{"RECONCILE_TOKENS", "", "is required"},
 		{"ORDERS_TOKENS", "", "is required"},
-		{"STATUS_TOKENS", "fifteen-long-15", "fewer than 16 characters"},
-		{"PROCESS_QUEUE_TOKENS", "long-enough-token,short", "fewer than 16 characters"},
+		{"STATUS_TOKENS", "fifteen-long-15", "has fewer than 16 characters"},
+		{"PROCESS_QUEUE_TOKENS", "long-enough-token,short", "has fewer than 16 characters"},
 		{"ORDERS_TOKENS", "a token with blanks", "a header cannot carry"},
 		{"ORDERS_TOKENS", "a b", "a header cannot carry"},
 		{"ORDERS_TOKENS", "contraseña-larga-1", "a header cannot carry"},
 		{"ORDERS_TOKENS", "status-token-0001", "has a token that STATUS_TOKENS has too"},
 		{"OPERATOR_PASSWORD", "", "is required"},
 		{"OPERATOR_PASSWORD", "quince-letras-ñ", "has fewer than 16 characters"},
+		{"OPERATOR_PASSWORD", "aaaaaaaaaaaaaaaa", "has only a few different characters"},
+		{"OPERATOR_PASSWORD", "Correct-Horse Battery-Staple 1", "is an example"},
+		{"STATUS_TOKENS", "1111111111111111", "has only a few different characters"},
+		{"STATUS_TOKENS", "change-me-change-me", "is an example"},
+		{"STATUS_TOKENS", "01234567890123456789", "is an example"},
+		{"MERCADOPAGO_WEBHOOK_SECRETS", "x", "has fewer than 16 characters"},
+		{"MERCADOPAGO_WEBHOOK_SECRETS", "secret-of-the-simulator", "is an example"},
+		{"OPERATORS_FILE", "/nowhere/operators", "names a file that cannot be read"},
+		{"TLS_CERT", "hunter2", "is set without TLS_KEY"},
+		{"TLS_KEY", "hunter2", "is set without TLS_CERT"},
 		{"RETRY_BASE_DELAY", "0s", "must be longer than 0s"},
 		{"RETRY_BASE_DELAY", "25h", "must be at most 24h"},
 		{"RETRY_MAX_ATTEMPTS", "0", "must be at least 1"},
@@ -300,7 +310,7 @@ func TestConfig_EveryVariableCanComeFromAFile(t *testing.T) {
 	}
 	cfg, err := config.Load(pairs)
 	require.NoError(t, err)
-	require.Equal(t, "signing-secret", cfg.WebhookSecrets[0].Reveal())
+	require.Equal(t, "signing-secret-0001", cfg.WebhookSecrets[0].Reveal())
 	require.Equal(t, "APP_USR-1234-abcd", cfg.AccessToken.Reveal())
 	require.Equal(t, 8, cfg.Workers)
 	require.Equal(t, slog.LevelWarn, cfg.LogLevel.Level)
@@ -349,9 +359,10 @@ func TestVariables_HaveTheirMeaning(t *testing.T) {
 	for name := range required() {
 		i := slices.IndexFunc(all, func(v config.Variable) bool { return v.Name == name })
 		require.GreaterOrEqual(t, i, 0, name)
-		require.True(t, all[i].Required, name)
+		// A password, or a file of operators in its place.
+		require.Equal(t, name != "OPERATOR_PASSWORD", all[i].Required, name)
 	}
-	require.Len(t, slices.DeleteFunc(slices.Clone(all), func(v config.Variable) bool { return !v.Required }), len(required()))
+	require.Len(t, slices.DeleteFunc(slices.Clone(all), func(v config.Variable) bool { return !v.Required }), len(required())-1)
 
 	// A default given explicitly is the default.
 	given := map[string]string{}

@@ -23,8 +23,12 @@ func misspelt(given map[string]string) Problems {
 	var ours []string
 	known := map[string]bool{}
 	for _, v := range Variables() {
-		ours = append(ours, v.Name, v.Name+fileSuffix)
-		known[v.Name], known[v.Name+fileSuffix] = true, true
+		ours = append(ours, v.Name)
+		known[v.Name] = true
+		if !v.isFile() {
+			ours = append(ours, v.Name+fileSuffix)
+			known[v.Name+fileSuffix] = true
+		}
 		// What the documentation calls the one token that a client sends.
 		if singular := strings.TrimSuffix(v.Name, "S"); strings.HasSuffix(v.Name, "_TOKENS") && (given[v.Name] != "" || given[v.Name+fileSuffix] != "") {
 			known[singular] = true

@@ -16,12 +16,12 @@ import (
 // fileSuffix marks a variable that names a file to read the value from.
 const fileSuffix = "_FILE"
 
-// parse fills to, a pointer to a struct, and returns the checks that begin with
-// what could not be read.
-func parse(environ []string, to any) *checker {
+// parse fills to, a pointer to a struct, from an environment and the files that it
+// names, and returns the checks that begin with what could not be read.
+func parse(environ []string, read ReadFile, to any) *checker {
 	variables := variablesOf(reflect.TypeOf(to).Elem())
 	given := pairs(environ)
-	values, problems := resolve(given, variables)
+	values, problems := resolve(given, variables, read)
 	c := &checker{problems: append(problems, misspelt(given)...), given: values}
 	err := env.ParseWithOptions(to, env.Options{Environment: values, FuncMap: map[reflect.Type]env.ParserFunc{
 		reflect.TypeFor[time.Duration](): func(text string) (any, error) { return ParseDuration(text) },
@@ -49,11 +49,11 @@ func pairs(environ []string) map[string]string {
 
 // resolve picks the variables' values out of what is given: files are read and
 // lists are tidied.
-func resolve(given map[string]string, variables []Variable) (map[string]string, Problems) {
+func resolve(given map[string]string, variables []Variable, read ReadFile) (map[string]string, Problems) {
 	values := map[string]string{}
 	var problems Problems
 	for _, v := range variables {
-		value, err := valueOf(v, given)
+		value, err := valueOf(v, given, read)
 		if err != nil {
 			problems = append(problems, Problem{v.Name, err.Error()})
 			continue
@@ -65,19 +65,24 @@ func resolve(given map[string]string, variables []Variable) (map[string]string, 
 	return values, problems
 }
 
-func valueOf(v Variable, given map[string]string) (string, error) {
-	value, path := given[v.Name], given[v.Name+fileSuffix]
+func valueOf(v Variable, given map[string]string, read ReadFile) (string, error) {
+	value, path, where := given[v.Name], given[v.Name+fileSuffix], v.Name+fileSuffix+" "
+	if v.isFile() {
+		value, path, where = "", given[v.Name], ""
+	}
 	if path != "" {
 		if value != "" {
-			return "", errors.New("is given twice, directly and by " + v.Name + fileSuffix)
+			return "", errors.New("is given twice, directly and by " + strings.TrimSpace(where))
 		}
-		content, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+		content, err := read(path)
 		if err != nil {
 			// The cause without the path: it may be the value, put into the
 			// wrong variable.
 			var cause *os.PathError
-			errors.As(err, &cause)
-			return "", errors.New(v.Name + fileSuffix + " names a file that cannot be read: " + cause.Err.Error())
+			if errors.As(err, &cause) {
+				err = cause.Err
+			}
+			return "", errors.New(where + "names a file that cannot be read: " + err.Error())
 		}
 		value = strings.TrimRight(string(content), "\r\n")
 	}

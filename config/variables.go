@@ -6,7 +6,8 @@ import (
 )
 
 // A Variable is one variable of the environment. Each may also be given as
-// Name_FILE, the path of a file to read it from.
+// Name_FILE, the path of a file to read it from; one whose name ends so is given in
+// that form only.
 type Variable struct {
 	Name     string
 	Default  string
@@ -18,6 +19,9 @@ type Variable struct {
 	field string
 	kind  reflect.Type
 }
+
+// isFile reports whether the variable is the path of its value.
+func (v Variable) isFile() bool { return strings.HasSuffix(v.Name, fileSuffix) }
 
 // Variables lists every variable that the service reads, in the order of the
 // documentation.
