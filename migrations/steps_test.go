@@ -101,6 +101,12 @@ var written = map[int64][]string{
 		`INSERT INTO webhook_refused (source, reason, method, topic, channel) VALUES ('mercadopago', 'signature_mismatch', 'POST', 'order', 'webhooks')`,
 		`INSERT INTO webhook_accepted_hours (began_at, source, signed, topic, events) VALUES ('2026-01-02T03:00:00Z', 'mercadopago', true, 'payment', 3)`,
 	},
+	27: {
+		`INSERT INTO operator_devices (token_hash, operator, expires_at) VALUES (sha256('device'), 'ana', now())`,
+		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at, operator, device_id) VALUES (sha256('token-2'), sha256('mac'), now(), 'ana', 1)`,
+		`INSERT INTO operator_login_lanes (lane, member, spent_until) VALUES ('device', 1, now())`,
+		`INSERT INTO operator_actions (actor, action, target_kind) VALUES ('ana', 'login_failed', 'session')`,
+	},
 	18: {
 		`INSERT INTO webhook_reconciliation_unseen (run_id, source, begin_at, end_at, reason, payments)
 		 SELECT id, 'mercadopago', '2026-01-02T03:04:05Z', '2026-01-02T03:04:05Z', 'beyond_cap', 3 FROM webhook_reconciliation_logs`,

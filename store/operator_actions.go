@@ -23,6 +23,10 @@ const (
 	ActionCancelOrder      = "cancel_order"
 	ActionLogin            = "login"
 	ActionLogout           = "logout"
+	// ActionLoginFailed is a try with a wrong password, by whom it claimed to be.
+	ActionLoginFailed = "login_failed"
+	// ActionEndLogin ends somebody's login; the note says whose.
+	ActionEndLogin = "end_login"
 	// What they do in River UI.
 	ActionRetryJobs   = "retry_jobs"
 	ActionCancelJobs  = "cancel_jobs"
@@ -51,8 +55,8 @@ const (
 
 // An Actor is who does something, as the audit trail names them.
 type Actor struct {
-	// Name is a token's name, "operator" for the dashboard, or "cli:" and the
-	// user's name. Required.
+	// Name is a token's name, an operator's, or "cli:" and the user's name.
+	// Required.
 	Name string
 	// RemoteIP is where the call came from; the zero Addr for a command.
 	RemoteIP netip.Addr
@@ -127,4 +131,15 @@ func scanAction(row pgx.CollectableRow) (OperatorAction, error) {
 func actionsOnEvent(ctx context.Context, tx pgx.Tx, queueID int64) ([]OperatorAction, error) {
 	rows, _ := tx.Query(ctx, `SELECT `+actionColumns+` FROM operator_actions WHERE queue_ids @> ARRAY[$1::bigint] ORDER BY id`, queueID)
 	return pgx.CollectRows(rows, scanAction)
+}
+
+// LoginActions are the latest actions with logins, failed ones included, the newest
+// first.
+func (s *Store) LoginActions(ctx context.Context, limit int) ([]OperatorAction, error) {
+	rows, err := s.pool.Query(ctx, `SELECT `+actionColumns+` FROM operator_actions WHERE target_kind = $1 ORDER BY id DESC LIMIT $2`, TargetSession, limit)
+	if err != nil {
+		return nil, wrap(err, "list the actions with logins")
+	}
+	found, err := pgx.CollectRows(rows, scanAction)
+	return found, wrap(err, "list the actions with logins")
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // lockSeedHolder is the class of the advisory locks by which working processes
@@ -31,7 +32,7 @@ const (
 // taken by an attempt's fence, and costs time and nothing else.
 type ProcessLock struct {
 	id      string
-	config  *pgx.ConnConfig
+	pool    *pgxpool.Config
 	logger  *slog.Logger
 	stop    context.CancelFunc
 	keeping sync.WaitGroup
@@ -40,7 +41,7 @@ type ProcessLock struct {
 // LockProcess takes the lock of the process that calls itself id, which must be unique
 // to it. The context bounds only the taking; Release gives the lock back.
 func (s *Store) LockProcess(ctx context.Context, id string) (*ProcessLock, error) {
-	h := &ProcessLock{id: id, config: s.pool.Config().ConnConfig, logger: s.logger}
+	h := &ProcessLock{id: id, pool: s.pool.Config(), logger: s.logger}
 	conn, err := h.take(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("say that this process lives: %w", err)
@@ -61,7 +62,13 @@ func (h *ProcessLock) Release() {
 func (h *ProcessLock) take(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, holdTimeout)
 	defer cancel()
-	conn, err := pgx.ConnectConfig(ctx, h.config.Copy())
+	config := h.pool.ConnConfig.Copy()
+	if h.pool.BeforeConnect != nil { // the password may have changed
+		if err := h.pool.BeforeConnect(ctx, config); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}

@@ -80,3 +80,12 @@ func (s *Store) Arrivals(ctx context.Context) (Arrivals, error) {
 	toUTC(found.LastAt)
 	return found, nil
 }
+
+// LivePaymentSeen reports whether a payment of live mode is in the ledger.
+func (s *Store) LivePaymentSeen(ctx context.Context) (seen bool, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM payments WHERE live_mode)`).Scan(&seen)
+	if err != nil {
+		return false, fmt.Errorf("look for a live payment: %w", err)
+	}
+	return seen, nil
+}

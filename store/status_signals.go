@@ -57,6 +57,8 @@ type Signals struct {
 	// UndeliveredSince is when the oldest message about alerts was made that
 	// should have arrived by now; nil when all did, or a later one did.
 	UndeliveredSince *time.Time
+	// FailedLogins counts tries to log in with a wrong password in the last hour.
+	FailedLogins int64
 	// EvaluatedAt is when alerts were evaluated last; nil for never.
 	EvaluatedAt *time.Time
 }
@@ -92,8 +94,9 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		        WHERE delivered_at IS NULL AND created_at < now() - interval '10 minutes' AND created_at > now() - interval '24 hours'
 		          AND id > (SELECT coalesce(max(id), 0) FROM alert_messages WHERE delivered_at IS NOT NULL)),
 		       (SELECT evaluated_at FROM alert_evaluation),
-		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments+`)`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted).
-		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.NotAccepted, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments)
+		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments+`),
+		       (SELECT count(*) FROM operator_actions WHERE action = '`+ActionLoginFailed+`' AND acted_at > now() - interval '1 hour')`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted).
+		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.NotAccepted, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments, &g.FailedLogins)
 	if err != nil {
 		return err
 	}
