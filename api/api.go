@@ -36,9 +36,32 @@ type api struct {
 // releaseMode quiets Gin, which otherwise prints every route when it starts.
 var releaseMode = sync.OnceFunc(func() { gin.SetMode(gin.ReleaseMode) })
 
-// New returns the handler of the surface. Its error names everything
-// that deps lack.
-func New(deps Deps) (http.Handler, error) {
+// A Handler is the whole surface.
+type Handler struct {
+	http.Handler
+	api *api
+}
+
+// Admit replaces who is let in: tokens, and operators unless there are no pages. A
+// login ends when what it was given for has changed. The error names what is wrong;
+// nothing is replaced then.
+func (h *Handler) Admit(tokens Tokens, operators []Operator) error {
+	if err := tokens.validate(); err != nil {
+		return err
+	}
+	if !h.api.deps.HealthOnly {
+		known, err := newAccounts(operators)
+		if err != nil {
+			return err
+		}
+		h.api.operator.accounts.Store(known)
+	}
+	h.api.tokens.use(tokens)
+	return nil
+}
+
+// New returns the surface. Its error names everything that deps lack.
+func New(deps Deps) (*Handler, error) {
 	if err := deps.validate(); err != nil {
 		return nil, err
 	}
@@ -48,7 +71,7 @@ func New(deps Deps) (http.Handler, error) {
 		a.now = time.Now
 	}
 	a.tokens = newTokenAuth(deps.Tokens, newLimiter[addressKey]("failed-auth", deps.UnverifiedRate, unverifiedBurst))
-	a.operator = newOperatorLogin(deps.OperatorPassword)
+	a.operator = newOperatorLogin()
 	a.sources = newSources(deps.SourceIPMode, deps.TrustedProxies, deps.SourceIPCIDRs)
 	a.ready = newReadiness(deps.Ready, deps.Logger)
 	a.metrics = newMetrics(deps.Registry, deps.Webhooks)
@@ -81,5 +104,9 @@ func New(deps Deps) (http.Handler, error) {
 	for _, r := range a.routes() {
 		engine.Handle(r.method, r.path, a.adapt(a.guard(r)))
 	}
-	return traced(engine, deps.TracerProvider), nil
+	h := &Handler{Handler: traced(engine, deps.TracerProvider), api: a}
+	if err := h.Admit(deps.Tokens, deps.Operators); err != nil {
+		return nil, err
+	}
+	return h, nil
 }

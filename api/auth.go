@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -22,22 +23,29 @@ func nameOf(sum [sha256.Size]byte) tokenName { return tokenName(hex.EncodeToStri
 // the tokens' hashes only: comparing hashes takes the same time whatever the
 // tokens have in common, their lengths included.
 type tokenAuth struct {
-	hashes map[access][][sha256.Size]byte
+	hashes atomic.Pointer[map[access][][sha256.Size]byte]
 	// failed limits wrong tokens by address. A right token always passes.
 	failed *limiter[addressKey]
 }
 
 func newTokenAuth(tokens Tokens, failed *limiter[addressKey]) *tokenAuth {
-	g := &tokenAuth{hashes: map[access][][sha256.Size]byte{}, failed: failed}
+	g := &tokenAuth{failed: failed}
+	g.use(tokens)
+	return g
+}
+
+// use replaces the tokens that are admitted.
+func (g *tokenAuth) use(tokens Tokens) {
+	hashes := map[access][][sha256.Size]byte{}
 	for scope, list := range map[access][]string{
 		accessStatus: tokens.Status, accessProcessQueue: tokens.ProcessQueue,
 		accessReconcile: tokens.Reconcile, accessOrders: tokens.Orders,
 	} {
 		for _, token := range list {
-			g.hashes[scope] = append(g.hashes[scope], sha256.Sum256([]byte(token)))
+			hashes[scope] = append(hashes[scope], sha256.Sum256([]byte(token)))
 		}
 	}
-	return g
+	g.hashes.Store(&hashes)
 }
 
 // listsOf are the lists of tokens that open a route, the one that sees most first.
@@ -56,8 +64,8 @@ func (g *tokenAuth) admit(c *gin.Context, scope access, now time.Time, remote ne
 		sum := sha256.Sum256([]byte(token))
 		for _, list := range listsOf(scope) {
 			match := 0
-			for i := range g.hashes[list] {
-				match |= subtle.ConstantTimeCompare(sum[:], g.hashes[list][i][:])
+			for _, known := range (*g.hashes.Load())[list] {
+				match |= subtle.ConstantTimeCompare(sum[:], known[:])
 			}
 			if match == 1 {
 				return nameOf(sum), list, nil

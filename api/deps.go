@@ -49,6 +49,27 @@ type Tokens struct {
 	Orders       []string
 }
 
+// validate names every list that is empty and every token that is none.
+func (t Tokens) validate() error {
+	var problems []error
+	for _, list := range []struct {
+		name   string
+		tokens []string
+	}{
+		{"Status", t.Status}, {"ProcessQueue", t.ProcessQueue}, {"Reconcile", t.Reconcile}, {"Orders", t.Orders},
+	} {
+		if len(list.tokens) == 0 {
+			problems = append(problems, errors.New("Tokens."+list.name+" is empty"))
+		}
+		for i, token := range list.tokens {
+			if !validToken(token) {
+				problems = append(problems, fmt.Errorf("Tokens.%s[%d] is empty or has characters that a header can't carry", list.name, i)) //nolint:staticcheck // a field's name
+			}
+		}
+	}
+	return errors.Join(problems...)
+}
+
 // SourceIPMode says what the address of a webhook's sender decides.
 type SourceIPMode string
 
@@ -91,8 +112,8 @@ type Deps struct {
 	// Ready are the checks of /readyz, at least one.
 	Ready  []Check
 	Tokens Tokens
-	// OperatorPassword opens the dashboard and River UI.
-	OperatorPassword string
+	// Operators are who may log in, at least one.
+	Operators []Operator
 	// Dashboard is everything below /dashboard but the login.
 	Dashboard http.Handler
 	RiverUI   *RiverUI
@@ -145,7 +166,8 @@ func (d Deps) validate() error {
 		need(d.Sources != nil, "Sources is missing")
 		need(d.Extras != nil, "Extras is missing")
 		need(len(d.Webhooks) > 0, "Webhooks is empty")
-		need(d.OperatorPassword != "", "OperatorPassword is missing")
+		_, err := newAccounts(d.Operators)
+		need(err == nil, fmt.Sprint(err))
 		need(d.Dashboard != nil, "Dashboard is missing")
 		need(d.RiverUI != nil, "RiverUI is missing")
 	}
@@ -182,17 +204,8 @@ func (d Deps) validate() error {
 			need(p.IsValid() && !p.Addr().Is4In6(), fmt.Sprintf("%s[%d] is not a range, or one of IPv4 written as IPv6", list.name, i))
 		}
 	}
-	for _, list := range []struct {
-		name   string
-		tokens []string
-	}{
-		{"Status", d.Tokens.Status}, {"ProcessQueue", d.Tokens.ProcessQueue},
-		{"Reconcile", d.Tokens.Reconcile}, {"Orders", d.Tokens.Orders},
-	} {
-		need(len(list.tokens) > 0, "Tokens."+list.name+" is empty")
-		for i, token := range list.tokens {
-			need(validToken(token), fmt.Sprintf("Tokens.%s[%d] is empty or has characters that a header can't carry", list.name, i))
-		}
+	if err := d.Tokens.validate(); err != nil {
+		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }

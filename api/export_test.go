@@ -24,6 +24,8 @@ type Route struct {
 	Scheme   string
 	Query    []string
 	AnyQuery bool
+	// Access is who may call it: open, signature, a list of tokens, operator, admin.
+	Access string
 }
 
 // Routes are the routes of deps, with paths as OpenAPI writes them.
@@ -31,6 +33,10 @@ func Routes(deps Deps) []Route {
 	schemes := map[access]string{
 		accessOpen: "", accessSignature: "", accessStatus: "statusToken", accessProcessQueue: "processQueueToken",
 		accessReconcile: "reconcileToken", accessOrders: "ordersToken", accessRecords: "statusToken processQueueToken",
+	}
+	names := map[access]string{
+		accessOpen: "open", accessSignature: "signature", accessStatus: "status", accessProcessQueue: "process_queue",
+		accessReconcile: "reconcile", accessOrders: "orders", accessRecords: "records", accessOperator: "operator", accessAdmin: "admin",
 	}
 	var routes []Route
 	for _, r := range (&api{deps: deps}).routes() {
@@ -41,7 +47,7 @@ func Routes(deps Deps) []Route {
 			}
 		}
 		scheme, described := schemes[r.access]
-		routes = append(routes, Route{r.method, strings.Join(parts, "/"), described, scheme, r.query, r.anyQuery})
+		routes = append(routes, Route{r.method, strings.Join(parts, "/"), described, scheme, r.query, r.anyQuery, names[r.access]})
 	}
 	return routes
 }

@@ -48,17 +48,6 @@ func newLimiter[K comparable](name string, perSecond, burst int) *limiter[K] {
 	return l
 }
 
-// newSlowLimiter allows calls at once, and that many again in each window.
-func newSlowLimiter[K comparable](name string, calls int, window time.Duration) *limiter[K] {
-	l := &limiter[K]{
-		rate: rate.Limit(float64(calls) / window.Seconds()), burst: calls, name: name,
-		policy:  fmt.Sprintf(`"%s";q=%d;w=%d`, name, calls, int64(window.Seconds())),
-		buckets: map[K]*rate.Limiter{},
-	}
-	l.crowd = rate.NewLimiter(l.rate, l.burst)
-	return l
-}
-
 // take takes one call out of key's bucket. When there is none it returns how
 // long until there is.
 func (l *limiter[K]) take(now time.Time, key K) (wait time.Duration, ok bool) {

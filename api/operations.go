@@ -13,7 +13,11 @@ import (
 
 // actorOf is who calls, as the audit trail names them.
 func actorOf(ev *requestEvent) store.Actor {
-	return store.Actor{Name: "token:" + string(ev.token), RemoteIP: ev.remote, RequestID: ev.id}
+	name := string(ev.token)
+	if ev.role == "" { // nobody's login
+		name = "token:" + name
+	}
+	return store.Actor{Name: name, RemoteIP: ev.remote, RequestID: ev.id}
 }
 
 // A subject is what a path names by an id.

@@ -2,12 +2,12 @@ package api
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
-	"time"
+	"sync/atomic"
 
 	"github.com/gin-gonic/gin"
 
@@ -23,32 +23,16 @@ const (
 	riverUIPath   = "/riverui"
 )
 
-// operatorName is who is logged in, in the log and in the audit trail.
-const operatorName = "operator"
-
-// Attempts to log in: of one address, and of all together, so that many
-// addresses are no way around the limit.
-const (
-	loginsOfOne = 10
-	loginsOfAll = 100
-	loginWindow = 5 * time.Minute
-)
-
 // An operatorLogin is what stands before the operator's pages.
 type operatorLogin struct {
-	password  password
+	accounts  atomic.Pointer[accounts]
+	passwords *passwordCheck
 	origin    *http.CrossOriginProtection
-	byAddress *limiter[addressKey]
-	all       *limiter[struct{}]
 	assets    http.Handler
 }
 
-func newOperatorLogin(text string) *operatorLogin {
-	return &operatorLogin{
-		password: newPassword(text), origin: http.NewCrossOriginProtection(), assets: dashboard.Assets(),
-		byAddress: newSlowLimiter[addressKey]("login", loginsOfOne, loginWindow),
-		all:       newSlowLimiter[struct{}]("logins", loginsOfAll, loginWindow),
-	}
+func newOperatorLogin() *operatorLogin {
+	return &operatorLogin{passwords: newPasswordCheck(), origin: http.NewCrossOriginProtection(), assets: dashboard.Assets()}
 }
 
 // operatorRoutes are the pages. Gin's trees can't hold the login beside a path
@@ -63,8 +47,8 @@ func (a *api) operatorRoutes() []route {
 	}
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch} {
 		table = append(table,
-			route{method: method, path: riverUIPath, access: accessOperator, anyQuery: true, handle: a.riverUI},
-			route{method: method, path: riverUIPath + "/*page", access: accessOperator, anyQuery: true, handle: a.riverUI},
+			route{method: method, path: riverUIPath, access: accessAdmin, anyQuery: true, handle: a.riverUI},
+			route{method: method, path: riverUIPath + "/*page", access: accessAdmin, anyQuery: true, handle: a.riverUI},
 		)
 	}
 	return table
@@ -74,7 +58,7 @@ func (a *api) operatorRoutes() []route {
 // other call may have.
 func (a *api) pages(h http.Handler) handler {
 	return func(c *gin.Context, ev *requestEvent) error {
-		r := c.Request.WithContext(dashboard.WithActor(c.Request.Context(), operatorOf(ev)))
+		r := c.Request.WithContext(dashboard.WithActor(c.Request.Context(), actorOf(ev), ev.role))
 		if r.Body != nil {
 			r.Body = http.MaxBytesReader(c.Writer, r.Body, maxBody)
 		}
@@ -83,16 +67,12 @@ func (a *api) pages(h http.Handler) handler {
 	}
 }
 
-func operatorOf(ev *requestEvent) store.Actor {
-	return store.Actor{Name: operatorName, RemoteIP: ev.remote, RequestID: ev.id}
-}
-
-// requireOperator lets an operator pass, serves what needs no login, and sends everybody
-// else to it. Whatever it answers has the pages' headers.
+// requireOperator lets an operator pass whose role will do, serves what needs no
+// login, and sends everybody else to it. Whatever it answers has the pages' headers.
 func (a *api) requireOperator(c *gin.Context, ev *requestEvent, r route) error {
 	path := c.Request.URL.Path
 	guardPages(c.Writer.Header(), path)
-	if err := a.operator.origin.Check(c.Request); err != nil {
+	if err := a.checkOrigin(c.Request); err != nil {
 		return newProblem(problemCrossOrigin, "The call comes from another site's page.").because(err)
 	}
 	switch {
@@ -104,18 +84,45 @@ func (a *api) requireOperator(c *gin.Context, ev *requestEvent, r route) error {
 		}
 		return a.open(c, ev, path)
 	}
-	err := a.session(c)
+	who, err := a.session(c)
 	if errors.Is(err, store.ErrNoSession) {
 		return a.rejectUnauthenticated(c, ev)
 	}
 	if err != nil {
 		return err
 	}
-	ev.token = operatorName
+	ev.token, ev.role = tokenName(who.Name), who.Role
 	if err := a.byToken.charge(c, a.now(), ev.token); err != nil {
 		return err
 	}
+	if r.access == accessAdmin && !who.Role.Allows(dashboard.RoleAdmin) {
+		return newProblem(problemRoleForbidden, "This is for admins only.")
+	}
 	return r.handle(c, ev)
+}
+
+// errNoOrigin means that a browser's call that acts does not say where it comes
+// from.
+var errNoOrigin = errors.New("no Sec-Fetch-Site, Origin or Referer of this host")
+
+// checkOrigin refuses what another site's page sends. net/http's check lets pass
+// what names no origin, since no browser of today leaves out both headers; where
+// one does, a call that carries a login must have the referrer of a page of ours,
+// which no other site's page can send.
+func (a *api) checkOrigin(r *http.Request) error {
+	if err := a.operator.origin.Check(r); err != nil {
+		return err
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead || r.Header.Get("Sec-Fetch-Site") != "" || r.Header.Get("Origin") != "" {
+		return nil
+	}
+	if tokenOf(r, sessionCookie, a.sources.secure(r)) == "" {
+		return nil
+	}
+	if from, err := url.Parse(r.Referer()); err != nil || from.Host == "" || from.Host != r.Host {
+		return errNoOrigin
+	}
+	return nil
 }
 
 // open serves what needs no login.
@@ -133,16 +140,23 @@ func (a *api) open(c *gin.Context, ev *requestEvent, path string) error {
 	return a.showLogin(c)
 }
 
-// session says whether the call carries a valid login; store.ErrNoSession
-// when it does not.
-func (a *api) session(c *gin.Context) error {
-	token := tokenOf(c.Request, a.sources.secure(c.Request))
+// session is whose valid login the call carries; store.ErrNoSession when it
+// carries none. What the login was given for is compared with what stands now.
+func (a *api) session(c *gin.Context) (Operator, error) {
+	token := tokenOf(c.Request, sessionCookie, a.sources.secure(c.Request))
 	if token == "" {
-		return store.ErrNoSession
+		return Operator{}, store.ErrNoSession
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()
-	return a.deps.Storage.UseSession(ctx, a.operator.password.session(token))
+	var who Operator
+	_, err := a.deps.Storage.UseSession(ctx, hashOf(token), func(s store.Session) bool {
+		var known bool
+		who, known = a.operator.accounts.Load().find(s.Operator)
+		key := who.session(token)
+		return known && subtle.ConstantTimeCompare(key.PasswordMAC[:], s.PasswordMAC[:]) == 1
+	})
+	return who, err
 }
 
 // rejectUnauthenticated sends a page's reader to the login and tells programs, which can't
@@ -167,7 +181,7 @@ func (a *api) rejectUnauthenticated(c *gin.Context, ev *requestEvent) error {
 // showLogin answers the form. Who is logged in has no use for it.
 func (a *api) showLogin(c *gin.Context) error {
 	next := localNext(c.Query("next"))
-	err := a.session(c)
+	_, err := a.session(c)
 	if err == nil {
 		redirect(c, next)
 		return nil
@@ -175,18 +189,21 @@ func (a *api) showLogin(c *gin.Context) error {
 	if !errors.Is(err, store.ErrNoSession) {
 		return err
 	}
-	view := dashboard.LoginView{Status: http.StatusOK, Next: next}
+	view := dashboard.LoginView{Status: http.StatusOK, Next: next, Named: a.operator.accounts.Load().only == ""}
 	secure := a.sources.secure(c.Request)
-	if tokenOf(c.Request, secure) != "" {
+	if tokenOf(c.Request, sessionCookie, secure) != "" {
 		view.Problem = dashboard.LoginExpired
-		http.SetCookie(c.Writer, cookieFor("", secure))
+		http.SetCookie(c.Writer, cookieFor(sessionCookie, "", secure))
 	}
 	return dashboard.LoginPage(c.Writer, c.Request, view)
 }
 
-// login begins a session for whoever knows the password. Attempts count whether
-// they are right or not: otherwise a limit would limit nothing but the noise.
+// login begins a session for an operator with the right password. A try counts
+// before the password is looked at, and only a right one is given back.
 func (a *api) login(c *gin.Context, ev *requestEvent) error {
+	if err := a.byAddress.charge(c, a.now(), keyOf(ev.remote)); err != nil {
+		return err
+	}
 	body, release, err := a.bodies.read(c.Request)
 	defer release()
 	if err != nil {
@@ -197,50 +214,72 @@ func (a *api) login(c *gin.Context, ev *requestEvent) error {
 	if err != nil {
 		form = url.Values{}
 	}
-	view := dashboard.LoginView{Next: localNext(form.Get("next"))}
-	if wait, ok := a.mayLogIn(ev.remote); !ok {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
+	defer cancel()
+	accounts := a.operator.accounts.Load()
+	name := form.Get("username")
+	view := dashboard.LoginView{Next: localNext(form.Get("next")), Named: accounts.only == "", Name: name}
+	who, known := accounts.find(name)
+	if !known {
+		who.Name = unknownOperator
+	}
+	secure := a.sources.secure(c.Request)
+	device := tokenOf(c.Request, deviceCookie, secure)
+	try, wait, err := a.deps.Storage.TryLogin(ctx, hashOfToken(device), who.Name, ev.remote)
+	if err != nil {
+		return err
+	}
+	if wait > 0 {
 		ev.outcome, ev.code = dashboard.LoginTooMany, problemRateLimited.Code
 		view.Status, view.Problem, view.RetryAfter = http.StatusTooManyRequests, dashboard.LoginTooMany, wait
 		setRetryAfter(c.Writer.Header(), wait)
 		return dashboard.LoginPage(c.Writer, c.Request, view)
 	}
-	if !a.operator.password.is(form.Get("password")) {
+	actor := store.Actor{Name: who.Name, RemoteIP: ev.remote, RequestID: ev.id}
+	right, err := a.operator.passwords.right(ctx, accounts, name, form.Get("password"), try.DeviceID != 0)
+	if err != nil {
+		return err
+	}
+	if !right {
 		ev.outcome = dashboard.LoginWrongPassword
 		view.Status, view.Problem = http.StatusUnauthorized, dashboard.LoginWrongPassword
+		if err := a.deps.Storage.FailLogin(ctx, actor); err != nil {
+			return err
+		}
 		return dashboard.LoginPage(c.Writer, c.Request, view)
 	}
 	token := newToken()
-	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
-	defer cancel()
-	if err := a.deps.Storage.OpenSession(ctx, a.operator.password.session(token), operatorOf(ev)); err != nil {
+	if try.DeviceID == 0 {
+		device = newToken()
+	}
+	session := store.NewSession{Key: who.session(token), Operator: who.Name, Try: try, DeviceHash: hashOf(device)}
+	if err := a.deps.Storage.OpenSession(ctx, session, actor); err != nil {
 		return err
 	}
-	ev.outcome, ev.token = "logged_in", operatorName
-	http.SetCookie(c.Writer, cookieFor(token, a.sources.secure(c.Request)))
+	ev.outcome, ev.token = "logged_in", tokenName(who.Name)
+	http.SetCookie(c.Writer, cookieFor(sessionCookie, token, secure))
+	http.SetCookie(c.Writer, cookieFor(deviceCookie, device, secure))
 	redirect(c, view.Next)
 	return nil
 }
 
-func (a *api) mayLogIn(remote netip.Addr) (wait time.Duration, ok bool) {
-	now := a.now()
-	if wait, ok = a.operator.byAddress.take(now, keyOf(remote)); !ok {
-		return wait, false
-	}
-	return a.operator.all.take(now, struct{}{})
-}
-
-// logout ends the session, for every process at once.
+// logout ends the session, for every process at once. The device stays known.
 func (a *api) logout(c *gin.Context, ev *requestEvent) error {
+	who, err := a.session(c)
+	if err != nil && !errors.Is(err, store.ErrNoSession) {
+		return err
+	}
 	secure := a.sources.secure(c.Request)
-	if token := tokenOf(c.Request, secure); token != "" {
+	if err == nil {
+		ev.token, ev.role = tokenName(who.Name), who.Role
 		ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 		defer cancel()
-		if err := a.deps.Storage.CloseSession(ctx, a.operator.password.session(token), operatorOf(ev)); err != nil {
+		if err := a.deps.Storage.CloseSession(ctx, hashOf(tokenOf(c.Request, sessionCookie, secure)), actorOf(ev)); err != nil {
 			return err
 		}
 	}
 	ev.outcome = "logged_out"
-	http.SetCookie(c.Writer, cookieFor("", secure))
+	http.SetCookie(c.Writer, cookieFor(sessionCookie, "", secure))
 	redirect(c, loginPath)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/api/dashboard"
 )
 
 func TestOperatorLogin_NobodyPassesWithoutALogin(t *testing.T) {
@@ -25,8 +26,8 @@ func TestOperatorLogin_NobodyPassesWithoutALogin(t *testing.T) {
 		"/riverui/assets/main.js":    "%2Friverui%2Fassets%2Fmain.js",
 		"/dashboard/%6Cogout/":       "%2Fdashboard%2F%256Cogout%2F",
 		"/dashboard/assets":          "%2Fdashboard%2Fassets",
-		"/dashboard/login/../events": "%2Fdashboard%2Flogin%2F..%2Fevents",
-		"/dashboard//assets/x":       "%2Fdashboard%2F%2Fassets%2Fx",
+		"/dashboard/login/../events": "%2Fdashboard%2Fevents",
+		"/dashboard//assets/x":       "%2Fdashboard",
 	} {
 		requireRedirect(t, v.get(t, target), "/dashboard/login?next="+next)
 	}
@@ -64,7 +65,7 @@ func TestOperatorLogin_IsSharedUntilTheLogout(t *testing.T) {
 	require.Equal(t, "WARN", b.logs.Last(t)["level"])
 
 	requireRedirect(t, v.submit(t, operatorPassword, "/riverui/jobs?state=retryable"), "/riverui/jobs?state=retryable")
-	require.Len(t, v.cookies, 1)
+	require.Len(t, v.cookies, 2, "the login, and the device that is known from now on")
 	require.Equal(t, http.StatusOK, v.get(t, "/dashboard").Code)
 	require.Equal(t, "operator", b.logs.Last(t)["token"])
 	require.Equal(t, http.StatusOK, v.get(t, "/riverui/").Code)
@@ -74,12 +75,13 @@ func TestOperatorLogin_IsSharedUntilTheLogout(t *testing.T) {
 
 	kept := v.cookies["conciliar_session"]
 	requireRedirect(t, v.visit(t, http.MethodPost, "/dashboard/logout", ""), "/dashboard/login")
-	require.Empty(t, v.cookies, "the browser is told to forget")
+	require.NotContains(t, v.cookies, "conciliar_session", "the browser is told to forget")
+	require.Contains(t, v.cookies, "conciliar_device")
 	elsewhere.cookies = map[string]*http.Cookie{kept.Name: kept}
 	requireRedirect(t, elsewhere.get(t, "/dashboard"), "/dashboard/login?next=%2Fdashboard")
 	require.Contains(t, elsewhere.get(t, "/dashboard/login").Body.String(), "Your session has expired.")
 	require.Empty(t, elsewhere.cookies)
-	require.Equal(t, []string{"operator login session {} {} 1 203.0.113.7", "operator logout session {} {} 1 203.0.113.7"}, trimmed(b.audit(t)))
+	require.Equal(t, []string{"operator login_failed session {} {} 1 203.0.113.7", "operator login session {} {} 1 203.0.113.7", "operator logout session {} {} 1 203.0.113.7"}, trimmed(b.audit(t)))
 
 	require.Zero(t, b.count(t, `SELECT count(*) FROM operator_sessions`))
 	logged := b.logs.String()
@@ -123,7 +125,7 @@ func TestOperatorLogin_AChangedPasswordEndsEveryLogin(t *testing.T) {
 	v := b.visitor()
 	v.logIn(t)
 	deps := b.deps
-	deps.OperatorPassword = "another password"
+	deps.Operators = []api.Operator{{Name: "operator", Role: dashboard.RoleAdmin, Password: "another password"}}
 	restarted, err := api.New(deps)
 	require.NoError(t, err)
 	v.Handler = restarted
@@ -155,6 +157,7 @@ func TestOperatorLogin_TheCookieIsAsStrictAsTheConnectionAllows(t *testing.T) {
 		cookie := w.Header().Get("Set-Cookie")
 		require.Regexp(t, `^(__Host-)?conciliar_session=[A-Za-z0-9_-]{43}`+attributes, cookie, name)
 		require.Equal(t, c.secured, strings.HasPrefix(cookie, "__Host-"), name)
+		require.Equal(t, c.secured, w.Header().Get("Strict-Transport-Security") == "max-age=31536000", name)
 		require.Equal(t, c.secured, strings.HasSuffix(cookie, attributes+"; Secure; SameSite=Lax"), name)
 		require.True(t, strings.HasSuffix(cookie, "; SameSite=Lax"), name)
 		require.Equal(t, http.StatusOK, v.visit(t, http.MethodGet, "/dashboard", "", "X-Forwarded-Proto", c.proto).Code, name)
@@ -188,6 +191,14 @@ func TestOperatorLogin_LeadsToOurOwnPagesOnly(t *testing.T) {
 		"\t//evil.example":               "/dashboard",
 		"javascript:alert(1)":            "/dashboard",
 		"/dashboardevil":                 "/dashboard",
+		"/dashboard/../../evil":          "/dashboard",
+		"/dashboard/..//evil.example":    "/dashboard",
+		"/dashboard/%2e%2e/livez":        "/dashboard",
+		"/dashboard/x%2F..%2F../livez":   "/dashboard",
+		"/dashboard/../livez":            "/dashboard",
+		"/dashboard/./events/../runs":    "/dashboard/runs",
+		"/riverui/../dashboard/events/":  "/dashboard/events/",
+		"/dashboard/a/%2e%2e/b":          "/dashboard/b",
 		"/dashboard/login":               "/dashboard",
 		"/dashboard/logout":              "/dashboard",
 		"/api/webhooks/status":           "/dashboard",
@@ -196,40 +207,6 @@ func TestOperatorLogin_LeadsToOurOwnPagesOnly(t *testing.T) {
 		b.clock.Add(time.Minute)
 		requireRedirect(t, v.submit(t, operatorPassword, next), to)
 	}
-}
-
-func TestOperatorLogin_AttemptsAreLimited(t *testing.T) {
-	t.Parallel()
-	b := setup(t, setupOptions{})
-	v := b.visitor()
-	for range 10 {
-		require.Equal(t, http.StatusUnauthorized, v.submit(t, "a guess", "").Code)
-	}
-	w := v.submit(t, operatorPassword, "/riverui/")
-	require.Equal(t, http.StatusTooManyRequests, w.Code, "the right password waits like any other")
-	require.Equal(t, "30", w.Header().Get("Retry-After"))
-	require.Contains(t, w.Body.String(), "Too many attempts. Try again in 30 s.")
-	require.Contains(t, w.Body.String(), `value="/riverui/"`)
-	require.Empty(t, v.cookies)
-
-	neighbour := b.visitor()
-	neighbour.peer = "203.0.113.8:1"
-	neighbour.logIn(t)
-	require.Equal(t, http.StatusOK, neighbour.get(t, "/dashboard").Code)
-	b.clock.Add(30 * time.Second)
-	v.logIn(t)
-}
-
-func TestOperatorLogin_AttemptsOfManyAddressesAreLimitedTogether(t *testing.T) {
-	t.Parallel()
-	b := setup(t, setupOptions{})
-	codes := map[int]int{}
-	for i := range 110 {
-		v := b.visitor()
-		v.peer = "198.51.100." + itoa(i) + ":1"
-		codes[v.submit(t, "a guess", "").Code]++
-	}
-	require.Equal(t, map[int]int{http.StatusUnauthorized: 100, http.StatusTooManyRequests: 10}, codes)
 }
 
 func TestOperatorLogin_AnotherSiteCannotAct(t *testing.T) {
@@ -253,7 +230,15 @@ func TestOperatorLogin_AnotherSiteCannotAct(t *testing.T) {
 	}
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM river_job WHERE state = 'available'`))
 	require.Equal(t, http.StatusOK, v.visit(t, http.MethodGet, "/dashboard", "", "Sec-Fetch-Site", "cross-site").Code, "a link in a mail works")
+	// A browser that names no origin: a referrer of ours cannot be forged there.
+	for _, referer := range []string{"", "https://evil.example/dashboard", "/dashboard", "http://shop.example.evil/"} {
+		require.Equal(t, http.StatusForbidden, cancel("Sec-Fetch-Site", "", "Referer", referer), referer)
+	}
+	require.Equal(t, http.StatusOK, cancel("Sec-Fetch-Site", "", "Referer", "http://shop.example/riverui/jobs"))
 	require.Equal(t, http.StatusOK, cancel("Sec-Fetch-Site", "", "Origin", "http://shop.example"))
+	stranger := b.visitor()
+	require.Equal(t, http.StatusUnauthorized, stranger.visit(t, http.MethodPost, "/dashboard/login", "password=x", "Sec-Fetch-Site", "").Code,
+		"without a login there is nothing to act with")
 }
 
 func TestOperatorLogin_PagesHaveTheirHeaders(t *testing.T) {
@@ -270,6 +255,7 @@ func TestOperatorLogin_PagesHaveTheirHeaders(t *testing.T) {
 		require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"), target)
 		require.Equal(t, "same-origin", h.Get("Referrer-Policy"), target)
 		require.NotEmpty(t, h.Get("Permissions-Policy"), target)
+		require.Empty(t, h.Get("Strict-Transport-Security"), "over plain HTTP it means nothing")
 		if !strings.Contains(target, "assets") {
 			require.Equal(t, "no-store", h.Get("Cache-Control"), target)
 		}

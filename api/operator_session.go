@@ -1,52 +1,37 @@
 package api
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"encoding/base64"
 	"net/http"
 	"net/url"
+	"path"
 	"strings"
+	"time"
 
 	"github.com/conciliar/conciliar/store"
 )
 
-// The cookie's names. A browser takes the first only from a TLS answer for the
-// whole of this very host, so that nothing beside it can plant one.
-const (
-	secureCookie = "__Host-conciliar_session"
-	plainCookie  = "conciliar_session"
+// A cookie is one that an operator's browser keeps: its name, and for how long.
+type cookie struct {
+	name string
+	life time.Duration
+}
+
+var (
+	// sessionCookie is the login.
+	sessionCookie = cookie{"conciliar_session", store.SessionLife}
+	// deviceCookie says that an operator logged in on this device before.
+	deviceCookie = cookie{"conciliar_device", store.DeviceLife}
 )
 
-// tokenBytes is what a login's token has of randomness.
+// hostPrefix begins the names that a browser takes only from a TLS answer for the
+// whole of this very host, so that nothing beside it can plant one.
+const hostPrefix = "__Host-"
+
+// tokenBytes is what a cookie's token has of randomness.
 const tokenBytes = 32
-
-// A password is the operator's. It compares hashes: that takes the same time
-// whatever two passwords have in common, their lengths included.
-type password struct {
-	hash [sha256.Size]byte
-	key  []byte
-}
-
-func newPassword(text string) password {
-	return password{hash: sha256.Sum256([]byte(text)), key: []byte(text)}
-}
-
-func (p password) is(text string) bool {
-	sum := sha256.Sum256([]byte(text))
-	return subtle.ConstantTimeCompare(sum[:], p.hash[:]) == 1
-}
-
-// session is what the database knows of a token. The second half is keyed with the
-// password and made of the token, which the database lacks: whoever reads them
-// cannot try passwords against it.
-func (p password) session(token string) store.SessionKey {
-	mac := hmac.New(sha256.New, p.key)
-	mac.Write([]byte(token))
-	return store.SessionKey{TokenHash: sha256.Sum256([]byte(token)), PasswordMAC: [sha256.Size]byte(mac.Sum(nil))}
-}
 
 func newToken() string {
 	var random [tokenBytes]byte
@@ -54,16 +39,27 @@ func newToken() string {
 	return base64.RawURLEncoding.EncodeToString(random[:])
 }
 
-// cookieFor is the cookie of a call. SameSite is Lax and not Strict, which would
-// ask for the password after each link in a mail or a chat; unsafe methods are
-// held to their origin besides.
-func cookieFor(token string, secure bool) *http.Cookie {
+func hashOf(token string) [sha256.Size]byte { return sha256.Sum256([]byte(token)) }
+
+// hashOfToken is hashOf, nil for no token.
+func hashOfToken(token string) []byte {
+	if token == "" {
+		return nil
+	}
+	sum := hashOf(token)
+	return sum[:]
+}
+
+// cookieFor is a cookie as a call may have it, an empty token to forget it.
+// SameSite is Lax and not Strict, which would ask for the password after each link
+// in a mail or a chat; unsafe methods are held to their origin besides.
+func cookieFor(of cookie, token string, secure bool) *http.Cookie {
 	c := &http.Cookie{
-		Name: plainCookie, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
-		MaxAge: int(store.SessionLife.Seconds()),
+		Name: of.name, Value: token, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		MaxAge: int(of.life.Seconds()),
 	}
 	if secure {
-		c.Name, c.Secure = secureCookie, true
+		c.Name, c.Secure = hostPrefix+of.name, true
 	}
 	if token == "" {
 		c.MaxAge = -1
@@ -73,8 +69,8 @@ func cookieFor(token string, secure bool) *http.Cookie {
 
 // tokenOf is the token that a call carries. Over TLS the plain name counts for
 // nothing: another service on this host could have set it.
-func tokenOf(r *http.Request, secure bool) string {
-	c, err := r.Cookie(cookieFor("", secure).Name)
+func tokenOf(r *http.Request, of cookie, secure bool) string {
+	c, err := r.Cookie(cookieFor(of, "", secure).Name)
 	if err != nil || base64.RawURLEncoding.DecodedLen(len(c.Value)) != tokenBytes {
 		return ""
 	}
@@ -91,14 +87,31 @@ func (s *sources) secure(r *http.Request) bool {
 
 // localNext is where a login leads: the page that was asked for when it is one
 // of the operator's, the dashboard otherwise. Path and query alone are taken, and
-// written anew, so that no browser can find another host in them.
+// written anew, so that no browser can find another host in them; a path is what
+// the browser will make of it, dots resolved.
 func localNext(next string) string {
 	u, err := url.Parse(next)
+	if err != nil {
+		return dashboardPath
+	}
+	to := withoutDots(u.Path)
 	switch {
-	case err != nil:
-	case u.Path == loginPath, u.Path == logoutPath, strings.HasPrefix(u.Path, assetsPath):
-	case u.Path == dashboardPath, strings.HasPrefix(u.Path, dashboardPath+"/"), strings.HasPrefix(u.Path, riverUIPath+"/"):
-		return (&url.URL{Path: u.Path, RawPath: u.RawPath, RawQuery: u.RawQuery}).RequestURI()
+	case to == loginPath, to == logoutPath, strings.HasPrefix(to, assetsPath):
+	case to == dashboardPath, strings.HasPrefix(to, dashboardPath+"/"), strings.HasPrefix(to, riverUIPath+"/"):
+		clean := &url.URL{Path: to, RawQuery: u.RawQuery}
+		if withoutDots(u.RawPath) == u.RawPath { // what was encoded stays so
+			clean.RawPath = u.RawPath
+		}
+		return clean.RequestURI()
 	}
 	return dashboardPath
+}
+
+// withoutDots resolves a path's dots and doubled slashes.
+func withoutDots(p string) string {
+	clean := path.Clean("/" + p)
+	if strings.HasSuffix(p, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
 }

@@ -76,6 +76,8 @@ var (
 		"Add the address to SOURCE_IP_CIDRS, or stop enforcing it.")
 	problemCrossOrigin = kind(http.StatusForbidden, "cross_origin", "Cross-site request",
 		"Act on the service's own pages. Behind a proxy, pass on the Host header.")
+	problemRoleForbidden = kind(http.StatusForbidden, "role_forbidden", "The role does not allow this",
+		"Ask an admin, or log in as one.")
 	problemNotFound = kind(http.StatusNotFound, "not_found", "Not found",
 		"Check the path.")
 	problemOrderNotFound = kind(http.StatusNotFound, "order_not_found", "No such order",

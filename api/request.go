@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+
+	"github.com/conciliar/conciliar/api/dashboard"
 )
 
 const requestIDHeader = "X-Request-Id"
@@ -21,9 +23,12 @@ const requestIDHeader = "X-Request-Id"
 type requestEvent struct {
 	id     string
 	remote netip.Addr
-	token  tokenName
+	// token names the caller's token, or the operator.
+	token tokenName
 	// list is which tokens the call's is one of.
 	list access
+	// role is what an operator may do.
+	role dashboard.Role
 
 	// What became of the call, in one word, and the problem's code if any.
 	outcome string
@@ -58,6 +63,7 @@ func (a *api) observe(c *gin.Context) {
 	ev := &requestEvent{id: a.requestID(c)}
 	c.Set(eventKey, ev)
 	c.Writer.Header()[requestIDHeader] = []string{ev.id}
+	a.guardConnection(c)
 
 	aborts := false
 	func() {

@@ -88,7 +88,7 @@ func (a *api) riverUI(c *gin.Context, ev *requestEvent) error {
 	if err != nil {
 		return err
 	}
-	action.By = operatorOf(ev)
+	action.By = actorOf(ev)
 	ev.outcome = action.Action
 	ctx, cancel := context.WithTimeout(r.Context(), storageTimeout)
 	defer cancel()

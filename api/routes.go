@@ -25,8 +25,11 @@ const (
 	// accessRecords: STATUS, which sees everything but what senders and the
 	// provider wrote, or PROCESS_QUEUE, which sees that too.
 	accessRecords
-	// accessOperator needs the operator's login; limited as one token.
+	// accessOperator needs an operator's login, limited as one token; which role a
+	// page needs is the dashboard's to say.
 	accessOperator
+	// accessAdmin needs an admin's login.
+	accessAdmin
 )
 
 // A handler answers one call. A returned *problem is answered as it is; any
@@ -149,7 +152,7 @@ func (a *api) guard(r route) handler {
 		if c.Request.ContentLength > maxBody {
 			return bodyTooLarge()
 		}
-		if r.access == accessOperator {
+		if r.access == accessOperator || r.access == accessAdmin {
 			return a.requireOperator(c, ev, r)
 		}
 		if r.access == accessOpen {

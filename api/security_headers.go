@@ -3,6 +3,8 @@ package api
 import (
 	"net/http"
 	"strings"
+
+	"github.com/gin-gonic/gin"
 )
 
 // Content-Security-Policies. Pages may use what we serve ourselves, and nothing
@@ -14,6 +16,22 @@ const (
 	riverUIPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; " +
 		"form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+// strictTransport has a browser use nothing but TLS for this host, for a year.
+const strictTransport = "max-age=31536000"
+
+// guardConnection says what every answer must say of its connection. A call with a
+// chunked body may have had a Content-Length as well, which net/http has dropped:
+// a proxy in front that believed it sees another call's begin where we see none
+// (RFC 9112, section 6.3), so the connection is not used again.
+func (a *api) guardConnection(c *gin.Context) {
+	if a.sources.secure(c.Request) {
+		c.Writer.Header().Set("Strict-Transport-Security", strictTransport)
+	}
+	if len(c.Request.TransferEncoding) > 0 {
+		c.Writer.Header().Set("Connection", "close")
+	}
+}
 
 // guardPages sets what a browser must know of an operator's page before it
 // shows it. The referrer is not no-referrer: with that, browsers send no origin

@@ -101,3 +101,37 @@ func TestServer_HasLimits(t *testing.T) {
 	require.LessOrEqual(t, s.MaxHeaderBytes, 64<<10)
 	require.NotNil(t, s.ErrorLog)
 }
+
+// A proxy in front may have believed the Content-Length that net/http drops.
+func TestServer_ClosesAConnectionAfterAChunkedBody(t *testing.T) {
+	t.Parallel()
+	addr := setup(t, setupOptions{}).listen(t)
+	const smuggled = "GET /readyz HTTP/1.1\r\nHost: smuggled\r\n\r\n"
+	head := "POST " + api.WebhookPath + " HTTP/1.1\r\nHost: x\r\n"
+	for name, c := range map[string]struct {
+		raw     string
+		answers int
+	}{
+		"both":                {head + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled, 1},
+		"chunks alone":        {head + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + smuggled, 1},
+		"where nothing is":    {"POST /none HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled, 1},
+		"a length":            {head + "Content-Length: 2\r\n\r\n{}" + smuggled, 2},
+		"no body":             {smuggled + smuggled, 2},
+		"a length of another": {head + "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}" + smuggled, 1},
+	} {
+		conn := dial(t, addr, c.raw)
+		in := bufio.NewReader(conn)
+		for i := range c.answers {
+			r, err := http.ReadResponse(in, nil)
+			require.NoError(t, err, name)
+			_, err = io.Copy(io.Discard, r.Body)
+			require.NoError(t, err, name)
+			require.NoError(t, r.Body.Close())
+			require.Equal(t, c.answers == 1, r.Close, "%s, answer %d", name, i)
+		}
+		if c.answers == 1 {
+			_, err := in.ReadByte()
+			require.ErrorIs(t, err, io.EOF, name)
+		}
+	}
+}

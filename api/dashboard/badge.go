@@ -54,6 +54,7 @@ var conditionLinks = map[string]string{
 	"topic_never_verified":          "/dashboard/refused",
 	"money_topic_unhandled":         "/dashboard/events",
 	"channel_silent":                "/dashboard/refused",
+	"logins_failing":                "/dashboard/logins",
 	"provider_credentials_rejected": "/dashboard/events?state=held",
 	"provider_outage":               "/dashboard/events?state=held",
 	"provider_recovering":           "/dashboard/events?state=held",

@@ -70,8 +70,8 @@ type dashboard struct {
 }
 
 // New returns the handler of everything below /dashboard but what needs no
-// login. The caller lets only a logged-in operator through, named by WithActor,
-// and refuses unsafe methods that come from other sites.
+// login. The caller lets only a logged-in operator through, named with their role by
+// WithActor, and refuses unsafe methods that come from other sites.
 func New(deps Deps) (http.Handler, error) {
 	if err := deps.validate(); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func New(deps Deps) (http.Handler, error) {
 	}
 	mux := http.NewServeMux()
 	for _, route := range d.routes() {
-		mux.Handle(route.pattern, d.adapt(route.handle))
+		mux.Handle(route.pattern, d.adapt(allow(route)))
 	}
 	mux.Handle("/", d.adapt(func(*call) error { return errNoPage }))
 	return mux, nil
@@ -120,6 +120,16 @@ func (d *dashboard) adapt(h handler) http.Handler {
 	})
 }
 
+// allow lets a route's handler answer those who may have it.
+func allow(r route) handler {
+	return func(c *call) error {
+		if !roleFrom(c.Context()).Allows(r.needs) {
+			return errRole
+		}
+		return r.handle(c)
+	}
+}
+
 // show renders a page with the notice that the query names.
 func (d *dashboard) show(c *call, name string, p *page) error {
 	return d.showStatus(c, http.StatusOK, name, p)
@@ -127,6 +137,7 @@ func (d *dashboard) show(c *call, name string, p *page) error {
 
 func (d *dashboard) showStatus(c *call, status int, name string, p *page) error {
 	p.reader, p.Version = c.reader, d.deps.Version
+	p.Who, p.Role = c.actor().Name, roleFrom(c.Context())
 	p.readNotice(c.URL.Query())
 	if p.About != "" {
 		var err error

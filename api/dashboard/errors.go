@@ -19,6 +19,7 @@ func (f *failure) Error() string { return f.key }
 
 var (
 	errNoPage   = &failure{status: http.StatusNotFound, key: "not_found"}
+	errRole     = &failure{status: http.StatusForbidden, key: "role"}
 	errBadInput = &failure{status: http.StatusBadRequest, key: "invalid"}
 	errNoNote   = &failure{status: http.StatusUnprocessableEntity, key: "no_note"}
 	errTerms    = &failure{status: http.StatusUnprocessableEntity, key: "terms"}

@@ -40,13 +40,15 @@ type bundle struct {
 	store *store.Store
 	pool  *pgxpool.Pool
 	logs  *fixture.Logs
+	// role is the visitor's.
+	role dashboard.Role
 	// at is the dashboard's clock; the real one while it is zero.
 	at time.Time
 }
 
 func setup(t testing.TB) *bundle {
 	t.Helper()
-	b := &bundle{pool: storetest.Pool(t), logs: &fixture.Logs{}}
+	b := &bundle{pool: storetest.Pool(t), logs: &fixture.Logs{}, role: dashboard.RoleAdmin}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(b.logs.String())
@@ -95,7 +97,7 @@ func (b *bundle) now() time.Time {
 func (b *bundle) do(t testing.TB, r *http.Request) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
-	b.ServeHTTP(w, r.WithContext(dashboard.WithActor(t.Context(), operator)))
+	b.ServeHTTP(w, r.WithContext(dashboard.WithActor(t.Context(), operator, b.role)))
 	return w
 }
 

@@ -20,6 +20,10 @@ type LoginView struct {
 	// Problem says why the operator is not logged in, one of the three; empty at
 	// first.
 	Problem string
+	// Named is true when operators have names, which the form then asks for; Name
+	// is what was typed.
+	Named bool
+	Name  string
 	// Next is the local path that the operator goes to afterwards.
 	Next string
 	// RetryAfter is how long no further attempt is taken, with LoginTooMany.
@@ -27,7 +31,7 @@ type LoginView struct {
 }
 
 // LoginPage writes the login form in the browser's language. It posts the
-// fields password and next to /dashboard/login.
+// fields username, password and next to /dashboard/login.
 func LoginPage(w http.ResponseWriter, r *http.Request, view LoginView) error {
 	s, err := loadedSite()
 	if err != nil {

@@ -109,9 +109,15 @@ type page struct {
 	query map[string][]string
 	// Version is the program's; empty on pages for anybody.
 	Version string
+	// Who is logged in, and what they may do.
+	Who  string
+	Role Role
 	// Bare is true for a page without navigation.
 	Bare bool
 }
+
+// May reports whether the reader's role is at least the one named.
+func (p *page) May(role Role) bool { return p.Role.Allows(role) }
 
 // A part is what a template's part is given: the page, for its reader, and the
 // value that it is about.

@@ -1,11 +1,32 @@
 package dashboard
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // A route is one row of the surface. Its pattern is one of net/http's.
 type route struct {
 	pattern string
 	handle  handler
+	// needs is the least role that may call it.
+	needs Role
+}
+
+// A RouteNeed is a page or an action, and the least role that may have it.
+type RouteNeed struct {
+	Method, Path string
+	Role         Role
+}
+
+// RouteNeeds lists all pages and actions.
+func RouteNeeds() []RouteNeed {
+	var needs []RouteNeed
+	for _, r := range (&dashboard{}).routes() {
+		method, path, _ := strings.Cut(r.pattern, " ")
+		needs = append(needs, RouteNeed{method, path, r.needs})
+	}
+	return needs
 }
 
 // byID is a handler about what the path's id names.
@@ -22,8 +43,9 @@ func byID(h func(c *call, id int64) error) handler {
 // routes are all pages and actions. An action ends in a redirect, so that a
 // page which is loaded again does nothing again.
 func (d *dashboard) routes() []route {
-	get := func(path string, h handler) route { return route{http.MethodGet + " " + path, h} }
-	post := func(path string, h handler) route { return route{http.MethodPost + " " + path, h} }
+	get := func(path string, h handler) route { return route{http.MethodGet + " " + path, h, RoleViewer} }
+	post := func(path string, h handler) route { return route{http.MethodPost + " " + path, h, RoleOperator} }
+	needs := func(role Role, r route) route { r.needs = role; return r }
 	return []route{
 		get("/dashboard", d.overview),
 		get("/dashboard/{$}", d.overview),
@@ -36,7 +58,7 @@ func (d *dashboard) routes() []route {
 		post("/dashboard/orders/cancel", d.cancelOrder),
 		get("/dashboard/dead-letters", d.deadLetters),
 		post("/dashboard/dead-letters/replay-chosen", d.replayChosen),
-		get("/dashboard/dead-letters/replay", d.confirmReplay),
+		needs(RoleOperator, get("/dashboard/dead-letters/replay", d.confirmReplay)),
 		post("/dashboard/dead-letters/replay", d.replayAll),
 		get("/dashboard/dead-letters/{id}", byID(d.deadLetter)),
 		post("/dashboard/dead-letters/{id}/replay", byID(d.replayDeadLetter)),
@@ -51,5 +73,7 @@ func (d *dashboard) routes() []route {
 		get("/dashboard/runs/{id}", byID(d.run)),
 		get("/dashboard/refused", d.refused),
 		get("/dashboard/refused/{id}", byID(d.refusal)),
+		needs(RoleAdmin, get("/dashboard/logins", d.logins)),
+		needs(RoleAdmin, post("/dashboard/logins/{id}/end", byID(d.endLogin))),
 	}
 }

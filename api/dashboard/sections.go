@@ -6,21 +6,27 @@ import (
 )
 
 // A section is an entry of the navigation.
-type section struct{ Name, Path string }
+type section struct {
+	Name, Path string
+	needs      Role
+}
 
 // sections are the navigation, in its order. Each has a text below nav.
 var sections = []section{
-	{"overview", "/dashboard"},
-	{"events", "/dashboard/events"},
-	{"orders", "/dashboard/orders"},
-	{"dead_letters", "/dashboard/dead-letters"},
-	{"anomalies", "/dashboard/anomalies"},
-	{"runs", "/dashboard/runs"},
-	{"refused", "/dashboard/refused"},
+	{"overview", "/dashboard", RoleViewer},
+	{"events", "/dashboard/events", RoleViewer},
+	{"orders", "/dashboard/orders", RoleViewer},
+	{"dead_letters", "/dashboard/dead-letters", RoleViewer},
+	{"anomalies", "/dashboard/anomalies", RoleViewer},
+	{"runs", "/dashboard/runs", RoleViewer},
+	{"refused", "/dashboard/refused", RoleViewer},
+	{"logins", "/dashboard/logins", RoleAdmin},
 }
 
-// Sections are the navigation's entries.
-func (p *page) Sections() []section { return sections }
+// Sections are the navigation's entries that the reader may have.
+func (p *page) Sections() []section {
+	return slices.DeleteFunc(slices.Clone(sections), func(s section) bool { return !p.May(s.needs) })
+}
 
 // A pair is one parameter of the page's address.
 type pair struct{ Name, Value string }

@@ -30,6 +30,8 @@ const (
 	// How long before their deadline documents about a chargeback are asked for.
 	documentsSoon   = 3 * 24 * time.Hour
 	documentsUrgent = 24 * time.Hour
+	// Operators mistype a password now and then.
+	failedLoginsJudged = 20
 	// Alerts are evaluated every minute.
 	evaluationLate = 5 * time.Minute
 )
@@ -229,6 +231,12 @@ func Conditions() []Condition {
 				a := st.Signals.Arrivals
 				return details{"silent": silentChannel(a), "webhooks_24h": a.Webhooks, "ipn_24h": a.IPN}
 			},
+		},
+		{
+			Code: "logins_failing", Health: Degraded, Lasting: 1,
+			Reason: "At least 20 logins with a wrong password in the last hour.",
+			active: func(st store.Status, _ Moment) bool { return st.Signals.FailedLogins >= failedLoginsJudged },
+			detail: func(st store.Status, _ Moment) details { return details{"failed_1h": st.Signals.FailedLogins} },
 		},
 		{
 			Code: "db_pool_saturated", Health: Degraded, Lasting: 2,

@@ -105,6 +105,8 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"IPN that ceased":                      {arrivals(store.Arrivals24h{Webhooks: 10, IPNBefore: 10}), hourly, health.Degraded, "Only one"},
 		"IPN that ceased on a quiet day":       {arrivals(store.Arrivals24h{Webhooks: 9, IPNBefore: 10}), hourly, health.Healthy, ""},
 		"both channels":                        {arrivals(store.Arrivals24h{Webhooks: 1, IPN: 100}), hourly, health.Healthy, ""},
+		"mistyped passwords":                   {signals(store.Signals{FailedLogins: 19}), hourly, health.Healthy, ""},
+		"guessed passwords":                    {signals(store.Signals{FailedLogins: 20}), hourly, health.Degraded, "wrong password"},
 		"a busy pool":                          {signals(store.Signals{PoolWait: 99 * time.Millisecond, PoolGaveUp: 9}), hourly, health.Healthy, ""},
 		"a slow pool":                          {signals(store.Signals{PoolWait: 100 * time.Millisecond}), hourly, health.Degraded, "is waiting for database connections"},
 		"a dry pool":                           {signals(store.Signals{PoolGaveUp: 10}), hourly, health.Degraded, "is waiting for database connections"},
