@@ -16,9 +16,8 @@ import (
 
 // Alerts says where messages about alerts go.
 type Alerts struct {
-	// WebhookURL is a Slack-compatible webhook; empty for none. It is a secret:
-	// whoever knows it can post there.
-	WebhookURL string
+	// Sender posts to a Slack-compatible webhook, or nowhere.
+	Sender *AlertSender
 }
 
 // AlertEvaluateArgs are the arguments of the job that evaluates the conditions.
@@ -49,7 +48,7 @@ func addAlerts(config *river.Config, cfg Config, deps Deps, policy *RetryPolicy)
 	if deps.Alerts == nil || cfg.Helper {
 		return nil
 	}
-	e := &evaluator{store: deps.Store, notify: deps.Alerts.WebhookURL != "", logger: cfg.Logger}
+	e := &evaluator{store: deps.Store, notify: deps.Alerts.Sender.sends, logger: cfg.Logger}
 	if cfg.ReconcileSchedule != "" {
 		schedule, err := ParseSchedule(cfg.ReconcileSchedule)
 		if err != nil {
@@ -57,12 +56,8 @@ func addAlerts(config *river.Config, cfg Config, deps Deps, policy *RetryPolicy)
 		}
 		e.schedule = &schedule
 	}
-	sender, err := NewAlertSender(deps.Alerts.WebhookURL)
-	if err != nil {
-		return err
-	}
 	river.AddWorker(config.Workers, &evaluateWorker{evaluator: e})
-	river.AddWorker(config.Workers, &alertSendWorker{store: deps.Store, sender: sender, policy: policy, logger: cfg.Logger})
+	river.AddWorker(config.Workers, &alertSendWorker{store: deps.Store, sender: deps.Alerts.Sender, policy: policy, logger: cfg.Logger})
 	config.PeriodicJobs = append(config.PeriodicJobs, river.NewPeriodicJob(everyMinute{},
 		func() (river.JobArgs, *river.InsertOpts) {
 			return AlertEvaluateArgs{At: policy.now().UTC().Add(tickMargin).Truncate(time.Minute)}, nil
@@ -93,8 +88,8 @@ type evaluator struct {
 	store *store.Store
 	// schedule is that of the reconciliation; nil for none.
 	schedule *Schedule
-	// notify is false when messages have nowhere to go.
-	notify bool
+	// notify says whether messages have somewhere to go.
+	notify func() bool
 	logger *slog.Logger
 }
 
@@ -117,7 +112,7 @@ func (e *evaluator) evaluateStatus(ctx context.Context, st store.Status, send st
 	var changes store.AlertChanges
 	err := e.store.EvaluateAlerts(ctx, now, func(book store.AlertBook) (store.AlertChanges, error) {
 		var notices []health.Notice
-		changes, notices = health.Decide(book, st, moment, e.notify)
+		changes, notices = health.Decide(book, st, moment, e.notify())
 		if len(notices) == 0 {
 			return changes, nil
 		}

@@ -110,6 +110,7 @@ func conditionSamples(now time.Time) map[string]store.Status {
 		"reconciliation_limit_exceeded": {RecentRuns: []store.Run{{ID: 7, Status: store.RunStoppedByCap, FinishedAt: ago(0)}}},
 		"reconciliation_incomplete":     {Signals: store.Signals{Unseen: map[string]int64{"unstable": 5}, UnseenSince: ago(time.Hour)}},
 		"dead_letters_open":             {DeadLetters: store.DeadLetterStatus{Open: 2, ByReason: map[string]int64{"retries_exhausted": 2}}},
+		"logins_failing":                {Signals: store.Signals{FailedLogins: 20}},
 		"odd_payments_open":             {Signals: store.Signals{OddPayments: 1}},
 		"account_unknown":               {Signals: store.Signals{AccountUnknown: 1}},
 		"anomalies_open":                {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"underpaid": 1}}},

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -51,35 +52,46 @@ func (a AlertAnswer) Accepted() bool { return a.Status >= 200 && a.Status < 300 
 // An AlertSender posts messages to a webhook. Its errors never name the
 // webhook's URL, which holds a token.
 type AlertSender struct {
-	url    string
+	url    atomic.Pointer[string]
 	client *http.Client
 }
 
 // NewAlertSender returns a sender to the URL; one without a URL sends nothing.
 func NewAlertSender(webhookURL string) (*AlertSender, error) {
-	if webhookURL != "" {
-		if _, err := url.Parse(webhookURL); err != nil {
-			return nil, errors.New("the webhook for alerts is no URL")
-		}
-	}
-	return &AlertSender{url: webhookURL, client: &http.Client{
+	s := &AlertSender{client: &http.Client{
 		Timeout: alertTimeout,
 		// A redirect would carry the message to somebody else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}}
+	if err := s.UseURL(webhookURL); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
+
+// UseURL replaces the URL. On an error the old one stays.
+func (s *AlertSender) UseURL(webhookURL string) error {
+	if _, err := url.Parse(webhookURL); err != nil {
+		return errors.New("the webhook for alerts is no URL")
+	}
+	s.url.Store(&webhookURL)
+	return nil
+}
+
+// sends reports whether messages have somewhere to go.
+func (s *AlertSender) sends() bool { return *s.url.Load() != "" }
 
 // Send posts the message. The error is ErrNoAlertWebhook, or why no answer came;
 // an answer that refuses the message is none.
 func (s *AlertSender) Send(ctx context.Context, message health.Message) (AlertAnswer, error) {
-	if s.url == "" {
+	if !s.sends() {
 		return AlertAnswer{}, ErrNoAlertWebhook
 	}
 	body, err := json.Marshal(message)
 	if err != nil {
 		return AlertAnswer{}, fmt.Errorf("message about alerts: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, *s.url.Load(), bytes.NewReader(body))
 	if err != nil {
 		return AlertAnswer{}, errors.New("the webhook for alerts is no URL")
 	}

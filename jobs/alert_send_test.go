@@ -76,8 +76,10 @@ func answers(status int, header ...string) http.HandlerFunc {
 // startWatch starts a process that evaluates, and sends to the URL.
 func (b *bundle) startWatch(t *testing.T, webhookURL string) *jobs.Runner {
 	t.Helper()
+	sender, err := jobs.NewAlertSender(webhookURL)
+	require.NoError(t, err)
 	runner, err := jobs.NewRunner(b.pool, b.config, jobs.Deps{
-		Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.fake}, Alerts: &jobs.Alerts{WebhookURL: webhookURL},
+		Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.fake}, Alerts: &jobs.Alerts{Sender: sender},
 	})
 	require.NoError(t, err)
 	require.NoError(t, runner.Start(t.Context()))

@@ -47,7 +47,7 @@ type Evaluator struct{ e *evaluator }
 // NewEvaluator returns an evaluator that has a reconciliation each hour.
 func NewEvaluator(s *store.Store, notify bool, logger *slog.Logger) (Evaluator, error) {
 	schedule, err := ParseSchedule("@hourly")
-	return Evaluator{&evaluator{store: s, schedule: &schedule, notify: notify, logger: logger}}, err
+	return Evaluator{&evaluator{store: s, schedule: &schedule, notify: func() bool { return notify }, logger: logger}}, err
 }
 
 // Evaluate evaluates the database as they are.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +55,10 @@ type app struct {
 	sources *store.SourceLog
 	runner  *jobs.Runner
 	working atomic.Bool
+	// secrets is what follows the settings while the process runs, and follow reads
+	// them again until its context is done; nil for settings that can't change.
+	secrets secretUsers
+	follow  func(context.Context)
 	// account keeps the account that the books belong to; nil when it is configured.
 	account *jobs.AccountKeeper
 	riverUI *api.RiverUI
@@ -109,7 +114,9 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 	if a.traces, err = newTracing(ctx, cfg.Tracing, a.logger); err != nil {
 		return nil, err
 	}
-	if a.pool, err = openPool(ctx, cfg.Database, connections, sessionSettings, withTracer(a.queryTracer())); err != nil {
+	a.secrets.database.Store(&cfg.Database)
+	credentials := withCredentials(a.secrets.database.Load)
+	if a.pool, err = openPool(ctx, cfg.Database, connections, sessionSettings, withTracer(a.queryTracer()), credentials); err != nil {
 		return nil, err
 	}
 	if err = requireSchema(ctx, a.pool); err != nil {
@@ -175,8 +182,16 @@ func (a *app) connect(ctx context.Context, cfg config.Config) (*mercadopago.Clie
 		AccountID: cfg.CollectorID,
 		Transport: a.providerTransport(mercadopago.NewTransport()),
 	})
-	if err != nil || cfg.CollectorID != "" {
-		return client, err
+	if err != nil {
+		return nil, err
+	}
+	sender, err := jobs.NewAlertSender(cfg.AlertWebhookURL.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	a.secrets.client, a.secrets.alerts = client, sender
+	if cfg.CollectorID != "" {
+		return client, nil
 	}
 	a.account = jobs.NewAccountKeeper(a.store, client.Account, a.logger)
 	return client, otherAccount(a.account.Start(ctx))
@@ -189,7 +204,7 @@ func (a *app) jobsDeps(cfg config.Config, client *mercadopago.Client) jobs.Deps 
 		Providers:   map[string]jobs.Fetcher{mercadopago.Source: client},
 		Searches:    map[string]jobs.PaymentSearcher{mercadopago.Source: client},
 		CollectorID: cfg.CollectorID,
-		Alerts:      &jobs.Alerts{WebhookURL: cfg.AlertWebhookURL.Reveal()},
+		Alerts:      &jobs.Alerts{Sender: a.secrets.alerts},
 	}
 }
 
@@ -230,12 +245,10 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 		ready = append(ready, api.Check{Name: "river", Check: a.checkWorking})
 	}
 	deps := api.Deps{
-		HealthOnly: !does.api,
-		Ready:      ready,
-		Tokens: api.Tokens{
-			Status: config.Reveal(cfg.StatusTokens), ProcessQueue: config.Reveal(cfg.ProcessQueueTokens),
-			Reconcile: config.Reveal(cfg.ReconcileTokens), Orders: config.Reveal(cfg.OrdersTokens),
-		},
+		HealthOnly:     !does.api,
+		Ready:          ready,
+		Tokens:         tokensOf(cfg),
+		Operators:      operatorsOf(cfg),
 		TrustedProxies: cfg.TrustedProxies, SourceIPMode: api.SourceIPMode(cfg.SourceIPMode), SourceIPCIDRs: cfg.SourceIPCIDRs,
 		APIRate: cfg.APIRateLimit, UnverifiedRate: cfg.UnverifiedRateLimit,
 		Registry: a.metrics, TracerProvider: a.tracerProvider(), Logger: a.logger,
@@ -251,7 +264,14 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 	if err != nil {
 		return err
 	}
+	a.secrets.handler = handler
 	a.server = api.NewServer(string(cfg.HTTPAddr), handler, a.logger)
+	if cfg.TLSCert.Reveal() != "" {
+		if err := a.secrets.useCertificate(cfg); err != nil {
+			return err
+		}
+		a.server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: a.secrets.present}
+	}
 	a.server.RegisterOnShutdown(sync.OnceFunc(func() { close(stopping) }))
 	return nil
 }
@@ -262,6 +282,7 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 	if err != nil {
 		return err
 	}
+	a.secrets.verifier = verifier
 	if a.inbox, err = store.NewInbox(a.store, store.InboxOptions{}); err != nil {
 		return err
 	}
@@ -319,9 +340,12 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 		}
 	}
 	serving, foreign := make(chan error, 1), make(chan error, 1)
-	go func() { serving <- a.server.Serve(ln) }()
+	go func() { serving <- a.serve(ln) }()
 	life, end := context.WithCancel(ctx)
 	defer end()
+	if a.follow != nil {
+		go a.follow(life)
+	}
 	if a.account != nil {
 		go func() {
 			if err := otherAccount(a.account.Run(life)); err != nil {
@@ -343,6 +367,14 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	attempts, done := context.WithTimeout(limit, shutdownLimit-closeReserve)
 	defer done()
 	return errors.Join(failed, a.shutdown(attempts))
+}
+
+// serve answers calls on ln, by TLS when there is a certificate.
+func (a *app) serve(ln net.Listener) error {
+	if a.server.TLSConfig != nil {
+		return a.server.ServeTLS(ln, "", "")
+	}
+	return a.server.Serve(ln)
 }
 
 // closeWithin closes what holds resources, and waits for that until ctx is done.

@@ -34,6 +34,21 @@ func withTracer(tracer pgx.QueryTracer) poolOption {
 	return func(cfg *pgxpool.Config) { cfg.ConnConfig.Tracer = tracer }
 }
 
+// withCredentials has each new connection log in with what the address says then:
+// a password may change while the process runs, and where the database is may not.
+func withCredentials(current func() *config.Database) poolOption {
+	return func(cfg *pgxpool.Config) {
+		cfg.BeforeConnect = func(_ context.Context, conn *pgx.ConnConfig) error {
+			now, err := pgx.ParseConfig(current().DatabaseURL.Reveal())
+			if err != nil {
+				return errors.New("DATABASE_URL cannot be read")
+			}
+			conn.User, conn.Password = now.User, now.Password
+			return nil
+		}
+	}
+}
+
 // openPool connects to the database. connections is how many it may open, for
 // an address that does not say so itself by pool_max_conns.
 func openPool(ctx context.Context, database config.Database, connections int, settings map[string]string, opts ...poolOption) (*pgxpool.Pool, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -184,4 +185,34 @@ func TestDocs_ThePhasesAreTheTable(t *testing.T) {
 		rows = append(rows, fmt.Sprintf("| `%s` | %s | %s |\n", p.Name, strings.Join(p.Scopes, ", "), p.Does))
 	}
 	require.Contains(t, page, "| --- | --- | --- |\n"+strings.Join(rows, "")+"\n")
+}
+
+// What a page says is tested is tested: each test that it names is there.
+func TestDocs_TheTestsThatAreNamedAreThere(t *testing.T) {
+	t.Parallel()
+	there := map[string]bool{}
+	require.NoError(t, filepath.WalkDir(filepath.Join("..", ".."), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, found := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(text, -1) {
+			there[string(found[1])] = true
+		}
+		return err
+	}))
+	for _, page := range []string{"docs/security.md", "docs/rotation.md"} {
+		named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(readDoc(t, page), -1)
+		require.NotEmpty(t, named, page)
+		for _, name := range named {
+			require.True(t, there[name[1]], "%s names %s", page, name[1])
+		}
+	}
+	_, threats, _ := strings.Cut(readDoc(t, "docs/security.md"), "## Threats\n")
+	threats, _, _ = strings.Cut(threats, "\n## ")
+	rows := strings.Split(strings.TrimSpace(threats), "\n")
+	require.Greater(t, len(rows), 10)
+	for _, row := range rows[2:] {
+		require.Contains(t, row, " | `Test", "a threat without its test")
+	}
 }

@@ -43,6 +43,7 @@ func ok(check, format string, args ...any) finding {
 // is none: its own line says why.
 func check(ctx context.Context, cfg config.Config, logger *slog.Logger) []finding {
 	found := []finding{ok("configuration", "Valid; %d signing secrets.", len(cfg.WebhookSecrets))}
+	found = append(found, weakSettings(cfg, time.Now())...)
 	inDatabase, kept := checkDatabase(ctx, cfg, logger)
 	return append(append(found, inDatabase...), checkProvider(ctx, cfg, kept)...)
 }
@@ -96,6 +97,7 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 		found = append(found, finding{"sequence", stateFail, fmt.Sprintf("The sequence of events stands at %d, below the stored %d: webhooks would be refused.", gap.Drawn, gap.Stored),
 			"Start the service: it moves the sequence ahead."})
 	}
+	found = append(found, liveModeFinding(ctx, storage, cfg.LiveMode)...)
 	return append(found, checkArrivals(ctx, storage), checkTopics(ctx, storage), checkSources(ctx, storage, cfg)), &account
 }
 

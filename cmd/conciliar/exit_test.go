@@ -59,6 +59,7 @@ func meanings() map[string]meaning {
 		"ErrRunNotFound":        missing(store.ErrRunNotFound, 4, "run_not_found", "There is no run 4."),
 		"ErrMessageNotFound":    missing(store.ErrMessageNotFound, 2, "not_found", "There is no message about alerts 2."),
 		"ErrOrderNotFound":      missing(store.ErrOrderNotFound, "A-1", "order_not_found", `There is no order "A-1".`),
+		"ErrSessionNotFound":    missing(store.ErrSessionNotFound, 8, "not_found", "There is no login 8."),
 		"ErrPaymentNotFound":    missing(store.ErrPaymentNotFound, "99", "not_found", `There is no payment "99".`),
 		"NotFoundError":         missing(store.ErrEventNotFound, nil, "event_not_found", "There is no such event."),
 		"StateError": {

@@ -66,6 +66,7 @@ var confined = map[string][]string{
 	"github.com/spf13/cobra":        {"cmd/conciliar"},
 	"github.com/caarlos0/env":       {"config"},
 	"github.com/lmittmann/tint":     {"cmd/..."},
+	"github.com/alexedwards":        {"api", "config"},
 	"github.com/fergusstrange":      {"store/localpg"},
 	"github.com/govalues/decimal":   {}, // one decimal type everywhere
 	"github.com/mercadopago/sdk-go": {}, // an oracle for tests

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -39,9 +40,32 @@ func newLoggerOn(w io.Writer, std stdio, cfg config.Log) *slog.Logger {
 	}
 	if format == "tint" {
 		noColor := std.env("NO_COLOR") != "" || std.env("TERM") == "dumb"
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: cfg.LogLevel.Level, TimeFormat: time.TimeOnly, NoColor: noColor}))
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: cfg.LogLevel.Level, TimeFormat: time.TimeOnly, NoColor: noColor, ReplaceAttr: escapeControl}))
 	}
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: cfg.LogLevel.Level}))
+}
+
+// escapeControl keeps what a sender wrote from steering the terminal that shows it:
+// tint writes control characters as they are. Line ends it quotes in attributes, so
+// that a stack can be read, and not in the message.
+func escapeControl(_ []string, attr slog.Attr) slog.Attr {
+	var text string
+	switch value := attr.Value.Resolve(); value.Kind() {
+	case slog.KindString:
+		text = value.String()
+	case slog.KindAny:
+		text = fmt.Sprint(value.Any())
+	default:
+		return attr
+	}
+	may := "\n\t"
+	if attr.Key == slog.MessageKey {
+		may = ""
+	}
+	if clean := printable(text, may); clean != text {
+		attr.Value = slog.StringValue(clean)
+	}
+	return attr
 }
 
 func isTerminal(w io.Writer) bool {

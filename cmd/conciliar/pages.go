@@ -38,7 +38,7 @@ func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, opera
 	if a.riverUI, err = newRiverUI(a.store, operator, a.logger); err != nil {
 		return err
 	}
-	deps.OperatorPassword, deps.Dashboard, deps.RiverUI = cfg.OperatorPassword.Reveal(), pages, a.riverUI
+	deps.Dashboard, deps.RiverUI = pages, a.riverUI
 	return nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -24,6 +25,8 @@ checks, at its own HTTP_ADDR.
 
 Configuration comes from the environment. Each variable may also be given as
 NAME_FILE, the path of a file to read it from. Lists are separated by commas.
+Secrets, tokens, operators and the certificate are read from their files again
+when these change, and at once on SIGHUP, which ends nothing.
 
 ` + variableTable(),
 		Example: "  conciliar serve\n  conciliar serve --only worker",
@@ -41,10 +44,15 @@ NAME_FILE, the path of a file to read it from. Lists are separated by commas.
 		default:
 			return usagef("--only takes api or worker")
 		}
-		cfg, err := config.Load(std.environ)
+		// From here on a hangup means to read the settings again, and ends nothing.
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+		settings, err := watchSettings(std.environ)
 		if err != nil {
 			return err
 		}
+		cfg := settings.Value()
 		// A log reader that went away is no reason to end.
 		signal.Ignore(syscall.SIGPIPE)
 		logger, pipe := newServiceLogger(std, cfg.Log)
@@ -54,6 +62,8 @@ NAME_FILE, the path of a file to read it from. Lists are separated by commas.
 			return err
 		}
 		registerLogMetrics(a.metrics, pipe)
+		a.followSettings(settings, hangups)
+		a.warnOfSettings(cmd.Context(), cfg, logger)
 		ln, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", string(cfg.HTTPAddr))
 		if err != nil {
 			a.close()

@@ -29,8 +29,22 @@ func newOperator(t *testing.T, service string) *operatorClient {
 // without its body.
 func (o *operatorClient) logIn(t *testing.T, password string) *http.Response {
 	t.Helper()
-	resp, _ := o.send(t, http.MethodPost, "/dashboard/login", "application/x-www-form-urlencoded", url.Values{"password": {password}}.Encode())
+	return o.logInAs(t, "", password)
+}
+
+// logInAs is logIn of a named operator.
+func (o *operatorClient) logInAs(t *testing.T, name, password string) *http.Response {
+	t.Helper()
+	form := url.Values{"username": {name}, "password": {password}}.Encode()
+	resp, _ := o.send(t, http.MethodPost, "/dashboard/login", "application/x-www-form-urlencoded", form)
 	return resp
+}
+
+// isIn reports whether the client is logged in.
+func (o *operatorClient) isIn(t *testing.T) bool {
+	t.Helper()
+	resp, _ := o.send(t, http.MethodGet, "/dashboard", "", "")
+	return resp.StatusCode == http.StatusOK && resp.Request.URL.Path == "/dashboard"
 }
 
 // riverUI calls River UI's API and returns its answer.
@@ -45,6 +59,7 @@ func (o *operatorClient) send(t *testing.T, method, path, contentType, body stri
 	req, err := http.NewRequestWithContext(t.Context(), method, o.service+path, strings.NewReader(body))
 	require.NoError(t, err)
 	req.Header.Set("Content-Type", contentType)
+	req.Header.Set("Origin", o.service) // as a browser does
 	resp, err := o.client.Do(req)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, resp.Body.Close()) }()
