@@ -118,12 +118,11 @@ func readAlertBook(ctx context.Context, tx pgx.Tx) (AlertBook, error) {
 	book := AlertBook{Watches: map[string]AlertWatch{}, Open: map[string]Alert{}}
 	rows, _ := tx.Query(ctx, `
 		SELECT code, holds, since, evaluations, updated_at < now() - make_interval(secs => $1) FROM alert_watches`, abandonedAfter.Seconds())
-	watches, err := pgx.CollectRows(rows, pgx.RowToStructByPos[AlertWatch])
+	watches, err := pgx.CollectRows(rows, rowTo[AlertWatch])
 	if err != nil {
 		return book, err
 	}
 	for _, w := range watches {
-		toUTC(&w.Since)
 		book.Watches[w.Code] = w
 	}
 	open, err := openAlerts(ctx, tx)
@@ -173,21 +172,9 @@ func addMessage(ctx context.Context, tx pgx.Tx, body json.RawMessage, send SendM
 
 const alertColumns = `id, code, opened_at, closed_at, last_sent_at, reminders, detail`
 
-func scanAlert(row pgx.CollectableRow) (Alert, error) {
-	var a Alert
-	err := row.Scan(&a.ID, &a.Code, &a.OpenedAt, &a.ClosedAt, &a.LastSentAt, &a.Reminders, &a.Detail)
-	toUTC(&a.OpenedAt, a.ClosedAt, a.LastSentAt)
-	return a, err
-}
-
-// querier is a pool or a transaction.
-type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}
-
 func openAlerts(ctx context.Context, q querier) ([]Alert, error) {
 	rows, _ := q.Query(ctx, `SELECT `+alertColumns+` FROM alerts WHERE closed_at IS NULL ORDER BY id`)
-	return pgx.CollectRows(rows, scanAlert)
+	return pgx.CollectRows(rows, rowTo[Alert])
 }
 
 // OpenAlerts returns the alerts that are open, the oldest first.
@@ -219,5 +206,5 @@ func (s *Store) Alerts(ctx context.Context, filter AlertFilter, page Page) (List
 	}
 	c.equal("code", filter.Code)
 	c.between("opened_at", filter.Since, filter.Until)
-	return readPage(ctx, s, "alerts", `SELECT `+alertColumns+` FROM alerts`, "id", c, page, scanAlert, func(a Alert) int64 { return a.ID })
+	return readPage(ctx, s, "alerts", `SELECT `+alertColumns+` FROM alerts`, "id", c, page, rowTo[Alert], func(a Alert) int64 { return a.ID })
 }

@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,18 +26,9 @@ type AlertMessage struct {
 
 // AlertMessage returns a message. The error wraps ErrMessageNotFound.
 func (s *Store) AlertMessage(ctx context.Context, id int64) (AlertMessage, error) {
-	var m AlertMessage
-	err := s.pool.QueryRow(ctx, `
-		SELECT id, created_at, body, attempts, error, delivered_at, failed_at FROM alert_messages WHERE id = $1`, id).
-		Scan(&m.ID, &m.CreatedAt, &m.Body, &m.Attempts, &m.Error, &m.DeliveredAt, &m.FailedAt)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrMessageNotFound.With(id)
-	}
-	if err != nil {
-		return AlertMessage{}, fmt.Errorf("message %d: %w", id, err)
-	}
-	toUTC(&m.CreatedAt, m.DeliveredAt, m.FailedAt)
-	return m, nil
+	m, err := readOne[AlertMessage](ctx, s.pool, `
+		SELECT id, created_at, body, attempts, error, delivered_at, failed_at FROM alert_messages WHERE id = $1`, id)
+	return m, wrap(ErrMessageNotFound.ifNone(err, id), "message %d", id)
 }
 
 // AlertDelivered notes that the message arrived and completes the job that sent

@@ -48,14 +48,8 @@ func (s *Store) Anomalies(ctx context.Context, filter AnomalyFilter, page Page) 
 	c.equal("order_reference", filter.Order)
 	c.equal("payment_id", filter.PaymentID)
 	c.between("opened_at", filter.Since, filter.Until)
-	return readPage(ctx, s, "anomalies", `SELECT `+anomalyColumns+` FROM anomalies`, "id", c, page, scanAnomalyUTC,
+	return readPage(ctx, s, "anomalies", `SELECT `+anomalyColumns+` FROM anomalies`, "id", c, page, rowTo[Anomaly],
 		func(a Anomaly) int64 { return a.ID })
-}
-
-func scanAnomalyUTC(row pgx.CollectableRow) (Anomaly, error) {
-	a, err := scanAnomaly(row)
-	toUTC(&a.OpenedAt, a.ClosedAt)
-	return a, err
 }
 
 // ResolveAnomaly closes an open anomaly for the reason that note gives, and
@@ -73,7 +67,7 @@ func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note Note, by Acto
 		rows, _ := tx.Query(ctx, `
 			UPDATE anomalies SET closed_at = now(), closed_by = $2, note = $3
 			WHERE id = $1 AND closed_at IS NULL RETURNING `+anomalyColumns, id, text(by.Name), note.text)
-		resolved, err = pgx.CollectExactlyOneRow(rows, scanAnomalyUTC)
+		resolved, err = pgx.CollectExactlyOneRow(rows, rowTo[Anomaly])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return whyNotOpen(ctx, tx, id)
 		}

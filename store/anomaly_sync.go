@@ -163,9 +163,3 @@ func mustJSON(v any) json.RawMessage {
 
 const anomalyColumns = `id, kind, coalesce(order_reference, ''), coalesce(payment_id, ''), detail,
 	opened_at, closed_at, coalesce(closed_by, ''), coalesce(note, '')`
-
-func scanAnomaly(row pgx.CollectableRow) (Anomaly, error) {
-	var a Anomaly
-	err := row.Scan(&a.ID, &a.Kind, &a.Reference, &a.PaymentID, &a.Detail, &a.OpenedAt, &a.ClosedAt, &a.ClosedBy, &a.Note)
-	return a, err
-}

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -91,16 +90,6 @@ type DeadLetterDetail struct {
 const deadLetterColumns = `d.id, d.queue_id, d.state, d.reason, d.error_class, d.error, d.attempts, d.deaths,
 	d.created_at, d.died_at, d.note, q.source, q.topic, q.resource_id, q.received_at`
 
-func scanDeadLetter(row pgx.Row, extra ...any) (DeadLetter, error) {
-	var d DeadLetter
-	err := row.Scan(append([]any{
-		&d.ID, &d.QueueID, &d.State, &d.Reason, &d.ErrorClass, &d.Error, &d.Attempts, &d.Deaths,
-		&d.CreatedAt, &d.DiedAt, &d.Note, &d.Source, &d.Topic, &d.ResourceID, &d.ReceivedAt,
-	}, extra...)...)
-	toUTC(&d.CreatedAt, &d.DiedAt, &d.ReceivedAt)
-	return d, err
-}
-
 const deadLetterFrom = ` FROM webhook_dead_letter d JOIN webhook_queue q ON q.id = d.queue_id`
 
 // DeadLetters returns one page of the dead letters that the filter selects.
@@ -108,28 +97,24 @@ func (s *Store) DeadLetters(ctx context.Context, filter DeadLetterFilter, page P
 	var c conditions
 	filter.narrow(&c)
 	return readPage(ctx, s, "dead letters", `SELECT `+deadLetterColumns+deadLetterFrom, "d.id", c, page,
-		func(row pgx.CollectableRow) (DeadLetter, error) { return scanDeadLetter(row) },
-		func(d DeadLetter) int64 { return d.ID })
+		rowTo[DeadLetter], func(d DeadLetter) int64 { return d.ID })
 }
 
 // DeadLetter returns one dead letter, or ErrDeadLetterNotFound.
 func (s *Store) DeadLetter(ctx context.Context, id int64) (DeadLetterDetail, error) {
 	var d DeadLetterDetail
 	err := s.readSnapshot(ctx, func(tx pgx.Tx) error {
-		var failures json.RawMessage
-		var payload, resource []byte
-		var emptied *time.Time
-		letter, err := scanDeadLetter(tx.QueryRow(ctx, `
-			SELECT `+deadLetterColumns+`, d.errors, q.payload, q.resource, q.emptied_at`+deadLetterFrom+` WHERE d.id = $1`, id),
-			&failures, &payload, &resource, &emptied)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrDeadLetterNotFound.With(id)
-		}
-		if err != nil {
+		letter, err := readOne[struct {
+			DeadLetter
+			Failures          json.RawMessage
+			Payload, Resource []byte
+			Emptied           *time.Time
+		}](ctx, tx, `SELECT `+deadLetterColumns+`, d.errors, q.payload, q.resource, q.emptied_at`+deadLetterFrom+` WHERE d.id = $1`, id)
+		if err = ErrDeadLetterNotFound.ifNone(err, id); err != nil {
 			return err
 		}
-		d = DeadLetterDetail{DeadLetter: letter, Body: newBody(payload, resource, emptied)}
-		if d.Errors, err = parseFailures(failures); err != nil {
+		d = DeadLetterDetail{DeadLetter: letter.DeadLetter, Body: newBody(letter.Payload, letter.Resource, letter.Emptied)}
+		if d.Errors, err = parseFailures(letter.Failures); err != nil {
 			return err
 		}
 		if d.Replays, err = replaysOf(ctx, tx, letter.QueueID); err != nil {
@@ -172,10 +157,7 @@ type lockedLetter struct {
 func lockDeadLetter(ctx context.Context, tx pgx.Tx, id int64, states ...string) (lockedLetter, error) {
 	var l lockedLetter
 	err := tx.QueryRow(ctx, `SELECT queue_id, state FROM webhook_dead_letter WHERE id = $1 FOR UPDATE`, id).Scan(&l.queueID, &l.state)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return l, ErrDeadLetterNotFound.With(id)
-	}
-	if err != nil {
+	if err = ErrDeadLetterNotFound.ifNone(err, id); err != nil {
 		return l, err
 	}
 	if !slices.Contains(states, l.state) {

@@ -176,10 +176,7 @@ func (s *Store) stepBulkReplay(ctx context.Context, tx pgx.Tx, id int64, batch i
 		SELECT state, filter, total, replayed, upper_id, cursor_id, started_at, requested_by, remote_ip, request_id
 		FROM webhook_bulk_replays WHERE id = $1 FOR UPDATE`, id).
 		Scan(&state, &filter, &total, &replayed, &upper, &cursor, &started, &by.Name, &remote, &by.RequestID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, ErrBulkReplayNotFound.With(id)
-	}
-	if err != nil || state != BulkReplayRunning {
+	if err = ErrBulkReplayNotFound.ifNone(err, id); err != nil || state != BulkReplayRunning {
 		return false, err
 	}
 	if remote != nil {
@@ -276,10 +273,7 @@ func readBulkReplay(ctx context.Context, tx pgx.Tx, id int64) (BulkReplay, error
 		FROM webhook_bulk_replays b LEFT JOIN river_job j ON j.id = b.job_id
 		WHERE b.id = $1`, id).
 		Scan(&b.ID, &b.State, &filter, &b.Total, &b.Replayed, &b.RequestedBy, &b.StartedAt, &b.FinishedAt)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return b, ErrBulkReplayNotFound.With(id)
-	}
-	if err != nil {
+	if err = ErrBulkReplayNotFound.ifNone(err, id); err != nil {
 		return b, err
 	}
 	if err := json.Unmarshal(filter, &b.Filter); err != nil {
@@ -297,10 +291,7 @@ func (s *Store) CancelBulkReplay(ctx context.Context, id int64, by Actor) (BulkR
 		var state string
 		var replayed int64
 		err := tx.QueryRow(ctx, `SELECT state, replayed FROM webhook_bulk_replays WHERE id = $1 FOR UPDATE`, id).Scan(&state, &replayed)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrBulkReplayNotFound.With(id)
-		}
-		if err != nil {
+		if err = ErrBulkReplayNotFound.ifNone(err, id); err != nil {
 			return err
 		}
 		if state != BulkReplayRunning {

@@ -22,11 +22,6 @@ func (s *Store) OpenDeadLetters(ctx context.Context) ([]DeadLetterGroup, error) 
 	rows, _ := s.pool.Query(ctx, `
 		SELECT reason, error_class, count(*), min(died_at) FROM webhook_dead_letter
 		WHERE state = 'open' GROUP BY reason, error_class ORDER BY 3 DESC, 1, 2`)
-	groups, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (DeadLetterGroup, error) {
-		var g DeadLetterGroup
-		err := row.Scan(&g.Reason, &g.ErrorClass, &g.Count, &g.Oldest)
-		toUTC(&g.Oldest)
-		return g, err
-	})
+	groups, err := pgx.CollectRows(rows, rowTo[DeadLetterGroup])
 	return groups, wrap(err, "open dead letters")
 }

@@ -116,10 +116,7 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 		FROM webhook_queue q, webhook_queue_id_seq drawn
 		WHERE q.id = $1`, queueID, notificationSlack.Seconds()).
 		Scan(&notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.Action, &a.ResourceID, &a.CollectorID, &a.RequestID, &a.ReceivedAt, &a.Payload, &a.Now, &a.Mark, &a.Hint, &a.Look, &a.Completed, &a.Covered)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound.With(queueID))
-	}
-	if err != nil {
+	if err = ErrEventNotFound.ifNone(err, queueID); err != nil {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, err)
 	}
 	// A sender that anybody may be is not worth a second call, and a fraud alert is

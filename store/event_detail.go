@@ -83,7 +83,7 @@ func (s *Store) Event(ctx context.Context, queueID int64) (EventDetail, error) {
 			return err
 		}
 		if d.DeadLetterID != nil {
-			letter, err := scanDeadLetter(tx.QueryRow(ctx, `SELECT `+deadLetterColumns+deadLetterFrom+` WHERE d.id = $1`, *d.DeadLetterID))
+			letter, err := readOne[DeadLetter](ctx, tx, `SELECT `+deadLetterColumns+deadLetterFrom+` WHERE d.id = $1`, *d.DeadLetterID)
 			if err != nil {
 				return err
 			}
@@ -119,10 +119,7 @@ func readEvent(ctx context.Context, tx pgx.Tx, queueID int64) (EventDetail, erro
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = read(`SELECT ` + archivedEventColumns + detail + `q.attempt_errors` + archivedEventFrom + ` WHERE q.id = $1`)
 	}
-	if errors.Is(err, pgx.ErrNoRows) {
-		return d, ErrEventNotFound.With(queueID)
-	}
-	if err != nil {
+	if err = ErrEventNotFound.ifNone(err, queueID); err != nil {
 		return d, err
 	}
 	d.Body = newBody(payload, resource, emptied)
@@ -178,10 +175,5 @@ func replaysOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]ReplayedAs, err
 		UNION ALL
 		SELECT q.id, 'completed', q.outcome, q.received_at`+archivedEventFrom+` WHERE q.replay_of = $1
 		ORDER BY 1`, queueID)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (ReplayedAs, error) {
-		var r ReplayedAs
-		err := row.Scan(&r.QueueID, &r.Status, &r.Outcome, &r.ReceivedAt)
-		toUTC(&r.ReceivedAt)
-		return r, err
-	})
+	return pgx.CollectRows(rows, rowTo[ReplayedAs])
 }

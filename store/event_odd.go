@@ -70,9 +70,5 @@ func oddPaymentsOf(ctx context.Context, tx pgx.Tx, reference string) ([]OddPayme
 			FROM `+openOddPayments+` AND o.order_reference = $1
 			ORDER BY o.source, o.payment_id, o.fetched_at DESC
 		) latest ORDER BY fetched_at, queue_id`, reference)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (OddPayment, error) {
-		o, err := pgx.RowToStructByPos[OddPayment](row)
-		toUTC(&o.FetchedAt)
-		return o, err
-	})
+	return pgx.CollectRows(rows, rowTo[OddPayment])
 }

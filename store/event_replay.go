@@ -90,10 +90,7 @@ func lockReplays(ctx context.Context, tx pgx.Tx, queueID int64) error {
 // eventOfDeadLetter is the event that the dead letter is about, for good.
 func eventOfDeadLetter(ctx context.Context, tx pgx.Tx, id int64) (queueID int64, err error) {
 	err = tx.QueryRow(ctx, `SELECT queue_id FROM webhook_dead_letter WHERE id = $1`, id).Scan(&queueID)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, ErrDeadLetterNotFound.With(id)
-	}
-	return queueID, err
+	return queueID, ErrDeadLetterNotFound.ifNone(err, id)
 }
 
 // replayInto makes the replay of one event, unless one has not ended yet. The

@@ -120,17 +120,10 @@ func addressOrNil(ip netip.Addr) *string {
 
 const actionColumns = `id, acted_at, actor, action, target_kind, target_id, count, host(remote_ip), request_id, note`
 
-func scanAction(row pgx.CollectableRow) (OperatorAction, error) {
-	var a OperatorAction
-	err := row.Scan(&a.ID, &a.At, &a.Actor, &a.Action, &a.TargetKind, &a.TargetID, &a.Count, &a.RemoteIP, &a.RequestID, &a.Note)
-	toUTC(&a.At)
-	return a, err
-}
-
 // actionsOnEvent are the actions that touched the event, oldest first.
 func actionsOnEvent(ctx context.Context, tx pgx.Tx, queueID int64) ([]OperatorAction, error) {
 	rows, _ := tx.Query(ctx, `SELECT `+actionColumns+` FROM operator_actions WHERE queue_ids @> ARRAY[$1::bigint] ORDER BY id`, queueID)
-	return pgx.CollectRows(rows, scanAction)
+	return pgx.CollectRows(rows, rowTo[OperatorAction])
 }
 
 // LoginActions are the latest actions with logins, failed ones included, the newest
@@ -140,6 +133,6 @@ func (s *Store) LoginActions(ctx context.Context, limit int) ([]OperatorAction, 
 	if err != nil {
 		return nil, wrap(err, "list the actions with logins")
 	}
-	found, err := pgx.CollectRows(rows, scanAction)
+	found, err := pgx.CollectRows(rows, rowTo[OperatorAction])
 	return found, wrap(err, "list the actions with logins")
 }

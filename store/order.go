@@ -337,7 +337,7 @@ func readOrder(ctx context.Context, tx pgx.Tx, reference string) (Order, error) 
 	if err != nil {
 		return o, err
 	}
-	if o.Anomalies, err = pgx.CollectRows(rows, scanAnomaly); err != nil {
+	if o.Anomalies, err = pgx.CollectRows(rows, rowTo[Anomaly]); err != nil {
 		return o, err
 	}
 	if o.OddPayments, err = oddPaymentsOf(ctx, tx, reference); err != nil {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -29,10 +28,7 @@ func (s *Store) Payment(ctx context.Context, source, paymentID string) (KnownPay
 	k.Payment, err = scanPayment(s.pool.QueryRow(ctx, `
 		SELECT `+paymentColumns+`, coalesce(order_reference, ''), raw
 		FROM payments WHERE source = $1 AND payment_id = $2`, text(source), text(paymentID)), &k.Reference, &raw)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrPaymentNotFound.With(paymentID)
-	}
-	if err != nil {
+	if err = ErrPaymentNotFound.ifNone(err, paymentID); err != nil {
 		return KnownPayment{}, fmt.Errorf("payment %q: %w", paymentID, err)
 	}
 	toUTC(&k.UpdatedAt, &k.FetchedAt)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -79,6 +81,14 @@ func noSuch(what, code string) *NotFoundError { return &NotFoundError{What: what
 
 // With returns the error for one id.
 func (e *NotFoundError) With(id any) error { return &NotFoundError{What: e.What, ID: id, code: e.code} }
+
+// ifNone returns err, and the error for the id where err says that there is no row.
+func (e *NotFoundError) ifNone(err error, id any) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return e.With(id)
+	}
+	return err
+}
 
 // Is reports whether target is the error of the same kind without an id.
 func (e *NotFoundError) Is(target error) bool {

@@ -71,7 +71,7 @@ func (s *Store) TakeAbandoned(ctx context.Context, holder string, end EndAttempt
 // RunningUnder returns the jobs that run under a process's id.
 func (s *Store) RunningUnder(ctx context.Context, holder string) ([]RunningJob, error) {
 	rows, _ := s.pool.Query(ctx, runningFrom, holder)
-	running, err := pgx.CollectRows(rows, scanRunning)
+	running, err := pgx.CollectRows(rows, rowTo[RunningJob])
 	return running, wrap(err, "running jobs")
 }
 
@@ -93,17 +93,11 @@ func (s *Store) TakeBack(ctx context.Context, holder string, attempts []Attempt,
 
 func takeRunning(ctx context.Context, tx pgx.Tx, query string, end EndAttempts, args ...any) ([]RunningJob, error) {
 	rows, _ := tx.Query(ctx, query, args...)
-	running, err := pgx.CollectRows(rows, scanRunning)
+	running, err := pgx.CollectRows(rows, rowTo[RunningJob])
 	if err != nil || len(running) == 0 {
 		return nil, err
 	}
 	return running, end(ctx, tx, running)
-}
-
-func scanRunning(row pgx.CollectableRow) (RunningJob, error) {
-	var j RunningJob
-	err := row.Scan(&j.ID, &j.Kind, &j.Attempt, &j.MaxAttempts, &j.Cancelled, &j.Abandoned, &j.Now)
-	return j, err
 }
 
 // reopenBatch is how many dead letters one transaction reopens.

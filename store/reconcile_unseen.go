@@ -120,10 +120,5 @@ func (st *RunStep) UnseenRanges(ctx context.Context, account Account) ([]UnseenR
 		SELECT id, begin_at, end_at, reason, payments FROM webhook_reconciliation_unseen
 		WHERE source = $1 AND seen_at IS NULL AND run_id <> $2 AND found_at > now() - $3::interval
 		ORDER BY read_at, id LIMIT $4`, account.String(), st.Run.ID, unseenFor, unseenPerRun)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (UnseenRange, error) {
-		var u UnseenRange
-		err := row.Scan(&u.ID, &u.Begin, &u.End, &u.Reason, &u.Payments)
-		toUTC(&u.Begin, &u.End)
-		return u, err
-	})
+	return pgx.CollectRows(rows, rowTo[UnseenRange])
 }

@@ -4,12 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"regexp"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // ErrRefusedNotFound means that no refused delivery has that id: the ring keeps
@@ -67,15 +64,6 @@ type RefusedDetail struct {
 
 const refusedColumns = `id, refused_at, source, reason, method, query, x_request_id, host(remote_ip), body_bytes`
 
-func scanRefused(row pgx.Row, extra ...any) (RefusedDelivery, error) {
-	var r RefusedDelivery
-	err := row.Scan(append([]any{
-		&r.ID, &r.RefusedAt, &r.Source, &r.Reason, &r.Method, &r.Query, &r.XRequestID, &r.RemoteIP, &r.BodyBytes,
-	}, extra...)...)
-	toUTC(&r.RefusedAt)
-	return r, err
-}
-
 // RefusedDeliveries returns one page of the refused deliveries that the filter
 // selects.
 func (s *Store) RefusedDeliveries(ctx context.Context, filter RefusedFilter, page Page) (List[RefusedDelivery], error) {
@@ -83,24 +71,21 @@ func (s *Store) RefusedDeliveries(ctx context.Context, filter RefusedFilter, pag
 	c.equal("reason", filter.Reason)
 	c.between("refused_at", filter.Since, filter.Until)
 	return readPage(ctx, s, "refused deliveries", `SELECT `+refusedColumns+` FROM webhook_refused`, "id", c, page,
-		func(row pgx.CollectableRow) (RefusedDelivery, error) { return scanRefused(row) },
-		func(r RefusedDelivery) int64 { return r.ID })
+		rowTo[RefusedDelivery], func(r RefusedDelivery) int64 { return r.ID })
 }
 
 // RefusedDelivery returns one refused delivery, or ErrRefusedNotFound.
 func (s *Store) RefusedDelivery(ctx context.Context, id int64) (RefusedDetail, error) {
-	var d RefusedDetail
-	var body []byte
-	var err error
-	d.RefusedDelivery, err = scanRefused(s.pool.QueryRow(ctx, `
-		SELECT `+refusedColumns+`, x_signature, body FROM webhook_refused WHERE id = $1`, id), &d.XSignature, &body)
-	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrRefusedNotFound.With(id)
-	}
-	if err != nil {
+	found, err := readOne[struct {
+		RefusedDelivery
+		XSignature SignatureHeader
+		Body       []byte
+	}](ctx, s.pool, `SELECT `+refusedColumns+`, x_signature, body FROM webhook_refused WHERE id = $1`, id)
+	if err = ErrRefusedNotFound.ifNone(err, id); err != nil {
 		return RefusedDetail{}, fmt.Errorf("refused delivery %d: %w", id, err)
 	}
-	content, sum := newContent(body), sha256.Sum256(body)
-	d.Body, d.BodySHA256 = &content, hex.EncodeToString(sum[:])
-	return d, nil
+	content, sum := newContent(found.Body), sha256.Sum256(found.Body)
+	return RefusedDetail{
+		RefusedDelivery: found.RefusedDelivery, XSignature: found.XSignature, Body: &content, BodySHA256: hex.EncodeToString(sum[:]),
+	}, nil
 }

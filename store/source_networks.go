@@ -178,11 +178,6 @@ func (s *Store) LearnedSources(ctx context.Context) ([]LearnedSource, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT source, network, deliveries, first_seen_at, last_seen_at FROM webhook_learned_sources
 		ORDER BY deliveries DESC, source, network LIMIT $1`, learnedKept)
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (LearnedSource, error) {
-		var l LearnedSource
-		err := row.Scan(&l.Source, &l.Network, &l.Deliveries, &l.FirstSeenAt, &l.LastSeenAt)
-		toUTC(&l.FirstSeenAt, &l.LastSeenAt)
-		return l, err
-	})
+	found, err := pgx.CollectRows(rows, rowTo[LearnedSource])
 	return found, wrap(err, "learned sources")
 }
