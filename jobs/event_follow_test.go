@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -132,4 +133,28 @@ func TestFollow_AMerchantOrdersWebhookPaysItsOrder(t *testing.T) {
 	require.Equal(t, "follow/followed payment/settled payment/settled",
 		look[string](t, w, `SELECT string_agg(work || '/' || outcome, ' ' ORDER BY id) FROM webhook_queue`))
 	require.Equal(t, int64(1), w.sim.Stats().MerchantOrders)
+}
+
+// Each month's charge of a subscription comes under the one reference that its
+// subscription has.
+func TestFollow_ChargesOfOneSubscriptionAreInstalments(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "S-1", "100")
+	b.start(t)
+	for number, id := range map[int64]string{1: "77", 2: "78"} {
+		charge := approved(id, "S-1", "100")
+		charge.SubscriptionID, charge.SubscriptionNumber = "2c93", number
+		b.fake.says(id, func(context.Context, int) (provider.Payment, error) { return charge, nil })
+		b.fake.follows("6"+id, id)
+		b.accept(t, "6"+id, merchantOrder)
+	}
+
+	fixture.Await(t, func() bool { return scan[int](t, b, `SELECT count(*) FROM payments`) == 2 })
+
+	paid, err := b.Order(t.Context(), "S-1")
+	require.NoError(t, err)
+	require.Equal(t, order.StatusPaid, paid.Status)
+	require.Equal(t, "200", paid.Paid.String())
+	require.Empty(t, paid.Anomalies)
 }

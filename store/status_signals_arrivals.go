@@ -27,6 +27,10 @@ type Arrivals24h struct {
 	Webhooks, IPN, IPNBefore int64
 }
 
+// unhandledLooked is how many of the newest events without effect are looked at: an
+// earlier release may have left very many.
+const unhandledLooked = 1000
+
 // neverVerified is from how many refusals a topic is judged.
 const neverVerified = 3
 
@@ -44,10 +48,10 @@ func readArrivals(ctx context.Context, tx pgx.Tx, g *Signals) error {
 		)
 		SELECT (SELECT coalesce(jsonb_object_agg(topic, n), '{}') FROM (
 		            SELECT topic, count(*) AS n FROM (
-		                SELECT id, topic, signed, origin FROM webhook_queue WHERE outcome = $1 AND completed_at > now() - interval '24 hours'
+		                (SELECT id, topic, signed, origin, completed_at FROM webhook_queue WHERE outcome = '`+OutcomeUnhandled+`' ORDER BY id DESC LIMIT $1)
 		                UNION ALL
-		                SELECT id, topic, signed, origin FROM webhook_archive WHERE outcome = $1 AND completed_at > now() - interval '24 hours') q
-		            WHERE NOT (`+isHint+`)
+		                (SELECT id, topic, signed, origin, completed_at FROM webhook_archive WHERE outcome = '`+OutcomeUnhandled+`' ORDER BY id DESC LIMIT $1)) q
+		            WHERE completed_at > now() - interval '24 hours' AND NOT (`+isHint+`)
 		              AND NOT EXISTS (SELECT FROM webhook_queue r WHERE r.replay_of = q.id)
 		              AND NOT EXISTS (SELECT FROM webhook_archive r WHERE r.replay_of = q.id)
 		            GROUP BY topic ORDER BY n DESC LIMIT 20) u),
@@ -62,7 +66,7 @@ func readArrivals(ctx context.Context, tx pgx.Tx, g *Signals) error {
 		         + (SELECT count(*) FROM refused WHERE lately AND channel = $4),
 		       (SELECT coalesce(sum(events), 0) FROM accepted WHERE NOT signed AND NOT lately)
 		         + (SELECT count(*) FROM refused WHERE NOT lately AND channel = $4)`,
-		OutcomeUnhandled, ChannelWebhooks, neverVerified, ChannelIPN).
+		unhandledLooked, ChannelWebhooks, neverVerified, ChannelIPN).
 		Scan(&a.Unhandled, &a.Unverified, &a.Webhooks, &a.IPN, &a.IPNBefore)
 	if err != nil || len(a.Unverified) == 0 && (a.Webhooks > 0 || a.IPN == 0) {
 		return err
