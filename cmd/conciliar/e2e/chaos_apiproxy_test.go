@@ -66,14 +66,14 @@ type heldAnswer struct {
 	once    sync.Once
 }
 
-// holdAnswer holds the next answer about a payment; all others pass.
-func (p *apiProxy) holdAnswer(t *testing.T) *heldAnswer {
+// holdAnswer holds the next answer about something; all others pass.
+func (p *apiProxy) holdAnswer(t *testing.T, about func(*http.Request) bool) *heldAnswer {
 	t.Helper()
 	h := &heldAnswer{reached: make(chan struct{}), resume: make(chan struct{})}
 	t.Cleanup(h.release)
 	var first sync.Once
 	p.set(func(w http.ResponseWriter, r *http.Request) {
-		if isPayment(r) {
+		if about(r) {
 			said, mine := p.answer(r), false
 			first.Do(func() { mine = true })
 			if mine {
@@ -93,7 +93,7 @@ func (h *heldAnswer) await(t *testing.T) {
 	select {
 	case <-h.reached:
 	case <-time.After(chaosPatience()):
-		t.Fatal("the service never asked for the payment")
+		t.Fatal("the service never asked for it")
 	}
 }
 

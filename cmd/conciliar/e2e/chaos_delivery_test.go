@@ -90,7 +90,7 @@ func staleAnswer(s *stage) {
 	s.set(setting{})
 	s.launch()
 	payment := s.pay("stale-1")
-	held := s.api.holdAnswer(s.t)
+	held := s.api.holdAnswer(s.t, isPayment)
 	s.notify(payment)
 	held.await(s.t)
 	require.NoError(s.t, s.sim.Move(payment, simulator.Refunded, "refunded", decimal.RequireFromString("150.00")))

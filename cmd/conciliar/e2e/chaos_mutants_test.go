@@ -90,6 +90,20 @@ func mutants() []mutant {
 			edits:    []edit{{"store/db_transaction.go", "WHERE current_setting('synchronous_commit') = 'off'", "WHERE false"}},
 			scenario: "restart-asynchronous", complaint: "events stay without an end", patience: "8s",
 		},
+		{
+			guard:    "the known payment in place of its order's word",
+			edits:    []edit{{"store/order/alias.go", `return a.PaymentID == "" && !a.Elsewhere && a.Provisional`, `return !a.Elsewhere && a.Provisional`}},
+			scenario: "kill-provisional", complaint: "Mercado Pago says paid, 150 paid",
+		},
+		{
+			// Either alone is enough for an order that is there.
+			guard: "the locks of an order",
+			edits: []edit{
+				{"store/order_settle.go", "ref, lockSeedOrder); err", "ref, time.Now().UnixNano()); err"},
+				{"store/order.go", "FROM orders WHERE reference = $1 FOR UPDATE", "FROM orders WHERE reference = $1"},
+			},
+			scenario: "both-sides", complaint: "Mercado Pago says partially_refunded",
+		},
 	}
 }
 

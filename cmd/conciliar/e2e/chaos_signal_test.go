@@ -45,7 +45,7 @@ func termUnderLoad(s *stage) {
 func termWhileWaiting(s *stage) {
 	s.set(setting{env: map[string]string{"JOB_TIMEOUT": "60s", "RESCUE_AFTER": "2m"}})
 	p := s.launch()
-	held := s.api.holdAnswer(s.t)
+	held := s.api.holdAnswer(s.t, isPayment)
 	event := s.notify(s.pay("waiting-1"))
 	held.await(s.t)
 	began := time.Now()
@@ -80,7 +80,7 @@ func zombie(s *stage) {
 	event := s.notify(s.pay("zombie-1"))
 	stops.await(s.t)
 	first.freeze()
-	held := s.api.holdAnswer(s.t)
+	held := s.api.holdAnswer(s.t, isPayment)
 	s.second(s.through(func(string) string { return s.databaseURL }), "JOB_TIMEOUT=9s", "RESCUE_AFTER=10s")
 	held.await(s.t)
 	// Not before: with the statement on its way the zombie would hold the job's
