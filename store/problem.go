@@ -156,7 +156,6 @@ func (e *ReplayWaitsError) Problem() Problem {
 // there was to do: the event names nothing that could be fetched.
 type PayloadExpiredError struct{ QueueID int64 }
 
-// Error implements error.
 func (e *PayloadExpiredError) Error() string {
 	return fmt.Sprintf("the body of event %d is no longer kept, and the event names nothing to fetch", e.QueueID)
 }

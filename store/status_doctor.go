@@ -84,8 +84,5 @@ func (s *Store) Arrivals(ctx context.Context) (Arrivals, error) {
 // LivePaymentSeen reports whether a payment of live mode is in the ledger.
 func (s *Store) LivePaymentSeen(ctx context.Context) (seen bool, err error) {
 	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM payments WHERE live_mode)`).Scan(&seen)
-	if err != nil {
-		return false, fmt.Errorf("look for a live payment: %w", err)
-	}
-	return seen, nil
+	return seen, wrap(err, "look for a live payment")
 }
