@@ -55,10 +55,12 @@ type app struct {
 	sources *store.SourceLog
 	runner  *jobs.Runner
 	working atomic.Bool
-	// secrets is what follows the settings while the process runs, and follow reads
-	// them again until its context is done; nil for settings that can't change.
+	// secrets are the parts that take over changed settings. watched is what is read
+	// again from its files while the process runs, at once when hangups delivers
+	// something.
 	secrets secretUsers
-	follow  func(context.Context)
+	watched []config.Reloader
+	hangups <-chan os.Signal
 	// account keeps the account that the books belong to; nil when it is configured.
 	account *jobs.AccountKeeper
 	riverUI *api.RiverUI
@@ -176,12 +178,13 @@ func connectionsFor(cfg config.Config, does role) int {
 // connect makes what asks Mercado Pago, and refuses credentials of another account
 // than the books.
 func (a *app) connect(ctx context.Context, cfg config.Config) (*mercadopago.Client, error) {
-	client, err := mercadopago.NewClient(mercadopago.Config{
+	settings := mercadopago.Config{
 		BaseURL: cfg.BaseURL.String(), AccessToken: cfg.AccessToken.Reveal(),
 		RateLimit: float64(cfg.ProviderRateLimit), UserAgent: "conciliar/" + version, Registerer: a.metrics,
 		AccountID: cfg.CollectorID,
 		Transport: a.providerTransport(mercadopago.NewTransport()),
-	})
+	}
+	client, err := mercadopago.NewClient(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -189,9 +192,17 @@ func (a *app) connect(ctx context.Context, cfg config.Config) (*mercadopago.Clie
 	if err != nil {
 		return nil, err
 	}
-	a.secrets.client, a.secrets.alerts = client, sender
+	a.secrets.client, a.secrets.alerts, a.secrets.token = client, sender, cfg.AccessToken.Reveal()
 	if cfg.CollectorID != "" {
 		return client, nil
+	}
+	a.secrets.judge = func(token string) error {
+		settings.AccessToken, settings.Registerer = token, nil
+		asking, err := mercadopago.NewClient(settings)
+		if err != nil {
+			return err
+		}
+		return otherAccount(jobs.NewAccountKeeper(a.store, asking.Account, a.logger).Start(context.WithoutCancel(ctx)))
 	}
 	a.account = jobs.NewAccountKeeper(a.store, client.Account, a.logger)
 	return client, otherAccount(a.account.Start(ctx))
@@ -343,9 +354,7 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	go func() { serving <- a.serve(ln) }()
 	life, end := context.WithCancel(ctx)
 	defer end()
-	if a.follow != nil {
-		go a.follow(life)
-	}
+	go a.followFiles(life)
 	if a.account != nil {
 		go func() {
 			if err := otherAccount(a.account.Run(life)); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"os"
 	"slices"
 	"sync/atomic"
 
@@ -24,10 +23,14 @@ var reloadable = []string{
 // secretUsers are the parts of a process that hold secrets. Those that a role lacks
 // are nil.
 type secretUsers struct {
-	database    atomic.Pointer[config.Database]
-	handler     *api.Handler
-	verifier    *mercadopago.Verifier
-	client      *mercadopago.Client
+	database atomic.Pointer[config.Database]
+	handler  *api.Handler
+	verifier *mercadopago.Verifier
+	client   *mercadopago.Client
+	// judge refuses an access token of another account than the books; nil where the
+	// account is configured.
+	judge       func(token string) error
+	token       string
 	alerts      *jobs.AlertSender
 	certificate atomic.Pointer[tls.Certificate]
 }
@@ -40,12 +43,24 @@ func (s *secretUsers) use(cfg config.Config) error {
 		problems = append(problems, s.verifier.UseSecrets(config.Reveal(cfg.WebhookSecrets)))
 	}
 	if s.client != nil {
-		problems = append(problems, s.client.UseAccessToken(cfg.AccessToken.Reveal()), s.alerts.UseURL(cfg.AlertWebhookURL.Reveal()))
+		problems = append(problems, s.useAccessToken(cfg.AccessToken.Reveal()), s.alerts.UseURL(cfg.AlertWebhookURL.Reveal()))
 	}
 	if s.certificate.Load() != nil {
 		problems = append(problems, s.useCertificate(cfg))
 	}
 	return errors.Join(problems...)
+}
+
+// useAccessToken takes over another token, unless it is another account's: the service
+// would not have started with that.
+func (s *secretUsers) useAccessToken(token string) error {
+	if s.judge != nil && token != s.token {
+		if err := s.judge(token); err != nil {
+			return err
+		}
+	}
+	s.token = token
+	return s.client.UseAccessToken(token)
 }
 
 // useCertificate is for the connections from now on; those that are open go on.
@@ -69,9 +84,8 @@ func watchSettings(environ []string) (*config.Watched[config.Config], error) {
 	return config.Watch("settings", func(read config.ReadFile) (config.Config, error) { return config.LoadWith(environ, read) })
 }
 
-// followSettings has the process take over what changes in its settings, at once
-// when a hangup comes.
-func (a *app) followSettings(settings *config.Watched[config.Config], hangups <-chan os.Signal) {
+// followSettings has the process take over what changes in its settings.
+func (a *app) followSettings(settings *config.Watched[config.Config]) {
 	before := settings.Value()
 	settings.OnChange(func(cfg config.Config) {
 		var taken, left []string
@@ -91,13 +105,16 @@ func (a *app) followSettings(settings *config.Watched[config.Config], hangups <-
 			a.logger.Warn("restart to use what changed", "variables", left)
 		}
 	})
-	a.follow = func(ctx context.Context) {
-		config.KeepCurrent(ctx, hangups, func(name string, err error) {
-			if err != nil {
-				a.logger.Error(name+" cannot be used as they are now; those of before stay in use", "error", err)
-			}
-		}, settings)
-	}
+	a.watched = append(a.watched, settings)
+}
+
+// followFiles keeps all that is watched current until ctx is done.
+func (a *app) followFiles(ctx context.Context) {
+	config.KeepCurrent(ctx, a.hangups, func(name string, err error) {
+		if err != nil {
+			a.logger.Error(name+" cannot be used as they are now; those of before stay in use", "error", err)
+		}
+	}, a.watched...)
 }
 
 func tokensOf(cfg config.Config) api.Tokens {

@@ -62,7 +62,8 @@ when these change, and at once on SIGHUP, which ends nothing.
 			return err
 		}
 		registerLogMetrics(a.metrics, pipe)
-		a.followSettings(settings, hangups)
+		a.hangups = hangups
+		a.followSettings(settings)
 		a.warnOfSettings(cmd.Context(), cfg, logger)
 		ln, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", string(cfg.HTTPAddr))
 		if err != nil {

@@ -129,8 +129,16 @@ func operatorLine(t *testing.T, name, role, password string) string {
 func TestServe_RotatesEverySecretUnderLoad(t *testing.T) {
 	t.Parallel()
 	sim, _ := newProvider(t)
+	var foreign atomic.Int64
 	var credential atomic.Value
 	provider := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer TEST-of-another-account" {
+			if r.URL.Path != "/users/me" {
+				foreign.Add(1)
+			}
+			_, _ = io.WriteString(w, `{"id":700100299}`)
+			return
+		}
 		credential.Store(r.Header.Get("Authorization"))
 		r.Header.Set("Authorization", "Bearer "+testAccess)
 		sim.Handler().ServeHTTP(w, r)
@@ -211,6 +219,9 @@ func TestServe_RotatesEverySecretUnderLoad(t *testing.T) {
 
 	files.write(t, "MERCADOPAGO_ACCESS_TOKEN", "TEST-the-next-access-token")
 	require.Eventually(t, func() bool { return credential.Load() == "Bearer TEST-the-next-access-token" }, patience, 50*time.Millisecond)
+	files.write(t, "MERCADOPAGO_ACCESS_TOKEN", "TEST-of-another-account")
+	hangUp()
+	service.err.await(t, `settings were not taken over whole.*MERCADOPAGO_ACCESS_TOKEN: is of account 700100299`)
 	files.write(t, "ALERT_WEBHOOK_URL", "http://127.0.0.1:9/second")
 	hangUp()
 	service.err.await(t, `settings taken over","variables":\["ALERT_WEBHOOK_URL"\]`)
@@ -228,6 +239,7 @@ func TestServe_RotatesEverySecretUnderLoad(t *testing.T) {
 	sending.Wait()
 	require.Positive(t, load.sent.Load())
 	require.Zero(t, load.refused.Load(), "of %d calls; one was answered %v", load.sent.Load(), load.said.Load())
+	require.Zero(t, foreign.Load(), "a token of another account is asked whose it is, and no more")
 	require.Equal(t, exitDone, service.stop())
 	for _, secret := range []string{newSecret, testSecret, password, newPassword, "the-next-token-of", "TEST-the-next-access-token", "/second"} {
 		require.NotContains(t, service.err.String(), secret)
