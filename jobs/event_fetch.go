@@ -53,7 +53,7 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 			// It helps a person to find the order, and settles nothing.
 			odd.Reference, _ = asks.MerchantOrderReference(ctx, odd.MerchantOrderID)
 		}
-		return store.SettleResult{}, s.putAside(ctx, a, odd, err)
+		return store.SettleResult{}, s.putAside(ctx, a, event.Source, odd, err)
 	}
 	if err != nil {
 		return store.SettleResult{}, err
@@ -85,7 +85,7 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		}
 		payment, odd, err := paymentOf(*p, event)
 		if err != nil {
-			return store.SettleResult{}, s.putAside(ctx, a, odd, err)
+			return store.SettleResult{}, s.putAside(ctx, a, event.Source, odd, err)
 		}
 		fetched.Payment = &store.FetchedPayment{Source: event.Source, Payment: payment, Reference: p.Reference, Raw: p.Raw, NotBefore: event.NotBefore}
 	}
@@ -164,12 +164,12 @@ func (s *eventShell) referenceOf(ctx context.Context, asks Fetcher, source strin
 // putAside keeps what the provider said of a payment that can't be booked, and
 // returns why not. A person will want to see it, so the attempt counts as judged
 // only when it is kept.
-func (s *eventShell) putAside(ctx context.Context, a store.Attempt, odd *provider.OddPayment, why error) error {
+func (s *eventShell) putAside(ctx context.Context, a store.Attempt, source string, odd *provider.OddPayment, why error) error {
 	fields := make([]string, len(odd.Fields))
 	for i, field := range odd.Fields {
 		fields[i] = string(field)
 	}
-	err := s.store.KeepOdd(ctx, a, store.OddAnswer{Reference: odd.Reference, Fields: fields, Problem: odd.Problem, Raw: odd.Raw})
+	err := s.store.KeepOdd(ctx, a, store.OddAnswer{Source: source, Reference: odd.Reference, Fields: fields, Problem: odd.Problem, Raw: odd.Raw})
 	if err != nil {
 		return ofStore(err)
 	}

@@ -213,11 +213,14 @@ func lockAttempt(ctx context.Context, tx pgx.Tx, a Attempt) (json.RawMessage, er
 }
 
 // endEvent marks the event done and keeps its attempts, which outlive River's
-// row. An event that has ended keeps its first end.
+// row. An event that has ended keeps its first end. One that is about a forgotten
+// payer needs its body no longer.
 func endEvent(ctx context.Context, tx pgx.Tx, a Attempt, outcome string, failures json.RawMessage) error {
 	_, err := tx.Exec(ctx, `
 		UPDATE webhook_queue
-		SET completed_at = now(), outcome = $2, attempts = $3, attempt_errors = $4
+		SET completed_at = now(), outcome = $2, attempts = $3, attempt_errors = $4,
+		    payload = CASE WHEN forgotten THEN '' ELSE payload END, resource = CASE WHEN NOT forgotten THEN resource END,
+		    remote_ip = CASE WHEN NOT forgotten THEN remote_ip END, emptied_at = CASE WHEN forgotten THEN now() ELSE emptied_at END
 		WHERE id = $1 AND completed_at IS NULL`, a.QueueID, outcome, a.Number, failures)
 	return err
 }

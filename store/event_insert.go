@@ -11,11 +11,13 @@ import (
 
 // insertEventsSQL inserts events and draws the ids of their jobs, all in one
 // statement: a round trip costs more than the rows. An event that ends at once
-// gets no job.
-const insertEventsSQL = `
+// gets no job. What is about a forgotten payer keeps no body: the one of an event
+// with a job goes when the event ends.
+var insertEventsSQL = `
 WITH input AS MATERIALIZED (
     SELECT nextval(pg_get_serial_sequence('webhook_queue', 'id')) AS id,
            CASE WHEN e.outcome IS NULL THEN nextval('river_job_id_seq') END AS job_id,
+           ` + forgottenSQL("e.source", "e.resource_id", `SELECT h.hash FROM unnest($18::int[], $19::bytea[]) AS h (n, hash) WHERE h.n = e.n`) + ` AS forgotten,
            e.*
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::text[], $8::text[],
                 $9::text[], $10::boolean[], $11::boolean[], $12::bytea[], $13::text[], $14::bigint[], $15::text[], $16::timestamptz[], $17::text[])
@@ -23,10 +25,12 @@ WITH input AS MATERIALIZED (
                 remote_ip, live_mode, signed, signature, outcome, replay_of, work, notified_at, collector_id, n)
 ), inserted AS (
     INSERT INTO webhook_queue (id, job_id, source, topic, action, resource_id, origin, payload, query, request_id,
-                remote_ip, live_mode, signed, signature, outcome, completed_at, replay_of, work, notified_at, collector_id)
-    SELECT id, job_id, source, topic, action, resource_id, origin, payload, query, request_id,
-           remote_ip::inet, live_mode, signed, signature, outcome, CASE WHEN outcome IS NOT NULL THEN now() END, replay_of, work, notified_at, collector_id
-    FROM input
+                remote_ip, live_mode, signed, signature, outcome, completed_at, replay_of, work, notified_at, collector_id,
+                forgotten, emptied_at)
+    SELECT id, job_id, source, topic, action, resource_id, origin, CASE WHEN empty THEN '' ELSE payload END, query, request_id,
+           CASE WHEN NOT empty THEN remote_ip::inet END, live_mode, signed, signature, outcome, CASE WHEN outcome IS NOT NULL THEN now() END,
+           replay_of, work, notified_at, collector_id, forgotten, CASE WHEN empty THEN now() END
+    FROM input, LATERAL (SELECT forgotten AND outcome IS NOT NULL) AS ended (empty)
     ORDER BY n
     ON CONFLICT (source, signature) WHERE signature IS NOT NULL DO NOTHING
     RETURNING id, received_at
@@ -49,6 +53,8 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 		replayOf                        = make([]*int64, n)
 		notified                        = make([]*time.Time, n)
 		work, collector                 = make([]string, n), make([]string, n)
+		hashOf                          []int
+		hashes                          [][]byte
 	)
 	for i, ev := range events {
 		if err := ev.checkWork(); err != nil {
@@ -75,9 +81,16 @@ func (s *Store) insertEvents(ctx context.Context, tx pgx.Tx, events []NewEvent) 
 		if ev.ReplayOf != 0 {
 			replayOf[i] = &ev.ReplayOf
 		}
+		named, err := s.payerHashes(ctx, tx, ev.Source, ev.Payload, unescaped(ev.Query))
+		if err != nil {
+			return nil, err
+		}
+		for _, hash := range named {
+			hashOf, hashes = append(hashOf, i+1), append(hashes, hash)
+		}
 	}
 	rows, _ := tx.Query(ctx, insertEventsSQL, source, topic, action, resource, origin, payload, query, request,
-		remote, live, signed, signature, outcome, replayOf, work, notified, collector)
+		remote, live, signed, signature, outcome, replayOf, work, notified, collector, hashOf, hashes)
 	receipts := make([]Receipt, 0, n)
 	jobs := make([]Job, 0, n)
 	var lost []int

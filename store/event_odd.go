@@ -27,6 +27,7 @@ type OddPayment struct {
 
 // An OddAnswer is a provider's answer about a payment that can't be booked.
 type OddAnswer struct {
+	Source string
 	// Reference is the order's as far as it could be read; empty when it couldn't.
 	Reference string
 	Fields    []string
@@ -35,11 +36,16 @@ type OddAnswer struct {
 }
 
 // KeepOdd keeps the answer of an attempt that can't book it, for the person who
-// will look at the dead letter or the order. A stale attempt keeps nothing.
+// will look at the dead letter or the order. A stale attempt keeps nothing, and
+// nothing is kept of a forgotten payer's answer but what is odd about it.
 func (s *Store) KeepOdd(ctx context.Context, a Attempt, odd OddAnswer) error {
-	_, err := s.pool.Exec(ctx, `
+	hashes, err := s.payerHashes(ctx, s.pool, odd.Source, odd.Raw)
+	if err != nil {
+		return wrap(err, "keep the answer for event %d", a.QueueID)
+	}
+	_, err = s.pool.Exec(ctx, `
 		WITH kept AS (
-			UPDATE webhook_queue SET resource = $2
+			UPDATE webhook_queue q SET resource = CASE WHEN NOT `+forgottenSQL("q.source", "q.resource_id", "$8::bytea[]")+` THEN $2::bytea END
 			WHERE id = $1 AND completed_at IS NULL
 			  AND EXISTS (SELECT FROM river_job WHERE id = $3 AND state = 'running' AND attempt = $4)
 			RETURNING id, source, resource_id
@@ -48,7 +54,7 @@ func (s *Store) KeepOdd(ctx context.Context, a Attempt, odd OddAnswer) error {
 		SELECT id, source, resource_id, nullif($5, ''), $6, $7 FROM kept
 		ON CONFLICT (queue_id) DO UPDATE SET order_reference = excluded.order_reference, fields = excluded.fields,
 			problem = excluded.problem, fetched_at = excluded.fetched_at`,
-		a.QueueID, odd.Raw, a.JobID, a.Number, text(odd.Reference), odd.Fields, text(odd.Problem))
+		a.QueueID, odd.Raw, a.JobID, a.Number, text(odd.Reference), odd.Fields, text(odd.Problem), hashes)
 	return wrap(err, "keep the answer for event %d", a.QueueID)
 }
 

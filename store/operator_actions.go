@@ -21,6 +21,7 @@ const (
 	ActionCancelBulkReplay = "cancel_bulk_replay"
 	ActionAmendOrder       = "amend_order"
 	ActionCancelOrder      = "cancel_order"
+	ActionForget           = "forget"
 	ActionLogin            = "login"
 	ActionLogout           = "logout"
 	// ActionLoginFailed is a try with a wrong password, by whom it claimed to be.
@@ -49,6 +50,8 @@ const (
 	TargetJob        = "job"
 	// TargetJobQueue is one of River's queues; the note names it.
 	TargetJobQueue = "job_queue"
+	// TargetPayer is somebody who paid; nothing kept says who.
+	TargetPayer = "payer"
 	// TargetOrder is an order; its reference is kept beside.
 	TargetOrder = "order"
 )

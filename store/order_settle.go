@@ -63,7 +63,7 @@ func (s *Store) applyPayment(ctx context.Context, tx pgx.Tx, queueID int64, fetc
 	}
 	switch {
 	case applied:
-		fresh, err := savePayment(ctx, tx, queueID, fetched)
+		fresh, err := s.savePayment(ctx, tx, queueID, fetched)
 		if err != nil {
 			return SettleResult{}, err
 		}
@@ -319,14 +319,20 @@ func loadPayment(ctx context.Context, tx pgx.Tx, source, paymentID string) (*kno
 }
 
 // savePayment saves the payment, which must supersede what is known, and logs
-// its state. It reports whether the state is one that was never applied.
-func savePayment(ctx context.Context, tx pgx.Tx, queueID int64, f FetchedPayment) (fresh bool, err error) {
+// its state. It reports whether the state is one that was never applied. The answer
+// of a forgotten payer's payment is not kept.
+func (s *Store) savePayment(ctx context.Context, tx pgx.Tx, queueID int64, f FetchedPayment) (fresh bool, err error) {
 	p := f.Payment
+	hashes, err := s.payerHashes(ctx, tx, f.Source, f.Raw)
+	if err != nil {
+		return false, err
+	}
 	_, err = tx.Exec(ctx, `
 		INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, shipping,
 			currency, collector_id, subscription_id, subscription_number, live_mode, validation, date_last_updated, changed_at,
 			fetched_at, fetch_mark, raw, fold_version, date_created)
-		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, nullif($9, ''), $10, nullif($11, ''), $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, nullif($9, ''), $10, nullif($11, ''), $12, $13, $14, $15, $16, $17, $18,
+			CASE WHEN `+forgottenSQL("$1", "$2", "$22::bytea[]")+` THEN '' ELSE $19::bytea END, $20, $21)
 		ON CONFLICT (source, payment_id) DO UPDATE SET
 			order_reference = excluded.order_reference, status = excluded.status, status_detail = excluded.status_detail,
 			amount = excluded.amount, refunded_amount = excluded.refunded_amount, shipping = excluded.shipping,
@@ -337,7 +343,7 @@ func savePayment(ctx context.Context, tx pgx.Tx, queueID int64, f FetchedPayment
 			date_created = excluded.date_created`,
 		f.Source, p.ID, f.Reference, p.Status, p.StatusDetail, p.Amount, p.Refunded, p.Shipping,
 		p.Currency, p.CollectorID, p.SubscriptionID, p.SubscriptionNumber, p.LiveMode, p.Validation, orNull(p.UpdatedAt), changedAt(p),
-		p.FetchedAt, p.FetchMark, f.Raw, order.FoldVersion, orNull(p.CreatedAt))
+		p.FetchedAt, p.FetchMark, f.Raw, order.FoldVersion, orNull(p.CreatedAt), hashes)
 	if err != nil {
 		return false, err
 	}

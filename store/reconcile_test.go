@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest"
 )
 
 // stepArgs is a step's job as the store sees one.
@@ -27,18 +29,21 @@ func (stepArgs) Kind() string { return "reconcile_step" }
 // setupRuns is a store that can start runs.
 func setupRuns(t *testing.T) *bundle {
 	t.Helper()
-	plain := setup(t)
-	client, err := river.NewClient(riverpgxv5.New(plain.pool), &river.Config{Logger: slog.New(slog.DiscardHandler)})
+	pool := storetest.Pool(t)
+	return onPool(t, pool, func(o *store.Options) { o.InsertStep = stepInserter(t, pool) })
+}
+
+func stepInserter(t *testing.T, pool *pgxpool.Pool) store.InsertStep {
+	t.Helper()
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	return onPool(t, plain.pool, func(o *store.Options) {
-		o.InsertStep = func(ctx context.Context, tx pgx.Tx, runID int64, _ time.Time) (int64, error) {
-			inserted, err := client.InsertTx(ctx, tx, stepArgs{RunID: runID}, nil)
-			if err != nil {
-				return 0, err
-			}
-			return inserted.Job.ID, nil
+	return func(ctx context.Context, tx pgx.Tx, runID int64, _ time.Time) (int64, error) {
+		inserted, err := client.InsertTx(ctx, tx, stepArgs{RunID: runID}, nil)
+		if err != nil {
+			return 0, err
 		}
-	})
+		return inserted.Job.ID, nil
+	}
 }
 
 var (

@@ -156,10 +156,20 @@ func (s *Store) InsertRefused(ctx context.Context, r Refused) error {
 	if body == nil {
 		body = []byte{}
 	}
-	_, err := s.pool.Exec(ctx, `
+	query := unescaped(r.Query)
+	hashes, err := s.payerHashes(ctx, s.pool, r.Source, body, query)
+	if err != nil {
+		return wrap(err, "record refused delivery")
+	}
+	// Of a forgotten payer neither the body is kept nor who sent it, and no query that
+	// may name the payer.
+	_, err = s.pool.Exec(ctx, `
 		INSERT INTO webhook_refused (source, reason, method, query, x_signature, x_request_id, remote_ip, body_bytes, body, topic, channel)
-		VALUES ($1, $2, $3, $4, $5, $6, $7::inet, $8, $9, $10, $11)`,
-		r.Source, r.Reason, r.Method, text(r.Query), text(r.XSignature), text(r.XRequestID), remote, r.BodyBytes, body, text(r.Topic), text(r.Channel))
+		SELECT $1, $2, $3, CASE WHEN EXISTS (SELECT FROM forgotten_payers WHERE hash = ANY ($11::bytea[])) THEN '' ELSE $4 END, $5, $6,
+		       CASE WHEN NOT forgotten THEN $7::inet END, $8, CASE WHEN forgotten THEN '' ELSE $9::bytea END, $12, $13
+		FROM (SELECT `+forgottenSQL("$1", "ANY ($10::text[])", "$11::bytea[]")+`) AS f (forgotten)`,
+		r.Source, r.Reason, r.Method, text(r.Query), text(r.XSignature), text(r.XRequestID), remote, r.BodyBytes, body, numbersIn(query), hashes,
+		text(r.Topic), text(r.Channel))
 	return wrap(err, "record refused delivery")
 }
 

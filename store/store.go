@@ -78,6 +78,9 @@ type Options struct {
 	// another. A Store without it has a replay do what was done, and follows
 	// nothing.
 	WorkOf WorkOf
+	// ReadPayers finds the payers that a document names. A Store without it forgets
+	// nobody, and knows a forgotten payer by payment and e-mail address alone.
+	ReadPayers ReadPayers
 	// InsertStep inserts the steps of runs. A Store without it cannot start one.
 	InsertStep InsertStep
 	// Logger receives what no caller is told. Required.
@@ -95,6 +98,9 @@ type Store struct {
 	unknownOrder UnknownOrder
 	insertJobs   InsertJobs
 	workOf       WorkOf
+	readPayers   ReadPayers
+	// forgottenKey is the key of forgotten payers' hashes, nil until it was read.
+	forgottenKey atomic.Pointer[[]byte]
 	insertStep   InsertStep
 	logger       *slog.Logger
 	acceptance   acceptance
@@ -112,6 +118,6 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	}
 	return &Store{
 		pool: pool, rules: opts.Rules, unknownOrder: opts.UnknownOrder,
-		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, insertStep: opts.InsertStep, logger: opts.Logger,
+		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, logger: opts.Logger,
 	}, nil
 }
