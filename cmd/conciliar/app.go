@@ -133,6 +133,7 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		UnknownOrder: store.UnknownOrder(cfg.UnknownOrder),
 		InsertJobs:   inserter.Insert,
 		WorkOf:       workOf,
+		ReadPayers:   readPayers,
 		InsertStep:   inserter.InsertStep,
 		Logger:       jobsConfig.Logger,
 	})
@@ -145,6 +146,14 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		}
 	}
 	return a, a.store.RegisterMetrics(a.metrics)
+}
+
+// readPayers finds whom a document of our providers names as a payer.
+func readPayers(source string, document []byte) store.Payers {
+	if source != mercadopago.Source {
+		return store.Payers{}
+	}
+	return store.Payers(mercadopago.ReadPayers(document))
 }
 
 // workOf says what the events of our providers ask for.

@@ -70,6 +70,10 @@ func meanings() map[string]meaning {
 			&store.ReplayWaitsError{QueueID: 5, Replay: 9}, store.Conflict, "replay_waits", http.StatusConflict, exitFailed,
 			"Event 5 is being replayed as event 9, which has not ended yet.",
 		},
+		"OpenEventsError": {
+			&store.OpenEventsError{Events: []int64{5, 9}}, store.Conflict, "state_conflict", http.StatusConflict, exitFailed,
+			"Nothing was forgotten: these events of the payer's have not ended, or have an open dead letter: 5 9.",
+		},
 		"PayloadExpiredError": {
 			&store.PayloadExpiredError{QueueID: 5}, store.Conflict, "payload_expired", http.StatusConflict, exitFailed,
 			"The body of event 5 is no longer kept, and the event names nothing to fetch.",

@@ -54,7 +54,7 @@ func withStoreOf(ctx context.Context, std stdio, database config.Database, log c
 	if err := requireSchema(ctx, pool); err != nil {
 		return err
 	}
-	storage, err := store.New(pool, store.Options{Rules: rules, UnknownOrder: store.UnknownOrderWait, Logger: newLogger(std, log)})
+	storage, err := store.New(pool, store.Options{Rules: rules, UnknownOrder: store.UnknownOrderWait, ReadPayers: readPayers, Logger: newLogger(std, log)})
 	if err != nil {
 		return err
 	}
