@@ -55,7 +55,7 @@ func searchPage(q searchQuery, found []*snapshot, total int) []byte {
 func (s *Simulator) search(q searchQuery, ties uint64) []*snapshot {
 	asOf := s.now().Add(-s.cfg.Faults.SearchLag)
 	var found []*snapshot
-	for _, p := range s.paymentsSoFar() {
+	for _, p := range s.paymentsOf(q.reference) {
 		if snap := p.shownAt(asOf); snap != nil && !p.unlisted.Load() && snap.matches(q) {
 			found = append(found, snap)
 		}
@@ -79,6 +79,19 @@ func (s *Simulator) search(q searchQuery, ties uint64) []*snapshot {
 		return cmp.Compare(mix(ties^mix(a.payment.seq)), mix(ties^mix(b.payment.seq)))
 	})
 	return found
+}
+
+// paymentsOf is the payments so far of a reference, or all of them when it is empty.
+func (s *Simulator) paymentsOf(reference string) []*payment {
+	if reference == "" {
+		return s.paymentsSoFar()
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if o := s.orders[reference]; o != nil {
+		return o.payments
+	}
+	return nil
 }
 
 // matches reports whether a search shows this state.
