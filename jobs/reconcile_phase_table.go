@@ -72,7 +72,7 @@ var phases = []phase{
 	{
 		Phase: Phase{store.PhaseProvisional, regularRun, "looks again for payments that only a Mercado Pago order has shown"},
 		work: func(ctx context.Context, _ *stepWorker, p piece) (bool, error) {
-			return p.step.LookForProvisional(ctx)
+			return p.step.Provisional(ctx)
 		},
 	},
 	{

@@ -53,6 +53,7 @@ CREATE TRIGGER payment_aliases_touch BEFORE UPDATE ON payment_aliases
     FOR EACH ROW EXECUTE FUNCTION conciliar_touch();
 CREATE INDEX payment_aliases_reference_idx ON payment_aliases (order_reference);
 CREATE INDEX payment_aliases_order_idx ON payment_aliases (source, provider_order_id);
+CREATE INDEX payment_aliases_changed_idx ON payment_aliases (updated_at);
 CREATE INDEX payment_aliases_look_idx ON payment_aliases (next_look_at) WHERE payment_id IS NULL AND next_look_at IS NOT NULL;
 CREATE INDEX payment_aliases_awaited_idx ON payment_aliases (created_at) WHERE payment_id IS NULL AND awaited;
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"time"
@@ -37,6 +38,10 @@ type anomalySync struct {
 	yielded    []yieldedAnomaly
 	// paid are the orders among the references that are paid.
 	paid []string
+	// kinds are those that close when nothing yields them, foldedKinds when nil, and
+	// closer is who closes them; empty for a settlement.
+	kinds  []string
+	closer string
 	// upgrade is true when what is yielded follows from newer rules than what is
 	// there: an anomaly that a person resolved stays resolved though it is told in
 	// other words.
@@ -84,6 +89,10 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) error {
 	if yielded == nil {
 		yielded = []yieldedAnomaly{}
 	}
+	kinds := y.kinds
+	if kinds == nil {
+		kinds = foldedKinds
+	}
 	_, err := tx.Exec(ctx, `
 		WITH yielded AS (
 			SELECT kind, source, order_reference, payment_id, detail, reference_key
@@ -123,7 +132,7 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) error {
 		                    AND r.payment_id IS NOT DISTINCT FROM y.payment_id)
 		ON CONFLICT (kind, coalesce(order_reference, ''), coalesce(payment_id, '')) WHERE closed_at IS NULL
 		DO UPDATE SET detail = excluded.detail, reference_key = excluded.reference_key WHERE known.detail <> excluded.detail`,
-		mustJSON(yielded), references, y.source, y.paymentID, closedBySettlement, foldedKinds, emptyIfNil(y.paid), y.upgrade,
+		mustJSON(yielded), references, y.source, y.paymentID, cmp.Or(y.closer, closedBySettlement), kinds, emptyIfNil(y.paid), y.upgrade,
 		closedByReconciliation)
 	return err
 }

@@ -200,7 +200,15 @@ func (s *Store) applyOrdered(ctx context.Context, tx pgx.Tx, queueID int64, orde
 	if len(missing) > 0 {
 		result.Outcome = OutcomeProvisional
 	}
-	return result, scheduleLook(ctx, tx, missing, wait)
+	if err := scheduleLook(ctx, tx, missing, wait); err != nil {
+		return result, err
+	}
+	for _, reference := range references {
+		if err := s.checkAliases(ctx, tx, reference); err != nil {
+			return result, err
+		}
+	}
+	return result, nil
 }
 
 // lockOrdered locks the merchant's orders that the payments name, or named before.

@@ -245,3 +245,76 @@ func TestLookAgain_AfterEachWait(t *testing.T) {
 	due()
 	require.Zero(t, look())
 }
+
+// ambiguous is why the open ambiguous_payment of an order is open; empty when there is
+// none.
+func (b *bundle) ambiguous(t *testing.T, reference string) string {
+	t.Helper()
+	var why string
+	require.NoError(t, b.pool.QueryRow(t.Context(), `
+		SELECT coalesce((SELECT detail ->> 'why' FROM anomalies WHERE kind = 'ambiguous_payment' AND order_reference = $1 AND closed_at IS NULL), '')`,
+		reference).Scan(&why))
+	return why
+}
+
+func TestAmbiguous_IsWhatTheTwoSidesTellApartInTheEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t, orders)
+	in := b.inbox(t, store.InboxOptions{})
+	number := 0
+	tell := func(p store.OrderedPayment) {
+		number++
+		b.told(t, in, number, p)
+	}
+	over := func() { b.exec(t, `UPDATE payment_aliases SET looks = 1, next_look_at = NULL`) }
+
+	// Words that settle nothing, once the payment was looked for.
+	b.register(t, "words", "100", "ARS")
+	tell(ordered("PAY1", "words", "", "100", 1))
+	require.Empty(t, b.ambiguous(t, "words"), "it is looked for")
+	over()
+	tell(ordered("PAY1", "words", "", "100", 1))
+	require.Equal(t, "words", b.ambiguous(t, "words"))
+	b.requireOrder(t, "words", order.StatusPending, "0", "0")
+	b.apply(t, in, 101, fetched("1", "words", order.PaymentApproved, "100", 1))
+	tell(ordered("PAY1", "words", "", "100", 1))
+	require.Empty(t, b.ambiguous(t, "words"))
+
+	// Another amount on the payments' side.
+	b.register(t, "amount", "100", "ARS")
+	tell(ordered("PAY2", "amount", order.PaymentApproved, "100", 1))
+	b.apply(t, in, 102, fetched("2", "amount", order.PaymentApproved, "90", 1))
+	over()
+	tell(ordered("PAY2", "amount", order.PaymentApproved, "100", 1))
+	require.Equal(t, "amount", b.ambiguous(t, "amount"))
+
+	// Nothing for 30 days.
+	b.register(t, "missing", "100", "ARS")
+	tell(ordered("PAY3", "missing", order.PaymentApproved, "100", 1))
+	over()
+	tell(ordered("PAY3", "missing", order.PaymentApproved, "100", 1))
+	require.Empty(t, b.ambiguous(t, "missing"))
+	b.exec(t, `UPDATE payment_aliases SET created_at = now() - interval '31 days' WHERE alias = 'PAY3'`)
+	tell(ordered("PAY3", "missing", order.PaymentApproved, "100", 1))
+	require.Equal(t, "missing", b.ambiguous(t, "missing"))
+	b.requireOrder(t, "missing", order.StatusPaid, "100", "0")
+
+	// Both are known, and what is left of the money differs.
+	b.register(t, "state", "100", "ARS")
+	b.apply(t, in, 104, fetched("4", "state", order.PaymentApproved, "100", 1))
+	refunded := ordered("PAY4", "state", order.PaymentRefunded, "100", 1)
+	refunded.Payment.FetchedAt = time.Now()
+	tell(refunded)
+	require.Empty(t, b.ambiguous(t, "state"), "a moment ago")
+	b.exec(t, `UPDATE payments SET fetched_at = now() - interval '11 minutes'`)
+	refunded.Payment.FetchedAt = time.Now().Add(-11 * time.Minute)
+	tell(refunded)
+	require.Equal(t, "state", b.ambiguous(t, "state"))
+	b.requireOrder(t, "state", order.StatusPaid, "100", "0")
+	// Fetched before the order changed, it proves nothing.
+	b.exec(t, `UPDATE payments SET fetched_at = $1`, epoch)
+	tell(refunded)
+	require.Empty(t, b.ambiguous(t, "state"))
+	require.Zero(t, b.count(t, `SELECT count(*) FROM anomalies WHERE kind = 'ambiguous_payment' AND closed_at IS NOT NULL AND closed_by <> 'reconciliation'`))
+	b.sound(t)
+}

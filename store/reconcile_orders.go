@@ -217,40 +217,53 @@ func (st *RunStep) Note(ctx context.Context, note string, cursor any) error {
 	return st.advance(ctx, "note", func(pgx.Tx) (progress, error) { return progress{cursor: cursor, note: note}, nil })
 }
 
-// A lookCursor is where the looking for provisional payments is.
-type lookCursor struct {
-	Looked int `json:"looked"`
+// A provisionalCursor is where the work on provisional payments is: first they are
+// looked for, then both sides are held against each other.
+type provisionalCursor struct {
+	Looked   int    `json:"looked"`
+	Checking bool   `json:"checking,omitempty"`
+	After    string `json:"after,omitempty"`
 }
 
-// LookForProvisional makes events of a batch of the provider's orders that have
-// payments which are not known, and were not looked for in this run, and says where
-// the two sides differ. It reports whether that was all.
-func (st *RunStep) LookForProvisional(ctx context.Context) (done bool, err error) {
+// Provisional makes events of a batch of the provider's orders that have payments which
+// are not known and were not looked for in this run. When there are no more it says of
+// a batch of the merchant's orders where the two sides differ. It reports whether that
+// was all.
+func (st *RunStep) Provisional(ctx context.Context) (done bool, err error) {
 	err = st.advance(ctx, "look for provisional payments", func(tx pgx.Tx) (progress, error) {
-		var at lookCursor
-		if err := st.readCursor(&at); err != nil {
-			return progress{}, err
+		var at provisionalCursor
+		err := st.readCursor(&at)
+		switch {
+		case err != nil:
+		case at.Checking:
+			at.After, done, err = st.store.checkBatchOf(ctx, tx, at.After, *st.Run.WindowStart)
+		default:
+			var n int
+			n, err = st.look(ctx, tx)
+			at.Looked += n
+			at.Checking = n < lookBatch || at.Looked >= looksPerRun
 		}
-		rows, _ := tx.Query(ctx, `
-			SELECT a.source, a.alias, a.provider_order_topic, a.provider_order_id, a.collector_id, a.looks FROM payment_aliases a
-			WHERE a.payment_id IS NULL AND a.awaited AND a.next_look_at IS NULL AND a.created_at > now() - $3::interval
-			  AND coalesce(a.looked_at, '-infinity') < $2 AND NOT EXISTS (`+openEventOf+`)
-			ORDER BY a.looked_at NULLS FIRST, a.created_at LIMIT $1 FOR UPDATE SKIP LOCKED`, lookBatch, st.Run.StartedAt, lookFor)
-		due, err := pgx.CollectRows(rows, scanDueLook)
-		if err != nil {
-			return progress{}, err
-		}
-		for _, d := range due {
-			if _, err := tx.Exec(ctx, `UPDATE payment_aliases SET looked_at = now() WHERE source = $1 AND alias = $2`, d.source, d.alias); err != nil {
-				return progress{}, err
-			}
-		}
-		if _, err := st.store.insertLooks(ctx, tx, due, NewEvent{Origin: OriginReconciliation, Background: true}); err != nil {
-			return progress{}, err
-		}
-		at.Looked += len(due)
-		done = len(due) < lookBatch || at.Looked >= looksPerRun
-		return progress{cursor: at}, nil
+		return progress{cursor: at}, err
 	})
 	return done, err
+}
+
+// look makes events of a batch of orders, and returns how many payments that concerns.
+func (st *RunStep) look(ctx context.Context, tx pgx.Tx) (int, error) {
+	rows, _ := tx.Query(ctx, `
+		SELECT a.source, a.alias, a.provider_order_topic, a.provider_order_id, a.collector_id, a.looks FROM payment_aliases a
+		WHERE a.payment_id IS NULL AND a.awaited AND a.next_look_at IS NULL AND a.created_at > now() - $3::interval
+		  AND coalesce(a.looked_at, '-infinity') < $2 AND NOT EXISTS (`+openEventOf+`)
+		ORDER BY a.looked_at NULLS FIRST, a.created_at LIMIT $1 FOR UPDATE SKIP LOCKED`, lookBatch, st.Run.StartedAt, lookFor)
+	due, err := pgx.CollectRows(rows, scanDueLook)
+	if err != nil {
+		return 0, err
+	}
+	for _, d := range due {
+		if _, err := tx.Exec(ctx, `UPDATE payment_aliases SET looked_at = now() WHERE source = $1 AND alias = $2`, d.source, d.alias); err != nil {
+			return 0, err
+		}
+	}
+	_, err = st.store.insertLooks(ctx, tx, due, NewEvent{Origin: OriginReconciliation, Background: true})
+	return len(due), err
 }

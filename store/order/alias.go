@@ -51,19 +51,22 @@ func (a Alias) claim() [2]string { return [2]string{a.Source, a.PaymentID} }
 func (a Alias) mayBe(p Known) bool {
 	q := a.Payment
 	switch {
-	case a.Source != p.Source || q.CollectorID != "" && q.CollectorID != p.CollectorID || q.Currency != "" && q.Currency != p.Currency:
+	case q.Currency != "" && q.Currency != p.Currency:
 		return false
 	case !q.Amount.Valid || !p.Amount.Valid || !q.Amount.Decimal.Equal(p.Amount.Decimal):
 		return false
 	case q.Status.HasMoney() && !p.Status.HasMoney():
 		return false
 	}
-	return a.underWay(p)
+	return a.UnderWay(p)
 }
 
-// underWay reports whether the payment was made while the provider's order was
-// under way. What is not said rules nothing out.
-func (a Alias) underWay(p Known) bool {
+// UnderWay reports whether the payment is of the same account and was made while the
+// provider's order was under way. What is not said rules nothing out.
+func (a Alias) UnderWay(p Known) bool {
+	if at := a.Payment.CollectorID; a.Source != p.Source || at != "" && at != p.CollectorID {
+		return false
+	}
 	at := p.CreatedAt
 	return at.IsZero() ||
 		(a.OrderCreatedAt.IsZero() || !at.Before(a.OrderCreatedAt.Add(-aliasSlack))) &&
