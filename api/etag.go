@@ -15,6 +15,10 @@ import (
 // whenever the document differs, but for when its payments were fetched.
 func etagOf(doc OrderDocument) (string, error) {
 	doc.Payments, doc.OddPayments = slices.Clone(doc.Payments), slices.Clone(doc.OddPayments)
+	doc.ProvisionalPayments = slices.Clone(doc.ProvisionalPayments)
+	for i := range doc.ProvisionalPayments {
+		doc.ProvisionalPayments[i].FetchedAt = time.Time{}
+	}
 	for i := range doc.Payments {
 		doc.Payments[i].FetchedAt = time.Time{}
 	}

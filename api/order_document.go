@@ -19,13 +19,15 @@ type OrderDocument struct {
 	CreatedAt      time.Time    `json:"created_at"`
 	UpdatedAt      time.Time    `json:"updated_at"`
 	// CancelledAt is when the merchant called the order off.
-	CancelledAt *time.Time           `json:"cancelled_at"`
-	Payments    []paymentDocument    `json:"payments"`
-	OddPayments []oddPaymentDocument `json:"odd_payments"`
-	Chargebacks []chargebackDocument `json:"chargebacks"`
-	Claims      []claimDocument      `json:"claims"`
-	Timeline    []changeDocument     `json:"timeline"`
-	Anomalies   []anomalyDocument    `json:"anomalies"`
+	CancelledAt *time.Time        `json:"cancelled_at"`
+	Payments    []paymentDocument `json:"payments"`
+	// ProvisionalPayments are those that only a Mercado Pago order has shown.
+	ProvisionalPayments []provisionalDocument `json:"provisional_payments"`
+	OddPayments         []oddPaymentDocument  `json:"odd_payments"`
+	Chargebacks         []chargebackDocument  `json:"chargebacks"`
+	Claims              []claimDocument       `json:"claims"`
+	Timeline            []changeDocument      `json:"timeline"`
+	Anomalies           []anomalyDocument     `json:"anomalies"`
 }
 
 type paymentDocument struct {
@@ -39,8 +41,45 @@ type paymentDocument struct {
 	Currency        *string             `json:"currency"`
 	CollectorID     string              `json:"collector_id"`
 	LiveMode        bool                `json:"live_mode"`
+	ProviderOrderID *string             `json:"provider_order_id"`
 	DateLastUpdated *time.Time          `json:"date_last_updated"`
 	FetchedAt       time.Time           `json:"fetched_at"`
+}
+
+// A provisionalDocument is a payment as a Mercado Pago order has it, which is not known
+// yet. Status is null where the order's words settle nothing.
+type provisionalDocument struct {
+	Alias           string               `json:"alias"`
+	Source          string               `json:"source"`
+	ProviderOrderID string               `json:"provider_order_id"`
+	Status          *order.PaymentStatus `json:"status"`
+	OrderStatus     string               `json:"order_status"`
+	Amount          *string              `json:"amount"`
+	RefundedAmount  string               `json:"refunded_amount"`
+	Currency        *string              `json:"currency"`
+	CollectorID     string               `json:"collector_id"`
+	LiveMode        bool                 `json:"live_mode"`
+	DateLastUpdated *time.Time           `json:"date_last_updated"`
+	FetchedAt       time.Time            `json:"fetched_at"`
+}
+
+func newProvisionalDocument(p store.ProvisionalPayment) provisionalDocument {
+	q := p.Payment
+	doc := provisionalDocument{
+		Alias: q.ID, Source: p.Source, ProviderOrderID: p.ProviderOrderID, OrderStatus: p.Said, Currency: nullable(q.Currency),
+		RefundedAmount: order.FormatAmount(q.Refunded, q.Currency), CollectorID: q.CollectorID, LiveMode: q.LiveMode, FetchedAt: q.FetchedAt.UTC(),
+	}
+	if q.Status != "" {
+		doc.Status = &q.Status
+	}
+	if q.Amount.Valid {
+		doc.Amount = nullable(order.FormatAmount(q.Amount.Decimal, q.Currency))
+	}
+	if !q.UpdatedAt.IsZero() {
+		at := q.UpdatedAt.UTC()
+		doc.DateLastUpdated = &at
+	}
+	return doc
 }
 
 // An oddPaymentDocument is a payment that names the order and could not be booked.
@@ -130,7 +169,7 @@ func NewOrderDocument(o store.Order) OrderDocument {
 		doc.Payments[i] = paymentDocument{
 			ID: p.ID, Source: p.Source, Status: p.Status, StatusDetail: p.StatusDetail,
 			ShippingAmount: order.FormatAmount(p.Shipping, p.Currency), RefundedAmount: order.FormatAmount(p.Refunded, p.Currency),
-			CollectorID: p.CollectorID, LiveMode: p.LiveMode, FetchedAt: p.FetchedAt.UTC(),
+			CollectorID: p.CollectorID, LiveMode: p.LiveMode, FetchedAt: p.FetchedAt.UTC(), ProviderOrderID: nullable(p.ProviderOrderID),
 		}
 		if p.Amount.Valid {
 			amount := order.FormatAmount(p.Amount.Decimal, p.Currency)
@@ -140,6 +179,10 @@ func NewOrderDocument(o store.Order) OrderDocument {
 			doc.Payments[i].Currency = &p.Currency
 		}
 		doc.Payments[i].DateLastUpdated = said(p.UpdatedAt)
+	}
+	doc.ProvisionalPayments = make([]provisionalDocument, len(o.ProvisionalPayments))
+	for i, p := range o.ProvisionalPayments {
+		doc.ProvisionalPayments[i] = newProvisionalDocument(p)
 	}
 	for i, p := range o.OddPayments {
 		doc.OddPayments[i] = oddPaymentDocument{

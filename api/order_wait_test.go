@@ -46,12 +46,27 @@ func TestETag_TellsWhetherAnOrderChanged(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusNotModified, b.do(t, ask("a", other)).Code)
 
+	// What a Mercado Pago order says is, and when that was fetched is not.
+	_, err = b.pool.Exec(t.Context(), `
+		INSERT INTO payment_aliases (source, alias, provider_order_id, provider_order_topic, order_reference, currency, amount, status, said,
+		                             live_mode, provisional, awaited, fetched_at)
+		VALUES ('mercadopago', 'PAY01', 'ORD01', 'order', 'a', 'ARS', 80, 'approved', 'processed/accredited', true, true, true, now())`)
+	require.NoError(t, err)
+	w := b.do(t, ask("a", other))
+	shown := requireOrder(t, w, http.StatusOK).ProvisionalPayments
+	require.Len(t, shown, 1)
+	require.Equal(t, []string{"PAY01", "ORD01", "80.00"}, []string{shown[0].Alias, shown[0].ProviderOrderID, shown[0].Amount})
+	other = w.Header().Get("ETag")
+	_, err = b.pool.Exec(t.Context(), `UPDATE payment_aliases SET fetched_at = fetched_at + interval '1 hour'`)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusNotModified, b.do(t, ask("a", other)).Code)
+
 	stale := act("a", "cancel", `{"reason":"sold out"}`)
 	stale.header["If-Match"] = []string{tag}
 	requireProblem(t, b.do(t, stale), http.StatusPreconditionFailed, "precondition_failed")
 	fresh := act("a", "cancel", `{"reason":"sold out"}`)
 	fresh.header["If-Match"] = []string{other}
-	w := b.do(t, fresh)
+	w = b.do(t, fresh)
 	requireOrder(t, w, http.StatusOK)
 	require.Equal(t, http.StatusNotModified, b.do(t, ask("a", w.Header().Get("ETag"))).Code)
 }

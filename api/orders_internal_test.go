@@ -23,7 +23,14 @@ func TestOrderDocument_HasTheShapeOfTheInterface(t *testing.T) {
 		Payments: []store.OrderPayment{{Source: "mercadopago", Payment: order.Payment{
 			ID: "139221234567890123", Status: order.PaymentApproved, StatusDetail: "accredited", Currency: "ARS",
 			Amount: decimal.NewNullDecimal(decimal.RequireFromString("150.0")), CollectorID: "77", LiveMode: true, UpdatedAt: at, FetchedAt: at,
-		}}},
+		}, ProviderOrderID: "ORD01"}},
+		ProvisionalPayments: []store.ProvisionalPayment{
+			{ProviderOrderID: "ORD02", Said: "processed/partially_refunded", Alias: order.Alias{Source: "mercadopago", Payment: order.Payment{
+				ID: "PAY02", Status: order.PaymentApproved, Currency: "ARS", CollectorID: "77", LiveMode: true, UpdatedAt: at, FetchedAt: at,
+				Amount: decimal.NewNullDecimal(decimal.RequireFromString("20")), Refunded: decimal.RequireFromString("5"),
+			}}},
+			{ProviderOrderID: "ORDTST03", Said: "charged_back/reimbursed", Alias: order.Alias{Source: "mercadopago", Payment: order.Payment{ID: "PAY03", FetchedAt: at}}},
+		},
 		OddPayments: []store.OddPayment{{
 			QueueID: 43, DeadLetterID: 5, Source: "mercadopago", PaymentID: "8", Class: "odd_payment", Fields: []string{"amount"},
 			Problem: "payment: transaction_amount is missing", FetchedAt: at,
@@ -56,7 +63,14 @@ func TestOrderDocument_HasTheShapeOfTheInterface(t *testing.T) {
 		"created_at": "2026-03-01T13:00:00.5Z", "updated_at": "2026-03-01T13:00:00.5Z", "cancelled_at": null,
 		"payments": [{"id": "139221234567890123", "source": "mercadopago", "status": "approved", "status_detail": "accredited",
 			"amount": "150.00", "shipping_amount": "0.00", "refunded_amount": "0.00", "currency": "ARS", "collector_id": "77", "live_mode": true,
-			"date_last_updated": "2026-03-01T13:00:00.5Z", "fetched_at": "2026-03-01T13:00:00.5Z"}],
+			"provider_order_id": "ORD01", "date_last_updated": "2026-03-01T13:00:00.5Z", "fetched_at": "2026-03-01T13:00:00.5Z"}],
+		"provisional_payments": [
+			{"alias": "PAY02", "source": "mercadopago", "provider_order_id": "ORD02", "status": "approved", "order_status": "processed/partially_refunded",
+			 "amount": "20.00", "refunded_amount": "5.00", "currency": "ARS", "collector_id": "77", "live_mode": true,
+			 "date_last_updated": "2026-03-01T13:00:00.5Z", "fetched_at": "2026-03-01T13:00:00.5Z"},
+			{"alias": "PAY03", "source": "mercadopago", "provider_order_id": "ORDTST03", "status": null, "order_status": "charged_back/reimbursed",
+			 "amount": null, "refunded_amount": "0", "currency": null, "collector_id": "", "live_mode": false,
+			 "date_last_updated": null, "fetched_at": "2026-03-01T13:00:00.5Z"}],
 		"odd_payments": [{"id": "8", "source": "mercadopago", "error_class": "odd_payment", "fields": ["amount"],
 			"problem": "payment: transaction_amount is missing", "queue_id": 43, "dead_letter_id": 5, "fetched_at": "2026-03-01T13:00:00.5Z"}],
 		"chargebacks": [

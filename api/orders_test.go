@@ -38,9 +38,24 @@ type orderAnswer struct {
 		Currency        string `json:"currency"`
 		CollectorID     string `json:"collector_id"`
 		LiveMode        bool   `json:"live_mode"`
+		ProviderOrderID string `json:"provider_order_id"`
 		DateLastUpdated string `json:"date_last_updated"`
 		FetchedAt       string `json:"fetched_at"`
 	} `json:"payments"`
+	ProvisionalPayments []struct {
+		Alias           string  `json:"alias"`
+		Source          string  `json:"source"`
+		ProviderOrderID string  `json:"provider_order_id"`
+		Status          *string `json:"status"`
+		OrderStatus     string  `json:"order_status"`
+		Amount          string  `json:"amount"`
+		RefundedAmount  string  `json:"refunded_amount"`
+		Currency        string  `json:"currency"`
+		CollectorID     string  `json:"collector_id"`
+		LiveMode        bool    `json:"live_mode"`
+		DateLastUpdated string  `json:"date_last_updated"`
+		FetchedAt       string  `json:"fetched_at"`
+	} `json:"provisional_payments"`
 	OddPayments []struct {
 		ID     string   `json:"id"`
 		Fields []string `json:"fields"`

@@ -181,6 +181,8 @@ func (s *Store) resourcesOf(ctx context.Context, reference string) (payments, di
 		SELECT ARRAY(SELECT payment_id FROM paid),
 		       ARRAY(SELECT chargeback_id FROM chargebacks c WHERE `+chargebackOf("$1")+`
 		             UNION
-		             SELECT claim_id FROM claims c WHERE `+claimOf("$1")+`)`, text(reference)).Scan(&payments, &disputes)
+		             SELECT claim_id FROM claims c WHERE `+claimOf("$1")+`
+		             UNION
+		             SELECT provider_order_id FROM payment_aliases WHERE order_reference = $1)`, text(reference)).Scan(&payments, &disputes)
 	return payments, disputes, wrap(err, "what order %q is about", reference)
 }

@@ -67,6 +67,8 @@ type Order struct {
 	// CancelledAt is when the merchant called the order off; nil unless they did.
 	CancelledAt *time.Time
 	Payments    []OrderPayment
+	// ProvisionalPayments are those that only the provider's own orders have shown.
+	ProvisionalPayments []ProvisionalPayment
 	// OddPayments are those that name the order and could not be booked.
 	OddPayments []OddPayment
 	// Chargebacks and Claims are about the order or its payments.
@@ -80,6 +82,9 @@ type Order struct {
 type OrderPayment struct {
 	Source string
 	order.Payment
+	// ProviderOrderID is the provider's order that it was made in; empty when none is
+	// known.
+	ProviderOrderID string
 }
 
 // An OrderChange is one entry of an order's timeline.
@@ -338,6 +343,9 @@ func readOrder(ctx context.Context, tx pgx.Tx, reference string) (Order, error) 
 		return o, err
 	}
 	if o.Anomalies, err = pgx.CollectRows(rows, rowTo[Anomaly]); err != nil {
+		return o, err
+	}
+	if err := readProvisional(ctx, tx, &o); err != nil {
 		return o, err
 	}
 	if o.OddPayments, err = oddPaymentsOf(ctx, tx, reference); err != nil {

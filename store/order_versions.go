@@ -18,6 +18,7 @@ func (s *Store) OrderVersions(ctx context.Context, references []string) (map[str
 			coalesce(o.xmin::text, ''),
 			coalesce((SELECT string_agg(p.xmin::text, ',' ORDER BY p.source, p.payment_id)
 			          FROM payments p WHERE p.order_reference = r.reference), ''),
+			coalesce((SELECT string_agg(a.xmin::text, ',' ORDER BY a.source, a.alias) FROM payment_aliases a WHERE a.order_reference = r.reference), ''),
 			coalesce((SELECT string_agg(a.xmin::text, ',' ORDER BY a.id)
 			          FROM anomalies a WHERE a.order_reference = r.reference AND a.closed_at IS NULL), ''),
 			coalesce((SELECT string_agg(p.xmin::text || '.' || d.xmin::text, ',' ORDER BY p.queue_id)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -128,6 +129,42 @@ func loadFold(ctx context.Context, tx pgx.Tx, reference string) (foldInput, erro
 		return f.readAliases(reference, raw)
 	})
 	return f, tx.SendBatch(ctx, &batch).Close()
+}
+
+// A ProvisionalPayment is a payment that only an order of the provider's has shown.
+type ProvisionalPayment struct {
+	// Alias is what the order says: it counts in the merchant's order as long as the
+	// payment is not known. Its Status is empty where the order's words settle nothing.
+	order.Alias
+	// ProviderOrderID is the provider's order, Said its words on the payment.
+	ProviderOrderID, Said string
+}
+
+// readProvisional adds to an order what the provider's orders say.
+func readProvisional(ctx context.Context, tx pgx.Tx, o *Order) error {
+	var raw []byte
+	if err := tx.QueryRow(ctx, aliasesOf(`$1`), o.Reference).Scan(&raw); err != nil {
+		return err
+	}
+	var f foldInput
+	if err := f.readAliases(o.Reference, raw); err != nil {
+		return err
+	}
+	for i, a := range f.aliases {
+		row := f.rows[i]
+		for j, p := range o.Payments {
+			if p.Source == a.Source && p.ID == a.PaymentID {
+				o.Payments[j].ProviderOrderID = row.OrderID
+			}
+		}
+		if a.Counts() || a.Missing() && a.Provisional {
+			o.ProvisionalPayments = append(o.ProvisionalPayments, ProvisionalPayment{Alias: a, ProviderOrderID: row.OrderID, Said: row.Said})
+		}
+	}
+	slices.SortFunc(o.ProvisionalPayments, func(a, b ProvisionalPayment) int {
+		return cmp.Or(a.OrderCreatedAt.Compare(b.OrderCreatedAt), cmp.Compare(a.Payment.ID, b.Payment.ID))
+	})
+	return nil
 }
 
 // keepPairs writes which payment each alias is, where that has changed. An alias that

@@ -42,6 +42,9 @@ type Signals struct {
 	Chargebacks []ChargebackDue
 	// Arrivals says what came in the last day and what of it can be relied on.
 	Arrivals Arrivals24h
+	// ProvisionalPayments counts payments that must be there and that only an order of
+	// the provider's has shown.
+	ProvisionalPayments int64
 	// PoolWait is the longest that callers of one living process waited for a
 	// database connection, on average; PoolGaveUp the most of one process that
 	// got none.
@@ -95,8 +98,9 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		          AND id > (SELECT coalesce(max(id), 0) FROM alert_messages WHERE delivered_at IS NOT NULL)),
 		       (SELECT evaluated_at FROM alert_evaluation),
 		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments+`),
-		       (SELECT count(*) FROM operator_actions WHERE action = '`+ActionLoginFailed+`' AND acted_at > now() - interval '1 hour')`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted).
-		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.NotAccepted, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments, &g.FailedLogins)
+		       (SELECT count(*) FROM operator_actions WHERE action = '`+ActionLoginFailed+`' AND acted_at > now() - interval '1 hour'),
+		       (SELECT count(*) FROM payment_aliases WHERE payment_id IS NULL AND awaited)`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted).
+		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.NotAccepted, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments, &g.FailedLogins, &g.ProvisionalPayments)
 	if err != nil {
 		return err
 	}

@@ -86,5 +86,9 @@ func (p *page) Said(s sentence) (string, error) {
 			return "", err
 		}
 	}
-	return p.T("why."+s.Code, "payment", s.PaymentID, "amount", amount, "until", until)
+	status := ""
+	if s.Status != "" {
+		status = p.Word("payment_status", s.Status)
+	}
+	return p.T("why."+s.Code, "payment", s.PaymentID, "amount", amount, "until", until, "order", s.ProviderOrderID, "status", status)
 }

@@ -26,6 +26,32 @@ func TestOrders_AreListedAndShown(t *testing.T) {
 	require.Contains(t, b.page(t, "en", "/dashboard/orders?reference=a%2Fb%3Fc%3D1%26d"), "Order a/b?c=1&d awaiting payment")
 }
 
+func TestOrder_ShowsWhatOnlyItsMercadoPagoOrderSays(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "a", "1500")
+	b.exec(t, `INSERT INTO payments (source, payment_id, order_reference, status, amount, currency, live_mode, date_last_updated, fetched_at, raw)
+		VALUES ('mercadopago', '7', 'a', 'rejected', 80, 'ARS', true, now(), now(), '')`)
+	b.exec(t, `INSERT INTO payment_aliases (source, alias, payment_id, provider_order_id, provider_order_topic, order_reference, currency, amount, status,
+			said, live_mode, provisional, awaited, fetched_at)
+		VALUES ('mercadopago', 'PAY01', '7', 'ORD01', 'order', 'a', 'ARS', 80, 'rejected', 'failed/bank_error', true, false, false, now()),
+		       ('mercadopago', 'PAY02', NULL, 'ORD02', 'order', 'a', 'ARS', 80, 'approved', 'processed/accredited', true, true, true, now()),
+		       ('mercadopago', 'PAY03', NULL, 'ORDTST03', 'order', 'a', '', 80, '', 'processed/teleported', false, true, true, now())`)
+	for lang, words := range map[string][2]string{
+		"en":    {"ORD02 shows a payment of ARS 80.00 as approved", "ORDTST03 shows payment PAY03 in a state"},
+		"es":    {"La orden ORD02 de Mercado Pago muestra un pago de", "La orden ORDTST03"},
+		"pt-BR": {"A order ORD02 do Mercado Pago mostra um pagamento de", "A order ORDTST03"},
+	} {
+		page := b.page(t, lang, "/dashboard/orders?reference=a")
+		require.Contains(t, page, words[0], lang)
+		require.Contains(t, page, words[1], lang)
+		for _, shown := range []string{"ORD01", "PAY02", "processed/accredited", "processed/teleported"} {
+			require.Contains(t, page, shown, lang)
+		}
+		require.NotContains(t, page, "PAY01", "it is payment 7")
+	}
+}
+
 // ordersOn are the references that a page lists, in its order.
 func ordersOn(t testing.TB, w *httptest.ResponseRecorder) []string {
 	t.Helper()

@@ -21,6 +21,10 @@ type sentence struct {
 	// PaymentID, Amount and Currency are what the sentence speaks of; empty where
 	// it speaks of none.
 	PaymentID, Amount, Currency string
+	// ProviderOrderID and Status are the provider's order that it speaks of, and what
+	// that says of a payment; empty where it speaks of none.
+	ProviderOrderID string
+	Status          order.PaymentStatus
 	// QueueID is the event that it speaks of; 0 for none.
 	QueueID int64
 	// Until is the time that it speaks of; zero for none.
@@ -39,6 +43,9 @@ func explain(o store.Order, events []store.Event) []sentence {
 	})
 	for _, p := range payments {
 		said = append(said, aboutPayment(o, p))
+	}
+	for _, p := range o.ProvisionalPayments {
+		said = append(said, aboutProvisional(p))
 	}
 	said = append(said, aboutDisputes(o)...)
 	said = append(said, aboutMoney(o)...)
@@ -64,7 +71,7 @@ func verdict(o store.Order) sentence {
 			s.Code = "order_called_off"
 		}
 	case order.StatusPending:
-		if len(o.Payments) == 0 {
+		if len(o.Payments)+len(o.ProvisionalPayments) == 0 {
 			s.Code = "order_without_payment"
 		}
 		s.Do = true
@@ -130,6 +137,19 @@ func aboutDisputes(o store.Order) []sentence {
 		}
 	}
 	return said
+}
+
+// aboutProvisional says what a payment is worth that only the provider's order has
+// shown.
+func aboutProvisional(p store.ProvisionalPayment) sentence {
+	s := sentence{
+		Code: "provisional", ProviderOrderID: p.ProviderOrderID, PaymentID: p.Payment.ID, Status: p.Payment.Status,
+		Amount: p.Payment.Amount.Decimal.String(), Currency: p.Payment.Currency,
+	}
+	if p.Payment.Status == "" {
+		s.Code, s.Do = "provisional_unclear", true
+	}
+	return s
 }
 
 // aboutMoney says what does not fit about the order as a whole.

@@ -180,6 +180,13 @@ func whyCases(t *testing.T) map[string]struct {
 	} {
 		cases[string(status)] = whyCase{told(t, anyone, paying("1", status, 100)), nil, []string{want, "payment_" + string(status)}}
 	}
+	ordered := func(status order.PaymentStatus) store.Order {
+		o := told(t, anyone)
+		o.ProvisionalPayments = []store.ProvisionalPayment{{ProviderOrderID: "ORD1", Alias: order.Alias{Payment: paying("PAY1", status, 100)}}}
+		return o
+	}
+	cases["only its Mercado Pago order has shown a payment"] = whyCase{ordered(order.PaymentPending), nil, []string{"order_pending", "provisional"}}
+	cases["and in words that settle nothing"] = whyCase{ordered(""), nil, []string{"order_pending", "provisional_unclear"}}
 	off := told(t, anyone)
 	off.Status, off.Terms.Cancelled = order.StatusCancelled, true
 	cases["cancelled by the shop"] = whyCase{off, nil, []string{"order_called_off"}}
