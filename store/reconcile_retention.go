@@ -51,7 +51,7 @@ var retentions = []retention{
 	{Retention{"bodies, addresses and fetched answers of events with a dead letter that is closed", "PAYLOAD_RETENTION"}, emptyQueued},
 	{Retention{"Mercado Pago's answers in payments", "PAYLOAD_RETENTION"}, emptyPayments},
 	{Retention{"refused deliveries, the newest 10,000", "168h"}, pruneRefused},
-	{Retention{"logins", "until they expire"}, pruneSessions},
+	{Retention{"logins, and the browsers they were made in", "until they expire"}, pruneSessions},
 }
 
 // hintsKept is the row of what archive removes beside.
@@ -165,6 +165,9 @@ func pruneRefused(ctx context.Context, tx pgx.Tx, _ Keep, _ *retentionCursor) (i
 }
 
 func pruneSessions(ctx context.Context, tx pgx.Tx, _ Keep, _ *retentionCursor) (int64, error) {
-	_, err := tx.Exec(ctx, `DELETE FROM operator_sessions WHERE expires_at <= now()`)
+	if _, err := tx.Exec(ctx, `DELETE FROM operator_sessions WHERE expires_at <= now()`); err != nil {
+		return 0, err
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM operator_devices WHERE expires_at <= now()`)
 	return 0, err
 }

@@ -156,6 +156,8 @@ func TestRetention_RemovesHintsAndLoginsInTime(t *testing.T) {
 	}
 	b.exec(t, `INSERT INTO operator_sessions (token_hash, password_mac, expires_at)
 		SELECT sha256(n::text::bytea), sha256('mac'), now() + make_interval(hours => n) FROM unnest(ARRAY[-1, 1]) n`)
+	b.exec(t, `INSERT INTO operator_devices (token_hash, operator, expires_at)
+		SELECT sha256(n::text::bytea), 'ana', now() + make_interval(hours => n) FROM unnest(ARRAY[-1, 1]) n`)
 	b.exec(t, `INSERT INTO webhook_refused (source, reason, method, refused_at)
 		SELECT 'mercadopago', 'malformed', 'POST', now() - make_interval(days => n) FROM unnest(ARRAY[8, 6]) n`)
 
@@ -165,6 +167,7 @@ func TestRetention_RemovesHintsAndLoginsInTime(t *testing.T) {
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_queue WHERE id = $1`, ids[0]), "a hint that led nowhere, after seven days")
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_archive`))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM operator_sessions`))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM operator_devices`))
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM webhook_refused`))
 }
 
