@@ -88,9 +88,9 @@ const (
 type Check struct {
 	// Name is shown to anyone who asks, for example "database".
 	Name string
-	// Check returns what is wrong, which is logged and not shown; or else what is
-	// shown of it to anyone who asks, under its name, as JSON. Nil shows nothing.
-	Check func(ctx context.Context) (shown any, err error)
+	// Check returns what is wrong, which is logged and not shown. What it gives show
+	// is shown to anyone who asks, under its name, as JSON.
+	Check func(ctx context.Context, show func(v any)) error
 }
 
 // Deps are the parts that the API works with. All are required unless said

@@ -104,5 +104,6 @@ func (rd *readiness) one(ctx context.Context, check Check) (shown any, err error
 			err = fmt.Errorf("panic: %v", cause)
 		}
 	}()
-	return check.Check(ctx)
+	err = check.Check(ctx, func(v any) { shown = v })
+	return shown, err
 }

@@ -18,11 +18,11 @@ func TestReadiness_ACheckIsBoundedAndItsRunShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release, runs := make(chan struct{}), atomic.Int64{}
 		rd := newReadiness([]Check{
-			{Name: "stuck", Check: func(context.Context) (any, error) { runs.Add(1); <-release; return nil, nil }},
-			{Name: "patient", Check: func(ctx context.Context) (any, error) { <-ctx.Done(); return nil, ctx.Err() }},
-			{Name: "broken", Check: func(context.Context) (any, error) { return nil, errors.New("broken") }},
-			{Name: "panics", Check: func(context.Context) (any, error) { panic("no") }},
-			{Name: "good", Check: func(context.Context) (any, error) { return "shown", nil }},
+			{Name: "stuck", Check: func(context.Context, func(any)) error { runs.Add(1); <-release; return nil }},
+			{Name: "patient", Check: func(ctx context.Context, _ func(any)) error { <-ctx.Done(); return ctx.Err() }},
+			{Name: "broken", Check: func(context.Context, func(any)) error { return errors.New("broken") }},
+			{Name: "panics", Check: func(context.Context, func(any)) error { panic("no") }},
+			{Name: "good", Check: func(_ context.Context, show func(any)) error { show("shown"); return nil }},
 		}, slog.New(slog.DiscardHandler))
 		start := time.Now()
 		failed, shown := make([][]string, 100), make([]map[string]any, 100)
@@ -43,7 +43,7 @@ func TestReadiness_ACheckIsBoundedAndItsRunShared(t *testing.T) {
 		// A caller who hangs up fails no check.
 		gone, hangUp := context.WithCancel(t.Context())
 		hangUp()
-		good := newReadiness([]Check{{Name: "good", Check: func(ctx context.Context) (any, error) { return nil, ctx.Err() }}}, slog.New(slog.DiscardHandler))
+		good := newReadiness([]Check{{Name: "good", Check: func(ctx context.Context, _ func(any)) error { return ctx.Err() }}}, slog.New(slog.DiscardHandler))
 		missing, _ := good.run(gone)
 		require.Empty(t, missing)
 	})

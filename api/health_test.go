@@ -14,7 +14,7 @@ import (
 func TestHealth_LivesAndIsReady(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) {
-		d.Ready = append(d.Ready, api.Check{Name: "schema", Check: func(context.Context) (any, error) { return nil, nil }})
+		d.Ready = append(d.Ready, api.Check{Name: "schema", Check: func(context.Context, func(any)) error { return nil }})
 	}})
 	get := func(target string) (int, string) {
 		w := b.do(t, call{method: http.MethodGet, target: target})
@@ -43,7 +43,7 @@ func TestHealth_LivesAndIsReady(t *testing.T) {
 
 func TestReadiness_NamesEveryCheckThatFails(t *testing.T) {
 	t.Parallel()
-	failing := func(context.Context) (any, error) { return nil, errors.New("a secret detail") }
+	failing := func(context.Context, func(any)) error { return errors.New("a secret detail") }
 	b := setup(t, setupOptions{deps: func(d *api.Deps) {
 		d.Ready = append(d.Ready, api.Check{Name: "schema", Check: failing}, api.Check{Name: "river", Check: failing})
 	}})

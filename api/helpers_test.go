@@ -101,9 +101,10 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 			Receiver: mercadopago.NewReceiver(verifier, opts.allowUnsigned),
 		}},
 		Operators: []api.Operator{{Name: "operator", Role: dashboard.RoleAdmin, Password: operatorPassword}}, Dashboard: pages, RiverUI: newRiverUI(tb, b.store, operator),
-		Ready: []api.Check{{Name: "database", Check: func(ctx context.Context) (any, error) {
+		Ready: []api.Check{{Name: "database", Check: func(ctx context.Context, show func(any)) error {
 			server, err := b.store.Server(ctx)
-			return server.Durability, err
+			show(server.Durability)
+			return err
 		}}},
 		Tokens: api.Tokens{
 			Status: []string{statusToken, statusToken2}, ProcessQueue: []string{processToken},

@@ -259,7 +259,7 @@ func processOf(does role) store.Process {
 func (a *app) wireAPI(cfg config.Config, does role) error {
 	ready := []api.Check{
 		{Name: "database", Check: a.checkDatabase},
-		{Name: "schema", Check: func(ctx context.Context) (any, error) { return nil, requireSchema(ctx, a.pool) }},
+		{Name: "schema", Check: func(ctx context.Context, _ func(any)) error { return requireSchema(ctx, a.pool) }},
 	}
 	if does.worker {
 		ready = append(ready, api.Check{Name: "river", Check: a.checkWorking})
@@ -315,7 +315,7 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 	deps.Storage, deps.Operator, deps.Inbox = a.store, operator, a.inbox
 	deps.Refused, deps.Sources = a.refused, a.sources
 	receiver := mercadopago.NewReceiver(verifier, cfg.AllowUnsigned)
-	deps.Ready = append(deps.Ready, api.Check{Name: "inbox", Check: func(ctx context.Context) (any, error) { return nil, a.inbox.Ready(ctx) }})
+	deps.Ready = append(deps.Ready, api.Check{Name: "inbox", Check: func(ctx context.Context, _ func(any)) error { return a.inbox.Ready(ctx) }})
 	if err := a.wirePages(cfg, receiver, operator, deps); err != nil {
 		return err
 	}
@@ -329,16 +329,17 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 }
 
 // checkDatabase shows how the database keeps what it is given.
-func (a *app) checkDatabase(ctx context.Context) (any, error) {
+func (a *app) checkDatabase(ctx context.Context, show func(any)) error {
 	server, err := a.store.Server(ctx)
-	return server.Durability, err
+	show(server.Durability)
+	return err
 }
 
-func (a *app) checkWorking(context.Context) (any, error) {
+func (a *app) checkWorking(context.Context, func(any)) error {
 	if !a.working.Load() {
-		return nil, errors.New("the workers are not running")
+		return errors.New("the workers are not running")
 	}
-	return nil, nil
+	return nil
 }
 
 // run serves on ln and works until ctx is done, then shuts down: it stops

@@ -158,7 +158,7 @@ func TestEvents_AreLookedUpAndReplayed(t *testing.T) {
 	}
 
 	// The endpoint and the command show the same.
-	_, body := get(t, s.service+"/api/webhooks/events/"+id, statusToken)
+	_, body := get(t, s.service+"/api/webhooks/events/"+id, processToken)
 	require.JSONEq(t, body, s.run(t, "events", "show", id, "--json"))
 
 	got := execute(t, s.environ, "events", "show", "404")
