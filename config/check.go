@@ -24,6 +24,8 @@ type checker struct {
 	problems Problems
 	// given are the values of the variables that are set.
 	given map[string]string
+	// environment are all variables that are set, whosever they are.
+	environment map[string]string
 }
 
 // demand notes a problem with the variable unless ok, or unless one is known.
@@ -40,6 +42,9 @@ func (d Database) check(c *checker) {
 
 func (cfg *Config) check(c *checker) {
 	cfg.Database.check(c)
+	if cfg.SellersFile.IsSet() {
+		cfg.SellersFile.given, cfg.SellersFile.main = c.environment, cfg.CollectorID
+	}
 	for variable, n := range map[string]int{
 		"WORKERS": cfg.Workers, "PROVIDER_RATE_LIMIT": cfg.ProviderRateLimit,
 		"API_RATE_LIMIT": cfg.APIRateLimit, "UNVERIFIED_RATE_LIMIT": cfg.UnverifiedRateLimit,

@@ -15,9 +15,10 @@ type Config struct {
 
 	HTTPAddr ListenAddr `env:"HTTP_ADDR" envDefault:":8080" help:"listen address"`
 
-	AccessToken    Secret     `env:"MERCADOPAGO_ACCESS_TOKEN,required" help:"Mercado Pago's API credential"`
-	WebhookSecrets []Secret   `env:"MERCADOPAGO_WEBHOOK_SECRETS,required" help:"signing secrets; several during a rotation"`
-	BaseURL        ServiceURL `env:"MERCADOPAGO_BASE_URL" envDefault:"https://api.mercadopago.com" help:"Mercado Pago's API; another for the simulator"`
+	AccessToken    Secret      `env:"MERCADOPAGO_ACCESS_TOKEN,required" help:"Mercado Pago's API credential"`
+	WebhookSecrets []Secret    `env:"MERCADOPAGO_WEBHOOK_SECRETS,required" help:"signing secrets; several during a rotation"`
+	SellersFile    SellersFile `env:"MERCADOPAGO_SELLERS_FILE" help:"path of a YAML file: sellers' accounts, with the names of their access tokens and secrets; for a marketplace"`
+	BaseURL        ServiceURL  `env:"MERCADOPAGO_BASE_URL" envDefault:"https://api.mercadopago.com" help:"Mercado Pago's API; another for the simulator"`
 	Money
 
 	SourceIPMode   SourceIPMode   `env:"SOURCE_IP_MODE" envDefault:"observe" help:"off, observe (record and count) or enforce (403)"`

@@ -25,7 +25,7 @@ func misspelt(given map[string]string) Problems {
 	for _, v := range Variables() {
 		ours = append(ours, v.Name)
 		known[v.Name] = true
-		if !v.isFile() {
+		if !v.isFile() && !v.isPath() {
 			ours = append(ours, v.Name+fileSuffix)
 			known[v.Name+fileSuffix] = true
 		}

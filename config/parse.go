@@ -22,7 +22,7 @@ func parse(environ []string, read ReadFile, to any) *checker {
 	variables := variablesOf(reflect.TypeOf(to).Elem())
 	given := pairs(environ)
 	values, problems := resolve(given, variables, read)
-	c := &checker{problems: append(problems, misspelt(given)...), given: values}
+	c := &checker{problems: append(problems, misspelt(given)...), given: values, environment: given}
 	err := env.ParseWithOptions(to, env.Options{Environment: values, FuncMap: map[reflect.Type]env.ParserFunc{
 		reflect.TypeFor[time.Duration](): func(text string) (any, error) { return ParseDuration(text) },
 	}})
@@ -67,7 +67,10 @@ func resolve(given map[string]string, variables []Variable, read ReadFile) (map[
 
 func valueOf(v Variable, given map[string]string, read ReadFile) (string, error) {
 	value, path, where := given[v.Name], given[v.Name+fileSuffix], v.Name+fileSuffix+" "
-	if v.isFile() {
+	switch {
+	case v.isPath():
+		path = ""
+	case v.isFile():
 		value, path, where = "", given[v.Name], ""
 	}
 	if path != "" {

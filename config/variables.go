@@ -21,7 +21,11 @@ type Variable struct {
 }
 
 // isFile reports whether the variable is the path of its value.
-func (v Variable) isFile() bool { return strings.HasSuffix(v.Name, fileSuffix) }
+func (v Variable) isFile() bool { return strings.HasSuffix(v.Name, fileSuffix) && !v.isPath() }
+
+// isPath reports whether the variable's value is a path: what is in the file is read
+// elsewhere.
+func (v Variable) isPath() bool { return v.kind == reflect.TypeFor[SellersFile]() }
 
 // Variables lists every variable that the service reads, in the order of the
 // documentation.
