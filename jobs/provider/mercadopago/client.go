@@ -173,6 +173,20 @@ func NewClient(cfg Config) (*Client, error) {
 	return c, nil
 }
 
+// For returns a client that asks with another account's access token. Both share the
+// connections, the rate limit and the metrics.
+func (c *Client) For(accessToken, accountID string) (*Client, error) {
+	other, err := NewClient(Config{
+		BaseURL: c.base.String(), AccessToken: accessToken, AccountID: accountID, Transport: c.http.Transport,
+		Timeout: c.timeout, MaxBody: c.maxBody, UserAgent: c.userAgent, Now: c.now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	other.limiter, other.metrics = c.limiter, c.metrics
+	return other, nil
+}
+
 func parseBaseURL(s string) (*url.URL, error) {
 	if s == "" {
 		s = DefaultBaseURL

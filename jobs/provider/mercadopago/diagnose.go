@@ -167,7 +167,7 @@ func (v *Verifier) readings(d provider.Delivery, q query, h signatureHeader) (pr
 // matches returns the place of the secret whose hash over text is the given
 // one, 0 for none, and what was done to the hash.
 func (v *Verifier) matches(text, given string) (secret int, damage string) {
-	for i, keyed := range *v.keyed.Load() {
+	for i, keyed := range v.accepted() {
 		mac := keyed()
 		mac.Write([]byte(text))
 		sum := hex.EncodeToString(mac.Sum(nil))

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -40,7 +41,9 @@ const (
 // It is safe for concurrent use and cannot print its secrets.
 type Verifier struct {
 	// Closures: whatever prints a Verifier finds addresses, no secrets.
-	keyed     *atomic.Pointer[[]func() hash.Hash]
+	keyed *atomic.Pointer[[]func() hash.Hash]
+	// sellers are those of the sellers beside the main account.
+	sellers   *atomic.Pointer[[]func() hash.Hash]
 	tolerance time.Duration
 	now       func() time.Time
 }
@@ -65,7 +68,7 @@ func WithClock(now func() time.Time) VerifierOption {
 // and mode. No secret, a blank one, or one with white space around it is an
 // error, as anyone can sign with an empty secret and nobody with a mistyped one.
 func NewVerifier(secrets []string, opts ...VerifierOption) (*Verifier, error) {
-	v := &Verifier{now: time.Now, keyed: &atomic.Pointer[[]func() hash.Hash]{}}
+	v := &Verifier{now: time.Now, keyed: &atomic.Pointer[[]func() hash.Hash]{}, sellers: &atomic.Pointer[[]func() hash.Hash]{}}
 	if err := v.UseSecrets(secrets); err != nil {
 		return nil, err
 	}
@@ -87,18 +90,45 @@ func (v *Verifier) UseSecrets(secrets []string) error {
 	if len(secrets) == 0 {
 		return errors.New("no webhook secret")
 	}
+	keyed, err := keyedBy(secrets)
+	if err == nil {
+		v.keyed.Store(&keyed)
+	}
+	return err
+}
+
+// UseSellerSecrets makes these the secrets that are accepted beside the main
+// account's: sellers' own, who need not have any. On an error the old ones stay.
+func (v *Verifier) UseSellerSecrets(secrets []string) error {
+	keyed, err := keyedBy(secrets)
+	if err == nil {
+		v.sellers.Store(&keyed)
+	}
+	return err
+}
+
+// keyedBy are the hashes that secrets sign with.
+func keyedBy(secrets []string) ([]func() hash.Hash, error) {
 	keyed := make([]func() hash.Hash, len(secrets))
 	for i, secret := range secrets {
 		switch {
 		case strings.TrimSpace(secret) == "":
-			return fmt.Errorf("webhook secret %d of %d is blank", i+1, len(secrets))
+			return nil, fmt.Errorf("webhook secret %d of %d is blank", i+1, len(secrets))
 		case strings.TrimSpace(secret) != secret:
-			return fmt.Errorf("webhook secret %d of %d has white space around it", i+1, len(secrets))
+			return nil, fmt.Errorf("webhook secret %d of %d has white space around it", i+1, len(secrets))
 		}
 		keyed[i] = func() hash.Hash { return hmac.New(sha256.New, []byte(secret)) }
 	}
-	v.keyed.Store(&keyed)
-	return nil
+	return keyed, nil
+}
+
+// accepted are the hashes of all secrets, the main account's first.
+func (v *Verifier) accepted() []func() hash.Hash {
+	sellers := v.sellers.Load()
+	if sellers == nil || len(*sellers) == 0 {
+		return *v.keyed.Load()
+	}
+	return append(slices.Clip(*v.keyed.Load()), *sellers...)
 }
 
 // A Signature is one that was verified.
@@ -180,9 +210,10 @@ func (v *Verifier) match(h signatureHeader, dataID, requestID string) (Signature
 	if lower := strings.ToLower(dataID); lower != dataID {
 		ids = append(ids, lower)
 	}
+	accepted := v.accepted()
 	for casing, id := range ids {
 		text := manifest(id, requestID, h.ts)
-		for i, keyed := range *v.keyed.Load() {
+		for i, keyed := range accepted {
 			mac := keyed()
 			mac.Write([]byte(text))
 			sum := mac.Sum(nil)

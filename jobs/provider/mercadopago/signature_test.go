@@ -344,3 +344,20 @@ func TestVerifier_TakesOtherSecretsWhileItWorks(t *testing.T) {
 	require.True(t, accepts("the next secret"))
 	require.False(t, accepts(testSecret))
 }
+
+func TestVerifier_AcceptsSellersOwnSecretsWhileTheyAreConfigured(t *testing.T) {
+	t.Parallel()
+	v := newVerifier(t)
+	header := http.Header{headerSignature: {Sign("ana's secret", testPaymentID, testRequestID, testTS)}, headerRequestID: {testRequestID}}
+	verify := func() error {
+		_, err := v.Verify(header, paymentQuery)
+		return err
+	}
+	requireRefusal(t, verify(), provider.Unauthenticated, ReasonSignatureMismatch)
+	require.NoError(t, v.UseSellerSecrets([]string{"bruno's secret", "ana's secret"}))
+	require.NoError(t, verify())
+	require.Error(t, v.UseSellerSecrets([]string{" "}), "anyone can sign with a blank one")
+	require.NoError(t, verify(), "the old ones stay")
+	require.NoError(t, v.UseSellerSecrets(nil))
+	requireRefusal(t, verify(), provider.Unauthenticated, ReasonSignatureMismatch)
+}

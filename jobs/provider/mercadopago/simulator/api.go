@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"context"
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -85,16 +84,16 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 
 // guarded puts the latency, the outage and the token before a handler.
 func (s *Simulator) guarded(handle func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
-	expected := []byte("Bearer " + s.cfg.AccessToken)
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !pause(r.Context(), s.cfg.Faults.Latency) {
 			return
 		}
-		if s.outage.Load() {
+		account, down, ok := s.authorized(r)
+		if s.outage.Load() || down {
 			s.refuse(w)
 			return
 		}
-		if s.revoked.Load() || subtle.ConstantTimeCompare([]byte(r.Header.Get("Authorization")), expected) != 1 {
+		if !ok {
 			s.counters.unauthorized.Add(1)
 			(&apiError{status: http.StatusUnauthorized, message: "invalid access token", word: "unauthorized"}).write(w)
 			return
@@ -103,7 +102,7 @@ func (s *Simulator) guarded(handle func(http.ResponseWriter, *http.Request) erro
 			answer.write(w)
 			return
 		}
-		err := handle(w, r)
+		err := handle(w, r.WithContext(context.WithValue(r.Context(), accountKey{}, account)))
 		if err == nil {
 			return
 		}
@@ -162,7 +161,7 @@ func (s *Simulator) fault(p purpose, keys ...uint64) *apiError {
 func (s *Simulator) getPayment(w http.ResponseWriter, r *http.Request) error {
 	s.counters.gets.Add(1)
 	p, err := s.payment(r.PathValue("id"))
-	if err != nil {
+	if err != nil || !s.shows(s.accountOf(r.Context()), p.collectorID) {
 		return s.paymentNotFound()
 	}
 	if fault := s.fault(forCall, p.seq, uint64(p.gets.Add(1))); fault != nil { //nolint:gosec // counts up from 1
@@ -191,10 +190,10 @@ func (s *Simulator) paymentNotFound() *apiError {
 }
 
 // getUser answers GET /users/me with the account that the token belongs to.
-func (s *Simulator) getUser(w http.ResponseWriter, _ *http.Request) error {
+func (s *Simulator) getUser(w http.ResponseWriter, r *http.Request) error {
 	s.counters.users.Add(1)
 	body, err := json.Marshal(object{
-		"id":                s.cfg.CollectorID,
+		"id":                s.accountOf(r.Context()),
 		"nickname":          "SIMULATED_SHOP",
 		"registration_date": "2020-01-06T11:31:42.000-04:00",
 		"country_id":        "AR",

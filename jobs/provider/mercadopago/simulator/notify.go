@@ -99,7 +99,7 @@ func (s *Simulator) envelopeOf(p *payment, action string, attempt int, keys ...u
 	if err != nil {
 		panic("simulator: encoding a notification: " + err.Error())
 	}
-	return s.seal("payment", id, requestID, ts, attempt, body)
+	return s.sealed(s.secretOf(p.collectorID), "payment", id, requestID, ts, attempt, body)
 }
 
 // stamp draws the request id and the time that a notification made now bears.
@@ -114,8 +114,13 @@ func (s *Simulator) stamp(chance *rand.Rand, now time.Time) (requestID, ts strin
 	return requestID, ts
 }
 
-// seal signs a notification of a topic.
+// seal signs a notification of a topic with the simulator's own secret.
 func (s *Simulator) seal(topic, id, requestID, ts string, attempt int, body []byte) *envelope {
+	return s.sealed(s.cfg.Secret, topic, id, requestID, ts, attempt, body)
+}
+
+// sealed signs a notification of a topic.
+func (*Simulator) sealed(secret, topic, id, requestID, ts string, attempt int, body []byte) *envelope {
 	return &envelope{
 		query: "data.id=" + id + "&type=" + topic,
 		header: http.Header{
@@ -124,7 +129,7 @@ func (s *Simulator) seal(topic, id, requestID, ts string, attempt int, body []by
 			"User-Agent":       {"MercadoPago WebHook v1.0 " + topic},
 			"X-Request-Id":     {requestID},
 			"X-Retry":          {strconv.Itoa(attempt)},
-			"X-Signature":      {Sign(s.cfg.Secret, id, requestID, ts)},
+			"X-Signature":      {Sign(secret, id, requestID, ts)},
 			"X-Socket-Timeout": {strconv.FormatInt(answerLimit.Milliseconds(), 10)},
 		},
 		body: body,

@@ -88,7 +88,7 @@ func (s *Simulator) searchOrders(w http.ResponseWriter, r *http.Request) error {
 	if bad != nil {
 		return bad
 	}
-	found := s.ordersFound(q)
+	found := s.ordersFound(s.accountOf(r.Context()), q)
 	total := len(found)
 	offset := (q.page - 1) * q.size
 	rows := make([]object, 0, q.size)
@@ -114,13 +114,13 @@ func (s *Simulator) searchOrders(w http.ResponseWriter, r *http.Request) error {
 }
 
 // ordersFound is what a query asks for, in its order.
-func (s *Simulator) ordersFound(q orderQuery) []orderView {
+func (s *Simulator) ordersFound(account int64, q orderQuery) []orderView {
 	s.mu.RLock()
 	orders := s.mercadoPagoOrders
 	s.mu.RUnlock()
 	var found []orderView
 	for _, r := range orders {
-		if r.payment.collectorID != s.cfg.CollectorID {
+		if r.payment.collectorID != account {
 			continue
 		}
 		if v := s.viewOf(r); v.matches(q) {

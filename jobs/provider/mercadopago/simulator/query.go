@@ -26,6 +26,7 @@ type searchQuery struct {
 	limit      int
 	offset     int
 
+	account     int64 // who searches
 	reference   string
 	collectorID string
 	payerID     string

@@ -194,7 +194,7 @@ func (s *Simulator) SignedResourceRequest(ctx context.Context, kind ResourceKind
 func (s *Simulator) resourceEnvelope(r *resource, attempt int, keys ...uint64) *envelope {
 	shape := resourceShapes[r.kind]
 	chance := draws(s.cfg.Seed, forResource, append([]uint64{r.payment.seq, uint64(attempt)}, keys...)...) //nolint:gosec // not negative
-	body, err := json.Marshal(s.completed(shape.notification(s, r), chance))
+	body, err := json.Marshal(s.completed(shape.notification(s, r), r.payment.collectorID, chance))
 	if err != nil {
 		panic("simulator: encoding a notification: " + err.Error())
 	}
@@ -217,7 +217,7 @@ func (r *resource) topic() string {
 
 // completed adds what notifications have in common and the body doesn't say
 // otherwise, where they have a type.
-func (s *Simulator) completed(body object, chance *rand.Rand) object {
+func (s *Simulator) completed(body object, collectorID int64, chance *rand.Rand) object {
 	if body["type"] == nil {
 		body["created_at"] = s.now().UTC().Format("2006-01-02 15:04:05")
 		return body
@@ -226,7 +226,7 @@ func (s *Simulator) completed(body object, chance *rand.Rand) object {
 		"api_version":  "v1",
 		"date_created": s.now().UTC().Format("2006-01-02T15:04:05Z"),
 		"live_mode":    s.cfg.LiveMode,
-		"user_id":      numberOrText(chance.IntN(2) == 0, s.cfg.CollectorID),
+		"user_id":      numberOrText(chance.IntN(2) == 0, collectorID),
 	}
 	maps.Copy(all, body)
 	return all
@@ -246,7 +246,7 @@ func (s *Simulator) getResource(w http.ResponseWriter, r *http.Request) error {
 	if s.cfg.TestCredentials && found != nil && found.kind == Chargeback {
 		return &apiError{status: http.StatusForbidden, message: "forbidden", word: "forbidden"}
 	}
-	if found == nil {
+	if found == nil || !s.shows(s.accountOf(r.Context()), found.payment.collectorID) {
 		return &apiError{status: http.StatusNotFound, message: "resource not found", word: "not_found"}
 	}
 	if fault := s.fault(forResource, found.payment.seq, uint64(calls)); fault != nil { //nolint:gosec // counts up from 1

@@ -22,6 +22,8 @@ func (s *Simulator) searchPayments(w http.ResponseWriter, r *http.Request) error
 	if bad != nil {
 		return bad
 	}
+	q.account = s.accountOf(r.Context())
+	values.Set("account", strconv.FormatInt(q.account, 10))
 	var found []*snapshot
 	if s.cfg.Faults.UnstablePages {
 		found = s.search(q, n)
@@ -56,7 +58,7 @@ func (s *Simulator) search(q searchQuery, ties uint64) []*snapshot {
 	asOf := s.now().Add(-s.cfg.Faults.SearchLag)
 	var found []*snapshot
 	for _, p := range s.paymentsOf(q.reference) {
-		if snap := p.shownAt(asOf); snap != nil && !p.unlisted.Load() && snap.matches(q) {
+		if snap := p.shownAt(asOf); snap != nil && !p.unlisted.Load() && s.shows(q.account, p.collectorID) && snap.matches(q) {
 			found = append(found, snap)
 		}
 	}

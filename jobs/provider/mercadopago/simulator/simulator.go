@@ -32,6 +32,8 @@ type Config struct {
 	Secret string
 	// CollectorID is the account that is paid; DefaultCollectorID when 0.
 	CollectorID int64
+	// Sellers are accounts beside it.
+	Sellers []Seller
 	// LiveMode is what payments say in live_mode, unless their spec says
 	// otherwise.
 	LiveMode bool
@@ -68,6 +70,7 @@ type Simulator struct {
 	clock     func() time.Time
 	log       *slog.Logger
 	firstID   int64
+	sellers   map[int64]*seller
 
 	target     atomic.Pointer[url.URL]
 	outage     atomic.Bool
@@ -131,6 +134,9 @@ func New(cfg Config) (*Simulator, error) {
 	if s.cfg.CollectorID == 0 {
 		s.cfg.CollectorID = DefaultCollectorID
 	}
+	var wrong []error
+	s.sellers, wrong = newSellers(cfg.Sellers, s.cfg.CollectorID)
+	problems = append(problems, wrong...)
 	if s.cfg.Currency == "" {
 		s.cfg.Currency = "ARS"
 	}
