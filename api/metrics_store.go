@@ -19,8 +19,8 @@ type storeCollector struct {
 	storage *store.Store
 	logger  *slog.Logger
 
-	readable, events, oldest, deadLetters, anomalies, circuit *prometheus.Desc
-	lastSuccess, runs, found, unseen, provisional             *prometheus.Desc
+	readable, events, oldest, deadLetters, anomalies, circuit, seller *prometheus.Desc
+	lastSuccess, runs, found, unseen, provisional                     *prometheus.Desc
 }
 
 func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
@@ -35,6 +35,7 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 		deadLetters: desc("dead_letters_open", "Open dead letters, by reason.", "reason"),
 		anomalies:   desc("anomalies_open", "Open anomalies, by kind.", "kind"),
 		circuit:     desc("provider_circuit", "1 for the state that the provider's circuit is in.", "state"),
+		seller:      desc("seller_circuit", "State of a seller's circuit: 0 closed, 1 half open, 2 open.", "seller"),
 		lastSuccess: desc("reconciliation_last_success_timestamp_seconds", "When a reconciliation succeeded last, in Unix time."),
 		runs:        desc("reconciliation_runs_total", "Reconciliations that ended, by status.", "status"),
 		found:       desc("reconciliation_found_total", "What reconciliations found and put right, by kind.", "kind"),
@@ -45,7 +46,7 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 
 func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional,
+		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.seller, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional,
 	} {
 		out <- d
 	}
@@ -88,6 +89,9 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 			holds = 1
 		}
 		gauge(c.circuit, holds, string(state))
+	}
+	for _, s := range st.Sellers {
+		gauge(c.seller, map[store.CircuitState]float64{store.CircuitHalfOpen: 1, store.CircuitOpen: 2}[s.Circuit], s.CollectorID)
 	}
 	for _, reason := range store.UnseenReasons() {
 		gauge(c.unseen, float64(st.Signals.Unseen[reason]), reason)

@@ -19,7 +19,9 @@ type OrderDocument struct {
 	CreatedAt      time.Time    `json:"created_at"`
 	UpdatedAt      time.Time    `json:"updated_at"`
 	// CancelledAt is when the merchant called the order off.
-	CancelledAt *time.Time        `json:"cancelled_at"`
+	CancelledAt *time.Time `json:"cancelled_at"`
+	// CollectorID is the seller that the order belongs to; null for the main account.
+	CollectorID *string           `json:"collector_id"`
 	Payments    []paymentDocument `json:"payments"`
 	// ProvisionalPayments are those that only a Mercado Pago order has shown.
 	ProvisionalPayments []provisionalDocument `json:"provisional_payments"`
@@ -158,6 +160,7 @@ func NewOrderDocument(o store.Order) OrderDocument {
 		CreatedAt:      o.CreatedAt.UTC(),
 		UpdatedAt:      o.UpdatedAt.UTC(),
 		CancelledAt:    utc(o.CancelledAt),
+		CollectorID:    nullable(o.Terms.CollectorID),
 		Payments:       make([]paymentDocument, len(o.Payments)),
 		OddPayments:    make([]oddPaymentDocument, len(o.OddPayments)),
 		Chargebacks:    make([]chargebackDocument, len(o.Chargebacks)),

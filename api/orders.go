@@ -28,13 +28,18 @@ func (a *api) putOrder(c *gin.Context, ev *requestEvent) error {
 		return err
 	}
 	ev.reference = reference
-	members, err := a.bodies.readObject(c.Request, "amount", "currency")
+	members, err := a.bodies.readObject(c.Request, "amount", "currency", "collector_id")
 	if err != nil {
 		return err
 	}
 	terms, err := parseTerms(members)
 	if err != nil {
 		return err
+	}
+	if members["collector_id"] != nil {
+		if terms.CollectorID, err = members.text("collector_id", `"190061234"`); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(c.Request.Context(), storageTimeout)
 	defer cancel()

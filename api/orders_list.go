@@ -24,6 +24,8 @@ type OrderSummaryDocument struct {
 	UpdatedAt      time.Time    `json:"updated_at"`
 	// CancelledAt is when the merchant called the order off.
 	CancelledAt *time.Time `json:"cancelled_at"`
+	// CollectorID is the seller that the order belongs to; null for the main account.
+	CollectorID *string `json:"collector_id"`
 }
 
 // NewOrderSummaryDocument returns the order's document.
@@ -33,6 +35,7 @@ func NewOrderSummaryDocument(o store.OrderSummary) OrderSummaryDocument {
 		Reference: o.Reference, Status: o.Status, Amount: money(o.Terms.Amount), Currency: o.Terms.Currency,
 		PaidAmount: money(o.Paid), RefundedAmount: money(o.Refunded),
 		CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(), CancelledAt: utc(o.CancelledAt),
+		CollectorID: nullable(o.Terms.CollectorID),
 	}
 }
 

@@ -27,6 +27,7 @@ type orderAnswer struct {
 	CreatedAt      time.Time  `json:"created_at"`
 	UpdatedAt      time.Time  `json:"updated_at"`
 	CancelledAt    *time.Time `json:"cancelled_at"`
+	CollectorID    *string    `json:"collector_id"`
 	Payments       []struct {
 		ID              string `json:"id"`
 		Source          string `json:"source"`
@@ -131,6 +132,33 @@ func TestOrders_AreRegisteredOnceAndConfirmedAfterwards(t *testing.T) {
 	}
 	requireProblem(t, b.do(t, call{method: http.MethodGet, target: "/api/orders/shop-0002", header: bearer(ordersToken)}),
 		http.StatusNotFound, "order_not_found")
+}
+
+// An order belongs to one account: the main one unless its registration says a seller.
+func TestOrders_BelongToOneAccount(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	b.store.UseSellers([]string{"2001", "2002"})
+	put := func(reference, collector string) *httptest.ResponseRecorder {
+		return b.do(t, putOrder("/api/orders/"+reference, `{"amount":"150.00","currency":"ARS"`+collector+`}`))
+	}
+	var answer orderAnswer
+	w := put("ana-1", `,"collector_id":"2001"`)
+	require.Equal(t, http.StatusCreated, w.Code)
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
+	require.Equal(t, "2001", *answer.CollectorID)
+	require.Equal(t, http.StatusOK, put("ana-1", `,"collector_id":"2001"`).Code)
+	p := requireProblem(t, put("ana-1", ""), http.StatusConflict, "order_conflict")
+	require.Equal(t, "The order is registered with 150.00 ARS for account 2001; this call says 150.00 ARS for the main account.", p.Detail)
+	requireProblem(t, put("ana-1", `,"collector_id":"2002"`), http.StatusConflict, "order_conflict")
+
+	require.Equal(t, http.StatusCreated, put("main-1", "").Code)
+	requireProblem(t, put("main-1", `,"collector_id":"2001"`), http.StatusConflict, "order_conflict")
+	p = requireProblem(t, put("other-1", `,"collector_id":"999"`), http.StatusBadRequest, "invalid_field")
+	require.Equal(t, "The collector_id is neither the main account nor one of the sellers.", p.Detail)
+	requireProblem(t, put("other-1", `,"collector_id":2001`), http.StatusBadRequest, "invalid_field")
+	require.NoError(t, b.store.KeepAccount(t.Context(), "1000"))
+	require.Equal(t, http.StatusOK, put("main-1", `,"collector_id":"1000"`).Code, "that is the main account")
 }
 
 func TestOrders_ManyCallsCreateAnOrderOnce(t *testing.T) {

@@ -35,6 +35,7 @@ type StatusReport struct {
 	DeadLetters    store.DeadLetterStatus `json:"dead_letters"`
 	Throughput     store.Throughput       `json:"throughput"`
 	Provider       store.ProviderState    `json:"provider"`
+	Sellers        []store.SellerStatus   `json:"sellers"`
 	Reconciliation ReconciliationStatus   `json:"reconciliation"`
 	Anomalies      store.AnomalyStatus    `json:"anomalies"`
 	Version        string                 `json:"version"`
@@ -56,6 +57,7 @@ func NewStatusReport(st store.Status, extras StatusExtras) StatusReport {
 		DeadLetters: st.DeadLetters,
 		Throughput:  st.Throughput,
 		Provider:    st.Provider,
+		Sellers:     append([]store.SellerStatus{}, st.Sellers...),
 		Reconciliation: ReconciliationStatus{
 			LastSuccessAt: utc(st.LastSuccessAt),
 			NextRunAt:     utc(extras.NextRunAt),

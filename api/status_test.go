@@ -26,6 +26,7 @@ func TestStatus_HasItsShape(t *testing.T) {
 		"dead_letters": {"open": 0, "by_reason": {}, "last_24h": 0},
 		"throughput": {"received_1h": 1, "completed_1h": 0, "failed_1h": 0},
 		"provider": {"circuit": "closed", "since": null, "reason": ""},
+		"sellers": [],
 		"reconciliation": {"last_success_at": null, "next_run_at": null, "recent": []},
 		"anomalies": {"open": 0, "by_kind": {}},
 		"version": "v1.2.3"

@@ -113,7 +113,7 @@ func shopDoor(t *testing.T, secret string, inbox *store.Inbox) http.Handler {
 		}
 		if _, err = inbox.Accept(r.Context(), store.NewEvent{
 			Source: ev.Source, Topic: ev.Topic, Action: ev.Action, ResourceID: ev.ResourceID, Work: string(ev.Work), Origin: store.OriginWebhook,
-			Payload: body, Signed: ev.Signed, Signature: ev.SignatureKey,
+			Payload: body, Signed: ev.Signed, Signature: ev.SignatureKey, CollectorID: ev.CollectorID,
 		}); err != nil {
 			http.Error(w, "inbox", http.StatusServiceUnavailable)
 		}

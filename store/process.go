@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -50,11 +51,23 @@ type Process struct {
 	NotAccepted int64
 }
 
+// A ProcessFile is a configuration file that a process reads again when it changes.
+type ProcessFile struct {
+	// Name is the variable that names it.
+	Name string
+	// Digest is of what is in use: processes that use the same have the same. It is
+	// empty where there is no file.
+	Digest string
+	// Problem is why the file as it is now is not in use; empty while it is.
+	Problem string
+}
+
 // A Heartbeat says every few seconds that this process is alive, and how its pool of
 // connections fares.
 type Heartbeat struct {
 	store  *Store
 	self   Process
+	files  func() []ProcessFile
 	before *pgxpool.Stat
 	// notAccepted is how many there were in all the time before.
 	notAccepted int64
@@ -62,12 +75,13 @@ type Heartbeat struct {
 	done        sync.WaitGroup
 }
 
-// NewHeartbeat starts one. Of self, Host, Role and Version count. Close stops it.
-func NewHeartbeat(store *Store, self Process) *Heartbeat {
+// NewHeartbeat starts one. Of self, Host, Role and Version count; files are those that
+// the process has in use. Close stops it.
+func NewHeartbeat(store *Store, self Process, files func() []ProcessFile) *Heartbeat {
 	ctx, stop := context.WithCancel(context.Background())
 	self.ID = rand.Text()
 	self.Host = cmp.Or(self.Host, "unknown")
-	h := &Heartbeat{store: store, self: self, before: store.pool.Stat(), stop: stop}
+	h := &Heartbeat{store: store, self: self, files: files, before: store.pool.Stat(), stop: stop}
 	h.done.Go(func() { h.run(ctx) })
 	return h
 }
@@ -101,7 +115,7 @@ func (h *Heartbeat) beat(ctx context.Context) {
 	h.self.NotAccepted = notAccepted - h.notAccepted
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
-	err := h.store.beat(ctx, h.self)
+	err := h.store.beat(ctx, h.self, h.files())
 	if err == nil {
 		// Not before: a pool that has no connection for this either must show
 		// once it has one again.
@@ -123,8 +137,27 @@ func poolStrain(before, now *pgxpool.Stat) (wait time.Duration, gaveUp int64) {
 }
 
 // beat notes that the process is alive, and forgets those that died long ago.
-func (s *Store) beat(ctx context.Context, p Process) error {
-	_, err := s.pool.Exec(ctx, `
+func (s *Store) beat(ctx context.Context, p Process, files []ProcessFile) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		if err := noteProcess(ctx, tx, p); err != nil {
+			return err
+		}
+		names, digests, problems := make([]string, len(files)), make([]string, len(files)), make([]string, len(files))
+		for i, f := range files {
+			names[i], digests[i], problems[i] = f.Name, f.Digest, text(f.Problem)
+		}
+		_, err := tx.Exec(ctx, `
+			INSERT INTO process_files AS known (process_id, name, digest, problem)
+			SELECT $1, f.* FROM unnest($2::text[], $3::text[], $4::text[]) AS f (name, digest, problem)
+			ON CONFLICT (process_id, name) DO UPDATE SET digest = excluded.digest, problem = excluded.problem
+			WHERE (known.digest, known.problem) <> (excluded.digest, excluded.problem)`, p.ID, names, digests, problems)
+		return err
+	})
+	return wrap(err, "note a process")
+}
+
+func noteProcess(ctx context.Context, tx pgx.Tx, p Process) error {
+	_, err := tx.Exec(ctx, `
 		WITH dead AS (DELETE FROM processes WHERE seen_at < now() - interval '1 hour' AND id <> $1)
 		INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up, account_known, not_accepted)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -132,7 +165,7 @@ func (s *Store) beat(ctx context.Context, p Process) error {
 			pool_wait_ms = excluded.pool_wait_ms, pool_gave_up = excluded.pool_gave_up, account_known = excluded.account_known,
 			not_accepted = excluded.not_accepted`,
 		p.ID, text(p.Host), p.Role, text(p.Version), p.PoolMax, p.PoolInUse, p.PoolWait.Milliseconds(), p.PoolGaveUp, p.AccountKnown, p.NotAccepted)
-	return wrap(err, "note a process")
+	return err
 }
 
 func (h *Heartbeat) leave() {

@@ -27,10 +27,10 @@ func TestHeartbeat_ShowsItsProcess(t *testing.T) {
 		require.NoError(t, err)
 		return found
 	}
-	first := store.NewHeartbeat(b.Store, store.Process{Host: "host-1", Role: store.RoleWorker, Version: "v1"})
+	first := store.NewHeartbeat(b.Store, store.Process{Host: "host-1", Role: store.RoleWorker, Version: "v1"}, noFiles)
 	defer first.Close()
 	require.Eventually(t, func() bool { return len(alive()) == 1 }, 30*time.Second, 5*time.Millisecond)
-	second := store.NewHeartbeat(b.Store, store.Process{Role: store.RoleAPI, Version: "v2"})
+	second := store.NewHeartbeat(b.Store, store.Process{Role: store.RoleAPI, Version: "v2"}, noFiles)
 	require.Eventually(t, func() bool { return len(alive()) == 2 }, 30*time.Second, 5*time.Millisecond)
 	p := alive()[0]
 	require.Equal(t, []string{"host-1", store.RoleWorker, "v1"}, []string{p.Host, p.Role, p.Version})
@@ -42,7 +42,7 @@ func TestHeartbeat_ShowsItsProcess(t *testing.T) {
 	second.Close()
 	require.Len(t, alive(), 1, "one that stops takes itself off the list")
 	require.NoError(t, b.KeepAccount(t.Context(), "1"))
-	third := store.NewHeartbeat(b.Store, store.Process{Role: store.RoleAll})
+	third := store.NewHeartbeat(b.Store, store.Process{Role: store.RoleAll}, noFiles)
 	defer third.Close()
 	require.Eventually(t, func() bool { return one[int](t, b, `SELECT count(*) FROM processes WHERE account_known`) == 1 }, 30*time.Second, 5*time.Millisecond)
 }
@@ -75,3 +75,6 @@ func TestHeartbeat_ShowsASaturatedPool(t *testing.T) {
 	require.Zero(t, wait, "nobody got one")
 	conn.Release()
 }
+
+// noFiles are the files of a process that has none.
+func noFiles() []store.ProcessFile { return nil }

@@ -36,9 +36,14 @@ type SellerStatus struct {
 	Unsearched bool `json:"-"`
 }
 
-// KeepSellers makes these the sellers of a source, of which none may have no
-// account. One whose access token is another counts as authorized again.
-func (s *Store) KeepSellers(ctx context.Context, source string, sellers []Seller) error {
+// UseSellers makes these accounts those of the sellers, for this process.
+func (s *Store) UseSellers(accounts []string) { s.sellers.Store(&accounts) }
+
+// KeepSellers makes these the sellers of a source in the books, each with an account.
+// One whose access token is another counts as authorized again. A process that was not
+// told of sellers is not declared: it removes them only where no living process has
+// a file of them.
+func (s *Store) KeepSellers(ctx context.Context, source string, sellers []Seller, declared bool) error {
 	n := len(sellers)
 	ids, names, tokens := make([]string, n), make([]string, n), make([][]byte, n)
 	for i, seller := range sellers {
@@ -58,14 +63,13 @@ func (s *Store) KeepSellers(ctx context.Context, source string, sellers []Seller
 			return err
 		}
 		_, err = tx.Exec(ctx, `
-			UPDATE sellers SET removed_at = now() WHERE source = $1 AND removed_at IS NULL AND collector_id <> ALL ($2)`, source, ids)
+			UPDATE sellers SET removed_at = now() WHERE source = $1 AND removed_at IS NULL AND collector_id <> ALL ($2)
+			  AND ($3 OR NOT EXISTS (SELECT FROM process_files f JOIN processes p ON p.id = f.process_id
+			                         WHERE f.name = 'MERCADOPAGO_SELLERS_FILE' AND f.digest <> '' AND p.seen_at > now() - interval '1 minute'))`,
+			source, ids, declared)
 		return err
 	})
-	if err != nil {
-		return wrap(err, "keep the sellers")
-	}
-	s.sellers.Store(&ids)
-	return nil
+	return wrap(err, "keep the sellers")
 }
 
 // LoadSellers reads the sellers as a process with their file has kept them.

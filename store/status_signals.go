@@ -45,6 +45,11 @@ type Signals struct {
 	// ProvisionalPayments counts payments that must be there and that only an order of
 	// the provider's has shown.
 	ProvisionalPayments int64
+	// FilesRejected are why configuration files are not in use as they are now, by the
+	// variables that name them, and FilesDiffer how many contents of one living
+	// processes use where it is more than one.
+	FilesRejected map[string]string
+	FilesDiffer   map[string]int64
 	// PoolWait is the longest that callers of one living process waited for a
 	// database connection, on average; PoolGaveUp the most of one process that
 	// got none.
@@ -106,6 +111,17 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 	}
 	g.PoolWait = time.Duration(wait) * time.Millisecond
 	toUTC(&g.At, g.UnseenSince, g.UndeliveredSince, g.EvaluatedAt)
+	err = tx.QueryRow(ctx, `
+		WITH alive AS (SELECT f.name, f.digest, f.problem FROM process_files f JOIN processes p ON p.id = f.process_id
+		               WHERE p.seen_at > now() - interval '1 minute')
+		SELECT coalesce((SELECT jsonb_object_agg(name, problem) FROM (
+		           SELECT name, max(problem) AS problem FROM alive WHERE problem <> '' GROUP BY name) r), '{}'),
+		       coalesce((SELECT jsonb_object_agg(name, contents) FROM (
+		           SELECT name, count(DISTINCT digest) AS contents FROM alive GROUP BY name HAVING count(DISTINCT digest) > 1) d), '{}')`).
+		Scan(&g.FilesRejected, &g.FilesDiffer)
+	if err != nil {
+		return err
+	}
 	if g.RefusedLately > 0 {
 		err = tx.QueryRow(ctx, `
 			SELECT count(*) FROM (SELECT FROM webhook_queue

@@ -58,6 +58,10 @@ var conditionLinks = map[string]string{
 	"provider_credentials_rejected": "/dashboard/events?state=held",
 	"provider_outage":               "/dashboard/events?state=held",
 	"provider_recovering":           "/dashboard/events?state=held",
+	"seller_credentials_rejected":   "/dashboard/events?state=held",
+	"seller_outage":                 "/dashboard/events?state=held",
+	"seller_deauthorized":           "/dashboard/events?topic=mp-connect",
+	"seller_not_reconciled":         "/dashboard/runs",
 }
 
 // Link is where the operator looks into a word; empty when there is no place.

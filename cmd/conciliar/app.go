@@ -61,6 +61,8 @@ type app struct {
 	secrets secretUsers
 	watched []config.Reloader
 	hangups <-chan os.Signal
+	// market follows the file of the sellers.
+	market *marketplace
 	// account keeps the account that the books belong to; nil when it is configured.
 	account *jobs.AccountKeeper
 	riverUI *api.RiverUI
@@ -100,7 +102,11 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 	if gap != nil {
 		logger.Warn("the sequence of events was behind what is stored; moved ahead", "drawn", gap.Drawn, "stored", gap.Stored)
 	}
-	a.heart = store.NewHeartbeat(a.store, processOf(does))
+	if err = a.market.follow(logger); err != nil {
+		return nil, err
+	}
+	a.watched = append(a.watched, a.market.watched)
+	a.heart = store.NewHeartbeat(a.store, processOf(does), a.market.files)
 	return a, nil
 }
 
@@ -144,6 +150,9 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		if _, err = a.store.LoadAccount(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if err = a.store.LoadSellers(ctx); err != nil {
+		return nil, err
 	}
 	return a, a.store.RegisterMetrics(a.metrics)
 }
@@ -202,6 +211,9 @@ func (a *app) connect(ctx context.Context, cfg config.Config) (*mercadopago.Clie
 		return nil, err
 	}
 	a.secrets.client, a.secrets.alerts, a.secrets.token = client, sender, cfg.AccessToken.Reveal()
+	if a.market, err = newMarketplace(cfg, a.store, client); err != nil {
+		return nil, err
+	}
 	if cfg.CollectorID != "" {
 		return client, nil
 	}
@@ -221,6 +233,7 @@ func (a *app) connect(ctx context.Context, cfg config.Config) (*mercadopago.Clie
 func (a *app) jobsDeps(cfg config.Config, client *mercadopago.Client) jobs.Deps {
 	return jobs.Deps{
 		Store:       a.store,
+		Sellers:     a.market.clients,
 		Providers:   map[string]jobs.Fetcher{mercadopago.Source: client},
 		Searches:    map[string]jobs.PaymentSearcher{mercadopago.Source: client},
 		CollectorID: cfg.CollectorID,
@@ -316,6 +329,7 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 	deps.Refused, deps.Sources = a.refused, a.sources
 	receiver := mercadopago.NewReceiver(verifier, cfg.AllowUnsigned)
 	deps.Ready = append(deps.Ready, api.Check{Name: "inbox", Check: func(ctx context.Context, _ func(any)) error { return a.inbox.Ready(ctx) }})
+	a.market.verifier, a.market.receiver = verifier, receiver
 	if err := a.wirePages(cfg, receiver, operator, deps); err != nil {
 		return err
 	}
@@ -364,6 +378,7 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	go func() { serving <- a.serve(ln) }()
 	life, end := context.WithCancel(ctx)
 	defer end()
+	go a.market.keep(life, a.logger.Warn)
 	go a.followFiles(life)
 	if a.account != nil {
 		go func() {

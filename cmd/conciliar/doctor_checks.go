@@ -45,7 +45,8 @@ func check(ctx context.Context, cfg config.Config, logger *slog.Logger) []findin
 	found := []finding{ok("configuration", "Valid; %d signing secrets.", len(cfg.WebhookSecrets))}
 	found = append(found, weakSettings(cfg, time.Now())...)
 	inDatabase, kept := checkDatabase(ctx, cfg, logger)
-	return append(append(found, inDatabase...), checkProvider(ctx, cfg, kept)...)
+	found = append(append(found, inDatabase...), checkProvider(ctx, cfg, kept)...)
+	return append(found, checkSellers(ctx, cfg)...)
 }
 
 // checkDatabase also returns the account that the records belong to, empty while it

@@ -40,6 +40,9 @@ func withRules(ctx context.Context, std stdio, database config.Database, money c
 				return err
 			}
 		}
+		if err := storage.LoadSellers(ctx); err != nil {
+			return err
+		}
 		return do(storage)
 	})
 }

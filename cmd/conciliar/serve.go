@@ -25,8 +25,8 @@ checks, at its own HTTP_ADDR.
 
 Configuration comes from the environment. Each variable may also be given as
 NAME_FILE, the path of a file to read it from. Lists are separated by commas.
-Secrets, tokens, operators and the certificate are read from their files again
-when these change, and at once on SIGHUP, which ends nothing.
+Secrets, tokens, operators, sellers and the certificate are read from their files
+again when these change, and at once on SIGHUP, which ends nothing.
 
 ` + variableTable(),
 		Example: "  conciliar serve\n  conciliar serve --only worker",

@@ -160,6 +160,26 @@ func Conditions() []Condition {
 			detail: providerDetail,
 		},
 		{
+			Code: "seller_credentials_rejected", Health: Degraded, Lasting: 1, Each: "sellers",
+			Reason: "The payment provider rejects a seller's credentials; that seller's events are held.",
+			active: func(st store.Status, _ Moment) bool { return len(sellersWhere(st, rejectsCredentials)) > 0 },
+			detail: func(st store.Status, _ Moment) details {
+				return details{"sellers": sellersWhere(st, rejectsCredentials)}
+			},
+		},
+		{
+			Code: "seller_outage", Health: Degraded, Lasting: 2, Each: "sellers",
+			Reason: "The payment provider is not answering for a seller; that seller's events are held.",
+			active: func(st store.Status, _ Moment) bool { return len(sellersWhere(st, isDown)) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"sellers": sellersWhere(st, isDown)} },
+		},
+		{
+			Code: "seller_deauthorized", Health: Degraded, Lasting: 1, Each: "sellers",
+			Reason: "A seller has withdrawn its consent to be asked for.",
+			active: func(st store.Status, _ Moment) bool { return len(sellersWhere(st, isDeauthorized)) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"sellers": sellersWhere(st, isDeauthorized)} },
+		},
+		{
 			Code: "provider_recovering", Health: Degraded, Lasting: 1, Quiet: true,
 			Reason: "The payment provider is being retried after an outage.",
 			active: func(st store.Status, _ Moment) bool { return st.Provider.Circuit == store.CircuitHalfOpen },
@@ -193,6 +213,25 @@ func Conditions() []Condition {
 				return overdue(st, m, overdueDegraded) && !overdue(st, m, overdueUnhealthy)
 			},
 			detail: successDetail,
+		},
+		{
+			// A run succeeds without a seller that can't be asked.
+			Code: "seller_not_reconciled", Health: Degraded, Lasting: 2, Each: "sellers",
+			Reason: "The latest reconciliation did not see a seller's payments.",
+			active: func(st store.Status, _ Moment) bool { return len(sellersWhere(st, isUnsearched)) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"sellers": sellersWhere(st, isUnsearched)} },
+		},
+		{
+			Code: "configuration_file_rejected", Health: Degraded, Lasting: 1, Each: "files",
+			Reason: "A configuration file cannot be used as it is now; what was read before stays in use.",
+			active: func(st store.Status, _ Moment) bool { return len(st.Signals.FilesRejected) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"files": st.Signals.FilesRejected} },
+		},
+		{
+			Code: "configuration_files_differ", Health: Degraded, Lasting: 2, Each: "files",
+			Reason: "Processes use different contents of a configuration file.",
+			active: func(st store.Status, _ Moment) bool { return len(st.Signals.FilesDiffer) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"files": st.Signals.FilesDiffer} },
 		},
 		{
 			Code: "no_webhooks_received", Health: Degraded, Lasting: 2,
@@ -320,6 +359,29 @@ func documentsDue(st store.Status, m Moment, after, until time.Duration) details
 func isOpen(p store.ProviderState) bool {
 	return p.Circuit != store.CircuitClosed && p.Circuit != store.CircuitHalfOpen
 }
+
+// sellersWhere are the names of the sellers of which the condition holds, by account.
+func sellersWhere(st store.Status, holds func(store.SellerStatus) bool) map[string]string {
+	found := map[string]string{}
+	for _, seller := range st.Sellers {
+		if holds(seller) {
+			found[seller.CollectorID] = seller.Name
+		}
+	}
+	return found
+}
+
+func rejectsCredentials(s store.SellerStatus) bool {
+	return s.Circuit != store.CircuitClosed && s.Reason == store.ReasonCredentialsRejected
+}
+
+func isDown(s store.SellerStatus) bool {
+	return s.Circuit != store.CircuitClosed && s.Reason != store.ReasonCredentialsRejected
+}
+
+func isDeauthorized(s store.SellerStatus) bool { return s.DeauthorizedAt != nil }
+
+func isUnsearched(s store.SellerStatus) bool { return s.Unsearched }
 
 func providerDetail(st store.Status, _ Moment) details {
 	return details{"circuit": st.Provider.Circuit, "since": st.Provider.Since, "held": st.Queue.Held}

@@ -39,6 +39,7 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		return store.Status{Provider: store.ProviderState{Circuit: state, Reason: reason}}
 	}
 	signals := func(g store.Signals) store.Status { return store.Status{Signals: g} }
+	sellers := func(s store.SellerStatus) store.Status { return store.Status{Sellers: []store.SellerStatus{s}} }
 	documents := func(left time.Duration) store.Status {
 		return signals(store.Signals{Chargebacks: []store.ChargebackDue{{ID: "2170", Deadline: ago(-left)}}})
 	}
@@ -110,6 +111,13 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"a busy pool":                          {signals(store.Signals{PoolWait: 99 * time.Millisecond, PoolGaveUp: 9}), hourly, health.Healthy, ""},
 		"a slow pool":                          {signals(store.Signals{PoolWait: 100 * time.Millisecond}), hourly, health.Degraded, "is waiting for database connections"},
 		"a dry pool":                           {signals(store.Signals{PoolGaveUp: 10}), hourly, health.Degraded, "is waiting for database connections"},
+		"a seller's token rejected":            {sellers(store.SellerStatus{Circuit: store.CircuitOpen, Reason: store.ReasonCredentialsRejected}), hourly, health.Degraded, "rejects a seller's credentials"},
+		"a seller's outage":                    {sellers(store.SellerStatus{Circuit: store.CircuitHalfOpen, Reason: store.ReasonUnavailable}), hourly, health.Degraded, "not answering for a seller"},
+		"a seller's consent withdrawn":         {sellers(store.SellerStatus{Circuit: store.CircuitClosed, DeauthorizedAt: ago(time.Hour)}), hourly, health.Degraded, "withdrawn its consent"},
+		"a seller passed over":                 {sellers(store.SellerStatus{Circuit: store.CircuitClosed, Unsearched: true}), hourly, health.Degraded, "did not see a seller's payments"},
+		"a seller who does well":               {sellers(store.SellerStatus{Circuit: store.CircuitClosed}), hourly, health.Healthy, ""},
+		"a file that is refused":               {signals(store.Signals{FilesRejected: map[string]string{"X_FILE": "line 1"}}), hourly, health.Degraded, "cannot be used as it is now"},
+		"files that differ":                    {signals(store.Signals{FilesDiffer: map[string]int64{"X_FILE": 2}}), hourly, health.Degraded, "different contents"},
 		"silence":                              {signals(store.Signals{ReceivedHours: silence(1, 100)}), hourly, health.Degraded, "No webhooks for hours"},
 		"messages that do not arrive":          {signals(store.Signals{UndeliveredSince: ago(time.Hour)}), hourly, health.Degraded, "not being delivered"},
 		"nobody evaluates":                     {signals(store.Signals{At: now, EvaluatedAt: ago(5 * time.Minute)}), hourly, health.Degraded, "have not been evaluated"},
