@@ -128,6 +128,7 @@ func conditionSamples(now time.Time) map[string]store.Status {
 		"topic_never_verified":          {Signals: store.Signals{Arrivals: store.Arrivals24h{Unverified: map[string]int64{"order": 3}}}},
 		"money_topic_unhandled":         {Signals: store.Signals{Arrivals: store.Arrivals24h{Unhandled: map[string]int64{"payment": 1}}}},
 		"channel_silent":                {Signals: store.Signals{Arrivals: store.Arrivals24h{IPN: 10}}},
+		"webhooks_not_accepted":         {Signals: store.Signals{NotAccepted: 3}},
 		"db_pool_saturated":             {Signals: store.Signals{PoolWait: time.Second}},
 		"alert_delivery_failing":        {Signals: store.Signals{UndeliveredSince: ago(time.Hour)}},
 		"alert_evaluation_stalled":      {Signals: store.Signals{EvaluatedAt: ago(time.Hour)}},
