@@ -64,7 +64,10 @@ func run(url string, stdout io.Writer, args []string) (code int, err error) {
 	if errors.As(err, &exit) && exit.ExitCode() >= 0 {
 		return exit.ExitCode(), nil
 	}
-	return 0, err
+	if err != nil {
+		return 1, err
+	}
+	return 0, nil
 }
 
 func withoutTime(groups []string, a slog.Attr) slog.Attr {
