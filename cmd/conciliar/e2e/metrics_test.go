@@ -56,13 +56,18 @@ func everyMetric(t *testing.T) (names []string, page string) {
 	awaitBody(t, service+"/metrics", statusToken, `conciliar_reconciliation_last_success_timestamp_seconds`)
 	_, page = get(t, service+"/metrics", statusToken)
 	require.Equal(t, exitDone, r.stop())
-	for line := range strings.Lines(page) {
+	// A seller's are there where there are sellers.
+	m := openMarket(t)
+	awaitBody(t, m.service+"/metrics", statusToken, `conciliar_seller_circuit{`)
+	_, market := get(t, m.service+"/metrics", statusToken)
+	for line := range strings.Lines(page + market) {
 		if name, found := strings.CutPrefix(line, "# TYPE conciliar_"); found {
 			name, _, _ = strings.Cut(name, " ")
 			names = append(names, "conciliar_"+name)
 		}
 	}
-	return names, page
+	slices.Sort(names)
+	return slices.Compact(names), page
 }
 
 func TestMetrics_WhatIsDeployedNamesOnlyWhatIsThere(t *testing.T) {
