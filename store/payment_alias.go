@@ -198,9 +198,9 @@ func pairAliases(ctx context.Context, tx pgx.Tx, reference string) ([]order.Alia
 }
 
 // applyOrdered keeps what an order of the provider's says of its payments, and settles
-// the merchant's order by it. The outcome is OutcomeProvisional while a payment that
-// must be there is not known; then it is looked for again after wait, unless it was
-// before.
+// the merchant's order by it. The outcome is OutcomeProvisional while the payments'
+// side does not show a payment that must be there. One that is not known is looked for
+// again after wait, unless it was before.
 func (s *Store) applyOrdered(ctx context.Context, tx pgx.Tx, queueID int64, ordered []OrderedPayment, wait time.Duration) (SettleResult, error) {
 	result := SettleResult{Outcome: OutcomeFollowed}
 	ordered = slices.DeleteFunc(slices.Clone(ordered), func(p OrderedPayment) bool { return !order.NamesOrder(p.Reference) })
@@ -234,7 +234,9 @@ func (s *Store) applyOrdered(ctx context.Context, tx pgx.Tx, queueID int64, orde
 			}
 		}
 	}
-	if len(missing) > 0 {
+	// One that the payments' side shows is followed, and the look is for the case that
+	// its own event leads nowhere.
+	if slices.ContainsFunc(missing, func(a order.Alias) bool { return a.Provisional }) {
 		result.Outcome = OutcomeProvisional
 	}
 	if err := scheduleLook(ctx, tx, missing, wait); err != nil {
