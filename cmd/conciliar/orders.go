@@ -151,6 +151,10 @@ func showOrder(r *printout, doc api.OrderDocument) {
 		p := doc.Payments[i]
 		return []any{p.ID, string(p.Status), p.Amount, p.RefundedAmount, p.Currency, p.DateLastUpdated, p.FetchedAt}
 	})
+	section(r, "payments that only a Mercado Pago order has shown", "PAYMENT\tMERCADO PAGO ORDER\tIT SAYS\tCOUNTS AS\tAMOUNT\tREFUNDED\tCURRENCY", indices(doc.ProvisionalPayments), func(i int) []any {
+		p := doc.ProvisionalPayments[i]
+		return []any{p.Alias, p.ProviderOrderID, p.OrderStatus, (*string)(p.Status), p.Amount, p.RefundedAmount, p.Currency}
+	})
 	section(r, "payments that could not be booked", "PAYMENT\tDEAD LETTER\tCLASS\tPROBLEM", indices(doc.OddPayments), func(i int) []any {
 		p := doc.OddPayments[i]
 		return []any{p.ID, p.DeadLetterID, p.ErrorClass, p.Problem}
