@@ -105,7 +105,7 @@ func TestReconcile_GoesOnWhereOrdersAreRefused(t *testing.T) {
 func TestReconcile_TheWalkThroughOrdersIsPaged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldSpec{})
-	const orders = 230
+	const orders = 110 // more than a page
 	for range orders {
 		w.unlisted(t, simulator.OnlineOrder, "A-1")
 	}

@@ -23,7 +23,7 @@ func TestLoad_ReconcileFindsWhatWasNeverTold(t *testing.T) {
 	t.Parallel()
 	payments := 2000
 	if testing.Short() {
-		payments = 300
+		payments = 120
 	}
 	const lag = 5 * time.Minute
 	clock := fixture.ClockAt(time.Now().Add(-time.Hour))

@@ -66,7 +66,7 @@ func TestLoad_ReconcileFindsAThousandPaymentsOfOneMillisecond(t *testing.T) {
 	t.Parallel()
 	payments := 1010
 	if testing.Short() {
-		payments = 210
+		payments = 110
 	}
 	w := unpaidWorld(t, payments, 0, simulator.Faults{UnstablePages: true})
 	run := w.reconcile(t)

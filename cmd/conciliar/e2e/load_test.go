@@ -38,7 +38,7 @@ func TestLoad_PaymentsEndAsMercadoPagoSays(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, hardships, enoughAttempts)
 	p := s.launch()
-	plan := simulator.Plan{Orders: sized(600, 8900), Concurrency: 24, ReferencePrefix: "e2e-"}
+	plan := simulator.Plan{Orders: sized(300, 8900), Concurrency: 24, ReferencePrefix: "e2e-"}
 	s.register(plan)
 
 	report, err := s.sim.Run(t.Context(), plan)
