@@ -20,7 +20,7 @@ const module = "github.com/conciliar/conciliar"
 var importOrder = map[string][]string{
 	"cmd/conciliar": {
 		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/health", "jobs/provider",
-		"jobs/provider/mercadopago", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
+		"jobs/provider/mercadopago", "jobs/provider/mercadopago/report", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
 	},
 	"cmd/conciliar/bench": {
 		"api", "jobs/provider/mercadopago", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
@@ -34,6 +34,8 @@ var importOrder = map[string][]string{
 	"jobs/circuit":              {"jobs/provider", "store"},
 	"jobs/provider":             {},
 	"jobs/provider/mercadopago": {"jobs/provider"},
+	// Reads files and knows nothing of calls.
+	"jobs/provider/mercadopago/report": {"jobs/provider"},
 	// The simulator testifies about us, so it shares nothing with us.
 	"jobs/provider/mercadopago/simulator": {},
 	"store":                               {"store/order"},
@@ -48,7 +50,7 @@ var importOrder = map[string][]string{
 
 // pure packages know the standard library, Go's own text module, the decimal type
 // and what the import order allows, and no other module.
-var pure = []string{"store/order", "jobs/provider", "jobs/health"}
+var pure = []string{"store/order", "jobs/provider", "jobs/provider/mercadopago/report", "jobs/health"}
 
 // confined modules belong to the packages that own their subject; "store/..."
 // is store and what is below it.
