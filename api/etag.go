@@ -43,7 +43,7 @@ type entityTags struct {
 // entityTagsOf reads a header such as If-None-Match; given is false when nothing
 // of it can be read.
 func entityTagsOf(h http.Header, name string) (t entityTags, given bool) {
-	for _, part := range strings.Split(strings.Join(h.Values(name), ","), ",") {
+	for part := range strings.SplitSeq(strings.Join(h.Values(name), ","), ",") {
 		switch part = strings.TrimSpace(part); {
 		case part == "*":
 			t.any = true

@@ -78,9 +78,8 @@ func (w *orderWaits) change(reference string) <-chan struct{} {
 
 // poll looks at the orders that are waited for, until there are none.
 func (w *orderWaits) poll() {
-	tick := time.NewTicker(waitsPoll)
-	defer tick.Stop()
-	for range tick.C {
+	tick := time.Tick(waitsPoll)
+	for range tick {
 		references := w.awaited()
 		if references == nil {
 			return

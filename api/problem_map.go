@@ -17,8 +17,7 @@ const unavailableFor = 5 * time.Second
 // well; here it gets its kind. What nobody knows is internal and not "send it
 // again": a repetition would not help.
 func problemFor(err error) *problem {
-	var known *problem
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*problem](err); ok {
 		return known
 	}
 	told := store.ProblemOf(err)

@@ -26,8 +26,7 @@ func parse(environ []string, read ReadFile, to any) *checker {
 	err := env.ParseWithOptions(to, env.Options{Environment: values, FuncMap: map[reflect.Type]env.ParserFunc{
 		reflect.TypeFor[time.Duration](): func(text string) (any, error) { return ParseDuration(text) },
 	}})
-	var failed env.AggregateError
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[env.AggregateError](err); ok {
 		for _, err := range failed.Errors {
 			p := problemOf(err, variables)
 			c.demand(p.Variable, false, p.Text)
@@ -81,8 +80,7 @@ func valueOf(v Variable, given map[string]string, read ReadFile) (string, error)
 		if err != nil {
 			// The cause without the path: it may be the value, put into the
 			// wrong variable.
-			var cause *os.PathError
-			if errors.As(err, &cause) {
+			if cause, ok := errors.AsType[*os.PathError](err); ok {
 				err = cause.Err
 			}
 			return "", errors.New(where + "names a file that cannot be read: " + err.Error())
@@ -104,12 +102,10 @@ func valueOf(v Variable, given map[string]string, read ReadFile) (string, error)
 // problemOf words an error of the parser without the value, which the parser's
 // own text may hold.
 func problemOf(err error, variables []Variable) Problem {
-	var unset env.VarIsNotSetError
-	if errors.As(err, &unset) {
+	if unset, ok := errors.AsType[env.VarIsNotSetError](err); ok {
 		return Problem{unset.Key, "is required"}
 	}
-	var unreadable env.ParseError
-	if errors.As(err, &unreadable) {
+	if unreadable, ok := errors.AsType[env.ParseError](err); ok {
 		i := slices.IndexFunc(variables, func(v Variable) bool { return v.field == unreadable.Name })
 		if i >= 0 {
 			return Problem{variables[i].Name, form(variables[i].kind, unreadable.Err)}

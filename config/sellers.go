@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -131,9 +132,7 @@ func (f SellersFile) seller(d sellerDoc, read ReadFile) (Seller, error) {
 		return Seller{}, wrong("collector_id must be the account's number")
 	}
 	seller := Seller{CollectorID: d.CollectorID, Name: d.Name}
-	if seller.Name == "" {
-		seller.Name = d.CollectorID
-	}
+	seller.Name = cmp.Or(seller.Name, d.CollectorID)
 	if (d.AccessTokenEnv == "") == (d.AccessTokenFile == "") {
 		return Seller{}, wrong("needs access_token_env or access_token_file, one of the two")
 	}
@@ -190,8 +189,7 @@ func (f SellersFile) secret(key, variable, path string, read ReadFile) (Secret, 
 
 // causeOf is why a file can't be read, without its path.
 func causeOf(err error) string {
-	var cause *os.PathError
-	if errors.As(err, &cause) {
+	if cause, ok := errors.AsType[*os.PathError](err); ok {
 		return cause.Err.Error()
 	}
 	return "unknown"

@@ -33,8 +33,7 @@ func Variables() []Variable { return variablesOf(reflect.TypeFor[Config]()) }
 
 func variablesOf(t reflect.Type) []Variable {
 	var found []Variable
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		if field.Anonymous {
 			found = append(found, variablesOf(field.Type)...)
 			continue

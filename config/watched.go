@@ -143,8 +143,7 @@ type Reloader interface {
 // when now delivers something, until ctx is done. It tells report of every change,
 // and of every problem once.
 func KeepCurrent(ctx context.Context, now <-chan os.Signal, report func(name string, err error), all ...Reloader) {
-	tick := time.NewTicker(WatchEvery)
-	defer tick.Stop()
+	tick := time.Tick(WatchEvery)
 	told := map[string]string{}
 	for {
 		atOnce := false
@@ -153,7 +152,7 @@ func KeepCurrent(ctx context.Context, now <-chan os.Signal, report func(name str
 			return
 		case <-now:
 			atOnce = true
-		case <-tick.C:
+		case <-tick:
 		}
 		for _, w := range all {
 			changed, err := w.look(atOnce)

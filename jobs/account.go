@@ -48,8 +48,7 @@ func (k *AccountKeeper) Start(ctx context.Context) error {
 // account was not known when payments were settled, the orders concerned are folded
 // again. The error is that of Start.
 func (k *AccountKeeper) Run(ctx context.Context) error {
-	tick := time.NewTicker(accountLook)
-	defer tick.Stop()
+	tick := time.Tick(accountLook)
 	for looks := 1; ; looks++ {
 		done, err := k.look(ctx)
 		if err != nil && ctx.Err() == nil {
@@ -61,7 +60,7 @@ func (k *AccountKeeper) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-tick:
 		}
 		if !k.asked && (looks&(looks-1) == 0 || looks%accountAsk == 0) {
 			if err := k.question(ctx, accountTimeout); err != nil {
@@ -78,8 +77,7 @@ func (k *AccountKeeper) question(ctx context.Context, limit time.Duration) error
 	if err == nil {
 		err = k.store.KeepAccount(ctx, account)
 	}
-	var other *store.OtherAccountError
-	if errors.As(err, &other) {
+	if _, ok := errors.AsType[*store.OtherAccountError](err); ok {
 		return err
 	}
 	k.asked = err == nil

@@ -100,8 +100,7 @@ func (s *AlertSender) Send(ctx context.Context, message health.Message) (AlertAn
 	resp, err := s.client.Do(req)
 	if err != nil {
 		// The client's own error repeats the URL.
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
+		if wrapped, ok := errors.AsType[*url.Error](err); ok {
 			err = wrapped.Err
 		}
 		return AlertAnswer{}, fmt.Errorf("no answer: %w", err)

@@ -89,13 +89,12 @@ func (c *clock) take(told, began time.Time, took time.Duration) {
 
 // keep asks PostgreSQL until ctx is done. While it does not answer, time goes on.
 func (c *clock) keep(ctx context.Context) {
-	tick := time.NewTicker(clockEvery)
-	defer tick.Stop()
+	tick := time.Tick(clockEvery)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-tick:
 			if err := c.set(ctx); err != nil && ctx.Err() == nil {
 				c.logger.WarnContext(ctx, "PostgreSQL's clock not read", "error", err)
 			}

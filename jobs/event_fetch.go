@@ -47,8 +47,7 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		return store.SettleResult{}, errNoAccount
 	}
 	found, err := asks.Fetch(ctx, provider.Ref{Topic: event.Topic, ID: event.ResourceID}, event.Payload)
-	var odd *provider.OddPayment
-	if errors.As(err, &odd) {
+	if odd, ok := errors.AsType[*provider.OddPayment](err); ok {
 		if odd.Reference == "" && odd.MerchantOrderID != "" {
 			// It helps a person to find the order, and settles nothing.
 			odd.Reference, _ = asks.MerchantOrderReference(ctx, odd.MerchantOrderID)

@@ -39,15 +39,14 @@ func isStale(ctx context.Context, s *store.Store, a store.Attempt, err error) bo
 // gives up waiting when its own context ends; then the newer attempt is put
 // back and done again, which costs time and nothing else.
 func leave(ctx context.Context, s *store.Store, a store.Attempt) error {
-	poll := time.NewTicker(leavePoll)
-	defer poll.Stop()
+	poll := time.Tick(leavePoll)
 	for {
 		running, err := s.JobIsRunning(ctx, a.JobID)
 		if err == nil && !running {
 			return river.JobSnooze(0)
 		}
 		select {
-		case <-poll.C:
+		case <-poll:
 		case <-ctx.Done():
 			return river.JobSnooze(0)
 		}

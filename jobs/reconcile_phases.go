@@ -115,8 +115,7 @@ func (w *stepWorker) after(ctx context.Context, step *store.RunStep, at missingC
 // not wait for it, and its own are looked at by the next run that can.
 func (w *stepWorker) skipSeller(ctx context.Context, step *store.RunStep, at missingCursor, why error, most int) (done bool, err error) {
 	words := classOf(why)
-	var held *river.JobSnoozeError
-	if errors.As(why, &held) {
+	if _, ok := errors.AsType[*river.JobSnoozeError](why); ok {
 		words = "held"
 	}
 	w.logger.WarnContext(ctx, "a seller's payments were not looked at", "run_id", step.Run.ID,
@@ -281,8 +280,7 @@ func (r *reconciler) paymentsOf(ctx context.Context, account store.Account, o st
 // await waits until the events that the run made have ended or are in other
 // hands. What takes longer than a step is slept through.
 func (w *stepWorker) await(ctx context.Context, step *store.RunStep, until time.Time) (done bool, err error) {
-	poll := time.NewTicker(waitPoll)
-	defer poll.Stop()
+	poll := time.Tick(waitPoll)
 	for {
 		waiting, err := step.Waiting(ctx)
 		if err != nil || !waiting {
@@ -295,7 +293,7 @@ func (w *stepWorker) await(ctx context.Context, step *store.RunStep, until time.
 			return false, river.JobSnooze(waitSnooze)
 		}
 		select {
-		case <-poll.C:
+		case <-poll:
 		case <-ctx.Done():
 			return false, ctx.Err()
 		}

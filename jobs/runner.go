@@ -311,14 +311,13 @@ func (r *Runner) Stop(ctx context.Context) error {
 // sweep settles orders that somebody inserted by plain SQL after their payments had
 // come, and looks again for payments that only an order of a provider's has shown.
 func (r *Runner) sweep(ctx context.Context) {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
+	tick := time.Tick(sweepEvery)
 	told := map[string]bool{}
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-tick:
 			_, refused, err := r.store.SettleUnsettled(ctx, sweepBatch)
 			if err != nil && ctx.Err() == nil {
 				r.logger.WarnContext(ctx, "unsettled orders not settled", "error", err)

@@ -62,8 +62,7 @@ func newHolderID() string { return holderPrefix + rand.Text() }
 // run sweeps until ctx is done, the first time at once.
 func (s *takeover) run(ctx context.Context) {
 	s.suspects, s.leftOver = map[string]time.Time{}, map[store.Attempt]time.Time{}
-	tick := time.NewTicker(s.times.every)
-	defer tick.Stop()
+	tick := time.Tick(s.times.every)
 	for {
 		for what, sweep := range map[string]func(context.Context) error{
 			"orphans":                       s.takeFromDead,
@@ -75,7 +74,7 @@ func (s *takeover) run(ctx context.Context) {
 			}
 		}
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			return
 		}

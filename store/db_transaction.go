@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -124,8 +125,7 @@ func isStalePlan(err error) bool {
 // isRefused reports that the server answered a COMMIT by failing it. The end of a
 // session is no such answer: it may come after the COMMIT was done.
 func isRefused(err error) bool {
-	var answer *pgconn.PgError
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return answer.SeverityUnlocalized == "ERROR"
 	}
 	return errors.Is(err, pgx.ErrTxCommitRollback)
@@ -147,14 +147,6 @@ func isDataError(err error) bool {
 }
 
 func hasCode(err error, codes ...string) bool {
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
-		return false
-	}
-	for _, code := range codes {
-		if pgErr.Code == code {
-			return true
-		}
-	}
-	return false
+	answer, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && slices.Contains(codes, answer.Code)
 }

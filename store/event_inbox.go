@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -115,18 +116,10 @@ func NewInbox(store *Store, opts InboxOptions) (*Inbox, error) {
 	if store.insertJobs == nil {
 		return nil, errors.New("an inbox needs a store that inserts jobs")
 	}
-	if opts.MaxBatch <= 0 {
-		opts.MaxBatch = 256
-	}
-	if opts.MaxWaiting <= 0 {
-		opts.MaxWaiting = 8192
-	}
-	if opts.Writers <= 0 {
-		opts.Writers = 2
-	}
-	if opts.Timeout <= 0 {
-		opts.Timeout = 10 * time.Second
-	}
+	opts.MaxBatch = cmp.Or(max(opts.MaxBatch, 0), 256)
+	opts.MaxWaiting = cmp.Or(max(opts.MaxWaiting, 0), 8192)
+	opts.Writers = cmp.Or(max(opts.Writers, 0), 2)
+	opts.Timeout = cmp.Or(max(opts.Timeout, 0), 10*time.Second)
 	in := &Inbox{store: store, opts: opts, waiting: make(chan *submission, opts.MaxWaiting)}
 	for range opts.Writers {
 		in.writers.Go(in.write)

@@ -116,15 +116,14 @@ const wakePoll = 50 * time.Millisecond
 // WaitWoken waits until every woken event has had its attempt, or until ctx is
 // done, and says what became of them; ctx ending is no error.
 func (s *Store) WaitWoken(ctx context.Context, woken []WokenEvent) (WakeProgress, error) {
-	poll := time.NewTicker(wakePoll)
-	defer poll.Stop()
+	poll := time.Tick(wakePoll)
 	for {
 		progress, err := s.lastProgress(ctx, woken)
 		if err != nil || progress.Waiting == 0 {
 			return progress, err
 		}
 		select {
-		case <-poll.C:
+		case <-poll:
 		case <-ctx.Done():
 			return progress, nil
 		}

@@ -93,12 +93,11 @@ func (h *Heartbeat) Close() {
 }
 
 func (h *Heartbeat) run(ctx context.Context) {
-	tick := time.NewTicker(beatEvery)
-	defer tick.Stop()
+	tick := time.Tick(beatEvery)
 	for {
 		h.beat(ctx)
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			h.leave()
 			return

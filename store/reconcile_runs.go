@@ -47,8 +47,7 @@ const (
 // returns the run as it stands, and no error. observe, which may be nil, is told
 // of the run each time that it was looked at.
 func (s *Store) WaitRun(ctx context.Context, id int64, observe func(Run)) (Run, error) {
-	poll := time.NewTicker(runPoll)
-	defer poll.Stop()
+	poll := time.Tick(runPoll)
 	for {
 		run, err := s.lastLook(ctx, id)
 		if err != nil {
@@ -61,7 +60,7 @@ func (s *Store) WaitRun(ctx context.Context, id int64, observe func(Run)) (Run, 
 			return run, nil
 		}
 		select {
-		case <-poll.C:
+		case <-poll:
 		case <-ctx.Done():
 			return run, nil
 		}

@@ -107,11 +107,10 @@ func (l *SourceLog) Close() {
 }
 
 func (l *SourceLog) run(ctx context.Context) {
-	every := time.NewTicker(learnedEvery)
-	defer every.Stop()
+	every := time.Tick(learnedEvery)
 	for {
 		select {
-		case <-every.C:
+		case <-every:
 			l.Flush(ctx)
 		case <-ctx.Done():
 			l.Flush(ctx)

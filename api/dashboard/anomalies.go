@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -29,9 +30,7 @@ func (d *dashboard) anomalies(c *call) error {
 		States: store.AnomalyStates(), Kinds: order.AnomalyKinds(), State: q.word("state", append(store.AnomalyStates(), allStates)),
 		Kind: oneOf(q, "kind", order.AnomalyKinds()), Order: q.text("order"), Paid: q.text("payment"),
 	}
-	if v.State == "" {
-		v.State = store.AnomalyOpen
-	}
+	v.State = cmp.Or(v.State, store.AnomalyOpen)
 	filter := store.AnomalyFilter{State: v.State, Kind: string(v.Kind), Order: v.Order, PaymentID: v.Paid}
 	if v.State == allStates {
 		filter.State = ""

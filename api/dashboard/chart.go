@@ -123,10 +123,10 @@ func (c chart) svg(value func(float64) string) (template.HTML, error) {
 	opt.LineStrokeWidth = 2.25
 	opt.XAxis.Labels = labels
 	opt.XAxis.LabelCount = chartLabels
-	opt.XAxis.BoundaryGap = charts.Ptr(false)
-	opt.YAxis[0].Min = charts.Ptr(0.0)
-	opt.YAxis[0].Max = charts.Ptr(axisParts * axisStep(most))
-	opt.YAxis[0].RangeValuePaddingScale = charts.Ptr(0.0)
+	opt.XAxis.BoundaryGap = new(false)
+	opt.YAxis[0].Min = new(0.0)
+	opt.YAxis[0].Max = new(axisParts * axisStep(most))
+	opt.YAxis[0].RangeValuePaddingScale = new(0.0)
 	opt.YAxis[0].LabelCount = axisParts + 1
 	opt.ValueFormatter = value
 	opt.YAxis[0].ValueFormatter = value

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strconv"
@@ -40,9 +41,7 @@ func (d *dashboard) deadLetters(c *call) error {
 		State:  q.word("state", append(store.DeadLetterStates(), allStates)),
 		Reason: filter.Reason, Class: filter.ErrorClass, Topic: filter.Topic, Day: q.get("day"),
 	}
-	if v.State == "" {
-		v.State = store.DeadLetterOpen
-	}
+	v.State = cmp.Or(v.State, store.DeadLetterOpen)
 	if v.State != allStates {
 		filter.State = v.State
 	}

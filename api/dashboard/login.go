@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"time"
@@ -42,9 +43,7 @@ func LoginPage(w http.ResponseWriter, r *http.Request, view LoginView) error {
 	}
 	p := &page{reader: s.readerOf(r), Title: "login.title", Bare: true, Body: view}
 	status := view.Status
-	if status == 0 {
-		status = http.StatusOK
-	}
+	status = cmp.Or(status, http.StatusOK)
 	if view.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(int64((view.RetryAfter+time.Second-1)/time.Second), 10))
 	}

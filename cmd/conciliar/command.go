@@ -106,8 +106,7 @@ func exitOf(err error) (code int, text string) {
 	case errors.As(err, &usage):
 		return exitUsage, err.Error()
 	}
-	var provided *provider.Error
-	if errors.As(err, &provided) {
+	if provided, ok := errors.AsType[*provider.Error](err); ok {
 		if found, known := credentialsRefused(provided); known {
 			return exitFailed, found.Says + " " + found.Do
 		}

@@ -129,8 +129,7 @@ func acceptanceFinding(err error) finding {
 // reason is why the database cannot be reached, on one line: the innermost error
 // says it, and what pgx puts around it repeats the address for each attempt.
 func reason(err error) string {
-	var known *unreachableError
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*unreachableError](err); ok {
 		err = known.err
 	}
 	var answered *pgconn.PgError
@@ -265,8 +264,7 @@ func checkProvider(ctx context.Context, cfg config.Config, kept *string) []findi
 const checkCredentials = "credentials"
 
 func credentialsFailed(err error) finding {
-	var failure *provider.Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*provider.Error](err); ok {
 		if found, known := credentialsRefused(failure); known {
 			return found
 		}

@@ -75,8 +75,7 @@ change nothing. A cancelled order is not amended.
 	reason, asJSON := reasonFlag(cmd), jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		terms, err := order.ParseTerms(*amount, *currency)
-		var wrong *order.TermsError
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[*order.TermsError](err); ok {
 			return usagef("--%s %s", wrong.Field, wrong.Why)
 		}
 		return actOnOrder(cmd.Context(), std, *asJSON, func(storage *store.Store) (store.Order, error) {

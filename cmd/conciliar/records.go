@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"strconv"
@@ -96,9 +97,7 @@ func group(use, short string, below ...*cobra.Command) *cobra.Command {
 	}
 	cmd.AddCommand(below...)
 	for _, sub := range below {
-		if cmd.Example == "" {
-			cmd.Example = sub.Example
-		}
+		cmd.Example = cmp.Or(cmd.Example, sub.Example)
 	}
 	return cmd
 }

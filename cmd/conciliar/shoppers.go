@@ -80,8 +80,7 @@ func (d *dev) shop(ctx context.Context) error {
 // watch prints every change of an order since this run began: kept data hold
 // those of earlier runs.
 func (d *dev) watch(ctx context.Context, storage *store.Store) error {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
+	tick := time.Tick(watchEvery)
 	var seen int64
 	for {
 		changes, err := storage.ChangesSince(ctx, seen, watchBatch)
@@ -105,7 +104,7 @@ func (d *dev) watch(ctx context.Context, storage *store.Store) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-tick:
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -147,9 +148,7 @@ func untold(std stdio, r simulator.Receipt) error {
 		return nil
 	}
 	why := r.Webhooks[i].Error
-	if why == "" {
-		why = fmt.Sprintf("it was answered %d", r.Webhooks[i].StatusCode)
-	}
+	why = cmp.Or(why, fmt.Sprintf("it was answered %d", r.Webhooks[i].StatusCode))
 	_, _ = fmt.Fprintln(std.err, "conciliar: the payment is made, but its webhook was not accepted:", why)
 	return errSilent
 }

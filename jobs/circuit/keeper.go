@@ -67,13 +67,12 @@ func (k *Keeper) Run(ctx context.Context) {
 
 // every calls fn now and then, until ctx is done.
 func every(ctx context.Context, pause time.Duration, fn func()) {
-	tick := time.NewTicker(pause)
-	defer tick.Stop()
+	tick := time.Tick(pause)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-tick:
 			fn()
 		}
 	}

@@ -1,6 +1,7 @@
 package localpg
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -119,9 +120,7 @@ func (d *directory) own(ctx context.Context, as *identity) error {
 	if err != nil {
 		return err
 	}
-	if o.Password == "" {
-		o.Password = rand.Text()
-	}
+	o.Password = cmp.Or(o.Password, rand.Text())
 	o.Holder = os.Getpid()
 	d.password = o.Password
 	body, err := json.Marshal(o) //nolint:gosec // the file is there to keep the password, for its owner only

@@ -1,11 +1,13 @@
 package localpg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,9 +29,7 @@ func Start(ctx context.Context, opts Options) (_ *Server, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	logger := opts.Logger
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
-	}
+	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
 	if opts.Port < 0 || opts.Port > 65535 {
 		return nil, fmt.Errorf("port %d is out of range", opts.Port)
 	}
@@ -168,9 +168,7 @@ func (s *Server) arguments(opts Options) []string {
 		// killed: otherwise it stays behind in the system's.
 		settings["dynamic_shared_memory_type"] = "mmap"
 	}
-	for name, value := range opts.Settings {
-		settings[name] = value
-	}
+	maps.Copy(settings, opts.Settings)
 	settings["listen_addresses"] = "127.0.0.1"
 	settings["port"] = strconv.Itoa(s.port)
 	settings["unix_socket_directories"] = ""

@@ -110,8 +110,7 @@ func (b *harness) watchSettling(ctx context.Context, total int) (float64, error)
 	const limit = 5 * time.Minute
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
+	tick := time.Tick(20 * time.Millisecond)
 	var began time.Time
 	var first int
 	for {
@@ -126,7 +125,7 @@ func (b *harness) watchSettling(ctx context.Context, total int) (float64, error)
 			return float64(total-first) / time.Since(began).Seconds(), nil
 		}
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			return 0, fmt.Errorf("settling: %d of %d after %s", done, total, limit)
 		}

@@ -61,8 +61,7 @@ func (s *service) stop() {
 func (s *service) awaitLive(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
+	tick := time.Tick(20 * time.Millisecond)
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+"/livez", nil)
 		if err != nil {
@@ -75,7 +74,7 @@ func (s *service) awaitLive(ctx context.Context) error {
 			}
 		}
 		select {
-		case <-tick.C:
+		case <-tick:
 		case <-ctx.Done():
 			return errors.New("the service does not answer")
 		}

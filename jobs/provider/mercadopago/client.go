@@ -1,6 +1,7 @@
 package mercadopago
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -144,10 +145,10 @@ func NewClient(cfg Config) (*Client, error) {
 			// A redirect is an answer that we don't expect; the token stays here.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		timeout:   cfg.Timeout,
-		maxBody:   cfg.MaxBody,
+		timeout:   cmp.Or(cfg.Timeout, defaultTimeout),
+		maxBody:   cmp.Or(cfg.MaxBody, defaultMaxBody),
 		limiter:   rate.NewLimiter(rate.Inf, 0),
-		userAgent: cfg.UserAgent,
+		userAgent: cmp.Or(cfg.UserAgent, defaultUserAgent),
 		accountID: cfg.AccountID,
 		metrics:   newMetrics(cfg.Registerer),
 		now:       cfg.Now,
@@ -155,17 +156,8 @@ func NewClient(cfg Config) (*Client, error) {
 	if err := c.UseAccessToken(cfg.AccessToken); err != nil {
 		return nil, err
 	}
-	if c.timeout == 0 {
-		c.timeout = defaultTimeout
-	}
-	if c.maxBody == 0 {
-		c.maxBody = defaultMaxBody
-	}
 	if cfg.RateLimit > 0 {
 		c.limiter = rate.NewLimiter(rate.Limit(cfg.RateLimit), int(min(math.Ceil(cfg.RateLimit), math.MaxInt32)))
-	}
-	if c.userAgent == "" {
-		c.userAgent = defaultUserAgent
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -188,10 +180,7 @@ func (c *Client) For(accessToken, accountID string) (*Client, error) {
 }
 
 func parseBaseURL(s string) (*url.URL, error) {
-	if s == "" {
-		s = DefaultBaseURL
-	}
-	base, err := url.Parse(s)
+	base, err := url.Parse(cmp.Or(s, DefaultBaseURL))
 	switch {
 	case err != nil: // its text repeats s, which may hold a password
 		return nil, errors.New("the base URL can't be read")

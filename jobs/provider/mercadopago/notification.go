@@ -62,8 +62,7 @@ func (r *Receiver) isSeller(account string) bool {
 func (r *Receiver) Receive(d provider.Delivery) (provider.Event, error) {
 	q := parseQuery(d.RawQuery)
 	event, err := r.receive(d, q)
-	var refusal *provider.Refusal
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*provider.Refusal](err); ok {
 		refusal.Channel = provider.Webhooks
 		if q.isIPN() {
 			refusal.Channel = provider.IPN
@@ -100,11 +99,7 @@ func (r *Receiver) receive(d provider.Delivery, q query) (provider.Event, error)
 // then, and the fetch proves itself.
 func (r *Receiver) receiveSigned(q query, body []byte, sig Signature) provider.Event {
 	h := readHints(body)
-	id := sig.DataID
-	if id == "" {
-		id = h.resourceID
-	}
-	event := describe(q, h, id)
+	event := describe(q, h, cmp.Or(sig.DataID, h.resourceID))
 	event.Signed, event.Signature, event.SignatureKey, event.Unbound = true, sig.Key, r.keyOf(sig, event), sig.DataID == ""
 	return event
 }
@@ -143,9 +138,7 @@ func receiveUnsigned(q query, body []byte) (provider.Event, error) {
 	if refusal != nil {
 		return provider.Event{}, refusal
 	}
-	if id == "" {
-		id = h.resourceID
-	}
+	id = cmp.Or(id, h.resourceID)
 	if id == "" || q.topicWord() == "" && h.topic == "" {
 		return provider.Event{}, unauthenticated(ReasonMissingSignatureHeader)
 	}
@@ -154,13 +147,7 @@ func receiveUnsigned(q query, body []byte) (provider.Event, error) {
 
 // describe says what a delivery is about, id being what it names to fetch.
 func describe(q query, h hints, id string) provider.Event {
-	topic := word(q.topicWord())
-	if topic == "" {
-		topic = word(h.topic)
-	}
-	if topic == "" {
-		topic = unknownWord
-	}
+	topic := cmp.Or(word(q.topicWord()), word(h.topic), unknownWord)
 	id = resourceOf(topic, h, id)
 	event := provider.Event{
 		Source: Source, Topic: topic, Action: word(h.action), ResourceID: id, LiveMode: h.liveMode, CollectorID: h.userID,
@@ -230,33 +217,24 @@ func readHints(body []byte) hints {
 		return hints{}
 	}
 	h := hints{
-		body: o, topic: o.str("type"), action: o.str("action"), envelopeID: o.id("id"), liveMode: o.boolean("live_mode"),
-		resourceID: o.child("data").id("id"), userID: o.id("user_id"),
+		body: o, topic: cmp.Or(o.str("type"), o.str("topic")), action: o.str("action"), envelopeID: o.id("id"), liveMode: o.boolean("live_mode"),
+		userID: o.id("user_id"),
+		// The other names that a resource's id has.
+		resourceID: cmp.Or(o.child("data").id("id"), resourceID(o.scalar("resource")), o.child("data").id("new_card_id")),
 	}
 	h.notifiedAt = readTime(o.text("date_created"))
-	if h.topic == "" {
-		h.topic = o.str("topic")
-	}
 	if h.action == "" { // chargebacks have a list of them
 		var actions []string
 		if json.Unmarshal(o["actions"], &actions) == nil && len(actions) > 0 {
 			h.action = actions[0]
 		}
 	}
-	if h.resourceID == "" {
-		h.resourceID = resourceID(o.scalar("resource"))
-	}
-	if h.resourceID == "" { // the other names that a resource's id has
-		h.resourceID = o.child("data").id("new_card_id")
-	}
 	if h.resourceID == "" && slices.Contains(merchantOrderNames, h.topic) {
 		h.resourceID = h.envelopeID
 	}
 	if isPoint(o) {
 		h.topic = topicPoint
-		if h.resourceID = o.ref("payment"); h.resourceID == "" {
-			h.resourceID = h.envelopeID
-		}
+		h.resourceID = cmp.Or(o.ref("payment"), h.envelopeID)
 	}
 	return h
 }

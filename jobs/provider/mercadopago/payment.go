@@ -2,6 +2,7 @@ package mercadopago
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
 	"unicode"
@@ -58,9 +59,7 @@ func DecodePayment(raw []byte) (provider.Payment, error) {
 		Shipping:        readShipping(o),
 		Raw:             bytes.Clone(raw),
 	}
-	if p.CollectorID == "" {
-		p.CollectorID = o.ref("collector")
-	}
+	p.CollectorID = cmp.Or(p.CollectorID, o.ref("collector"))
 	// Where it isn't said, the payment is not taken for a live one: whoever
 	// accepts live payments only would otherwise hand out goods for a test.
 	if live := o.boolean("live_mode"); live != nil {

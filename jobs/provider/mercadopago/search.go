@@ -2,6 +2,7 @@ package mercadopago
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -96,9 +97,7 @@ func searchValues(q provider.SearchQuery) (url.Values, error) {
 		v.Set("collector.id", q.CollectorID)
 	}
 	limit := q.Limit
-	if limit == 0 {
-		limit = MaxSearchLimit
-	}
+	limit = cmp.Or(limit, MaxSearchLimit)
 	v.Set("limit", strconv.Itoa(limit))
 	v.Set("offset", strconv.Itoa(q.Offset))
 	return v, nil

@@ -21,8 +21,7 @@ var paymentTopic = topic{
 	read: func(raw []byte) (string, provider.Found, error) {
 		payment, err := DecodePayment(raw)
 		about := payment.ID
-		var odd *provider.OddPayment
-		if errors.As(err, &odd) {
+		if odd, ok := errors.AsType[*provider.OddPayment](err); ok {
 			about = odd.ID
 		}
 		return about, provider.Found{Payment: &payment}, err

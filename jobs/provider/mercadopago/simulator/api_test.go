@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -295,7 +296,7 @@ func benchmarkGet(b *testing.B, path string) {
 		id = s.CreatePayment(PaymentSpec{Reference: "order", Amount: money("1.50")})
 	}
 	handler := s.Handler()
-	req := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/v1/payments/"+orElse(path, id), nil)
+	req := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/v1/payments/"+cmp.Or(path, id), nil)
 	req.Header.Set("Authorization", "Bearer "+testToken)
 	for b.Loop() {
 		rec := httptest.NewRecorder()

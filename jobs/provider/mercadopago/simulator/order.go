@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -126,7 +127,7 @@ func orderWords(kind ResourceKind, l orderLooks, state PaymentState) (order, pay
 		}
 		return same("refunded", "refunded")
 	case ChargedBack:
-		return same("charged_back", orElse(state.StatusDetail, "in_process"))
+		return same("charged_back", cmp.Or(state.StatusDetail, "in_process"))
 	}
 	return same(state.Status, state.StatusDetail)
 }

@@ -65,10 +65,10 @@ func parseOrderSearch(values url.Values, now time.Time) (orderQuery, *apiError) 
 	default:
 		return refused("Invalid sort_order value")
 	}
-	if q.page, err = strconv.Atoi(orElse(values.Get("page"), "1")); err != nil || q.page < 1 || q.page > lastOrderPage {
+	if q.page, err = strconv.Atoi(cmp.Or(values.Get("page"), "1")); err != nil || q.page < 1 || q.page > lastOrderPage {
 		return refused("Invalid page value")
 	}
-	if q.size, err = strconv.Atoi(orElse(values.Get("page_size"), strconv.Itoa(defaultOrderPage))); err != nil ||
+	if q.size, err = strconv.Atoi(cmp.Or(values.Get("page_size"), strconv.Itoa(defaultOrderPage))); err != nil ||
 		q.size < 1 || q.size > largestOrderPage {
 		return refused("Invalid page_size value")
 	}

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -225,7 +226,7 @@ func (s *Simulator) bought(what Purchase) (*payment, error) {
 	s.mu.RLock()
 	known := s.orders[what.Reference]
 	s.mu.RUnlock()
-	spec := PaymentSpec{Reference: what.Reference, Currency: orElse(what.Currency, s.cfg.Currency), InMerchantOrder: what.As == AsMerchantOrder}
+	spec := PaymentSpec{Reference: what.Reference, Currency: cmp.Or(what.Currency, s.cfg.Currency), InMerchantOrder: what.As == AsMerchantOrder}
 	if known != nil && what.Currency == "" {
 		spec.Currency = known.currency
 	}
@@ -244,7 +245,7 @@ func (s *Simulator) bought(what Purchase) (*payment, error) {
 		return nil, noPurchase("the simulator does not know what %s asks for: say the amount", what.Reference)
 	}
 	// Money must have come before it can go back.
-	spec.Status = orElse(what.Status, Approved)
+	spec.Status = cmp.Or(what.Status, Approved)
 	spec.StatusDetail = statusDetails[spec.Status]
 	p := s.create(s.lastSeq.Add(1), spec)
 	if what.As == AsOrder {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -137,15 +138,9 @@ func (s *Simulator) create(seq uint64, spec PaymentSpec) *payment {
 	if spec.Status == "" {
 		spec.Status, spec.StatusDetail = Pending, "pending_waiting_payment"
 	}
-	if spec.Currency == "" {
-		spec.Currency = s.cfg.Currency
-	}
-	if spec.CollectorID == 0 {
-		spec.CollectorID = s.cfg.CollectorID
-	}
-	if spec.OperationType == "" {
-		spec.OperationType = "regular_payment"
-	}
+	spec.Currency = cmp.Or(spec.Currency, s.cfg.Currency)
+	spec.CollectorID = cmp.Or(spec.CollectorID, s.cfg.CollectorID)
+	spec.OperationType = cmp.Or(spec.OperationType, "regular_payment")
 	now := s.now()
 	if spec.CreatedAt.IsZero() {
 		spec.CreatedAt = now

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -101,16 +102,14 @@ func (p Plan) complete() (Plan, error) {
 	if total == 0 {
 		problems = append(problems, errors.New("no lifecycle has a weight"))
 	}
-	p.ReferencePrefix = orElse(p.ReferencePrefix, "order-")
+	p.ReferencePrefix = cmp.Or(p.ReferencePrefix, "order-")
 	if len(p.ReferencePrefix) > 50 {
 		problems = append(problems, errors.New("a ReferencePrefix of more than 50 bytes"))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return Plan{}, fmt.Errorf("simulator plan: %w", err)
 	}
-	if p.Concurrency == 0 {
-		p.Concurrency = 8
-	}
+	p.Concurrency = cmp.Or(p.Concurrency, 8)
 	if p.Window == 0 {
 		p.Window = 4 * p.Concurrency
 		if p.Rate > 0 {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -46,8 +47,8 @@ var (
 // parseSearch reads a search's parameters. The error is an answer.
 func parseSearch(values url.Values, now time.Time) (searchQuery, *apiError) {
 	q := searchQuery{
-		by:          orElse(values.Get("range"), "date_created"),
-		sort:        orElse(values.Get("sort"), "date_created"),
+		by:          cmp.Or(values.Get("range"), "date_created"),
+		sort:        cmp.Or(values.Get("sort"), "date_created"),
 		reference:   values.Get("external_reference"),
 		collectorID: values.Get("collector.id"),
 		payerID:     values.Get("payer.id"),
@@ -59,7 +60,7 @@ func parseSearch(values url.Values, now time.Time) (searchQuery, *apiError) {
 	if !searchSorts[q.sort] {
 		return q, badRequest(1003, "Invalid sort", "Invalid sort value")
 	}
-	switch criteria := orElse(values.Get("criteria"), "asc"); criteria {
+	switch criteria := cmp.Or(values.Get("criteria"), "asc"); criteria {
 	case "asc":
 	case "desc":
 		q.descending = true
@@ -67,8 +68,8 @@ func parseSearch(values url.Values, now time.Time) (searchQuery, *apiError) {
 		return q, badRequest(1004, "Invalid criteria", "Invalid criteria value")
 	}
 	var readable [2]bool
-	q.begin, readable[0] = parseSearchDate(orElse(values.Get("begin_date"), "NOW-3MONTHS"), now)
-	q.end, readable[1] = parseSearchDate(orElse(values.Get("end_date"), "NOW"), now)
+	q.begin, readable[0] = parseSearchDate(cmp.Or(values.Get("begin_date"), "NOW-3MONTHS"), now)
+	q.end, readable[1] = parseSearchDate(cmp.Or(values.Get("end_date"), "NOW"), now)
 	if !readable[0] || !readable[1] {
 		return q, badRequest(1001, "Invalid date format", "Date format must be yyyy-MM-dd'T'HH:mm:ss.SSSZ")
 	}
@@ -79,10 +80,10 @@ func parseSearch(values url.Values, now time.Time) (searchQuery, *apiError) {
 		q.begin = oldest
 	}
 	var err error
-	if q.limit, err = strconv.Atoi(orElse(values.Get("limit"), strconv.Itoa(defaultPage))); err != nil || q.limit < 1 {
+	if q.limit, err = strconv.Atoi(cmp.Or(values.Get("limit"), strconv.Itoa(defaultPage))); err != nil || q.limit < 1 {
 		return q, badRequest(1, "Params Error", "Invalid limit value")
 	}
-	if q.offset, err = strconv.Atoi(orElse(values.Get("offset"), "0")); err != nil || q.offset < 0 {
+	if q.offset, err = strconv.Atoi(cmp.Or(values.Get("offset"), "0")); err != nil || q.offset < 0 {
 		return q, badRequest(1, "Params Error", "Invalid offset value")
 	}
 	// The offset stands alone first, so that no sum overflows.
@@ -119,12 +120,4 @@ func parseSearchDate(text string, now time.Time) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
-}
-
-// orElse is text, or other when it is empty.
-func orElse(text, other string) string {
-	if text == "" {
-		return other
-	}
-	return text
 }

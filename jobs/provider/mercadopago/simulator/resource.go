@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -210,7 +211,7 @@ func (s *Simulator) resourceEnvelope(r *resource, attempt int, keys ...uint64) *
 func (r *resource) topic() string {
 	shape := resourceShapes[r.kind]
 	if r.payment.current.Load().state.Status == ChargedBack {
-		return orElse(shape.disputed, shape.topic)
+		return cmp.Or(shape.disputed, shape.topic)
 	}
 	return shape.topic
 }

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -54,11 +55,11 @@ func (s *Simulator) sendAndCut(req *http.Request, answered bool) error {
 	} = &net.Dialer{}
 	if req.URL.Scheme == "https" {
 		dialer = &tls.Dialer{Config: s.tlsConfig()}
-		port = orElse(port, "443")
+		port = cmp.Or(port, "443")
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), answerLimit)
 	defer cancel()
-	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, orElse(port, "80")))
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(host, cmp.Or(port, "80")))
 	if err != nil {
 		return fmt.Errorf("connecting to the target: %w", err)
 	}

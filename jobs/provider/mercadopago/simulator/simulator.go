@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,15 +132,11 @@ func New(cfg Config) (*Simulator, error) {
 		merchantOrders: make(map[int64]*merchantOrder), merchantOrderIDs: make(map[string]int64),
 		resources: make(map[string]*resource),
 	}
-	if s.cfg.CollectorID == 0 {
-		s.cfg.CollectorID = DefaultCollectorID
-	}
+	s.cfg.CollectorID = cmp.Or(s.cfg.CollectorID, DefaultCollectorID)
 	var wrong []error
 	s.sellers, wrong = newSellers(cfg.Sellers, s.cfg.CollectorID)
 	problems = append(problems, wrong...)
-	if s.cfg.Currency == "" {
-		s.cfg.Currency = "ARS"
-	}
+	s.cfg.Currency = cmp.Or(s.cfg.Currency, "ARS")
 	if s.cfg.RedeliveryDelays == nil {
 		for delay := 100 * time.Millisecond; len(s.cfg.RedeliveryDelays) < 7; delay *= 2 {
 			s.cfg.RedeliveryDelays = append(s.cfg.RedeliveryDelays, delay)
