@@ -96,9 +96,7 @@ func searchValues(q provider.SearchQuery) (url.Values, error) {
 	if q.CollectorID != "" {
 		v.Set("collector.id", q.CollectorID)
 	}
-	limit := q.Limit
-	limit = cmp.Or(limit, MaxSearchLimit)
-	v.Set("limit", strconv.Itoa(limit))
+	v.Set("limit", strconv.Itoa(cmp.Or(q.Limit, MaxSearchLimit)))
 	v.Set("offset", strconv.Itoa(q.Offset))
 	return v, nil
 }

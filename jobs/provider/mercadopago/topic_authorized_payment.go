@@ -1,10 +1,6 @@
 package mercadopago
 
-import (
-	"fmt"
-
-	"github.com/conciliar/conciliar/jobs/provider"
-)
+import "github.com/conciliar/conciliar/jobs/provider"
 
 // An authorized payment is one charge of a subscription (the subscriptions
 // reference). It names its payment once it was tried to charge it.
@@ -14,15 +10,8 @@ var authorizedPaymentTopic = topic{
 	isID:      numericID,
 	operation: "authorized_payment",
 	path:      []string{"authorized_payments"},
-	read: func(raw []byte) (string, provider.Found, error) {
-		o, err := readObject(raw)
-		if err != nil {
-			return "", provider.Found{}, fmt.Errorf("authorized payment: %w", err)
-		}
+	read: objectOf("authorized payment", func(o object) (string, provider.Found, error) {
 		next, err := o.child("payment").payment("id")
-		if err != nil {
-			return "", provider.Found{}, fmt.Errorf("authorized payment: %w", err)
-		}
-		return o.id("id"), provider.Found{Next: next}, nil
-	},
+		return o.id("id"), provider.Found{Next: next}, err
+	}),
 }

@@ -2,7 +2,6 @@ package mercadopago
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -22,21 +21,14 @@ var chargebackTopic = topic{
 	operation: "chargeback",
 	path:      []string{"v1", "chargebacks"},
 	asSeller:  true,
-	read: func(raw []byte) (string, provider.Found, error) {
-		o, err := readObject(raw)
-		if err != nil {
-			return "", provider.Found{}, fmt.Errorf("chargeback: %w", err)
-		}
+	read: objectOf("chargeback", func(o object) (string, provider.Found, error) {
 		next, err := o.payments("payments")
 		if err == nil && len(next) == 0 { // the shape of the official SDKs
 			next, err = o.payment("payment_id")
 		}
-		if err != nil {
-			return "", provider.Found{}, fmt.Errorf("chargeback: %w", err)
-		}
 		chargeback := readChargeback(o, next)
-		return chargeback.ID, provider.Found{Chargeback: &chargeback, Next: next}, nil
-	},
+		return chargeback.ID, provider.Found{Chargeback: &chargeback, Next: next}, err
+	}),
 	named: func(body object) ([]provider.Ref, error) { return body.child("data").payment("payment_id") },
 }
 

@@ -3,7 +3,6 @@ package mercadopago
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/conciliar/conciliar/jobs/provider"
@@ -17,15 +16,8 @@ var claimTopic = topic{
 	isID:      numericID,
 	operation: "claim",
 	path:      []string{"post-purchase", "v1", "claims"},
-	read: func(raw []byte) (string, provider.Found, error) {
-		o, err := readObject(raw)
-		if err != nil {
-			return "", provider.Found{}, fmt.Errorf("claim: %w", err)
-		}
+	read: objectOf("claim", func(o object) (string, provider.Found, error) {
 		subject, err := claimed(o)
-		if err != nil {
-			return "", provider.Found{}, fmt.Errorf("claim: %w", err)
-		}
 		claim := provider.Claim{
 			ID: o.id("id"), Status: word(o.text("status")), Type: word(o.text("type")), Stage: word(o.text("stage")),
 			Closed: strings.EqualFold(o.text("status"), "closed"), UpdatedAt: readTime(o.text("last_updated")),
@@ -35,8 +27,8 @@ var claimTopic = topic{
 		} else {
 			claim.OrderID = subject.ID
 		}
-		return claim.ID, provider.Found{Claim: &claim, Next: []provider.Ref{subject}}, nil
-	},
+		return claim.ID, provider.Found{Claim: &claim, Next: []provider.Ref{subject}}, err
+	}),
 	complete: (*Client).claimedOrder,
 }
 

@@ -21,17 +21,10 @@ var merchantOrderTopic = topic{
 	isID:      numericID,
 	operation: "merchant_order",
 	path:      []string{"merchant_orders"},
-	read: func(raw []byte) (string, provider.Found, error) {
-		o, err := readObject(raw)
-		if err != nil {
-			return "", provider.Found{}, fmt.Errorf("merchant order: %w", err)
-		}
+	read: objectOf("merchant order", func(o object) (string, provider.Found, error) {
 		next, err := o.payments("payments")
-		if err != nil {
-			return "", provider.Found{}, fmt.Errorf("merchant order: %w", err)
-		}
-		return o.id("id"), provider.Found{Next: next}, nil
-	},
+		return o.id("id"), provider.Found{Next: next}, err
+	}),
 }
 
 // payments are the payments of a list of ids, or of objects that have them, each

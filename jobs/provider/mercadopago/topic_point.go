@@ -1,7 +1,6 @@
 package mercadopago
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/conciliar/conciliar/jobs/provider"
@@ -19,17 +18,10 @@ var pointTopic = topic{
 	also:      []string{topicPayment},
 	operation: "payment_intent",
 	path:      []string{"point", "integration-api", "payment-intents"},
-	read: func(raw []byte) (string, provider.Found, error) {
-		o, err := readObject(raw)
-		if err != nil {
-			return "", provider.Found{}, fmt.Errorf("payment intent: %w", err)
-		}
+	read: objectOf("payment intent", func(o object) (string, provider.Found, error) {
 		next, err := o.child("payment").payment("id")
-		if err != nil {
-			return "", provider.Found{}, fmt.Errorf("payment intent: %w", err)
-		}
-		return o.id("id"), provider.Found{Next: next}, nil
-	},
+		return o.id("id"), provider.Found{Next: next}, err
+	}),
 	named: func(body object) ([]provider.Ref, error) { return body.child("payment").payment("id") },
 }
 

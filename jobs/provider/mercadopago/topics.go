@@ -2,6 +2,7 @@ package mercadopago
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/conciliar/conciliar/jobs/provider"
@@ -41,6 +42,20 @@ type topic struct {
 
 // ref names one of the topic's resources.
 func (t *topic) ref(id string) provider.Ref { return provider.Ref{Topic: t.names[0], ID: id} }
+
+// objectOf reads an answer that is an object; what is its name in errors.
+func objectOf(what string, read func(object) (string, provider.Found, error)) func([]byte) (string, provider.Found, error) {
+	return func(raw []byte) (id string, found provider.Found, err error) {
+		o, err := readObject(raw)
+		if err == nil {
+			id, found, err = read(o)
+		}
+		if err != nil {
+			return "", provider.Found{}, fmt.Errorf("%s: %w", what, err)
+		}
+		return id, found, nil
+	}
+}
 
 // topics are all topics that we know, each a file of its own but for those of
 // which nothing is fetched.

@@ -62,19 +62,24 @@ func (e *apiError) write(w http.ResponseWriter) {
 	if e.retryAfter != "" {
 		w.Header().Set("Retry-After", e.retryAfter)
 	}
-	body, err := json.Marshal(struct {
+	writeJSON(w, e.status, encoded(struct {
 		Message string     `json:"message"`
 		Error   string     `json:"error"`
 		Status  int        `json:"status"`
 		Cause   []apiCause `json:"cause"`
-	}{e.message, e.word, e.status, causes})
-	if err != nil {
-		panic("simulator: encoding an error: " + err.Error())
-	}
-	writeJSON(w, e.status, body)
+	}{e.message, e.word, e.status, causes}))
 }
 
 // writeJSON writes an answer. That it does not arrive is the caller's matter.
+// encoded is a value of ours as JSON: every field is of a type that encodes.
+func encoded(value any) []byte {
+	body, err := json.Marshal(value)
+	if err != nil {
+		panic("simulator: encoding an answer or a notification: " + err.Error())
+	}
+	return body
+}
+
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
@@ -192,7 +197,7 @@ func (s *Simulator) paymentNotFound() *apiError {
 // getUser answers GET /users/me with the account that the token belongs to.
 func (s *Simulator) getUser(w http.ResponseWriter, r *http.Request) error {
 	s.counters.users.Add(1)
-	body, err := json.Marshal(object{
+	writeJSON(w, http.StatusOK, encoded(object{
 		"id":                s.accountOf(r.Context()),
 		"nickname":          "SIMULATED_SHOP",
 		"registration_date": "2020-01-06T11:31:42.000-04:00",
@@ -202,11 +207,7 @@ func (s *Simulator) getUser(w http.ResponseWriter, r *http.Request) error {
 		"email":             "shop@testuser.example",
 		"identification":    object{"type": "DNI", "number": "12345678"},
 		"tags":              []string{"normal"},
-	})
-	if err != nil {
-		panic("simulator: encoding the account: " + err.Error())
-	}
-	writeJSON(w, http.StatusOK, body)
+	}))
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package simulator
 
 import (
-	"encoding/json"
 	"strconv"
 	"time"
 
@@ -83,13 +82,7 @@ type paymentBody struct {
 // replaces it is rendered once.
 func (snap *snapshot) body() []byte {
 	snap.render.Do(func() {
-		body, err := json.Marshal(snap.describe())
-		if err != nil {
-			// Every field is of a type that encodes; there is nothing to tell
-			// a caller about.
-			panic("simulator: encoding a payment: " + err.Error())
-		}
-		snap.rendered = body
+		snap.rendered = encoded(snap.describe())
 	})
 	return snap.payment.replaced(snap.rendered)
 }

@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -57,11 +56,7 @@ func (s *Simulator) MerchantOrderOf(paymentID string) (id string, err error) {
 
 // NotifyMerchantOrder is Notify about a merchant order instead of a payment.
 func (s *Simulator) NotifyMerchantOrder(ctx context.Context, id string) Result {
-	req, err := s.SignedMerchantOrderRequest(ctx, id)
-	if err != nil {
-		return Result{Err: err}
-	}
-	return s.send(req)
+	return s.sendMade(s.SignedMerchantOrderRequest(ctx, id))
 }
 
 // SignedMerchantOrderRequest makes the request that NotifyMerchantOrder would
@@ -72,7 +67,7 @@ func (s *Simulator) SignedMerchantOrderRequest(ctx context.Context, id string) (
 		return nil, err
 	}
 	chance := draws(s.cfg.Seed, forMerchantOrder, uint64(m.id), s.notified.Add(1)) //nolint:gosec // not negative
-	body, err := json.Marshal(object{
+	body := encoded(object{
 		"action":         "update",
 		"api_version":    "v1",
 		"application_id": "8100200300400",
@@ -84,11 +79,8 @@ func (s *Simulator) SignedMerchantOrderRequest(ctx context.Context, id string) (
 		"user_id":        s.cfg.CollectorID,
 		"version":        0,
 	})
-	if err != nil {
-		panic("simulator: encoding a notification: " + err.Error())
-	}
 	requestID, ts := s.stamp(chance, s.now())
-	return s.request(ctx, s.seal("topic_merchant_order_wh", id, requestID, ts, 0, body))
+	return s.request(ctx, s.seal(s.cfg.Secret, "topic_merchant_order_wh", id, requestID, ts, 0, body))
 }
 
 // merchantOrder finds a merchant order by its id.
@@ -116,11 +108,7 @@ func (s *Simulator) getMerchantOrder(w http.ResponseWriter, r *http.Request) err
 	if fault := s.fault(forMerchantOrder, uint64(m.id), uint64(calls)); fault != nil { //nolint:gosec // not negative
 		return fault
 	}
-	body, err := json.Marshal(s.describeMerchantOrder(m))
-	if err != nil {
-		panic("simulator: encoding a merchant order: " + err.Error())
-	}
-	writeJSON(w, http.StatusOK, body)
+	writeJSON(w, http.StatusOK, encoded(s.describeMerchantOrder(m)))
 	return nil
 }
 

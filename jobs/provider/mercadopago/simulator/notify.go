@@ -3,7 +3,6 @@ package simulator
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -32,11 +31,7 @@ func (r Result) Acknowledged() bool { return r.Err == nil && r.StatusCode/100 ==
 // Every call is a delivery of its own, with its own x-request-id and signature.
 // No faults befall it and nothing is sent again.
 func (s *Simulator) Notify(ctx context.Context, id string) Result {
-	req, err := s.SignedRequest(ctx, id)
-	if err != nil {
-		return Result{Err: err}
-	}
-	return s.send(req)
+	return s.sendMade(s.SignedRequest(ctx, id))
 }
 
 // SignedRequest makes the request that Notify would send.
@@ -86,7 +81,7 @@ func (s *Simulator) envelopeOf(p *payment, action string, attempt int, keys ...u
 	now := s.now()
 	requestID, ts := s.stamp(chance, now)
 	id := strconv.FormatInt(p.id, 10)
-	body, err := json.Marshal(notificationBody{
+	body := encoded(notificationBody{
 		Action:      action,
 		APIVersion:  "v1",
 		Data:        object{"id": numberOrText(chance.IntN(4) == 0, p.id)},
@@ -96,10 +91,7 @@ func (s *Simulator) envelopeOf(p *payment, action string, attempt int, keys ...u
 		Type:        "payment",
 		UserID:      numberOrText(chance.IntN(4) == 0, p.collectorID),
 	})
-	if err != nil {
-		panic("simulator: encoding a notification: " + err.Error())
-	}
-	return s.sealed(s.secretOf(p.collectorID), "payment", id, requestID, ts, attempt, body)
+	return s.seal(s.secretOf(p.collectorID), "payment", id, requestID, ts, attempt, body)
 }
 
 // stamp draws the request id and the time that a notification made now bears.
@@ -114,13 +106,8 @@ func (s *Simulator) stamp(chance *rand.Rand, now time.Time) (requestID, ts strin
 	return requestID, ts
 }
 
-// seal signs a notification of a topic with the simulator's own secret.
-func (s *Simulator) seal(topic, id, requestID, ts string, attempt int, body []byte) *envelope {
-	return s.sealed(s.cfg.Secret, topic, id, requestID, ts, attempt, body)
-}
-
-// sealed signs a notification of a topic.
-func (*Simulator) sealed(secret, topic, id, requestID, ts string, attempt int, body []byte) *envelope {
+// seal signs a notification of a topic.
+func (*Simulator) seal(secret, topic, id, requestID, ts string, attempt int, body []byte) *envelope {
 	return &envelope{
 		query: "data.id=" + id + "&type=" + topic,
 		header: http.Header{

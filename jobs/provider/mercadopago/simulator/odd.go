@@ -89,9 +89,5 @@ func (p *payment) replaced(body []byte) []byte {
 			all[name] = value
 		}
 	}
-	changed, err := json.Marshal(all)
-	if err != nil {
-		panic("simulator: encoding a payment: " + err.Error())
-	}
-	return changed
+	return encoded(all)
 }

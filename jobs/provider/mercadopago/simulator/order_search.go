@@ -2,7 +2,6 @@ package simulator
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -100,16 +99,12 @@ func (s *Simulator) searchOrders(w http.ResponseWriter, r *http.Request) error {
 	// The reference prints the counts as text, some mocks of the SDKs as numbers.
 	numbers := draws(s.cfg.Seed, forOrderPaging, n).IntN(4) == 0
 	count := func(n int) any { return numberOrText(numbers, int64(n)) }
-	body, err := json.Marshal(object{
+	writeJSON(w, http.StatusOK, encoded(object{
 		"data": rows,
 		"paging": object{
 			"total": count(total), "total_pages": count((total + q.size - 1) / q.size), "offset": count(offset), "limit": count(q.size),
 		},
-	})
-	if err != nil {
-		panic("simulator: encoding a page of orders: " + err.Error())
-	}
-	writeJSON(w, http.StatusOK, body)
+	}))
 	return nil
 }
 

@@ -376,9 +376,5 @@ func (s *Simulator) servePay(w http.ResponseWriter, r *http.Request) {
 		(&apiError{status: http.StatusBadRequest, message: err.Error(), word: "bad_request"}).write(w)
 		return
 	}
-	answer, err := json.Marshal(receipt)
-	if err != nil {
-		panic("simulator: encoding a receipt: " + err.Error())
-	}
-	writeJSON(w, http.StatusOK, answer)
+	writeJSON(w, http.StatusOK, encoded(receipt))
 }

@@ -173,11 +173,7 @@ func (r *resource) isOrder() bool { return resourceShapes[r.kind].path == orders
 
 // NotifyResource is Notify about a resource instead of a payment.
 func (s *Simulator) NotifyResource(ctx context.Context, kind ResourceKind, id string) Result {
-	req, err := s.SignedResourceRequest(ctx, kind, id)
-	if err != nil {
-		return Result{Err: err}
-	}
-	return s.send(req)
+	return s.sendMade(s.SignedResourceRequest(ctx, kind, id))
 }
 
 // SignedResourceRequest makes the request that NotifyResource would send.
@@ -195,12 +191,9 @@ func (s *Simulator) SignedResourceRequest(ctx context.Context, kind ResourceKind
 func (s *Simulator) resourceEnvelope(r *resource, attempt int, keys ...uint64) *envelope {
 	shape := resourceShapes[r.kind]
 	chance := draws(s.cfg.Seed, forResource, append([]uint64{r.payment.seq, uint64(attempt)}, keys...)...) //nolint:gosec // not negative
-	body, err := json.Marshal(s.completed(shape.notification(s, r), r.payment.collectorID, chance))
-	if err != nil {
-		panic("simulator: encoding a notification: " + err.Error())
-	}
+	body := encoded(s.completed(shape.notification(s, r), r.payment.collectorID, chance))
 	requestID, ts := s.stamp(chance, s.now())
-	e := s.seal(r.topic(), r.id, requestID, ts, attempt, body)
+	e := s.seal(s.cfg.Secret, r.topic(), r.id, requestID, ts, attempt, body)
 	if r.isOrder() {
 		e.header.Set("X-Signature", s.signOrder(chance, r.id, requestID, ts))
 	}
@@ -253,11 +246,7 @@ func (s *Simulator) getResource(w http.ResponseWriter, r *http.Request) error {
 	if fault := s.fault(forResource, found.payment.seq, uint64(calls)); fault != nil { //nolint:gosec // counts up from 1
 		return fault
 	}
-	body, err := json.Marshal(resourceShapes[found.kind].answer(s, found))
-	if err != nil {
-		panic("simulator: encoding a resource: " + err.Error())
-	}
-	writeJSON(w, http.StatusOK, body)
+	writeJSON(w, http.StatusOK, encoded(resourceShapes[found.kind].answer(s, found)))
 	return nil
 }
 

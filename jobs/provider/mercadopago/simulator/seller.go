@@ -3,7 +3,6 @@ package simulator
 import (
 	"context"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -78,19 +77,12 @@ func (s *Simulator) NotifyConnect(ctx context.Context, collectorID int64, action
 	chance := draws(s.cfg.Seed, forEnvelope, n, uint64(collectorID)) //nolint:gosec // an account is positive
 	requestID, ts := s.stamp(chance, s.now())
 	id := strconv.FormatInt(collectorID, 10)
-	body, err := json.Marshal(notificationBody{
+	body := encoded(notificationBody{
 		Action: action, APIVersion: "v1", Data: object{"id": id}, DateCreated: s.now().UTC().Format("2006-01-02T15:04:05.000Z"),
 		ID: numberOrText(true, 100_000_000_000+chance.Int64N(800_000_000_000)), LiveMode: s.cfg.LiveMode, Type: "mp-connect",
 		UserID: numberOrText(chance.IntN(2) == 0, collectorID),
 	})
-	if err != nil {
-		panic("simulator: encoding a notification: " + err.Error())
-	}
-	req, err := s.request(ctx, s.seal("mp-connect", id, requestID, ts, 0, body))
-	if err != nil {
-		return Result{Err: err}
-	}
-	return s.send(req)
+	return s.sendMade(s.request(ctx, s.seal(s.cfg.Secret, "mp-connect", id, requestID, ts, 0, body)))
 }
 
 // accountKey is where a call's context has the account whose token it bears.

@@ -17,6 +17,14 @@ import (
 // answerSize is how much of an answer is read.
 const answerSize = 64 << 10
 
+// sendMade sends a request that could be made.
+func (s *Simulator) sendMade(req *http.Request, err error) Result {
+	if err != nil {
+		return Result{Err: err}
+	}
+	return s.send(req)
+}
+
 // send sends a request and reads its answer.
 func (s *Simulator) send(req *http.Request) Result {
 	resp, err := s.client.Do(req)
