@@ -116,9 +116,8 @@ func (s *Store) EvaluateAlerts(ctx context.Context, at time.Time, decide func(Al
 
 func readAlertBook(ctx context.Context, tx pgx.Tx) (AlertBook, error) {
 	book := AlertBook{Watches: map[string]AlertWatch{}, Open: map[string]Alert{}}
-	rows, _ := tx.Query(ctx, `
+	watches, err := readAll[AlertWatch](ctx, tx, `
 		SELECT code, holds, since, evaluations, updated_at < now() - make_interval(secs => $1) FROM alert_watches`, abandonedAfter.Seconds())
-	watches, err := pgx.CollectRows(rows, rowTo[AlertWatch])
 	if err != nil {
 		return book, err
 	}
@@ -173,8 +172,7 @@ func addMessage(ctx context.Context, tx pgx.Tx, body json.RawMessage, send SendM
 const alertColumns = `id, code, opened_at, closed_at, last_sent_at, reminders, detail`
 
 func openAlerts(ctx context.Context, q querier) ([]Alert, error) {
-	rows, _ := q.Query(ctx, `SELECT `+alertColumns+` FROM alerts WHERE closed_at IS NULL ORDER BY id`)
-	return pgx.CollectRows(rows, rowTo[Alert])
+	return readAll[Alert](ctx, q, `SELECT `+alertColumns+` FROM alerts WHERE closed_at IS NULL ORDER BY id`)
 }
 
 // OpenAlerts returns the alerts that are open, the oldest first.

@@ -30,7 +30,7 @@ type staleAnomaly struct {
 // and an order whose terms plain SQL wrote to the sweep that settles it.
 func (s *Store) eachStale(ctx context.Context, tx pgx.Tx, each func(staleAnomaly)) error {
 	for after := int64(0); ; {
-		rows, err := tx.Query(ctx, `
+		rows, _ := tx.Query(ctx, `
 			SELECT a.id, a.kind, coalesce(a.order_reference, ''), coalesce(a.payment_id, ''), coalesce(a.source, ''),
 			       o.settled_at IS NOT NULL AS has_order,
 			       (o.reference IS NULL OR o.settled_at IS NOT NULL) AND coalesce(o.fold_version, $4) >= $4 AND coalesce(p.fold_version, $4) >= $4
@@ -39,9 +39,6 @@ func (s *Store) eachStale(ctx context.Context, tx pgx.Tx, each func(staleAnomaly
 			LEFT JOIN payments p ON p.source = a.source AND p.payment_id = a.payment_id
 			WHERE a.closed_at IS NULL AND a.kind = ANY ($1) AND a.id > $2
 			ORDER BY a.id LIMIT $3`, foldedKinds, after, staleBatch, order.FoldVersion)
-		if err != nil {
-			return err
-		}
 		var ofOrders, ofPayments []staleAnomaly
 		var a staleAnomaly
 		var hasOrder, folded bool
@@ -195,56 +192,24 @@ func (s *Store) settleKnown(ctx context.Context, tx pgx.Tx, reference, cause str
 	return err
 }
 
-var anomaliesStand = Invariant{"anomaly_stands", "an open anomaly that closes by itself is one that its order or its payment yields"}
-
-// verifyAnomalies names the anomalies that were left open.
-func (s *Store) verifyAnomalies(ctx context.Context, tx pgx.Tx, limit int, report *VerifyReport) error {
-	v := Violation{Invariant: anomaliesStand.Name, Meaning: anomaliesStand.Meaning}
-	err := s.eachStale(ctx, tx, func(a staleAnomaly) {
-		if v.Total++; len(v.Rows) < limit {
-			v.Rows = append(v.Rows, mustJSON(a))
-		}
-	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", v.Invariant, err)
-	}
-	if v.Total > 0 {
-		report.Violations = append(report.Violations, v)
-	}
-	return nil
+// staleAnomalies finds the anomalies that were left open.
+func (s *Store) staleAnomalies(ctx context.Context, tx pgx.Tx, add func(row any)) error {
+	return s.eachStale(ctx, tx, func(a staleAnomaly) { add(a) })
 }
 
-var termsPayable = Invariant{"order_terms", "an order that waits to be settled has terms that a payment can meet"}
-
-// verifyTerms names the orders that have terms from plain SQL that no payment can
+// unpayableOrders finds the orders that have terms from plain SQL that no payment can
 // meet.
-func (s *Store) verifyTerms(ctx context.Context, tx pgx.Tx, limit int, report *VerifyReport) error {
-	rows, err := tx.Query(ctx, `SELECT reference, amount, currency FROM orders WHERE settled_at IS NULL ORDER BY reference`)
-	if err != nil {
-		return fmt.Errorf("%s: %w", termsPayable.Name, err)
-	}
-	v := Violation{Invariant: termsPayable.Name, Meaning: termsPayable.Meaning}
+func (s *Store) unpayableOrders(ctx context.Context, tx pgx.Tx, add func(row any)) error {
+	rows, _ := tx.Query(ctx, `SELECT reference, amount, currency FROM orders WHERE settled_at IS NULL ORDER BY reference`)
 	var reference string
 	var o knownOrder
-	_, err = pgx.ForEachRow(rows, []any{&reference, &o.Amount, &o.Currency}, func() error {
-		why := o.refused()
-		if why == "" {
-			return nil
-		}
-		if v.Total++; len(v.Rows) < limit {
-			v.Rows = append(v.Rows, mustJSON(map[string]string{
-				"order_reference": reference, "amount": o.Amount.String(), "currency": o.Currency, "problem": why,
-			}))
+	_, err := pgx.ForEachRow(rows, []any{&reference, &o.Amount, &o.Currency}, func() error {
+		if why := o.refused(); why != "" {
+			add(map[string]string{"order_reference": reference, "amount": o.Amount.String(), "currency": o.Currency, "problem": why})
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("%s: %w", termsPayable.Name, err)
-	}
-	if v.Total > 0 {
-		report.Violations = append(report.Violations, v)
-	}
-	return nil
+	return err
 }
 
 // beforeFold selects what was settled under earlier rules.

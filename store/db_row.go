@@ -19,6 +19,18 @@ func readOne[T any](ctx context.Context, q querier, query string, args ...any) (
 	return pgx.CollectExactlyOneRow(rows, rowTo[T])
 }
 
+// readAll reads the rows that a query finds, none when it finds none.
+func readAll[T any](ctx context.Context, q querier, query string, args ...any) ([]T, error) {
+	rows, _ := q.Query(ctx, query, args...)
+	return pgx.CollectRows(rows, rowTo[T])
+}
+
+// readColumn reads the rows of a query for one column.
+func readColumn[T any](ctx context.Context, q querier, query string, args ...any) ([]T, error) {
+	rows, _ := q.Query(ctx, query, args...)
+	return pgx.CollectRows(rows, pgx.RowTo[T])
+}
+
 // rowTo reads a row's columns into the fields of a struct, in their order, those of
 // embedded structs included. Times are in UTC.
 func rowTo[T any](row pgx.CollectableRow) (T, error) {

@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // A DeadLetterGroup is the open dead letters of one cause.
@@ -19,9 +17,8 @@ type DeadLetterGroup struct {
 // OpenDeadLetters counts the open dead letters by their cause, the most
 // frequent first.
 func (s *Store) OpenDeadLetters(ctx context.Context) ([]DeadLetterGroup, error) {
-	rows, _ := s.pool.Query(ctx, `
+	groups, err := readAll[DeadLetterGroup](ctx, s.pool, `
 		SELECT reason, error_class, count(*), min(died_at) FROM webhook_dead_letter
 		WHERE state = 'open' GROUP BY reason, error_class ORDER BY 3 DESC, 1, 2`)
-	groups, err := pgx.CollectRows(rows, rowTo[DeadLetterGroup])
 	return groups, wrap(err, "open dead letters")
 }

@@ -129,13 +129,10 @@ const documentsWanted = `(c.documents_wanted AND NOT EXISTS (
 // disputesOf reads the chargebacks and claims about an order or its payments, the
 // oldest first.
 func disputesOf(ctx context.Context, tx pgx.Tx, reference string) ([]Chargeback, []Claim, error) {
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT chargeback_id, payment_ids, amount, coalesce(currency, ''), coverage_applied, documentation_required, documentation_status,
 		       date_documentation_deadline, `+documentsWanted+`, date_last_updated
 		FROM chargebacks c WHERE `+chargebackOf("$1")+` ORDER BY created_at, chargeback_id`, reference)
-	if err != nil {
-		return nil, nil, err
-	}
 	chargebacks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Chargeback, error) {
 		var c Chargeback
 		var deadline, updatedAt *time.Time
@@ -148,12 +145,9 @@ func disputesOf(ctx context.Context, tx pgx.Tx, reference string) ([]Chargeback,
 	if err != nil {
 		return nil, nil, err
 	}
-	rows, err = tx.Query(ctx, `
+	rows, _ = tx.Query(ctx, `
 		SELECT claim_id, coalesce(payment_id, ''), coalesce(provider_order_id, ''), coalesce(order_reference, ''), status, type, stage, closed, date_last_updated
 		FROM claims c WHERE `+claimOf("$1")+` ORDER BY created_at, claim_id`, reference)
-	if err != nil {
-		return nil, nil, err
-	}
 	claims, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Claim, error) {
 		var c Claim
 		var updatedAt *time.Time

@@ -170,10 +170,9 @@ func orderChangesOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]EventChang
 
 // replaysOf are the events that replay the event, oldest first.
 func replaysOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]ReplayedAs, error) {
-	rows, _ := tx.Query(ctx, `
+	return readAll[ReplayedAs](ctx, tx, `
 		SELECT q.id, v.status, q.outcome, q.received_at`+liveEventFrom+` WHERE q.replay_of = $1
 		UNION ALL
 		SELECT q.id, 'completed', q.outcome, q.received_at`+archivedEventFrom+` WHERE q.replay_of = $1
 		ORDER BY 1`, queueID)
-	return pgx.CollectRows(rows, rowTo[ReplayedAs])
 }

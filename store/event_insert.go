@@ -140,13 +140,10 @@ func (s *Store) resolveDuplicates(ctx context.Context, tx pgx.Tx, events []NewEv
 	for k, i := range lost {
 		source[k], signature[k] = events[i].Source, events[i].Signature
 	}
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT e.n, q.id
 		FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS e (source, signature, n)
 		JOIN webhook_queue q ON q.source = e.source AND q.signature = e.signature`, source, signature)
-	if err != nil {
-		return err
-	}
 	found := 0
 	var n int
 	var id int64

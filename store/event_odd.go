@@ -69,12 +69,11 @@ const openOddPayments = `odd_payments o
 // once, as it was fetched last, unless it was booked since or a person put its
 // dead letter away.
 func oddPaymentsOf(ctx context.Context, tx pgx.Tx, reference string) ([]OddPayment, error) {
-	rows, _ := tx.Query(ctx, `
+	return readAll[OddPayment](ctx, tx, `
 		SELECT * FROM (
 			SELECT DISTINCT ON (o.source, o.payment_id)
 			       o.queue_id, d.id, o.source, o.payment_id, d.error_class, o.fields, o.problem, o.fetched_at
 			FROM `+openOddPayments+` AND o.order_reference = $1
 			ORDER BY o.source, o.payment_id, o.fetched_at DESC
 		) latest ORDER BY fetched_at, queue_id`, reference)
-	return pgx.CollectRows(rows, rowTo[OddPayment])
 }

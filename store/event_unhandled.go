@@ -24,7 +24,7 @@ func (s *Store) ReplayUnhandled(ctx context.Context, after int64, limit int, rea
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		last, replayed = after, 0
 		// One statement sees an event that is being archived exactly once.
-		rows, _ := tx.Query(ctx, `
+		ids, err := readColumn[int64](ctx, tx, `
 			SELECT id FROM (
 				SELECT id FROM webhook_queue WHERE outcome = '`+OutcomeUnhandled+`' AND id > $1
 				UNION ALL
@@ -33,7 +33,6 @@ func (s *Store) ReplayUnhandled(ctx context.Context, after int64, limit int, rea
 			WHERE NOT EXISTS (SELECT FROM webhook_queue r WHERE r.replay_of = e.id)
 			  AND NOT EXISTS (SELECT FROM webhook_archive r WHERE r.replay_of = e.id)
 			ORDER BY id LIMIT $2`, after, limit)
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
 		if err != nil || len(ids) == 0 {
 			done = err == nil
 			return err

@@ -175,11 +175,10 @@ func foldRows(ctx context.Context, tx pgx.Tx, payments []foldPayment) error {
 // there are no more. An order that can't be settled is left as it is: the error
 // names it, and the others go on.
 func (s *Store) FoldOrders(ctx context.Context, at *FoldPosition, limit int) (done bool, err error) {
-	rows, _ := s.pool.Query(ctx, `
+	references, err := readColumn[string](ctx, s.pool, `
 		SELECT reference FROM orders
 		WHERE fold_version < $1 AND settled_at IS NOT NULL AND reference > $2
 		ORDER BY reference LIMIT $3`, order.FoldVersion, at.Reference, limit)
-	references, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return false, fmt.Errorf("orders of before: %w", err)
 	}

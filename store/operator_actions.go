@@ -125,14 +125,12 @@ const actionColumns = `id, acted_at, actor, action, target_kind, target_id, coun
 
 // actionsOnEvent are the actions that touched the event, oldest first.
 func actionsOnEvent(ctx context.Context, tx pgx.Tx, queueID int64) ([]OperatorAction, error) {
-	rows, _ := tx.Query(ctx, `SELECT `+actionColumns+` FROM operator_actions WHERE queue_ids @> ARRAY[$1::bigint] ORDER BY id`, queueID)
-	return pgx.CollectRows(rows, rowTo[OperatorAction])
+	return readAll[OperatorAction](ctx, tx, `SELECT `+actionColumns+` FROM operator_actions WHERE queue_ids @> ARRAY[$1::bigint] ORDER BY id`, queueID)
 }
 
 // LoginActions are the latest actions with logins, failed ones included, the newest
 // first.
 func (s *Store) LoginActions(ctx context.Context, limit int) ([]OperatorAction, error) {
-	rows, _ := s.pool.Query(ctx, `SELECT `+actionColumns+` FROM operator_actions WHERE target_kind = $1 ORDER BY id DESC LIMIT $2`, TargetSession, limit)
-	found, err := pgx.CollectRows(rows, rowTo[OperatorAction])
+	found, err := readAll[OperatorAction](ctx, s.pool, `SELECT `+actionColumns+` FROM operator_actions WHERE target_kind = $1 ORDER BY id DESC LIMIT $2`, TargetSession, limit)
 	return found, wrap(err, "list the actions with logins")
 }

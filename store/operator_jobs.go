@@ -49,9 +49,8 @@ func lockEventsOfJobs(ctx context.Context, tx pgx.Tx, jobIDs []int64) ([]int64, 
 	if len(jobIDs) == 0 {
 		return nil, nil
 	}
-	rows, _ := tx.Query(ctx, `
+	return readColumn[int64](ctx, tx, `
 		WITH locked AS (SELECT id, args FROM river_job WHERE id = ANY($1) ORDER BY id FOR UPDATE)
 		SELECT DISTINCT (args ->> 'queue_id')::bigint FROM locked
 		WHERE args ->> 'queue_id' ~ '^[1-9][0-9]{0,17}$' ORDER BY 1`, jobIDs)
-	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }

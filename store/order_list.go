@@ -92,14 +92,8 @@ func (s *Store) Orders(ctx context.Context, filter OrderFilter, page PageOf[Orde
 		c.always("(updated_at, reference) " + after + " (" + c.arg(page.Before.ChangedAt) + ", " + c.arg(text(page.Before.Reference)) + ")")
 	}
 	where := c.sql()
-	rows, err := s.pool.Query(ctx, `SELECT `+orderSummaryColumns+` FROM orders WHERE `+where+`
+	rows, _ := s.pool.Query(ctx, `SELECT `+orderSummaryColumns+` FROM orders WHERE `+where+`
 		ORDER BY updated_at`+direction+`, reference`+direction+` LIMIT `+c.arg(page.Limit+1), c.args...)
-	if err != nil {
-		return ListOf[OrderSummary, OrderPlace]{}, fmt.Errorf("orders: %w", err)
-	}
 	found, err := pgx.CollectRows(rows, scanOrderSummary)
-	if err != nil {
-		return ListOf[OrderSummary, OrderPlace]{}, fmt.Errorf("orders: %w", err)
-	}
-	return list(found, page, OrderSummary.Place), nil
+	return list(found, page, OrderSummary.Place), wrap(err, "orders")
 }

@@ -24,12 +24,8 @@ type RefusedOrder struct {
 func (s *Store) SettleUnsettled(ctx context.Context, limit int) (settled int, refused []RefusedOrder, err error) {
 	after := ""
 	for settled < limit {
-		rows, err := s.pool.Query(ctx, `
+		references, err := readColumn[string](ctx, s.pool, `
 			SELECT reference FROM orders WHERE settled_at IS NULL AND reference > $1 ORDER BY reference LIMIT $2`, after, limit)
-		if err != nil {
-			return settled, refused, fmt.Errorf("unsettled orders: %w", err)
-		}
-		references, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return settled, refused, fmt.Errorf("unsettled orders: %w", err)
 		}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -13,7 +12,7 @@ import (
 func (s *Store) OrderVersions(ctx context.Context, references []string) (map[string]string, error) {
 	// The transaction that wrote a row is another one after each change; a time
 	// is not, and a later one may be committed first.
-	rows, err := s.pool.Query(ctx, `
+	rows, _ := s.pool.Query(ctx, `
 		SELECT r.reference, md5(concat_ws('/',
 			coalesce(o.xmin::text, ''),
 			coalesce((SELECT string_agg(p.xmin::text, ',' ORDER BY p.source, p.payment_id)
@@ -26,16 +25,11 @@ func (s *Store) OrderVersions(ctx context.Context, references []string) (map[str
 			coalesce((SELECT string_agg(c.xmin::text, ',' ORDER BY c.source, c.chargeback_id) FROM chargebacks c WHERE `+chargebackOf("r.reference")+`), ''),
 			coalesce((SELECT string_agg(c.xmin::text, ',' ORDER BY c.source, c.claim_id) FROM claims c WHERE `+claimOf("r.reference")+`), '')))
 		FROM unnest($1::text[]) AS r (reference) LEFT JOIN orders o ON o.reference = r.reference`, references)
-	if err != nil {
-		return nil, fmt.Errorf("versions of %d orders: %w", len(references), err)
-	}
 	versions := make(map[string]string, len(references))
 	var reference, version string
-	if _, err := pgx.ForEachRow(rows, []any{&reference, &version}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&reference, &version}, func() error {
 		versions[reference] = version
 		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("versions of %d orders: %w", len(references), err)
-	}
-	return versions, nil
+	})
+	return versions, wrap(err, "versions of %d orders", len(references))
 }

@@ -256,10 +256,9 @@ func lockOrdered(ctx context.Context, tx pgx.Tx, ordered []OrderedPayment) ([]st
 	for i, p := range ordered {
 		sources[i], aliases[i], named[i] = p.Source, p.Payment.ID, p.Reference
 	}
-	rows, _ := tx.Query(ctx, `
+	before, err := readColumn[string](ctx, tx, `
 		SELECT a.order_reference FROM unnest($1::text[], $2::text[]) AS x (source, alias)
 		JOIN payment_aliases a ON a.source = x.source AND a.alias = x.alias`, sources, aliases)
-	before, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, err
 	}

@@ -124,13 +124,12 @@ const checkBatch = 100
 // more, that changed since the given time, and that have such an anomaly. It returns the
 // last; done is true when there are no more.
 func (s *Store) checkBatchOf(ctx context.Context, tx pgx.Tx, after string, since time.Time) (last string, done bool, err error) {
-	rows, _ := tx.Query(ctx, `
+	references, err := readColumn[string](ctx, tx, `
 		SELECT order_reference FROM (
 			SELECT order_reference FROM payment_aliases WHERE payment_id IS NULL AND awaited AND next_look_at IS NULL
 			UNION SELECT order_reference FROM payment_aliases WHERE updated_at >= $2
 			UNION SELECT order_reference FROM anomalies WHERE kind = $4 AND closed_at IS NULL
 		) r WHERE order_reference > $1 ORDER BY order_reference LIMIT $3`, after, since, checkBatch, order.AnomalyAmbiguousPayment)
-	references, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return "", false, err
 	}

@@ -43,12 +43,11 @@ const (
 // whose id begins with prefix, because only they lock it, without self. That a
 // process is named for a moment while it connects again is no proof of its death.
 func (s *Store) DeadHolders(ctx context.Context, prefix, self string) ([]string, error) {
-	rows, _ := s.pool.Query(ctx, `
+	dead, err := readColumn[string](ctx, s.pool, `
 		SELECT h.holder
 		FROM (SELECT DISTINCT `+holderColumn+` AS holder FROM river_job j WHERE j.state = 'running') h
 		WHERE starts_with(h.holder, $1) AND h.holder <> $2 AND pg_try_advisory_xact_lock_shared(hashtextextended(h.holder, $3))
 		ORDER BY h.holder`, prefix, self, lockSeedHolder)
-	dead, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return dead, wrap(err, "processes that died")
 }
 
@@ -70,8 +69,7 @@ func (s *Store) TakeAbandoned(ctx context.Context, holder string, end EndAttempt
 
 // RunningUnder returns the jobs that run under a process's id.
 func (s *Store) RunningUnder(ctx context.Context, holder string) ([]RunningJob, error) {
-	rows, _ := s.pool.Query(ctx, runningFrom, holder)
-	running, err := pgx.CollectRows(rows, rowTo[RunningJob])
+	running, err := readAll[RunningJob](ctx, s.pool, runningFrom, holder)
 	return running, wrap(err, "running jobs")
 }
 
@@ -92,8 +90,7 @@ func (s *Store) TakeBack(ctx context.Context, holder string, attempts []Attempt,
 }
 
 func takeRunning(ctx context.Context, tx pgx.Tx, query string, end EndAttempts, args ...any) ([]RunningJob, error) {
-	rows, _ := tx.Query(ctx, query, args...)
-	running, err := pgx.CollectRows(rows, rowTo[RunningJob])
+	running, err := readAll[RunningJob](ctx, tx, query, args...)
 	if err != nil || len(running) == 0 {
 		return nil, err
 	}

@@ -80,8 +80,7 @@ func (s *Store) WaitingResources(ctx context.Context, account Account, limit int
 		{waiting + ` AND v.id >= $2 ORDER BY v.id LIMIT $3`, from, limit},
 		{waiting + ` AND v.id >= $2 ORDER BY v.id LIMIT $3`, 0, limit},
 	} {
-		rows, _ := s.pool.Query(ctx, part.query, account.String(), part.from, part.limit, s.sellerIDs())
-		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		found, err := readColumn[string](ctx, s.pool, part.query, account.String(), part.from, part.limit, s.sellerIDs())
 		if err != nil {
 			return nil, fmt.Errorf("waiting payments: %w", err)
 		}
@@ -105,7 +104,7 @@ const knownSpan = 100
 // latest first, without those that an open event asks for: whatever is wrong with
 // one of these, the others need not have it.
 func (s *Store) KnownPayments(ctx context.Context, account Account, limit int) ([]string, error) {
-	rows, _ := s.pool.Query(ctx, `
+	ids, err := readColumn[string](ctx, s.pool, `
 		SELECT p.payment_id
 		FROM (SELECT l.payment_id, max(l.id) AS latest
 		      FROM (SELECT id, payment_id FROM payment_logs WHERE source = $1 ORDER BY id DESC LIMIT $2) l
@@ -114,6 +113,5 @@ func (s *Store) KnownPayments(ctx context.Context, account Account, limit int) (
 			SELECT FROM webhook_queue q WHERE q.source = $1 AND q.resource_id = p.payment_id AND q.resource_id <> '' AND q.completed_at IS NULL)
 		  AND EXISTS (SELECT FROM payments k WHERE k.source = $1 AND k.payment_id = p.payment_id AND `+accountName("k", "$4")+` = $5)
 		ORDER BY p.latest DESC LIMIT $3`, account.Source, knownSpan, limit, s.sellerIDs(), account.String())
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	return ids, wrap(err, "known payments")
 }

@@ -111,14 +111,13 @@ func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outa
 func (s *Store) claimHeld(ctx context.Context, tx pgx.Tx, req ReleaseRequest, limit int) ([]int64, error) {
 	// The event is asked of in a subquery, which PostgreSQL looks up job by job: a
 	// join it would make for all jobs, to sort them.
-	rows, _ := tx.Query(ctx, `
+	return readColumn[int64](ctx, tx, `
 		SELECT j.id FROM river_job j
 		WHERE j.state = 'scheduled' AND j.queue = $2 AND j.metadata ? 'snoozes'
 		  AND (SELECT `+accountName("q", "$4")+` FROM webhook_queue q
 		       WHERE q.id = CASE WHEN jsonb_typeof(j.args -> 'queue_id') = 'number' THEN (j.args ->> 'queue_id')::bigint END
 		         AND q.job_id = j.id AND q.completed_at IS NULL) = $1
 		ORDER BY j.priority, j.scheduled_at, j.id LIMIT $3 FOR UPDATE OF j SKIP LOCKED`, req.Account.String(), req.Queue, limit, s.sellerIDs())
-	return pgx.CollectRows(rows, pgx.RowTo[int64])
 }
 
 // replayOutageDeadLetters replays dead letters that the outage made: of its class, and

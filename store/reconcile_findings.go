@@ -148,7 +148,7 @@ func knownFindings(ctx context.Context, tx pgx.Tx, runID int64, differ []Differe
 	for i, d := range differ {
 		sources[i], payments[i], references[i], details[i] = d.Source, d.PaymentID, d.Reference, mustJSON(d.Detail)
 	}
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT CASE WHEN d.payment_id <> '' THEN
 		         EXISTS (SELECT FROM webhook_reconciliation_findings f
 		                 WHERE f.run_id = $1 AND f.source = d.source AND f.payment_id = d.payment_id)
@@ -166,13 +166,10 @@ func knownFindings(ctx context.Context, tx pgx.Tx, runID int64, differ []Differe
 		FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) WITH ORDINALITY
 		     AS d (source, payment_id, order_reference, detail, n)
 		ORDER BY d.n`, runID, sources, payments, references, details)
-	if err != nil {
-		return nil, err
-	}
 	var kept []Difference
 	var found, asked bool
 	i := 0
-	_, err = pgx.ForEachRow(rows, []any{&found, &asked}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&found, &asked}, func() error {
 		d := differ[i]
 		i++
 		switch {

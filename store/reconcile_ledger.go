@@ -132,14 +132,11 @@ func (s *Store) compareBatch(ctx context.Context, tx pgx.Tx, since time.Time, at
 // comparePayments compares payments that changed while their orders did not.
 func (s *Store) comparePayments(ctx context.Context, tx pgx.Tx, since time.Time, b *ledgerBatchResult) error {
 	at := b.next
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		SELECT p.updated_at, p.source, p.payment_id, coalesce(o.reference, ''), o.updated_at >= $5 AND o.updated_at <= $4
 		FROM payments p LEFT JOIN orders o ON o.reference = p.order_reference
 		WHERE (p.updated_at, p.source, p.payment_id) > ($1, $2, $3) AND p.updated_at <= $4
 		ORDER BY p.updated_at, p.source, p.payment_id LIMIT $6`, at.At, at.Source, at.ID, at.Until, since, ledgerBatch)
-	if err != nil {
-		return err
-	}
 	var references, sources, orphans []string
 	var reference string
 	var compared *bool

@@ -116,9 +116,8 @@ func (st *RunStep) NoteUnseen(ctx context.Context, r SearchedRange, cursor any) 
 // UnseenRanges returns what earlier runs did not see of an account's search and this
 // one is to read again, those that wait longest first.
 func (st *RunStep) UnseenRanges(ctx context.Context, account Account) ([]UnseenRange, error) {
-	rows, _ := st.store.pool.Query(ctx, `
+	return readAll[UnseenRange](ctx, st.store.pool, `
 		SELECT id, begin_at, end_at, reason, payments FROM webhook_reconciliation_unseen
 		WHERE source = $1 AND seen_at IS NULL AND run_id <> $2 AND found_at > now() - $3::interval
 		ORDER BY read_at, id LIMIT $4`, account.String(), st.Run.ID, unseenFor, unseenPerRun)
-	return pgx.CollectRows(rows, rowTo[UnseenRange])
 }

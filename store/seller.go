@@ -74,8 +74,7 @@ func (s *Store) KeepSellers(ctx context.Context, source string, sellers []Seller
 
 // LoadSellers reads the sellers as a process with their file has kept them.
 func (s *Store) LoadSellers(ctx context.Context) error {
-	rows, _ := s.pool.Query(ctx, `SELECT collector_id FROM sellers WHERE removed_at IS NULL ORDER BY collector_id`)
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	ids, err := readColumn[string](ctx, s.pool, `SELECT collector_id FROM sellers WHERE removed_at IS NULL ORDER BY collector_id`)
 	if err != nil {
 		return wrap(err, "the sellers")
 	}
@@ -96,21 +95,14 @@ func (s *Store) sellerIDs() []string {
 const deauthorized = `s.deauthorized_at > coalesce(s.authorized_at, '-infinity')`
 
 func readSellers(ctx context.Context, tx pgx.Tx, st *Status) error {
-	rows, _ := tx.Query(ctx, `
+	var err error
+	st.Sellers, err = readAll[SellerStatus](ctx, tx, `
 		SELECT s.collector_id, s.name, coalesce(p.circuit, 'closed'), p.since, coalesce(p.reason, ''),
 		       CASE WHEN `+deauthorized+` THEN s.deauthorized_at END, s.searched_until,
 		       coalesce(coalesce(s.searched_until, s.created_at) < (
 		           SELECT max(window_end) FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded'), false)
 		FROM sellers s LEFT JOIN provider_state p ON p.source = s.source || '/' || s.collector_id
 		WHERE s.removed_at IS NULL ORDER BY s.source, s.collector_id`)
-	var err error
-	st.Sellers, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (SellerStatus, error) {
-		var seller SellerStatus
-		err := row.Scan(&seller.CollectorID, &seller.Name, &seller.Circuit, &seller.Since, &seller.Reason,
-			&seller.DeauthorizedAt, &seller.SearchedUntil, &seller.Unsearched)
-		toUTC(seller.Since, seller.DeauthorizedAt, seller.SearchedUntil)
-		return seller, err
-	})
 	return err
 }
 
@@ -150,13 +142,12 @@ func (s *Store) SellerOf(ctx context.Context, event AttemptStart, reference stri
 	if len(sellers) == 0 {
 		return "", nil
 	}
-	rows, _ := s.pool.Query(ctx, `
+	named, err := readColumn[string](ctx, s.pool, `
 		SELECT collector_id FROM payments WHERE source = $1 AND payment_id = $2
 		UNION
 		SELECT o.collector_id FROM payments p JOIN orders o ON o.reference = p.order_reference WHERE p.source = $1 AND p.payment_id = $2
 		UNION
 		SELECT collector_id FROM orders WHERE reference = $3`, event.Source, event.ResourceID, text(reference))
-	named, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return "", wrap(err, "the seller that an event is about")
 	}

@@ -174,9 +174,8 @@ func (s *Store) learnSources(ctx context.Context, counts map[learnedKey]int64) e
 // LearnedSources returns the networks that signed webhooks came from, the
 // busiest first: 256 at most.
 func (s *Store) LearnedSources(ctx context.Context) ([]LearnedSource, error) {
-	rows, _ := s.pool.Query(ctx, `
+	found, err := readAll[LearnedSource](ctx, s.pool, `
 		SELECT source, network, deliveries, first_seen_at, last_seen_at FROM webhook_learned_sources
 		ORDER BY deliveries DESC, source, network LIMIT $1`, learnedKept)
-	found, err := pgx.CollectRows(rows, rowTo[LearnedSource])
 	return found, wrap(err, "learned sources")
 }

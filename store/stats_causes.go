@@ -2,10 +2,7 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // A DeathReason is how many events died of one cause.
@@ -24,18 +21,11 @@ type DeathReason struct {
 // TopReasons returns what events died of in [since, until), the most frequent
 // cause first. A dead letter that died twice counts by the last time.
 func (s *Store) TopReasons(ctx context.Context, since, until time.Time) ([]DeathReason, error) {
-	rows, _ := s.pool.Query(ctx, `
+	reasons, err := readAll[DeathReason](ctx, s.pool, `
 		SELECT reason, error_class, count(*), count(*) FILTER (WHERE state = 'open'), max(died_at)
 		FROM webhook_dead_letter WHERE died_at >= $1 AND died_at < $2
 		GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2`, since, until)
-	reasons, err := pgx.CollectRows(rows, pgx.RowToStructByPos[DeathReason])
-	if err != nil {
-		return nil, fmt.Errorf("top reasons: %w", err)
-	}
-	for i := range reasons {
-		reasons[i].LastAt = reasons[i].LastAt.UTC()
-	}
-	return reasons, nil
+	return reasons, wrap(err, "top reasons")
 }
 
 // A HealedRun is what one reconciliation found, and what came of it.
@@ -58,7 +48,7 @@ type HealedRun struct {
 // Healed returns the runs that began in [since, until) and found something,
 // oldest first.
 func (s *Store) Healed(ctx context.Context, since, until time.Time) ([]HealedRun, error) {
-	rows, _ := s.pool.Query(ctx, `
+	runs, err := readAll[HealedRun](ctx, s.pool, `
 		SELECT r.id, r.trigger, r.scope, r.status, r.started_at, r.missing_found, r.drift_found, r.stuck_requeued,
 		       f.repaired, f.unsettled
 		FROM webhook_reconciliation_logs r
@@ -73,14 +63,7 @@ func (s *Store) Healed(ctx context.Context, since, until time.Time) ([]HealedRun
 		WHERE r.started_at >= $1 AND r.started_at < $2
 		  AND (r.missing_found > 0 OR r.drift_found > 0 OR r.stuck_requeued > 0 OR f.unsettled > 0)
 		ORDER BY r.started_at, r.id`, since, until)
-	runs, err := pgx.CollectRows(rows, pgx.RowToStructByPos[HealedRun])
-	if err != nil {
-		return nil, fmt.Errorf("healed: %w", err)
-	}
-	for i := range runs {
-		runs[i].StartedAt = runs[i].StartedAt.UTC()
-	}
-	return runs, nil
+	return runs, wrap(err, "healed")
 }
 
 // A HealedDay is what all reconciliations of one day found and repaired.

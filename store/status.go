@@ -257,14 +257,11 @@ func readRuns(ctx context.Context, tx pgx.Tx, st *Status) error {
 
 // countBy runs a query of names and counts, and adds the counts up.
 func countBy(ctx context.Context, tx pgx.Tx, query string) (map[string]int64, int64, error) {
-	rows, err := tx.Query(ctx, query)
-	if err != nil {
-		return nil, 0, err
-	}
+	rows, _ := tx.Query(ctx, query)
 	counts, total := map[string]int64{}, int64(0)
 	var name string
 	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&name, &n}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&name, &n}, func() error {
 		counts[name] = n
 		total += n
 		return nil

@@ -32,27 +32,16 @@ type ChargebackDue struct {
 
 // readWarnings reads what a person has to act on before a time that a provider sets.
 func readWarnings(ctx context.Context, tx pgx.Tx, g *Signals) error {
-	rows, err := tx.Query(ctx, `
+	var err error
+	if g.FraudAlerts, err = readAll[FraudAlert](ctx, tx, `
 		SELECT payment_id, coalesce(order_reference, '') FROM anomalies
-		WHERE kind = $1 AND closed_at IS NULL ORDER BY id DESC LIMIT $2`, order.AnomalyFraudAlert, warningsNamed)
-	if err != nil {
+		WHERE kind = $1 AND closed_at IS NULL ORDER BY id DESC LIMIT $2`, order.AnomalyFraudAlert, warningsNamed); err != nil {
 		return err
 	}
-	if g.FraudAlerts, err = pgx.CollectRows(rows, pgx.RowToStructByPos[FraudAlert]); err != nil {
-		return err
-	}
-	rows, err = tx.Query(ctx, `
+	g.Chargebacks, err = readAll[ChargebackDue](ctx, tx, `
 		SELECT c.chargeback_id, coalesce(c.payment_ids[1], ''), coalesce(p.order_reference, ''), c.date_documentation_deadline
 		FROM chargebacks c LEFT JOIN payments p ON p.source = c.source AND p.payment_id = c.payment_ids[1]
 		WHERE `+documentsWanted+` AND (c.date_documentation_deadline > now() OR c.date_documentation_deadline IS NULL)
 		ORDER BY c.date_documentation_deadline NULLS FIRST, c.chargeback_id LIMIT $1`, warningsNamed)
-	if err != nil {
-		return err
-	}
-	g.Chargebacks, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (ChargebackDue, error) {
-		due, err := pgx.RowToStructByPos[ChargebackDue](row)
-		toUTC(due.Deadline)
-		return due, err
-	})
 	return err
 }

@@ -57,11 +57,14 @@ type Invariant struct {
 
 // Invariants are all that Verify holds the ledger to.
 func Invariants() []Invariant {
-	all := make([]Invariant, len(invariants), len(invariants)+3)
-	for i, known := range invariants {
-		all[i] = known.Invariant
+	var all []Invariant
+	for _, known := range invariants {
+		all = append(all, known.Invariant)
 	}
-	return append(all, orderFolds, anomaliesStand, termsPayable)
+	for _, known := range computedInvariants {
+		all = append(all, known.Invariant)
+	}
+	return all
 }
 
 // verifyPatience bounds one statement of Verify. It is longer than the service
@@ -105,13 +108,14 @@ func (s *Store) Verify(ctx context.Context, o VerifyOptions) (VerifyReport, erro
 				return fmt.Errorf("%s: %w", i.Name, err)
 			}
 		}
-		if err := s.verifyOrders(ctx, tx, o.Limit, &report); err != nil {
-			return err
+		for _, i := range computedInvariants {
+			v := Violation{Invariant: i.Name, Meaning: i.Meaning}
+			if err := i.find(s, ctx, tx, func(row any) { v.add(row, o.Limit) }); err != nil {
+				return fmt.Errorf("%s: %w", i.Name, err)
+			}
+			report.add(v)
 		}
-		if err := s.verifyAnomalies(ctx, tx, o.Limit, &report); err != nil {
-			return err
-		}
-		return s.verifyTerms(ctx, tx, o.Limit, &report)
+		return nil
 	})
 	return report, wrap(err, "verify")
 }
@@ -122,69 +126,72 @@ func (i invariant) verify(ctx context.Context, tx pgx.Tx, o VerifyOptions, repor
 	if i.args != nil {
 		args = append(args, i.args(o)...)
 	}
-	rows, err := tx.Query(ctx, `
+	rows, _ := tx.Query(ctx, `
 		WITH broken AS MATERIALIZED (`+i.broken+`)
 		SELECT (SELECT count(*) FROM broken), row_to_json(b) FROM (SELECT * FROM broken ORDER BY 1 LIMIT $1) b`, args...)
-	if err != nil {
-		return err
-	}
 	v := Violation{Invariant: i.Name, Meaning: i.Meaning}
 	var row json.RawMessage
-	if _, err := pgx.ForEachRow(rows, []any{&v.Total, &row}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&v.Total, &row}, func() error {
 		v.Rows = append(v.Rows, row)
 		return nil
-	}); err != nil {
-		return err
-	}
-	if v.Total > 0 {
-		report.Violations = append(report.Violations, v)
-	}
-	return nil
+	})
+	report.add(v)
+	return err
 }
 
-var orderFolds = Invariant{"order_folds", "an order is the fold of its payments"}
+// add adds a violation, unless no row breaks the invariant.
+func (r *VerifyReport) add(v Violation) {
+	if v.Total > 0 {
+		r.Violations = append(r.Violations, v)
+	}
+}
+
+// add adds a row that breaks the invariant, up to the limit of those shown.
+func (v *Violation) add(row any, limit int) {
+	if v.Total++; len(v.Rows) < limit {
+		v.Rows = append(v.Rows, mustJSON(row))
+	}
+}
+
+// A computedInvariant takes more than a query: find adds what breaks it.
+type computedInvariant struct {
+	Invariant
+	find func(s *Store, ctx context.Context, tx pgx.Tx, add func(row any)) error
+}
+
+var computedInvariants = []computedInvariant{
+	{Invariant{"order_folds", "an order is the fold of its payments"}, (*Store).unfoldedOrders},
+	{Invariant{"anomaly_stands", "an open anomaly that closes by itself is one that its order or its payment yields"}, (*Store).staleAnomalies},
+	{Invariant{"order_terms", "an order that waits to be settled has terms that a payment can meet"}, (*Store).unpayableOrders},
+}
 
 // verifyBatch is how many orders that differ are looked at again at a time.
 const verifyBatch = 1000
 
-// verifyOrders holds every settled order against the fold of its payments. What
+// unfoldedOrders holds every settled order against the fold of its payments. What
 // follows from a payment that is no state that was applied is no truth about the
 // order, and that payment is a violation itself; whether it is one is asked for
 // orders that differ only, because it costs most.
-func (s *Store) verifyOrders(ctx context.Context, tx pgx.Tx, limit int, report *VerifyReport) error {
+func (s *Store) unfoldedOrders(ctx context.Context, tx pgx.Tx, add func(row any)) error {
 	var differ []string
 	err := eachFold(ctx, tx, `true`, `true`, nil, func(fold orderFold) {
 		if s.compareFold(fold) != nil {
 			differ = append(differ, fold.reference)
 		}
 	})
-	v := Violation{Invariant: orderFolds.Name, Meaning: orderFolds.Meaning}
 	for batch := range slices.Chunk(differ, verifyBatch) {
 		if err != nil {
 			break
 		}
 		err = eachFold(ctx, tx, soundColumn, `o.reference = ANY ($1)`, []any{batch}, func(fold orderFold) {
 			if len(fold.suspects) == 0 {
-				v.add(s.compareFold(fold), limit)
+				d := s.compareFold(fold)
+				add(struct {
+					Reference string            `json:"order_reference"`
+					Detail    map[string]string `json:"detail"`
+				}{d.Reference, d.Detail})
 			}
 		})
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", v.Invariant, err)
-	}
-	if v.Total > 0 {
-		report.Violations = append(report.Violations, v)
-	}
-	return nil
-}
-
-// add adds an order that differs.
-func (v *Violation) add(d *Difference, limit int) {
-	v.Total++
-	if len(v.Rows) < limit {
-		v.Rows = append(v.Rows, mustJSON(struct {
-			Reference string            `json:"order_reference"`
-			Detail    map[string]string `json:"detail"`
-		}{d.Reference, d.Detail}))
-	}
+	return err
 }
