@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -35,9 +36,24 @@ func (c *checker) demand(variable string, ok bool, text string) {
 	}
 }
 
+// maxSchema bounds a schema's name: River's channels begin with it, and PostgreSQL
+// bounds those to 63 bytes.
+const maxSchema = 40
+
+// schemaName is what a schema's name looks like that needs no quotes anywhere.
+var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+
 func (d Database) check(c *checker) {
-	_, err := pgxpool.ParseConfig(d.DatabaseURL.Reveal())
+	address, err := pgxpool.ParseConfig(d.DatabaseURL.Reveal())
 	c.demand("DATABASE_URL", err == nil, "must be a PostgreSQL address such as postgres://user:password@host:5432/name")
+	if err == nil {
+		path := address.ConnConfig.RuntimeParams["search_path"]
+		c.demand("DATABASE_URL", path == "" || path == d.DatabaseSchema, "sets search_path; remove it, and name the schema in DATABASE_SCHEMA")
+	}
+	name := d.DatabaseSchema
+	c.demand("DATABASE_SCHEMA", schemaName.MatchString(name) && len(name) <= maxSchema,
+		"must be a name of small letters, digits and underscores, not longer than 40 and not beginning with a digit")
+	c.demand("DATABASE_SCHEMA", !strings.HasPrefix(name, "pg_") && name != "information_schema", "is a schema of PostgreSQL's own")
 }
 
 func (cfg *Config) check(c *checker) {

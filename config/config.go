@@ -64,7 +64,8 @@ type Tracing struct {
 
 // Database is what a command needs that only talks to the database.
 type Database struct {
-	DatabaseURL Secret `env:"DATABASE_URL,required" help:"PostgreSQL 14 or newer"`
+	DatabaseURL    Secret `env:"DATABASE_URL,required" help:"PostgreSQL 14 or newer"`
+	DatabaseSchema string `env:"DATABASE_SCHEMA" envDefault:"conciliar" help:"the schema that every table is in; 'conciliar migrate' creates it"`
 }
 
 // Money says which payments may move an order.

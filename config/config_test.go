@@ -48,6 +48,7 @@ func TestConfig_TheDefaultsAreThoseOfTheInterface(t *testing.T) {
 	cfg, err := config.Load(environ(nil))
 	require.NoError(t, err)
 
+	require.Equal(t, "conciliar", cfg.DatabaseSchema)
 	require.Equal(t, config.ListenAddr(":8080"), cfg.HTTPAddr)
 	require.Equal(t, "https://api.mercadopago.com", cfg.BaseURL.String())
 	require.Empty(t, cfg.CollectorID)
@@ -154,6 +155,11 @@ func TestConfig_AWrongValueIsAProblemOfItsVariable(t *testing.T) {
 	for _, c := range []struct{ name, value, text string }{
 		{"DATABASE_URL", "postgres://app:hunter2@host:notaport/x", "must be a PostgreSQL address"},
 		{"DATABASE_URL", "", "is required"},
+		{"DATABASE_URL", "postgres://app@localhost/shop?search_path=books", "name the schema in DATABASE_SCHEMA"},
+		{"DATABASE_SCHEMA", "Books", "must be a name of small letters"},
+		{"DATABASE_SCHEMA", "books, public", "must be a name of small letters"},
+		{"DATABASE_SCHEMA", strings.Repeat("a", 41), "must be a name of small letters"},
+		{"DATABASE_SCHEMA", "pg_books", "is a schema of PostgreSQL's own"},
 		{"HTTP_ADDR", "9191", "must be an address"},
 		{"HTTP_ADDR", ":70000", "must be an address"},
 		{"HTTP_ADDR", "127.0.0.1:http", "must be an address"},

@@ -32,6 +32,7 @@ func NewInserter(pool *pgxpool.Pool, cfg Config) (*Inserter, error) {
 		Hooks:       []rivertype.Hook{&presetHook{}},
 		Logger:      cfg.riverLogger(),
 		MaxAttempts: cfg.Backoff.Attempts,
+		Schema:      cfg.Schema,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("insert-only client: %w", err)

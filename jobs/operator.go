@@ -31,7 +31,7 @@ func NewOperator(pool *pgxpool.Pool, cfg Config, s *store.Store) (*Operator, err
 	if s == nil {
 		return nil, errors.New("an operator needs a store")
 	}
-	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: cfg.riverLogger(), MaxAttempts: cfg.Backoff.Attempts})
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Logger: cfg.riverLogger(), MaxAttempts: cfg.Backoff.Attempts, Schema: cfg.Schema})
 	if err != nil {
 		return nil, fmt.Errorf("operator's client: %w", err)
 	}

@@ -50,6 +50,7 @@ func newWorld(t *testing.T, spec worldSpec) *world {
 	t.Helper()
 	w := &world{pool: storetest.Pool(t), traffic: &traffic{gets: map[string]int{}}}
 	w.config = jobs.Config{
+		Schema:  storetest.Schema,
 		Workers: 8, JobTimeout: 30 * time.Second, RescueAfter: time.Hour, Retention: 7 * 24 * time.Hour, PayloadRetention: 90 * 24 * time.Hour,
 		// One attempt: what fails shows at once.
 		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 1}, Logger: slog.New(slog.DiscardHandler),

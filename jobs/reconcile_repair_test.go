@@ -315,6 +315,6 @@ func TestArchive_HasTheColumnsOfTheQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldSpec{})
 	const columns = `SELECT array_agg(column_name || ' ' || data_type ORDER BY ordinal_position) FROM information_schema.columns
-		WHERE table_schema = 'public' AND table_name = $1`
+		WHERE table_schema = current_schema() AND table_name = $1`
 	require.Equal(t, look[[]string](t, w, columns, "webhook_queue"), look[[]string](t, w, columns, "webhook_archive"))
 }

@@ -26,6 +26,8 @@ import (
 
 // Config is what jobs need to know of the configuration.
 type Config struct {
+	// Schema is the schema of River's tables; empty for the session's.
+	Schema string
 	// Workers is how many attempts run at once in this process.
 	Workers int
 	// JobTimeout bounds one attempt. RescueAfter is when a job whose worker
@@ -168,7 +170,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		return nil, fmt.Errorf("client of River: %w", err)
 	}
 	orphans := &takeover{
-		store: deps.Store, self: self, policy: policy, kinds: kindNames(), retry: retryJob(client),
+		store: deps.Store, schema: cfg.Schema, self: self, policy: policy, kinds: kindNames(), retry: retryJob(client),
 		work: work, times: defaultTakeoverTimes, logger: cfg.Logger,
 	}
 	if deps.takeoverTimes != nil {
@@ -194,6 +196,7 @@ func riverConfig(cfg Config) *river.Config {
 		MaxAttempts:            cfg.Backoff.Attempts,
 		Queues:                 map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers}},
 		RescueStuckJobsAfter:   cfg.RescueAfter,
+		Schema:                 cfg.Schema,
 		SoftStopTimeout:        softStop,
 		Workers:                river.NewWorkers(),
 	}

@@ -42,6 +42,7 @@ var defaultTakeoverTimes = takeoverTimes{every: 3 * time.Second, dead: 2500 * ti
 // attempts, not by time, so it need not wait as long as River's rescuer.
 type takeover struct {
 	store  *store.Store
+	schema string
 	self   string
 	policy *RetryPolicy
 	kinds  []string
@@ -174,7 +175,7 @@ func (s *takeover) log(ctx context.Context, what, holder string, taken []store.R
 func (s *takeover) abandoned(why string) store.EndAttempts {
 	return func(ctx context.Context, tx pgx.Tx, running []store.RunningJob) error {
 		// The rows are locked, so the horizon needs to tell nothing any more.
-		params := &riverdriver.JobRescueManyParams{StuckHorizon: running[0].Now.Add(24 * time.Hour)}
+		params := &riverdriver.JobRescueManyParams{Schema: s.schema, StuckHorizon: running[0].Now.Add(24 * time.Hour)}
 		for _, job := range running {
 			failure, err := json.Marshal(rivertype.AttemptError{At: job.Now.UTC(), Attempt: job.Attempt, Error: "orphaned: " + why})
 			if err != nil {
@@ -208,6 +209,7 @@ func (s *takeover) abandoned(why string) store.EndAttempts {
 func (s *takeover) giveBack(ctx context.Context, tx pgx.Tx, running []store.RunningJob) error {
 	n := len(running)
 	params := &riverdriver.JobSetStateIfRunningManyParams{
+		Schema:  s.schema,
 		ErrData: make([][]byte, n), FinalizedAt: make([]*time.Time, n), MetadataDoMerge: make([]bool, n), MetadataUpdates: make([][]byte, n),
 	}
 	for _, job := range running {

@@ -25,6 +25,7 @@ func open(t *testing.T, url string, limit int32) *pgxpool.Pool {
 	t.Helper()
 	config, err := pgxpool.ParseConfig(url)
 	require.NoError(t, err)
+	config.ConnConfig.RuntimeParams["search_path"] = storetest.Schema
 	if limit > 0 {
 		config.MaxConns = limit
 	}
@@ -45,18 +46,18 @@ func schema(t *testing.T, pool *pgxpool.Pool) []string {
 	t.Helper()
 	rows, err := pool.Query(t.Context(), `
 		SELECT format('column %s.%s %s %s %s', table_name, column_name, data_type, is_nullable, column_default)
-		FROM information_schema.columns WHERE table_schema = 'public'
+		FROM information_schema.columns WHERE table_schema = current_schema()
 		UNION ALL
 		SELECT format('constraint %s %s %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
-		FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+		FROM pg_constraint WHERE connamespace = current_schema()::regnamespace
 		UNION ALL
-		SELECT format('index %s', indexdef) FROM pg_indexes WHERE schemaname = 'public'
+		SELECT format('index %s', indexdef) FROM pg_indexes WHERE schemaname = current_schema()
 		UNION ALL
 		SELECT format('trigger %s', pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal
 		UNION ALL
-		SELECT format('function %s', pg_get_functiondef(oid)) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+		SELECT format('function %s', pg_get_functiondef(oid)) FROM pg_proc WHERE pronamespace = current_schema()::regnamespace
 		UNION ALL
-		SELECT format('view %s %s', viewname, definition) FROM pg_views WHERE schemaname = 'public'
+		SELECT format('view %s %s', viewname, definition) FROM pg_views WHERE schemaname = current_schema()
 		UNION ALL
 		SELECT format('river step %s %s', version, created_at) FROM river_migration
 		UNION ALL

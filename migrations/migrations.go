@@ -45,8 +45,8 @@ type Step struct {
 	AppliedAt *time.Time `json:"applied_at"`
 }
 
-// Up applies every pending step, River's first. Two processes that call it at
-// once do so one after the other.
+// Up makes the schema that the pool's sessions look in, and applies every pending
+// step, River's first. Two processes that call it at once do so one after the other.
 func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
 	// The lock has a connection of its own: taken from the pool, it would leave
 	// none for the steps where the pool has only one.
@@ -60,7 +60,14 @@ func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
 		return fmt.Errorf("migrate: wait for another migration: %w", err)
 	}
 
-	migrator, err := riverMigrator(pool, logger)
+	schema, err := schemaOf(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if err := create(ctx, conn, schema); err != nil {
+		return err
+	}
+	migrator, err := riverMigrator(pool, schema, logger)
 	if err != nil {
 		return err
 	}
@@ -91,19 +98,23 @@ func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
 // Status lists every step that this release knows, in the order of
 // application. Steps of a newer release are not listed and do no harm.
 func Status(ctx context.Context, pool *pgxpool.Pool) ([]Step, error) {
-	var steps []Step
-	migrator, err := riverMigrator(pool, slog.New(slog.DiscardHandler))
+	schema, err := schemaOf(ctx, pool)
 	if err != nil {
 		return nil, err
 	}
-	applied, err := riverApplied(ctx, pool)
+	var steps []Step
+	migrator, err := riverMigrator(pool, schema, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	applied, err := riverApplied(ctx, pool, schema)
 	if err != nil {
 		return nil, err
 	}
 	for _, v := range migrator.AllVersions() {
 		steps = append(steps, Step{Line: "river", Version: int64(v.Version), Name: v.Name, AppliedAt: applied[int64(v.Version)]})
 	}
-	ours, err := ourApplied(ctx, pool)
+	ours, err := ourApplied(ctx, pool, schema)
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +167,8 @@ func Fingerprint() string {
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
-func riverMigrator(pool *pgxpool.Pool, logger *slog.Logger) (*rivermigrate.Migrator[pgx.Tx], error) {
-	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: logger})
+func riverMigrator(pool *pgxpool.Pool, schema string, logger *slog.Logger) (*rivermigrate.Migrator[pgx.Tx], error) {
+	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: logger, Schema: schema})
 	if err != nil {
 		return nil, fmt.Errorf("migrate: river: %w", err)
 	}

@@ -14,14 +14,14 @@ import (
 
 // riverApplied reads River's history without creating anything: asking for the
 // status must work with a login that may only read.
-func riverApplied(ctx context.Context, pool *pgxpool.Pool) (map[int64]*time.Time, error) {
-	return applied(ctx, pool, "river_migration",
-		"SELECT version, created_at FROM river_migration WHERE line = 'main'")
+func riverApplied(ctx context.Context, pool *pgxpool.Pool, schema string) (map[int64]*time.Time, error) {
+	in := qualified(schema, "river_migration")
+	return applied(ctx, pool, in, "SELECT version, created_at FROM "+in+" WHERE line = 'main'")
 }
 
-func ourApplied(ctx context.Context, pool *pgxpool.Pool) (map[int64]*time.Time, error) {
-	return applied(ctx, pool, table,
-		"SELECT version_id, tstamp AT TIME ZONE current_setting('TimeZone') FROM "+table+" WHERE is_applied")
+func ourApplied(ctx context.Context, pool *pgxpool.Pool, schema string) (map[int64]*time.Time, error) {
+	in := qualified(schema, table)
+	return applied(ctx, pool, in, "SELECT version_id, tstamp AT TIME ZONE current_setting('TimeZone') FROM "+in+" WHERE is_applied")
 }
 
 func applied(ctx context.Context, pool *pgxpool.Pool, in, query string) (map[int64]*time.Time, error) {

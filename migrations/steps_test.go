@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/migrations"
+	"github.com/conciliar/conciliar/store/storetest"
 )
 
 // written are rows as each of our steps allows them first, by the step's
@@ -201,7 +202,8 @@ func TestSteps_EachStepKeepsWhatIsThere(t *testing.T) {
 // migrateRiver brings River's schema up.
 func migrateRiver(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent})
+	exec(t, pool, `CREATE SCHEMA IF NOT EXISTS `+storetest.Schema)
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent, Schema: storetest.Schema})
 	require.NoError(t, err)
 	_, err = migrator.Migrate(t.Context(), rivermigrate.DirectionUp, nil)
 	require.NoError(t, err)
@@ -211,7 +213,7 @@ func migrateRiver(t *testing.T, pool *pgxpool.Pool) {
 // by column: a step may add columns.
 func rows(t *testing.T, pool *pgxpool.Pool) map[string][]map[string]any {
 	t.Helper()
-	found, err := pool.Query(t.Context(), `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`)
+	found, err := pool.Query(t.Context(), `SELECT tablename FROM pg_tables WHERE schemaname = current_schema()`)
 	require.NoError(t, err)
 	tables, err := pgx.CollectRows(found, pgx.RowTo[string])
 	require.NoError(t, err)

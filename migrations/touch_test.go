@@ -49,7 +49,7 @@ func TestUpdatedAt_HasItsTriggerEverywhere(t *testing.T) {
 	require.NoError(t, pool.QueryRow(t.Context(), `
 		SELECT (SELECT array_agg(table_name::text ORDER BY table_name)
 		        FROM information_schema.columns
-		        WHERE table_schema = 'public' AND column_name = 'updated_at' AND table_name <> 'webhook_archive' AND table_name NOT LIKE 'river%'),
+		        WHERE table_schema = current_schema() AND column_name = 'updated_at' AND table_name <> 'webhook_archive' AND table_name NOT LIKE 'river%'),
 		       (SELECT array_agg(tgrelid::regclass::text ORDER BY tgrelid::regclass::text)
 		        FROM pg_trigger WHERE tgfoid = 'conciliar_touch'::regproc)`).Scan(&all, &kept))
 	require.Equal(t, all, kept)

@@ -175,7 +175,7 @@ func workOf(source, topic, resourceID string) (string, bool) {
 
 func jobsConfig(cfg config.Config, logger *slog.Logger) jobs.Config {
 	return jobs.Config{
-		Workers: cfg.Workers, JobTimeout: cfg.JobTimeout, RescueAfter: cfg.RescueAfter, Retention: cfg.Retention, PayloadRetention: cfg.PayloadRetention,
+		Schema: cfg.DatabaseSchema, Workers: cfg.Workers, JobTimeout: cfg.JobTimeout, RescueAfter: cfg.RescueAfter, Retention: cfg.Retention, PayloadRetention: cfg.PayloadRetention,
 		Backoff: jobs.Backoff{Waits: cfg.RetrySchedule, Attempts: cfg.RetryMaxAttempts}, ReconcileSchedule: cfg.ReconcileSchedule.String(),
 		ProviderRate: float64(cfg.ProviderRateLimit),
 		Logger:       logger, RiverLogger: atLeast(logger, slog.LevelWarn),

@@ -85,6 +85,10 @@ func report[R interface {
 // benchPools connects with these settings for each session.
 func benchPools(settings map[string]string) bench.PoolOpener {
 	return func(ctx context.Context, databaseURL string) (*pgxpool.Pool, error) {
-		return openPool(ctx, config.Database{DatabaseURL: config.NewSecret(databaseURL)}, 4, settings)
+		cfg, err := config.LoadDatabase([]string{"DATABASE_URL=" + databaseURL})
+		if err != nil {
+			return nil, err
+		}
+		return openPool(ctx, cfg.Database, 4, settings)
 	}
 }

@@ -68,6 +68,9 @@ func openPool(ctx context.Context, database config.Database, connections int, se
 			cfg.ConnConfig.RuntimeParams[name] = value
 		}
 	}
+	// Ours whatever the address, the role or the database says: names without a
+	// schema are our tables, and never somebody else's beside them.
+	cfg.ConnConfig.RuntimeParams["search_path"] = database.DatabaseSchema
 	for _, opt := range opts {
 		opt(cfg)
 	}

@@ -36,8 +36,11 @@ const (
 // buy lets sample shoppers buy, and shows what becomes of their orders, until
 // ctx ends.
 func (d *dev) buy(ctx context.Context) error {
-	cfg := config.Database{DatabaseURL: config.NewSecret(d.database.URL("conciliar"))}
-	pool, err := openPool(ctx, cfg, 2, sessionSettings)
+	cfg, err := config.LoadDatabase([]string{"DATABASE_URL=" + d.database.URL("conciliar")})
+	if err != nil {
+		return err
+	}
+	pool, err := openPool(ctx, cfg.Database, 2, sessionSettings)
 	if err != nil {
 		return err
 	}

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
@@ -19,10 +17,8 @@ func TestVerify_ExitsOneOnAViolation(t *testing.T) {
 	t.Parallel()
 	databaseURL := storetest.URL(t)
 	environ := []string{"DATABASE_URL=" + databaseURL}
-	db, err := pgx.Connect(t.Context(), databaseURL)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close(context.WithoutCancel(t.Context()))) }()
-	_, err = db.Exec(t.Context(), `INSERT INTO orders (reference, amount, currency, settled_at, fold_version) SELECT 'A-' || n, 150, 'ARS', now(), $1 FROM generate_series(1, 3) n`, order.FoldVersion)
+	db := storetest.Open(t, databaseURL)
+	_, err := db.Exec(t.Context(), `INSERT INTO orders (reference, amount, currency, settled_at, fold_version) SELECT 'A-' || n, 150, 'ARS', now(), $1 FROM generate_series(1, 3) n`, order.FoldVersion)
 	require.NoError(t, err)
 
 	got := execute(t, environ, "verify")

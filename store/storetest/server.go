@@ -134,7 +134,7 @@ func (s *server) shared(ctx context.Context) (*pgxpool.Pool, error) {
 		}); s.sharedErr != nil {
 			return
 		}
-		config, err := pgxpool.ParseConfig(s.url(name))
+		config, err := pgxpool.ParseConfig(inSchema(s.url(name)))
 		if err != nil {
 			s.sharedErr = err
 			return
@@ -182,7 +182,7 @@ func (s *server) create(ctx context.Context, name, template string) error {
 }
 
 func (s *server) migrate(ctx context.Context, name string) error {
-	pool, err := pgxpool.New(ctx, s.url(name))
+	pool, err := pgxpool.New(ctx, inSchema(s.url(name)))
 	if err != nil {
 		return err
 	}

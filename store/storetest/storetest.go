@@ -24,6 +24,9 @@ import (
 // one of its databases with a role that may create more.
 const ServerEnv = "CONCILIAR_TEST_DATABASE_URL"
 
+// Schema is the schema of the tables in migrated databases: the default one.
+const Schema = "conciliar"
+
 // patience bounds one piece of housekeeping, so that a leaked connection fails
 // a test and doesn't hang it.
 const patience = 30 * time.Second
@@ -32,7 +35,14 @@ const patience = 30 * time.Second
 // is dropped when the test ends.
 func Pool(tb testing.TB) *pgxpool.Pool {
 	tb.Helper()
-	pool, err := pgxpool.New(tb.Context(), URL(tb))
+	return Open(tb, URL(tb))
+}
+
+// Open returns a pool on a database whose sessions look in our schema alone, as the
+// service's do. It is closed when the test ends.
+func Open(tb testing.TB, address string) *pgxpool.Pool {
+	tb.Helper()
+	pool, err := pgxpool.New(tb.Context(), inSchema(address))
 	if err != nil {
 		tb.Fatalf("storetest: %v", err)
 	}
@@ -125,6 +135,18 @@ func (s *server) database(tb testing.TB, template string) string {
 func (s *server) url(database string) string {
 	u := *s.address
 	u.Path = "/" + database
+	return u.String()
+}
+
+// inSchema has the sessions of an address look in our schema alone.
+func inSchema(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address // whoever connects says why it cannot be read
+	}
+	query := u.Query()
+	query.Set("search_path", Schema)
+	u.RawQuery = query.Encode()
 	return u.String()
 }
 

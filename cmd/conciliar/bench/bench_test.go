@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
@@ -17,11 +16,9 @@ import (
 // the status counts what was seeded.
 func TestSeed_IsWhatTheServiceMakes(t *testing.T) {
 	t.Parallel()
-	pool, err := pgxpool.New(t.Context(), storetest.URL(t))
-	require.NoError(t, err)
-	defer pool.Close()
+	pool := storetest.Open(t, storetest.URL(t))
 	b := &harness{pool: pool, say: t.Logf}
-	_, err = Seed(t.Context(), pool, Size{Archived: 2000, Completed: 200, Open: true}, t.Logf)
+	_, err := Seed(t.Context(), pool, Size{Archived: 2000, Completed: 200, Open: true}, t.Logf)
 	require.NoError(t, err)
 	storage, err := store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),

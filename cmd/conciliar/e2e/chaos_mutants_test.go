@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
@@ -220,11 +219,10 @@ func insertOf(table string, row map[string]string) string {
 // without the check nothing else does.
 func TestChaos_NeedsItsChecks(t *testing.T) {
 	t.Parallel()
-	conn, err := pgx.Connect(t.Context(), storetest.URL(t))
-	require.NoError(t, err)
+	pool := storetest.Pool(t)
 	for _, wrong := range wrongRows() {
 		refusedBy := func(prepare string) string {
-			tx, err := conn.Begin(t.Context())
+			tx, err := pool.Begin(t.Context())
 			require.NoError(t, err)
 			defer func() { require.NoError(t, tx.Rollback(t.Context())) }()
 			_, err = tx.Exec(t.Context(), prepare)
@@ -241,5 +239,4 @@ func TestChaos_NeedsItsChecks(t *testing.T) {
 		table := strings.Fields(strings.TrimPrefix(wrong.statement, "INSERT INTO "))[0]
 		require.NotEqual(t, wrong.check, refusedBy("ALTER TABLE "+table+" DROP CONSTRAINT "+wrong.check), wrong.statement)
 	}
-	require.NoError(t, conn.Close(t.Context()))
 }

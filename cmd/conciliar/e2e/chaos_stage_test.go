@@ -71,10 +71,8 @@ func (s *stage) set(with setting) {
 		with.databaseURL = storetest.URL(s.t)
 	}
 	s.databaseURL = with.databaseURL
+	s.pool = storetest.Open(s.t, s.databaseURL)
 	var err error
-	s.pool, err = pgxpool.New(s.t.Context(), s.databaseURL)
-	require.NoError(s.t, err)
-	s.t.Cleanup(s.pool.Close)
 	spoilDatabase(s.t, s.pool)
 	s.addr = addressToKeep(s.t)
 	s.sim, err = simulator.New(simulator.Config{

@@ -13,7 +13,6 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
@@ -24,8 +23,7 @@ import (
 // kill makes a dead letter of the event, as its last attempt would.
 func kill(t *testing.T, databaseURL string, queueID int) {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), databaseURL)
-	require.NoError(t, err)
+	pool := storetest.Open(t, databaseURL)
 	defer pool.Close()
 	tag, err := pool.Exec(t.Context(), `
 		UPDATE river_job SET state = 'discarded', attempt = 7, finalized_at = now(),

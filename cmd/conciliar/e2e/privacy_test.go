@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
@@ -45,9 +44,7 @@ func TestForget_TheServiceKeepsNothingOfThePayer(t *testing.T) {
 	environ := environment(databaseURL, provider, map[string]string{"LOG_LEVEL": "debug", "RETENTION": "1ms"})
 	process, service := serve(t, environ)
 	awaitBody(t, service+"/api/webhooks/status", statusToken, `"status":"succeeded"`)
-	pool, err := pgxpool.New(t.Context(), databaseURL)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := storetest.Open(t, databaseURL)
 	desk := &desk{sim: sim, environ: environ, service: service, pool: pool}
 	paid := func(reference string) {
 		awaitBody(t, desk.service+"/api/orders/"+reference, ordersToken, `"status":"paid"`)

@@ -34,10 +34,7 @@ func openDesk(t *testing.T) *desk {
 	sim, provider := newProvider(t)
 	s := &desk{sim: sim, environ: environment(databaseURL, provider, nil)}
 	_, s.service = serve(t, s.environ, "--only", "api")
-	var err error
-	s.pool, err = pgxpool.New(t.Context(), databaseURL)
-	require.NoError(t, err)
-	t.Cleanup(s.pool.Close)
+	s.pool = storetest.Open(t, databaseURL)
 	return s
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store/storetest"
@@ -22,9 +21,7 @@ func TestRiverUI_AnOperatorsActionsLeaveTheLedgerTrue(t *testing.T) {
 	databaseURL := storetest.URL(t)
 	environ := environment(databaseURL, provider, nil)
 	_, service := serve(t, environ, "--only", "api")
-	pool, err := pgxpool.New(t.Context(), databaseURL)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := storetest.Open(t, databaseURL)
 	text := func(query string, args ...any) string {
 		var v string
 		require.NoError(t, pool.QueryRow(t.Context(), query, args...).Scan(&v), query)

@@ -17,7 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
@@ -145,9 +144,7 @@ func TestServe_RotatesEverySecretUnderLoad(t *testing.T) {
 	}))
 	t.Cleanup(provider.Close)
 	databaseURL := storetest.URL(t)
-	pool, err := pgxpool.New(t.Context(), databaseURL)
-	require.NoError(t, err)
-	t.Cleanup(pool.Close)
+	pool := storetest.Open(t, databaseURL)
 
 	const password, newPassword = "ana's first passphrase", "ana's other passphrase"
 	files := secretFiles{t.TempDir()}
@@ -227,7 +224,7 @@ func TestServe_RotatesEverySecretUnderLoad(t *testing.T) {
 	service.err.await(t, `settings taken over","variables":\["ALERT_WEBHOOK_URL"\]`)
 
 	role := "rotated_" + strconv.FormatInt(time.Now().UnixNano(), 36)
-	_, err = pool.Exec(t.Context(), `CREATE ROLE `+role+` LOGIN SUPERUSER PASSWORD 'next'`)
+	_, err := pool.Exec(t.Context(), `CREATE ROLE `+role+` LOGIN SUPERUSER PASSWORD 'next'`)
 	require.NoError(t, err)
 	next, err := url.Parse(databaseURL)
 	require.NoError(t, err)

@@ -21,7 +21,6 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
@@ -82,10 +81,8 @@ func setStand(t *testing.T) *stand {
 	t.Helper()
 	sim, provider := newProvider(t)
 	databaseURL := storetest.URL(t)
-	pool, err := pgxpool.New(t.Context(), databaseURL)
-	require.NoError(t, err)
-	defer pool.Close()
-	_, err = bench.Seed(t.Context(), pool, bench.Size{Completed: weekOfEvents}, t.Logf)
+	pool := storetest.Open(t, databaseURL)
+	_, err := bench.Seed(t.Context(), pool, bench.Size{Completed: weekOfEvents}, t.Logf)
 	require.NoError(t, err)
 	for _, statement := range []string{`SET session_replication_role = replica; ` + rhythm + `; RESET session_replication_role`, outageOfToday} {
 		_, err = pool.Exec(t.Context(), statement)
@@ -135,9 +132,7 @@ func setStand(t *testing.T) *stand {
 // awaitHistory waits until the week is counted, which the overview shows.
 func awaitHistory(t *testing.T, databaseURL string) {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), databaseURL)
-	require.NoError(t, err)
-	defer pool.Close()
+	pool := storetest.Open(t, databaseURL)
 	require.Eventually(t, func() bool {
 		var days int
 		err := pool.QueryRow(t.Context(), `SELECT count(DISTINCT began_at::date) FROM webhook_activity_hours`).Scan(&days)

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
@@ -67,8 +66,7 @@ func TestServe_TurnsAnOrderPaidAndStops(t *testing.T) {
 // their connections.
 func sessions(t *testing.T, databaseURL string) int {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), databaseURL)
-	require.NoError(t, err)
+	pool := storetest.Open(t, databaseURL)
 	defer pool.Close()
 	left := -1
 	require.Eventually(t, func() bool {
@@ -135,10 +133,9 @@ func oneStepBehind(t *testing.T) string {
 
 func execSQL(t *testing.T, databaseURL, sql string) {
 	t.Helper()
-	pool, err := pgxpool.New(t.Context(), databaseURL)
-	require.NoError(t, err)
+	pool := storetest.Open(t, databaseURL)
 	defer pool.Close()
-	_, err = pool.Exec(t.Context(), sql)
+	_, err := pool.Exec(t.Context(), sql)
 	require.NoError(t, err)
 }
 

@@ -41,11 +41,9 @@ func newShop(t *testing.T, faults simulator.Faults, changes map[string]string) *
 func newShopAt(t *testing.T, faults simulator.Faults, clock func() time.Time, changes map[string]string) *shop {
 	t.Helper()
 	s := &shop{t: t, databaseURL: storetest.URL(t)}
-	var err error
-	s.pool, err = pgxpool.New(t.Context(), s.databaseURL)
-	require.NoError(t, err)
-	t.Cleanup(s.pool.Close)
+	s.pool = storetest.Open(t, s.databaseURL)
 	s.addr = addressToKeep(t)
+	var err error
 	s.sim, err = simulator.New(simulator.Config{
 		Seed: 20261124, AccessToken: testAccess, Secret: testSecret, Faults: faults, Clock: clock,
 		TargetURL: "http://" + s.addr + api.WebhookPath,
