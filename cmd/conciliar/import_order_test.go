@@ -19,7 +19,7 @@ const module = "github.com/conciliar/conciliar"
 // or left: a package that is not listed, or not listed there, breaks the test.
 var importOrder = map[string][]string{
 	"cmd/conciliar": {
-		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/health", "jobs/provider",
+		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/delivery", "jobs/health", "jobs/provider",
 		"jobs/provider/mercadopago", "jobs/provider/mercadopago/report", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
 	},
 	"cmd/conciliar/bench": {
@@ -29,9 +29,10 @@ var importOrder = map[string][]string{
 	"cmd/conciliar/e2e":         {},
 	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/order"},
 	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/order"},
-	"jobs":                      {"jobs/circuit", "jobs/health", "jobs/provider", "store", "store/order"},
+	"jobs":                      {"jobs/circuit", "jobs/delivery", "jobs/health", "jobs/provider", "store", "store/order"},
 	"jobs/health":               {"store", "store/order"},
 	"jobs/circuit":              {"jobs/provider", "store"},
+	"jobs/delivery":             {},
 	"jobs/provider":             {},
 	"jobs/provider/mercadopago": {"jobs/provider"},
 	// Reads files and knows nothing of calls.
@@ -70,6 +71,7 @@ var confined = map[string][]string{
 	"github.com/lmittmann/tint":     {"cmd/..."},
 	"github.com/alexedwards":        {"api", "config"},
 	"github.com/fergusstrange":      {"store/localpg"},
+	"code.dny.dev/ssrf":             {"jobs/delivery"},
 	"github.com/govalues/decimal":   {}, // one decimal type everywhere
 	"github.com/mercadopago/sdk-go": {}, // an oracle for tests
 	"github.com/stretchr/testify":   {}, // for tests, as the next two
