@@ -69,6 +69,25 @@ var rightRows = map[string][][2]string{
 		{"source", `'mercadopago'`}, {"claim_id", `'52'`}, {"payment_id", `'77'`}, {"provider_order_id", `NULL`}, {"order_reference", `'A-1'`},
 		{"fetched_at", `now()`}, {"fetch_mark", `1`},
 	},
+	"report_files": {
+		{"source", `'mercadopago'`}, {"collector_id", `'1'`}, {"name", `'release.csv'`}, {"sha256", `sha256('a')`}, {"bytes", `1`},
+		{"imported_by", `'cli:ana'`}, {"begin_at", `'2026-01-02'`}, {"end_at", `'2026-01-02'`}, {"rows", `2`}, {"rows_booked", `2`}, {"new_movements", `1`},
+	},
+	"account_movements": {
+		{"source", `'mercadopago'`}, {"collector_id", `'1'`}, {"currency", `'ARS'`}, {"happened_at", `'2026-01-02'`}, {"source_id", `'77'`},
+		{"record_type", `'release'`}, {"description", `'payout'`}, {"credit", `10`}, {"debit", `12.5`}, {"ordinal", `1`}, {"class", `'payout'`},
+		{"place", `1`}, {"payment_id", `'77'`}, {"order_reference", `'A-1'`},
+	},
+	"account_balances": {
+		{"source", `'mercadopago'`}, {"collector_id", `'1'`}, {"currency", `'ARS'`}, {"known_at", `'2026-01-02'`}, {"balance", `-10.5`},
+	},
+	"account_chains": {
+		{"source", `'mercadopago'`}, {"collector_id", `'1'`}, {"currency", `'ARS'`}, {"stale_from", `now()`}, {"stale_until", `now()`},
+	},
+	"payouts": {
+		{"id", `'900'`}, {"movement_id", `-1`}, {"source", `'mercadopago'`}, {"collector_id", `'1'`}, {"currency", `'ARS'`}, {"paid_at", `now()`},
+		{"amount", `10`}, {"state", `'explained'`}, {"opening_balance", `10`}, {"unexplained_amount", `0`}, {"balance_kept", `0`},
+	},
 	"webhook_accepted_hours": {
 		{"began_at", `'2026-01-02'`}, {"source", `'mercadopago'`}, {"signed", `true`}, {"topic", `'payment'`}, {"events", `1`},
 	},
@@ -193,6 +212,30 @@ func TestConstraints_RefuseWhatCannotBe(t *testing.T) {
 		"webhook_bulk_replays.state webhook_bulk_replays_state_known":                                {checkViolation, []string{`'lost'`}},
 		"webhook_bulk_replays.state webhook_bulk_replays_ends":                                       {checkViolation, []string{`'running'`}},
 		"chargebacks.amount chargebacks_amount_not_negative":                                         {checkViolation, []string{`-1`, `'NaN'`, `'Infinity'`, `1e15`}},
+		"report_files.collector_id report_files_account_present":                                     {checkViolation, []string{`''`}},
+		"report_files.sha256 report_files_hash_whole":                                                {checkViolation, []string{`''`}},
+		"report_files.sha256 report_files_content_key":                                               {uniqueViolation, []string{`sha256('taken')`}},
+		"report_files.rows_booked report_files_within_rows":                                          {checkViolation, []string{`-1`, `3`, `0`}},
+		"report_files.end_at report_files_period_forward":                                            {checkViolation, []string{`'2026-01-01'`}},
+		"account_movements.class account_movements_class_known":                                      {checkViolation, []string{`'gift'`}},
+		"account_movements.credit account_movements_credit_not_negative":                             {checkViolation, []string{`-1`}},
+		"account_movements.credit account_movements_payout_pays":                                     {checkViolation, []string{`12.5`, `13`}},
+		"account_movements.debit account_movements_debit_not_negative":                               {checkViolation, []string{`'NaN'`, `'Infinity'`, `1e15`}},
+		"account_movements.currency account_movements_currency_code":                                 {checkViolation, []string{`'ars'`, `''`}},
+		"account_movements.ordinal account_movements_ordinal_positive":                               {checkViolation, []string{`0`}},
+		"account_movements.place account_movements_ordinal_positive":                                 {checkViolation, []string{`0`}},
+		"account_movements.payment_id account_movements_payment_present":                             {checkViolation, []string{`''`}},
+		"account_movements.order_reference account_movements_reference_present":                      {checkViolation, []string{`''`}},
+		"account_movements.source_id account_movements_row_key":                                      {uniqueViolation, []string{`'taken'`}},
+		"account_balances.balance account_balances_bounded":                                          {checkViolation, []string{`1e15`, `'NaN'`}},
+		"account_chains.stale_from account_chains_stale_whole":                                       {checkViolation, []string{`NULL`}},
+		"payouts.id payouts_id_present":                                                              {checkViolation, []string{`''`}},
+		"payouts.movement_id payouts_movement_id_fkey":                                               {foreignKeyViolation, []string{`404`}},
+		"payouts.amount payouts_amount_positive":                                                     {checkViolation, []string{`0`, `-1`, `'NaN'`}},
+		"payouts.state payouts_state_known":                                                          {checkViolation, []string{`'lost'`}},
+		"payouts.state payouts_explained_whole":                                                      {checkViolation, []string{`'open'`}},
+		"payouts.unexplained_amount payouts_explained_whole":                                         {checkViolation, []string{`1`}},
+		"payouts.opening_balance payouts_balances_together":                                          {checkViolation, []string{`NULL`}},
 		"claims.payment_id claims_about_one":                                                         {checkViolation, []string{`NULL`}},
 		"claims.provider_order_id claims_about_one":                                                  {checkViolation, []string{`'31'`}},
 		"claims.order_reference claims_reference_present":                                            {checkViolation, []string{`''`}},
@@ -223,6 +266,9 @@ func TestConstraints_RefuseWhatCannotBe(t *testing.T) {
 		`INSERT INTO webhook_reconciliation_logs (id, trigger) OVERRIDING SYSTEM VALUE VALUES (-1, 'manual')`,
 		`INSERT INTO webhook_reconciliation_findings (run_id, kind, source, payment_id) VALUES (-1, 'drift', 'mercadopago', 'found')`,
 		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at) VALUES (sha256('taken'), sha256('mac'), now())`,
+		`INSERT INTO report_files (source, collector_id, name, sha256, bytes, imported_by, rows) VALUES ('mercadopago', '1', '', sha256('taken'), 1, '', 1)`,
+		`INSERT INTO account_movements (id, source, collector_id, currency, happened_at, source_id, record_type, description, credit, debit, ordinal, class, place)
+		 OVERRIDING SYSTEM VALUE VALUES (-1, 'mercadopago', '1', 'ARS', '2026-01-02', 'taken', 'release', 'payout', 10, 12.5, 1, 'payout', 1)`,
 	} {
 		_, err := tx.Exec(t.Context(), statement)
 		require.NoError(t, err)

@@ -147,6 +147,17 @@ var written = map[int64][]string{
 		`INSERT INTO operator_actions (actor, action, target_kind, count) VALUES ('cli:ana', 'forget', 'payer', 1)`,
 	},
 	32: {`UPDATE processes SET not_accepted = 3`},
+	34: {
+		`INSERT INTO report_files (source, collector_id, name, sha256, bytes, imported_by, rows) VALUES ('mercadopago', '1', 'release.csv', sha256('a'), 1, 'cli:ana', 1)`,
+		`INSERT INTO report_file_parts (file_id, content) SELECT id, 'a' FROM report_files`,
+		`INSERT INTO account_movements (source, collector_id, currency, happened_at, source_id, record_type, description, credit, debit, ordinal, class, place, payout_id)
+		 VALUES ('mercadopago', '1', 'ARS', '2026-01-02T03:04:05Z', '900', 'release', 'payout', 0, 150.05, 1, 'payout', 1, '900')`,
+		`INSERT INTO report_rows (file_id, movement_id, row) SELECT f.id, m.id, 1 FROM report_files f, account_movements m`,
+		`INSERT INTO account_balances (source, collector_id, currency, known_at, balance) VALUES ('mercadopago', '1', 'ARS', '2026-01-02', 150.05)`,
+		`INSERT INTO account_chains (source, collector_id, currency) VALUES ('mercadopago', '1', 'ARS')`,
+		`INSERT INTO payouts (id, movement_id, source, collector_id, currency, paid_at, amount, state, opening_balance, unexplained_amount, balance_kept)
+		 SELECT '900', id, 'mercadopago', '1', 'ARS', happened_at, 150.05, 'explained', 150.05, 0, 0 FROM account_movements`,
+	},
 	19: {
 		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount, amount, currency, actor, reason)
 		 VALUES ('A-1', 'amended', 'paid', 150.05, 0, 140, 'ARS', 'cli:ana', 'a discount')`,

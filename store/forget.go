@@ -285,7 +285,7 @@ func (s *Store) markForgotten(ctx context.Context, by Actor, payers Payers, paym
 		if _, err := tx.Exec(ctx, forgetLockWait); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, `LOCK TABLE webhook_queue, payments, webhook_refused IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		if _, err := tx.Exec(ctx, `LOCK TABLE webhook_queue, payments, webhook_refused, report_file_parts IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return err
 		}
 		open, err := s.openEventsOf(ctx, tx, match)

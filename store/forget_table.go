@@ -57,6 +57,8 @@ var erasures = []erasure{
 		table: "webhook_refused", key: []string{"id"}, numeric: true,
 		documents: []string{"body"}, address: true, empty: `body = '', remote_ip = NULL`, words: []string{"query"},
 	},
+	{table: "report_file_parts", key: []string{"id"}, numeric: true, documents: []string{"content"}, empty: `content = ''`},
+	{table: "account_movements", key: []string{"id"}, numeric: true, named: []string{"order_reference"}},
 	{table: "webhook_dead_letter", key: []string{"id"}, numeric: true, words: []string{"error", "errors"}, named: []string{"note"}},
 	{table: "odd_payments", key: []string{"queue_id"}, numeric: true, words: []string{"problem"}, named: []string{"order_reference"}},
 	{table: "anomalies", key: []string{"id"}, numeric: true, words: []string{"detail"}, named: []string{"order_reference", "note"}},

@@ -50,6 +50,7 @@ var retentions = []retention{
 	{Retention{"bodies, addresses and fetched answers of events", "PAYLOAD_RETENTION"}, emptyArchived},
 	{Retention{"bodies, addresses and fetched answers of events with a dead letter that is closed", "PAYLOAD_RETENTION"}, emptyQueued},
 	{Retention{"Mercado Pago's answers in payments", "PAYLOAD_RETENTION"}, emptyPayments},
+	{Retention{"money reports as they were read", "PAYLOAD_RETENTION"}, emptyReports},
 	{Retention{"refused deliveries, the newest 10,000", "168h"}, pruneRefused},
 	{Retention{"logins, and the browsers they were made in", "until they expire"}, pruneSessions},
 }

@@ -19,6 +19,11 @@ const liveStates = `('available', 'pending', 'retryable', 'running', 'scheduled'
 // looks for such jobs every 30 s only.
 const rescueSlack = time.Minute
 
+// staleChain selects whether the payouts of the account of a movement m are about to be
+// explained.
+const staleChain = `SELECT FROM account_chains c
+	WHERE c.source = m.source AND c.collector_id = m.collector_id AND c.currency = m.currency AND c.stale_from IS NOT NULL`
+
 // invariants are those that SQL can tell; Go tells the others.
 var invariants = []invariant{
 	{
@@ -79,6 +84,46 @@ var invariants = []invariant{
 			WHERE a.payment_id IS NOT NULL
 			  AND (a.next_look_at IS NOT NULL
 			       OR NOT a.numbered AND NOT EXISTS (SELECT FROM payments p WHERE p.source = a.source AND p.payment_id = a.payment_id))`,
+	},
+	{
+		Invariant: Invariant{"movement_booked_once", "each row of a money report is one movement, and rows that are equal in all that tells them apart are counted through"},
+		// A movement outlives the files that have it.
+		broken: `
+			SELECT min(m.id) AS movement_id, m.source, m.collector_id, m.currency, m.happened_at, m.source_id, m.record_type, m.description,
+			       m.credit, m.debit, count(*) AS movements, max(m.ordinal) AS highest
+			FROM account_movements m
+			GROUP BY m.source, m.collector_id, m.currency, m.happened_at, m.source_id, m.record_type, m.description, m.credit, m.debit
+			HAVING count(*) <> max(m.ordinal)
+			UNION ALL
+			SELECT NULL, f.source, f.collector_id, NULL, NULL, f.name, NULL, NULL, NULL, NULL, count(r.movement_id), f.rows_booked
+			FROM report_files f LEFT JOIN report_rows r ON r.file_id = f.id
+			WHERE f.emptied_at IS NULL
+			GROUP BY f.id HAVING count(r.movement_id) > f.rows_booked`,
+	},
+	{
+		Invariant: Invariant{"payout_adds_up", "what a payout began with, its movements and what is unexplained are its amount and the balance that it kept"},
+		broken: `
+			SELECT p.id AS payout_id, p.currency, p.amount, p.opening_balance, sum(m.credit - m.debit) AS moved, p.unexplained_amount, p.balance_kept
+			FROM payouts p LEFT JOIN account_movements m ON m.payout_id = p.id AND m.id <> p.movement_id
+			WHERE p.balance_kept IS NOT NULL
+			GROUP BY p.id
+			HAVING p.opening_balance + coalesce(sum(m.credit - m.debit), 0) + p.unexplained_amount <> p.amount + p.balance_kept
+			UNION ALL
+			SELECT coalesce(p.id, m.source_id), m.currency, m.debit - m.credit, NULL, NULL, NULL, NULL
+			FROM account_movements m LEFT JOIN payouts p ON p.movement_id = m.id
+			WHERE m.class = 'payout' AND (p.id IS NULL OR p.id IS DISTINCT FROM m.payout_id OR p.amount <> m.debit - m.credit)
+			  AND NOT EXISTS (` + staleChain + `)`,
+	},
+	{
+		Invariant: Invariant{"balance_carried_over", "a payout begins with the balance that the one before it kept"},
+		broken: `
+			SELECT p.id AS payout_id, p.currency, p.opening_balance, p.before AS kept_before
+			FROM (SELECT p.id, p.currency, p.opening_balance, lag(p.balance_kept) OVER (
+			             PARTITION BY p.source, p.collector_id, p.currency
+			             ORDER BY m.happened_at, m.place, m.source_id, m.record_type, m.description, m.credit, m.debit, m.ordinal) AS before
+			      FROM payouts p JOIN account_movements m ON m.id = p.movement_id
+			      WHERE NOT EXISTS (` + staleChain + `)) p
+			WHERE p.before IS NOT NULL AND p.opening_balance IS DISTINCT FROM p.before`,
 	},
 	{
 		Invariant: Invariant{"dead_letter_has_event", "every dead letter has its event in the queue"},

@@ -70,6 +70,9 @@ func meanings() map[string]meaning {
 			&store.ReplayWaitsError{QueueID: 5, Replay: 9}, store.Conflict, "replay_waits", http.StatusConflict, exitFailed,
 			"Event 5 is being replayed as event 9, which has not ended yet.",
 		},
+		"ErrReportMoved": {
+			store.ErrReportMoved, store.Conflict, "state_conflict", http.StatusConflict, exitFailed, "Somebody else is importing the same file.",
+		},
 		"OpenEventsError": {
 			&store.OpenEventsError{Events: []int64{5, 9}}, store.Conflict, "state_conflict", http.StatusConflict, exitFailed,
 			"Nothing was forgotten: these events of the payer's have not ended, or have an open dead letter: 5 9.",

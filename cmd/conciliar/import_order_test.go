@@ -39,8 +39,9 @@ var importOrder = map[string][]string{
 	"jobs/provider/mercadopago/report": {"jobs/provider"},
 	// The simulator testifies about us, so it shares nothing with us.
 	"jobs/provider/mercadopago/simulator": {},
-	"store":                               {"store/order"},
+	"store":                               {"store/order", "store/payout"},
 	"store/order":                         {},
+	"store/payout":                        {},
 	"store/localpg":                       {},
 	"store/storetest":                     {"migrations", "store/localpg"},
 	"store/storetest/fixture":             {"store", "store/order"},
@@ -51,7 +52,7 @@ var importOrder = map[string][]string{
 
 // pure packages know the standard library, Go's own text module, the decimal type
 // and what the import order allows, and no other module.
-var pure = []string{"store/order", "jobs/provider", "jobs/provider/mercadopago/report", "jobs/health"}
+var pure = []string{"store/order", "store/payout", "jobs/provider", "jobs/provider/mercadopago/report", "jobs/health"}
 
 // confined modules belong to the packages that own their subject; "store/..."
 // is store and what is below it.
