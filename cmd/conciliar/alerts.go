@@ -72,11 +72,7 @@ not accepted. Needs only ALERT_WEBHOOK_URL.`,
 		if err != nil {
 			result.Answer = err.Error()
 		}
-		err = printResult(std, *asJSON, result, func(r *printout) { r.printf("%s\n", result) })
-		if err == nil && !result.Delivered {
-			return errSilent
-		}
-		return err
+		return printVerdict(std, *asJSON, result.Delivered, result, func(r *printout) { r.printf("%s\n", result) })
 	}
 	return cmd
 }

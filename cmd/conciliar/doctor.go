@@ -97,7 +97,7 @@ func examine(ctx context.Context, std stdio, cfg config.Config, asJSON bool) err
 	for _, f := range found.Checks {
 		found.OK = found.OK && f.State != stateFail
 	}
-	err := printResult(std, asJSON, found, func(r *printout) {
+	return printVerdict(std, asJSON, found.OK, found, func(r *printout) {
 		for _, f := range found.Checks {
 			says := f.Says
 			if f.Do != "" {
@@ -106,8 +106,4 @@ func examine(ctx context.Context, std stdio, cfg config.Config, asJSON bool) err
 			r.row(strings.ToUpper(f.State), f.Check, says)
 		}
 	})
-	if err == nil && !found.OK {
-		return errSilent
-	}
-	return err
 }

@@ -48,11 +48,7 @@ func explain(ctx context.Context, std stdio, cfg config.Config, given givenDeliv
 	if err != nil {
 		return err
 	}
-	err = printResult(std, asJSON, found, func(r *printout) { showDiagnosis(r, found) })
-	if err == nil && found.Verdict != mercadopago.VerdictAccepted {
-		return errSilent
-	}
-	return err
+	return printVerdict(std, asJSON, found.Verdict == mercadopago.VerdictAccepted, found, func(r *printout) { showDiagnosis(r, found) })
 }
 
 func (g givenDelivery) delivery() (provider.Delivery, error) {

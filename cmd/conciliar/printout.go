@@ -30,6 +30,15 @@ func printResult(std stdio, asJSON bool, v any, show func(r *printout)) error {
 	return err
 }
 
+// printVerdict is printResult, and ends the command as failed unless all is well.
+func printVerdict(std stdio, asJSON, well bool, v any, show func(r *printout)) error {
+	err := printResult(std, asJSON, v, show)
+	if err == nil && !well {
+		return errSilent
+	}
+	return err
+}
+
 func newPrintout() *printout {
 	r := &printout{}
 	r.rows = tabwriter.NewWriter(&r.text, 0, 0, 2, ' ', 0)

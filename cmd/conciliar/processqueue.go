@@ -38,11 +38,7 @@ when the time is up before the last attempt.`,
 			if err != nil {
 				return err
 			}
-			err = printResult(std, *asJSON, done, func(r *printout) { showProcessed(r, done) })
-			if err == nil && done.TimedOut {
-				err = errSilent
-			}
-			return err
+			return printVerdict(std, *asJSON, !done.TimedOut, done, func(r *printout) { showProcessed(r, done) })
 		})
 	}
 	return cmd

@@ -200,11 +200,7 @@ func (r *reconcileCommand) checkOnly(ctx context.Context, deps jobs.Deps, cfg jo
 	if err != nil {
 		return err
 	}
-	err = printResult(r.std, r.asJSON, found, func(r *printout) { showCheck(r, found) })
-	if err == nil && !found.Clean() {
-		return errSilent
-	}
-	return err
+	return printVerdict(r.std, r.asJSON, found.Clean(), found, func(r *printout) { showCheck(r, found) })
 }
 
 func showCheck(r *printout, found jobs.CheckReport) {

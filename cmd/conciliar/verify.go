@@ -39,11 +39,7 @@ River UI after its end is listed until that attempt is over.`,
 		if err != nil {
 			return err
 		}
-		err = printResult(std, *asJSON, found, func(r *printout) { showVerify(r, found) })
-		if err == nil && len(found.Violations) > 0 {
-			return errSilent
-		}
-		return err
+		return printVerdict(std, *asJSON, len(found.Violations) == 0, found, func(r *printout) { showVerify(r, found) })
 	}
 	return cmd
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -114,7 +113,7 @@ func (l *load) connection(ctx context.Context, first, atMost int64) (took []time
 
 func (l *load) request(n int64) []byte {
 	id := l.paymentID(n)
-	requestID := newRequestID()
+	requestID := rand.Text()
 	body := `{"action":"payment.updated","api_version":"v1","data":{"id":"` + id +
 		`"},"date_created":"2025-11-10T13:38:25Z","id":` + strconv.FormatInt(n, 10) +
 		`,"live_mode":true,"type":"payment","user_id":"1538952955"}`
@@ -125,44 +124,12 @@ func (l *load) request(n int64) []byte {
 		"\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
 }
 
-func newRequestID() string {
-	var b [16]byte
-	// crypto/rand.Read never fails (Go documentation, since 1.24).
-	_, _ = rand.Read(b[:])
-	return hex.EncodeToString(b[:])
-}
-
-// readAnswer reads one HTTP/1.1 answer that has a Content-Length.
+// readAnswer reads one answer.
 func readAnswer(in *bufio.Reader) (status int, body string, err error) {
-	line, err := in.ReadString('\n')
+	resp, err := http.ReadResponse(in, nil)
 	if err != nil {
 		return 0, "", err
 	}
-	if _, err := fmt.Sscanf(line, "HTTP/1.1 %d", &status); err != nil {
-		return 0, "", fmt.Errorf("status line %q: %w", line, err)
-	}
-	length := -1
-	for {
-		line, err := in.ReadString('\n')
-		if err != nil {
-			return 0, "", err
-		}
-		if line == "\r\n" {
-			break
-		}
-		name, value, _ := strings.Cut(line, ":")
-		if strings.EqualFold(name, "Content-Length") {
-			if length, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
-				return 0, "", err
-			}
-		}
-	}
-	if length < 0 || length > 1<<20 {
-		return 0, "", fmt.Errorf("answer %d without a usable Content-Length", status)
-	}
-	buf := make([]byte, length)
-	if _, err := io.ReadFull(in, buf); err != nil {
-		return 0, "", err
-	}
-	return status, string(buf), nil
+	read, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	return resp.StatusCode, string(read), errors.Join(err, resp.Body.Close())
 }

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -79,15 +80,7 @@ func (r Report) Print(w io.Writer) error {
 
 // medianBy returns the middle one of values, the lower middle of an even number.
 func medianBy[T any](values []T, key func(T) float64) T {
-	sorted := slices.SortedFunc(slices.Values(values), func(a, b T) int {
-		switch ka, kb := key(a), key(b); {
-		case ka < kb:
-			return -1
-		case ka > kb:
-			return 1
-		}
-		return 0
-	})
+	sorted := slices.SortedFunc(slices.Values(values), func(a, b T) int { return cmp.Compare(key(a), key(b)) })
 	return sorted[(len(sorted)-1)/2]
 }
 

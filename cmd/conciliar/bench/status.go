@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"github.com/conciliar/conciliar/store"
-	"github.com/conciliar/conciliar/store/order"
 )
 
 const (
@@ -76,9 +74,7 @@ func RunStatus(ctx context.Context, o Options) (_ StatusReport, err error) {
 		return report, err
 	}
 	defer pool.Close()
-	storage, err := store.New(pool, store.Options{
-		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
-	})
+	storage, err := openStore(pool)
 	if err != nil {
 		return report, err
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
@@ -93,9 +95,7 @@ func (b *harness) makeBooks(ctx context.Context, events int) error {
 }
 
 func (b *harness) verifyOnce(ctx context.Context, events int) (VerifyFigure, error) {
-	storage, err := store.New(b.pool, store.Options{
-		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
-	})
+	storage, err := openStore(b.pool)
 	if err != nil {
 		return VerifyFigure{}, err
 	}
@@ -144,4 +144,11 @@ func (f VerifyFigure) write(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "verify of %d events, %d payments, %d orders: %.1f s (reading each row once: %.1f s; bar %.0f s %s)\n",
 		f.Events, f.Payments, f.Orders, f.Seconds, f.ScanSeconds, f.BarSeconds, met)
 	return err
+}
+
+// openStore opens a store that reads: it makes no jobs.
+func openStore(pool *pgxpool.Pool) (*store.Store, error) {
+	return store.New(pool, store.Options{
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Logger: slog.New(slog.DiscardHandler),
+	})
 }
