@@ -80,10 +80,9 @@ func (s *Store) KeepAccount(ctx context.Context, ours string) error {
 // are settled like those that plain SQL inserted, within seconds.
 func (s *Store) FoldForeign(ctx context.Context) (done bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		var account string
-		err := tx.QueryRow(ctx, `
+		account, err := readValue[string](ctx, tx, `
 			SELECT collector_id FROM books
-			WHERE NOT collector_folded AND collector_known_at < now() - $1::interval FOR UPDATE`, foldForeignAfter).Scan(&account)
+			WHERE NOT collector_folded AND collector_known_at < now() - $1::interval FOR UPDATE`, foldForeignAfter)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return tx.QueryRow(ctx, `SELECT collector_folded FROM books`).Scan(&done)
 		}
@@ -91,7 +90,7 @@ func (s *Store) FoldForeign(ctx context.Context) (done bool, err error) {
 			return err
 		}
 		done = true
-		_, err = tx.Exec(ctx, `
+		return execute(ctx, tx, `
 			WITH concerned AS (
 				SELECT reference FROM orders WHERE settled_at IS NOT NULL AND reference IN (
 					SELECT order_reference FROM payments WHERE collector_id NOT IN ('', $1))
@@ -100,7 +99,6 @@ func (s *Store) FoldForeign(ctx context.Context) (done bool, err error) {
 				UPDATE orders o SET settled_at = NULL FROM concerned c WHERE o.reference = c.reference
 			)
 			UPDATE books SET collector_folded = true`, account)
-		return err
 	})
 	return done, wrap(err, "fold the orders of other accounts' payments again")
 }

@@ -88,8 +88,8 @@ const abandonedAfter = 10 * time.Minute
 // decide may be called again and must have no effect of its own.
 func (s *Store) EvaluateAlerts(ctx context.Context, at time.Time, decide func(AlertBook) (AlertChanges, error), send SendMessage) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		var last *time.Time
-		if err := tx.QueryRow(ctx, `SELECT evaluated_at FROM alert_evaluation FOR UPDATE`).Scan(&last); err != nil {
+		last, err := readValue[*time.Time](ctx, tx, `SELECT evaluated_at FROM alert_evaluation FOR UPDATE`)
+		if err != nil {
 			return err
 		}
 		if last != nil && at.Sub(*last) < evaluationGap {
@@ -165,8 +165,7 @@ func addMessage(ctx context.Context, tx pgx.Tx, body json.RawMessage, send SendM
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE alert_messages SET job_id = $2 WHERE id = $1`, id, jobID)
-	return err
+	return execute(ctx, tx, `UPDATE alert_messages SET job_id = $2 WHERE id = $1`, id, jobID)
 }
 
 const alertColumns = `id, code, opened_at, closed_at, last_sent_at, reminders, detail`

@@ -48,8 +48,7 @@ func (s *Store) AlertDelivered(ctx context.Context, id int64, complete CompleteJ
 // AlertNotDelivered notes that the message was sent in vain, why, and whether
 // that was the last time.
 func (s *Store) AlertNotDelivered(ctx context.Context, id int64, why string, last bool) error {
-	_, err := s.pool.Exec(ctx, `
+	return wrap(execute(ctx, s.pool, `
 		UPDATE alert_messages SET attempts = attempts + 1, error = $2, failed_at = CASE WHEN $3 THEN now() END
-		WHERE id = $1 AND delivered_at IS NULL`, id, text(why), last)
-	return wrap(err, "message %d not delivered", id)
+		WHERE id = $1 AND delivered_at IS NULL`, id, text(why), last), "message %d not delivered", id)
 }

@@ -6,11 +6,13 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// querier is a pool or a transaction.
+// A querier is a pool or a transaction.
 type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 }
 
 // readOne reads the row that a query finds; pgx.ErrNoRows when it finds none.
@@ -29,6 +31,19 @@ func readAll[T any](ctx context.Context, q querier, query string, args ...any) (
 func readColumn[T any](ctx context.Context, q querier, query string, args ...any) ([]T, error) {
 	rows, _ := q.Query(ctx, query, args...)
 	return pgx.CollectRows(rows, pgx.RowTo[T])
+}
+
+// readValue reads the one column of the row that a query finds; pgx.ErrNoRows when it
+// finds none.
+func readValue[T any](ctx context.Context, q querier, query string, args ...any) (T, error) {
+	rows, _ := q.Query(ctx, query, args...)
+	return pgx.CollectExactlyOneRow(rows, pgx.RowTo[T])
+}
+
+// execute runs a statement of which nothing is read.
+func execute(ctx context.Context, q querier, statement string, args ...any) error {
+	_, err := q.Exec(ctx, statement, args...)
+	return err
 }
 
 // rowTo reads a row's columns into the fields of a struct, in their order, those of

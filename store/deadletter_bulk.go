@@ -65,11 +65,8 @@ func (s *Store) CountReplayable(ctx context.Context, filter DeadLetterFilter) (i
 	var c conditions
 	filter.State = DeadLetterOpen
 	filter.narrow(&c)
-	var n int64
-	if err := s.pool.QueryRow(ctx, `SELECT count(*)`+deadLetterFrom+` WHERE `+c.sql(), c.args...).Scan(&n); err != nil {
-		return 0, fmt.Errorf("count dead letters: %w", err)
-	}
-	return n, nil
+	n, err := readValue[int64](ctx, s.pool, `SELECT count(*)`+deadLetterFrom+` WHERE `+c.sql(), c.args...)
+	return n, wrap(err, "count dead letters")
 }
 
 // StartBulkReplay replays the open dead letters that the filter selects now:
@@ -96,11 +93,10 @@ func (s *Store) StartBulkReplay(ctx context.Context, req BulkReplayRequest) (Bul
 		if err != nil {
 			return err
 		}
-		var id int64
-		err = tx.QueryRow(ctx, `
+		id, err := readValue[int64](ctx, tx, `
 			INSERT INTO webhook_bulk_replays (filter, total, upper_id, requested_by, remote_ip, request_id, started_at)
 			VALUES ($1, $2, $3, $4, $5::inet, $6, clock_timestamp()) RETURNING id`,
-			mustJSON(req.Filter), total, upper, text(req.By.Name), addressOrNil(req.By.RemoteIP), text(req.By.RequestID)).Scan(&id)
+			mustJSON(req.Filter), total, upper, text(req.By.Name), addressOrNil(req.By.RemoteIP), text(req.By.RequestID))
 		if err != nil {
 			return err
 		}
@@ -125,16 +121,15 @@ func (s *Store) StartBulkReplay(ctx context.Context, req BulkReplayRequest) (Bul
 
 // insertReplayStep inserts the next step, after the pause by PostgreSQL's clock.
 func insertReplayStep(ctx context.Context, tx pgx.Tx, id int64, pause time.Duration, insert InsertReplayStep) error {
-	var at time.Time
-	if err := tx.QueryRow(ctx, `SELECT clock_timestamp() + make_interval(secs => $1)`, pause.Seconds()).Scan(&at); err != nil {
+	at, err := readValue[time.Time](ctx, tx, `SELECT clock_timestamp() + make_interval(secs => $1)`, pause.Seconds())
+	if err != nil {
 		return err
 	}
 	jobID, err := insert(ctx, tx, id, at)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE webhook_bulk_replays SET job_id = $2 WHERE id = $1`, id, jobID)
-	return err
+	return execute(ctx, tx, `UPDATE webhook_bulk_replays SET job_id = $2 WHERE id = $1`, id, jobID)
 }
 
 // StepBulkReplay replays the next batch of a bulk replay and completes the job

@@ -134,11 +134,10 @@ var ErrAnswerOlder = errors.New("the answer is older than its notification")
 // AskAgain notes that the attempt is put off because its answer was older than its
 // notification, which an event is once. A stale attempt notes nothing.
 func (s *Store) AskAgain(ctx context.Context, a Attempt) error {
-	_, err := s.pool.Exec(ctx, `
+	return wrap(execute(ctx, s.pool, `
 		UPDATE webhook_queue SET asked_again_at = now()
 		WHERE id = $1 AND completed_at IS NULL
-		  AND EXISTS (SELECT FROM river_job WHERE id = $2 AND state = 'running' AND attempt = $3)`, a.QueueID, a.JobID, a.Number)
-	return wrap(err, "ask again for event %d", a.QueueID)
+		  AND EXISTS (SELECT FROM river_job WHERE id = $2 AND state = 'running' AND attempt = $3)`, a.QueueID, a.JobID, a.Number), "ask again for event %d", a.QueueID)
 }
 
 // A CompleteJob completes the job of the attempt in tx. It is called as the
@@ -216,11 +215,10 @@ func lockAttempt(ctx context.Context, tx pgx.Tx, a Attempt) (json.RawMessage, er
 // row. An event that has ended keeps its first end. One that is about a forgotten
 // payer needs its body no longer.
 func endEvent(ctx context.Context, tx pgx.Tx, a Attempt, outcome string, failures json.RawMessage) error {
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		UPDATE webhook_queue
 		SET completed_at = now(), outcome = $2, attempts = $3, attempt_errors = $4,
 		    payload = CASE WHEN forgotten THEN '' ELSE payload END, resource = CASE WHEN NOT forgotten THEN resource END,
 		    remote_ip = CASE WHEN NOT forgotten THEN remote_ip END, emptied_at = CASE WHEN forgotten THEN now() ELSE emptied_at END
 		WHERE id = $1 AND completed_at IS NULL`, a.QueueID, outcome, a.Number, failures)
-	return err
 }

@@ -83,8 +83,7 @@ const lockSeedReplay = 3
 
 // lockReplays locks the replays of an event, before its dead letter's row.
 func lockReplays(ctx context.Context, tx pgx.Tx, queueID int64) error {
-	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, $2))`, strconv.FormatInt(queueID, 10), lockSeedReplay)
-	return err
+	return execute(ctx, tx, `SELECT pg_advisory_xact_lock(hashtextextended($1, $2))`, strconv.FormatInt(queueID, 10), lockSeedReplay)
 }
 
 // eventOfDeadLetter is the event that the dead letter is about, for good.
@@ -99,11 +98,10 @@ func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Repla
 	if s.insertJobs == nil {
 		return Replay{}, errors.New("this store cannot accept events")
 	}
-	var waiting int64
-	err := tx.QueryRow(ctx, `
+	waiting, err := readValue[int64](ctx, tx, `
 		SELECT v.id FROM webhook_queue q JOIN webhook_queue_status v ON v.id = q.id
 		WHERE q.replay_of = $1 AND q.completed_at IS NULL AND v.status <> 'dead_letter'
-		ORDER BY v.id LIMIT 1`, queueID).Scan(&waiting)
+		ORDER BY v.id LIMIT 1`, queueID)
 	if err == nil {
 		return Replay{}, &ReplayWaitsError{QueueID: queueID, Replay: waiting}
 	}

@@ -28,13 +28,8 @@ func (s *Store) SequenceGap(ctx context.Context) (*SequenceGap, error) {
 	return sequenceGap(ctx, s.pool)
 }
 
-func sequenceGap(ctx context.Context, db interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-},
-) (*SequenceGap, error) {
-	var gap SequenceGap
-	err := db.QueryRow(ctx, `SELECT last_value, stored FROM webhook_queue_id_seq, (SELECT `+highestID+` AS stored) highest WHERE stored > last_value`).
-		Scan(&gap.Drawn, &gap.Stored)
+func sequenceGap(ctx context.Context, q querier) (*SequenceGap, error) {
+	gap, err := readOne[SequenceGap](ctx, q, `SELECT last_value, stored FROM webhook_queue_id_seq, (SELECT `+highestID+` AS stored) highest WHERE stored > last_value`)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // no gap
 	}
@@ -48,8 +43,7 @@ func (s *Store) CloseSequenceGap(ctx context.Context) (gap *SequenceGap, err err
 		if gap, err = sequenceGap(ctx, tx); gap == nil || err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `SELECT setval('webhook_queue_id_seq', $1)`, gap.Stored+sequenceSkip)
-		return err
+		return execute(ctx, tx, `SELECT setval('webhook_queue_id_seq', $1)`, gap.Stored+sequenceSkip)
 	})
 	return gap, wrap(err, "move the sequence of events")
 }

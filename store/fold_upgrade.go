@@ -38,8 +38,8 @@ type FoldPosition struct {
 // knows only those takes no event and no order.
 func (s *Store) BeginFold(ctx context.Context) (behind bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		var books int
-		if err := tx.QueryRow(ctx, `SELECT `+foldVersion).Scan(&books); err != nil {
+		books, err := readValue[int](ctx, tx, `SELECT `+foldVersion)
+		if err != nil {
 			return err
 		}
 		if err := checkFold(books); err != nil {
@@ -155,7 +155,7 @@ func foldRows(ctx context.Context, tx pgx.Tx, payments []foldPayment) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		UPDATE payments p
 		SET shipping = x.shipping, subscription_id = nullif(x.subscription, ''), subscription_number = x.number,
 		    order_reference = CASE WHEN x.nameless THEN NULL ELSE p.order_reference END,
@@ -167,7 +167,6 @@ func foldRows(ctx context.Context, tx pgx.Tx, payments []foldPayment) error {
 		     AS x (source, id, shipping, subscription, number, nameless, created)
 		WHERE p.source = x.source AND p.payment_id = x.id AND p.fold_version < $7`,
 		sources, ids, shippings, subscriptions, numbers, nameless, order.FoldVersion, created)
-	return err
 }
 
 // FoldOrders settles again up to limit orders after the position that were settled

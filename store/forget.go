@@ -253,9 +253,7 @@ func (s *Store) eachDocument(ctx context.Context, from documentSource, each func
 }
 
 // openEventsOf are the events about the payer that have not ended.
-func (s *Store) openEventsOf(ctx context.Context, q interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
-}, match *payerMatch) ([]int64, error) {
+func (s *Store) openEventsOf(ctx context.Context, q querier, match *payerMatch) ([]int64, error) {
 	rows, _ := q.Query(ctx, `
 		SELECT t.id, t.source, t.resource_id, t.payload, coalesce(t.resource, ''), t.query FROM webhook_queue t
 		WHERE `+openEvent+` ORDER BY t.id`)
@@ -487,8 +485,7 @@ func (s *Store) eraseRow(ctx context.Context, e erasure, types map[string]string
 		if len(sets) == 0 {
 			return nil
 		}
-		_, err = tx.Exec(ctx, `UPDATE `+e.table+` t SET `+strings.Join(sets, ", ")+where, args...)
-		return err
+		return execute(ctx, tx, `UPDATE `+e.table+` t SET `+strings.Join(sets, ", ")+where, args...)
 	})
 }
 

@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Payers are what a document names its payers by.
@@ -31,26 +29,21 @@ type ReadPayers func(source string, document []byte) Payers
 // whole database.
 
 // hashKey reads the key, once.
-func (s *Store) hashKey(ctx context.Context, q rowQuerier) ([]byte, error) {
+func (s *Store) hashKey(ctx context.Context, q querier) ([]byte, error) {
 	if key := s.forgottenKey.Load(); key != nil {
 		return *key, nil
 	}
-	var key []byte
-	if err := q.QueryRow(ctx, `SELECT key FROM forgotten_key`).Scan(&key); err != nil {
+	key, err := readValue[[]byte](ctx, q, `SELECT key FROM forgotten_key`)
+	if err != nil {
 		return nil, fmt.Errorf("the key of forgotten payers: %w", err)
 	}
 	s.forgottenKey.Store(&key)
 	return key, nil
 }
 
-// A rowQuerier is a pool or a transaction.
-type rowQuerier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // hashPayers hashes what payers are known by, whatever the source: that a number is
 // the id of two payers at two providers is no reason to keep a body.
-func (s *Store) hashPayers(ctx context.Context, q rowQuerier, payers Payers) ([][]byte, error) {
+func (s *Store) hashPayers(ctx context.Context, q querier, payers Payers) ([][]byte, error) {
 	if len(payers.IDs)+len(payers.Emails) == 0 {
 		return nil, nil
 	}
@@ -71,7 +64,7 @@ func (s *Store) hashPayers(ctx context.Context, q rowQuerier, payers Payers) ([]
 
 // payerHashes hashes whom documents of a source may name: its payers, and every
 // e-mail address that stands in them.
-func (s *Store) payerHashes(ctx context.Context, q rowQuerier, source string, documents ...[]byte) ([][]byte, error) {
+func (s *Store) payerHashes(ctx context.Context, q querier, source string, documents ...[]byte) ([][]byte, error) {
 	var named Payers
 	for _, document := range documents {
 		if s.readPayers != nil && len(document) > 0 {

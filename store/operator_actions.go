@@ -106,11 +106,10 @@ func record(ctx context.Context, tx pgx.Tx, a act) error {
 	if a.by.Name == "" {
 		return errNoActor
 	}
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids, count, remote_ip, request_id, note, order_reference)
 		VALUES ($1, $2, $3, nullif($4::bigint, 0), coalesce($5::bigint[], '{}'), coalesce($6::bigint[], '{}'), $7, $8::inet, $9, $10, nullif($11, ''))`,
 		text(a.by.Name), a.action, a.kind, a.target, a.events, a.jobs, a.count, addressOrNil(a.by.RemoteIP), text(a.by.RequestID), text(a.note), a.order)
-	return err
 }
 
 func addressOrNil(ip netip.Addr) *string {

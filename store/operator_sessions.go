@@ -78,11 +78,10 @@ func (s *Store) OpenSession(ctx context.Context, session NewSession, by Actor) e
 		if err != nil {
 			return err
 		}
-		var id int64
-		err = tx.QueryRow(ctx, `
+		id, err := readValue[int64](ctx, tx, `
 			INSERT INTO operator_sessions (token_hash, password_mac, expires_at, remote_ip, operator, device_id)
 			VALUES ($1, $2, now() + $3::interval, $4::inet, $5, $6) RETURNING id`,
-			session.Key.TokenHash[:], session.Key.PasswordMAC[:], SessionIdle, addressOrNil(by.RemoteIP), session.Operator, device).Scan(&id)
+			session.Key.TokenHash[:], session.Key.PasswordMAC[:], SessionIdle, addressOrNil(by.RemoteIP), session.Operator, device)
 		if err != nil {
 			return err
 		}
@@ -147,8 +146,7 @@ func (s *Store) Sessions(ctx context.Context) ([]Session, error) {
 // CloseSession ends a login. One that is not there is none to end.
 func (s *Store) CloseSession(ctx context.Context, tokenHash [sha256.Size]byte, by Actor) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		var id int64
-		err := tx.QueryRow(ctx, `DELETE FROM operator_sessions WHERE token_hash = $1 RETURNING id`, tokenHash[:]).Scan(&id)
+		id, err := readValue[int64](ctx, tx, `DELETE FROM operator_sessions WHERE token_hash = $1 RETURNING id`, tokenHash[:])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}

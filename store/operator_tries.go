@@ -111,9 +111,8 @@ func (s *Store) takeTry(ctx context.Context, t LoginTry) (wait time.Duration, er
 
 // giveBack returns a try that was right to its lane.
 func (t LoginTry) giveBack(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `UPDATE operator_login_lanes SET spent_until = spent_until - $3::interval WHERE lane = $1 AND member = $2`,
+	return execute(ctx, tx, `UPDATE operator_login_lanes SET spent_until = spent_until - $3::interval WHERE lane = $1 AND member = $2`,
 		t.lane.name, t.member, t.lane.every)
-	return err
 }
 
 // FailLogin records a try that was wrong: by is who it claimed to be.

@@ -145,18 +145,17 @@ func (s *Store) beat(ctx context.Context, p Process, files []ProcessFile) error 
 		for i, f := range files {
 			names[i], digests[i], problems[i] = f.Name, f.Digest, text(f.Problem)
 		}
-		_, err := tx.Exec(ctx, `
+		return execute(ctx, tx, `
 			INSERT INTO process_files AS known (process_id, name, digest, problem)
 			SELECT $1, f.* FROM unnest($2::text[], $3::text[], $4::text[]) AS f (name, digest, problem)
 			ON CONFLICT (process_id, name) DO UPDATE SET digest = excluded.digest, problem = excluded.problem
 			WHERE (known.digest, known.problem) <> (excluded.digest, excluded.problem)`, p.ID, names, digests, problems)
-		return err
 	})
 	return wrap(err, "note a process")
 }
 
 func noteProcess(ctx context.Context, tx pgx.Tx, p Process) error {
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		WITH dead AS (DELETE FROM processes WHERE seen_at < now() - interval '1 hour' AND id <> $1)
 		INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up, account_known, not_accepted)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -164,7 +163,6 @@ func noteProcess(ctx context.Context, tx pgx.Tx, p Process) error {
 			pool_wait_ms = excluded.pool_wait_ms, pool_gave_up = excluded.pool_gave_up, account_known = excluded.account_known,
 			not_accepted = excluded.not_accepted`,
 		p.ID, text(p.Host), p.Role, text(p.Version), p.PoolMax, p.PoolInUse, p.PoolWait.Milliseconds(), p.PoolGaveUp, p.AccountKnown, p.NotAccepted)
-	return err
 }
 
 func (h *Heartbeat) leave() {

@@ -56,8 +56,7 @@ func (s *Store) DeadHolders(ctx context.Context, prefix, self string) ([]string,
 // alone what another transaction holds.
 func (s *Store) TakeAbandoned(ctx context.Context, holder string, end EndAttempts) (taken []RunningJob, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		var dead bool
-		err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, $2))`, holder, lockSeedHolder).Scan(&dead)
+		dead, err := readValue[bool](ctx, tx, `SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, $2))`, holder, lockSeedHolder)
 		if err != nil || !dead {
 			return err
 		}
@@ -131,8 +130,7 @@ func (s *Store) ReopenUnknownKinds(ctx context.Context, kinds []string, retry Re
 				return err
 			}
 		}
-		_, err = tx.Exec(ctx, `UPDATE webhook_dead_letter SET kind_reopened_at = now() WHERE id = ANY ($1)`, letters)
-		return err
+		return execute(ctx, tx, `UPDATE webhook_dead_letter SET kind_reopened_at = now() WHERE id = ANY ($1)`, letters)
 	})
 	return reopened, wrap(err, "reopen dead letters of unknown kinds")
 }

@@ -112,8 +112,8 @@ func (s *Store) OpenCircuit(ctx context.Context, account Account, reason string,
 		if _, err := tx.Exec(ctx, `INSERT INTO provider_state (source) VALUES ($1) ON CONFLICT DO NOTHING`, account.String()); err != nil {
 			return err
 		}
-		var state CircuitState
-		if err := tx.QueryRow(ctx, `SELECT circuit FROM provider_state WHERE source = $1 FOR UPDATE`, account.String()).Scan(&state); err != nil {
+		state, err := readValue[CircuitState](ctx, tx, `SELECT circuit FROM provider_state WHERE source = $1 FOR UPDATE`, account.String())
+		if err != nil {
 			return err
 		}
 		opened = state == CircuitClosed
@@ -186,8 +186,7 @@ func (s *Store) FailProbe(ctx context.Context, account Account, revision int64, 
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE provider_outages SET reason = $2 WHERE source = $1 AND closed_at IS NULL`, account.String(), reason)
-		return err
+		return execute(ctx, tx, `UPDATE provider_outages SET reason = $2 WHERE source = $1 AND closed_at IS NULL`, account.String(), reason)
 	})
 	return wrap(err, "fail a probe of %s", account)
 }

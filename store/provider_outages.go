@@ -59,10 +59,9 @@ func (s *Store) Outages(ctx context.Context, since, until time.Time) ([]Outage, 
 // is wrong with one of them is not to be taken for the provider's. What an
 // unsigned hint asks for is not among them: anybody may choose it.
 func (s *Store) WaitingResources(ctx context.Context, account Account, limit int) ([]string, error) {
-	var from int64
-	err := s.pool.QueryRow(ctx, `
+	from, err := readValue[int64](ctx, s.pool, `
 		SELECT coalesce(floor(first + random() * (last - first + 1)), 0)::bigint
-		FROM (SELECT min(id) AS first, max(id) AS last FROM webhook_queue WHERE completed_at IS NULL) span`).Scan(&from)
+		FROM (SELECT min(id) AS first, max(id) AS last FROM webhook_queue WHERE completed_at IS NULL) span`)
 	if err != nil {
 		return nil, fmt.Errorf("waiting payments: %w", err)
 	}

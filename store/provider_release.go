@@ -62,10 +62,9 @@ func (s *Store) ReleaseOutage(ctx context.Context, req ReleaseRequest) (Release,
 }
 
 func (s *Store) release(ctx context.Context, tx pgx.Tx, req ReleaseRequest, outage Outage, done *Release) error {
-	var waiting int
-	err := tx.QueryRow(ctx, `
+	waiting, err := readValue[int](ctx, tx, `
 		SELECT count(*) FROM (
-			SELECT FROM river_job WHERE state = 'available' AND queue = $1 AND scheduled_at <= now() LIMIT $2) w`, req.Queue, req.Ahead).Scan(&waiting)
+			SELECT FROM river_job WHERE state = 'available' AND queue = $1 AND scheduled_at <= now() LIMIT $2) w`, req.Queue, req.Ahead)
 	if err != nil {
 		return err
 	}

@@ -181,12 +181,11 @@ func (s *Store) startOrJoin(ctx context.Context, tx pgx.Tx, req RunRequest) (Run
 		if req.Scope == ScopeBackfill {
 			phase = PhaseMissing
 		}
-		var id int64
-		err = tx.QueryRow(ctx, `
+		id, err := readValue[int64](ctx, tx, `
 			INSERT INTO webhook_reconciliation_logs (trigger, scope, phase, window_start, window_end, requested_by, note)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (scope) WHERE status = 'running' DO NOTHING
-			RETURNING id`, req.Trigger, req.Scope, phase, start, end, text(req.By.Name), note).Scan(&id)
+			RETURNING id`, req.Trigger, req.Scope, phase, start, end, text(req.By.Name), note)
 		if errors.Is(err, pgx.ErrNoRows) {
 			continue
 		}
@@ -204,8 +203,8 @@ func (s *Store) addStep(ctx context.Context, tx pgx.Tx, runID int64) (Run, error
 		return Run{}, errors.New("this store cannot insert steps")
 	}
 	// PostgreSQL's clock, see Job.At.
-	var now time.Time
-	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+	now, err := readValue[time.Time](ctx, tx, `SELECT now()`)
+	if err != nil {
 		return Run{}, err
 	}
 	jobID, err := s.insertStep(ctx, tx, runID, now)
@@ -273,9 +272,8 @@ func liveRun(ctx context.Context, tx pgx.Tx, scope string) (Run, bool, error) {
 	}
 	// A statement of its own, after the lock: the step that held the row may
 	// have handed over to another job.
-	var live bool
-	err = tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM river_job WHERE id = $1 AND state NOT IN ('completed', 'cancelled', 'discarded'))`, jobID).Scan(&live)
+	live, err := readValue[bool](ctx, tx, `
+		SELECT EXISTS (SELECT FROM river_job WHERE id = $1 AND state NOT IN ('completed', 'cancelled', 'discarded'))`, jobID)
 	if err != nil || live {
 		return run, live, err
 	}
@@ -288,12 +286,11 @@ func liveRun(ctx context.Context, tx pgx.Tx, scope string) (Run, bool, error) {
 // failDeadRun marks the running run of a scope as failed when its step is gone,
 // so that nobody waits for it.
 func (s *Store) failDeadRun(ctx context.Context, scope string) error {
-	var dead bool
-	err := s.pool.QueryRow(ctx, `
+	dead, err := readValue[bool](ctx, s.pool, `
 		SELECT EXISTS (
 			SELECT FROM webhook_reconciliation_logs r LEFT JOIN river_job j ON j.id = r.job_id
 			WHERE r.scope = $1 AND r.status = 'running' AND (j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded')))`,
-		scope).Scan(&dead)
+		scope)
 	if err != nil || !dead {
 		return err
 	}

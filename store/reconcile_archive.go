@@ -23,8 +23,7 @@ func archive(ctx context.Context, tx pgx.Tx, keep Keep, at *retentionCursor) (mo
 	// What anybody may send and led to nothing is not kept for ever.
 	const useless = `(` + isHint + ` AND q.outcome NOT IN ('settled', 'followed'))`
 	// The cursor passes over events with a dead letter only once.
-	var ended []time.Time
-	err = tx.QueryRow(ctx, `
+	ended, err := readValue[[]time.Time](ctx, tx, `
 		WITH old AS (
 			SELECT q.id FROM webhook_queue q
 			WHERE q.completed_at >= $1 AND q.completed_at < now() - make_interval(secs => $4)
@@ -42,7 +41,7 @@ func archive(ctx context.Context, tx pgx.Tx, keep Keep, at *retentionCursor) (mo
 			WHERE NOT `+useless+`
 		)
 		SELECT coalesce(array_agg(completed_at ORDER BY completed_at), '{}') FROM moved`,
-		at.After, keep.Events.Seconds(), retentionBatch, min(keep.Events, hintRetention).Seconds()).Scan(&ended)
+		at.After, keep.Events.Seconds(), retentionBatch, min(keep.Events, hintRetention).Seconds())
 	if err != nil {
 		return 0, err
 	}

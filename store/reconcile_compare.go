@@ -225,8 +225,8 @@ func compareFound(f FoundPayment, h *heldPayment) *Difference {
 // that an attempt found hopeless after it changed, or that died within a day, is
 // in a person's hands; buried, when true, returns it all the same.
 func compareSearch(ctx context.Context, tx pgx.Tx, account Account, found []FoundPayment, buried bool) (differ []Difference, equal []string, err error) {
-	var now time.Time
-	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+	now, err := readValue[time.Time](ctx, tx, `SELECT now()`)
+	if err != nil {
 		return nil, nil, err
 	}
 	ids, changed := make([]string, len(found)), make([]time.Time, len(found))

@@ -65,10 +65,9 @@ func (st *RunStep) keepOrder(ctx context.Context, tx pgx.Tx, f FoundOrder, p *pr
 	for i, d := range differ {
 		ids[i] = d.PaymentID
 	}
-	var found bool
-	err := tx.QueryRow(ctx, `
+	found, err := readValue[bool](ctx, tx, `
 		SELECT EXISTS (SELECT FROM webhook_reconciliation_findings WHERE run_id = $1 AND source = $2 AND payment_id = ANY ($3))`,
-		st.Run.ID, f.Account.Source, ids).Scan(&found)
+		st.Run.ID, f.Account.Source, ids)
 	if err != nil || found {
 		return err
 	}

@@ -99,12 +99,11 @@ func (st *RunStep) repair(ctx context.Context, tx pgx.Tx, repairs []repair) erro
 			queueIDs[i] = r.QueueID
 		}
 	}
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		UPDATE webhook_reconciliation_findings f
 		SET repaired_at = now(), queue_id = coalesce(e.queue_id, f.queue_id)
 		FROM unnest($1::bigint[]) AS r (id) LEFT JOIN unnest($2::bigint[], $3::bigint[]) AS e (id, queue_id) ON e.id = r.id
 		WHERE f.id = r.id`, all, findings, queueIDs)
-	return err
 }
 
 // restorePayment locks a payment and, when its row is no state that was applied,

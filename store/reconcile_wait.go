@@ -28,14 +28,13 @@ func (st *RunStep) Waiting(ctx context.Context) (bool, error) {
 	if err := st.readCursor(&at); err != nil {
 		return false, err
 	}
-	var first int64
-	err := st.store.pool.QueryRow(ctx, `
+	first, err := readValue[int64](ctx, st.store.pool, `
 		SELECT f.id
 		FROM webhook_reconciliation_findings f
 		JOIN webhook_queue q ON q.id = f.queue_id
 		JOIN river_job j ON j.id = q.job_id
 		WHERE f.run_id = $1 AND f.id >= $2 AND `+runEventOpen+`
-		ORDER BY f.id LIMIT 1`, st.Run.ID, at.From).Scan(&first)
+		ORDER BY f.id LIMIT 1`, st.Run.ID, at.From)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return st.followed(ctx)
 	}
@@ -67,13 +66,12 @@ func (st *RunStep) Remember(ctx context.Context) error {
 // end of their first attempt.
 func (st *RunStep) Crowded(ctx context.Context, limit int) (bool, error) {
 	// The latest ones are those that wait.
-	var n int
-	err := st.store.pool.QueryRow(ctx, `
+	n, err := readValue[int](ctx, st.store.pool, `
 		SELECT count(*) FROM (
 			SELECT FROM webhook_queue q
 			JOIN webhook_reconciliation_findings f ON f.queue_id = q.id
 			JOIN river_job j ON j.id = q.job_id
 			WHERE f.run_id = $1 AND `+runEventOpen+`
-			LIMIT $2) waiting`, st.Run.ID, limit).Scan(&n)
+			LIMIT $2) waiting`, st.Run.ID, limit)
 	return n >= limit, wrap(err, "run %d: count its events", st.Run.ID)
 }

@@ -163,14 +163,13 @@ func (s *Store) InsertRefused(ctx context.Context, r Refused) error {
 	}
 	// Of a forgotten payer neither the body is kept nor who sent it, and no query that
 	// may name the payer.
-	_, err = s.pool.Exec(ctx, `
+	return wrap(execute(ctx, s.pool, `
 		INSERT INTO webhook_refused (source, reason, method, query, x_signature, x_request_id, remote_ip, body_bytes, body, topic, channel)
 		SELECT $1, $2, $3, CASE WHEN EXISTS (SELECT FROM forgotten_payers WHERE hash = ANY ($11::bytea[])) THEN '' ELSE $4 END, $5, $6,
 		       CASE WHEN NOT forgotten THEN $7::inet END, $8, CASE WHEN forgotten THEN '' ELSE $9::bytea END, $12, $13
 		FROM (SELECT `+forgottenSQL("$1", "ANY ($10::text[])", "$11::bytea[]")+`) AS f (forgotten)`,
 		r.Source, r.Reason, r.Method, text(r.Query), text(r.XSignature), text(r.XRequestID), remote, r.BodyBytes, body, numbersIn(query), hashes,
-		text(r.Topic), text(r.Channel))
-	return wrap(err, "record refused delivery")
+		text(r.Topic), text(r.Channel)), "record refused delivery")
 }
 
 const pruneRefusedSQL = `
@@ -181,6 +180,5 @@ const pruneRefusedSQL = `
 // PruneRefused removes refused deliveries beyond the newest keep ones, and
 // those older than seven days.
 func (s *Store) PruneRefused(ctx context.Context, keep int) error {
-	_, err := s.pool.Exec(ctx, pruneRefusedSQL, keep, refusedFor.Seconds())
-	return wrap(err, "prune refused deliveries")
+	return wrap(execute(ctx, s.pool, pruneRefusedSQL, keep, refusedFor.Seconds()), "prune refused deliveries")
 }

@@ -62,12 +62,11 @@ func (s *Store) KeepSellers(ctx context.Context, source string, sellers []Seller
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `
+		return execute(ctx, tx, `
 			UPDATE sellers SET removed_at = now() WHERE source = $1 AND removed_at IS NULL AND collector_id <> ALL ($2)
 			  AND ($3 OR NOT EXISTS (SELECT FROM process_files f JOIN processes p ON p.id = f.process_id
 			                         WHERE f.name = 'MERCADOPAGO_SELLERS_FILE' AND f.digest <> '' AND p.seen_at > now() - interval '1 minute'))`,
 			source, ids, declared)
-		return err
 	})
 	return wrap(err, "keep the sellers")
 }
@@ -115,23 +114,21 @@ func (s *Store) NoteAuthorization(ctx context.Context, a Attempt, account Accoun
 	}
 	return s.end(ctx, a, OutcomeKept, complete, func(tx pgx.Tx) error {
 		// The notification's own date orders two of them; it is not ahead of its receipt.
-		_, err := tx.Exec(ctx, `
+		return execute(ctx, tx, `
 			UPDATE sellers s SET `+column+` = greatest(s.`+column+`, q.told_at)
 			FROM (SELECT least(coalesce(notified_at, received_at), received_at) AS told_at FROM webhook_queue WHERE id = $1) q
 			WHERE s.source = $2 AND s.collector_id = $3`, a.QueueID, account.Source, account.CollectorID)
-		return err
 	})
 }
 
 // AssignAccount notes whose account an event is to be asked for with, as was found
 // out. A stale attempt notes nothing.
 func (s *Store) AssignAccount(ctx context.Context, a Attempt, collectorID string) error {
-	_, err := s.pool.Exec(ctx, `
+	return wrap(execute(ctx, s.pool, `
 		UPDATE webhook_queue SET collector_id = $4
 		WHERE id = $1 AND completed_at IS NULL
 		  AND EXISTS (SELECT FROM river_job WHERE id = $2 AND state = 'running' AND attempt = $3)`,
-		a.QueueID, a.JobID, a.Number, collectorID)
-	return wrap(err, "assign event %d to an account", a.QueueID)
+		a.QueueID, a.JobID, a.Number, collectorID), "assign event %d to an account", a.QueueID)
 }
 
 // SellerOf returns the seller whose account an event is likely about, going by what

@@ -41,8 +41,7 @@ func (st *RunStep) noteSearched(ctx context.Context, tx pgx.Tx, account Account)
 	if account.CollectorID == "" || st.Run.Scope != ScopeRegular {
 		return nil
 	}
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		UPDATE sellers SET searched_until = greatest(searched_until, $3) WHERE source = $1 AND collector_id = $2`,
 		account.Source, account.CollectorID, *st.Run.WindowEnd)
-	return err
 }

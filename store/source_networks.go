@@ -162,11 +162,10 @@ func (s *Store) learnSources(ctx context.Context, counts map[learnedKey]int64) e
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `
+		return execute(ctx, tx, `
 			DELETE FROM webhook_learned_sources WHERE (source, network) IN (
 				SELECT source, network FROM webhook_learned_sources
 				ORDER BY last_seen_at DESC, deliveries DESC, source, network OFFSET $1)`, learnedKept)
-		return err
 	})
 	return wrap(err, "learn sources")
 }

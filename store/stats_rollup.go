@@ -162,10 +162,9 @@ func lockRollUp(ctx context.Context, tx pgx.Tx, ahead time.Duration) (rollUpAt, 
 	}
 	// The open transactions are read before anything is counted: one that is gone
 	// by now has its rows in the counts, one that comes later has later times.
-	var oldest *time.Time
-	err = tx.QueryRow(ctx, `
+	oldest, err := readValue[*time.Time](ctx, tx, `
 		SELECT min(xact_start) FROM pg_stat_activity
-		WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`).Scan(&oldest)
+		WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()`)
 	if err != nil {
 		return at, err
 	}

@@ -59,8 +59,7 @@ func countEvents(ctx context.Context, tx pgx.Tx, suffix string, width time.Durat
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, strings.ReplaceAll(latencySQL, "{suffix}", suffix), from, until, width, OutcomeSettled, OriginWebhook)
-	return err
+	return execute(ctx, tx, strings.ReplaceAll(latencySQL, "{suffix}", suffix), from, until, width, OutcomeSettled, OriginWebhook)
 }
 
 const activitySQL = `
@@ -107,7 +106,7 @@ func countMoney(ctx context.Context, tx pgx.Tx, from, until time.Time) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM order_money_quarters WHERE began_at >= $1 AND began_at < $2`, first, end); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		WITH moved AS (
 			SELECT date_bin($3, l.changed_at, 'epoch') AS began_at, m.currency, sum(m.paid) AS paid, sum(m.refunded) AS refunded
 			FROM order_logs l
@@ -129,7 +128,6 @@ func countMoney(ctx context.Context, tx pgx.Tx, from, until time.Time) error {
 		FROM moved
 		WHERE paid <> 0 OR refunded <> 0
 		GROUP BY 1, 2`, first, end, moneyWidth)
-	return err
 }
 
 // countSlots counts the completed events of the queue in the slots that
@@ -142,11 +140,10 @@ func countSlots(ctx context.Context, tx pgx.Tx, all covered, from, until time.Ti
 	if _, err := tx.Exec(ctx, `DELETE FROM webhook_completed_slots WHERE began_at >= $1 AND began_at < $2`, first, end); err != nil {
 		return err
 	}
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		INSERT INTO webhook_completed_slots (began_at, events)
 		SELECT date_bin($3, completed_at, 'epoch'), count(*) FROM webhook_queue
 		WHERE completed_at >= $1 AND completed_at < $2 GROUP BY 1`, later(first, all.from), earlier(end, all.until), slotWidth)
-	return err
 }
 
 // recountSlots counts those slots again whose counts are the oldest. A slot
@@ -164,8 +161,7 @@ func recountSlots(ctx context.Context, tx pgx.Tx, slots int) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `DELETE FROM webhook_completed_slots WHERE events = 0`)
-	return err
+	return execute(ctx, tx, `DELETE FROM webhook_completed_slots WHERE events = 0`)
 }
 
 // archiveFromSlots takes what is being archived off the slots, by the times at
@@ -179,12 +175,11 @@ func archiveFromSlots(ctx context.Context, tx pgx.Tx, ended []time.Time) error {
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		UPDATE webhook_completed_slots s SET events = s.events - moved.events
 		FROM (SELECT date_bin($2, e.at, 'epoch') AS began_at, count(*) AS events
 		      FROM unnest($1::timestamptz[]) AS e (at), webhook_rollup r
 		      WHERE e.at >= r.covered_from AND e.at < r.covered_until
 		      GROUP BY 1) moved
 		WHERE s.began_at = moved.began_at`, ended, slotWidth)
-	return err
 }

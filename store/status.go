@@ -199,8 +199,8 @@ func readThroughput(ctx context.Context, tx pgx.Tx, st *Status) error {
 	if err != nil {
 		return err
 	}
-	var hour time.Time
-	if err := tx.QueryRow(ctx, `SELECT date_bin('1 minute', now() - interval '1 hour', 'epoch')`).Scan(&hour); err != nil {
+	hour, err := readValue[time.Time](ctx, tx, `SELECT date_bin('1 minute', now() - interval '1 hour', 'epoch')`)
+	if err != nil {
 		return err
 	}
 	since := hour

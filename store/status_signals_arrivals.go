@@ -91,7 +91,7 @@ func readArrivals(ctx context.Context, tx pgx.Tx, g *Signals) error {
 // What it counts is added, so each time is counted once: under the roll-up's lock,
 // and with its progress.
 func countAccepted(ctx context.Context, tx pgx.Tx, from, until time.Time) error {
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		INSERT INTO webhook_accepted_hours (began_at, source, signed, topic, events)
 		SELECT date_bin('1 hour', received_at, 'epoch'), source, signed, CASE WHEN signed THEN left(topic, 64) ELSE '' END, count(*)
 		FROM (SELECT received_at, source, signed, topic FROM webhook_queue WHERE received_at >= $1 AND received_at < $2 AND origin = $3
@@ -100,5 +100,4 @@ func countAccepted(ctx context.Context, tx pgx.Tx, from, until time.Time) error 
 		GROUP BY 1, 2, 3, 4
 		ON CONFLICT (began_at, source, signed, topic) DO UPDATE SET events = webhook_accepted_hours.events + excluded.events`,
 		from, until, OriginWebhook)
-	return err
 }
