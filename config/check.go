@@ -44,11 +44,16 @@ const maxSchema = 40
 var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 
 func (d Database) check(c *checker) {
-	address, err := pgxpool.ParseConfig(d.DatabaseURL.Reveal())
-	c.demand("DATABASE_URL", err == nil, "must be a PostgreSQL address such as postgres://user:password@host:5432/name")
-	if err == nil {
-		path := address.ConnConfig.RuntimeParams["search_path"]
-		c.demand("DATABASE_URL", path == "" || path == d.DatabaseSchema, "sets search_path; remove it, and name the schema in DATABASE_SCHEMA")
+	for variable, secret := range map[string]Secret{"DATABASE_URL": d.DatabaseURL, "DATABASE_DIRECT_URL": d.Direct()} {
+		if variable != "DATABASE_URL" && secret == d.DatabaseURL {
+			continue // a fault of it is told under its own name
+		}
+		address, err := pgxpool.ParseConfig(secret.Reveal())
+		c.demand(variable, err == nil, "must be a PostgreSQL address such as postgres://user:password@host:5432/name")
+		if err == nil {
+			path := address.ConnConfig.RuntimeParams["search_path"]
+			c.demand(variable, path == "" || path == d.DatabaseSchema, "sets search_path; remove it, and name the schema in DATABASE_SCHEMA")
+		}
 	}
 	name := d.DatabaseSchema
 	c.demand("DATABASE_SCHEMA", schemaName.MatchString(name) && len(name) <= maxSchema,

@@ -64,8 +64,17 @@ type Tracing struct {
 
 // Database is what a command needs that only talks to the database.
 type Database struct {
-	DatabaseURL    Secret `env:"DATABASE_URL,required" help:"PostgreSQL 14 or newer"`
-	DatabaseSchema string `env:"DATABASE_SCHEMA" envDefault:"conciliar" help:"the schema that every table is in; 'conciliar migrate' creates it"`
+	DatabaseURL       Secret `env:"DATABASE_URL,required" help:"PostgreSQL 14 or newer"`
+	DatabaseDirectURL Secret `env:"DATABASE_DIRECT_URL" help:"past a pooler, for what needs a session of its own: migrations, LISTEN, locks held for life; DATABASE_URL unless set"`
+	DatabaseSchema    string `env:"DATABASE_SCHEMA" envDefault:"conciliar" help:"the schema that every table is in; 'conciliar migrate' creates it"`
+}
+
+// Direct is the address for what needs a session of its own.
+func (d Database) Direct() Secret {
+	if d.DatabaseDirectURL.Reveal() != "" {
+		return d.DatabaseDirectURL
+	}
+	return d.DatabaseURL
 }
 
 // Money says which payments may move an order.

@@ -160,6 +160,7 @@ func TestConfig_AWrongValueIsAProblemOfItsVariable(t *testing.T) {
 		{"DATABASE_SCHEMA", "books, public", "must be a name of small letters"},
 		{"DATABASE_SCHEMA", strings.Repeat("a", 41), "must be a name of small letters"},
 		{"DATABASE_SCHEMA", "pg_books", "is a schema of PostgreSQL's own"},
+		{"DATABASE_DIRECT_URL", "postgres://app:hunter2@host:notaport/x", "must be a PostgreSQL address"},
 		{"HTTP_ADDR", "9191", "must be an address"},
 		{"HTTP_ADDR", ":70000", "must be an address"},
 		{"HTTP_ADDR", "127.0.0.1:http", "must be an address"},

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 	"go.opentelemetry.io/otel/trace"
@@ -83,6 +84,9 @@ func (c Config) validate() error {
 // Deps are the parts that jobs work with.
 type Deps struct {
 	Store *store.Store
+	// Direct makes connections whose session is ours alone, past a pooler, so that River
+	// hears what is sent; nil where the pool's are.
+	Direct *pgxpool.Pool
 	// Providers are asked, each by the source that events name.
 	Providers map[string]Fetcher
 	// Searches are the providers that reconciliations ask, by the same sources.
@@ -165,7 +169,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if err := addWork(config, cfg, deps, circuits, policy); err != nil {
 		return nil, err
 	}
-	client, err := river.NewClient(riverpgxv5.New(pool), config)
+	client, err := river.NewClient(newDriver(pool, deps.Direct), config)
 	if err != nil {
 		return nil, fmt.Errorf("client of River: %w", err)
 	}
@@ -178,6 +182,23 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	}
 	keeper := circuit.NewKeeper(circuits, QueueWebhooks, retryJob(client), cfg.ProviderRate, cfg.Logger)
 	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, takeover: orphans, keeper: keeper}, nil
+}
+
+// A driver is River's for a pool that a pooler may stand before: it listens where a
+// session is ours alone.
+type driver struct {
+	*riverpgxv5.Driver
+
+	listens *riverpgxv5.Driver
+}
+
+func newDriver(pool, direct *pgxpool.Pool) driver {
+	return driver{riverpgxv5.New(pool), riverpgxv5.New(cmp.Or(direct, pool))}
+}
+
+// GetListener implements riverdriver.Driver.
+func (d driver) GetListener(params *riverdriver.GetListenenerParams) riverdriver.Listener {
+	return d.listens.GetListener(params)
 }
 
 // riverConfig is what of River's configuration follows from ours.

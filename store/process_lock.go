@@ -41,7 +41,7 @@ type ProcessLock struct {
 // LockProcess takes the lock of the process that calls itself id, which must be unique
 // to it. The context bounds only the taking; Release gives the lock back.
 func (s *Store) LockProcess(ctx context.Context, id string) (*ProcessLock, error) {
-	h := &ProcessLock{id: id, pool: s.pool.Config(), logger: s.logger}
+	h := &ProcessLock{id: id, pool: s.direct.Config(), logger: s.logger}
 	conn, err := h.take(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("say that this process lives: %w", err)

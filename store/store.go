@@ -11,6 +11,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,14 +84,19 @@ type Options struct {
 	ReadPayers ReadPayers
 	// InsertStep inserts the steps of runs. A Store without it cannot start one.
 	InsertStep InsertStep
+	// Direct makes connections whose session is ours alone, past a pooler; nil where the
+	// pool's are.
+	Direct *pgxpool.Pool
 	// Logger receives what no caller is told. Required.
 	Logger *slog.Logger
 }
 
 // A Store reads and writes the ledger. It is safe for concurrent use.
 type Store struct {
-	pool  *pgxpool.Pool
-	rules order.Rules
+	pool *pgxpool.Pool
+	// direct is the pool, or goes past a pooler.
+	direct *pgxpool.Pool
+	rules  order.Rules
 	// account is the one that the books belong to, nil until it was read.
 	account atomic.Pointer[string]
 	// sellers are the accounts beside it, nil until they were read.
@@ -117,7 +123,7 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 		return nil, errors.New("a logger is required")
 	}
 	return &Store{
-		pool: pool, rules: opts.Rules, unknownOrder: opts.UnknownOrder,
+		pool: pool, direct: cmp.Or(opts.Direct, pool), rules: opts.Rules, unknownOrder: opts.UnknownOrder,
 		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, logger: opts.Logger,
 	}, nil
 }

@@ -48,6 +48,9 @@ type app struct {
 	metrics *prometheus.Registry
 	traces  *sdktrace.TracerProvider
 	pool    *pgxpool.Pool
+	// direct makes connections whose session is ours alone; pool itself where no pooler
+	// takes that from us.
+	direct  *pgxpool.Pool
 	store   *store.Store
 	inbox   *store.Inbox
 	refused *store.RefusedLog
@@ -72,7 +75,7 @@ type app struct {
 // newApp wires the service and starts nothing that accepts work.
 func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logger) (_ *app, err error) {
 	jobsConfig := jobsConfig(cfg, logger)
-	a, err := newBase(ctx, cfg, jobsConfig, connectionsFor(cfg, does))
+	a, err := newBase(ctx, cfg, jobsConfig, connectionsFor(cfg, does), measured(cfg, logger))
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +115,7 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 
 // newBase wires what every part of the service stands on: the database and
 // the store.
-func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, connections int) (_ *app, err error) {
+func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, connections int, opts ...poolOption) (_ *app, err error) {
 	a := &app{logger: jobsConfig.Logger, metrics: newRegistry()}
 	defer func() {
 		if err != nil {
@@ -123,8 +126,7 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		return nil, err
 	}
 	a.secrets.database.Store(&cfg.Database)
-	credentials := withCredentials(a.secrets.database.Load)
-	if a.pool, err = openPool(ctx, cfg.Database, connections, sessionSettings, withTracer(a.queryTracer()), credentials); err != nil {
+	if err = a.openDatabase(ctx, cfg.Database, connections, opts...); err != nil {
 		return nil, err
 	}
 	if err = requireSchema(ctx, a.pool); err != nil {
@@ -135,6 +137,7 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		return nil, err
 	}
 	a.store, err = store.New(a.pool, store.Options{
+		Direct:       a.direct,
 		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
 		UnknownOrder: store.UnknownOrder(cfg.UnknownOrder),
 		InsertJobs:   inserter.Insert,
@@ -155,6 +158,22 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		return nil, err
 	}
 	return a, a.store.RegisterMetrics(a.metrics)
+}
+
+// openDatabase connects to the database, past a pooler too where that is needed.
+func (a *app) openDatabase(ctx context.Context, database config.Database, connections int, opts ...poolOption) (err error) {
+	current := func() config.Database { return *a.secrets.database.Load() }
+	var pooler store.Pooler
+	opts = append(opts, withTracer(a.queryTracer()), noting(&pooler), withCredentials(func() config.Secret { return current().DatabaseURL }))
+	if a.pool, err = openPool(ctx, database, connections, sessionSettings, opts...); err != nil {
+		return err
+	}
+	if a.direct = a.pool; database.DatabaseDirectURL.Reveal() == "" && pooler != store.PoolerTransaction {
+		return nil
+	}
+	a.direct, err = openDirect(ctx, database, directConnections, sessionSettings, withTracer(a.queryTracer()),
+		withCredentials(func() config.Secret { return current().Direct() }))
+	return err
 }
 
 // readPayers finds whom a document of our providers names as a payer.
@@ -233,6 +252,7 @@ func (a *app) connect(ctx context.Context, cfg config.Config) (*mercadopago.Clie
 func (a *app) jobsDeps(cfg config.Config, client *mercadopago.Client) jobs.Deps {
 	return jobs.Deps{
 		Store:       a.store,
+		Direct:      a.direct,
 		Sellers:     a.market.clients,
 		Providers:   map[string]jobs.Fetcher{mercadopago.Source: client},
 		Searches:    map[string]jobs.PaymentSearcher{mercadopago.Source: client},
@@ -453,6 +473,9 @@ func (a *app) close() {
 	closeOnce(&a.refused, (*store.RefusedLog).Close)
 	closeOnce(&a.heart, (*store.Heartbeat).Close)
 	closeOnce(&a.sources, (*store.SourceLog).Close)
+	if a.direct != a.pool {
+		closeOnce(&a.direct, (*pgxpool.Pool).Close)
+	}
 	closeOnce(&a.pool, (*pgxpool.Pool).Close)
 	closeOnce(&a.traces, func(traces *sdktrace.TracerProvider) {
 		ctx, cancel := context.WithTimeout(context.Background(), flushLimit)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/migrations"
+	"github.com/conciliar/conciliar/store"
 )
 
 // sessionSettings bound what one session of the service may take. Commands
@@ -26,22 +29,72 @@ var sessionSettings = map[string]string{
 	"jit": "off",
 }
 
+// directConnections is how many sessions of its own a process has beside its pool: the
+// lock that says it lives, what listens, and one to spare.
+const directConnections = 3
+
+// An opening is how a pool is about to connect.
+type opening struct {
+	*pgxpool.Config
+
+	// settings are those of each session that the address leaves to us.
+	settings map[string]string
+	// measured asks for as many sessions as the pool may have before it is used;
+	// beside is how many more the process opens outside of it.
+	measured bool
+	beside   int32
+	// direct refuses a pooler that gives our session away, which only is in the way.
+	direct bool
+	// found is told what the way to the database is like.
+	found func(finding)
+	// pooler is where it is written down what is in between.
+	pooler *store.Pooler
+}
+
 // A poolOption changes how a pool connects.
-type poolOption func(*pgxpool.Config)
+type poolOption func(*opening)
+
+// noting writes down what is between us and PostgreSQL.
+func noting(pooler *store.Pooler) poolOption {
+	return func(o *opening) { o.pooler = pooler }
+}
+
+// telling has found told what the way to the database is like.
+func telling(found func(finding)) poolOption {
+	return func(o *opening) { o.found = found }
+}
+
+// measured has a service make sure of its connections before it uses them, and log
+// what it finds.
+func measured(cfg config.Config, logger *slog.Logger) poolOption {
+	return func(o *opening) {
+		o.measured = true
+		if cfg.DatabaseDirectURL.Reveal() == "" {
+			o.beside = directConnections
+		}
+		o.found = func(f finding) {
+			if f.State == stateOK {
+				logger.Info(f.Says)
+				return
+			}
+			logger.Warn(f.Says, "do", f.Do)
+		}
+	}
+}
 
 // withTracer has statements traced; by nobody when tracer is nil.
 func withTracer(tracer pgx.QueryTracer) poolOption {
-	return func(cfg *pgxpool.Config) { cfg.ConnConfig.Tracer = tracer }
+	return func(o *opening) { o.ConnConfig.Tracer = tracer }
 }
 
 // withCredentials has each new connection log in with what the address says then:
 // a password may change while the process runs, and where the database is may not.
-func withCredentials(current func() *config.Database) poolOption {
-	return func(cfg *pgxpool.Config) {
-		cfg.BeforeConnect = func(_ context.Context, conn *pgx.ConnConfig) error {
-			now, err := pgx.ParseConfig(current().DatabaseURL.Reveal())
+func withCredentials(current func() config.Secret) poolOption {
+	return func(o *opening) {
+		o.BeforeConnect = func(_ context.Context, conn *pgx.ConnConfig) error {
+			now, err := pgx.ParseConfig(current().Reveal())
 			if err != nil {
-				return errors.New("DATABASE_URL cannot be read")
+				return errors.New("the database's address cannot be read")
 			}
 			conn.User, conn.Password = now.User, now.Password
 			return nil
@@ -49,31 +102,87 @@ func withCredentials(current func() *config.Database) poolOption {
 	}
 }
 
-// openPool connects to the database. connections is how many it may open, for
+// openPool connects to DATABASE_URL. connections is how many it may open, for
 // an address that does not say so itself by pool_max_conns.
 func openPool(ctx context.Context, database config.Database, connections int, settings map[string]string, opts ...poolOption) (*pgxpool.Pool, error) {
+	return openAddress(ctx, database, "DATABASE_URL", connections, settings, opts...)
+}
+
+// openDirect connects to where a session is ours alone: to DATABASE_DIRECT_URL, else to
+// DATABASE_URL.
+func openDirect(ctx context.Context, database config.Database, connections int, settings map[string]string, opts ...poolOption) (*pgxpool.Pool, error) {
+	opts = append(opts, func(o *opening) { o.direct = true })
+	return openAddress(ctx, database, directURL, connections, settings, opts...)
+}
+
+// directURL is the variable of the address past a pooler.
+const directURL = "DATABASE_DIRECT_URL"
+
+func openAddress(ctx context.Context, database config.Database, variable string, connections int, settings map[string]string, opts ...poolOption) (*pgxpool.Pool, error) {
 	address := database.DatabaseURL.Reveal()
+	if variable == directURL {
+		address = database.Direct().Reveal()
+	}
 	cfg, err := pgxpool.ParseConfig(address)
 	if err != nil {
-		return nil, errors.New("DATABASE_URL cannot be read")
+		return nil, errors.New(variable + " cannot be read")
 	}
-	if !strings.Contains(address, "pool_max_conns") {
-		cfg.MaxConns = int32(connections) //nolint:gosec // bounded by the configuration's checks
-	}
-	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
-		cfg.ConnConfig.RuntimeParams["application_name"] = "conciliar"
+	o := opening{Config: cfg, settings: map[string]string{}, found: func(finding) {}, pooler: new(store.Pooler)}
+	for _, opt := range opts {
+		opt(&o)
 	}
 	for name, value := range settings {
 		if cfg.ConnConfig.RuntimeParams[name] == "" {
-			cfg.ConnConfig.RuntimeParams[name] = value
+			o.settings[name] = value
 		}
 	}
 	// Ours whatever the address, the role or the database says: names without a
 	// schema are our tables, and never somebody else's beside them.
-	cfg.ConnConfig.RuntimeParams["search_path"] = database.DatabaseSchema
-	for _, opt := range opts {
-		opt(cfg)
+	o.settings["search_path"] = database.DatabaseSchema
+	delete(cfg.ConnConfig.RuntimeParams, "search_path")
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "conciliar"
 	}
+	if !strings.Contains(address, "pool_max_conns") {
+		cfg.MaxConns = int32(connections) //nolint:gosec // bounded by the configuration's checks
+	} else if o.measured && int(cfg.MaxConns) < connections {
+		o.found(poolTooSmall(fmt.Sprintf("pool_max_conns in %s is %d", variable, cfg.MaxConns), connections, "raise it, or lower WORKERS"))
+	}
+	*o.pooler = store.PoolerNone
+	pool, pooled, err := o.straight(ctx)
+	if err == nil && !pooled {
+		return pool, nil
+	}
+	if err == nil {
+		pool.Close()
+	} else if !refusesSettings(err) {
+		return nil, err
+	}
+	return o.throughPooler(ctx, database, variable, address)
+}
+
+// straight connects as PostgreSQL itself is connected to: the settings come with the
+// start of the session.
+func (o *opening) straight(ctx context.Context) (_ *pgxpool.Pool, pooled bool, err error) {
+	cfg := o.Copy()
+	maps.Copy(cfg.ConnConfig.RuntimeParams, o.settings)
+	pool, err := connectPool(ctx, cfg)
+	if err != nil {
+		return nil, false, err
+	}
+	err = pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		pooled, err = store.Pooled(ctx, conn.Conn())
+		return err
+	})
+	if err != nil {
+		pool.Close()
+		return nil, false, err
+	}
+	return pool, pooled, nil
+}
+
+// connectPool makes a pool whose database answers.
+func connectPool(ctx context.Context, cfg *pgxpool.Config) (*pgxpool.Pool, error) {
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
@@ -57,8 +58,17 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	unreachable := func(err error) ([]finding, *string) {
 		return []finding{{"database", stateFail, "The database cannot be reached: " + reason(err) + ".", "Check DATABASE_URL, and that PostgreSQL runs and lets this machine in."}}, nil
 	}
-	pool, err := openPool(ctx, cfg.Database, 2, sessionSettings)
-	if err != nil {
+	pool, way, err := openAsService(ctx, cfg.Database)
+	var lacking *missingSettings
+	var misconfigured config.Problems
+	switch {
+	case errors.As(err, &lacking):
+		found := lacking.finding()
+		found.State = stateFail
+		return []finding{found}, nil
+	case errors.As(err, &misconfigured):
+		return []finding{{checkPooler, stateFail, misconfigured.Error() + ".", "See docs/postgresql.md."}}, nil
+	case err != nil:
 		return unreachable(err)
 	}
 	defer pool.Close()
@@ -82,7 +92,7 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	if server.Version < oldestPostgreSQL {
 		found[0] = finding{"database", stateFail, fmt.Sprintf("PostgreSQL %s is too old.", server.Name), "Use PostgreSQL 14 or newer."}
 	}
-	found = append(found, durabilityFinding(server.Durability))
+	found = append(append(found, way...), durabilityFinding(server.Durability))
 	found = append(found, clockFinding("clock", "PostgreSQL's", asked.Add(took/2).Sub(server.Now), took))
 	if err := requireSchema(ctx, pool); err != nil {
 		return append(found, finding{"schema", stateFail, "Not this release's schema: " + err.Error() + ".", "Run 'conciliar migrate'."}), nil
@@ -100,6 +110,22 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	}
 	found = append(found, liveModeFinding(ctx, storage, cfg.LiveMode)...)
 	return append(found, checkArrivals(ctx, storage), checkTopics(ctx, storage), checkSources(ctx, storage, cfg)), &account
+}
+
+// openAsService connects as serve does, and says what the way to the database is like.
+func openAsService(ctx context.Context, database config.Database) (_ *pgxpool.Pool, way []finding, err error) {
+	var pooler store.Pooler
+	pool, err := openPool(ctx, database, 2, sessionSettings, noting(&pooler), telling(func(f finding) { way = append(way, f) }))
+	if err != nil || database.DatabaseDirectURL.Reveal() == "" && pooler != store.PoolerTransaction {
+		return pool, way, err
+	}
+	direct, err := openDirect(ctx, database, 1, sessionSettings)
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	direct.Close()
+	return pool, way, nil
 }
 
 // durabilityFinding judges what the database's owner set of how safely commits are

@@ -28,7 +28,7 @@ step is safe while the previous release still runs. Needs DATABASE_URL.`,
 			return err
 		}
 		ctx := cmd.Context()
-		pool, err := openPool(ctx, cfg.Database, 4, nil)
+		pool, err := openDirect(ctx, cfg.Database, 4, nil)
 		if err != nil {
 			return err
 		}

@@ -68,7 +68,7 @@ func TestWithCredentials_ANewConnectionLogsInWithWhatStandsNow(t *testing.T) {
 	address := storetest.URL(t)
 	first := config.Database{DatabaseURL: config.NewSecret(address)}
 	current := first
-	pool, err := openPool(t.Context(), first, 2, nil, withCredentials(func() *config.Database { return &current }))
+	pool, err := openPool(t.Context(), first, 2, nil, withCredentials(func() config.Secret { return current.DatabaseURL }))
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	role := "rotated_" + userOf(t, pool) + "_" + time.Now().Format("150405000000000")
