@@ -9,11 +9,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/conciliar/conciliar/store"
 )
 
 // etagOf is the order's strong entity tag (RFC 9110, section 8.8.3): another one
 // whenever the document differs, but for when its payments were fetched.
-func etagOf(doc OrderDocument) (string, error) {
+func etagOf(doc store.OrderDocument) (string, error) {
 	doc.Payments, doc.OddPayments = slices.Clone(doc.Payments), slices.Clone(doc.OddPayments)
 	doc.ProvisionalPayments = slices.Clone(doc.ProvisionalPayments)
 	for i := range doc.ProvisionalPayments {

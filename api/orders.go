@@ -91,7 +91,7 @@ func (a *api) showOrder(c *gin.Context, ev *requestEvent) error {
 
 // answerWithTag answers an order with its entity tag.
 func answerWithTag(c *gin.Context, status int, o store.Order) error {
-	doc := NewOrderDocument(o)
+	doc := store.NewOrderDocument(o)
 	tag, err := etagOf(doc)
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (a *api) answerOrder(c *gin.Context, reference string, known entityTags) (u
 	if err != nil {
 		return false, err
 	}
-	doc := NewOrderDocument(o)
+	doc := store.NewOrderDocument(o)
 	tag, err := etagOf(doc)
 	if err != nil {
 		return false, err
@@ -221,7 +221,7 @@ func preconditionOf(c *gin.Context) func(store.Order) error {
 	}
 	seen, _ := entityTagsOf(c.Request.Header, "If-Match")
 	return func(o store.Order) error {
-		tag, err := etagOf(NewOrderDocument(o))
+		tag, err := etagOf(store.NewOrderDocument(o))
 		if err != nil || seen.match(tag) {
 			return err
 		}

@@ -133,11 +133,11 @@ func actOnOrder(ctx context.Context, std stdio, asJSON bool, act func(storage *s
 }
 
 func printOrder(std stdio, asJSON bool, o store.Order) error {
-	doc := api.NewOrderDocument(o)
+	doc := store.NewOrderDocument(o)
 	return printResult(std, asJSON, doc, func(r *printout) { showOrder(r, doc) })
 }
 
-func showOrder(r *printout, doc api.OrderDocument) {
+func showOrder(r *printout, doc store.OrderDocument) {
 	r.row("order", doc.Reference)
 	r.row("status", string(doc.Status))
 	r.row("amount", doc.Amount+" "+doc.Currency)

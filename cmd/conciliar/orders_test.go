@@ -6,7 +6,6 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
@@ -19,7 +18,7 @@ func TestShowOrder_NamesWhatOnlyAMercadoPagoOrderHasShown(t *testing.T) {
 			Payment: order.Payment{ID: alias, Status: status, Amount: decimal.NewNullDecimal(decimal.RequireFromString("150")), Currency: "ARS"},
 		}}}
 		r := newPrintout()
-		showOrder(r, api.NewOrderDocument(o))
+		showOrder(r, store.NewOrderDocument(o))
 		counts := string(status)
 		if counts == "" {
 			counts = "-"

@@ -220,7 +220,7 @@ func TestOrders_AreHandledByCommand(t *testing.T) {
 	s := openDesk(t)
 	s.exec(t, `INSERT INTO orders (reference, amount, currency, settled_at) VALUES ('order-1', 80, 'ARS', now())`)
 
-	amended := read[api.OrderDocument](t, s, "orders", "amend", "order-1", "--amount", "100.00", "--currency", "ARS", "--reason", "a larger size")
+	amended := read[store.OrderDocument](t, s, "orders", "amend", "order-1", "--amount", "100.00", "--currency", "ARS", "--reason", "a larger size")
 	require.Equal(t, "100.00", amended.Amount)
 	require.True(t, strings.HasPrefix(*amended.Timeline[len(amended.Timeline)-1].Actor, "cli:"))
 	require.Regexp(t, `(?m)^status +cancelled$(?s:.*)^\S+Z +cancelled +- +cancelled +100.00 +0.00 +0.00 +cli:\S+ +sold out$`,

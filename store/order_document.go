@@ -1,10 +1,9 @@
-package api
+package store
 
 import (
 	"encoding/json"
 	"time"
 
-	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -65,17 +64,17 @@ type provisionalDocument struct {
 	FetchedAt       time.Time            `json:"fetched_at"`
 }
 
-func newProvisionalDocument(p store.ProvisionalPayment) provisionalDocument {
+func newProvisionalDocument(p ProvisionalPayment) provisionalDocument {
 	q := p.Payment
 	doc := provisionalDocument{
-		Alias: q.ID, Source: p.Source, ProviderOrderID: p.ProviderOrderID, OrderStatus: p.Said, Currency: nullable(q.Currency),
+		Alias: q.ID, Source: p.Source, ProviderOrderID: p.ProviderOrderID, OrderStatus: p.Said, Currency: orNil(q.Currency),
 		RefundedAmount: order.FormatAmount(q.Refunded, q.Currency), CollectorID: q.CollectorID, LiveMode: q.LiveMode, FetchedAt: q.FetchedAt.UTC(),
 	}
 	if q.Status != "" {
 		doc.Status = &q.Status
 	}
 	if q.Amount.Valid {
-		doc.Amount = nullable(order.FormatAmount(q.Amount.Decimal, q.Currency))
+		doc.Amount = orNil(order.FormatAmount(q.Amount.Decimal, q.Currency))
 	}
 	if !q.UpdatedAt.IsZero() {
 		at := q.UpdatedAt.UTC()
@@ -149,7 +148,7 @@ type anomalyDocument struct {
 }
 
 // NewOrderDocument returns the order's document.
-func NewOrderDocument(o store.Order) OrderDocument {
+func NewOrderDocument(o Order) OrderDocument {
 	doc := OrderDocument{
 		Reference:      o.Reference,
 		Status:         o.Status,
@@ -159,8 +158,8 @@ func NewOrderDocument(o store.Order) OrderDocument {
 		RefundedAmount: order.FormatAmount(o.Refunded, o.Terms.Currency),
 		CreatedAt:      o.CreatedAt.UTC(),
 		UpdatedAt:      o.UpdatedAt.UTC(),
-		CancelledAt:    utc(o.CancelledAt),
-		CollectorID:    nullable(o.Terms.CollectorID),
+		CancelledAt:    said(deref(o.CancelledAt)),
+		CollectorID:    orNil(o.Terms.CollectorID),
 		Payments:       make([]paymentDocument, len(o.Payments)),
 		OddPayments:    make([]oddPaymentDocument, len(o.OddPayments)),
 		Chargebacks:    make([]chargebackDocument, len(o.Chargebacks)),
@@ -172,7 +171,7 @@ func NewOrderDocument(o store.Order) OrderDocument {
 		doc.Payments[i] = paymentDocument{
 			ID: p.ID, Source: p.Source, Status: p.Status, StatusDetail: p.StatusDetail,
 			ShippingAmount: order.FormatAmount(p.Shipping, p.Currency), RefundedAmount: order.FormatAmount(p.Refunded, p.Currency),
-			CollectorID: p.CollectorID, LiveMode: p.LiveMode, FetchedAt: p.FetchedAt.UTC(), ProviderOrderID: nullable(p.ProviderOrderID),
+			CollectorID: p.CollectorID, LiveMode: p.LiveMode, FetchedAt: p.FetchedAt.UTC(), ProviderOrderID: orNil(p.ProviderOrderID),
 		}
 		if p.Amount.Valid {
 			amount := order.FormatAmount(p.Amount.Decimal, p.Currency)
@@ -195,7 +194,7 @@ func NewOrderDocument(o store.Order) OrderDocument {
 	}
 	for i, c := range o.Chargebacks {
 		doc.Chargebacks[i] = chargebackDocument{
-			ID: c.ID, PaymentIDs: c.PaymentIDs, Currency: nullable(c.Currency), CoverageApplied: c.CoverageApplied,
+			ID: c.ID, PaymentIDs: c.PaymentIDs, Currency: orNil(c.Currency), CoverageApplied: c.CoverageApplied,
 			DocumentationRequired: c.DocumentationRequired, DocumentationStatus: c.DocumentationStatus, DocumentsWanted: c.DocumentsWanted,
 			DocumentationDeadline: said(c.DocumentationDeadline), DateLastUpdated: said(c.UpdatedAt),
 		}
@@ -206,13 +205,13 @@ func NewOrderDocument(o store.Order) OrderDocument {
 	}
 	for i, c := range o.Claims {
 		doc.Claims[i] = claimDocument{
-			ID: c.ID, PaymentID: nullable(c.PaymentID), ProviderOrderID: nullable(c.OrderID),
+			ID: c.ID, PaymentID: orNil(c.PaymentID), ProviderOrderID: orNil(c.OrderID),
 			Status: c.Status, Type: c.Type, Stage: c.Stage, DateLastUpdated: said(c.UpdatedAt),
 		}
 	}
 	for i, t := range o.Timeline {
 		doc.Timeline[i] = changeDocument{
-			At: t.At.UTC(), Cause: t.Cause, QueueID: t.QueueID, Actor: nullable(t.Actor), Reason: nullable(t.Reason),
+			At: t.At.UTC(), Cause: t.Cause, QueueID: t.QueueID, Actor: orNil(t.Actor), Reason: orNil(t.Reason),
 			Status: t.Status, Currency: t.Currency,
 			PaidAmount: order.FormatAmount(t.Paid, t.Currency), RefundedAmount: order.FormatAmount(t.Refunded, t.Currency),
 		}
@@ -222,12 +221,13 @@ func NewOrderDocument(o store.Order) OrderDocument {
 		}
 	}
 	for i, a := range o.Anomalies {
-		doc.Anomalies[i] = anomalyDocument{ID: a.ID, Kind: a.Kind, Detail: a.Detail, OpenedAt: a.OpenedAt.UTC()}
-		if a.PaymentID != "" {
-			doc.Anomalies[i].PaymentID = &o.Anomalies[i].PaymentID
-		}
+		doc.Anomalies[i] = newAnomalyDocument(a)
 	}
 	return doc
+}
+
+func newAnomalyDocument(a Anomaly) anomalyDocument {
+	return anomalyDocument{ID: a.ID, Kind: a.Kind, PaymentID: orNil(a.PaymentID), Detail: a.Detail, OpenedAt: a.OpenedAt.UTC()}
 }
 
 // said is a time as callers see it: null for one that was not said.

@@ -1,4 +1,4 @@
-package api
+package store_test
 
 import (
 	"encoding/json"
@@ -16,7 +16,7 @@ func TestOrderDocument_HasTheShapeOfTheInterface(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 3, 1, 9, 0, 0, 500_000_000, time.FixedZone("", -4*3600))
 	event := int64(42)
-	doc := NewOrderDocument(store.Order{
+	doc := store.NewOrderDocument(store.Order{
 		Reference: "shop-1", Status: order.StatusPaid, CreatedAt: at, UpdatedAt: at,
 		Terms: order.Terms{Amount: decimal.RequireFromString("150.00"), Currency: "ARS"},
 		Paid:  decimal.RequireFromString("150"), Refunded: decimal.Zero,
