@@ -184,6 +184,9 @@ func TestReconcile_ADifferenceThatStaysIsAnAnomaly(t *testing.T) {
 			mp.lies.Store(false)
 			require.Equal(t, found{}, foundBy(w.reconcile(t)))
 			require.Empty(t, look[[]string](t, w, open), "the difference is gone")
+			require.Equal(t, []string{"order.flagged", "order.cleared"}, look[[]string](t, w, `
+				SELECT array_agg(type ORDER BY id) FROM order_events
+				WHERE cause = 'reconciliation' AND body #>> '{data,anomaly,kind}' = 'unsettled_difference'`))
 
 			// A person's word on the same facts holds.
 			mp.lies.Store(true)

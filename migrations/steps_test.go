@@ -146,6 +146,12 @@ var written = map[int64][]string{
 		`INSERT INTO forgotten_payments (source, payment_id) VALUES ('mercadopago', '77')`,
 		`INSERT INTO operator_actions (actor, action, target_kind, count) VALUES ('cli:ana', 'forget', 'payer', 1)`,
 	},
+	33: {
+		`INSERT INTO order_events (position, type, order_reference, previous_status, cause, queue_id, order_log_id, body, created_at)
+		 SELECT 1, 'order.paid', order_reference, 'pending', 'payment', queue_id, id, '{"type": "order.paid",  "data": {}}', changed_at
+		 FROM order_logs WHERE cause = 'payment'`,
+		`UPDATE order_feed SET position = 1`,
+	},
 	32: {`UPDATE processes SET not_accepted = 3`},
 	34: {
 		`INSERT INTO report_files (source, collector_id, name, sha256, bytes, imported_by, rows) VALUES ('mercadopago', '1', 'release.csv', sha256('a'), 1, 'cli:ana', 1)`,

@@ -64,28 +64,29 @@ func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note Note, by Acto
 	}
 	var resolved Anomaly
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
+		// The order's lock comes first, as it does in every settlement.
+		var reference string
+		err = tx.QueryRow(ctx, `SELECT coalesce(order_reference, '') FROM anomalies WHERE id = $1`, id).Scan(&reference)
+		if err = ErrAnomalyNotFound.ifNone(err, id); err != nil {
+			return err
+		}
+		if err := lockOrders(ctx, tx, referencesOf(reference)); err != nil {
+			return err
+		}
 		rows, _ := tx.Query(ctx, `
 			UPDATE anomalies SET closed_at = now(), closed_by = $2, note = $3
 			WHERE id = $1 AND closed_at IS NULL RETURNING `+anomalyColumns, id, text(by.Name), note.text)
 		resolved, err = pgx.CollectExactlyOneRow(rows, rowTo[Anomaly])
 		if errors.Is(err, pgx.ErrNoRows) {
-			return whyNotOpen(ctx, tx, id)
+			return &StateError{What: "anomaly", ID: id, State: AnomalyClosed}
 		}
 		if err != nil {
+			return err
+		}
+		if err := s.tellAnomalies(ctx, tx, settling{cause: causeOperator}, resolved.Reference); err != nil {
 			return err
 		}
 		return record(ctx, tx, act{by: by, action: ActionResolve, kind: TargetAnomaly, target: id, count: 1, note: note.text})
 	})
 	return resolved, wrap(err, "resolve anomaly %d", id)
-}
-
-func whyNotOpen(ctx context.Context, tx pgx.Tx, id int64) error {
-	var exists bool
-	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM anomalies WHERE id = $1)`, id).Scan(&exists); err != nil {
-		return err
-	}
-	if !exists {
-		return ErrAnomalyNotFound.With(id)
-	}
-	return &StateError{What: "anomaly", ID: id, State: AnomalyClosed}
 }

@@ -16,7 +16,7 @@ import (
 //
 // The reference is the payment's, whether its order is known or not: an order that
 // comes later has the alert from its first moment.
-func (s *Store) raiseFraudAlert(ctx context.Context, tx pgx.Tx, fetched Fetched, result *SettleResult) error {
+func (s *Store) raiseFraudAlert(ctx context.Context, tx pgx.Tx, queueID int64, fetched Fetched, result *SettleResult) error {
 	p := fetched.Payment
 	if fetched.Event.Work != WorkFraudAlert || fetched.Event.Hint || s.rulesNow().IsForeign(p.Payment) {
 		return nil
@@ -27,10 +27,11 @@ func (s *Store) raiseFraudAlert(ctx context.Context, tx pgx.Tx, fetched Fetched,
 		FROM payments WHERE source = $2 AND payment_id = $3
 		ON CONFLICT (source, payment_id) WHERE kind = 'fraud_alert' DO NOTHING`,
 		order.AnomalyFraudAlert, p.Source, p.Payment.ID)
-	if err == nil && tag.RowsAffected() > 0 {
-		result.Outcome = OutcomeSettled
+	if err != nil || tag.RowsAffected() == 0 {
+		return err
 	}
-	return err
+	result.Outcome = OutcomeSettled
+	return s.tellAnomalies(ctx, tx, settling{cause: causePayment, queueID: queueID}, p.Reference)
 }
 
 // moveFraudAlert brings the fraud alert of a payment to the order that the payment

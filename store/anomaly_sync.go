@@ -83,7 +83,8 @@ func (y *anomalySync) add(reference string, found []order.Anomaly) {
 	}
 }
 
-func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) error {
+// run reports whether any anomaly was opened, closed or told in other words.
+func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) (changed bool, err error) {
 	references := emptyIfNil(y.references)
 	yielded := y.yielded
 	if yielded == nil {
@@ -93,7 +94,7 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) error {
 	if kinds == nil {
 		kinds = foldedKinds
 	}
-	_, err := tx.Exec(ctx, `
+	err = tx.QueryRow(ctx, `
 		WITH yielded AS (
 			SELECT kind, source, order_reference, payment_id, detail, reference_key
 			FROM jsonb_to_recordset($1::jsonb)
@@ -116,7 +117,8 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) error {
 			                  WHERE y.kind = a.kind
 			                    AND y.order_reference IS NOT DISTINCT FROM a.order_reference
 			                    AND y.payment_id IS NOT DISTINCT FROM a.payment_id)
-		)
+			RETURNING a.id
+		), opened AS (
 		INSERT INTO anomalies AS known (kind, source, order_reference, payment_id, detail, reference_key)
 		SELECT y.kind, y.source, y.order_reference, y.payment_id, y.detail, y.reference_key
 		FROM yielded y
@@ -131,10 +133,12 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) error {
 		                    AND r.order_reference IS NOT DISTINCT FROM y.order_reference
 		                    AND r.payment_id IS NOT DISTINCT FROM y.payment_id)
 		ON CONFLICT (kind, coalesce(order_reference, ''), coalesce(payment_id, '')) WHERE closed_at IS NULL
-		DO UPDATE SET detail = excluded.detail, reference_key = excluded.reference_key WHERE known.detail <> excluded.detail`,
+		DO UPDATE SET detail = excluded.detail, reference_key = excluded.reference_key WHERE known.detail <> excluded.detail
+		RETURNING known.id)
+		SELECT EXISTS (SELECT FROM closed) OR EXISTS (SELECT FROM opened)`,
 		mustJSON(yielded), references, y.source, y.paymentID, cmp.Or(y.closer, closedBySettlement), kinds, emptyIfNil(y.paid), y.upgrade,
-		closedByReconciliation)
-	return err
+		closedByReconciliation).Scan(&changed)
+	return changed, err
 }
 
 // foldedKinds are the kinds of anomaly that close once nothing yields them.

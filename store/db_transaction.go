@@ -66,6 +66,13 @@ func (s *Store) tryTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced bool
 	}
 }
 
+// A ledgerTx is a transaction of inTx.
+type ledgerTx struct {
+	pgx.Tx
+	// told is true when it wrote order events.
+	told bool
+}
+
 // onceTx tries the transaction once, and says whether it may be tried again.
 func (s *Store) onceTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced bool) (again bool, err error) {
 	defer func() {
@@ -76,10 +83,11 @@ func (s *Store) onceTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced boo
 			again = true
 		}
 	}()
-	tx, err := s.pool.BeginTx(ctx, durableTx)
+	begun, err := s.pool.BeginTx(ctx, durableTx)
 	if err != nil {
 		return true, err
 	}
+	tx := &ledgerTx{Tx: begun}
 	// Without effect once the transaction has ended.
 	defer func() { _ = tx.Rollback(ctx) }()
 	if err := fn(tx); err != nil {
@@ -89,6 +97,9 @@ func (s *Store) onceTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced boo
 	err = tx.Commit(ctx)
 	switch {
 	case err == nil:
+		if tx.told {
+			s.orderEvents.ring()
+		}
 		return false, nil
 	case isRefused(err):
 		return isConflict(err), err

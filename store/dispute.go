@@ -126,14 +126,10 @@ const documentsWanted = `(c.documents_wanted AND NOT EXISTS (
 	SELECT FROM payments p WHERE p.source = c.source AND p.payment_id = ANY (c.payment_ids)
 	  AND p.status = '` + string(order.PaymentChargedBack) + `' AND p.status_detail IN ('` + order.DetailSettled + `', '` + order.DetailReimbursed + `')))`
 
-// disputesOf reads the chargebacks and claims about an order or its payments, the
-// oldest first.
-func disputesOf(ctx context.Context, tx pgx.Tx, reference string) ([]Chargeback, []Claim, error) {
-	rows, _ := tx.Query(ctx, `
-		SELECT chargeback_id, payment_ids, amount, coalesce(currency, ''), coverage_applied, documentation_required, documentation_status,
-		       date_documentation_deadline, `+documentsWanted+`, date_last_updated
-		FROM chargebacks c WHERE `+chargebackOf("$1")+` ORDER BY created_at, chargeback_id`, reference)
-	chargebacks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Chargeback, error) {
+// queueDisputes adds to a batch what reads the chargebacks and claims about an order or
+// its payments, the oldest first.
+func queueDisputes(b *pgx.Batch, reference string, o *Order) {
+	queueRows(b, &o.Chargebacks, func(row pgx.CollectableRow) (Chargeback, error) {
 		var c Chargeback
 		var deadline, updatedAt *time.Time
 		err := row.Scan(&c.ID, &c.PaymentIDs, &c.Amount, &c.Currency, &c.CoverageApplied, &c.DocumentationRequired, &c.DocumentationStatus,
@@ -141,20 +137,18 @@ func disputesOf(ctx context.Context, tx pgx.Tx, reference string) ([]Chargeback,
 		toUTC(deadline, updatedAt)
 		c.DocumentationDeadline, c.UpdatedAt = deref(deadline), deref(updatedAt)
 		return c, err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	rows, _ = tx.Query(ctx, `
-		SELECT claim_id, coalesce(payment_id, ''), coalesce(provider_order_id, ''), coalesce(order_reference, ''), status, type, stage, closed, date_last_updated
-		FROM claims c WHERE `+claimOf("$1")+` ORDER BY created_at, claim_id`, reference)
-	claims, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Claim, error) {
+	}, `
+		SELECT chargeback_id, payment_ids, amount, coalesce(currency, ''), coverage_applied, documentation_required, documentation_status,
+		       date_documentation_deadline, `+documentsWanted+`, date_last_updated
+		FROM chargebacks c WHERE `+chargebackOf("$1")+` ORDER BY created_at, chargeback_id`, reference)
+	queueRows(b, &o.Claims, func(row pgx.CollectableRow) (Claim, error) {
 		var c Claim
 		var updatedAt *time.Time
 		err := row.Scan(&c.ID, &c.PaymentID, &c.OrderID, &c.Reference, &c.Status, &c.Type, &c.Stage, &c.Closed, &updatedAt)
 		toUTC(updatedAt)
 		c.UpdatedAt = deref(updatedAt)
 		return c, err
-	})
-	return chargebacks, claims, err
+	}, `
+		SELECT claim_id, coalesce(payment_id, ''), coalesce(provider_order_id, ''), coalesce(order_reference, ''), status, type, stage, closed, date_last_updated
+		FROM claims c WHERE `+claimOf("$1")+` ORDER BY created_at, claim_id`, reference)
 }

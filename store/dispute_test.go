@@ -156,11 +156,16 @@ func TestSignals_NameTheChargebacksWhoseDocumentsAreWanted(t *testing.T) {
 	require.Equal(t, []string{"undated", "soon", "later"}, due())
 	require.Equal(t, store.ChargebackDue{ID: "soon", PaymentID: payment, Reference: "A-1", Deadline: new(soon.UTC())}, b.signals(t).Chargebacks[1])
 
-	for detail, want := range map[string][]string{
-		"in_process": {"undated", "soon", "later"}, order.DetailSettled: {"undated", "later"}, order.DetailReimbursed: {"undated", "later"},
+	for _, c := range []struct {
+		detail string
+		want   []string
+	}{
+		{"in_process", []string{"undated", "soon", "later"}},
+		{order.DetailSettled, []string{"undated", "later"}},
+		{order.DetailReimbursed, []string{"undated", "later"}},
 	} {
-		b.exec(t, `UPDATE payments SET status = 'charged_back', status_detail = $1`, detail)
-		require.Equal(t, want, due(), detail)
+		b.exec(t, `UPDATE payments SET status = 'charged_back', status_detail = $1`, c.detail)
+		require.Equal(t, c.want, due(), c.detail)
 	}
 	o, err := b.Order(t.Context(), "A-1")
 	require.NoError(t, err)

@@ -49,7 +49,7 @@ func (s *Store) Apply(ctx context.Context, a Attempt, fetched Fetched, complete 
 			if result, err = s.applyPayment(ctx, tx, a.QueueID, *fetched.Payment); err != nil {
 				return fmt.Errorf("payment %s: %w", fetched.Payment.Payment.ID, err)
 			}
-			if err := s.raiseFraudAlert(ctx, tx, fetched, &result); err != nil {
+			if err := s.raiseFraudAlert(ctx, tx, a.QueueID, fetched, &result); err != nil {
 				return fmt.Errorf("fraud alert about payment %s: %w", fetched.Payment.Payment.ID, err)
 			}
 		}

@@ -65,11 +65,11 @@ const openOddPayments = `odd_payments o
 	LEFT JOIN payments p ON p.source = o.source AND p.payment_id = o.payment_id AND p.fetched_at > o.fetched_at
 	WHERE p.payment_id IS NULL`
 
-// oddPaymentsOf reads the payments of an order that could not be booked: each
+// queueOddPayments adds to a batch what reads the payments of an order that could not be booked: each
 // once, as it was fetched last, unless it was booked since or a person put its
 // dead letter away.
-func oddPaymentsOf(ctx context.Context, tx pgx.Tx, reference string) ([]OddPayment, error) {
-	return readAll[OddPayment](ctx, tx, `
+func queueOddPayments(b *pgx.Batch, reference string, to *[]OddPayment) {
+	queueRows(b, to, rowTo[OddPayment], `
 		SELECT * FROM (
 			SELECT DISTINCT ON (o.source, o.payment_id)
 			       o.queue_id, d.id, o.source, o.payment_id, d.error_class, o.fields, o.problem, o.fetched_at

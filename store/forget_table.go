@@ -70,6 +70,7 @@ var erasures = []erasure{
 	{table: "river_job", key: []string{"id"}, numeric: true, words: []string{"errors", "metadata"}},
 	{table: "orders", key: []string{"reference"}, named: []string{"reference"}},
 	{table: "order_logs", key: []string{"id"}, numeric: true, named: []string{"reason"}},
+	{table: "order_events", key: []string{"id"}, numeric: true, words: []string{"body"}},
 	{table: "payment_logs", key: []string{"id"}, numeric: true, named: []string{"order_reference"}},
 	{table: "operator_actions", key: []string{"id"}, numeric: true, named: []string{"note"}},
 	{

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -28,6 +27,12 @@ const (
 	causePayment    = "payment"
 	causeRepair     = "repair"
 	causeUpgrade    = "upgrade"
+)
+
+// What changed an order's anomalies and nothing else of it.
+const (
+	causeReconciliation = "reconciliation"
+	causeOperator       = "operator"
 )
 
 // ErrOrderNotFound means that no order has that reference.
@@ -55,55 +60,6 @@ func ReservedReference(reference string) bool {
 	return reference == "changes" || reference == "latest" || !order.NamesOrder(reference)
 }
 
-// An Order is the merchant's order with everything known about it.
-type Order struct {
-	Reference string
-	Status    order.Status
-	Terms     order.Terms
-	Paid      decimal.Decimal
-	Refunded  decimal.Decimal
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	// CancelledAt is when the merchant called the order off; nil unless they did.
-	CancelledAt *time.Time
-	Payments    []OrderPayment
-	// ProvisionalPayments are those that only the provider's own orders have shown.
-	ProvisionalPayments []ProvisionalPayment
-	// OddPayments are those that name the order and could not be booked.
-	OddPayments []OddPayment
-	// Chargebacks and Claims are about the order or its payments.
-	Chargebacks []Chargeback
-	Claims      []Claim
-	Timeline    []OrderChange
-	Anomalies   []Anomaly
-}
-
-// An OrderPayment is a payment of an order, with its latest state.
-type OrderPayment struct {
-	Source string
-	order.Payment
-	// ProviderOrderID is the provider's order that it was made in; empty when none is
-	// known.
-	ProviderOrderID string
-}
-
-// An OrderChange is one entry of an order's timeline.
-type OrderChange struct {
-	At       time.Time
-	Cause    string
-	QueueID  *int64
-	Status   order.Status
-	Paid     decimal.Decimal
-	Refunded decimal.Decimal
-	// Amount is what the order asked for from then on, not valid in entries of
-	// earlier releases; Currency is that of all three.
-	Amount   decimal.NullDecimal
-	Currency string
-	// Actor is who changed it, "sql" for plain SQL, and Reason why; both are empty
-	// for a change that no person made, and for a registration by the API.
-	Actor, Reason string
-}
-
 // A derivedOrder is what an order's payments make of it.
 type derivedOrder struct {
 	order.Settlement
@@ -111,6 +67,8 @@ type derivedOrder struct {
 	paired []order.Alias
 	// changed is true when something was written of it.
 	changed bool
+	// news are what is to be told of it, see tellOrders.
+	news []orderNews
 }
 
 // settleOrder derives one order, which the caller has locked, and its anomalies.
@@ -121,7 +79,11 @@ func (s *Store) settleOrder(ctx context.Context, tx pgx.Tx, reference string, kn
 	}
 	sync := anomalySync{references: []string{reference}, upgrade: known.settled && !known.folded}
 	sync.addOrder(reference, known, settled.Settlement)
-	return settled, sync.run(ctx, tx)
+	anomalies, err := sync.run(ctx, tx)
+	if err != nil {
+		return settled, err
+	}
+	return settled, s.tellOrders(ctx, tx, why, sync.references, settled.news, anomalies)
 }
 
 // deriveOrder derives the order from all its payments, and from what the provider's
@@ -144,16 +106,22 @@ func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, kn
 			settled.Anomalies = append(settled.Anomalies, *moved)
 		}
 	}
-	// An order that was just inserted is not settled yet: its first state is
-	// written, and logged, even when nothing has been paid. So is what a person did.
-	settled.changed = why.act || !known.settled || known.status != settled.Status || !known.paid.Equal(settled.Paid) || !known.refunded.Equal(settled.Refunded)
-	if !settled.changed && known.folded {
+	sqlDid := ""
+	if known.stored && !known.settled && why.actor != actorSQL {
+		if sqlDid, err = causeOfSQL(ctx, tx, reference, known); err != nil {
+			return settled, err
+		}
+	}
+	// The first state of an order is written, and logged, even when nothing has been
+	// paid. So is what a person did.
+	settled.changed = why.act || sqlDid != "" || !known.stored || known.moves(settled.Settlement)
+	if !settled.changed && known.settled && known.folded {
 		return settled, nil
 	}
 	if _, err := tx.Exec(ctx, `
 		UPDATE orders SET status = $2, paid_amount = $3, refunded_amount = $4, settled_at = CASE WHEN $5 THEN now() ELSE settled_at END,
 			reference_key = $6, fold_version = $7
-		WHERE reference = $1`, reference, settled.Status, settled.Paid, settled.Refunded, settled.changed,
+		WHERE reference = $1`, reference, settled.Status, settled.Paid, settled.Refunded, settled.changed || !known.settled,
 		order.ReferenceKey(reference), order.FoldVersion); err != nil {
 		return settled, err
 	}
@@ -165,10 +133,16 @@ func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, kn
 	if !settled.changed {
 		return settled, nil
 	}
-	_, err = tx.Exec(ctx, `
-		INSERT INTO order_logs (order_reference, cause, queue_id, status, paid_amount, refunded_amount, amount, currency, actor, reason)
-		VALUES ($1, $2, nullif($3, 0), $4, $5, $6, $7, $8, nullif($9, ''), nullif($10, ''))`,
-		reference, why.cause, why.queueID, settled.Status, settled.Paid, settled.Refunded, known.Amount, known.Currency, why.actor, why.reason)
+	settled.news = newsOf(reference, known, settled.Settlement, why, sqlDid)
+	var logID int64
+	err = tx.QueryRow(ctx, `
+		INSERT INTO order_logs (order_reference, cause, queue_id, status, paid_amount, refunded_amount, amount, currency, actor, reason, told, collector_id)
+		VALUES ($1, $2, nullif($3, 0), $4, $5, $6, $7, $8, nullif($9, ''), nullif($10, ''), $11, $12) RETURNING id`,
+		reference, why.cause, why.queueID, settled.Status, settled.Paid, settled.Refunded, known.Amount, known.Currency, why.actor, why.reason,
+		len(settled.news) > 0, known.CollectorID).Scan(&logID)
+	for i := range settled.news {
+		settled.news[i].logID = logID
+	}
 	return settled, err
 }
 
@@ -196,9 +170,15 @@ type knownOrder struct {
 	status         order.Status
 	paid, refunded decimal.Decimal
 	origin         string
-	// settled is false for an order that plain SQL inserted or gave other terms,
-	// folded true when it was settled under the rules of this release.
-	settled, folded bool
+	// stored is false for an order that the transaction makes itself, settled for one
+	// that plain SQL inserted or gave other terms, and folded true when it was settled
+	// under the rules of this release.
+	stored, settled, folded bool
+}
+
+// moves reports whether a settlement is another state of the order.
+func (o knownOrder) moves(settled order.Settlement) bool {
+	return o.status != settled.Status || !o.paid.Equal(settled.Paid) || !o.refunded.Equal(settled.Refunded)
 }
 
 // refused is the stable word for why the order is not settled: it has terms from
@@ -238,7 +218,7 @@ func loadOrder(ctx context.Context, tx pgx.Tx, reference string) (*knownOrder, e
 	if err != nil {
 		return nil, err
 	}
-	o.folded = version >= order.FoldVersion
+	o.stored, o.folded = true, version >= order.FoldVersion
 	return &o, checkFold(books)
 }
 
@@ -287,72 +267,6 @@ func insertOrder(ctx context.Context, tx pgx.Tx, reference string, terms order.T
 	_, err := tx.Exec(ctx, `INSERT INTO orders (reference, amount, currency, collector_id, origin) VALUES ($1, $2, $3, $4, $5)`,
 		reference, terms.Amount, terms.Currency, terms.CollectorID, origin)
 	return err
-}
-
-// Order returns the order with its payments, its timeline and its open
-// anomalies, or ErrOrderNotFound.
-func (s *Store) Order(ctx context.Context, reference string) (o Order, err error) {
-	err = s.readSnapshot(ctx, func(tx pgx.Tx) error {
-		o, err = readOrder(ctx, tx, reference)
-		return err
-	})
-	if err != nil {
-		return Order{}, fmt.Errorf("order %q: %w", reference, err)
-	}
-	return o, nil
-}
-
-func readOrder(ctx context.Context, tx pgx.Tx, reference string) (Order, error) {
-	o := Order{Reference: reference}
-	err := tx.QueryRow(ctx, `
-		SELECT status, amount, currency, cancelled_at IS NOT NULL, collector_id, paid_amount, refunded_amount, created_at, updated_at, cancelled_at
-		FROM orders WHERE reference = $1`, reference).
-		Scan(&o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Terms.Cancelled, &o.Terms.CollectorID, &o.Paid, &o.Refunded, &o.CreatedAt, &o.UpdatedAt, &o.CancelledAt)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return o, ErrOrderNotFound.With(reference)
-	}
-	if err != nil {
-		return o, err
-	}
-	rows, err := tx.Query(ctx, `
-		SELECT `+paymentColumns+`, source FROM payments WHERE order_reference = $1 ORDER BY created_at, payment_id`, reference)
-	if err != nil {
-		return o, err
-	}
-	if o.Payments, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (OrderPayment, error) {
-		var op OrderPayment
-		var err error
-		op.Payment, err = scanPayment(row, &op.Source)
-		return op, err
-	}); err != nil {
-		return o, err
-	}
-	rows, err = tx.Query(ctx, `
-		SELECT l.changed_at, l.cause, l.queue_id, l.status, l.paid_amount, l.refunded_amount,
-		       l.amount, coalesce(l.currency, $2), coalesce(l.actor, ''), coalesce(l.reason, '')
-		FROM order_logs l WHERE l.order_reference = $1 ORDER BY l.id`, reference, o.Terms.Currency)
-	if err != nil {
-		return o, err
-	}
-	if o.Timeline, err = pgx.CollectRows(rows, pgx.RowToStructByPos[OrderChange]); err != nil {
-		return o, err
-	}
-	rows, err = tx.Query(ctx, `
-		SELECT `+anomalyColumns+` FROM anomalies WHERE order_reference = $1 AND closed_at IS NULL ORDER BY id`, reference)
-	if err != nil {
-		return o, err
-	}
-	if o.Anomalies, err = pgx.CollectRows(rows, rowTo[Anomaly]); err != nil {
-		return o, err
-	}
-	if err := readProvisional(ctx, tx, &o); err != nil {
-		return o, err
-	}
-	if o.OddPayments, err = oddPaymentsOf(ctx, tx, reference); err != nil {
-		return o, err
-	}
-	o.Chargebacks, o.Claims, err = disputesOf(ctx, tx, reference)
-	return o, err
 }
 
 // A LoggedChange is an entry of any order's timeline.

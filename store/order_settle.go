@@ -124,6 +124,7 @@ type settling struct {
 // caller holds the locks of the payment and of the orders.
 func (s *Store) settlePayment(ctx context.Context, tx pgx.Tx, why settling, source string, p knownPayment, references []string) (status order.Status, changed bool, err error) {
 	sync := anomalySync{source: source, paymentID: p.ID, references: references, upgrade: !p.folded || why.cause == causeUpgrade}
+	var news []orderNews
 	unsettled := ""
 	for _, ref := range references {
 		known, err := loadOrder(ctx, tx, ref)
@@ -154,6 +155,7 @@ func (s *Store) settlePayment(ctx context.Context, tx pgx.Tx, why settling, sour
 			return "", false, err
 		}
 		sync.addOrder(ref, *known, settled.Settlement)
+		news = append(news, settled.news...)
 		if ref == p.reference {
 			status = settled.Status
 		}
@@ -166,7 +168,11 @@ func (s *Store) settlePayment(ctx context.Context, tx pgx.Tx, why settling, sour
 		}
 		sync.add(p.reference, unmatched)
 	}
-	return status, changed, sync.run(ctx, tx)
+	anomalies, err := sync.run(ctx, tx)
+	if err != nil {
+		return "", false, err
+	}
+	return status, changed, s.tellOrders(ctx, tx, why, references, news, anomalies)
 }
 
 // unmatchedAnomalies are those of a payment without an order, under the policy.

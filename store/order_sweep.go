@@ -64,29 +64,38 @@ func (s *Store) settleUnsettled(ctx context.Context, reference string) (invalid,
 			invalid = known.Validate()
 			return nil
 		}
-		cause, err := causeOfSQL(ctx, tx, reference, known.Cancelled)
+		cause, err := causeOfSQL(ctx, tx, reference, *known)
 		if err != nil {
 			return err
 		}
-		_, err = s.settleOrder(ctx, tx, reference, *known, settling{cause: cause, act: true, actor: actorSQL})
+		why := settling{cause: cause, act: true, actor: actorSQL}
+		if cause == "" {
+			why = settling{cause: causeRepair}
+		}
+		_, err = s.settleOrder(ctx, tx, reference, *known, why)
 		return err
 	})
 	return invalid, err
 }
 
-// causeOfSQL is what plain SQL did to an order that is not settled.
-func causeOfSQL(ctx context.Context, tx pgx.Tx, reference string, cancelled bool) (string, error) {
-	var known, knownCancelled bool
+// causeOfSQL is what plain SQL did to an order that is not settled; empty when it has
+// the terms that it had, and is only to be settled again.
+func causeOfSQL(ctx context.Context, tx pgx.Tx, reference string, o knownOrder) (string, error) {
+	var known, knownCancelled, sameTerms bool
 	err := tx.QueryRow(ctx, `
-		SELECT count(*) > 0, coalesce(bool_or(cause = $2), false) FROM order_logs WHERE order_reference = $1`, reference, causeCancelled).
-		Scan(&known, &knownCancelled)
+		SELECT count(*) > 0, coalesce(bool_or(cause = $2), false),
+		       coalesce((SELECT l.amount = $3 AND l.currency = $4 AND coalesce(l.collector_id, $5) = $5 FROM order_logs l WHERE l.order_reference = $1 ORDER BY l.id DESC LIMIT 1), false)
+		FROM order_logs WHERE order_reference = $1`, reference, causeCancelled, o.Amount, o.Currency, o.CollectorID).
+		Scan(&known, &knownCancelled, &sameTerms)
 	switch {
 	case err != nil:
 		return "", err
 	case !known:
 		return causeRegistered, nil
-	case cancelled && !knownCancelled:
+	case o.Cancelled && !knownCancelled:
 		return causeCancelled, nil
+	case sameTerms && o.Cancelled == knownCancelled:
+		return "", nil
 	}
 	return causeAmended, nil
 }

@@ -140,10 +140,11 @@ type ProvisionalPayment struct {
 	ProviderOrderID, Said string
 }
 
-// readProvisional adds to an order what the provider's orders say.
-func readProvisional(ctx context.Context, tx pgx.Tx, o *Order) error {
+// readProvisional adds to an order, whose payments are known, what the provider's orders
+// say: the row of aliasesOf.
+func (o *Order) readProvisional(row pgx.Row) error {
 	var raw []byte
-	if err := tx.QueryRow(ctx, aliasesOf(`$1`), o.Reference).Scan(&raw); err != nil {
+	if err := row.Scan(&raw); err != nil {
 		return err
 	}
 	var f foldInput
@@ -243,7 +244,7 @@ func (s *Store) applyOrdered(ctx context.Context, tx pgx.Tx, queueID int64, orde
 		return result, err
 	}
 	for _, reference := range references {
-		if err := s.checkAliases(ctx, tx, reference); err != nil {
+		if err := s.checkAliases(ctx, tx, settling{cause: causePayment, queueID: queueID}, reference); err != nil {
 			return result, err
 		}
 	}

@@ -29,7 +29,7 @@ const (
 // checkAliases opens an ambiguous_payment for each alias of a merchant's order in which
 // the two sides differ in the end, and closes those of which that is no longer so. The
 // caller holds the order's lock.
-func (s *Store) checkAliases(ctx context.Context, tx pgx.Tx, reference string) error {
+func (s *Store) checkAliases(ctx context.Context, tx pgx.Tx, why settling, reference string) error {
 	input, err := loadFold(ctx, tx, reference)
 	if err != nil || len(input.rows) == 0 {
 		return err
@@ -57,7 +57,11 @@ func (s *Store) checkAliases(ctx context.Context, tx pgx.Tx, reference string) e
 		sync.source = row.Source
 		sync.add(reference, []order.Anomaly{{Kind: order.AnomalyAmbiguousPayment, PaymentID: row.Alias, Detail: detail}})
 	}
-	return sync.run(ctx, tx)
+	changed, err := sync.run(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return s.tellOrders(ctx, tx, why, sync.references, nil, changed)
 }
 
 // ambiguity says in which way an alias, paired as it is kept, and the payments tell of
@@ -137,7 +141,7 @@ func (s *Store) checkBatchOf(ctx context.Context, tx pgx.Tx, after string, since
 		return "", false, err
 	}
 	for _, last = range references {
-		if err := s.checkAliases(ctx, tx, last); err != nil {
+		if err := s.checkAliases(ctx, tx, settling{cause: causeReconciliation}, last); err != nil {
 			return "", false, err
 		}
 	}

@@ -27,7 +27,7 @@ func (st *RunStep) Found(ctx context.Context, account Account, found []FoundPaym
 		if err != nil {
 			return p, err
 		}
-		if err := closeUnsettled(ctx, tx, againstSearch, equal, nil); err != nil {
+		if err := p.closeUnsettled(ctx, tx, againstSearch, equal, nil); err != nil {
 			return p, err
 		}
 		n, err := st.keep(ctx, tx, differ, &p)
@@ -82,6 +82,7 @@ func (st *RunStep) keep(ctx context.Context, tx pgx.Tx, differ []Difference, p *
 			if err := openUnsettled(ctx, tx, d); err != nil {
 				return 0, err
 			}
+			p.anomalies = append(p.anomalies, d.Reference)
 		}
 	}
 	return int64(len(differ)), st.insertFindings(ctx, tx, differ, queueIDs)
@@ -209,14 +210,17 @@ const resolvedUnsettled = `
 
 // closeUnsettled closes the anomalies of differences that are gone: of the
 // payments, and of the orders as a whole, that were found equal.
-func closeUnsettled(ctx context.Context, tx pgx.Tx, against string, payments, references []string) error {
+func (p *progress) closeUnsettled(ctx context.Context, tx pgx.Tx, against string, payments, references []string) error {
 	if len(payments) == 0 && len(references) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, `
+	rows, _ := tx.Query(ctx, `
 		UPDATE anomalies SET closed_at = now(), closed_by = $1
 		WHERE kind = $2 AND closed_at IS NULL AND detail ->> 'against' = $3
-		  AND (payment_id = ANY ($4) OR (payment_id IS NULL AND order_reference = ANY ($5)))`,
+		  AND (payment_id = ANY ($4) OR (payment_id IS NULL AND order_reference = ANY ($5)))
+		RETURNING coalesce(order_reference, '')`,
 		closedByReconciliation, order.AnomalyUnsettledDifference, against, payments, references)
+	closed, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	p.anomalies = append(p.anomalies, closed...)
 	return err
 }

@@ -51,10 +51,10 @@ func (st *RunStep) CompareLedger(ctx context.Context) (done bool, err error) {
 			return progress{}, err
 		}
 		p := progress{cursor: b.next, ordersChecked: b.orders}
-		if err := closeUnsettled(ctx, tx, againstLog, b.soundPayments, nil); err != nil {
+		if err := p.closeUnsettled(ctx, tx, againstLog, b.soundPayments, nil); err != nil {
 			return p, err
 		}
-		if err := closeUnsettled(ctx, tx, againstPayments, nil, b.soundOrders); err != nil {
+		if err := p.closeUnsettled(ctx, tx, againstPayments, nil, b.soundOrders); err != nil {
 			return p, err
 		}
 		if _, err := st.keep(ctx, tx, b.differ, &p); err != nil {

@@ -62,6 +62,10 @@ type progress struct {
 	paymentsChecked, ordersChecked, stuckRequeued, retriesDue int64
 	missingFound, driftFound, oddFound, archived, unseen      int64
 
+	// anomalies are the orders of which anomalies were opened or closed; one of them may
+	// be empty, or of no order.
+	anomalies []string
+
 	// note is added to the run's.
 	note string
 
@@ -82,6 +86,9 @@ func (st *RunStep) advance(ctx context.Context, doing string, work func(tx pgx.T
 		}
 		p, err := work(tx)
 		if err != nil {
+			return err
+		}
+		if err := st.store.tellAnomalies(ctx, tx, settling{cause: causeReconciliation}, p.anomalies...); err != nil {
 			return err
 		}
 		next = *st

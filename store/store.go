@@ -110,6 +110,8 @@ type Store struct {
 	insertStep   InsertStep
 	logger       *slog.Logger
 	acceptance   acceptance
+	// orderEvents rings when this process has committed order events.
+	orderEvents bell
 }
 
 // New returns a Store on pool.
@@ -125,5 +127,6 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	return &Store{
 		pool: pool, direct: cmp.Or(opts.Direct, pool), rules: opts.Rules, unknownOrder: opts.UnknownOrder,
 		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, logger: opts.Logger,
+		orderEvents: newBell(),
 	}, nil
 }

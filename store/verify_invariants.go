@@ -148,4 +148,41 @@ var invariants = []invariant{
 		Invariant: Invariant{"sequence_ahead", "the next event's id is above every stored id and mark"},
 		broken:    `SELECT last_value AS drawn, stored FROM webhook_queue_id_seq, (SELECT ` + highestID + ` AS stored) highest WHERE stored > last_value`,
 	},
+	{
+		Invariant: Invariant{"change_told", "a change of an order has its order event"},
+		broken: `
+			SELECT l.id AS order_log_id, l.order_reference, l.cause, l.changed_at
+			FROM order_logs l
+			WHERE l.told AND l.changed_at > now() - make_interval(secs => $2) AND NOT EXISTS (SELECT FROM order_events e WHERE e.order_log_id = l.id)`,
+		// A transaction is older than the event that it writes.
+		args: func(VerifyOptions) []any { return []any{(orderEventsKept - 24*time.Hour).Seconds()} },
+	},
+	{
+		Invariant: Invariant{"feed_dense", "the feed has one order event, with its body, at each position up to its last"},
+		broken: `
+			SELECT f.position, f.pruned, f.position - f.pruned AS expected, count(e.position) AS events, count(e.body) AS bodies, max(e.position) AS last
+			FROM order_feed f LEFT JOIN order_events e ON e.position > f.pruned
+			GROUP BY f.position, f.pruned
+			HAVING count(e.position) <> f.position - f.pruned OR count(e.body) <> count(e.position) OR max(e.position) > f.position`,
+	},
+	{
+		Invariant: Invariant{"order_told_in_order", "the order events of an order stand in the feed by their ids"},
+		broken: `
+			SELECT order_event_id, order_reference, position, before FROM (
+				SELECT id AS order_event_id, order_reference, position,
+				       lag(coalesce(position, 9223372036854775807)) OVER (PARTITION BY order_reference ORDER BY id) AS before
+				FROM order_events) e
+			WHERE position < before`,
+	},
+	{
+		Invariant: Invariant{"flag_told", "an open anomaly of an order is flagged as its last order event about it says"},
+		broken: `
+			SELECT e.anomaly_id, e.id AS order_event_id, e.type, e.order_reference, a.flagged_order
+			FROM (SELECT DISTINCT ON (anomaly_id) id, anomaly_id, type, order_reference FROM order_events WHERE anomaly_id IS NOT NULL
+			      ORDER BY anomaly_id, id DESC) e
+			LEFT JOIN anomalies a ON a.id = e.anomaly_id
+			WHERE CASE e.type
+			      WHEN '` + OrderCleared + `' THEN a.flagged_order = e.order_reference
+			      ELSE a.closed_at IS NULL AND a.order_reference = e.order_reference AND a.flagged_order IS DISTINCT FROM e.order_reference END`,
+	},
 }

@@ -40,6 +40,16 @@ func newVerifyFixture(t *testing.T) *verifyFixture {
 		_, err := l.RegisterOrder(t.Context(), reference, terms("150.05"))
 		require.NoError(t, err)
 	}
+	l.sequence(t)
+	late, early := l.writing(t, "A-1"), l.writing(t, "A-3")
+	require.NoError(t, early.Commit(t.Context()))
+	l.sequence(t)
+	require.NoError(t, late.Commit(t.Context()))
+	l.sequence(t)
+	l.exec(t, `
+		WITH a AS (INSERT INTO anomalies (kind, order_reference, flagged_order) VALUES ('fraud_alert', 'A-3', 'A-3') RETURNING id, order_reference)
+		INSERT INTO order_events (type, order_reference, cause, anomaly_id, body, created_at)
+		SELECT 'order.flagged', order_reference, 'payment', id, '{}', now() FROM a`)
 	l.settled, l.archived = event("1"), event("2")
 	settle(l.settled, "1", "A-1")
 	settle(l.archived, "2", "A-2")
@@ -185,6 +195,21 @@ func TestVerify_FindsWhatIsBroken(t *testing.T) {
 		},
 		"an event is in the archive and in the queue": {
 			"archive_disjoint", func(l *verifyFixture) int64 { return l.settled }, `INSERT INTO webhook_archive SELECT * FROM webhook_queue WHERE id = $1`,
+		},
+		"a change has no order event": {
+			"change_told", func(l *verifyFixture) int64 { return l.settled }, `DELETE FROM order_events WHERE queue_id = $1 AND position IS NULL`,
+		},
+		"an order event has left the feed": {
+			"feed_dense", func(*verifyFixture) int64 { return 2 }, `UPDATE order_events SET position = NULL WHERE position = $1`,
+		},
+		"an order event lost its body": {
+			"feed_dense", func(*verifyFixture) int64 { return 2 }, `UPDATE order_events SET body = NULL WHERE position = $1`,
+		},
+		"an order's events stand in the wrong order": {
+			"order_told_in_order", func(*verifyFixture) int64 { return 5 }, `UPDATE order_events SET order_reference = 'A-3' WHERE position = $1`,
+		},
+		"an anomaly lost its flag": {
+			"flag_told", func(*verifyFixture) int64 { return 3 }, `UPDATE anomalies SET flagged_order = NULL WHERE order_reference = 'A-' || $1::bigint`,
 		},
 		"an order has the wrong status": {
 			"order_folds", func(l *verifyFixture) int64 { return l.settled },
