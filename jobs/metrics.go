@@ -17,6 +17,7 @@ type metrics struct {
 	duration   prometheus.Histogram
 	settlement prometheus.Histogram
 	odd        *prometheus.CounterVec
+	told       *prometheus.CounterVec
 }
 
 // newMetrics registers the metrics; without a registerer they are counted for
@@ -38,10 +39,16 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 		odd: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "conciliar_odd_payments_total", Help: "Payments that were read and can't be booked, by each field that is at fault.",
 		}, []string{"field"}),
+		told: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "conciliar_order_events_total", Help: "Order events that this process brought into the feed, by type.",
+		}, []string{"type"}),
 	}
 	// A counter that first appears with its first count has no increase.
 	for _, field := range provider.Fields() {
 		m.odd.WithLabelValues(string(field))
+	}
+	for _, kind := range store.OrderEventTypes() {
+		m.told.WithLabelValues(kind)
 	}
 	return m
 }

@@ -136,9 +136,10 @@ type Runner struct {
 	clock  *clock
 	policy *RetryPolicy
 	// lock says that this process lives; orphans takes up what others leave.
-	lock     *store.ProcessLock
-	takeover *takeover
-	keeper   *circuit.Keeper
+	lock      *store.ProcessLock
+	takeover  *takeover
+	keeper    *circuit.Keeper
+	sequencer *sequencer
 
 	stopSweep context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -166,7 +167,8 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	config.Middleware = append(tracing(cfg.TracerProvider), work)
 	config.RetryPolicy = policy
 	config.Test.Time = clock
-	if err := addWork(config, cfg, deps, circuits, policy); err != nil {
+	metrics := newMetrics(cfg.Registerer)
+	if err := addWork(config, cfg, deps, circuits, policy, metrics); err != nil {
 		return nil, err
 	}
 	client, err := river.NewClient(newDriver(pool, deps.Direct), config)
@@ -181,7 +183,10 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 		orphans.times = *deps.takeoverTimes
 	}
 	keeper := circuit.NewKeeper(circuits, QueueWebhooks, retryJob(client), cfg.ProviderRate, cfg.Logger)
-	return &Runner{client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, takeover: orphans, keeper: keeper}, nil
+	return &Runner{
+		client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, takeover: orphans, keeper: keeper,
+		sequencer: &sequencer{store: deps.Store, events: metrics.told, logger: cfg.Logger},
+	}, nil
 }
 
 // A driver is River's for a pool that a pooler may stand before: it listens where a
@@ -225,8 +230,7 @@ func riverConfig(cfg Config) *river.Config {
 
 // addWork adds a worker for every kind of job that this process works, and the
 // periodic jobs that start the work.
-func addWork(config *river.Config, cfg Config, deps Deps, circuits *circuit.Circuits, policy *RetryPolicy) error {
-	metrics := newMetrics(cfg.Registerer)
+func addWork(config *river.Config, cfg Config, deps Deps, circuits *circuit.Circuits, policy *RetryPolicy, metrics *metrics) error {
 	addEventWorkers(config.Workers, &eventShell{
 		store: deps.Store, accounts: accountsOf(deps), circuits: circuits, policy: policy, hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
 	})
@@ -312,6 +316,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.sweeping.Go(func() { r.clock.keep(sweepCtx) })
 	r.sweeping.Go(func() { r.takeover.run(sweepCtx) })
 	r.sweeping.Go(func() { r.keeper.Run(sweepCtx) })
+	r.sweeping.Go(func() { r.sequencer.run(sweepCtx) })
 	return nil
 }
 
