@@ -66,6 +66,7 @@ func (cfg *Config) check(c *checker) {
 	if cfg.SellersFile.IsSet() {
 		cfg.SellersFile.given, cfg.SellersFile.main = c.environment, cfg.CollectorID
 	}
+	cfg.Sources.check(c)
 	for variable, n := range map[string]int{
 		"WORKERS": cfg.Workers, "PROVIDER_RATE_LIMIT": cfg.ProviderRateLimit,
 		"API_RATE_LIMIT": cfg.APIRateLimit, "UNVERIFIED_RATE_LIMIT": cfg.UnverifiedRateLimit,
@@ -89,6 +90,12 @@ func (cfg *Config) check(c *checker) {
 	cfg.checkOperators(c)
 	cfg.checkTokens(c)
 	cfg.checkTLS(c)
+}
+
+func (s *Sources) check(c *checker) {
+	if s.SourcesFile.IsSet() {
+		s.SourcesFile.given = c.environment
+	}
 }
 
 // check makes one of the schedule, the first wait and the number of attempts,

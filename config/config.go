@@ -52,6 +52,7 @@ type Config struct {
 	Retention        time.Duration `env:"RETENTION" envDefault:"168h" help:"completed events older than this move to webhook_archive"`
 	PayloadRetention time.Duration `env:"PAYLOAD_RETENTION" envDefault:"2160h" help:"raw bodies, IP addresses and fetched answers are emptied this long after their event's end"`
 
+	Sources
 	Tracing
 	Alerts
 	Log
@@ -105,6 +106,11 @@ type Reconciliation struct {
 // Alerts says where alerts are sent.
 type Alerts struct {
 	AlertWebhookURL WebhookURL `env:"ALERT_WEBHOOK_URL" help:"where alerts are sent: a Slack-compatible webhook, by https; a secret"`
+}
+
+// Sources are the other senders of webhooks.
+type Sources struct {
+	SourcesFile SourcesFile `env:"SOURCES_FILE" help:"path of a YAML file: other senders of webhooks, by template"`
 }
 
 // Log says what is logged, and how.
@@ -181,6 +187,15 @@ func LoadOrders(environ []string) (Orders, error) {
 	check := parse(environ, os.ReadFile, &c)
 	c.Database.check(check)
 	c.Money.check(check)
+	return c, check.problems.orNil()
+}
+
+// LoadSources reads what a command needs that checks the file of the senders. Its error
+// is a Problems.
+func LoadSources(environ []string) (Sources, error) {
+	var c Sources
+	check := parse(environ, os.ReadFile, &c)
+	c.check(check)
 	return c, check.problems.orNil()
 }
 

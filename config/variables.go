@@ -25,7 +25,7 @@ func (v Variable) isFile() bool { return strings.HasSuffix(v.Name, fileSuffix) &
 
 // isPath reports whether the variable's value is a path: what is in the file is read
 // elsewhere.
-func (v Variable) isPath() bool { return v.kind == reflect.TypeFor[SellersFile]() }
+func (v Variable) isPath() bool { return v.kind.Implements(reflect.TypeFor[interface{ isPath() }]()) }
 
 // Variables lists every variable that the service reads, in the order of the
 // documentation.
