@@ -19,6 +19,8 @@ const (
 	Follow Work = "follow"
 	// Authorization: keep whether a seller lets us ask for its payments.
 	Authorization Work = "authorization"
+	// Forward: send it on to where its source says.
+	Forward Work = "forward"
 	// FraudAlert: as Settle, and the payment's order is not to be shipped.
 	FraudAlert Work = "fraud_alert"
 )
