@@ -38,6 +38,12 @@ type Webhook struct {
 	Topics []string
 	// Receiver judges its deliveries.
 	Receiver receiver
+	// SignatureHeader is the header that is recorded of what is refused; X-Signature
+	// when empty.
+	SignatureHeader string
+
+	// declared is true for a sender that a file declares.
+	declared bool
 }
 
 // Tokens are the bearer tokens by what they open. Each list holds several
@@ -109,6 +115,8 @@ type Deps struct {
 	Sources  *store.SourceLog
 	// Webhooks are the senders, at least one.
 	Webhooks []Webhook
+	// Hooks are those that a file declares; nil for none.
+	Hooks *Hooks
 	// Ready are the checks of /readyz, at least one.
 	Ready  []Check
 	Tokens Tokens

@@ -66,14 +66,12 @@ func (a *api) diagnoseRefused(c *gin.Context, ev *requestEvent) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range a.deps.Webhooks {
-		if w.Source == refused.Source {
-			found, err := DiagnosisOf(w.Receiver, refused)
-			if err != nil {
-				return err
-			}
-			return answerJSON(c, http.StatusOK, found)
+	if w := a.webhookOf(refused.Source); w != nil {
+		found, err := DiagnosisOf(w.Receiver, refused)
+		if err != nil {
+			return err
 		}
+		return answerJSON(c, http.StatusOK, found)
 	}
 	return newProblem(problemRefusedNotFound, "The source of this delivery is no longer configured.")
 }

@@ -25,6 +25,7 @@ type metrics struct {
 	duration     *prometheus.HistogramVec
 	received     *prometheus.CounterVec
 	refused      *prometheus.CounterVec
+	hooks        *prometheus.CounterVec
 	acknowledged prometheus.Histogram
 	topics       map[string]bool
 	serve        http.Handler
@@ -55,6 +56,9 @@ func newMetrics(registry *prometheus.Registry, webhooks []Webhook) *metrics {
 		refused: with.NewCounterVec(prometheus.CounterOpts{
 			Name: "conciliar_webhooks_refused_total", Help: "Webhooks refused, by reason.",
 		}, []string{"reason"}),
+		hooks: with.NewCounterVec(prometheus.CounterOpts{
+			Name: "conciliar_source_webhooks_total", Help: "Webhooks of declared sources, by source and by what became of them at once.",
+		}, []string{"source", "outcome"}),
 		acknowledged: with.NewHistogram(prometheus.HistogramOpts{
 			Name: "conciliar_webhook_acknowledgement_duration_seconds", Help: "Time from a webhook's arrival to its 200, after the commit.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 5, 15},
@@ -70,6 +74,9 @@ func newMetrics(registry *prometheus.Registry, webhooks []Webhook) *metrics {
 // record counts one answered call.
 func (m *metrics) record(c *gin.Context, ev *requestEvent, took time.Duration) {
 	route := routeOf(c)
+	if ev.declared != "" && ev.outcome != "" {
+		m.hooks.WithLabelValues(ev.declared, ev.outcome).Inc()
+	}
 	m.requests.WithLabelValues(route, methodLabel(c.Request.Method), strconv.Itoa(c.Writer.Status())).Inc()
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
 	switch {

@@ -119,6 +119,11 @@ func hold(deps api.Deps, r *http.Request, body *watched, w *httptest.ResponseRec
 	if path.Clean(r.URL.Path) == api.WebhookPath {
 		r.URL.Path = api.WebhookPath // a slash more is the same path
 	}
+	if clean := path.Clean(r.URL.Path); strings.HasPrefix(clean, "/hooks/") {
+		r.URL.Path = clean
+	} else if clean == ownHookPath {
+		r.URL.Path = "/hooks/own" // the answers are those of the common path
+	}
 	route, values := operationOf(doc, r)
 	if route == nil && isPage(deps, r) {
 		return nil

@@ -46,6 +46,9 @@ type requestEvent struct {
 	providerRequestID string
 	refusal           string
 	source            string
+	// sender is the source of a delivery, and declared the same where a file declares
+	// it: one of few.
+	sender, declared string
 }
 
 // eventKey is the request event's place in Gin's context.
@@ -103,7 +106,7 @@ func (a *api) recovered(c *gin.Context, ev *requestEvent, cause any) (aborts boo
 // requestID takes the caller's id where it is one. A webhook's X-Request-Id is
 // the provider's and part of what it signed: it stays apart from ours.
 func (a *api) requestID(c *gin.Context) string {
-	if !slices.ContainsFunc(a.deps.Webhooks, func(w Webhook) bool { return w.Path == c.Request.URL.Path }) {
+	if a.webhookAt(c.Request.URL.Path) == nil {
 		if id := c.Request.Header.Get(requestIDHeader); saneID(id) {
 			return id
 		}
@@ -163,6 +166,7 @@ func (a *api) log(c *gin.Context, ev *requestEvent, took time.Duration) {
 		{"code", ev.code},
 		{"topic", ev.topic},
 		{"reason", ev.refusal},
+		{"source", ev.sender},
 		{"source_ip", ev.source},
 		{"x_request_id", ev.providerRequestID},
 		{"order_reference", ev.reference},

@@ -97,6 +97,7 @@ func (a *api) routes() []route {
 		{method: http.MethodPost, path: ordersPath + "/:reference/cancel", access: accessOrders, handle: a.cancelOrder},
 	}...)
 	table = append(table, a.operatorRoutes()...)
+	table = append(table, route{method: http.MethodPost, path: hooksPath + "/:name", access: accessSignature, anyQuery: true, handle: a.hook})
 	for _, w := range a.deps.Webhooks {
 		handle := a.webhook(w)
 		table = append(table,

@@ -44,6 +44,10 @@ func (a *api) webhook(w Webhook) handler {
 		body, release, err := a.bodies.read(r)
 		defer release()
 		d := delivery{webhook: w, request: r, body: body, ev: ev}
+		ev.sender = w.Source
+		if w.declared {
+			ev.declared = w.Source
+		}
 		if err != nil {
 			var p *problem
 			if errors.As(err, &p) && p.kind == problemBodyTooLarge {
@@ -58,8 +62,10 @@ func (a *api) webhook(w Webhook) handler {
 		if err != nil && !errors.As(err, &refusal) {
 			return fmt.Errorf("receive: %w", err)
 		}
-		word, allowed := a.sources.judge(ev.remote)
-		ev.source = word
+		allowed := w.declared
+		if !allowed {
+			ev.source, allowed = a.sources.judge(ev.remote)
+		}
 		switch {
 		case !allowed && verified:
 			// It is authentic, so the list is wrong: nothing limits the record.
@@ -127,7 +133,7 @@ func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 
 	d.ev.queueID = receipt.QueueID
 	// A duplicate teaches nothing: whoever has seen a delivery can send it again.
-	if event.Signed && !receipt.Duplicate && a.deps.SourceIPMode == SourceIPObserve {
+	if event.Signed && !receipt.Duplicate && !d.webhook.declared && a.deps.SourceIPMode == SourceIPObserve {
 		a.deps.Sources.Learn(event.Source, d.ev.remote)
 	}
 	switch {
@@ -178,7 +184,7 @@ const limitedDelivery = "Too many unverified deliveries from this address."
 
 // record keeps the refused delivery for whoever looks for it.
 func (a *api) record(d delivery, reason string) {
-	d.ev.outcome, d.ev.refusal = outcomeRefused, reason
+	d.ev.outcome, d.ev.refusal, d.ev.sender = outcomeRefused, reason, d.webhook.Source
 	body := d.body
 	if len(body) > refusedBody {
 		// A copy: the rest must not stay in memory while this part waits.
@@ -195,7 +201,7 @@ func (a *api) record(d delivery, reason string) {
 		Reason:     reason,
 		Method:     d.request.Method,
 		Query:      d.request.URL.RawQuery,
-		XSignature: headerText(d.request.Header, "X-Signature"),
+		XSignature: headerText(d.request.Header, cmp.Or(d.webhook.SignatureHeader, "X-Signature")),
 		XRequestID: headerText(d.request.Header, requestIDHeader),
 		RemoteIP:   d.ev.remote,
 		BodyBytes:  int64(len(d.body)),

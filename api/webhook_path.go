@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -25,7 +24,7 @@ func (a *api) unrouted(kind *ProblemKind, reason, detail string) handler {
 		switch {
 		case w == nil:
 			return refuse(c, ev)
-		case exact && slices.Contains([]string{http.MethodPost, http.MethodGet}, c.Request.Method):
+		case exact && w.takes(c.Request.Method):
 			ev.remote = a.sources.client(c.Request)
 			return a.webhook(*w)(c, ev)
 		}
@@ -43,11 +42,8 @@ func (a *api) unrouted(kind *ProblemKind, reason, detail string) handler {
 // none; exact when its path is the webhook's but for slashes.
 func (a *api) webhookMeant(r *http.Request) (w *Webhook, exact bool) {
 	clean := path.Clean("/" + strings.TrimRight(r.URL.Path, "/"))
-	for i := range a.deps.Webhooks {
-		w := &a.deps.Webhooks[i]
-		if clean == w.Path && !strings.Contains(r.URL.EscapedPath(), "%") && !strings.Contains(r.URL.Path, "/.") {
-			return w, true
-		}
+	if w := a.webhookAt(clean); w != nil && !strings.Contains(r.URL.EscapedPath(), "%") && !strings.Contains(r.URL.Path, "/.") {
+		return w, true
 	}
 	for i := range a.deps.Webhooks {
 		w := &a.deps.Webhooks[i]

@@ -19,6 +19,7 @@ var refusedReasons = []string{
 	"signature_mismatch", "missing_signature_header", "malformed_signature_header", "ambiguous_signature_header", "missing_timestamp",
 	"missing_hash", "timestamp_out_of_tolerance", "ambiguous_data_id", "malformed_data_id", "ambiguous_id", "malformed_id",
 	"ambiguous_request_id", "malformed_request_id", "unexpected_method", "source_not_allowed", "body_too_large", "path_unknown", "method_not_allowed",
+	"missing_authorization", "wrong_authorization", "ambiguous_header", "source_unknown",
 }
 
 // refused lists deliveries that were refused, newest first.
