@@ -66,6 +66,8 @@ type app struct {
 	hangups <-chan os.Signal
 	// market follows the file of the sellers.
 	market *marketplace
+	// senders follows the file of the other senders; nil for a command.
+	senders *senders
 	// account keeps the account that the books belong to; nil when it is configured.
 	account *jobs.AccountKeeper
 	riverUI *api.RiverUI
@@ -84,6 +86,9 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 			a.close()
 		}
 	}()
+	if a.senders, err = newSenders(cfg.Sources); err != nil {
+		return nil, err
+	}
 	client, err := a.connect(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -108,8 +113,9 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 	if err = a.market.follow(logger); err != nil {
 		return nil, err
 	}
-	a.watched = append(a.watched, a.market.watched)
-	a.heart = store.NewHeartbeat(a.store, processOf(does), a.market.files)
+	a.senders.follow(logger)
+	a.watched = append(a.watched, a.market.watched, a.senders.watched)
+	a.heart = store.NewHeartbeat(a.store, processOf(does), a.filesInUse)
 	return a, nil
 }
 
@@ -141,7 +147,7 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
 		UnknownOrder: store.UnknownOrder(cfg.UnknownOrder),
 		InsertJobs:   inserter.Insert,
-		WorkOf:       workOf,
+		WorkOf:       a.workOf,
 		ReadPayers:   readPayers,
 		InsertStep:   inserter.InsertStep,
 		Logger:       jobsConfig.Logger,
@@ -184,12 +190,25 @@ func readPayers(source string, document []byte) store.Payers {
 	return store.Payers(mercadopago.ReadPayers(document))
 }
 
-// workOf says what the events of our providers ask for.
-func workOf(source, topic, resourceID string) (string, bool) {
-	if source != mercadopago.Source {
-		return "", false
+// workOf says what the events of our providers and of declared senders ask for.
+func (a *app) workOf(source, topic, resourceID string) (string, bool) {
+	if source == mercadopago.Source {
+		return string(mercadopago.WorkOf(topic, resourceID)), true
 	}
-	return string(mercadopago.WorkOf(topic, resourceID)), true
+	if a.senders != nil {
+		if sender := a.senders.named(source); sender != nil {
+			return string(sender.Work()), true
+		}
+	}
+	return "", false
+}
+
+// filesInUse are the configuration files that this process has in use.
+func (a *app) filesInUse() []store.ProcessFile {
+	return []store.ProcessFile{
+		fileInUse(sellersVariable, a.market.watched.Value().Digest, a.market.watched),
+		fileInUse(sourcesVariable, a.senders.watched.Value().Digest, a.senders.watched),
+	}
 }
 
 func jobsConfig(cfg config.Config, logger *slog.Logger) jobs.Config {
@@ -358,6 +377,7 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 		Topics:   mercadopago.TopicNames(),
 		Receiver: receiver,
 	}}
+	deps.Hooks = &a.senders.hooks
 	deps.Extras = func() api.StatusExtras { return extras(cfg.ReconcileSchedule) }
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -36,7 +37,19 @@ func explain(ctx context.Context, std stdio, cfg config.Config, given givenDeliv
 			if err != nil {
 				return err
 			}
-			found, err = api.DiagnosisOf(receiver, refused)
+			if refused.Source == mercadopago.Source {
+				found, err = api.DiagnosisOf(receiver, refused)
+				return err
+			}
+			declared, err := newSenders(cfg.Sources)
+			if err != nil {
+				return err
+			}
+			sender := declared.named(refused.Source)
+			if sender == nil {
+				return fmt.Errorf("no source %q is declared", refused.Source)
+			}
+			found, err = api.DiagnosisOf(sender, refused)
 			return err
 		})
 	} else {

@@ -20,7 +20,7 @@ const module = "github.com/conciliar/conciliar"
 var importOrder = map[string][]string{
 	"cmd/conciliar": {
 		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/delivery", "jobs/health", "jobs/provider",
-		"jobs/provider/mercadopago", "jobs/provider/mercadopago/report", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
+		"jobs/provider/mercadopago", "jobs/provider/mercadopago/report", "jobs/provider/mercadopago/simulator", "jobs/source", "migrations", "store", "store/localpg", "store/order",
 	},
 	"cmd/conciliar/bench": {
 		"api", "jobs/provider/mercadopago", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
@@ -37,6 +37,7 @@ var importOrder = map[string][]string{
 	"jobs/provider/mercadopago": {"jobs/provider"},
 	// Reads files and knows nothing of calls.
 	"jobs/provider/mercadopago/report": {"jobs/provider"},
+	"jobs/source":                      {"jobs/provider"},
 	// The simulator testifies about us, so it shares nothing with us.
 	"jobs/provider/mercadopago/simulator": {},
 	"store":                               {"store/order", "store/payout"},

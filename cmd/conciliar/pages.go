@@ -26,6 +26,9 @@ func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, opera
 			return dashboard.Schedule{Next: next.NextRunAt, Every: next.RunEvery}
 		},
 		Diagnose: func(refused store.RefusedDetail) (provider.Diagnosis, error) {
+			if sender := a.senders.named(refused.Source); sender != nil {
+				return api.DiagnosisOf(sender, refused)
+			}
 			if refused.Source != mercadopago.Source {
 				return provider.Diagnosis{}, nil // its sender is not set up any more
 			}

@@ -122,12 +122,3 @@ func asStored(sellers []config.Seller) []store.Seller {
 	}
 	return stored
 }
-
-// files are the configuration files that this process has in use.
-func (m *marketplace) files() []store.ProcessFile {
-	file := store.ProcessFile{Name: sellersVariable, Digest: m.watched.Value().Digest}
-	if err := m.watched.Problem(); err != nil {
-		file.Problem = err.Error()
-	}
-	return []store.ProcessFile{file}
-}
