@@ -9,14 +9,14 @@ import (
 func TestOrderEvents_TheReleaseBeforeGoesOnAndWhatWasThereIsNoNews(t *testing.T) {
 	t.Parallel()
 	pool := empty(t)
-	upTo(t, pool, 32)
+	upTo(t, pool, 34)
 	const change = `
 		WITH o AS (INSERT INTO orders (reference, amount, currency, settled_at) VALUES ($1, 150, 'ARS', now()) RETURNING reference),
 		     l AS (INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount) SELECT reference, 'registered', 'pending', 0, 0 FROM o)
 		INSERT INTO anomalies (kind, order_reference) SELECT 'overpaid', reference FROM o`
 	exec(t, pool, change, "A-1")
 	exec(t, pool, `INSERT INTO anomalies (kind, order_reference, closed_at, closed_by) VALUES ('underpaid', 'A-1', now(), 'settlement')`)
-	upTo(t, pool, 33)
+	upTo(t, pool, 35)
 
 	exec(t, pool, change, "A-2")
 

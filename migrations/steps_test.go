@@ -146,7 +146,7 @@ var written = map[int64][]string{
 		`INSERT INTO forgotten_payments (source, payment_id) VALUES ('mercadopago', '77')`,
 		`INSERT INTO operator_actions (actor, action, target_kind, count) VALUES ('cli:ana', 'forget', 'payer', 1)`,
 	},
-	33: {
+	35: {
 		`INSERT INTO order_events (position, type, order_reference, previous_status, cause, queue_id, order_log_id, body, created_at)
 		 SELECT 1, 'order.paid', order_reference, 'pending', 'payment', queue_id, id, '{"type": "order.paid",  "data": {}}', changed_at
 		 FROM order_logs WHERE cause = 'payment'`,
