@@ -50,7 +50,7 @@ type Step struct {
 func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
 	// The lock has a connection of its own: taken from the pool, it would leave
 	// none for the steps where the pool has only one.
-	conn, err := pgx.ConnectConfig(ctx, pool.Config().ConnConfig)
+	conn, err := connect(ctx, pool.Config())
 	if err != nil {
 		return fmt.Errorf("migrate: connect: %w", err)
 	}
@@ -65,6 +65,9 @@ func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
 		return err
 	}
 	if err := create(ctx, conn, schema); err != nil {
+		return err
+	}
+	if err := undoesTables(ctx, conn, schema); err != nil {
 		return err
 	}
 	migrator, err := riverMigrator(pool, schema, logger)
@@ -93,6 +96,19 @@ func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
 		return fmt.Errorf("migrate: conciliar: %w", err)
 	}
 	return nil
+}
+
+// connect connects as a pool does, outside of it.
+func connect(ctx context.Context, pool *pgxpool.Config) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, pool.ConnConfig)
+	if err != nil || pool.AfterConnect == nil {
+		return conn, err
+	}
+	if err := pool.AfterConnect(ctx, conn); err != nil {
+		_ = conn.Close(context.WithoutCancel(ctx))
+		return nil, err
+	}
+	return conn, nil
 }
 
 // Status lists every step that this release knows, in the order of

@@ -2,6 +2,7 @@ package migrations
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -41,6 +42,35 @@ func create(ctx context.Context, conn *pgx.Conn, schema string) error {
 		return fmt.Errorf("migrate: create the schema %s: %w", schema, err)
 	}
 	return nil
+}
+
+// undoesTables fails where a transaction that is rolled back leaves its tables behind,
+// as in a database that only speaks PostgreSQL's protocol: a step that fails would leave
+// half of itself.
+func undoesTables(ctx context.Context, conn *pgx.Conn, schema string) error {
+	const name = "conciliar_trial"
+	tx, err := conn.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate: try a transaction: %w", err)
+	}
+	defer func() { _ = tx.Rollback(ctx) }()
+	if _, err := tx.Exec(ctx, "CREATE TABLE "+qualified(schema, name)+" ()"); err != nil {
+		return fmt.Errorf("migrate: try to create a table in the schema %s: %w", schema, err)
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		return fmt.Errorf("migrate: try a transaction: %w", err)
+	}
+	var stays bool
+	if err := conn.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", schema+"."+name).Scan(&stays); err != nil {
+		return fmt.Errorf("migrate: try a transaction: %w", err)
+	}
+	if !stays {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "DROP TABLE "+qualified(schema, name)); err != nil {
+		return fmt.Errorf("migrate: drop %s: %w", name, err)
+	}
+	return errors.New("migrate: the database is not PostgreSQL in what migrations rest on: a transaction that is rolled back leaves its tables behind; use PostgreSQL 14 to 18")
 }
 
 func qualified(name ...string) string { return pgx.Identifier(name).Sanitize() }

@@ -1,6 +1,7 @@
 package migrations_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -78,4 +79,13 @@ func TestSchema_AShopsSessionReachesOurTablesByTheirName(t *testing.T) {
 	require.Equal(t, 1, scan[int](t, pool, `SELECT count(*) FROM orders WHERE settled_at IS NULL AND updated_at > created_at - interval '1 minute'`))
 	require.Equal(t, "cancelled", scan[string](t, pool, `SELECT reason FROM webhook_dead_letter WHERE queue_id = 1`))
 	require.Zero(t, scan[int](t, pool, `SELECT (SELECT count(*) FROM public.orders) + (SELECT count(*) FROM public.webhook_dead_letter)`))
+}
+
+// A server that answers a rollback and commits.
+func TestUp_RefusesADatabaseWhoseTablesOutliveARollback(t *testing.T) {
+	t.Parallel()
+	address := storetest.Impostor(t, storetest.EmptyURL(t), strings.NewReplacer("rollback", "commit").Replace)
+	pool := open(t, address, 2)
+	require.ErrorContains(t, migrations.Up(t.Context(), pool, silent), "a transaction that is rolled back leaves its tables behind")
+	require.Zero(t, scan[int](t, pool, `SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace`))
 }

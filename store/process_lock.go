@@ -62,13 +62,7 @@ func (h *ProcessLock) Release() {
 func (h *ProcessLock) take(ctx context.Context) (*pgx.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, holdTimeout)
 	defer cancel()
-	config := h.pool.ConnConfig.Copy()
-	if h.pool.BeforeConnect != nil { // the password may have changed
-		if err := h.pool.BeforeConnect(ctx, config); err != nil {
-			return nil, err
-		}
-	}
-	conn, err := pgx.ConnectConfig(ctx, config)
+	conn, err := connectLike(ctx, h.pool)
 	if err != nil {
 		return nil, err
 	}

@@ -103,6 +103,9 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 	if err = a.wireAPI(cfg, does); err != nil {
 		return nil, err
 	}
+	if err = a.store.CheckAbilities(ctx); err != nil {
+		return nil, err
+	}
 	gap, err := a.store.CloseSequenceGap(ctx)
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	unreachable := func(err error) ([]finding, *string) {
 		return []finding{{"database", stateFail, "The database cannot be reached: " + reason(err) + ".", "Check DATABASE_URL, and that PostgreSQL runs and lets this machine in."}}, nil
 	}
-	pool, way, err := openAsService(ctx, cfg.Database)
+	pool, direct, way, err := openAsService(ctx, cfg.Database)
 	var lacking *missingSettings
 	var misconfigured config.Problems
 	switch {
@@ -72,12 +72,13 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 		return unreachable(err)
 	}
 	defer pool.Close()
+	defer direct.Close()
 	inserter, err := jobs.NewInserter(pool, jobsConfig(cfg, logger))
 	if err != nil {
 		return unreachable(err)
 	}
 	storage, err := store.New(pool, store.Options{
-		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, InsertJobs: inserter.Insert, Logger: logger,
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, InsertJobs: inserter.Insert, Direct: direct, Logger: logger,
 	})
 	if err != nil {
 		return unreachable(err)
@@ -101,7 +102,7 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	if err != nil {
 		return unreachable(err)
 	}
-	found = append(found, ok("schema", "Current."), acceptanceFinding(storage.TryAccept(ctx)))
+	found = append(found, ok("schema", "Current."), abilitiesFinding(storage.CheckAbilities(ctx)), acceptanceFinding(storage.TryAccept(ctx)))
 	if gap, err := storage.SequenceGap(ctx); err != nil {
 		return unreachable(err)
 	} else if gap != nil {
@@ -113,19 +114,18 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 }
 
 // openAsService connects as serve does, and says what the way to the database is like.
-func openAsService(ctx context.Context, database config.Database) (_ *pgxpool.Pool, way []finding, err error) {
+func openAsService(ctx context.Context, database config.Database) (pool, direct *pgxpool.Pool, way []finding, err error) {
 	var pooler store.Pooler
-	pool, err := openPool(ctx, database, 2, sessionSettings, noting(&pooler), telling(func(f finding) { way = append(way, f) }))
+	pool, err = openPool(ctx, database, 2, sessionSettings, noting(&pooler), telling(func(f finding) { way = append(way, f) }))
 	if err != nil || database.DatabaseDirectURL.Reveal() == "" && pooler != store.PoolerTransaction {
-		return pool, way, err
+		return pool, pool, way, err
 	}
-	direct, err := openDirect(ctx, database, 1, sessionSettings)
+	direct, err = openDirect(ctx, database, 2, sessionSettings)
 	if err != nil {
 		pool.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	direct.Close()
-	return pool, way, nil
+	return pool, direct, way, nil
 }
 
 // durabilityFinding judges what the database's owner set of how safely commits are
@@ -141,6 +141,15 @@ func durabilityFinding(set store.Durability) finding {
 			"Reset synchronous_commit for the database and the role (ALTER DATABASE, ALTER ROLE), or set it to on in the sessions that write orders."}
 	}
 	return ok(name, "fsync is on, full_page_writes is on, synchronous_commit is %s.", set.SynchronousCommit)
+}
+
+// abilitiesFinding judges the trial of what the service rests on.
+func abilitiesFinding(err error) finding {
+	const name = "abilities"
+	if err != nil {
+		return finding{name, stateFail, "The service would not start: " + err.Error() + ".", "See docs/postgresql.md."}
+	}
+	return ok(name, "Locks, notifications and transactions work as PostgreSQL's.")
 }
 
 // acceptanceFinding judges the insert of an event that was rolled back.

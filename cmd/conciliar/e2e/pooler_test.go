@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -96,12 +97,34 @@ func TestPooler_TransactionModeNeedsAnAddressOfItsOwnForSessions(t *testing.T) {
 	require.Equal(t, exitDone, got.code, got.err)
 }
 
+func TestPooler_MigratesInSessionMode(t *testing.T) {
+	t.Parallel()
+	through := storetest.Pooler(t, storetest.EmptyURL(t), map[string]string{"pool_mode": "session"})
+	got := execute(t, []string{"DATABASE_URL=" + through}, "migrate")
+	require.Equal(t, exitDone, got.code, got.err)
+	got = execute(t, []string{"DATABASE_URL=" + through}, "migrate", "--check")
+	require.Equal(t, exitDone, got.code, got.err)
+}
+
 func TestPooler_StatementModeIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, simulator.Faults{}, nil)
 	got := execute(t, append(s.environ, "DATABASE_URL="+storetest.Pooler(t, s.databaseURL, map[string]string{"pool_mode": "statement"})), "serve")
 	require.Equal(t, exitFailed, got.code)
 	require.Contains(t, got.err, "transaction blocks not allowed in statement pooling mode")
+}
+
+// Locks that hold nobody off would have one event worked twice.
+func TestServe_RefusesADatabaseThatOnlySpeaksTheProtocol(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, simulator.Faults{}, nil)
+	faking := "DATABASE_URL=" + storetest.Impostor(t, s.databaseURL, strings.NewReplacer("pg_advisory_xact_lock(", "abs(").Replace)
+	const lacks = "advisory locks of a transaction hold nobody off"
+	got := execute(t, append(s.environ, faking), "serve")
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.err, lacks)
+	found := findings(t, append(s.environ, faking), exitFailed)
+	require.Contains(t, found["abilities"].Says, lacks)
 }
 
 func TestPool_OneThatIsTooSmallIsToldAndWorks(t *testing.T) {
