@@ -48,14 +48,6 @@ func newLimiter[K comparable](name string, perSecond, burst int) *limiter[K] {
 	return l
 }
 
-// take takes one call out of key's bucket. When there is none it returns how
-// long until there is.
-func (l *limiter[K]) take(now time.Time, key K) (wait time.Duration, ok bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return take(l.bucket(now, key), now)
-}
-
 func take(bucket *rate.Limiter, now time.Time) (wait time.Duration, ok bool) {
 	r := bucket.ReserveN(now, 1)
 	if wait = r.DelayFrom(now); wait > 0 {

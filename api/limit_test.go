@@ -73,3 +73,11 @@ func TestAddressKey_AnIPv6NetworkIsOneKey(t *testing.T) {
 	require.NotEqual(t, key("203.0.113.1"), key("203.0.113.2"))
 	require.Equal(t, addressKey{}, keyOf(netip.Addr{}))
 }
+
+// take takes one call out of key's bucket. When there is none it returns how
+// long until there is.
+func (l *limiter[K]) take(now time.Time, key K) (wait time.Duration, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return take(l.bucket(now, key), now)
+}

@@ -12,3 +12,30 @@ func (s *Store) RollUpAhead(ctx context.Context, span, ahead time.Duration) (Rol
 
 // PoolStrain is what a heart tells of its pool.
 var PoolStrain = poolStrain
+
+// Erasures returns what forgetting a payer does to each column, by "table.column".
+// What it doesn't name is left as it is.
+func Erasures() map[string]string {
+	all := map[string]string{}
+	for _, e := range erasures {
+		for what, columns := range map[string][]string{Emptied: e.documents, Replaced: e.words, Named: e.named} {
+			for _, column := range columns {
+				all[e.table+"."+column] = what
+			}
+		}
+		if e.address {
+			all[e.table+".remote_ip"] = Emptied
+		}
+	}
+	return all
+}
+
+// Retentions returns the table of what is kept for how long. What it doesn't name is
+// kept for ever.
+func Retentions() []Retention {
+	rows := []Retention{hintsKept}
+	for _, r := range retentions {
+		rows = append(rows, r.Retention)
+	}
+	return rows
+}

@@ -78,20 +78,3 @@ var erasures = []erasure{
 		documents: []string{"raw"}, empty: `raw = ''`, named: []string{"order_reference"},
 	},
 }
-
-// Erasures returns what forgetting a payer does to each column, by "table.column".
-// What it doesn't name is left as it is.
-func Erasures() map[string]string {
-	all := map[string]string{}
-	for _, e := range erasures {
-		for what, columns := range map[string][]string{Emptied: e.documents, Replaced: e.words, Named: e.named} {
-			for _, column := range columns {
-				all[e.table+"."+column] = what
-			}
-		}
-		if e.address {
-			all[e.table+".remote_ip"] = Emptied
-		}
-	}
-	return all
-}

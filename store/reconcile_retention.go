@@ -58,16 +58,6 @@ var retentions = []retention{
 // hintsKept is the row of what archive removes beside.
 var hintsKept = Retention{"unsigned hints that led to nothing", "168h, or RETENTION when that is shorter"}
 
-// Retentions returns the table of what is kept for how long. What it doesn't name is
-// kept for ever.
-func Retentions() []Retention {
-	rows := []Retention{hintsKept}
-	for _, r := range retentions {
-		rows = append(rows, r.Retention)
-	}
-	return rows
-}
-
 // retentionCursor is where the retention is: in which row of its table, and how
 // much it removed for that.
 type retentionCursor struct {
@@ -81,7 +71,7 @@ type retentionCursor struct {
 func (st *RunStep) RetentionBatch(ctx context.Context, keep Keep) (done bool, err error) {
 	err = st.advance(ctx, "remove what is too old", func(tx pgx.Tx) (progress, error) {
 		var at retentionCursor
-		if err := st.readCursor(&at); err != nil {
+		if err := st.ReadCursor(&at); err != nil {
 			return progress{}, err
 		}
 		if at.Row >= len(retentions) {

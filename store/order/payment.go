@@ -168,12 +168,6 @@ func (p Payment) SameState(q Payment) bool {
 		p.UpdatedAt.Equal(q.UpdatedAt)
 }
 
-// Latest returns the latest state of each payment among the given states,
-// sorted by payment id. The input is left as it is.
-func Latest(states []Payment) []Payment {
-	return latestOfSorted(sortStates(states))
-}
-
 // sortStates returns the states by payment id and, within one payment, from
 // the oldest to the latest.
 func sortStates(states []Payment) []Payment {

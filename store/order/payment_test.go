@@ -198,3 +198,9 @@ func TestLatest_IsOneStateForEachPayment(t *testing.T) {
 	require.Equal(t, before, states, "the input is left as it is")
 	require.Empty(t, Latest(nil))
 }
+
+// Latest returns the latest state of each payment among the given states,
+// sorted by payment id. The input is left as it is.
+func Latest(states []Payment) []Payment {
+	return latestOfSorted(sortStates(states))
+}

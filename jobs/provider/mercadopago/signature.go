@@ -58,11 +58,6 @@ func WithTolerance(d time.Duration) VerifierOption {
 	return func(v *Verifier) { v.tolerance = d }
 }
 
-// WithClock replaces the clock of the tolerance.
-func WithClock(now func() time.Time) VerifierOption {
-	return func(v *Verifier) { v.now = now }
-}
-
 // NewVerifier returns a verifier that accepts a signature made with any of the
 // secrets: there are several during a rotation, and one for each application
 // and mode. No secret, a blank one, or one with white space around it is an

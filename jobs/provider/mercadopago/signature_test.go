@@ -361,3 +361,8 @@ func TestVerifier_AcceptsSellersOwnSecretsWhileTheyAreConfigured(t *testing.T) {
 	require.NoError(t, v.UseSellerSecrets(nil))
 	requireRefusal(t, verify(), provider.Unauthenticated, ReasonSignatureMismatch)
 }
+
+// WithClock replaces the clock of the tolerance.
+func WithClock(now func() time.Time) VerifierOption {
+	return func(v *Verifier) { v.now = now }
+}

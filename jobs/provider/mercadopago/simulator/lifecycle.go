@@ -214,15 +214,6 @@ var lifecycles = []lifecycle{
 	}},
 }
 
-// Lifecycles names the lives that Run can give to orders, for Plan.Weights.
-func Lifecycles() []string {
-	names := make([]string, 0, len(lifecycles))
-	for _, l := range lifecycles {
-		names = append(names, l.name)
-	}
-	return names
-}
-
 // lifecycleNamed finds a lifecycle.
 func lifecycleNamed(name string) (lifecycle, bool) {
 	i := slices.IndexFunc(lifecycles, func(l lifecycle) bool { return l.name == name })

@@ -121,3 +121,12 @@ func TestLife_PartsAreExact(t *testing.T) {
 	}
 	require.Panics(t, func() { part(99).of(money("1"), 2) })
 }
+
+// Lifecycles names the lives that Run can give to orders, for Plan.Weights.
+func Lifecycles() []string {
+	names := make([]string, 0, len(lifecycles))
+	for _, l := range lifecycles {
+		names = append(names, l.name)
+	}
+	return names
+}

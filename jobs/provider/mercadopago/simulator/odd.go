@@ -28,13 +28,6 @@ func (s *Simulator) SetAnswer(path string, a Answer) {
 	s.answers[path] = a
 }
 
-// ClearAnswer takes a path's answer away again.
-func (s *Simulator) ClearAnswer(path string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.answers, path)
-}
-
 // answerAt is the answer that was set for a path.
 func (s *Simulator) answerAt(path string) (Answer, bool) {
 	s.mu.RLock()

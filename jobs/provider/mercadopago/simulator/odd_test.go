@@ -62,3 +62,10 @@ func TestSetFields_ChangesGetAndSearchAlike(t *testing.T) {
 	require.ErrorIs(t, s.SetFields("7", nil), ErrUnknownPayment)
 	require.ErrorContains(t, s.SetFields(id, map[string]json.RawMessage{"status": json.RawMessage("x")}), "status")
 }
+
+// ClearAnswer takes a path's answer away again.
+func (s *Simulator) ClearAnswer(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.answers, path)
+}

@@ -23,8 +23,7 @@ type Plan struct {
 	// Window is how many orders live at the same time. When 0 it is four times
 	// Concurrency, and no more than begin within about two seconds at Rate.
 	Window int
-	// Weights is how often each lifecycle occurs, by the names that Lifecycles
-	// gives. Ordinary shares when nil; those not named do not occur.
+	// Weights is how often each lifecycle occurs, by its name. Ordinary shares when nil; those not named do not occur.
 	Weights map[string]int
 	// ThroughOrders is the share of orders whose payments are made through orders of
 	// Mercado Pago's, of each type: their notifications are about those.

@@ -1,9 +1,11 @@
 package simulator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -66,18 +68,12 @@ func (s *Simulator) Run(ctx context.Context, plan Plan) (Report, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for id := range r.queueIDs {
-		r.report.QueueIDs = append(r.report.QueueIDs, id)
-	}
-	slices.Sort(r.report.QueueIDs)
+	r.report.QueueIDs = slices.Sorted(maps.Keys(r.queueIDs))
 	r.report.Elapsed = time.Since(begun)
-	if err == nil {
-		err = ctx.Err()
+	if err = cmp.Or(err, ctx.Err()); err != nil {
+		err = fmt.Errorf("simulator run: %w", err)
 	}
-	if err != nil {
-		return r.report, fmt.Errorf("simulator run: %w", err)
-	}
-	return r.report, nil
+	return r.report, err
 }
 
 // open enters the orders of a Run into the ledger.
