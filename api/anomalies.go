@@ -44,7 +44,8 @@ func nullable(s string) *string {
 	return &s
 }
 
-func anomalyKinds() []string {
+// AnomalyKinds are the kinds of all anomalies that there are.
+func AnomalyKinds() []string {
 	kinds := order.AnomalyKinds()
 	words := make([]string, len(kinds))
 	for i, k := range kinds {
@@ -60,7 +61,7 @@ func (a *api) listAnomalies() handler {
 		name: "anomalies", places: byID, read: a.deps.Storage.Anomalies, show: document(NewAnomalyDocument),
 		filter: func(q *filters) store.AnomalyFilter {
 			return store.AnomalyFilter{
-				State: q.stateOf(store.AnomalyStates(), store.AnomalyOpen), Kind: q.word("kind", anomalyKinds()),
+				State: q.stateOf(store.AnomalyStates(), store.AnomalyOpen), Kind: q.word("kind", AnomalyKinds()),
 				Order: q.text("order_reference"), PaymentID: q.text("payment_id"),
 				Since: q.time("since"), Until: q.time("until"),
 			}

@@ -79,7 +79,7 @@ func (c *Checker) Check(ctx context.Context, req CheckRequest) (CheckReport, err
 	}
 	report.Position = report.WindowStart
 	k := &check{Checker: c, report: &report, progress: req.Progress, seen: map[string]bool{}}
-	parts := []func(context.Context) error{k.stuck, k.window, k.orders, k.ledger}
+	parts := []func(context.Context) error{k.stuck, k.eachAccount(k.payments), k.eachAccount(k.orders), k.ledger}
 	if regular {
 		parts = append(parts, k.unpaid)
 	}
@@ -106,18 +106,20 @@ func (k *check) stuck(ctx context.Context) (err error) {
 	return err
 }
 
-// window looks at every payment that changed in the window.
-func (k *check) window(ctx context.Context) error {
-	for _, account := range k.accounts.searched() {
-		if err := k.skip(ctx, account, k.account(ctx, account)); err != nil {
-			return err
+// eachAccount looks at every account that can be searched.
+func (k *check) eachAccount(look func(context.Context, store.Account) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, account := range k.accounts.searched() {
+			if err := k.skip(ctx, account, look(ctx, account)); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
-	return nil
 }
 
-// account looks at every payment of one account that changed in the window.
-func (k *check) account(ctx context.Context, account store.Account) error {
+// payments looks at every payment of one account that changed in the window.
+func (k *check) payments(ctx context.Context, account store.Account) error {
 	collector, err := k.collector(ctx, account)
 	if err != nil {
 		return err
@@ -155,19 +157,9 @@ func (k *check) skip(ctx context.Context, account store.Account, err error) erro
 	return nil
 }
 
-// orders looks at every order of the providers' own that changed in the window.
-func (k *check) orders(ctx context.Context) error {
-	for _, account := range k.accounts.searched() {
-		if err := k.skip(ctx, account, k.ordersOf(ctx, account)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ordersOf looks at the orders of one account. Where that is refused it is said, and
-// payments are what is checked.
-func (k *check) ordersOf(ctx context.Context, account store.Account) error {
+// orders looks at every order of the provider's own that changed in the window. Where
+// that is refused it is said, and payments are what is checked.
+func (k *check) orders(ctx context.Context, account store.Account) error {
 	walk := newOrderWalk(account, k.report.WindowStart, k.report.WindowEnd)
 	for !walk.Ended {
 		found, err := k.nextOrders(ctx, walk)

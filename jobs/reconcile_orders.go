@@ -143,7 +143,7 @@ func notOffered(err error) string {
 // run's note, and the run goes on.
 func (w *stepWorker) lookForOrders(ctx context.Context, step *store.RunStep, last bool) (done bool, err error) {
 	at := newOrderWalk(w.accounts.searched()[0], *step.Run.WindowStart, *step.Run.WindowEnd)
-	if err := readCursor(step, at); err != nil {
+	if err := step.ReadCursor(at); err != nil {
 		return false, err
 	}
 	if at.Ended {

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -35,7 +34,7 @@ func (w *stepWorker) lookForMissing(ctx context.Context, step *store.RunStep, la
 		most = backfillCalls
 	}
 	at := missingCursor{Source: w.accounts.searched()[0].String(), Walk: newSearchWalk(begin, end, most)}
-	if err := readCursor(step, &at); err != nil {
+	if err := step.ReadCursor(&at); err != nil {
 		return false, err
 	}
 	account := at.account()
@@ -170,7 +169,7 @@ type unpaidCursor struct {
 // was the last.
 func (w *stepWorker) askAboutUnpaid(ctx context.Context, step *store.RunStep, last bool) (done bool, err error) {
 	var at unpaidCursor
-	if err := readCursor(step, &at); err != nil {
+	if err := step.ReadCursor(&at); err != nil {
 		return false, err
 	}
 	if at.Asked >= unpaidOrders {
@@ -250,13 +249,7 @@ func (w *stepWorker) ask(ctx context.Context, account store.Account, last bool, 
 // accountsOf are the accounts that may know payments of an order: its seller's, or
 // every main one.
 func (r *reconciler) accountsOf(o store.UnpaidOrder) []store.Account {
-	var found []store.Account
-	for _, account := range r.accounts.searched() {
-		if account.CollectorID == o.CollectorID {
-			found = append(found, account)
-		}
-	}
-	return found
+	return slices.DeleteFunc(r.accounts.searched(), func(account store.Account) bool { return account.CollectorID != o.CollectorID })
 }
 
 // paymentsOf fetches all payments of an order that one account knows.
@@ -298,16 +291,4 @@ func (w *stepWorker) await(ctx context.Context, step *store.RunStep, until time.
 			return false, ctx.Err()
 		}
 	}
-}
-
-// readCursor reads the step's cursor, which leaves what is given as it is at a
-// phase's beginning.
-func readCursor(step *store.RunStep, into any) error {
-	if step.Cursor == nil {
-		return nil
-	}
-	if err := json.Unmarshal(step.Cursor, into); err != nil {
-		return fmt.Errorf("the cursor of phase %s: %w", step.Run.Phase, err)
-	}
-	return nil
 }

@@ -75,7 +75,7 @@ func (st *RunStep) CompareLedger(ctx context.Context) (done bool, err error) {
 func (st *RunStep) ledgerCursor(ctx context.Context, tx pgx.Tx) (ledgerCursor, error) {
 	at := ledgerCursor{At: *st.Run.WindowStart}
 	if st.Cursor != nil {
-		return at, st.readCursor(&at)
+		return at, st.ReadCursor(&at)
 	}
 	return at, tx.QueryRow(ctx, `SELECT now()`).Scan(&at.Until)
 }

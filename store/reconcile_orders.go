@@ -231,7 +231,7 @@ type provisionalCursor struct {
 func (st *RunStep) Provisional(ctx context.Context) (done bool, err error) {
 	err = st.advance(ctx, "look for provisional payments", func(tx pgx.Tx) (progress, error) {
 		var at provisionalCursor
-		err := st.readCursor(&at)
+		err := st.ReadCursor(&at)
 		switch {
 		case err != nil:
 		case at.Checking:

@@ -183,9 +183,9 @@ func (st *RunStep) cursor() any {
 	return st.Cursor
 }
 
-// readCursor reads the step's cursor into one of the phase's own type, which
+// ReadCursor reads the step's cursor into one of the phase's own type, which
 // stays as it is at the phase's beginning.
-func (st *RunStep) readCursor(into any) error {
+func (st *RunStep) ReadCursor(into any) error {
 	if st.Cursor == nil {
 		return nil
 	}

@@ -25,7 +25,7 @@ type waitCursor struct {
 // first attempt.
 func (st *RunStep) Waiting(ctx context.Context) (bool, error) {
 	var at waitCursor
-	if err := st.readCursor(&at); err != nil {
+	if err := st.ReadCursor(&at); err != nil {
 		return false, err
 	}
 	first, err := readValue[int64](ctx, st.store.pool, `

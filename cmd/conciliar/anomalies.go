@@ -7,7 +7,6 @@ import (
 
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/store"
-	"github.com/conciliar/conciliar/store/order"
 )
 
 func newAnomalies(std stdio) *cobra.Command {
@@ -15,16 +14,12 @@ func newAnomalies(std stdio) *cobra.Command {
 }
 
 func newAnomaliesList(std stdio) *cobra.Command {
-	var kinds []string
-	for _, kind := range order.AnomalyKinds() {
-		kinds = append(kinds, string(kind))
-	}
 	return listCommand(std, listSpec[store.AnomalyFilter, store.Anomaly, api.AnomalyDocument, int64]{
 		short:   "List anomalies, newest first; open ones by default",
 		example: "  conciliar anomalies list\n  conciliar anomalies list --state all --order order-1001",
 		flags: func(cmd *cobra.Command, filter *store.AnomalyFilter) {
 			stateFlag(cmd, &filter.State, store.AnomalyOpen, store.AnomalyStates())
-			wordFlag(cmd, &filter.Kind, "kind", "only of this kind", kinds)
+			wordFlag(cmd, &filter.Kind, "kind", "only of this kind", api.AnomalyKinds())
 			cmd.Flags().StringVar(&filter.Order, "order", "", "only about the order with this reference")
 			cmd.Flags().StringVar(&filter.PaymentID, "payment", "", "only about the payment with this id")
 			timeFlags(cmd, &filter.Since, &filter.Until)
