@@ -18,31 +18,17 @@ import (
 
 // An orderAnswer is an order as a merchant's program reads it.
 type orderAnswer struct {
-	Reference      string     `json:"reference"`
-	Status         string     `json:"status"`
-	Amount         string     `json:"amount"`
-	Currency       string     `json:"currency"`
-	PaidAmount     string     `json:"paid_amount"`
-	RefundedAmount string     `json:"refunded_amount"`
-	CreatedAt      time.Time  `json:"created_at"`
-	UpdatedAt      time.Time  `json:"updated_at"`
-	CancelledAt    *time.Time `json:"cancelled_at"`
-	CollectorID    *string    `json:"collector_id"`
-	Payments       []struct {
-		ID              string `json:"id"`
-		Source          string `json:"source"`
-		Status          string `json:"status"`
-		StatusDetail    string `json:"status_detail"`
-		Amount          string `json:"amount"`
-		ShippingAmount  string `json:"shipping_amount"`
-		RefundedAmount  string `json:"refunded_amount"`
-		Currency        string `json:"currency"`
-		CollectorID     string `json:"collector_id"`
-		LiveMode        bool   `json:"live_mode"`
-		ProviderOrderID string `json:"provider_order_id"`
-		DateLastUpdated string `json:"date_last_updated"`
-		FetchedAt       string `json:"fetched_at"`
-	} `json:"payments"`
+	Reference           string          `json:"reference"`
+	Status              string          `json:"status"`
+	Amount              string          `json:"amount"`
+	Currency            string          `json:"currency"`
+	PaidAmount          string          `json:"paid_amount"`
+	RefundedAmount      string          `json:"refunded_amount"`
+	CreatedAt           time.Time       `json:"created_at"`
+	UpdatedAt           time.Time       `json:"updated_at"`
+	CancelledAt         *time.Time      `json:"cancelled_at"`
+	CollectorID         *string         `json:"collector_id"`
+	Payments            []paymentAnswer `json:"payments"`
 	ProvisionalPayments []struct {
 		Alias           string  `json:"alias"`
 		Source          string  `json:"source"`

@@ -90,6 +90,9 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused},
 		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
 
+		{method: http.MethodGet, path: "/api/payments", access: accessStatus, query: paymentQuery, handle: a.listPayments()},
+		{method: http.MethodGet, path: "/api/payments/days", access: accessStatus, query: []string{"since", "until"}, handle: a.sumPayments},
+
 		{method: http.MethodGet, path: ordersPath, access: accessOrders, query: orderQuery, handle: a.listOrders()},
 		{method: http.MethodGet, path: ordersPath + "/:reference", access: accessOrders, query: []string{"wait"}, handle: a.showOrder},
 		{method: http.MethodPut, path: ordersPath + "/:reference", access: accessOrders, handle: a.putOrder},

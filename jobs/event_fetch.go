@@ -86,7 +86,7 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		if err != nil {
 			return store.SettleResult{}, s.putAside(ctx, a, event.Source, odd, err)
 		}
-		fetched.Payment = &store.FetchedPayment{Source: event.Source, Payment: payment, Reference: p.Reference, Raw: p.Raw, NotBefore: event.NotBefore}
+		fetched.Payment = &store.FetchedPayment{Source: event.Source, Payment: payment, Reference: p.Reference, Cost: store.PaymentCost(p.Cost), Raw: p.Raw, NotBefore: event.NotBefore}
 	}
 	result, err := s.store.Apply(ctx, a, fetched, complete)
 	if errors.Is(err, store.ErrAnswerOlder) {

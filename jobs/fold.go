@@ -50,44 +50,75 @@ type foldWorker struct {
 	logger    *slog.Logger
 }
 
-// Work folds as long as there is time, payments before orders, and comes back for
-// the rest.
+// Work folds as long as there is time, payments before orders, then reads what
+// payments cost, and comes back for the rest.
 func (w *foldWorker) Work(ctx context.Context, _ *river.Job[FoldArgs]) error {
+	ends := time.Now().Add(w.budget)
 	behind, err := w.store.BeginFold(ctx)
-	if err != nil || !behind {
+	if err != nil {
 		return err
 	}
-	ends := time.Now().Add(w.budget)
-	var at store.FoldPosition
+	if behind {
+		done, err := w.fold(ctx, ends)
+		if err != nil {
+			return err
+		}
+		if !done {
+			return river.JobSnooze(foldPause)
+		}
+	}
 	for done := false; !done; {
-		if done, err = w.store.FoldPayments(ctx, &at, foldBatch, w.read); err != nil {
+		if done, err = w.store.ReadCosts(ctx, foldBatch, w.readCost); err != nil {
 			return err
 		}
 		if !done && time.Now().After(ends) {
 			return river.JobSnooze(foldPause)
 		}
 	}
-	for done := false; !done; {
+	return nil
+}
+
+// fold folds until then, and reports whether it got to the end.
+func (w *foldWorker) fold(ctx context.Context, ends time.Time) (done bool, err error) {
+	var at store.FoldPosition
+	for !done {
+		if done, err = w.store.FoldPayments(ctx, &at, foldBatch, w.read); err != nil {
+			return false, err
+		}
+		if !done && time.Now().After(ends) {
+			return false, nil
+		}
+	}
+	for done = false; !done; {
 		if done, err = w.store.FoldOrders(ctx, &at, foldBatch); err != nil {
 			w.logger.ErrorContext(ctx, "orders not brought under the rules of this release", "error", err)
 		}
 		if !done && time.Now().After(ends) {
-			return river.JobSnooze(foldPause)
+			return false, nil
 		}
 	}
 	w.logger.InfoContext(ctx, "the books are under the rules of this release")
-	return nil
+	return true, nil
+}
+
+// readPayment reads an answer that was kept; false where it can't be read.
+func (w *foldWorker) readPayment(source string, raw []byte) (provider.Payment, bool) {
+	reader, ok := w.providers[source].(PaymentReader)
+	if !ok {
+		return provider.Payment{}, false
+	}
+	p, err := reader.ReadPayment(raw)
+	return p, err == nil
 }
 
 // read reads what the rules of before did not look at.
 func (w *foldWorker) read(source string, raw []byte) (store.PaymentExtra, bool) {
-	reader, ok := w.providers[source].(PaymentReader)
-	if !ok {
-		return store.PaymentExtra{}, false
-	}
-	p, err := reader.ReadPayment(raw)
-	if err != nil {
-		return store.PaymentExtra{}, false
-	}
-	return store.PaymentExtra{Shipping: p.Shipping, SubscriptionID: p.SubscriptionID, SubscriptionNumber: p.SubscriptionNumber, CreatedAt: p.CreatedAt}, true
+	p, ok := w.readPayment(source, raw)
+	return store.PaymentExtra{Shipping: p.Shipping, SubscriptionID: p.SubscriptionID, SubscriptionNumber: p.SubscriptionNumber, CreatedAt: p.CreatedAt}, ok
+}
+
+// readCost reads what a payment costs.
+func (w *foldWorker) readCost(source string, raw []byte) (store.PaymentCost, bool) {
+	p, ok := w.readPayment(source, raw)
+	return store.PaymentCost(p.Cost), ok
 }

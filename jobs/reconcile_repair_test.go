@@ -61,12 +61,12 @@ func TestReconcile_RepairsWhatWasTamperedWith(t *testing.T) {
 			w.start(t)
 			id := w.settled(t, "order", c.old)
 			require.Equal(t, found{}, foundBy(w.reconcile(t)))
-			was := look[string](t, w, `SELECT to_jsonb(p) - 'updated_at' - 'fetched_at' - 'fetch_mark' FROM payments p WHERE payment_id = $1`, id)
+			was := look[string](t, w, `SELECT to_jsonb(p) - 'updated_at' - 'fetched_at' - 'cost_read_at' - 'fetch_mark' FROM payments p WHERE payment_id = $1`, id)
 			for range 2 {
 				w.exec(t, c.statement)
 				require.Equal(t, c.want, foundBy(w.reconcile(t)), "also when it comes again")
 				w.requireTruth(t)
-				require.Equal(t, was, look[string](t, w, `SELECT to_jsonb(p) - 'updated_at' - 'fetched_at' - 'fetch_mark' FROM payments p WHERE payment_id = $1`, id))
+				require.Equal(t, was, look[string](t, w, `SELECT to_jsonb(p) - 'updated_at' - 'fetched_at' - 'cost_read_at' - 'fetch_mark' FROM payments p WHERE payment_id = $1`, id))
 				require.Equal(t, found{}, foundBy(w.reconcile(t)))
 			}
 			require.Zero(t, look[int](t, w, `SELECT count(*) FROM anomalies`))

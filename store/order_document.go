@@ -31,22 +31,6 @@ type OrderDocument struct {
 	Anomalies           []anomalyDocument     `json:"anomalies"`
 }
 
-type paymentDocument struct {
-	ID              string              `json:"id"`
-	Source          string              `json:"source"`
-	Status          order.PaymentStatus `json:"status"`
-	StatusDetail    string              `json:"status_detail"`
-	Amount          *string             `json:"amount"`
-	ShippingAmount  string              `json:"shipping_amount"`
-	RefundedAmount  string              `json:"refunded_amount"`
-	Currency        *string             `json:"currency"`
-	CollectorID     string              `json:"collector_id"`
-	LiveMode        bool                `json:"live_mode"`
-	ProviderOrderID *string             `json:"provider_order_id"`
-	DateLastUpdated *time.Time          `json:"date_last_updated"`
-	FetchedAt       time.Time           `json:"fetched_at"`
-}
-
 // A provisionalDocument is a payment as a Mercado Pago order has it, which is not known
 // yet. Status is null where the order's words settle nothing.
 type provisionalDocument struct {
@@ -168,19 +152,7 @@ func NewOrderDocument(o Order) OrderDocument {
 		Anomalies:      make([]anomalyDocument, len(o.Anomalies)),
 	}
 	for i, p := range o.Payments {
-		doc.Payments[i] = paymentDocument{
-			ID: p.ID, Source: p.Source, Status: p.Status, StatusDetail: p.StatusDetail,
-			ShippingAmount: order.FormatAmount(p.Shipping, p.Currency), RefundedAmount: order.FormatAmount(p.Refunded, p.Currency),
-			CollectorID: p.CollectorID, LiveMode: p.LiveMode, FetchedAt: p.FetchedAt.UTC(), ProviderOrderID: orNil(p.ProviderOrderID),
-		}
-		if p.Amount.Valid {
-			amount := order.FormatAmount(p.Amount.Decimal, p.Currency)
-			doc.Payments[i].Amount = &amount
-		}
-		if p.Currency != "" {
-			doc.Payments[i].Currency = &p.Currency
-		}
-		doc.Payments[i].DateLastUpdated = said(p.UpdatedAt)
+		doc.Payments[i] = newPaymentDocument(p)
 	}
 	doc.ProvisionalPayments = make([]provisionalDocument, len(o.ProvisionalPayments))
 	for i, p := range o.ProvisionalPayments {

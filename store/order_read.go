@@ -38,6 +38,8 @@ type Order struct {
 type OrderPayment struct {
 	Source string
 	order.Payment
+	// Cost is what it costs, and when its money is released.
+	Cost PaymentCost
 	// ProviderOrderID is the provider's order that it was made in; empty when none is
 	// known.
 	ProviderOrderID string
@@ -92,10 +94,9 @@ func queueOrder(b *pgx.Batch, reference string, o *Order) {
 			return row.Scan(&o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Terms.Cancelled, &o.Terms.CollectorID, &o.Paid, &o.Refunded,
 				&o.CreatedAt, &o.UpdatedAt, &o.CancelledAt)
 		})
-	queueRows(b, &o.Payments, func(row pgx.CollectableRow) (op OrderPayment, err error) {
-		op.Payment, err = scanPayment(row, &op.Source)
-		return op, err
-	}, `SELECT `+paymentColumns+`, source FROM payments WHERE order_reference = $1 ORDER BY created_at, payment_id`, reference)
+	queueRows(b, &o.Payments, func(row pgx.CollectableRow) (OrderPayment, error) {
+		return scanCostedPayment(row)
+	}, `SELECT `+paymentColumns+`, `+costColumns+`, source FROM payments WHERE order_reference = $1 ORDER BY created_at, payment_id`, reference)
 	queueRows(b, &o.Timeline, pgx.RowToStructByPos[OrderChange], `
 		SELECT l.changed_at, l.cause, l.queue_id, l.status, l.paid_amount, l.refunded_amount,
 		       l.amount, coalesce(l.currency, o.currency), coalesce(l.actor, ''), coalesce(l.reason, '')

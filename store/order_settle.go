@@ -20,6 +20,8 @@ type FetchedPayment struct {
 	Payment order.Payment
 	// Reference is the order's reference; empty when the payment names none.
 	Reference string
+	// Cost is what it costs, which no order depends on.
+	Cost PaymentCost
 	// Raw is the provider's body as received.
 	Raw []byte
 	// NotBefore is what must be known as of, when the answer changes nothing: else
@@ -336,9 +338,11 @@ func (s *Store) savePayment(ctx context.Context, tx pgx.Tx, queueID int64, f Fet
 	_, err = tx.Exec(ctx, `
 		INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, shipping,
 			currency, collector_id, subscription_id, subscription_number, live_mode, validation, date_last_updated, changed_at,
-			fetched_at, fetch_mark, raw, fold_version, date_created)
+			fetched_at, fetch_mark, raw, fold_version, date_created, fee_amount, application_fee_amount, financing_fee_amount,
+			shipping_fee_amount, taxes_amount, net_amount, release_date, release_status, cost_read_at)
 		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, nullif($9, ''), $10, nullif($11, ''), $12, $13, $14, $15, $16, $17, $18,
-			CASE WHEN `+forgottenSQL("$1", "$2", "$22::bytea[]")+` THEN '' ELSE $19::bytea END, $20, $21)
+			CASE WHEN `+forgottenSQL("$1", "$2", "$22::bytea[]")+` THEN '' ELSE $19::bytea END, $20, $21,
+			$23, $24, $25, $26, $27, $28, $29, nullif($30, ''), $17)
 		ON CONFLICT (source, payment_id) DO UPDATE SET
 			order_reference = excluded.order_reference, status = excluded.status, status_detail = excluded.status_detail,
 			amount = excluded.amount, refunded_amount = excluded.refunded_amount, shipping = excluded.shipping,
@@ -346,10 +350,15 @@ func (s *Store) savePayment(ctx context.Context, tx pgx.Tx, queueID int64, f Fet
 			subscription_number = excluded.subscription_number, live_mode = excluded.live_mode, validation = excluded.validation,
 			date_last_updated = excluded.date_last_updated, changed_at = excluded.changed_at, fetched_at = excluded.fetched_at,
 			fetch_mark = greatest(payments.fetch_mark, excluded.fetch_mark), raw = excluded.raw, fold_version = excluded.fold_version,
-			date_created = excluded.date_created`,
+			date_created = excluded.date_created, fee_amount = excluded.fee_amount, application_fee_amount = excluded.application_fee_amount,
+			financing_fee_amount = excluded.financing_fee_amount, shipping_fee_amount = excluded.shipping_fee_amount,
+			taxes_amount = excluded.taxes_amount, net_amount = excluded.net_amount, release_date = excluded.release_date,
+			release_status = excluded.release_status, cost_read_at = excluded.cost_read_at`,
 		f.Source, p.ID, f.Reference, p.Status, p.StatusDetail, p.Amount, p.Refunded, p.Shipping,
 		p.Currency, p.CollectorID, p.SubscriptionID, p.SubscriptionNumber, p.LiveMode, p.Validation, orNull(p.UpdatedAt), changedAt(p),
-		p.FetchedAt, p.FetchMark, f.Raw, order.FoldVersion, orNull(p.CreatedAt), hashes)
+		p.FetchedAt, p.FetchMark, f.Raw, order.FoldVersion, orNull(p.CreatedAt), hashes,
+		f.Cost.Fee, f.Cost.ApplicationFee, f.Cost.FinancingFee, f.Cost.ShippingFee, f.Cost.Taxes, f.Cost.Net,
+		orNull(f.Cost.ReleaseDate), f.Cost.ReleaseStatus)
 	if err != nil {
 		return false, err
 	}
@@ -372,12 +381,17 @@ func (s *Store) savePayment(ctx context.Context, tx pgx.Tx, queueID int64, f Fet
 	return false, err
 }
 
-// confirmPayment notes that a fetch found the payment in the state that is known.
+// confirmPayment notes that a fetch found the payment in the state that is known. Its
+// costs and its release are no part of a state.
 func confirmPayment(ctx context.Context, tx pgx.Tx, f FetchedPayment) error {
 	_, err := tx.Exec(ctx, `
-		UPDATE payments SET fetched_at = greatest(fetched_at, $3), fetch_mark = greatest(fetch_mark, $4)
+		UPDATE payments SET fetched_at = greatest(fetched_at, $3), fetch_mark = greatest(fetch_mark, $4), cost_read_at = greatest(fetched_at, $3),
+			fee_amount = $5, application_fee_amount = $6, financing_fee_amount = $7, shipping_fee_amount = $8, taxes_amount = $9,
+			net_amount = $10, release_date = $11, release_status = nullif($12, '')
 		WHERE source = $1 AND payment_id = $2 AND (fetched_at < $3 OR fetch_mark < $4)`,
-		f.Source, f.Payment.ID, f.Payment.FetchedAt, f.Payment.FetchMark)
+		f.Source, f.Payment.ID, f.Payment.FetchedAt, f.Payment.FetchMark,
+		f.Cost.Fee, f.Cost.ApplicationFee, f.Cost.FinancingFee, f.Cost.ShippingFee, f.Cost.Taxes, f.Cost.Net,
+		orNull(f.Cost.ReleaseDate), f.Cost.ReleaseStatus)
 	return err
 }
 

@@ -22,11 +22,11 @@ type KnownPayment struct {
 
 // Payment returns the payment as it is known, or ErrPaymentNotFound.
 func (s *Store) Payment(ctx context.Context, source, paymentID string) (KnownPayment, error) {
-	k := KnownPayment{OrderPayment: OrderPayment{Source: source}}
+	var k KnownPayment
 	var raw []byte
 	var err error
-	k.Payment, err = scanPayment(s.pool.QueryRow(ctx, `
-		SELECT `+paymentColumns+`, coalesce(order_reference, ''), raw
+	k.OrderPayment, err = scanCostedPayment(s.pool.QueryRow(ctx, `
+		SELECT `+paymentColumns+`, `+costColumns+`, source, coalesce(order_reference, ''), raw
 		FROM payments WHERE source = $1 AND payment_id = $2`, text(source), text(paymentID)), &k.Reference, &raw)
 	if err = ErrPaymentNotFound.ifNone(err, paymentID); err != nil {
 		return KnownPayment{}, fmt.Errorf("payment %q: %w", paymentID, err)

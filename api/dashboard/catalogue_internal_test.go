@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
@@ -58,6 +59,8 @@ func families(t *testing.T) map[string][]string {
 		"outcome":        outcomes(), "outcome.long": outcomes(),
 		"origin":            store.EventOrigins(),
 		"payment_status":    texts(order.PaymentStatuses()),
+		"release":           mercadopago.ReleaseStatuses(),
+		"cost":              costKinds(),
 		"dead_letter_state": store.DeadLetterStates(),
 		"action": {
 			store.ActionReplay, store.ActionDismiss, store.ActionResolve, store.ActionProcessQueue, store.ActionReconcile,
@@ -152,6 +155,15 @@ func errorClasses() []string {
 		}
 	}
 	return classes
+}
+
+// costKinds are those of a payment that has all of them.
+func costKinds() (kinds []string) {
+	one := decimal.NewNullDecimal(decimal.NewFromInt(1))
+	for _, k := range (store.PaymentCost{Fee: one, ApplicationFee: one, FinancingFee: one, ShippingFee: one, Taxes: one}).Kinds() {
+		kinds = append(kinds, k.Kind)
+	}
+	return kinds
 }
 
 // verdicts are those of the signature doctor, and of what no signature covers.

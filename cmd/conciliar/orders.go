@@ -146,9 +146,9 @@ func showOrder(r *printout, doc store.OrderDocument) {
 	r.row("registered", doc.CreatedAt)
 	r.row("changed", doc.UpdatedAt)
 	r.row("cancelled", doc.CancelledAt)
-	section(r, "payments", "PAYMENT\tSTATUS\tAMOUNT\tREFUNDED\tCURRENCY\tCHANGED\tFETCHED", indices(doc.Payments), func(i int) []any {
+	section(r, "payments", "PAYMENT\tSTATUS\tAMOUNT\tREFUNDED\tNET\tCURRENCY\tRELEASE\tCHANGED\tFETCHED", indices(doc.Payments), func(i int) []any {
 		p := doc.Payments[i]
-		return []any{p.ID, string(p.Status), p.Amount, p.RefundedAmount, p.Currency, p.DateLastUpdated, p.FetchedAt}
+		return []any{p.ID, string(p.Status), p.Amount, p.RefundedAmount, p.NetAmount, p.Currency, p.ReleaseDate, p.DateLastUpdated, p.FetchedAt}
 	})
 	section(r, "payments that only a Mercado Pago order has shown", "PAYMENT\tMERCADO PAGO ORDER\tIT SAYS\tCOUNTS AS\tAMOUNT\tREFUNDED\tCURRENCY", indices(doc.ProvisionalPayments), func(i int) []any {
 		p := doc.ProvisionalPayments[i]

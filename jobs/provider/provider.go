@@ -135,6 +135,8 @@ type Payment struct {
 	// UpdatedAt is when the provider last changed the payment, as reported and by
 	// its own clock; zero when it said nothing that can be read.
 	UpdatedAt time.Time
+	// Cost is what the payment costs its collector.
+	Cost Cost
 	// Raw is the body as received.
 	Raw []byte
 }

@@ -83,6 +83,7 @@ func DecodePayment(raw []byte) (provider.Payment, error) {
 	} else if hasMoney {
 		odd.add(provider.FieldAmount, "transaction_amount "+err.Error())
 	}
+	p.Cost = readCost(o, p.Status, p.Amount)
 	if p.Refunded, err = readRefunded(o); err != nil && refundCounts(p.Status, p.StatusDetail) {
 		odd.add(provider.FieldRefunded, "transaction_amount_refunded "+err.Error())
 	}

@@ -1,0 +1,65 @@
+package api
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// paymentQuery are the parameters of the list of payments.
+var paymentQuery = []string{"order", "status", "currency", "changed_since", "limit", "cursor"}
+
+// listPayments answers payments by their last change, the oldest first.
+func (a *api) listPayments() handler {
+	var statuses []string
+	for _, s := range order.PaymentStatuses() {
+		statuses = append(statuses, string(s))
+	}
+	return list(listSpec[store.PaymentFilter, store.PaymentSummary, store.PaymentSummaryDocument, store.PaymentPlace]{
+		name: "payments", places: places[store.PaymentPlace]{write: store.PaymentPlace.String, read: store.ParsePaymentPlace},
+		read: a.deps.Storage.Payments, show: document(store.NewPaymentSummaryDocument),
+		filter: func(q *filters) store.PaymentFilter {
+			return store.PaymentFilter{
+				Order: q.text("order"), Status: order.PaymentStatus(q.word("status", statuses)), Currency: q.text("currency"),
+				ChangedSince: q.time("changed_since"),
+			}
+		},
+	})
+}
+
+// paymentDays is how many days are summed up unless the caller says otherwise.
+const paymentDays = 30
+
+// sumPayments answers the sums of payments by day and currency.
+func (a *api) sumPayments(c *gin.Context, _ *requestEvent) error {
+	q := &filters{values: c.Request.URL.Query()}
+	since, until := q.time("since"), q.time("until")
+	if until.IsZero() {
+		until = a.now().UTC()
+	}
+	if since.IsZero() {
+		since = until.Truncate(24*time.Hour).AddDate(0, 0, -paymentDays+1)
+	}
+	if until.Sub(since) > store.MostPaymentDays*24*time.Hour {
+		q.fail("since and until are more than %d days apart.", store.MostPaymentDays)
+	}
+	if q.err != nil {
+		return q.err
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	days, err := a.deps.Storage.PaymentDays(ctx, since, until, time.UTC)
+	if err != nil {
+		return fmt.Errorf("sum up payments: %w", err)
+	}
+	doc := listDocument[store.PaymentDayDocument]{Items: make([]store.PaymentDayDocument, len(days))}
+	for i, d := range days {
+		doc.Items[i] = store.NewPaymentDayDocument(d)
+	}
+	return answerJSON(c, http.StatusOK, doc)
+}

@@ -1,0 +1,128 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
+)
+
+// costs are what a payment costs, as a program reads them.
+type costs struct {
+	FeeAmount            *string `json:"fee_amount"`
+	ApplicationFeeAmount *string `json:"application_fee_amount"`
+	FinancingFeeAmount   *string `json:"financing_fee_amount"`
+	ShippingFeeAmount    *string `json:"shipping_fee_amount"`
+	TaxesAmount          *string `json:"taxes_amount"`
+	NetAmount            *string `json:"net_amount"`
+}
+
+// A paymentAnswer is a payment as a program reads it.
+type paymentAnswer struct {
+	ID              string `json:"id"`
+	Source          string `json:"source"`
+	Status          string `json:"status"`
+	StatusDetail    string `json:"status_detail"`
+	Amount          string `json:"amount"`
+	ShippingAmount  string `json:"shipping_amount"`
+	RefundedAmount  string `json:"refunded_amount"`
+	Currency        string `json:"currency"`
+	CollectorID     string `json:"collector_id"`
+	LiveMode        bool   `json:"live_mode"`
+	ProviderOrderID string `json:"provider_order_id"`
+	DateLastUpdated string `json:"date_last_updated"`
+	FetchedAt       string `json:"fetched_at"`
+	costs
+	ReleaseDate   *time.Time `json:"release_date"`
+	ReleaseStatus *string    `json:"release_status"`
+}
+
+// sell settles a payment of 100 pesos that leaves 92.31, made on 2026-02-27.
+func (b *bundle) sell(t *testing.T, id, reference string, status order.PaymentStatus) {
+	t.Helper()
+	said := func(amount string) decimal.NullDecimal {
+		return decimal.NewNullDecimal(decimal.RequireFromString(amount))
+	}
+	made := time.Date(2026, 2, 27, 12, 0, 0, 0, time.UTC)
+	fixture.Settle(t, b.store, b.pool, b.accept(t, id), store.FetchedPayment{
+		Source: "mercadopago", Reference: reference, Raw: []byte(`{}`),
+		Payment: order.Payment{
+			ID: id, Status: status, Amount: said("100"), Currency: "ARS", CollectorID: "1", LiveMode: true,
+			CreatedAt: made, UpdatedAt: made, FetchedAt: made.Add(time.Minute),
+		},
+		Cost: store.PaymentCost{Fee: said("6.29"), Taxes: said("1.4"), Net: said("92.31"), ReleaseDate: made.AddDate(0, 0, 10), ReleaseStatus: "pending"},
+	})
+}
+
+func TestPayments_SayWhatTheyCost(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	fixture.Register(t, b.store, "A-1", "100")
+	b.sell(t, "77", "A-1", order.PaymentApproved)
+	b.sell(t, "78", "", order.PaymentPending)
+
+	requireCosts := func(c costs) {
+		t.Helper()
+		require.Equal(t, "6.29", *c.FeeAmount)
+		require.Equal(t, "1.40", *c.TaxesAmount)
+		require.Equal(t, "92.31", *c.NetAmount)
+		require.Nil(t, c.FinancingFeeAmount, "what was not said is null")
+	}
+	shown := get("/api/orders/A-1")
+	shown.header = bearer(ordersToken)
+	o := answered[orderAnswer](t, b, shown, http.StatusOK)
+	requireCosts(o.Payments[0].costs)
+	require.Equal(t, "pending", *o.Payments[0].ReleaseStatus)
+
+	type listed struct {
+		paymentAnswer
+		OrderReference *string   `json:"order_reference"`
+		UpdatedAt      time.Time `json:"updated_at"`
+	}
+	all := walk[listed](t, b, "/api/payments")
+	require.Len(t, all, 2)
+	require.Equal(t, "77", all[0].ID)
+	require.Equal(t, "A-1", *all[0].OrderReference)
+	requireCosts(all[0].costs)
+	require.Nil(t, all[1].OrderReference)
+	for query, want := range map[string]int{"order=A-1": 1, "status=pending": 1, "currency=BRL": 0, "changed_since=2999-01-01": 0} {
+		require.Len(t, walk[listed](t, b, "/api/payments?"+query), want, query)
+	}
+	for _, query := range []string{"status=paid", "order=", "cursor=x", "limit=0"} {
+		requireProblem(t, b.do(t, get("/api/payments?"+query)), http.StatusBadRequest, "invalid_parameter")
+	}
+	shown.target = "/api/payments"
+	requireProblem(t, b.do(t, shown), http.StatusUnauthorized, "unauthorized")
+}
+
+func TestPayments_AreSummedUpByDay(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	b.sell(t, "77", "", order.PaymentApproved)
+	b.sell(t, "78", "", order.PaymentApproved)
+	b.sell(t, "79", "", order.PaymentPending)
+	type summed struct {
+		Day            string `json:"day"`
+		Currency       string `json:"currency"`
+		Payments       int    `json:"payments"`
+		GrossAmount    string `json:"gross_amount"`
+		RefundedAmount string `json:"refunded_amount"`
+		NetUnknown     int    `json:"net_unknown"`
+		costs
+	}
+	days := answered[page[summed]](t, b, get("/api/payments/days"), http.StatusOK).Items
+	require.Len(t, days, 1)
+	require.Equal(t, "2026-02-27", days[0].Day)
+	require.Equal(t, 2, days[0].Payments)
+	require.Equal(t, "200.00", days[0].GrossAmount)
+	require.Equal(t, "184.62", *days[0].NetAmount)
+	require.Zero(t, days[0].NetUnknown)
+	require.Empty(t, answered[page[summed]](t, b, get("/api/payments/days?since=2026-02-28&until=2026-03-01"), http.StatusOK).Items)
+	requireProblem(t, b.do(t, get("/api/payments/days?since=2020-01-01")), http.StatusBadRequest, "invalid_parameter")
+}

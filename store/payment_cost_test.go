@@ -1,0 +1,165 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+func said(amount string) decimal.NullDecimal {
+	return decimal.NewNullDecimal(decimal.RequireFromString(amount))
+}
+
+// costing is a payment of 100 that leaves what is said.
+func costing(id, reference string, status order.PaymentStatus, minute int, fee, net string) store.FetchedPayment {
+	f := fetched(id, reference, status, "100", minute)
+	f.Payment.CreatedAt = epoch
+	f.Cost = store.PaymentCost{Fee: said(fee), Taxes: said("1.40"), Net: said(net), ReleaseDate: epoch.AddDate(0, 0, 10), ReleaseStatus: "pending"}
+	return f
+}
+
+func (b *bundle) requireNet(t *testing.T, reference, net string) store.PaymentCost {
+	t.Helper()
+	o, err := b.Order(t.Context(), reference)
+	require.NoError(t, err)
+	require.Len(t, o.Payments, 1)
+	cost := o.Payments[0].Cost
+	require.True(t, cost.Net.Valid)
+	require.Equal(t, net, cost.Net.Decimal.String())
+	return cost
+}
+
+func TestSettle_APaymentKeepsWhatItCosts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.inbox(t, store.InboxOptions{})
+	b.register(t, "A-1", "100", "ARS")
+	b.apply(t, in, 1, costing("77", "A-1", order.PaymentApproved, 1, "6.29", "92.31"))
+	cost := b.requireNet(t, "A-1", "92.31")
+	require.Equal(t, "6.29", cost.Fee.Decimal.String())
+	require.False(t, cost.FinancingFee.Valid, "what was not said is not nothing")
+	require.Equal(t, "7.69", cost.Deducted().Decimal.String())
+	require.Equal(t, epoch.AddDate(0, 0, 10), cost.ReleaseDate)
+
+	// The same state, released: no new state, and yet known.
+	released := costing("77", "A-1", order.PaymentApproved, 1, "6.29", "92.31")
+	released.Cost.ReleaseStatus = "released"
+	b.apply(t, in, 2, released)
+	require.Equal(t, "released", b.requireNet(t, "A-1", "92.31").ReleaseStatus)
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM payment_logs`))
+
+	// An older state says nothing.
+	b.apply(t, in, 3, costing("77", "A-1", order.PaymentApproved, 0, "1", "99"))
+	b.requireNet(t, "A-1", "92.31")
+	b.apply(t, in, 4, costing("77", "A-1", order.PaymentRefunded, 5, "0", "100"))
+	b.requireNet(t, "A-1", "100")
+	b.sound(t)
+}
+
+func TestReadCosts_ReadsWhatTheReleaseBeforeFetched(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.inbox(t, store.InboxOptions{})
+	for i, id := range []string{"71", "72", "73"} {
+		b.apply(t, in, i, costing(id, "", order.PaymentApproved, 1, "6.29", "92.31"))
+	}
+	read := func(_ string, raw []byte) (store.PaymentCost, bool) {
+		return store.PaymentCost{Net: said("90")}, string(raw) != `{"id":"73"}`
+	}
+	done, err := b.ReadCosts(t.Context(), 2, read)
+	require.NoError(t, err)
+	require.True(t, done, "nothing is unread")
+	// The release before fetches two of them again, and knows no costs.
+	b.exec(t, `UPDATE payments SET fetched_at = fetched_at + interval '1 minute' WHERE payment_id <> '71'`)
+	done, err = b.ReadCosts(t.Context(), 2, read)
+	require.NoError(t, err)
+	require.False(t, done)
+	done, err = b.ReadCosts(t.Context(), 2, read)
+	require.NoError(t, err)
+	require.True(t, done)
+	for id, net := range map[string]string{"71": "92.31", "72": "90"} {
+		p, err := b.Payment(t.Context(), "mercadopago", id)
+		require.NoError(t, err)
+		require.Equal(t, net, p.Cost.Net.Decimal.String(), id)
+	}
+	p, err := b.Payment(t.Context(), "mercadopago", "73")
+	require.NoError(t, err)
+	require.False(t, p.Cost.Net.Valid, "what can't be read is not said")
+}
+
+func TestPayments_AreListedByTheirLastChange(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.inbox(t, store.InboxOptions{})
+	for i, f := range []store.FetchedPayment{
+		costing("71", "A-1", order.PaymentApproved, 1, "6.29", "92.31"), costing("72", "A-2", order.PaymentPending, 1, "0", "0"),
+		costing("73", "A-1", order.PaymentRefunded, 1, "6.29", "92.31"),
+	} {
+		b.apply(t, in, i, f)
+	}
+	list := func(filter store.PaymentFilter, limit int) (ids []string) {
+		page := store.PageOf[store.PaymentPlace]{Limit: limit}
+		for {
+			found, err := b.Payments(t.Context(), filter, page)
+			require.NoError(t, err)
+			for _, p := range found.Items {
+				ids = append(ids, p.ID)
+			}
+			if found.Next == (store.PaymentPlace{}) {
+				return ids
+			}
+			at, ok := store.ParsePaymentPlace(found.Next.String())
+			require.True(t, ok)
+			page.Before = at
+		}
+	}
+	require.Equal(t, []string{"71", "72", "73"}, list(store.PaymentFilter{}, 1))
+	require.Equal(t, []string{"71", "73"}, list(store.PaymentFilter{Order: "A-1"}, 1))
+	require.Equal(t, []string{"72"}, list(store.PaymentFilter{Status: order.PaymentPending}, 9))
+	require.Empty(t, list(store.PaymentFilter{Currency: "BRL"}, 9))
+	require.Empty(t, list(store.PaymentFilter{ChangedSince: time.Now().Add(time.Hour)}, 9))
+	for _, bad := range []string{"", "1", "1.mercadopago", "x.mercadopago.7", "-1.mercadopago.7", "01.mercadopago.7"} {
+		_, ok := store.ParsePaymentPlace(bad)
+		require.False(t, ok, bad)
+	}
+}
+
+func TestPaymentDays_SumUpByDayAndCurrency(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.inbox(t, store.InboxOptions{})
+	untold := fetched("74", "", order.PaymentApproved, "100", 1)
+	untold.Payment.CreatedAt = epoch
+	later := costing("75", "", order.PaymentApproved, 1, "1", "97.60")
+	later.Payment.CreatedAt = epoch.AddDate(0, 0, 1)
+	refunded := costing("73", "", order.PaymentRefunded, 1, "6.29", "92.31")
+	refunded.Payment.Refunded = decimal.NewFromInt(110)
+	for i, f := range []store.FetchedPayment{
+		costing("71", "", order.PaymentApproved, 1, "6.29", "92.31"), costing("72", "", order.PaymentPending, 1, "9", "9"), refunded, untold, later,
+	} {
+		b.apply(t, in, i, f)
+	}
+	days, err := b.PaymentDays(t.Context(), epoch.AddDate(0, 0, -1), epoch.AddDate(0, 0, 2), time.UTC)
+	require.NoError(t, err)
+	require.Len(t, days, 2)
+	first := days[0]
+	require.Equal(t, time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), first.Day)
+	require.EqualValues(t, 3, first.Payments)
+	require.EqualValues(t, 1, first.Unknown)
+	require.Equal(t, []string{"300", "100", "12.58", "2.8", "184.62"}, []string{
+		first.Gross.String(), first.Refunded.String(), first.Cost.Fee.Decimal.String(), first.Cost.Taxes.Decimal.String(), first.Cost.Net.Decimal.String(),
+	})
+	require.False(t, first.Cost.FinancingFee.Valid)
+	require.EqualValues(t, 1, days[1].Payments)
+	// The day depends on the zone: 03:04 in UTC is the day before in Buenos Aires.
+	zone, err := time.LoadLocation("America/Argentina/Buenos_Aires")
+	require.NoError(t, err)
+	days, err = b.PaymentDays(t.Context(), epoch.AddDate(0, 0, -1), epoch.AddDate(0, 0, 2), zone)
+	require.NoError(t, err)
+	require.Equal(t, "2026-01-02T00:00:00-03:00", days[0].Day.Format(time.RFC3339))
+}

@@ -1,0 +1,131 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
+
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// A PaymentSummary is a payment in one line.
+type PaymentSummary struct {
+	OrderPayment
+	// Reference is the order's; empty when the payment names none.
+	Reference string
+	// WrittenAt is when the books' row changed last.
+	WrittenAt time.Time
+}
+
+// A PaymentFilter selects payments; an empty field selects all.
+type PaymentFilter struct {
+	Order    string
+	Status   order.PaymentStatus
+	Currency string
+	// ChangedSince is when a payment's row changed at the earliest.
+	ChangedSince time.Time
+}
+
+// A PaymentPlace is where a payment stands in the list of payments: when its row
+// changed last, and its source and id.
+type PaymentPlace struct {
+	ChangedAt         time.Time
+	Source, PaymentID string
+}
+
+// String is the place as one word of a cursor.
+func (p PaymentPlace) String() string {
+	return strconv.FormatInt(p.ChangedAt.UnixMicro(), 10) + "." + p.Source + "." + p.PaymentID
+}
+
+// ParsePaymentPlace reads what String makes, and nothing else.
+func ParsePaymentPlace(text string) (PaymentPlace, bool) {
+	parts := strings.SplitN(text, ".", 3)
+	if len(parts) < 3 {
+		return PaymentPlace{}, false
+	}
+	micros, err := strconv.ParseInt(parts[0], 10, 64)
+	place := PaymentPlace{ChangedAt: time.UnixMicro(micros).UTC(), Source: parts[1], PaymentID: parts[2]}
+	return place, err == nil && micros >= 0 && place.String() == text
+}
+
+// Place is where the payment stands in the list.
+func (p PaymentSummary) Place() PaymentPlace { return PaymentPlace{p.WrittenAt, p.Source, p.ID} }
+
+// Payments returns one page of the payments that the filter selects, by the last
+// change of their rows, the oldest first. One that changes while pages are read comes
+// once more at the end.
+func (s *Store) Payments(ctx context.Context, filter PaymentFilter, page PageOf[PaymentPlace]) (ListOf[PaymentSummary, PaymentPlace], error) {
+	if page.Limit < 1 {
+		return ListOf[PaymentSummary, PaymentPlace]{}, fmt.Errorf("payments: a page of %d rows", page.Limit)
+	}
+	var c conditions
+	c.equal("order_reference", filter.Order)
+	c.equal("status", string(filter.Status))
+	c.equal("currency", filter.Currency)
+	c.between("updated_at", filter.ChangedSince, time.Time{})
+	if at := page.Before; at != (PaymentPlace{}) {
+		c.always("(updated_at, source, payment_id) > (" + c.arg(at.ChangedAt) + ", " + c.arg(text(at.Source)) + ", " + c.arg(text(at.PaymentID)) + ")")
+	}
+	where := c.sql()
+	rows, _ := s.pool.Query(ctx, `
+		SELECT `+paymentColumns+`, `+costColumns+`, source, coalesce(order_reference, ''), updated_at,
+		       coalesce((SELECT a.provider_order_id FROM payment_aliases a WHERE a.source = p.source AND a.payment_id = p.payment_id), '')
+		FROM payments p WHERE `+where+`
+		ORDER BY updated_at, source, payment_id LIMIT `+c.arg(page.Limit+1), c.args...)
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PaymentSummary, error) {
+		var p PaymentSummary
+		var err error
+		var providerOrderID string
+		p.OrderPayment, err = scanCostedPayment(row, &p.Reference, &p.WrittenAt, &providerOrderID)
+		p.ProviderOrderID = providerOrderID
+		toUTC(&p.WrittenAt)
+		return p, err
+	})
+	return list(found, page, PaymentSummary.Place), wrap(err, "payments")
+}
+
+// A PaymentDay is what the payments of one currency that were made on one day brought,
+// as they are now. Payments without money are not among them.
+type PaymentDay struct {
+	// Day is the midnight at which the day began.
+	Day      time.Time
+	Currency string
+	Payments int64
+	// Gross is what was charged, Refunded what went back of it.
+	Gross, Refunded decimal.Decimal
+	// Cost is the sum of what was said of each payment.
+	Cost PaymentCost
+	// Unknown is how many payments have not said what is left of them.
+	Unknown int64
+}
+
+// MostPaymentDays is how many days PaymentDays sums up at most.
+const MostPaymentDays = 366
+
+// PaymentDays returns the days of [since, until) in the zone, which must be one of
+// PostgreSQL's, oldest first and by currency within a day. Days without payments are
+// absent.
+func (s *Store) PaymentDays(ctx context.Context, since, until time.Time, zone *time.Location) ([]PaymentDay, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT date_trunc('day', coalesce(date_created, created_at), $3), currency, count(*), sum(amount), sum(least(refunded_amount, amount)),
+		       sum(fee_amount), sum(application_fee_amount), sum(financing_fee_amount), sum(shipping_fee_amount), sum(taxes_amount), sum(net_amount),
+		       count(*) FILTER (WHERE net_amount IS NULL)
+		FROM payments
+		WHERE coalesce(date_created, created_at) >= $1 AND coalesce(date_created, created_at) < $2
+		  AND status IN ('approved', 'in_mediation', 'refunded', 'charged_back') AND NOT validation
+		GROUP BY 1, 2 ORDER BY 1, 2`, since, until, zone.String())
+	days, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PaymentDay, error) {
+		var d PaymentDay
+		err := row.Scan(&d.Day, &d.Currency, &d.Payments, &d.Gross, &d.Refunded, &d.Cost.Fee, &d.Cost.ApplicationFee,
+			&d.Cost.FinancingFee, &d.Cost.ShippingFee, &d.Cost.Taxes, &d.Cost.Net, &d.Unknown)
+		d.Day = d.Day.In(zone)
+		return d, err
+	})
+	return days, wrap(err, "payments by day")
+}
