@@ -98,6 +98,9 @@ func (a *api) routes() []route {
 		{method: http.MethodPut, path: ordersPath + "/:reference", access: accessOrders, handle: a.putOrder},
 		{method: http.MethodPost, path: ordersPath + "/:reference/amend", access: accessOrders, handle: a.amendOrder},
 		{method: http.MethodPost, path: ordersPath + "/:reference/cancel", access: accessOrders, handle: a.cancelOrder},
+
+		{method: http.MethodGet, path: payoutsPath, access: accessStatus, query: payoutQuery, handle: a.listPayouts()},
+		{method: http.MethodGet, path: payoutsPath + "/:id", access: accessStatus, query: movementQuery, handle: a.showPayout},
 	}...)
 	table = append(table, a.operatorRoutes()...)
 	table = append(table, route{method: http.MethodPost, path: hooksPath + "/:name", access: accessSignature, anyQuery: true, handle: a.hook})

@@ -70,6 +70,7 @@ func meanings() map[string]meaning {
 			&store.ReplayWaitsError{QueueID: 5, Replay: 9}, store.Conflict, "replay_waits", http.StatusConflict, exitFailed,
 			"Event 5 is being replayed as event 9, which has not ended yet.",
 		},
+		"ErrPayoutNotFound": missing(store.ErrPayoutNotFound, "900", "payout_not_found", `There is no payout "900".`),
 		"ErrReportMoved": {
 			store.ErrReportMoved, store.Conflict, "state_conflict", http.StatusConflict, exitFailed, "Somebody else is importing the same file.",
 		},

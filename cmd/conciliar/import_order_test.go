@@ -21,14 +21,15 @@ var importOrder = map[string][]string{
 	"cmd/conciliar": {
 		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/delivery", "jobs/health", "jobs/provider",
 		"jobs/provider/mercadopago", "jobs/provider/mercadopago/report", "jobs/provider/mercadopago/simulator", "jobs/source", "migrations", "store", "store/localpg", "store/order",
+		"store/payout",
 	},
 	"cmd/conciliar/bench": {
 		"api", "jobs/provider/mercadopago", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
 	},
 	// Tests only, and of the built program.
 	"cmd/conciliar/e2e":         {},
-	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/order"},
-	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/order"},
+	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/order", "store/payout"},
+	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/order", "store/payout"},
 	"jobs":                      {"jobs/circuit", "jobs/delivery", "jobs/health", "jobs/provider", "store", "store/order"},
 	"jobs/health":               {"store", "store/order"},
 	"jobs/circuit":              {"jobs/provider", "store"},
