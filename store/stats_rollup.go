@@ -67,7 +67,7 @@ func (s *Store) rollUp(ctx context.Context, span, ahead time.Duration) (RollUp, 
 		// To the end of the current minute, so that charts show what just was.
 		end := at.now.Truncate(time.Minute).Add(time.Minute)
 		to := earlier(end, at.until.Add(max(span.Truncate(time.Minute), time.Minute)))
-		if err := countMinutes(ctx, tx, at.until, to); err != nil {
+		if err := s.countMinutes(ctx, tx, at.until, to); err != nil {
 			return err
 		}
 		until := later(at.until, earlier(to, at.horizon))
@@ -112,9 +112,9 @@ func (s *Store) RollUpHistory(ctx context.Context, span time.Duration) (RollUp, 
 		if from.Before(at.from) {
 			if at.from.After(kept) {
 				from = later(from, kept)
-				err = countMinutes(ctx, tx, from, at.from)
+				err = s.countMinutes(ctx, tx, from, at.from)
 			} else {
-				err = countHours(ctx, tx, from, at.from)
+				err = s.countHours(ctx, tx, from, at.from)
 			}
 			if err != nil {
 				return err

@@ -14,11 +14,11 @@ import (
 
 // countMinutes counts what happened in [from, until), whole minutes, by the
 // minute, and counts up the hours that these are of.
-func countMinutes(ctx context.Context, tx pgx.Tx, from, until time.Time) error {
+func (s *Store) countMinutes(ctx context.Context, tx pgx.Tx, from, until time.Time) error {
 	if !from.Before(until) {
 		return nil
 	}
-	if err := countEvents(ctx, tx, "minutes", time.Minute, from, until); err != nil {
+	if err := s.countEvents(ctx, tx, "minutes", time.Minute, from, until); err != nil {
 		return err
 	}
 	first, end := from.Truncate(time.Hour), until.Add(time.Hour-1).Truncate(time.Hour)
@@ -41,38 +41,50 @@ func countMinutes(ctx context.Context, tx pgx.Tx, from, until time.Time) error {
 
 // countHours counts what happened in [from, until), whole hours, by the hour
 // alone: its minutes are not kept any more.
-func countHours(ctx context.Context, tx pgx.Tx, from, until time.Time) error {
-	if err := countEvents(ctx, tx, "hours", time.Hour, from, until); err != nil {
+func (s *Store) countHours(ctx context.Context, tx pgx.Tx, from, until time.Time) error {
+	if err := s.countEvents(ctx, tx, "hours", time.Hour, from, until); err != nil {
 		return err
 	}
 	return countMoney(ctx, tx, from, until)
 }
 
 // countEvents counts events by width, into the tables that end with the suffix.
-func countEvents(ctx context.Context, tx pgx.Tx, suffix string, width time.Duration, from, until time.Time) error {
+func (s *Store) countEvents(ctx context.Context, tx pgx.Tx, suffix string, width time.Duration, from, until time.Time) error {
 	for _, table := range []string{"webhook_activity_", "webhook_latency_"} {
 		if _, err := tx.Exec(ctx, `DELETE FROM `+table+suffix+` WHERE began_at >= $1 AND began_at < $2`, from, until); err != nil {
 			return err
 		}
 	}
-	_, err := tx.Exec(ctx, strings.ReplaceAll(activitySQL, "{suffix}", suffix), from, until, width, topicsNamed)
+	_, err := tx.Exec(ctx, strings.ReplaceAll(activitySQL, "{suffix}", suffix), from, until, width, topicsNamed, s.providers)
 	if err != nil {
 		return err
 	}
 	return execute(ctx, tx, strings.ReplaceAll(latencySQL, "{suffix}", suffix), from, until, width, OutcomeSettled, OriginWebhook)
 }
 
-const activitySQL = `
+// activityHook is the origin under which webhooks of declared senders are counted.
+const activityHook = "hook"
+
+// ofProviders is the condition that a source is one that payments come from, param
+// having those.
+func ofProviders(source, param string) string {
+	return `(coalesce(cardinality(` + param + `::text[]), 0) = 0 OR ` + source + ` = ANY (` + param + `))`
+}
+
+// activitySQL counts webhooks of declared senders under an origin of their own.
+var activitySQL = `
 WITH happened AS (
-    SELECT received_at AS at, topic, origin, '' AS outcome FROM webhook_queue WHERE received_at >= $1 AND received_at < $2
+    SELECT received_at AS at, topic, source, origin, '' AS outcome FROM webhook_queue WHERE received_at >= $1 AND received_at < $2
     UNION ALL
-    SELECT received_at, topic, origin, '' FROM webhook_archive WHERE received_at >= $1 AND received_at < $2
+    SELECT received_at, topic, source, origin, '' FROM webhook_archive WHERE received_at >= $1 AND received_at < $2
     UNION ALL
-    SELECT completed_at, topic, origin, outcome FROM webhook_queue WHERE completed_at >= $1 AND completed_at < $2
+    SELECT completed_at, topic, source, origin, outcome FROM webhook_queue WHERE completed_at >= $1 AND completed_at < $2
     UNION ALL
-    SELECT completed_at, topic, origin, outcome FROM webhook_archive WHERE completed_at >= $1 AND completed_at < $2
+    SELECT completed_at, topic, source, origin, outcome FROM webhook_archive WHERE completed_at >= $1 AND completed_at < $2
 ), counted AS (
-    SELECT date_bin($3, at, 'epoch') AS began_at, left(topic, 64) AS topic, origin, outcome, count(*) AS events
+    SELECT date_bin($3, at, 'epoch') AS began_at, left(topic, 64) AS topic,
+           CASE WHEN origin = '` + OriginWebhook + `' AND NOT ` + ofProviders("source", "$5") + ` THEN '` + activityHook + `' ELSE origin END AS origin,
+           outcome, count(*) AS events
     FROM happened GROUP BY 1, 2, 3, 4
 ), topics AS (
     SELECT began_at, topic, row_number() OVER (PARTITION BY began_at ORDER BY sum(events) DESC, topic) AS place

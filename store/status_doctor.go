@@ -60,8 +60,8 @@ func (s *Store) Arrivals(ctx context.Context) (Arrivals, error) {
 	err := s.readSnapshot(ctx, func(tx pgx.Tx) error {
 		for _, table := range []string{"webhook_queue", "webhook_archive"} {
 			err := tx.QueryRow(ctx, `
-				SELECT max(received_at) FROM (SELECT origin, received_at FROM `+table+` ORDER BY id DESC LIMIT $1) newest
-				WHERE origin = $2`, arrivalsLooked, OriginWebhook).Scan(&found.LastAt)
+				SELECT max(received_at) FROM (SELECT source, origin, received_at FROM `+table+` ORDER BY id DESC LIMIT $1) newest
+				WHERE origin = $2 AND `+ofProviders("source", "$3"), arrivalsLooked, OriginWebhook, s.providers).Scan(&found.LastAt)
 			if err != nil {
 				return err
 			}

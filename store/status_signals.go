@@ -133,15 +133,15 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 	if err := readWarnings(ctx, tx, g); err != nil {
 		return err
 	}
-	if err := readArrivals(ctx, tx, g); err != nil {
+	if err := s.readArrivals(ctx, tx, g); err != nil {
 		return err
 	}
-	return readRhythm(ctx, tx, g)
+	return s.readRhythm(ctx, tx, g)
 }
 
 // readRhythm reads whether a webhook came lately and, when none did, the hours
 // before.
-func readRhythm(ctx context.Context, tx pgx.Tx, g *Signals) error {
+func (s *Store) readRhythm(ctx context.Context, tx pgx.Tx, g *Signals) error {
 	at, err := readCovered(ctx, tx)
 	if err != nil {
 		return err
@@ -150,10 +150,10 @@ func readRhythm(ctx context.Context, tx pgx.Tx, g *Signals) error {
 	// The newest events by their ids: a webhook that came lately is among them,
 	// whatever the planner thinks of times.
 	err = tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM (SELECT origin, received_at FROM webhook_queue ORDER BY id DESC LIMIT $2) q
-		               WHERE origin = 'webhook' AND received_at >= $1)
-		    OR EXISTS (SELECT FROM (SELECT origin, received_at FROM webhook_archive ORDER BY id DESC LIMIT $2) q
-		               WHERE origin = 'webhook' AND received_at >= $1)`, end, newestLooked).Scan(&g.ReceivedSince)
+		SELECT EXISTS (SELECT FROM (SELECT source, origin, received_at FROM webhook_queue ORDER BY id DESC LIMIT $2) q
+		               WHERE origin = 'webhook' AND received_at >= $1 AND `+ofProviders("source", "$3")+`)
+		    OR EXISTS (SELECT FROM (SELECT source, origin, received_at FROM webhook_archive ORDER BY id DESC LIMIT $2) q
+		               WHERE origin = 'webhook' AND received_at >= $1 AND `+ofProviders("source", "$3")+`)`, end, newestLooked, s.providers).Scan(&g.ReceivedSince)
 	if err != nil || g.ReceivedSince {
 		return err
 	}

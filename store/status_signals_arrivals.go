@@ -36,7 +36,7 @@ const neverVerified = 3
 
 // readArrivals reads what came in the last day: from the roll-up, from the ring of
 // refusals, which is short, and from the few events that ended without effect.
-func readArrivals(ctx context.Context, tx pgx.Tx, g *Signals) error {
+func (s *Store) readArrivals(ctx context.Context, tx pgx.Tx, g *Signals) error {
 	a := &g.Arrivals
 	err := tx.QueryRow(ctx, `
 		WITH refused AS (
@@ -44,7 +44,7 @@ func readArrivals(ctx context.Context, tx pgx.Tx, g *Signals) error {
 			FROM webhook_refused WHERE refused_at > now() - interval '7 days' AND channel <> ''
 		), accepted AS (
 			SELECT signed, topic, began_at > now() - interval '24 hours' AS lately, events
-			FROM webhook_accepted_hours WHERE began_at > now() - interval '7 days'
+			FROM webhook_accepted_hours WHERE began_at > now() - interval '7 days' AND `+ofProviders("source", "$5")+`
 		)
 		SELECT (SELECT coalesce(jsonb_object_agg(topic, n), '{}') FROM (
 		            SELECT topic, count(*) AS n FROM (
@@ -66,15 +66,15 @@ func readArrivals(ctx context.Context, tx pgx.Tx, g *Signals) error {
 		         + (SELECT count(*) FROM refused WHERE lately AND channel = $4),
 		       (SELECT coalesce(sum(events), 0) FROM accepted WHERE NOT signed AND NOT lately)
 		         + (SELECT count(*) FROM refused WHERE NOT lately AND channel = $4)`,
-		unhandledLooked, ChannelWebhooks, neverVerified, ChannelIPN).
+		unhandledLooked, ChannelWebhooks, neverVerified, ChannelIPN, s.providers).
 		Scan(&a.Unhandled, &a.Unverified, &a.Webhooks, &a.IPN, &a.IPNBefore)
 	if err != nil || len(a.Unverified) == 0 && (a.Webhooks > 0 || a.IPN == 0) {
 		return err
 	}
 	// What came since the roll-up, or before the first one.
 	rows, _ := tx.Query(ctx, `
-		SELECT topic, max(received_at) FROM (SELECT topic, received_at, signed, origin FROM webhook_queue ORDER BY id DESC LIMIT $1) newest
-		WHERE signed AND origin = $2 GROUP BY topic`, newestLooked, OriginWebhook)
+		SELECT topic, max(received_at) FROM (SELECT source, topic, received_at, signed, origin FROM webhook_queue ORDER BY id DESC LIMIT $1) newest
+		WHERE signed AND origin = $2 AND `+ofProviders("source", "$3")+` GROUP BY topic`, newestLooked, OriginWebhook, s.providers)
 	var topic string
 	var at time.Time
 	_, err = pgx.ForEachRow(rows, []any{&topic, &at}, func() error {

@@ -94,3 +94,32 @@ func TestSignals_CountWhatIsRecent(t *testing.T) {
 	b.receive(t, "webhook_queue", 2, time.Minute, store.OriginWebhook)
 	require.EqualValues(t, 3, b.signals(t).AcceptedLately, "no more are counted than were refused")
 }
+
+// What other senders deliver must not hide that the provider has fallen silent.
+func TestSignals_OtherSendersHideNoSilence(t *testing.T) {
+	t.Parallel()
+	b := setup(t, func(o *store.Options) { o.Providers = []string{"mercadopago"} })
+	other := func(ago time.Duration) {
+		b.exec(t, `INSERT INTO webhook_queue (source, topic, payload, work, origin, signed, received_at, completed_at, outcome)
+			SELECT 'github', 'push', '', 'keep', 'webhook', true, now() - make_interval(secs => $1), now(), 'kept' FROM generate_series(1, 5)`, ago.Seconds())
+	}
+	b.receive(t, "webhook_queue", 11, 5*time.Hour, store.OriginWebhook)
+	other(5 * time.Hour)
+	other(0)
+	b.rollUpAll(t, 100*24*time.Hour)
+
+	g := b.signals(t)
+
+	require.False(t, g.ReceivedSince)
+	var sum int64
+	for _, n := range g.ReceivedHours {
+		sum += n
+	}
+	require.EqualValues(t, 11, sum)
+	require.Zero(t, g.Arrivals.Webhooks)
+	arrivals, err := b.Arrivals(t.Context())
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(-5*time.Hour), *arrivals.LastAt, time.Minute)
+	b.receive(t, "webhook_queue", 1, 0, store.OriginWebhook)
+	require.True(t, b.signals(t).ReceivedSince)
+}

@@ -79,6 +79,9 @@ type Options struct {
 	// another. A Store without it has a replay do what was done, and follows
 	// nothing.
 	WorkOf WorkOf
+	// Providers are the sources that payments come from; all when empty. That they
+	// are silent is not hidden by what others send.
+	Providers []string
 	// ReadPayers finds the payers that a document names. A Store without it forgets
 	// nobody, and knows a forgotten payer by payment and e-mail address alone.
 	ReadPayers ReadPayers
@@ -104,6 +107,7 @@ type Store struct {
 	unknownOrder UnknownOrder
 	insertJobs   InsertJobs
 	workOf       WorkOf
+	providers    []string
 	readPayers   ReadPayers
 	// forgottenKey is the key of forgotten payers' hashes, nil until it was read.
 	forgottenKey atomic.Pointer[[]byte]
@@ -126,7 +130,7 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	}
 	return &Store{
 		pool: pool, direct: cmp.Or(opts.Direct, pool), rules: opts.Rules, unknownOrder: opts.UnknownOrder,
-		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, logger: opts.Logger,
+		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, providers: opts.Providers, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, logger: opts.Logger,
 		orderEvents: newBell(),
 	}, nil
 }

@@ -151,6 +151,7 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		UnknownOrder: store.UnknownOrder(cfg.UnknownOrder),
 		InsertJobs:   inserter.Insert,
 		WorkOf:       a.workOf,
+		Providers:    []string{mercadopago.Source},
 		ReadPayers:   readPayers,
 		InsertStep:   inserter.InsertStep,
 		Logger:       jobsConfig.Logger,

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
@@ -58,7 +59,7 @@ func withStoreOf(ctx context.Context, std stdio, database config.Database, log c
 	if err := requireSchema(ctx, pool); err != nil {
 		return err
 	}
-	storage, err := store.New(pool, store.Options{Rules: rules, UnknownOrder: store.UnknownOrderWait, ReadPayers: readPayers, Logger: newLogger(std, log)})
+	storage, err := store.New(pool, store.Options{Rules: rules, UnknownOrder: store.UnknownOrderWait, Providers: []string{mercadopago.Source}, ReadPayers: readPayers, Logger: newLogger(std, log)})
 	if err != nil {
 		return err
 	}
