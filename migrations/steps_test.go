@@ -152,6 +152,13 @@ var written = map[int64][]string{
 		 FROM order_logs WHERE cause = 'payment'`,
 		`UPDATE order_feed SET position = 1`,
 	},
+	37: {
+		`INSERT INTO delivery_receivers (name, position) VALUES ('order_events', 1)`,
+		`INSERT INTO deliveries (receiver, stream, message_id, order_event_id, state, attempts, ended_at)
+		 SELECT 'order_events', order_reference, id::text, id, 'delivered', 1, now() FROM order_events`,
+		`INSERT INTO delivery_attempts (delivery_id, number, duration_ms, status, answer) SELECT id, 1, 12, 200, 'ok' FROM deliveries`,
+		`INSERT INTO operator_actions (actor, action, target_kind, note) VALUES ('cli:ana', 'stop_receiver', 'receiver', 'order_events')`,
+	},
 	32: {`UPDATE processes SET not_accepted = 3`},
 	34: {
 		`INSERT INTO report_files (source, collector_id, name, sha256, bytes, imported_by, rows) VALUES ('mercadopago', '1', 'release.csv', sha256('a'), 1, 'cli:ana', 1)`,

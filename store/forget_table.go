@@ -71,6 +71,8 @@ var erasures = []erasure{
 	{table: "orders", key: []string{"reference"}, named: []string{"reference"}},
 	{table: "order_logs", key: []string{"id"}, numeric: true, named: []string{"reason"}},
 	{table: "order_events", key: []string{"id"}, numeric: true, words: []string{"body"}},
+	{table: "deliveries", key: []string{"id"}, numeric: true, documents: []string{"body"}, empty: `body = NULL`, words: []string{"headers"}},
+	{table: "delivery_attempts", key: []string{"id"}, numeric: true, words: []string{"error", "answer"}},
 	{table: "payment_logs", key: []string{"id"}, numeric: true, named: []string{"order_reference"}},
 	{table: "operator_actions", key: []string{"id"}, numeric: true, named: []string{"note"}},
 	{

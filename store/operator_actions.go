@@ -22,6 +22,8 @@ const (
 	ActionAmendOrder       = "amend_order"
 	ActionCancelOrder      = "cancel_order"
 	ActionForget           = "forget"
+	ActionStopReceiver     = "stop_receiver"
+	ActionStartReceiver    = "start_receiver"
 	ActionLogin            = "login"
 	ActionLogout           = "logout"
 	// ActionLoginFailed is a try with a wrong password, by whom it claimed to be.
@@ -52,6 +54,10 @@ const (
 	TargetJobQueue = "job_queue"
 	// TargetPayer is somebody who paid; nothing kept says who.
 	TargetPayer = "payer"
+	// TargetDelivery is a message on its way; TargetReceiver whom messages go to, named
+	// by the note.
+	TargetDelivery = "delivery"
+	TargetReceiver = "receiver"
 	// TargetOrder is an order; its reference is kept beside.
 	TargetOrder = "order"
 )

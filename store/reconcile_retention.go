@@ -52,6 +52,9 @@ var retentions = []retention{
 	{Retention{"Mercado Pago's answers in payments", "PAYLOAD_RETENTION"}, emptyPayments},
 	{Retention{"money reports as they were read", "PAYLOAD_RETENTION"}, emptyReports},
 	{Retention{"refused deliveries, the newest 10,000", "168h"}, pruneRefused},
+	{Retention{"attempts of deliveries", "720h"}, pruneDeliveryAttempts},
+	{Retention{"bodies and headers of deliveries of other senders' events, after their end", "2160h"}, emptyDeliveries},
+	{Retention{"deliveries", "9600h"}, pruneDeliveries},
 	{Retention{"logins, and the browsers they were made in", "until they expire"}, pruneSessions},
 }
 

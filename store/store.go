@@ -90,6 +90,8 @@ type Options struct {
 	// Direct makes connections whose session is ours alone, past a pooler; nil where the
 	// pool's are.
 	Direct *pgxpool.Pool
+	// InsertDeliveries inserts the jobs of deliveries. A Store without it can send none.
+	InsertDeliveries InsertDeliveries
 	// Logger receives what no caller is told. Required.
 	Logger *slog.Logger
 }
@@ -112,8 +114,11 @@ type Store struct {
 	// forgottenKey is the key of forgotten payers' hashes, nil until it was read.
 	forgottenKey atomic.Pointer[[]byte]
 	insertStep   InsertStep
-	logger       *slog.Logger
-	acceptance   acceptance
+	// deliversOrders is true in a process that makes deliveries of order events.
+	insertDeliveries InsertDeliveries
+	deliversOrders   atomic.Bool
+	logger           *slog.Logger
+	acceptance       acceptance
 	// orderEvents rings when this process has committed order events.
 	orderEvents bell
 }
@@ -130,7 +135,7 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	}
 	return &Store{
 		pool: pool, direct: cmp.Or(opts.Direct, pool), rules: opts.Rules, unknownOrder: opts.UnknownOrder,
-		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, providers: opts.Providers, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, logger: opts.Logger,
+		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, providers: opts.Providers, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, insertDeliveries: opts.InsertDeliveries, logger: opts.Logger,
 		orderEvents: newBell(),
 	}, nil
 }

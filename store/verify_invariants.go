@@ -19,6 +19,9 @@ const liveStates = `('available', 'pending', 'retryable', 'running', 'scheduled'
 // looks for such jobs every 30 s only.
 const rescueSlack = time.Minute
 
+// lostJobsFound is within what time a delivery whose job is gone gets another.
+const lostJobsFound = 3 * time.Minute
+
 // staleChain selects whether the payouts of the account of a movement m are about to be
 // explained.
 const staleChain = `SELECT FROM account_chains c
@@ -173,6 +176,37 @@ var invariants = []invariant{
 				       lag(coalesce(position, 9223372036854775807)) OVER (PARTITION BY order_reference ORDER BY id) AS before
 				FROM order_events) e
 			WHERE position < before`,
+	},
+	{
+		// A receiver that was started again, or a job that was lost, may be this far
+		// behind until the next sweep.
+		Invariant: Invariant{"delivery_goes_on", "a delivery has ended, or has a job that lives, an earlier one before it in its stream, or a receiver that is stopped"},
+		broken: `
+			SELECT d.id AS delivery_id, d.receiver, d.stream, d.job_id, j.state AS job_state, d.next_attempt_at
+			FROM (SELECT DISTINCT ON (receiver, stream) id, receiver, stream, job_id, next_attempt_at, updated_at
+			      FROM deliveries WHERE state = 'pending' ORDER BY receiver, stream, id) d
+			JOIN delivery_receivers r ON r.name = d.receiver
+			LEFT JOIN river_job j ON j.id = d.job_id
+			WHERE r.stopped_at IS NULL AND NOT r.parked AND d.updated_at < now() - make_interval(secs => $2)
+			  AND coalesce(j.state NOT IN ` + liveStates + `, true)`,
+		args: func(VerifyOptions) []any { return []any{lostJobsFound.Seconds()} },
+	},
+	{
+		Invariant: Invariant{"delivered_in_order", "a delivery has a job only when no earlier one of its stream is pending"},
+		broken: `
+			SELECT d.id AS delivery_id, d.receiver, d.stream, d.job_id
+			FROM (SELECT id, receiver, stream, job_id, row_number() OVER (PARTITION BY receiver, stream ORDER BY id) AS place
+			      FROM deliveries WHERE state = 'pending') d
+			WHERE d.place > 1 AND d.job_id IS NOT NULL`,
+	},
+	{
+		Invariant: Invariant{"order_event_delivered", "an order event of the feed up to a receiver's position has its delivery, unless it is older than the receiver"},
+		broken: `
+			SELECT e.id AS order_event_id, e.position, e.created_at
+			FROM order_events e JOIN delivery_receivers r ON r.name = '` + ReceiverOrderEvents + `'
+			WHERE e.position > r.first_position AND e.position <= r.position AND e.created_at >= r.since AND e.created_at > now() - make_interval(secs => $2)
+			  AND NOT EXISTS (SELECT FROM deliveries d WHERE d.receiver = r.name AND d.order_event_id = e.id)`,
+		args: func(VerifyOptions) []any { return []any{(deliveriesKept - 24*time.Hour).Seconds()} },
 	},
 	{
 		Invariant: Invariant{"flag_told", "an open anomaly of an order is flagged as its last order event about it says"},

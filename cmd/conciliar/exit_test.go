@@ -61,6 +61,9 @@ func meanings() map[string]meaning {
 		"ErrOrderNotFound":      missing(store.ErrOrderNotFound, "A-1", "order_not_found", `There is no order "A-1".`),
 		"ErrSessionNotFound":    missing(store.ErrSessionNotFound, 8, "not_found", "There is no login 8."),
 		"ErrPaymentNotFound":    missing(store.ErrPaymentNotFound, "99", "not_found", `There is no payment "99".`),
+		"ErrDeliveryNotFound":   missing(store.ErrDeliveryNotFound, 6, "not_found", "There is no delivery 6."),
+		"ErrReceiverNotFound":   missing(store.ErrReceiverNotFound, "order_events", "not_found", `There is no receiver "order_events".`),
+		"ErrOrderEventNotFound": missing(store.ErrOrderEventNotFound, 9, "not_found", "There is no order event 9."),
 		"NotFoundError":         missing(store.ErrEventNotFound, nil, "event_not_found", "There is no such event."),
 		"StateError": {
 			&store.StateError{What: "dead letter", ID: 7, State: "dismissed"}, store.Conflict, "state_conflict",
@@ -81,6 +84,10 @@ func meanings() map[string]meaning {
 		"PayloadExpiredError": {
 			&store.PayloadExpiredError{QueueID: 5}, store.Conflict, "payload_expired", http.StatusConflict, exitFailed,
 			"The body of event 5 is no longer kept, and the event names nothing to fetch.",
+		},
+		"MessageExpiredError": {
+			&store.MessageExpiredError{What: "delivery", ID: 5}, store.Conflict, "payload_expired", http.StatusConflict, exitFailed,
+			"The body of delivery 5 is no longer kept.",
 		},
 		"OrderConflictError": {
 			&store.OrderConflictError{Reference: "A-1", Known: price("80.00"), Asked: price("100")}, store.Conflict, "order_conflict",
@@ -122,10 +129,12 @@ func meanings() map[string]meaning {
 		},
 
 		// These are for the jobs alone: a caller who meets one has met a bug.
-		"ErrStaleAttempt":    internal(store.ErrStaleAttempt),
-		"ErrRunEnded":        internal(store.ErrRunEnded),
-		"ErrEvaluatedLately": internal(store.ErrEvaluatedLately),
-		"ErrAnswerOlder":     internal(store.ErrAnswerOlder),
+		"ErrStaleAttempt": internal(store.ErrStaleAttempt),
+
+		"ErrDeliverySuperseded": internal(store.ErrDeliverySuperseded),
+		"ErrRunEnded":           internal(store.ErrRunEnded),
+		"ErrEvaluatedLately":    internal(store.ErrEvaluatedLately),
+		"ErrAnswerOlder":        internal(store.ErrAnswerOlder),
 
 		"order.ErrUnknownStatus": internal(order.ErrUnknownStatus),
 		"order.ErrInvalidTerms":  internal(order.ErrInvalidTerms),
