@@ -2,6 +2,8 @@ package config
 
 import (
 	"crypto/tls"
+	"encoding/base64"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -87,6 +89,7 @@ func (cfg *Config) check(c *checker) {
 		fault := faultOf(s.Reveal())
 		c.demand("MERCADOPAGO_WEBHOOK_SECRETS", fault == "", "has a secret that "+fault)
 	}
+	cfg.OrderEvents.check(c)
 	cfg.checkOperators(c)
 	cfg.checkTokens(c)
 	cfg.checkTLS(c)
@@ -134,6 +137,37 @@ func scaled(first time.Duration, attempts int) []time.Duration {
 		waits[i] = first << min(i, 5)
 	}
 	return waits
+}
+
+func (o OrderEvents) check(c *checker) {
+	address := o.OrderEventsURL.Reveal()
+	if address != "" {
+		fault := receiverFault(address, o.OrderEventsAllowPrivate)
+		c.demand("ORDER_EVENTS_URL", fault == "", fault)
+	}
+	c.demand("ORDER_EVENTS_SECRETS", address == "" || len(o.OrderEventsSecrets) > 0, "is required when ORDER_EVENTS_URL is set")
+	for _, s := range o.OrderEventsSecrets {
+		key, isKey := strings.CutPrefix(s.Reveal(), "whsec_")
+		raw, err := base64.StdEncoding.DecodeString(key)
+		c.demand("ORDER_EVENTS_SECRETS", isKey && err == nil, "has a secret that isn't whsec_ and base64")
+		// The sizes of the Standard Webhooks specification.
+		c.demand("ORDER_EVENTS_SECRETS", len(raw) >= 24 && len(raw) <= 64, "has a secret that isn't 24 to 64 bytes before base64")
+	}
+}
+
+// receiverFault is what is wrong with a URL that messages are sent to; empty when
+// nothing is. It repeats nothing of the URL, which may hold a token.
+func receiverFault(text string, allowPrivate bool) string {
+	parsed, err := url.Parse(text)
+	switch {
+	case err != nil || parsed.Hostname() == "" || (parsed.Scheme != "https" && parsed.Scheme != "http"):
+		return "must be a URL such as https://shop.example.com/webhooks/orders"
+	case parsed.User != nil || parsed.Fragment != "":
+		return "must be a URL without credentials or fragment"
+	case parsed.Scheme == "http" && !allowPrivate:
+		return "must be https; http needs ORDER_EVENTS_ALLOW_PRIVATE"
+	}
+	return ""
 }
 
 func (m Money) check(c *checker) {

@@ -53,9 +53,17 @@ type Config struct {
 	PayloadRetention time.Duration `env:"PAYLOAD_RETENTION" envDefault:"2160h" help:"raw bodies, IP addresses and fetched answers are emptied this long after their event's end"`
 
 	Sources
+	OrderEvents
 	Tracing
 	Alerts
 	Log
+}
+
+// OrderEvents says where changes of orders are sent.
+type OrderEvents struct {
+	OrderEventsURL          Secret   `env:"ORDER_EVENTS_URL" help:"where changes of orders are sent, by https; a secret where it holds one"`
+	OrderEventsSecrets      []Secret `env:"ORDER_EVENTS_SECRETS" help:"secrets that sign them after the Standard Webhooks specification, whsec_ and base64; several during a rotation; required with ORDER_EVENTS_URL"`
+	OrderEventsAllowPrivate bool     `env:"ORDER_EVENTS_ALLOW_PRIVATE" envDefault:"false" help:"let ORDER_EVENTS_URL be http, and resolve to a private or loopback address"`
 }
 
 // Tracing says where traces go.

@@ -404,3 +404,33 @@ func TestVerify_NeedsItsRules(t *testing.T) {
 	require.ErrorAs(t, err, &problems)
 	require.Len(t, problems, 4)
 }
+
+func TestConfig_OrderEventsNeedASecretAndHTTPS(t *testing.T) {
+	t.Parallel()
+	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	cfg, err := config.Load(environ(map[string]string{
+		"ORDER_EVENTS_URL": "https://shop.example.com/hooks?key=hidden", "ORDER_EVENTS_SECRETS": secret + "," + secret,
+	}))
+	require.NoError(t, err)
+	require.Equal(t, "https://shop.example.com/hooks?key=hidden", cfg.OrderEventsURL.Reveal())
+	require.Len(t, cfg.OrderEventsSecrets, 2)
+	_, err = config.Load(environ(map[string]string{
+		"ORDER_EVENTS_URL": "http://127.0.0.1:9000/", "ORDER_EVENTS_SECRETS": secret, "ORDER_EVENTS_ALLOW_PRIVATE": "true",
+	}))
+	require.NoError(t, err)
+	for _, c := range []struct{ url, secrets, variable string }{
+		{"https://shop.example.com", "", "ORDER_EVENTS_SECRETS"},
+		{"https://shop.example.com", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "ORDER_EVENTS_SECRETS"},
+		{"https://shop.example.com", "whsec_%%%hidden", "ORDER_EVENTS_SECRETS"},
+		{"https://shop.example.com", "whsec_aGlkZGVu", "ORDER_EVENTS_SECRETS"},
+		{"http://shop.example.com/hidden", secret, "ORDER_EVENTS_URL"},
+		{"https://user:hidden@shop.example.com", secret, "ORDER_EVENTS_URL"},
+		{"https://shop.example.com/#hidden", secret, "ORDER_EVENTS_URL"},
+		{"shop.example.com/hidden", secret, "ORDER_EVENTS_URL"},
+		{"https:///hidden", secret, "ORDER_EVENTS_URL"},
+	} {
+		_, err := config.Load(environ(map[string]string{"ORDER_EVENTS_URL": c.url, "ORDER_EVENTS_SECRETS": c.secrets}))
+		require.ErrorContains(t, err, c.variable, "%v", c)
+		require.NotContains(t, err.Error(), "hidden")
+	}
+}

@@ -41,6 +41,9 @@ func (d Deps) WithProbeEvery(every time.Duration) Deps {
 	return d
 }
 
+// DeliveryQueue is the River queue of a receiver's deliveries.
+var DeliveryQueue = deliveryQueue
+
 // An Evaluator evaluates alerts when it is told to.
 type Evaluator struct{ e *evaluator }
 

@@ -69,3 +69,17 @@ func (m *metrics) record(r attemptReport, took time.Duration) {
 		m.settlement.Observe((r.event.Now.Sub(r.event.ReceivedAt) + took).Seconds())
 	}
 }
+
+// deliveryMetrics count the attempts of deliveries.
+type deliveryMetrics struct{ total *prometheus.CounterVec }
+
+func newDeliveryMetrics(registerer prometheus.Registerer) *deliveryMetrics {
+	return &deliveryMetrics{total: promauto.With(registerer).NewCounterVec(prometheus.CounterOpts{
+		Name: "conciliar_deliveries_total",
+		Help: "Attempts of deliveries, by receiver and result: delivered, failed (tried again) or dead (not tried again).",
+	}, []string{"receiver", "result"})}
+}
+
+func (m *deliveryMetrics) count(receiver, result string) {
+	m.total.WithLabelValues(receiver, result).Inc()
+}

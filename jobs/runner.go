@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/conciliar/conciliar/jobs/circuit"
+	"github.com/conciliar/conciliar/jobs/delivery"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -101,6 +103,8 @@ type Deps struct {
 	// Alerts says where messages about alerts go; nil for a process that
 	// evaluates none.
 	Alerts *Alerts
+	// Deliveries sends what goes out; nil for a process that sends nothing.
+	Deliveries *delivery.Engine
 	// Logger is needed by a Checker only; a Runner has its configuration's.
 	Logger *slog.Logger
 
@@ -140,6 +144,8 @@ type Runner struct {
 	takeover  *takeover
 	keeper    *circuit.Keeper
 	sequencer *sequencer
+	// deliverer keeps deliveries moving; nil in a process that sends nothing.
+	deliverer *deliverer
 
 	stopSweep context.CancelFunc
 	sweeping  sync.WaitGroup
@@ -182,10 +188,16 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if deps.takeoverTimes != nil {
 		orphans.times = *deps.takeoverTimes
 	}
+	sequencer := &sequencer{store: deps.Store, events: metrics.told, logger: cfg.Logger}
+	var moving *deliverer
+	if deps.Deliveries != nil && !cfg.Helper {
+		moving = &deliverer{store: deps.Store, engine: deps.Deliveries, client: client, logger: cfg.Logger, queues: slices.Collect(maps.Keys(config.Queues)), wake: make(chan struct{}, 1)}
+		sequencer.sequenced = moving.wake
+	}
 	keeper := circuit.NewKeeper(circuits, QueueWebhooks, retryJob(client), cfg.ProviderRate, cfg.Logger)
 	return &Runner{
 		client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, takeover: orphans, keeper: keeper,
-		sequencer: &sequencer{store: deps.Store, events: metrics.told, logger: cfg.Logger},
+		sequencer: sequencer, deliverer: moving,
 	}, nil
 }
 
@@ -241,6 +253,7 @@ func addWork(config *river.Config, cfg Config, deps Deps, circuits *circuit.Circ
 	if !cfg.Helper {
 		config.PeriodicJobs = append(config.PeriodicJobs, periodically(rollUpEvery, RollUpArgs{}), periodically(foldEvery, FoldArgs{}), periodically(unhandledEvery, UnhandledArgs{}))
 	}
+	addDeliveries(config, cfg, deps, policy)
 	if err := addReconciliation(config, cfg, deps, circuits, policy, metrics); err != nil {
 		return err
 	}
@@ -317,6 +330,9 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.sweeping.Go(func() { r.takeover.run(sweepCtx) })
 	r.sweeping.Go(func() { r.keeper.Run(sweepCtx) })
 	r.sweeping.Go(func() { r.sequencer.run(sweepCtx) })
+	if r.deliverer != nil {
+		r.sweeping.Go(func() { r.deliverer.run(sweepCtx) })
+	}
 	return nil
 }
 

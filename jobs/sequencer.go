@@ -27,7 +27,9 @@ type sequencer struct {
 	store  *store.Store
 	events *prometheus.CounterVec
 	logger *slog.Logger
-	failed bool
+	// sequenced is told that the feed has new events; nil for nobody.
+	sequenced chan<- struct{}
+	failed    bool
 }
 
 // run works until ctx is done.
@@ -67,6 +69,12 @@ func (q *sequencer) step(ctx context.Context) (more bool, err error) {
 	}
 	for _, kind := range done.Types {
 		q.events.WithLabelValues(kind).Inc()
+	}
+	if len(done.Types) > 0 {
+		select {
+		case q.sequenced <- struct{}{}:
+		default:
+		}
 	}
 	pause := time.NewTimer(sequencerPause)
 	defer pause.Stop()

@@ -94,6 +94,9 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 		return nil, err
 	}
 	if does.worker {
+		if err = a.newDeliveries(ctx, cfg); err != nil {
+			return nil, err
+		}
 		deps := a.jobsDeps(cfg, client)
 		jobsConfig.Registerer, jobsConfig.TracerProvider = a.metrics, a.tracerProvider()
 		if a.runner, err = jobs.NewRunner(a.pool, jobsConfig, deps); err != nil {
@@ -155,6 +158,8 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		ReadPayers:   readPayers,
 		InsertStep:   inserter.InsertStep,
 		Logger:       jobsConfig.Logger,
+
+		InsertDeliveries: inserter.InsertDeliveries,
 	})
 	if err != nil {
 		return nil, err
@@ -281,6 +286,7 @@ func (a *app) jobsDeps(cfg config.Config, client *mercadopago.Client) jobs.Deps 
 		Searches:    map[string]jobs.PaymentSearcher{mercadopago.Source: client},
 		CollectorID: cfg.CollectorID,
 		Alerts:      &jobs.Alerts{Sender: a.secrets.alerts},
+		Deliveries:  a.secrets.deliveries.engine,
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 var reloadable = []string{
 	"DATABASE_URL", "DATABASE_DIRECT_URL", "MERCADOPAGO_ACCESS_TOKEN", "MERCADOPAGO_WEBHOOK_SECRETS", "STATUS_TOKENS", "PROCESS_QUEUE_TOKENS", "RECONCILE_TOKENS",
 	"ORDERS_TOKENS", "OPERATOR_PASSWORD", "OPERATORS_FILE", "TLS_CERT", "TLS_KEY", "ALERT_WEBHOOK_URL",
+	"ORDER_EVENTS_URL", "ORDER_EVENTS_SECRETS", "ORDER_EVENTS_ALLOW_PRIVATE",
 }
 
 // secretUsers are the parts of a process that hold secrets. Those that a role lacks
@@ -32,6 +33,7 @@ type secretUsers struct {
 	judge       func(token string) error
 	token       string
 	alerts      *jobs.AlertSender
+	deliveries  *deliveries
 	certificate atomic.Pointer[tls.Certificate]
 }
 
@@ -44,6 +46,9 @@ func (s *secretUsers) use(cfg config.Config) error {
 	}
 	if s.client != nil {
 		problems = append(problems, s.useAccessToken(cfg.AccessToken.Reveal()), s.alerts.UseURL(cfg.AlertWebhookURL.Reveal()))
+	}
+	if s.deliveries != nil {
+		problems = append(problems, s.deliveries.use(cfg))
 	}
 	if s.certificate.Load() != nil {
 		problems = append(problems, s.useCertificate(cfg))

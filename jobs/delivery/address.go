@@ -24,10 +24,10 @@ var publicOnly = ssrf.New(ssrf.WithAnyPort(), ssrf.WithDeniedV4Prefixes(azureHos
 
 // newClient returns a client that connects only where control permits; nil permits
 // everything.
-func newClient(wrap func(http.RoundTripper) http.RoundTripper, control func(network, address string, _ syscall.RawConn) error) *http.Client {
+func newClient(control func(network, address string, _ syscall.RawConn) error) *http.Client {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: control}
 	return &http.Client{
-		Transport: wrap(&http.Transport{
+		Transport: &http.Transport{
 			// Through a proxy the address that is checked would be the proxy's.
 			Proxy:                  nil,
 			DialContext:            dialer.DialContext,
@@ -39,7 +39,7 @@ func newClient(wrap func(http.RoundTripper) http.RoundTripper, control func(netw
 			MaxResponseHeaderBytes: maxAnswerHeader,
 			// An answer is bounded as it comes, so it must not grow afterwards.
 			DisableCompression: true,
-		}),
+		},
 		// A redirect would carry the message, and its signature, to somebody else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

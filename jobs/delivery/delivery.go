@@ -83,17 +83,13 @@ func (r Receiver) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
 var receiverName = regexp.MustCompile(`^[a-z0-9_]+(:[a-z0-9-]{1,32})?$`)
 
-// CheckURL returns what is wrong with the URL of a receiver, as the rest of a
-// sentence that begins with its name; nil when nothing is. The text holds nothing
-// of the URL.
-func CheckURL(text string, allowPrivate bool) error {
+// checkURL returns what is wrong with a URL, and repeats nothing of it.
+func checkURL(text string, allowPrivate bool) error {
 	parsed, err := url.Parse(text)
 	switch {
-	case err != nil || parsed.Host == "" || parsed.Scheme != "https" && parsed.Scheme != "http":
-		return errors.New("must be a URL such as https://shop.example.com/webhooks")
-	case parsed.User != nil || parsed.Fragment != "":
-		return errors.New("must be a URL without credentials or fragment")
-	case parsed.Scheme == "http" && !allowPrivate:
+	case err != nil || parsed.Hostname() == "" || parsed.User != nil:
+		return errors.New("is no URL with a host and without credentials")
+	case parsed.Scheme != "https" && (parsed.Scheme != "http" || !allowPrivate):
 		return errors.New("must be https (http is for private addresses, where they are allowed)")
 	}
 	return nil
@@ -104,7 +100,7 @@ func (r Receiver) withDefaults() (Receiver, error) {
 	if !receiverName.MatchString(r.Name) {
 		return r, fmt.Errorf("receiver %q: not a name of a receiver", r.Name)
 	}
-	if err := CheckURL(r.URL, r.AllowPrivate); err != nil {
+	if err := checkURL(r.URL, r.AllowPrivate); err != nil {
 		return r, fmt.Errorf("receiver %s: its URL %w", r.Name, err)
 	}
 	if r.Timeout < 0 || r.Pace < 0 || slices.ContainsFunc(r.Waits, func(wait time.Duration) bool { return wait <= 0 }) {
@@ -155,23 +151,17 @@ type Engine struct {
 type Options struct {
 	// UserAgent names us to receivers.
 	UserAgent string
-	// Transport wraps what carries the calls, to trace them; nil for nothing. What
-	// it returns must not follow redirects, or go to any other address.
-	Transport func(http.RoundTripper) http.RoundTripper
 	// Now is the clock of what receivers ask to wait for; time.Now when nil.
 	Now func() time.Time
 }
 
 // New returns an engine without receivers.
 func New(opts Options) *Engine {
-	if opts.Transport == nil {
-		opts.Transport = func(base http.RoundTripper) http.RoundTripper { return base }
-	}
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
 	return &Engine{
-		public: newClient(opts.Transport, publicOnly), private: newClient(opts.Transport, nil),
+		public: newClient(publicOnly), private: newClient(nil),
 		userAgent: opts.UserAgent, now: opts.Now, stations: map[string]*station{},
 	}
 }
@@ -208,6 +198,17 @@ func (e *Engine) Names() []string {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return slices.Sorted(maps.Keys(e.stations))
+}
+
+// LongestTimeout is how long an attempt at any receiver may take at most.
+func (e *Engine) LongestTimeout() time.Duration {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	longest := DefaultTimeout
+	for _, s := range e.stations {
+		longest = max(longest, s.Timeout)
+	}
+	return longest
 }
 
 // station returns a receiver that is in use; nil when there is none of that name.

@@ -50,6 +50,9 @@ const (
 	ClassPrivateAddress = "private_address"
 	// ClassNotSendable: the message makes no HTTP request.
 	ClassNotSendable = "not_sendable"
+	// ClassExpired: what the message said is not kept any more, as for a payer who was
+	// forgotten.
+	ClassExpired = "expired"
 	// ClassWorkerDied: the processes that made the attempts died.
 	ClassWorkerDied = "worker_died"
 	// ClassCancelled: an operator cancelled the delivery's job.
@@ -60,7 +63,7 @@ const (
 func Classes() []string {
 	return []string{
 		ClassRefused, ClassRedirected, ClassRateLimited, ClassGone, ClassTimeout, ClassUnreachable, ClassTLS,
-		ClassPrivateAddress, ClassNotSendable, ClassWorkerDied, ClassCancelled,
+		ClassPrivateAddress, ClassNotSendable, ClassExpired, ClassWorkerDied, ClassCancelled,
 	}
 }
 
