@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -126,17 +127,13 @@ func (a *api) replayDeadLetters(c *gin.Context, ev *requestEvent) error {
 }
 
 // cancelReplay stops a bulk replay. What was replayed stays so.
-func (a *api) cancelReplay(c *gin.Context, ev *requestEvent) error {
-	id, err := idOf(c, ev, aBulkReplay)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := bounded(c)
-	defer cancel()
-	bulk, err := a.deps.Storage.CancelBulkReplay(ctx, id, actorOf(ev))
-	if err != nil {
-		return err
-	}
-	ev.outcome = "cancelled"
-	return answerJSON(c, http.StatusOK, bulk)
+func (a *api) cancelReplay() handler {
+	return about(aBulkReplay, func(ctx context.Context, c *gin.Context, ev *requestEvent, id int64) error {
+		bulk, err := a.deps.Storage.CancelBulkReplay(ctx, id, actorOf(ev))
+		if err != nil {
+			return err
+		}
+		ev.outcome = "cancelled"
+		return answerJSON(c, http.StatusOK, bulk)
+	})
 }

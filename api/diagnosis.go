@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -55,23 +56,19 @@ func DiagnosisOf(d diagnoser, r store.RefusedDetail) (provider.Diagnosis, error)
 }
 
 // diagnoseRefused answers what a recorded delivery was refused for.
-func (a *api) diagnoseRefused(c *gin.Context, ev *requestEvent) error {
-	id, err := idOf(c, ev, aRefusal)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := bounded(c)
-	defer cancel()
-	refused, err := a.deps.Storage.RefusedDelivery(ctx, id)
-	if err != nil {
-		return err
-	}
-	if w := a.webhookOf(refused.Source); w != nil {
-		found, err := DiagnosisOf(w.Receiver, refused)
+func (a *api) diagnoseRefused() handler {
+	return about(aRefusal, func(ctx context.Context, c *gin.Context, _ *requestEvent, id int64) error {
+		refused, err := a.deps.Storage.RefusedDelivery(ctx, id)
 		if err != nil {
 			return err
 		}
-		return answerJSON(c, http.StatusOK, found)
-	}
-	return newProblem(problemRefusedNotFound, "The source of this delivery is no longer configured.")
+		if w := a.webhookOf(refused.Source); w != nil {
+			found, err := DiagnosisOf(w.Receiver, refused)
+			if err != nil {
+				return err
+			}
+			return answerJSON(c, http.StatusOK, found)
+		}
+		return newProblem(problemRefusedNotFound, "The source of this delivery is no longer configured.")
+	})
 }

@@ -49,8 +49,9 @@ func idOf(c *gin.Context, ev *requestEvent, of subject) (int64, error) {
 	return id, nil
 }
 
-// show answers one thing by its id, as the caller may see it.
-func show[T any](of subject, read func(ctx context.Context, id int64) (T, error), seen func(ev *requestEvent, v T) T) handler {
+// about does something about what the path names, in the time of one question to the
+// database.
+func about(of subject, do func(ctx context.Context, c *gin.Context, ev *requestEvent, id int64) error) handler {
 	return func(c *gin.Context, ev *requestEvent) error {
 		id, err := idOf(c, ev, of)
 		if err != nil {
@@ -58,12 +59,19 @@ func show[T any](of subject, read func(ctx context.Context, id int64) (T, error)
 		}
 		ctx, cancel := bounded(c)
 		defer cancel()
+		return do(ctx, c, ev, id)
+	}
+}
+
+// show answers one thing by its id, as the caller may see it.
+func show[T any](of subject, read func(ctx context.Context, id int64) (T, error), seen func(ev *requestEvent, v T) T) handler {
+	return about(of, func(ctx context.Context, c *gin.Context, ev *requestEvent, id int64) error {
 		v, err := read(ctx, id)
 		if err != nil {
 			return err
 		}
 		return answerJSON(c, http.StatusOK, seen(ev, v))
-	}
+	})
 }
 
 // whole is a thing that everybody may see who may ask for it.
@@ -81,13 +89,7 @@ func permitted[T interface{ WithoutContent() T }](ev *requestEvent, v T) T {
 // replay makes a new event of one thing's delivery: 202, as its work is still to be
 // done; 409 when somebody dealt with it before.
 func replay(of subject, do func(ctx context.Context, id int64, by store.Actor) (store.Replay, error)) handler {
-	return func(c *gin.Context, ev *requestEvent) error {
-		id, err := idOf(c, ev, of)
-		if err != nil {
-			return err
-		}
-		ctx, cancel := bounded(c)
-		defer cancel()
+	return about(of, func(ctx context.Context, c *gin.Context, ev *requestEvent, id int64) error {
 		made, err := do(ctx, id, actorOf(ev))
 		if err != nil {
 			return err
@@ -95,7 +97,7 @@ func replay(of subject, do func(ctx context.Context, id int64, by store.Actor) (
 		ev.outcome, ev.queueID = "replayed", made.QueueID
 		c.Writer.Header()["Location"] = []string{eventsPath + "/" + strconv.FormatInt(made.QueueID, 10)}
 		return answerJSON(c, http.StatusAccepted, made)
-	}
+	})
 }
 
 // bounded is the call's context for one question to the database.

@@ -78,7 +78,7 @@ func (a *api) routes() []route {
 		{method: http.MethodPost, path: deadLettersPath + "/:id/dismiss", access: accessProcessQueue, handle: a.dismissDeadLetter},
 		{method: http.MethodPost, path: deadLettersPath + "/replay", access: accessProcessQueue, handle: a.replayDeadLetters},
 		{method: http.MethodGet, path: replaysPath + "/:id", access: accessStatus, handle: show(aBulkReplay, a.deps.Storage.BulkReplay, whole[store.BulkReplay])},
-		{method: http.MethodDelete, path: replaysPath + "/:id", access: accessProcessQueue, handle: a.cancelReplay},
+		{method: http.MethodDelete, path: replaysPath + "/:id", access: accessProcessQueue, handle: a.cancelReplay()},
 
 		{method: http.MethodGet, path: "/api/webhooks/alerts", access: accessStatus, query: alertQuery, handle: a.listAlerts()},
 
@@ -87,7 +87,7 @@ func (a *api) routes() []route {
 
 		{method: http.MethodGet, path: "/api/webhooks/refused", access: accessRecords, query: refusedQuery, handle: a.listRefused()},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessRecords, handle: show(aRefusal, a.deps.Storage.RefusedDelivery, permitted[store.RefusedDetail])},
-		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused},
+		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused()},
 		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
 
 		{method: http.MethodGet, path: "/api/payments", access: accessStatus, query: paymentQuery, handle: a.listPayments()},

@@ -43,13 +43,21 @@ var (
 	everyRun   = []string{store.ScopeRegular, store.ScopeBackfill}
 )
 
+// ofStep is the work that the database does by itself.
+func ofStep(do func(*store.RunStep, context.Context) (bool, error)) func(context.Context, *stepWorker, piece) (bool, error) {
+	return func(ctx context.Context, _ *stepWorker, p piece) (bool, error) { return do(p.step, ctx) }
+}
+
+// asking is the work that asks providers.
+func asking(do func(*stepWorker, context.Context, *store.RunStep, bool) (bool, error)) func(context.Context, *stepWorker, piece) (bool, error) {
+	return func(ctx context.Context, w *stepWorker, p piece) (bool, error) { return do(w, ctx, p.step, p.last) }
+}
+
 // phases is the table of all phases.
 var phases = []phase{
 	{
 		Phase: Phase{store.PhaseStuck, regularRun, "puts events without an end and without a job back in the queue"},
-		work: func(ctx context.Context, _ *stepWorker, p piece) (bool, error) {
-			return p.step.RequeueStuck(ctx)
-		},
+		work:  ofStep((*store.RunStep).RequeueStuck),
 	},
 	{
 		Phase: Phase{store.PhaseRetention, regularRun, "moves old events to the archive and empties what is kept for a time only, before a provider is asked: an outage must not let the queue grow"},
@@ -59,28 +67,20 @@ var phases = []phase{
 	},
 	{
 		Phase: Phase{store.PhaseMissing, everyRun, "reads every payment that Mercado Pago changed in the window"},
-		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
-			return w.lookForMissing(ctx, p.step, p.last)
-		},
+		work:  asking((*stepWorker).lookForMissing),
 	},
 	{
 		Phase: Phase{store.PhaseOrders, everyRun, "reads every Mercado Pago order that changed in the window"},
-		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
-			return w.lookForOrders(ctx, p.step, p.last)
-		},
+		work:  asking((*stepWorker).lookForOrders),
 	},
 	{
 		Phase: Phase{store.PhaseProvisional, regularRun, "looks again for payments that only a Mercado Pago order has shown"},
-		work: func(ctx context.Context, _ *stepWorker, p piece) (bool, error) {
-			return p.step.Provisional(ctx)
-		},
+		work:  ofStep((*store.RunStep).Provisional),
 	},
 	{
 		Phase: Phase{store.PhaseUnpaid, regularRun, "asks about orders that are still unpaid"},
 		enter: func(ctx context.Context, _ *stepWorker, step *store.RunStep) error { return step.BeginUnpaid(ctx) },
-		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
-			return w.askAboutUnpaid(ctx, p.step, p.last)
-		},
+		work:  asking((*stepWorker).askAboutUnpaid),
 	},
 	{
 		Phase: Phase{store.PhaseDrift, everyRun, "compares the ledger with itself"},
@@ -94,9 +94,7 @@ var phases = []phase{
 	},
 	{
 		Phase: Phase{store.PhaseRepair, everyRun, "repairs what differs, unless it is more than a share of the orders"},
-		work: func(ctx context.Context, _ *stepWorker, p piece) (bool, error) {
-			return p.step.Repair(ctx)
-		},
+		work:  ofStep((*store.RunStep).Repair),
 	},
 	{
 		Phase: Phase{store.PhaseWait, everyRun, "waits for the events that the run made"},

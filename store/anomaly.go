@@ -65,8 +65,7 @@ func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note Note, by Acto
 	var resolved Anomaly
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {
 		// The order's lock comes first, as it does in every settlement.
-		var reference string
-		err = tx.QueryRow(ctx, `SELECT coalesce(order_reference, '') FROM anomalies WHERE id = $1`, id).Scan(&reference)
+		reference, err := readValue[string](ctx, tx, `SELECT coalesce(order_reference, '') FROM anomalies WHERE id = $1`, id)
 		if err = ErrAnomalyNotFound.ifNone(err, id); err != nil {
 			return err
 		}

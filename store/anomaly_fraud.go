@@ -37,7 +37,6 @@ func (s *Store) raiseFraudAlert(ctx context.Context, tx pgx.Tx, queueID int64, f
 // moveFraudAlert brings the fraud alert of a payment to the order that the payment
 // names now.
 func moveFraudAlert(ctx context.Context, tx pgx.Tx, p FetchedPayment) error {
-	_, err := tx.Exec(ctx, `UPDATE anomalies SET order_reference = nullif($4, '') WHERE kind = $1 AND source = $2 AND payment_id = $3`,
+	return execute(ctx, tx, `UPDATE anomalies SET order_reference = nullif($4, '') WHERE kind = $1 AND source = $2 AND payment_id = $3`,
 		order.AnomalyFraudAlert, p.Source, p.Payment.ID, p.Reference)
-	return err
 }

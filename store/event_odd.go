@@ -43,7 +43,7 @@ func (s *Store) KeepOdd(ctx context.Context, a Attempt, odd OddAnswer) error {
 	if err != nil {
 		return wrap(err, "keep the answer for event %d", a.QueueID)
 	}
-	_, err = s.pool.Exec(ctx, `
+	return wrap(execute(ctx, s.pool, `
 		WITH kept AS (
 			UPDATE webhook_queue q SET resource = CASE WHEN NOT `+forgottenSQL("q.source", "q.resource_id", "$8::bytea[]")+` THEN $2::bytea END
 			WHERE id = $1 AND completed_at IS NULL
@@ -54,8 +54,7 @@ func (s *Store) KeepOdd(ctx context.Context, a Attempt, odd OddAnswer) error {
 		SELECT id, source, resource_id, nullif($5, ''), $6, $7 FROM kept
 		ON CONFLICT (queue_id) DO UPDATE SET order_reference = excluded.order_reference, fields = excluded.fields,
 			problem = excluded.problem, fetched_at = excluded.fetched_at`,
-		a.QueueID, odd.Raw, a.JobID, a.Number, text(odd.Reference), odd.Fields, text(odd.Problem), hashes)
-	return wrap(err, "keep the answer for event %d", a.QueueID)
+		a.QueueID, odd.Raw, a.JobID, a.Number, text(odd.Reference), odd.Fields, text(odd.Problem), hashes), "keep the answer for event %d", a.QueueID)
 }
 
 // openOddPayments selects the odd payments o, with their open dead letters d, that

@@ -180,11 +180,10 @@ func keepPairs(ctx context.Context, tx pgx.Tx, before, paired []order.Alias) err
 	if len(aliases) == 0 {
 		return nil
 	}
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		UPDATE payment_aliases a SET payment_id = nullif(x.payment_id, ''), next_look_at = CASE WHEN x.payment_id = '' THEN a.next_look_at END
 		FROM unnest($1::text[], $2::text[], $3::text[]) AS x (source, alias, payment_id)
 		WHERE a.source = x.source AND a.alias = x.alias`, sources, aliases, payments)
-	return err
 }
 
 // pairAliases pairs the aliases of an order that is not known to the merchant yet.
@@ -282,7 +281,7 @@ func saveAlias(ctx context.Context, tx pgx.Tx, p OrderedPayment) error {
 		}
 	}
 	q := p.Payment
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		INSERT INTO payment_aliases AS known (source, alias, payment_id, numbered, provider_order_id, provider_order_topic, order_reference,
 			collector_id, currency, amount, refunded_amount, status, said, live_mode, provisional, awaited,
 			order_created_at, order_updated_at, order_updated_nanos, fetched_at, fetch_mark)
@@ -299,7 +298,6 @@ func saveAlias(ctx context.Context, tx pgx.Tx, p OrderedPayment) error {
 		p.Source, q.ID, p.PaymentID, p.Numbered, text(p.Order.ID), p.Order.Topic, text(p.Reference),
 		text(q.CollectorID), q.Currency, q.Amount, q.Refunded, q.Status, text(p.Said), q.LiveMode, p.Provisional, p.Awaited,
 		orNull(p.OrderCreatedAt), orNull(q.UpdatedAt), p.UpdatedNanos, q.FetchedAt, q.FetchMark)
-	return err
 }
 
 // aliasRank is how far an alias's words have come; words that settle nothing are the
@@ -347,11 +345,10 @@ func scheduleLook(ctx context.Context, tx pgx.Tx, missing []order.Alias, wait ti
 	for i, a := range missing {
 		sources[i], aliases[i] = a.Source, a.Payment.ID
 	}
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		UPDATE payment_aliases a SET next_look_at = now() + $3::interval
 		FROM unnest($1::text[], $2::text[]) AS x (source, alias)
 		WHERE a.source = x.source AND a.alias = x.alias AND a.looks = 0 AND a.next_look_at IS NULL`, sources, aliases, wait)
-	return err
 }
 
 // A dueLook is an alias whose payment is to be looked for again.

@@ -34,8 +34,8 @@ func (s *Store) checkAliases(ctx context.Context, tx pgx.Tx, why settling, refer
 	if err != nil || len(input.rows) == 0 {
 		return err
 	}
-	var now time.Time
-	if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&now); err != nil {
+	now, err := readValue[time.Time](ctx, tx, `SELECT now()`)
+	if err != nil {
 		return err
 	}
 	sync := anomalySync{

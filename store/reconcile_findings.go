@@ -106,14 +106,13 @@ func (st *RunStep) insertFindings(ctx context.Context, tx pgx.Tx, differ []Diffe
 		kinds[i], sources[i], payments[i], references[i] = d.Kind, d.Source, d.PaymentID, d.Reference
 		details[i] = mustJSON(d.Detail)
 	}
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		INSERT INTO webhook_reconciliation_findings (run_id, kind, source, payment_id, order_reference, queue_id, detail)
 		SELECT $1, f.kind, nullif(f.source, ''), nullif(f.payment_id, ''), nullif(f.order_reference, ''), f.queue_id, f.detail
 		FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::jsonb[])
 		     AS f (kind, source, payment_id, order_reference, queue_id, detail)
 		WHERE f.payment_id <> '' OR f.order_reference <> ''`,
 		st.Run.ID, kinds, sources, payments, references, queueIDs, details)
-	return err
 }
 
 // notFoundBefore drops what this run has found before, so that everything counts once,
@@ -191,7 +190,7 @@ func knownFindings(ctx context.Context, tx pgx.Tx, runID int64, differ []Differe
 // openUnsettled opens the anomaly of a difference that nothing settles, unless a
 // person resolved it over the same facts.
 func openUnsettled(ctx context.Context, tx pgx.Tx, d Difference) error {
-	_, err := tx.Exec(ctx, `
+	return execute(ctx, tx, `
 		INSERT INTO anomalies AS known (kind, source, order_reference, payment_id, detail)
 		SELECT $1, nullif($2, ''), nullif($3, ''), nullif($4, ''), $5::jsonb
 		WHERE NOT EXISTS (`+resolvedUnsettled+`)
@@ -199,7 +198,6 @@ func openUnsettled(ctx context.Context, tx pgx.Tx, d Difference) error {
 		DO UPDATE SET detail = excluded.detail WHERE known.detail <> excluded.detail`,
 		order.AnomalyUnsettledDifference, d.Source, d.Reference, d.PaymentID, mustJSON(d.Detail),
 		closedBySettlement, closedByReconciliation)
-	return err
 }
 
 // resolvedUnsettled selects a person's word on a difference over the same facts.

@@ -87,8 +87,7 @@ func exceedsCap(ctx context.Context, tx pgx.Tx, drift int64) (string, error) {
 		return "", nil
 	}
 	// Counting as far as it matters is enough, however many orders there are.
-	var orders int64
-	err := tx.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM orders LIMIT $1) o`, drift*capShare).Scan(&orders)
+	orders, err := readValue[int64](ctx, tx, `SELECT count(*) FROM (SELECT FROM orders LIMIT $1) o`, drift*capShare)
 	if err != nil || orders >= drift*capShare {
 		return "", err
 	}
