@@ -9,7 +9,8 @@ import (
 
 // highestID is the highest id of an event, or mark of a fetch, that is stored.
 const highestID = `greatest((SELECT max(id) FROM webhook_queue), (SELECT max(id) FROM webhook_archive),
-	(SELECT max(fetch_mark) FROM payments), (SELECT max(fetch_mark) FROM payment_aliases))`
+	(SELECT max(fetch_mark) FROM payments), (SELECT max(fetch_mark) FROM payment_aliases),
+	(SELECT max(fetch_mark) FROM chargebacks), (SELECT max(fetch_mark) FROM claims))`
 
 // sequenceSkip is how far beyond that the sequence is moved: an id that is drawn at
 // the same moment must not fall behind it.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"testing"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
@@ -44,5 +45,18 @@ func TestSequence_StaysAheadOfWhatIsStored(t *testing.T) {
 			require.Nil(t, gap)
 			b.accept(t, signed(3, "79"))
 		})
+	}
+}
+
+func TestSequence_KnowsEveryMark(t *testing.T) {
+	t.Parallel()
+	rows, err := setup(t).pool.Query(t.Context(), `
+		SELECT table_name::text FROM information_schema.columns WHERE table_schema = current_schema() AND column_name = 'fetch_mark'`)
+	require.NoError(t, err)
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.NotEmpty(t, tables)
+	for _, table := range tables {
+		require.Contains(t, store.HighestID, "(SELECT max(fetch_mark) FROM "+table+")")
 	}
 }

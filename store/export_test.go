@@ -39,3 +39,6 @@ func Retentions() []Retention {
 	}
 	return rows
 }
+
+// HighestID is what the sequence of events is held above.
+const HighestID = highestID

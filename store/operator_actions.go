@@ -24,8 +24,10 @@ const (
 	ActionForget           = "forget"
 	ActionStopReceiver     = "stop_receiver"
 	ActionStartReceiver    = "start_receiver"
-	ActionLogin            = "login"
-	ActionLogout           = "logout"
+	// ActionRestored is what is done after a backup was restored.
+	ActionRestored = "restored"
+	ActionLogin    = "login"
+	ActionLogout   = "logout"
 	// ActionLoginFailed is a try with a wrong password, by whom it claimed to be.
 	ActionLoginFailed = "login_failed"
 	// ActionEndLogin ends somebody's login; the note says whose.
@@ -58,6 +60,8 @@ const (
 	// by the note.
 	TargetDelivery = "delivery"
 	TargetReceiver = "receiver"
+	// TargetDatabase is all that is kept; it has no id.
+	TargetDatabase = "database"
 	// TargetOrder is an order; its reference is kept beside.
 	TargetOrder = "order"
 )

@@ -67,7 +67,7 @@ func families(t *testing.T) map[string][]string {
 			store.ActionBulkReplay, store.ActionBulkReplayStep, store.ActionCancelBulkReplay, store.ActionLogin, store.ActionLogout,
 			store.ActionRetryJobs, store.ActionCancelJobs, store.ActionDeleteJobs, store.ActionPauseQueue, store.ActionResumeQueue,
 			store.ActionChangeQueue, store.ActionAmendOrder, store.ActionCancelOrder, store.ActionLoginFailed, store.ActionEndLogin,
-			store.ActionForget,
+			store.ActionForget, store.ActionRestored,
 		},
 		"moment":    momentKinds(),
 		"cause":     {"registered", "amended", "cancelled", "payment", "repair", "upgrade"},

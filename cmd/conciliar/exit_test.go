@@ -81,6 +81,10 @@ func meanings() map[string]meaning {
 			&store.OpenEventsError{Events: []int64{5, 9}}, store.Conflict, "state_conflict", http.StatusConflict, exitFailed,
 			"Nothing was forgotten: these events of the payer's have not ended, or have an open dead letter: 5 9.",
 		},
+		"LiveProcessesError": {
+			&store.LiveProcessesError{Signs: []string{"a (all) on host-1"}}, store.Conflict, "state_conflict", http.StatusConflict, exitFailed,
+			"A process of the service works with this database; stop it (after a crash, try again a minute later): a (all) on host-1.",
+		},
 		"PayloadExpiredError": {
 			&store.PayloadExpiredError{QueueID: 5}, store.Conflict, "payload_expired", http.StatusConflict, exitFailed,
 			"The body of event 5 is no longer kept, and the event names nothing to fetch.",

@@ -74,6 +74,18 @@ func URL(tb testing.TB) string {
 	return s.database(tb, template)
 }
 
+// Copy returns the address of a copy of a database as it is, as a backup's restore
+// makes one. Nobody may be connected to that database. The copy is dropped when the test
+// ends.
+func Copy(tb testing.TB, address string) string {
+	tb.Helper()
+	parsed, err := parseAddress(address)
+	if err != nil {
+		tb.Fatalf("storetest: %v", err)
+	}
+	return running(tb).database(tb, strings.TrimPrefix(parsed.Path, "/"))
+}
+
 // EmptyURL returns the address of a database without a schema, for tests of
 // the migrations. It is dropped when the test ends.
 func EmptyURL(tb testing.TB) string {
