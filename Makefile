@@ -82,6 +82,11 @@ docs: ## write what the commands in docs/api.md, commands.md and guide.md answer
 	@.ci/prepare
 	$(WITH_POSTGRES) $(GO) test ./cmd/conciliar/e2e -count 1 -run TestDocs_TheTranscripts -args -update-docs
 
+.PHONY: catalogue
+catalogue: ## write what the migrations make into migrations/catalogue.txt
+	@.ci/prepare
+	$(WITH_POSTGRES) $(GO) test ./migrations -count 1 -run TestCatalogue -args -update-catalogue
+
 .PHONY: screenshots
 screenshots: ## take the pictures in docs/images anew (ALL=DIR takes every page, in light, dark and on a phone, into DIR)
 	@.ci/prepare

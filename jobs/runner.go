@@ -151,6 +151,9 @@ type Runner struct {
 	sweeping  sync.WaitGroup
 }
 
+// Queues are the names of the queues that our jobs are in.
+func Queues() []string { return []string{QueueWebhooks, QueueOperations, QueueReconciliation} }
+
 // NewRunner returns a Runner on pool. Start starts it.
 func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	if err := cfg.validate(); err != nil {

@@ -101,3 +101,21 @@ func TestRunner_KeepsEndedJobs(t *testing.T) {
 	require.Equal(t, letters, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`), "to tidy up is no death")
 	require.Equal(t, letters, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'open' AND deaths = 1 AND reason = 'cancelled'`))
 }
+
+// Jobs in another queue are taken for somebody else's when an installation is moved.
+func TestQueues_AreThoseOfARunner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldSpec{})
+	runner, err := jobs.NewRunner(w.pool, w.config, w.deps)
+	require.NoError(t, err)
+	require.NoError(t, runner.Start(t.Context()))
+	t.Cleanup(func() { stop(t, runner) })
+	count := func(query string) (n int) {
+		require.NoError(t, w.pool.QueryRow(t.Context(), query, jobs.Queues()).Scan(&n))
+		return n
+	}
+	fixture.Await(t, func() bool {
+		return count(`SELECT count(*) FROM river_queue WHERE name = ANY ($1)`) == len(jobs.Queues())
+	})
+	require.Zero(t, count(`SELECT count(*) FROM river_queue WHERE name <> ALL ($1)`))
+}

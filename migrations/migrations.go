@@ -48,20 +48,17 @@ type Step struct {
 // Up makes the schema that the pool's sessions look in, and applies every pending
 // step, River's first. Two processes that call it at once do so one after the other.
 func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
-	// The lock has a connection of its own: taken from the pool, it would leave
-	// none for the steps where the pool has only one.
-	conn, err := connect(ctx, pool.Config())
+	conn, schema, err := lock(ctx, pool)
 	if err != nil {
-		return fmt.Errorf("migrate: connect: %w", err)
+		return err
 	}
 	// The lock goes with the session.
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockKey); err != nil {
-		return fmt.Errorf("migrate: wait for another migration: %w", err)
-	}
-
-	schema, err := schemaOf(ctx, conn)
+	steps, err := Status(ctx, pool)
 	if err != nil {
+		return err
+	}
+	if err := checkUp(ctx, conn, schema, steps, logger); err != nil {
 		return err
 	}
 	if err := create(ctx, conn, schema); err != nil {
@@ -69,6 +66,16 @@ func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
 	}
 	if err := undoesTables(ctx, conn, schema); err != nil {
 		return err
+	}
+	provider, closeDB, err := ourProvider(pool)
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+	// Makes the table that remembers our steps. It comes before River's: where that
+	// is, River's tables are ours.
+	if _, err := provider.GetDBVersion(ctx); err != nil {
+		return fmt.Errorf("migrate: conciliar: %w", err)
 	}
 	migrator, err := riverMigrator(pool, schema, logger)
 	if err != nil {
@@ -81,11 +88,6 @@ func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
 	for _, v := range applied.Versions {
 		logger.InfoContext(ctx, "schema step applied", "line", "river", "version", v.Version, "name", v.Name)
 	}
-	provider, closeDB, err := ourProvider(pool)
-	if err != nil {
-		return err
-	}
-	defer closeDB()
 	results, err := provider.Up(ctx)
 	for _, r := range results {
 		if r.Error == nil {
@@ -109,6 +111,28 @@ func connect(ctx context.Context, pool *pgxpool.Config) (*pgx.Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// lock connects and takes the lock of migrations, which goes with the connection. The
+// connection is its own: taken from the pool, it would leave none for the steps where
+// the pool has only one. It returns the schema that is meant, too.
+func lock(ctx context.Context, pool *pgxpool.Pool) (_ *pgx.Conn, schema string, err error) {
+	conn, err := connect(ctx, pool.Config())
+	if err != nil {
+		return nil, "", fmt.Errorf("migrate: connect: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = conn.Close(context.WithoutCancel(ctx))
+		}
+	}()
+	if schema, err = schemaOf(ctx, conn); err != nil {
+		return nil, "", err
+	}
+	if _, err = conn.Exec(ctx, "SELECT pg_advisory_lock($1)", lockKey); err != nil {
+		return nil, "", fmt.Errorf("migrate: wait for another migration: %w", err)
+	}
+	return conn, schema, nil
 }
 
 // Status lists every step that this release knows, in the order of

@@ -228,8 +228,13 @@ func TestSteps_EachStepKeepsWhatIsThere(t *testing.T) {
 // migrateRiver brings River's schema up.
 func migrateRiver(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
-	exec(t, pool, `CREATE SCHEMA IF NOT EXISTS `+storetest.Schema)
-	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent, Schema: storetest.Schema})
+	migrateRiverIn(t, pool, storetest.Schema)
+}
+
+func migrateRiverIn(t *testing.T, pool *pgxpool.Pool, schema string) {
+	t.Helper()
+	exec(t, pool, `CREATE SCHEMA IF NOT EXISTS `+schema)
+	migrator, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent, Schema: schema})
 	require.NoError(t, err)
 	_, err = migrator.Migrate(t.Context(), rivermigrate.DirectionUp, nil)
 	require.NoError(t, err)
