@@ -71,6 +71,9 @@ type Tracing struct {
 	TracesEndpoint CollectorURL `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"base URL of an OpenTelemetry collector that takes traces by OTLP over HTTP; none when empty"`
 }
 
+// DefaultSchema is where the tables are unless DATABASE_SCHEMA says otherwise.
+const DefaultSchema = "conciliar"
+
 // Database is what a command needs that only talks to the database.
 type Database struct {
 	DatabaseURL       Secret `env:"DATABASE_URL,required" help:"PostgreSQL 14 or newer"`

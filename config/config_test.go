@@ -48,7 +48,7 @@ func TestConfig_TheDefaultsAreThoseOfTheInterface(t *testing.T) {
 	cfg, err := config.Load(environ(nil))
 	require.NoError(t, err)
 
-	require.Equal(t, "conciliar", cfg.DatabaseSchema)
+	require.Equal(t, config.DefaultSchema, cfg.DatabaseSchema)
 	require.Equal(t, config.ListenAddr(":8080"), cfg.HTTPAddr)
 	require.Equal(t, "https://api.mercadopago.com", cfg.BaseURL.String())
 	require.Empty(t, cfg.CollectorID)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -151,8 +152,10 @@ type Runner struct {
 	sweeping  sync.WaitGroup
 }
 
-// Queues are the names of the queues that our jobs are in.
-func Queues() []string { return []string{QueueWebhooks, QueueOperations, QueueReconciliation} }
+// Queues are patterns (LIKE) of the names of the queues that our jobs are in.
+func Queues() []string {
+	return []string{QueueWebhooks, QueueOperations, QueueReconciliation, strings.ReplaceAll(deliveryQueuePrefix, "_", `\_`) + "%"}
+}
 
 // NewRunner returns a Runner on pool. Start starts it.
 func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {

@@ -110,12 +110,10 @@ func TestQueues_AreThoseOfARunner(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, runner.Start(t.Context()))
 	t.Cleanup(func() { stop(t, runner) })
-	count := func(query string) (n int) {
-		require.NoError(t, w.pool.QueryRow(t.Context(), query, jobs.Queues()).Scan(&n))
-		return n
+	foreign := func(also string) bool {
+		return fixture.Count(t, w.pool, `SELECT count(*) FROM (SELECT name FROM river_queue UNION SELECT $2) q (name) WHERE name NOT LIKE ALL ($1)`, jobs.Queues(), also) > 0
 	}
-	fixture.Await(t, func() bool {
-		return count(`SELECT count(*) FROM river_queue WHERE name = ANY ($1)`) == len(jobs.Queues())
-	})
-	require.Zero(t, count(`SELECT count(*) FROM river_queue WHERE name <> ALL ($1)`))
+	fixture.Await(t, func() bool { return fixture.Count(t, w.pool, `SELECT count(*) FROM river_queue`) == 3 })
+	require.False(t, foreign(jobs.DeliveryQueue("orders")))
+	require.True(t, foreign("deliveries"))
 }

@@ -18,7 +18,8 @@ type Move struct {
 	// From is the schema that the installation is in. It goes to the one that the
 	// pool's sessions look in.
 	From string
-	// Queues are the names of our queues: jobs of others make River's tables theirs.
+	// Queues are patterns (LIKE) of our queues' names: jobs in others make River's
+	// tables somebody else's.
 	Queues []string
 	// Application is what the sessions of our processes call themselves, and those of
 	// the pool do not.
@@ -112,8 +113,8 @@ func (r *relocation) known(ctx context.Context) error {
 // shared demands that nobody else works with River's tables.
 func (r *relocation) shared(ctx context.Context) error {
 	rows, err := r.tx.Query(ctx, `
-		SELECT queue FROM `+qualified(r.From, "river_job")+` UNION SELECT name FROM `+qualified(r.From, "river_queue")+`
-		EXCEPT SELECT unnest($1::text[]) ORDER BY 1`, r.Queues)
+		SELECT queue FROM (SELECT queue FROM `+qualified(r.From, "river_job")+` UNION SELECT name FROM `+qualified(r.From, "river_queue")+`) q
+		WHERE queue NOT LIKE ALL ($1) ORDER BY 1`, r.Queues)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/migrations"
 	"github.com/conciliar/conciliar/store"
 )
@@ -141,7 +142,7 @@ func openAddress(ctx context.Context, database config.Database, variable string,
 	o.settings["search_path"] = database.DatabaseSchema
 	delete(cfg.ConnConfig.RuntimeParams, "search_path")
 	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
-		cfg.ConnConfig.RuntimeParams["application_name"] = "conciliar"
+		cfg.ConnConfig.RuntimeParams["application_name"] = sessionName
 	}
 	if !strings.Contains(address, "pool_max_conns") {
 		cfg.MaxConns = int32(connections) //nolint:gosec // bounded by the configuration's checks
@@ -201,9 +202,21 @@ func (e *unreachableError) Error() string { return "the database cannot be reach
 
 func (e *unreachableError) Unwrap() error { return e.err }
 
-// requireSchema fails when the schema is behind what this binary needs. One
-// that is ahead will do: a release that was rolled back must start.
+// sessionName is what the sessions of our processes call themselves.
+const sessionName = "conciliar"
+
+// withName has sessions call themselves by another name.
+func withName(name string) poolOption {
+	return func(o *opening) { o.ConnConfig.RuntimeParams["application_name"] = name }
+}
+
+// requireSchema fails when the schema is behind what this binary needs, when it lacks
+// something, or when the installation is in another schema than the default. One that
+// is ahead will do: a release that was rolled back must start.
 func requireSchema(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := requirePlace(ctx, pool); err != nil {
+		return err
+	}
 	pending, err := migrations.Pending(ctx, pool)
 	if err != nil {
 		return err
@@ -211,5 +224,29 @@ func requireSchema(ctx context.Context, pool *pgxpool.Pool) error {
 	if len(pending) > 0 {
 		return fmt.Errorf("the database's schema is %d steps behind this release; run 'conciliar migrate' first", len(pending))
 	}
+	missing, err := migrations.Missing(ctx, pool)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("the database's schema lacks what its steps have made: %s; restore it from a backup", strings.Join(missing, ", "))
+	}
 	return nil
+}
+
+// requirePlace fails when the default schema holds no installation and another one
+// does: one of before there were schemas, or one whose DATABASE_SCHEMA was forgotten.
+func requirePlace(ctx context.Context, pool *pgxpool.Pool) error {
+	found, err := migrations.Find(ctx, pool)
+	if err != nil || found.Here || found.Schema != config.DefaultSchema || len(found.Elsewhere) == 0 {
+		return err
+	}
+	return config.Problems{{Variable: "DATABASE_SCHEMA", Text: fmt.Sprintf(
+		"is %[1]s, which holds no installation, and the schema %[2]s holds one: stop every process and run 'conciliar migrate --move-from %[2]s', or set DATABASE_SCHEMA=%[2]s and leave it there",
+		found.Schema, found.Elsewhere[0])}}
+}
+
+// moveHere moves an installation into the schema that is configured.
+func moveHere(ctx context.Context, pool *pgxpool.Pool, from string, logger *slog.Logger) error {
+	return migrations.Relocate(ctx, pool, migrations.Move{From: from, Queues: jobs.Queues(), Application: sessionName}, logger)
 }

@@ -231,11 +231,19 @@ func (d *dev) environ(addr string) []string {
 }
 
 func (d *dev) migrate(ctx context.Context, cfg config.Config) error {
-	pool, err := openPool(ctx, cfg.Database, 4, nil)
+	pool, err := openPool(ctx, cfg.Database, 4, nil, withName("conciliar migrate"))
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
+	// Data that an older release kept is in public.
+	found, err := migrations.Find(ctx, pool)
+	if err == nil && !found.Here && len(found.Elsewhere) > 0 {
+		err = moveHere(ctx, pool, found.Elsewhere[0], d.logger)
+	}
+	if err != nil {
+		return err
+	}
 	return migrations.Up(ctx, pool, d.logger)
 }
 

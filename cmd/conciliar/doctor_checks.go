@@ -20,13 +20,12 @@ import (
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
+	"github.com/conciliar/conciliar/migrations"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
 
 const (
-	// oldestPostgreSQL is the oldest version that the schema runs on.
-	oldestPostgreSQL = 140000
 	// clockFail is how much clocks may differ until the check fails; see also
 	// jobs.ClockWarn.
 	clockFail = time.Minute
@@ -90,19 +89,19 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	}
 	took := time.Since(asked)
 	found := []finding{ok("database", "PostgreSQL %s answers.", server.Name)}
-	if server.Version < oldestPostgreSQL {
+	if server.Version < migrations.OldestPostgreSQL {
 		found[0] = finding{"database", stateFail, fmt.Sprintf("PostgreSQL %s is too old.", server.Name), "Use PostgreSQL 14 or newer."}
 	}
 	found = append(append(found, way...), durabilityFinding(server.Durability))
 	found = append(found, clockFinding("clock", "PostgreSQL's", asked.Add(took/2).Sub(server.Now), took))
 	if err := requireSchema(ctx, pool); err != nil {
-		return append(found, finding{"schema", stateFail, "Not this release's schema: " + err.Error() + ".", "Run 'conciliar migrate'."}), nil
+		return append(found, schemaFinding(err)), nil
 	}
 	account, err := storage.LoadAccount(ctx)
 	if err != nil {
 		return unreachable(err)
 	}
-	found = append(found, ok("schema", "Current."), abilitiesFinding(storage.CheckAbilities(ctx)), acceptanceFinding(storage.TryAccept(ctx)))
+	found = append(found, ok("schema", "Current, in %s.", cfg.DatabaseSchema), abilitiesFinding(storage.CheckAbilities(ctx)), acceptanceFinding(storage.TryAccept(ctx)))
 	if gap, err := storage.SequenceGap(ctx); err != nil {
 		return unreachable(err)
 	} else if gap != nil {
@@ -126,6 +125,16 @@ func openAsService(ctx context.Context, database config.Database) (pool, direct 
 		return nil, nil, nil, err
 	}
 	return pool, direct, way, nil
+}
+
+// schemaFinding says what is wrong with the schema.
+func schemaFinding(err error) finding {
+	const name = "schema"
+	var misplaced config.Problems
+	if errors.As(err, &misplaced) {
+		return finding{name, stateFail, "DATABASE_SCHEMA " + misplaced[0].Text + ".", "See docs/recovery.md, \"Moving an installation\"."}
+	}
+	return finding{name, stateFail, "Not this release's schema: " + err.Error() + ".", "Run 'conciliar migrate'."}
 }
 
 // durabilityFinding judges what the database's owner set of how safely commits are

@@ -71,7 +71,7 @@ func (s *stage) set(with setting) {
 		with.databaseURL = storetest.URL(s.t)
 	}
 	s.databaseURL = with.databaseURL
-	s.pool = storetest.Open(s.t, s.databaseURL)
+	s.pool = sessionsIn(s.t, s.databaseURL, cmp.Or(with.env["DATABASE_SCHEMA"], storetest.Schema))
 	var err error
 	spoilDatabase(s.t, s.pool)
 	s.addr = addressToKeep(s.t)

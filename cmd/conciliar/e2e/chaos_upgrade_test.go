@@ -40,7 +40,8 @@ func upgradeUnderLoad(s *stage) {
 	databaseURL := storetest.EmptyURL(s.t)
 	got := outcomeOf(s.t, commandOf(old, environment(databaseURL, "http://127.0.0.1:1", nil), "migrate"))
 	require.Equal(s.t, exitDone, got.code, got.err)
-	s.set(setting{databaseURL: databaseURL, faults: simulator.Faults{Duplicates: 1, Disorder: true}})
+	// Beside each other they need what the older one has: it knows no other schema.
+	s.set(setting{databaseURL: databaseURL, env: map[string]string{"DATABASE_SCHEMA": "public"}, faults: simulator.Faults{Duplicates: 1, Disorder: true}})
 	before := launch(s.t, commandOf(old, s.environ, "serve"))
 	before.err.await(s.t, serveLogPattern)
 	s.begin(s.orders(30)).wait()
