@@ -19,7 +19,9 @@ type api struct {
 	sources *sources
 	bodies  *bodyReader
 	ready   *readiness
-	waits   *orderWaits
+	// waits are those for an order, feed those for the feed of order events.
+	waits   *waits
+	feed    *waits
 	metrics *metrics
 
 	byToken   *limiter[tokenName]
@@ -76,7 +78,8 @@ func New(deps Deps) (*Handler, error) {
 	a.ready = newReadiness(deps.Ready, deps.Logger)
 	a.metrics = newMetrics(deps.Registry, deps.Webhooks)
 	if !deps.HealthOnly {
-		a.waits = newOrderWaits(deps.Storage.OrderVersions, deps.Logger)
+		a.waits = newWaits(ordersPoll, deps.Storage.OrderVersions, deps.Stopping, deps.Logger)
+		a.feed = newWaits(feedPoll, feedVersion(deps.Storage), deps.Stopping, deps.Logger)
 	}
 	if deps.Registry != nil && !deps.HealthOnly {
 		if err := deps.Registry.Register(newStoreCollector(deps.Storage, deps.Logger)); err != nil {

@@ -51,3 +51,13 @@ func Routes(deps Deps) []Route {
 	}
 	return routes
 }
+
+// Waiting is how many calls wait for the feed.
+func (h *Handler) Waiting() int {
+	h.api.feed.mu.Lock()
+	defer h.api.feed.mu.Unlock()
+	if a := h.api.feed.keys[feedKey]; a != nil {
+		return a.calls
+	}
+	return 0
+}

@@ -149,15 +149,7 @@ func (f *filters) fail(format string, args ...any) {
 
 // pageOf is the part of the list that is asked for.
 func pageOf[P comparable](f *filters, list string, p places[P]) store.PageOf[P] {
-	page := store.PageOf[P]{Limit: defaultLimit}
-	if f.values.Has("limit") {
-		text := f.values.Get("limit")
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > maxLimit || strconv.Itoa(n) != text {
-			f.fail("limit is %q; it takes a number from 1 to %d.", clip(text, 64), maxLimit)
-		}
-		page.Limit = n
-	}
+	page := store.PageOf[P]{Limit: f.limit()}
 	if f.values.Has("cursor") {
 		at, ok := decodeCursor(list, p, f.values.Get("cursor"))
 		if !ok {
@@ -166,6 +158,31 @@ func pageOf[P comparable](f *filters, list string, p places[P]) store.PageOf[P] 
 		page.Before = at
 	}
 	return page
+}
+
+// limit is how many rows are asked for.
+func (f *filters) limit() int {
+	if !f.values.Has("limit") {
+		return defaultLimit
+	}
+	text := f.values.Get("limit")
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxLimit || strconv.Itoa(n) != text {
+		f.fail("limit is %q; it takes a number from 1 to %d.", clip(text, 64), maxLimit)
+	}
+	return n
+}
+
+// wait is how long the caller waits for something to come; 0 unless it says.
+func (f *filters) wait() time.Duration {
+	if !f.values.Has("wait") {
+		return 0
+	}
+	wait, err := callOptions{"wait": f.values.Get("wait")}.wait()
+	if f.err == nil {
+		f.err = err
+	}
+	return wait
 }
 
 // text is a value that may be any text but the empty one.

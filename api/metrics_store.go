@@ -20,7 +20,7 @@ type storeCollector struct {
 	logger  *slog.Logger
 
 	readable, events, oldest, deadLetters, anomalies, circuit, seller *prometheus.Desc
-	lastSuccess, runs, found, unseen, provisional                     *prometheus.Desc
+	lastSuccess, runs, found, unseen, provisional, feedLag            *prometheus.Desc
 }
 
 func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
@@ -40,13 +40,14 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 		runs:        desc("reconciliation_runs_total", "Reconciliations that ended, by status.", "status"),
 		found:       desc("reconciliation_found_total", "What reconciliations found and put right, by kind.", "kind"),
 		unseen:      desc("search_unseen", "Payments that the provider's search did not show in the last seven days and has not shown since, by why.", "reason"),
+		feedLag:     desc("feed_lag_seconds", "How long the oldest order event has waited for its place in the feed, 0 when none waits."),
 		provisional: desc("provisional_payments", "Payments that only a Mercado Pago order has shown, and that must be there."),
 	}
 }
 
 func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.seller, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional,
+		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.seller, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional, c.feedLag,
 	} {
 		out <- d
 	}
@@ -96,6 +97,7 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 	for _, reason := range store.UnseenReasons() {
 		gauge(c.unseen, float64(st.Signals.Unseen[reason]), reason)
 	}
+	gauge(c.feedLag, st.FeedLagSeconds)
 	gauge(c.provisional, float64(st.Signals.ProvisionalPayments))
 	if st.LastSuccessAt != nil {
 		gauge(c.lastSuccess, float64(st.LastSuccessAt.UnixMilli())/1000)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -42,7 +43,11 @@ var pathParameter = regexp.MustCompile(`\{([a-z_]+)\}`)
 
 // operationOf finds the operation that describes a call; nil when none does.
 func operationOf(doc *openapi3.T, r *http.Request) (*routers.Route, map[string]string) {
-	for path, item := range doc.Paths.Map() {
+	// A path is preferred to one with a parameter in its place.
+	paths := slices.Collect(maps.Keys(doc.Paths.Map()))
+	slices.SortFunc(paths, func(a, b string) int { return strings.Count(a, "{") - strings.Count(b, "{") })
+	for _, path := range paths {
+		item := doc.Paths.Value(path)
 		names := pathParameter.FindAllStringSubmatch(path, -1)
 		pattern := pathParameter.ReplaceAllString(regexp.QuoteMeta(path), "")
 		pattern = regexp.MustCompile(`\\\{[a-z_]+\\\}`).ReplaceAllString(pattern, `([^/]+)`)

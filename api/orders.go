@@ -74,14 +74,13 @@ func (a *api) showOrder(c *gin.Context, ev *requestEvent) error {
 	if err != nil {
 		return err
 	}
-	unchanged, err := a.answerOrder(c, reference, known)
-	if err != nil || !unchanged {
-		return err
+	answer := func() (answered bool, err error) { return a.answerOrder(c, reference, known) }
+	answered, err := answer()
+	if err == nil && !answered && wait > 0 {
+		answered, err = a.waits.await(c, reference, wait, answer)
 	}
-	if wait > 0 {
-		if unchanged, err = a.awaitOrder(c, reference, known, wait); err != nil || !unchanged {
-			return err
-		}
+	if err != nil || answered {
+		return err
 	}
 	ev.outcome = "unchanged"
 	c.Writer.WriteHeader(http.StatusNotModified)
@@ -114,7 +113,7 @@ func waitOf(c *gin.Context, conditional bool) (time.Duration, error) {
 
 // answerOrder answers the order unless the caller knows it, and leaves its entity
 // tag in the header.
-func (a *api) answerOrder(c *gin.Context, reference string, known entityTags) (unchanged bool, err error) {
+func (a *api) answerOrder(c *gin.Context, reference string, known entityTags) (answered bool, err error) {
 	ctx, cancel := bounded(c)
 	defer cancel()
 	o, err := a.deps.Storage.Order(ctx, reference)
@@ -128,41 +127,9 @@ func (a *api) answerOrder(c *gin.Context, reference string, known entityTags) (u
 	}
 	c.Writer.Header()["Etag"] = []string{tag}
 	if known.matchWeakly(tag) {
-		return true, nil
+		return false, nil
 	}
-	return false, answerJSON(c, http.StatusOK, doc)
-}
-
-// awaitOrder answers the order as soon as it differs from what the caller knows,
-// unless the time is over or the process stops before.
-func (a *api) awaitOrder(c *gin.Context, reference string, known entityTags, wait time.Duration) (unchanged bool, err error) {
-	end := time.NewTimer(wait)
-	defer end.Stop()
-	defer a.waits.join(reference)()
-	for {
-		changed := a.waits.change(reference)
-		select {
-		case a.waits.reads <- struct{}{}:
-		case <-end.C:
-			return true, nil
-		case <-c.Request.Context().Done():
-			return true, nil
-		}
-		unchanged, err = a.answerOrder(c, reference, known)
-		<-a.waits.reads
-		if err != nil || !unchanged {
-			return unchanged, err
-		}
-		select {
-		case <-changed:
-		case <-end.C:
-			return true, nil
-		case <-a.deps.Stopping:
-			return true, nil
-		case <-c.Request.Context().Done():
-			return true, nil
-		}
-	}
+	return true, answerJSON(c, http.StatusOK, doc)
 }
 
 // amendOrder gives an order other terms.

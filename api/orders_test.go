@@ -247,7 +247,9 @@ func TestOrders_AReferenceIsKeptAsItIs(t *testing.T) {
 	for _, encoded := range []string{"changes", "latest", "null", "%20", "%20null%09", "%E2%80%8B"} {
 		for _, method := range []string{http.MethodGet, http.MethodPut} {
 			c := putOrder("/api/orders/"+encoded, `{"amount":"1.00","currency":"ARS"}`)
-			c.method = method
+			if c.method = method; encoded == "changes" && method == http.MethodGet {
+				continue // it is the feed
+			}
 			requireProblem(t, b.do(t, c), http.StatusBadRequest, "reserved_reference")
 		}
 	}

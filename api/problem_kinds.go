@@ -96,6 +96,8 @@ var (
 		"Use another reference: a cancelled order keeps its terms.")
 	problemPreconditionFailed = kind(http.StatusPreconditionFailed, "precondition_failed", "Changed meanwhile",
 		"Fetch it again, and repeat the call with its ETag in If-Match.")
+	_ = kind(http.StatusGone, "cursor_expired", "Cursor expired",
+		"Take the end of the feed (after=latest), read the orders, and follow from that cursor.")
 	problemBodyTooLarge = kind(http.StatusRequestEntityTooLarge, "body_too_large", "Body too large",
 		"Send at most 1 MiB.")
 	problemMediaType = kind(http.StatusUnsupportedMediaType, "unsupported_media_type", "Unsupported media type",

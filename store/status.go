@@ -99,6 +99,9 @@ type Status struct {
 	Anomalies     AnomalyStatus
 	LastSuccessAt *time.Time
 	RecentRuns    []Run
+	// FeedLagSeconds is how long the oldest order event has waited for its position, 0
+	// when none waits.
+	FeedLagSeconds float64
 	// Signals are what conditions are judged by beside these.
 	Signals Signals
 }
@@ -110,7 +113,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
 		for _, read := range []func(context.Context, pgx.Tx, *Status) error{
-			readQueue, readDeadLetters, readThroughput, readProvider, readSellers, readAnomalies, readRuns, s.readSignals,
+			readQueue, readDeadLetters, readThroughput, readProvider, readSellers, readAnomalies, readRuns, readFeedLag, s.readSignals,
 		} {
 			if err := read(ctx, tx, &st); err != nil {
 				return err

@@ -77,6 +77,10 @@ func meanings() map[string]meaning {
 		"ErrReportMoved": {
 			store.ErrReportMoved, store.Conflict, "state_conflict", http.StatusConflict, exitFailed, "Somebody else is importing the same file.",
 		},
+		"CursorExpiredError": {
+			store.CursorExpiredError{}, store.Conflict, "cursor_expired", http.StatusGone, exitFailed,
+			"The cursor is of before a restore, or what follows it is not kept any more.",
+		},
 		"OpenEventsError": {
 			&store.OpenEventsError{Events: []int64{5, 9}}, store.Conflict, "state_conflict", http.StatusConflict, exitFailed,
 			"Nothing was forgotten: these events of the payer's have not ended, or have an open dead letter: 5 9.",

@@ -44,6 +44,7 @@ var placeholders = []struct {
 	{regexp.MustCompile(`\bts=\d+`), "ts=1772366400"},
 	{regexp.MustCompile(`\b(ORD|ORDTST)[0-9A-Z]{20,}\b`), "${1}01KQ…"},
 	{regexp.MustCompile(`\b[A-Z2-7]{26}\b`), "KQ3E…"},
+	{regexp.MustCompile(`"MS5jaGFuZ2Vz[0-9A-Za-z_-]+"`), `"MS5jaGFuZ2Vz…"`},
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "5d1f…"},
 }
 
