@@ -83,6 +83,12 @@ var phases = []phase{
 		work:  asking((*stepWorker).askAboutUnpaid),
 	},
 	{
+		Phase: Phase{store.PhasePayouts, regularRun, "explains payouts of which movements came, and compares what was released with the payments"},
+		work: func(ctx context.Context, w *stepWorker, _ piece) (bool, error) {
+			return true, w.checkPayouts(ctx)
+		},
+	},
+	{
 		Phase: Phase{store.PhaseDrift, everyRun, "compares the ledger with itself"},
 		work: func(ctx context.Context, w *stepWorker, p piece) (bool, error) {
 			done, err := p.step.CompareLedger(ctx)

@@ -22,7 +22,7 @@ func TestPhases_EachRunBeginsAndEndsInTheTable(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		store.PhaseStuck, store.PhaseRetention, store.PhaseMissing, store.PhaseOrders, store.PhaseProvisional, store.PhaseUnpaid,
-		store.PhaseDrift, store.PhaseRepair,
+		store.PhasePayouts, store.PhaseDrift, store.PhaseRepair,
 		store.PhaseWait, store.PhaseDone,
 	}, of(store.ScopeRegular))
 	require.Equal(t, []string{store.PhaseMissing, store.PhaseOrders, store.PhaseDrift, store.PhaseRepair, store.PhaseWait, store.PhaseDone}, of(store.ScopeBackfill))

@@ -223,6 +223,15 @@ func (w *stepWorker) closeStaleAnomalies(ctx context.Context) error {
 	return err
 }
 
+// checkPayouts does what an import of a report left undone, and looks at payments that
+// changed since.
+func (w *stepWorker) checkPayouts(ctx context.Context) error {
+	if err := w.store.ExplainPayouts(ctx); err != nil {
+		return err
+	}
+	return w.store.CheckReleases(ctx)
+}
+
 // ask puts a question with an account's credentials, unless that is held: then the
 // step sleeps, and none of its attempts is spent.
 func (w *stepWorker) ask(ctx context.Context, account store.Account, last bool, ask func() error) error {

@@ -107,6 +107,9 @@ func (i ReportImport) Run(ctx context.Context, file io.ReadSeeker) (ReportResult
 	if err := i.Store.ExplainPayouts(ctx); err != nil {
 		return ReportResult{}, err
 	}
+	if err := i.Store.CheckReleases(ctx); err != nil {
+		return ReportResult{}, err
+	}
 	i.Progress(1, "done")
 	return result, nil
 }

@@ -173,6 +173,7 @@ var written = map[int64][]string{
 		 SELECT '900', id, 'mercadopago', '1', 'ARS', happened_at, 150.05, 'explained', 150.05, 0, 0 FROM account_movements`,
 	},
 	36: {`UPDATE payments SET fee_amount = 6.29, net_amount = 143.76, release_date = now(), release_status = 'pending', cost_read_at = fetched_at`},
+	39: {`INSERT INTO anomalies (kind, payment_id) VALUES ('not_released', '77')`},
 	19: {
 		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount, amount, currency, actor, reason)
 		 VALUES ('A-1', 'amended', 'paid', 150.05, 0, 140, 'ARS', 'cli:ana', 'a discount')`,

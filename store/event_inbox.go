@@ -22,6 +22,8 @@ const (
 	OriginReplay         = "replay"
 	// OriginFollow: what another event named.
 	OriginFollow = "follow"
+	// OriginReport: a payment that a money report names.
+	OriginReport = "report"
 )
 
 // A NewEvent is an event that is not in the ledger yet.

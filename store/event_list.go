@@ -27,7 +27,7 @@ func EventStatuses() []string {
 
 // EventOrigins are all origins that there are.
 func EventOrigins() []string {
-	return []string{OriginWebhook, OriginReconciliation, OriginReplay, OriginFollow}
+	return []string{OriginWebhook, OriginReconciliation, OriginReplay, OriginFollow, OriginReport}
 }
 
 // An EventFilter selects events; an empty field selects all.

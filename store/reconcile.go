@@ -52,6 +52,8 @@ const (
 	PhaseProvisional = "provisional"
 	// PhaseUnpaid asks about orders that stay unpaid.
 	PhaseUnpaid = "unpaid"
+	// PhasePayouts explains payouts and holds releases against payments.
+	PhasePayouts = "payouts"
 	// PhaseDrift holds the ledger against itself.
 	PhaseDrift = "drift"
 	// PhaseRepair puts right what differs.

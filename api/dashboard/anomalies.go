@@ -75,7 +75,8 @@ func (d *dashboard) resolveAnomaly(c *call, id int64) error {
 }
 
 // moneyDetails are the details of an anomaly that are amounts in its currency.
-var moneyDetails = map[string]bool{"amount": true, "paid": true, "refunded": true, "missing": true, "surplus": true}
+var moneyDetails = map[string]bool{"amount": true, "paid": true, "refunded": true, "missing": true, "surplus": true,
+	"net": true, "released": true, "difference": true}
 
 // Details are the details of an anomaly, amounts in the reader's form, by name.
 // The database keep them as texts; whatever else stands there is shown as it is.

@@ -83,7 +83,7 @@ func families(t *testing.T) map[string][]string {
 			// The store's classes, and those of its codes that have a text of their own.
 			string(store.Internal), string(store.Unavailable), string(store.Invalid), string(store.Unauthenticated),
 			string(store.NotFound), string(store.Conflict),
-			"role", "event_not_found", "dead_letter_not_found", "bulk_replay_not_found", "anomaly_not_found", "refused_not_found", "run_not_found",
+			"role", "event_not_found", "dead_letter_not_found", "bulk_replay_not_found", "anomaly_not_found", "payout_not_found", "refused_not_found", "run_not_found",
 			"state_conflict", "replay_waits", "payload_expired", "order_cancelled", "currency_unknown", "amount_too_fine",
 		},
 		"refusal": refusedReasons,
@@ -94,7 +94,7 @@ func families(t *testing.T) map[string][]string {
 		"anomaly.means": texts(order.AnomalyKinds()), "anomaly.do": texts(order.AnomalyKinds()),
 		"detail": {
 			"amount", "paid", "refunded", "missing", "surplus", "payment_ids", "near_orders", "order_terms", "status", "order_currency", "collector_id",
-			"expected_collector_id", "mode", "allowed_mode", "detail",
+			"expected_collector_id", "mode", "allowed_mode", "detail", "net", "released", "difference", "release_date", "reason", "release_status",
 		},
 	}
 }

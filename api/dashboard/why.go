@@ -176,6 +176,12 @@ func aboutMoney(o store.Order) []sentence {
 			said = append(said, sentence{Code: "ambiguous_payment", Do: true})
 		case order.AnomalyUnsettledDifference:
 			said = append(said, sentence{Code: "unsettled_difference", Do: true})
+		case order.AnomalyReleasedDiffers:
+			said = append(said, sentence{Code: "released_differs", PaymentID: a.PaymentID, Do: true})
+		case order.AnomalyNotReleased:
+			said = append(said, sentence{Code: "not_released", PaymentID: a.PaymentID, Do: true})
+		case order.AnomalyReleasedUnknown:
+			said = append(said, sentence{Code: "released_unknown", PaymentID: a.PaymentID, Do: true})
 		default: // about one payment
 		}
 	}

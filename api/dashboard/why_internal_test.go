@@ -190,7 +190,10 @@ func whyCases(t *testing.T) map[string]struct {
 	off := told(t, anyone)
 	off.Status, off.Terms.Cancelled = order.StatusCancelled, true
 	cases["cancelled by the shop"] = whyCase{off, nil, []string{"order_called_off"}}
-	for _, kind := range []order.AnomalyKind{order.AnomalyFraudAlert, order.AnomalyAmbiguousPayment, order.AnomalyUnsettledDifference} {
+	for _, kind := range []order.AnomalyKind{
+		order.AnomalyFraudAlert, order.AnomalyAmbiguousPayment, order.AnomalyUnsettledDifference,
+		order.AnomalyReleasedDiffers, order.AnomalyNotReleased, order.AnomalyReleasedUnknown,
+	} {
 		o := told(t, anyone, paying("1", order.PaymentApproved, 100))
 		o.Anomalies = append(o.Anomalies, store.Anomaly{Kind: kind, PaymentID: "1"})
 		want := []string{"order_paid", "payment_fraud_alert"}

@@ -36,6 +36,16 @@ const (
 	// different money, or the order's words on a payment that is not known settle
 	// nothing. It is about the alias. Details: why, amount, provider_order_id, said.
 	AnomalyAmbiguousPayment AnomalyKind = "ambiguous_payment"
+	// AnomalyReleasedDiffers: a report shows another amount released than the payment says
+	// is left of it. Details: net, released, difference.
+	AnomalyReleasedDiffers AnomalyKind = "released_differs"
+	// AnomalyNotReleased: three days after a payment's release date, which reports cover,
+	// nothing of it is released. Details: net, release_date, and where it is known the
+	// reason (dispute, block) and release_status, the provider's word.
+	AnomalyNotReleased AnomalyKind = "not_released"
+	// AnomalyReleasedUnknown: a report shows the release of a payment that is not known.
+	// Details: released.
+	AnomalyReleasedUnknown AnomalyKind = "released_unknown"
 	// AnomalyCurrencyMismatch: a payment is in another currency than its order.
 	// Details: amount, status, order_currency.
 	AnomalyCurrencyMismatch AnomalyKind = "currency_mismatch"
@@ -64,7 +74,8 @@ const (
 // AnomalyKinds returns every kind of anomaly, sorted. The slice is the
 // caller's.
 func AnomalyKinds() []AnomalyKind {
-	kinds := append(foldKinds(), AnomalyAmbiguousPayment, AnomalyPaymentMoved, AnomalyFraudAlert, AnomalyUnsettledDifference)
+	kinds := append(foldKinds(), AnomalyAmbiguousPayment, AnomalyPaymentMoved, AnomalyFraudAlert, AnomalyUnsettledDifference,
+		AnomalyReleasedDiffers, AnomalyNotReleased, AnomalyReleasedUnknown)
 	slices.Sort(kinds)
 	return kinds
 }

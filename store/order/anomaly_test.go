@@ -13,10 +13,13 @@ func TestAnomalyKinds_AreSortedAndKnowTheirOrigin(t *testing.T) {
 	require.ElementsMatch(t, []AnomalyKind{
 		"underpaid", "overpaid", "duplicate_payment", "disputed_payment", "paid_after_cancel", "payment_moved", "ambiguous_payment", "currency_mismatch",
 		"foreign_collector", "wrong_mode", "unknown_order", "no_reference", "fraud_alert", "unsettled_difference",
+		"released_differs", "not_released", "released_unknown",
 	}, kinds)
 	require.True(t, slices.IsSorted(kinds))
 	for _, kind := range kinds {
-		own := slices.Contains([]AnomalyKind{"payment_moved", "ambiguous_payment", "fraud_alert", "unsettled_difference"}, kind)
+		own := slices.Contains([]AnomalyKind{
+			"payment_moved", "ambiguous_payment", "fraud_alert", "unsettled_difference", "released_differs", "not_released", "released_unknown",
+		}, kind)
 		require.Equal(t, !own, kind.IsFolded(), kind)
 	}
 }

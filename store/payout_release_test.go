@@ -1,0 +1,130 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
+)
+
+// setupReleases is a store that can ask for what a report names.
+func setupReleases(t *testing.T) *bundle {
+	t.Helper()
+	return setup(t, func(o *store.Options) {
+		o.WorkOf = func(string, string, string) (string, bool) { return store.WorkPayment, true }
+	})
+}
+
+// costing is an approved payment of which so much is left, to be released on a day.
+func releasing(id, reference, net string, release time.Time) store.FetchedPayment {
+	p := fetched(id, reference, order.PaymentApproved, "100", 1)
+	p.Cost.Net, p.Cost.ReleaseDate = decimal.NewNullDecimal(money(net)), release
+	return p
+}
+
+func (b *bundle) releases(t *testing.T) []string {
+	t.Helper()
+	require.NoError(t, b.CheckReleases(t.Context()))
+	rows, err := b.pool.Query(t.Context(), `
+		SELECT concat_ws(' ', kind, payment_id, order_reference, (SELECT string_agg(key || '=' || value, ' ' ORDER BY key) FROM jsonb_each_text(detail)))
+		FROM anomalies WHERE closed_at IS NULL AND kind IN ('released_differs', 'not_released', 'released_unknown') ORDER BY 1`)
+	require.NoError(t, err)
+	defer rows.Close()
+	var lines []string
+	for rows.Next() {
+		var line string
+		require.NoError(t, rows.Scan(&line))
+		lines = append(lines, line)
+	}
+	require.NoError(t, rows.Err())
+	return lines
+}
+
+func (b *bundle) book1(t *testing.T, number int, p store.FetchedPayment) {
+	t.Helper()
+	fixture.Settle(t, b.Store, b.pool, fixture.Accept(t, b.Store, signed(number, p.Payment.ID)), p)
+}
+
+func TestCheckReleases_AnotherAmountIsSaidUntilTheRestComes(t *testing.T) {
+	t.Parallel()
+	b := setupReleases(t)
+	fixture.Register(t, b.Store, "A-1", "100")
+	b.book1(t, 1, releasing("77", "A-1", "92.31", hour(1)))
+	b.book1(t, 2, releasing("78", "A-1", "92.31", hour(1)))
+	fixture.ImportReport(t, b.Store, "0", hour(0), fixture.Movement("payment", "77", "90", hour(1)), fixture.Movement("payment", "78", "92.31", hour(1)))
+
+	require.Equal(t, []string{"released_differs 77 A-1 currency=ARS difference=-2.31 net=92.31 released=90.00"}, b.releases(t))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM order_events WHERE type = 'order.flagged' AND order_reference = 'A-1' AND body::text LIKE '%released_differs%'`))
+
+	fixture.ImportReport(t, b.Store, "182.31", hour(2), fixture.Movement("payment", "77", "2.31", hour(3)))
+	require.Empty(t, b.releases(t))
+	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM anomalies WHERE kind = 'released_differs' AND closed_by = 'reconciliation'`))
+}
+
+// What is not released is said once a report would show it, and why where that is known.
+func TestCheckReleases_MoneyThatDoesNotComeIsSaid(t *testing.T) {
+	t.Parallel()
+	b := setupReleases(t)
+	b.book1(t, 1, releasing("77", "A-1", "92.31", hour(24)))
+	b.book1(t, 2, releasing("78", "A-2", "92.31", hour(24)))
+	disputed := releasing("79", "A-3", "92.31", hour(24))
+	disputed.Payment.Status = order.PaymentInMediation
+	b.book1(t, 3, disputed)
+	foreign := releasing("80", "A-4", "92.31", hour(24))
+	foreign.Payment.CollectorID = "2"
+	b.book1(t, 4, foreign)
+	fixture.ImportReport(t, b.Store, "0", hour(0), fixture.Movement("payment", "9", "1", hour(24)))
+	require.Equal(t, []string{"released_unknown 9 currency=ARS released=1.00"}, b.releases(t))
+
+	fixture.ImportReport(t, b.Store, "1", hour(24), fixture.Movement("reserve", "78", "-92.31", hour(30)), fixture.Movement("other", "5", "1", hour(97)))
+
+	const date = "release_date=2026-01-03T03:04:05Z"
+	require.Equal(t, []string{
+		"not_released 77 A-1 currency=ARS net=92.31 " + date,
+		"not_released 78 A-2 currency=ARS net=92.31 reason=block " + date,
+		"not_released 79 A-3 currency=ARS net=92.31 reason=dispute " + date,
+		"released_unknown 9 currency=ARS released=1.00",
+	}, b.releases(t))
+
+	fixture.ImportReport(t, b.Store, "0", hour(98), fixture.Movement("payment", "77", "92.31", hour(99)))
+	refunded := releasing("79", "A-3", "92.31", hour(24))
+	refunded.Payment.Status, refunded.Payment.UpdatedAt = order.PaymentRefunded, hour(90)
+	b.book1(t, 5, refunded)
+	require.Equal(t, []string{
+		"not_released 78 A-2 currency=ARS net=92.31 reason=block " + date,
+		"released_unknown 9 currency=ARS released=1.00",
+	}, b.releases(t))
+}
+
+// A day between two reports may have the release.
+func TestCheckReleases_ADayThatNoReportCoversSaysNothing(t *testing.T) {
+	t.Parallel()
+	b := setupReleases(t)
+	b.book1(t, 1, releasing("77", "A-1", "92.31", hour(24)))
+	fixture.ImportReport(t, b.Store, "0", hour(0), fixture.Movement("other", "", "1", hour(30)))
+	fixture.ImportReport(t, b.Store, "1", hour(60), fixture.Movement("other", "", "1", hour(200)))
+	require.Empty(t, b.releases(t))
+	fixture.ImportReport(t, b.Store, "1", hour(29), fixture.Movement("other", "", "2", hour(60)))
+	require.Len(t, b.releases(t), 1)
+}
+
+// A payment that only a report names is asked for once, and is known when it comes.
+func TestCheckReleases_AnUnknownPaymentIsAskedFor(t *testing.T) {
+	t.Parallel()
+	b := setupReleases(t)
+	fixture.ImportReport(t, b.Store, "0", hour(0), fixture.Movement("payment", "77", "92.31", hour(1)), fixture.Movement("payment", "no-number", "1", hour(1)))
+
+	for range 2 {
+		require.Len(t, b.releases(t), 2)
+		require.Equal(t, 1, b.count(t, `SELECT count(*) FROM webhook_queue WHERE origin = 'report' AND resource_id = '77' AND topic = 'payment' AND job_id IS NOT NULL`))
+	}
+	queueID := int64(b.count(t, `SELECT id FROM webhook_queue WHERE origin = 'report'`))
+	fixture.Settle(t, b.Store, b.pool, queueID, releasing("77", "A-1", "92.31", hour(1)))
+
+	require.Equal(t, []string{"released_unknown no-number currency=ARS released=1.00"}, b.releases(t))
+}
