@@ -57,6 +57,8 @@ type Receiver struct {
 	Name string
 	// URL must be https, unless private addresses are allowed.
 	URL string `json:"-"`
+	// Headers are set on every message, beside its own.
+	Headers map[string]string `json:"-"`
 	// Signer signs messages; nil for none.
 	Signer *Signer `json:"-"`
 	// Accept are the statuses that accept a message; 200 to 299 when empty.

@@ -156,13 +156,16 @@ func (e *Engine) request(ctx context.Context, s *station, message Message) (*htt
 		return nil, withoutURL(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	for name, value := range message.Headers {
-		if err := CheckHeader(name); err != nil {
-			return nil, err
+	for _, headers := range []map[string]string{message.Headers, s.Headers} {
+		for name, value := range headers {
+			if err := CheckHeader(name); err != nil {
+				return nil, err
+			}
+			req.Header.Set(name, value)
 		}
-		req.Header.Set(name, value)
 	}
 	req.Header.Set("User-Agent", e.userAgent)
+	req.Header.Set("Webhook-Id", message.ID) // by which repeats are known, signed or not
 	if s.Signer != nil {
 		if err := s.Signer.addTo(req.Header, message); err != nil {
 			return nil, fmt.Errorf("the message was not signed: %w", err)
