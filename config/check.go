@@ -69,6 +69,9 @@ func (cfg *Config) check(c *checker) {
 		cfg.SellersFile.given, cfg.SellersFile.main = c.environment, cfg.CollectorID
 	}
 	cfg.Sources.check(c)
+	if cfg.SourcesFile.IsSet() {
+		cfg.SourcesFile.allowPrivate = cfg.OrderEventsAllowPrivate
+	}
 	for variable, n := range map[string]int{
 		"WORKERS": cfg.Workers, "PROVIDER_RATE_LIMIT": cfg.ProviderRateLimit,
 		"API_RATE_LIMIT": cfg.APIRateLimit, "UNVERIFIED_RATE_LIMIT": cfg.UnverifiedRateLimit,
@@ -99,6 +102,11 @@ func (s *Sources) check(c *checker) {
 	if s.SourcesFile.IsSet() {
 		s.SourcesFile.given = c.environment
 	}
+}
+
+func (s *SourcesOnly) check(c *checker) {
+	s.Sources.check(c)
+	s.SourcesFile.allowPrivate = s.OrderEventsAllowPrivate
 }
 
 // check makes one of the schedule, the first wait and the number of attempts,

@@ -63,7 +63,7 @@ type Config struct {
 type OrderEvents struct {
 	OrderEventsURL          Secret   `env:"ORDER_EVENTS_URL" help:"where changes of orders are sent, by https; a secret where it holds one"`
 	OrderEventsSecrets      []Secret `env:"ORDER_EVENTS_SECRETS" help:"secrets that sign them after the Standard Webhooks specification, whsec_ and base64; several during a rotation; required with ORDER_EVENTS_URL"`
-	OrderEventsAllowPrivate bool     `env:"ORDER_EVENTS_ALLOW_PRIVATE" envDefault:"false" help:"let ORDER_EVENTS_URL be http, and resolve to a private or loopback address"`
+	OrderEventsAllowPrivate bool     `env:"ORDER_EVENTS_ALLOW_PRIVATE" envDefault:"false" help:"let ORDER_EVENTS_URL be http, and resolve to a private or loopback address; also the forwards of SOURCES_FILE"`
 }
 
 // Tracing says where traces go.
@@ -153,6 +153,12 @@ type Orders struct {
 	Log
 }
 
+// SourcesOnly is the configuration of a command that checks the file of the senders.
+type SourcesOnly struct {
+	Sources
+	OrderEvents
+}
+
 // AlertsOnly is the configuration of a command that only sends a test message.
 type AlertsOnly struct {
 	Alerts
@@ -203,8 +209,8 @@ func LoadOrders(environ []string) (Orders, error) {
 
 // LoadSources reads what a command needs that checks the file of the senders. Its error
 // is a Problems.
-func LoadSources(environ []string) (Sources, error) {
-	var c Sources
+func LoadSources(environ []string) (SourcesOnly, error) {
+	var c SourcesOnly
 	check := parse(environ, os.ReadFile, &c)
 	c.check(check)
 	return c, check.problems.orNil()

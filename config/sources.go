@@ -11,7 +11,12 @@ import (
 )
 
 // A SourcesFile is SOURCES_FILE: the senders of webhooks that are declared.
-type SourcesFile struct{ declaredFile }
+type SourcesFile struct {
+	declaredFile
+
+	// allowPrivate is ORDER_EVENTS_ALLOW_PRIVATE.
+	allowPrivate bool
+}
 
 // A Source is a sender of webhooks, as SOURCES_FILE declares it. What its values mean
 // is not known here: see SourcesFile.Watch.
@@ -44,13 +49,15 @@ type SourcePlace struct {
 
 // A SourceForward says where events go on to.
 type SourceForward struct {
-	URL string
+	URL Secret
 	// Headers and Body are templates; those of Credentials are not, and are secret.
 	Headers     map[string]string
 	Credentials map[string]Secret
 	Body        string
 	Accept      []string
 	Retry       []time.Duration
+	// AllowPrivate permits http, and addresses that are not on the public internet.
+	AllowPrivate bool
 }
 
 // SourcesInUse are the senders with the digest of their file alone: processes that
@@ -109,6 +116,8 @@ type verifyDoc struct {
 
 type forwardingDoc struct {
 	URL         string            `yaml:"url"`
+	URLEnv      string            `yaml:"url_env"`
+	URLFile     string            `yaml:"url_file"`
 	Headers     map[string]string `yaml:"headers"`
 	HeadersEnv  map[string]string `yaml:"headers_env"`
 	HeadersFile map[string]string `yaml:"headers_file"`
@@ -267,7 +276,11 @@ func (f SourcesFile) verify(d sourceDoc, read ReadFile) (SourceVerify, error) {
 // forward reads where a sender's events go on to.
 func (f SourcesFile) forward(d sourceDoc, read ReadFile) (*SourceForward, error) {
 	v := d.Forward
-	made := SourceForward{URL: v.URL, Headers: v.Headers, Body: v.Body, Accept: v.Accept, Credentials: map[string]Secret{}}
+	made := SourceForward{Headers: v.Headers, Body: v.Body, Accept: v.Accept, Credentials: map[string]Secret{}, AllowPrivate: f.allowPrivate}
+	var err error
+	if made.URL, err = f.url(d, read); err != nil {
+		return nil, err
+	}
 	for _, wait := range v.Retry {
 		parsed, err := ParseDuration(wait)
 		if err != nil {
@@ -276,21 +289,42 @@ func (f SourcesFile) forward(d sourceDoc, read ReadFile) (*SourceForward, error)
 		made.Retry = append(made.Retry, parsed)
 	}
 	for name, variable := range v.HeadersEnv {
-		secret, err := f.secret("headers", variable, "", read)
-		if err != nil {
+		if made.Credentials[name], err = f.secret("headers", variable, "", read); err != nil {
 			return nil, d.wrongAt("forward.headers_env", err.Error())
 		}
-		made.Credentials[name] = secret
 	}
 	for name, path := range v.HeadersFile {
 		if _, twice := made.Credentials[name]; twice {
 			return nil, d.wrongAt("forward.headers_file", "has a header that headers_env has, too")
 		}
-		secret, err := f.secret("headers", "", path, read)
-		if err != nil {
+		if made.Credentials[name], err = f.secret("headers", "", path, read); err != nil {
 			return nil, d.wrongAt("forward.headers_file", err.Error())
 		}
-		made.Credentials[name] = secret
 	}
 	return &made, nil
+}
+
+// url is where a sender's events go on to.
+func (f SourcesFile) url(d sourceDoc, read ReadFile) (Secret, error) {
+	v := d.Forward
+	given := 0
+	for _, text := range []string{v.URL, v.URLEnv, v.URLFile} {
+		if text != "" {
+			given++
+		}
+	}
+	if given != 1 {
+		return Secret{}, d.wrongAt("forward", "needs url, url_env or url_file, one of them")
+	}
+	address := NewSecret(v.URL)
+	if v.URL == "" {
+		var err error
+		if address, err = f.secret("url", v.URLEnv, v.URLFile, read); err != nil {
+			return Secret{}, d.wrongAt("forward", err.Error())
+		}
+	}
+	if fault := receiverFault(address.Reveal(), f.allowPrivate); fault != "" {
+		return Secret{}, d.wrongAt("forward.url", "url "+fault)
+	}
+	return address, nil
 }

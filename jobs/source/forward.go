@@ -3,7 +3,6 @@ package source
 import (
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,9 +11,8 @@ import (
 	"golang.org/x/net/http/httpguts"
 )
 
-// Forward says where events go on to, and as what.
+// Forward says as what events go on.
 type Forward struct {
-	URL string
 	// Headers and Body are templates; Body is the body as it came when empty.
 	Headers map[string]string
 	Body    string
@@ -23,8 +21,6 @@ type Forward struct {
 	Accept []string
 	// Retry are the waits between the attempts; the engine's own when empty.
 	Retry []time.Duration
-	// AllowPlain lets the URL be http.
-	AllowPlain bool
 }
 
 // An Event is what a template is rendered over.
@@ -40,8 +36,8 @@ type Event struct {
 
 // A Message is an event as it goes on.
 type Message struct {
-	Header http.Header
-	Body   []byte
+	Headers map[string]string
+	Body    []byte
 }
 
 // A StatusRange are the HTTP statuses from First to Last, both included.
@@ -59,12 +55,6 @@ const (
 // eventFields are what the templates of a forward may name.
 var eventFields = []string{"Body", "RawBody", "ID", "Type", "Time", "Source", "QueueID", "ReceivedAt"}
 
-// ownHeaders are set by the engine, or say how the connection is used.
-var ownHeaders = []string{
-	"Connection", "Content-Length", "Host", "Keep-Alive", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
-	"Webhook-Id", "Webhook-Signature", "Webhook-Timestamp",
-}
-
 // A forwarder makes messages of events.
 type forwarder struct {
 	headers map[string]*renderer
@@ -74,18 +64,12 @@ type forwarder struct {
 
 // forwarder checks a Forward.
 func (f *fieldErrors) forwarder(spec Forward) *forwarder {
-	target, err := url.Parse(spec.URL)
-	valid := err == nil && target.Host != "" && target.User == nil && target.Fragment == "" &&
-		(target.Scheme == "https" || target.Scheme == "http" && spec.AllowPlain)
-	f.demand(spec.URL != "", "forward", "needs url")
-	f.demand(spec.URL == "" || valid, "forward.url", "must be an https address without a user; http with ORDER_EVENTS_ALLOW_PRIVATE")
 	made := &forwarder{headers: map[string]*renderer{}}
 	f.demand(len(spec.Headers) <= maxHeaders, "forward.headers", "has more than "+strconv.Itoa(maxHeaders))
 	for _, name := range slices.Sorted(maps.Keys(spec.Headers)) {
 		field := "forward.headers." + name
 		canonical := http.CanonicalHeaderKey(name)
 		f.demand(httpguts.ValidHeaderFieldName(name), field, "is not the name of a header")
-		f.demand(!slices.Contains(ownHeaders, canonical), field, "is set by the service")
 		f.demand(made.headers[canonical] == nil, field, "is there twice")
 		template, err := newTemplate(spec.Headers[name], eventFields, maxHeader)
 		if err != nil {
@@ -94,6 +78,7 @@ func (f *fieldErrors) forwarder(spec Forward) *forwarder {
 		made.headers[canonical] = template
 	}
 	if spec.Body != "" {
+		var err error
 		if made.body, err = newTemplate(spec.Body, eventFields, maxBody); err != nil {
 			f.demand(false, "forward.body", err.Error())
 		}
@@ -155,7 +140,7 @@ func (s *Source) Render(event Event) (Message, error) {
 	if document, err := parseJSON(event.Body); err == nil {
 		data["Body"] = document
 	}
-	message := Message{Header: http.Header{}, Body: event.Body}
+	message := Message{Headers: map[string]string{}, Body: event.Body}
 	for name, template := range s.forward.headers {
 		value, err := template.render(data)
 		if err != nil {
@@ -164,7 +149,7 @@ func (s *Source) Render(event Event) (Message, error) {
 		if !httpguts.ValidHeaderFieldValue(string(value)) {
 			return Message{}, &RenderError{"forward.headers." + name, "makes what a header cannot carry"}
 		}
-		message.Header.Set(name, string(value))
+		message.Headers[name] = string(value)
 	}
 	if s.forward.body != nil {
 		var err error

@@ -15,7 +15,7 @@ import (
 func forwarding(body string, headers map[string]string) source.Spec {
 	return source.Spec{
 		Name: "sender", Verify: source.Verify{Scheme: "github", Secrets: []string{"k"}},
-		Forward: &source.Forward{URL: "https://shop.example/hook", Body: body, Headers: headers},
+		Forward: &source.Forward{Body: body, Headers: headers},
 	}
 }
 
@@ -42,7 +42,7 @@ func TestRender_MakesHeadersAndBody(t *testing.T) {
 		message, err := s.Render(anEvent)
 		require.NoError(t, err, template)
 		require.Equal(t, want, string(message.Body))
-		require.Equal(t, "push", message.Header.Get("X-Type"))
+		require.Equal(t, "push", message.Headers["X-Type"])
 	}
 }
 

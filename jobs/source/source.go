@@ -21,7 +21,7 @@ type Spec struct {
 	Verify Verify
 	// ID, Type and Time say where these stand in a delivery; the zero Place for nowhere.
 	ID, Type, Time Place
-	// Forward is where its events go on to; nil for those that are only kept.
+	// Forward is as what its events go on; nil for those that are only kept.
 	Forward *Forward
 }
 
@@ -119,6 +119,14 @@ func (s *Source) Notes() []string {
 		return []string{"tolerance has no effect without time"}
 	}
 	return nil
+}
+
+// Onward returns a source that is received otherwise and is only forwarded. The error
+// is that of New.
+func Onward(name string, forward Forward) (*Source, error) {
+	var wrong fieldErrors
+	s := &Source{name: name, forward: wrong.forwarder(forward)}
+	return s, errors.Join(wrong...)
 }
 
 // Name is the source of its events.

@@ -286,7 +286,7 @@ func TestNew_SaysWhichFieldIsWrong(t *testing.T) {
 	}
 	sound := source.Verify{Scheme: "github", Secrets: []string{"k"}}
 	forward := func(change func(*source.Forward)) *source.Forward {
-		f := source.Forward{URL: "https://shop.example/hook"}
+		f := source.Forward{}
 		change(&f)
 		return &f
 	}
@@ -309,13 +309,10 @@ func TestNew_SaysWhichFieldIsWrong(t *testing.T) {
 		"type.header: is not the name of a header":                                                      {Verify: sound, Type: source.Place{Header: "X:"}},
 		"time.json: must be a JSON Pointer such as /data/id":                                            {Verify: sound, Time: source.Place{JSON: "created"}},
 		"id.json: must be a JSON Pointer such as /data/id":                                              {Verify: sound, ID: source.Place{JSON: "/a~2"}},
-		"forward: needs url": {Verify: sound, Forward: &source.Forward{}},
-		"forward.url: must be an https address without a user; http with ORDER_EVENTS_ALLOW_PRIVATE": {Verify: sound, Forward: &source.Forward{URL: "http://shop.example"}},
-		"forward.headers.X Y: is not the name of a header":                                           {Verify: sound, Forward: forward(func(f *source.Forward) { f.Headers = map[string]string{"X Y": "1"} })},
-		"forward.headers.host: is set by the service":                                                {Verify: sound, Forward: forward(func(f *source.Forward) { f.Headers = map[string]string{"host": "1"} })},
-		"forward.headers.x-a: is there twice":                                                        {Verify: sound, Forward: forward(func(f *source.Forward) { f.Headers = map[string]string{"X-A": "1", "x-a": "2"} })},
-		"forward.accept: must be statuses from 200 to 599, such as 204 or 200-299":                   {Verify: sound, Forward: forward(func(f *source.Forward) { f.Accept = []string{"299-200"} })},
-		"forward.retry: has a wait that is not longer than 0s, or longer than 32d":                   {Verify: sound, Forward: forward(func(f *source.Forward) { f.Retry = []time.Duration{0} })},
+		"forward.headers.X Y: is not the name of a header":                                              {Verify: sound, Forward: forward(func(f *source.Forward) { f.Headers = map[string]string{"X Y": "1"} })},
+		"forward.headers.x-a: is there twice":                                                           {Verify: sound, Forward: forward(func(f *source.Forward) { f.Headers = map[string]string{"X-A": "1", "x-a": "2"} })},
+		"forward.accept: must be statuses from 200 to 599, such as 204 or 200-299":                      {Verify: sound, Forward: forward(func(f *source.Forward) { f.Accept = []string{"299-200"} })},
+		"forward.retry: has a wait that is not longer than 0s, or longer than 32d":                      {Verify: sound, Forward: forward(func(f *source.Forward) { f.Retry = []time.Duration{0} })},
 	} {
 		_, err := source.New(spec)
 		require.EqualError(t, err, want)
