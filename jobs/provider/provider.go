@@ -53,8 +53,8 @@ type Event struct {
 	// Signature is the matched signature itself, which several events may share.
 	// Nil when unsigned.
 	Signature []byte
-	// Unbound is true when the signature covers no id: whoever has seen it can
-	// make it ask for any.
+	// Unbound is true when the signature covers no id, or not the body where that is
+	// what is asked for: whoever has seen it can make it ask for any.
 	Unbound bool
 }
 

@@ -33,6 +33,8 @@ type Receiver struct {
 	allowUnsigned bool
 	// sellers are the accounts beside the main one.
 	sellers atomic.Pointer[[]string]
+	// onward are the topics that are passed onward.
+	onward atomic.Pointer[Onward]
 }
 
 // NewReceiver returns a receiver. With allowUnsigned it also takes what Mercado
@@ -100,7 +102,12 @@ func (r *Receiver) receive(d provider.Delivery, q query) (provider.Event, error)
 func (r *Receiver) receiveSigned(q query, body []byte, sig Signature) provider.Event {
 	h := readHints(body)
 	event := describe(q, h, cmp.Or(sig.DataID, h.resourceID))
-	event.Signed, event.Signature, event.SignatureKey, event.Unbound = true, sig.Key, r.keyOf(sig, event), sig.DataID == ""
+	if event.Work == provider.Keep && r.onward.Load().Has(event.Topic) {
+		event.Work = provider.Forward
+	}
+	event.Signed, event.Signature, event.SignatureKey = true, sig.Key, r.keyOf(sig, event, body)
+	// No signature covers a body, and of what is passed onward the body is the work.
+	event.Unbound = sig.DataID == "" || event.Work == provider.Forward
 	return event
 }
 
@@ -109,7 +116,7 @@ func (r *Receiver) receiveSigned(q query, body []byte, sig Signature) provider.E
 // delivery can send it first under another topic: that must hide nothing. All
 // topics without effect are one. With which seller's account a delivery asks for
 // something is a part of that, too.
-func (r *Receiver) keyOf(sig Signature, event provider.Event) []byte {
+func (r *Receiver) keyOf(sig Signature, event provider.Event, body []byte) []byte {
 	asked := string(provider.Keep)
 	switch event.Work {
 	case provider.Settle, provider.Follow, provider.FraudAlert:
@@ -119,6 +126,9 @@ func (r *Receiver) keyOf(sig Signature, event provider.Event) []byte {
 		}
 	case provider.Authorization:
 		asked = string(event.Work) + "\x00" + event.ResourceID + "\x00" + event.CollectorID + "\x00" + event.Action
+	case provider.Forward:
+		sum := sha256.Sum256(body)
+		asked = string(event.Work) + "\x00" + event.Topic + "\x00" + event.ResourceID + "\x00" + string(sum[:])
 	case provider.Test:
 		asked = string(provider.Test)
 	case provider.Keep, provider.Unhandled:

@@ -101,7 +101,7 @@ func TestReceive_ReadsEverySignedTopic(t *testing.T) {
 				Source: "mercadopago", Topic: c.topic, Action: c.action, ResourceID: c.id, CollectorID: collectorID, LiveMode: c.live,
 				Work: c.work, Signed: true, Signature: key, Unbound: !strings.Contains(c.query, "data.id") || strings.HasSuffix(c.query, "data.id="),
 			}
-			want.SignatureKey = NewReceiver(nil, false).keyOf(Signature{Key: key}, want)
+			want.SignatureKey = NewReceiver(nil, false).keyOf(Signature{Key: key}, want, d.Body)
 			require.Equal(t, want, event)
 		})
 	}
