@@ -83,6 +83,7 @@ func (w *eventWorker[T, P]) Work(ctx context.Context, job *river.Job[T]) error {
 type eventShell struct {
 	store    *store.Store
 	accounts accounts
+	sources  *Sources
 	circuits *circuit.Circuits
 	policy   *RetryPolicy
 	// hints limits the calls for events that anybody may have sent.
@@ -113,7 +114,7 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 	began := time.Now()
 	attempt := store.Attempt{QueueID: ref.QueueID, JobID: job.ID, Number: job.Attempt}
 	var report attemptReport
-	if s.circuits.AllHold(ctx) {
+	if job.Kind != (ForwardArgs{}).Kind() && s.circuits.AllHold(ctx) {
 		return s.hold(ctx, attempt, report, began)
 	}
 	err := s.attempt(ctx, job, attempt, work, complete, &report)
@@ -195,6 +196,11 @@ func (s *eventShell) attempt(ctx context.Context, job *rivertype.JobRow, a store
 	if event.Completed || event.Covered {
 		report.outcome = store.OutcomeCovered
 		return ofStore(s.store.Complete(ctx, a, store.OutcomeCovered, complete))
+	}
+	if event.Work == store.WorkForward {
+		report.result, err = work(s, ctx, job, a, event, complete)
+		report.outcome = report.result.Outcome
+		return err
 	}
 	if _, ok := s.accounts.providers[event.Source]; !ok {
 		return &AttemptError{Class: "unknown_source", Err: fmt.Errorf("no provider is set up for source %q", event.Source)}

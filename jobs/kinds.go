@@ -18,6 +18,8 @@ var kinds = map[provider.Work]kind{
 	provider.Authorization: kindOf[AuthorizationArgs]((*eventShell).authorize),
 
 	provider.FraudAlert: kindOf[FraudAlertArgs]((*eventShell).fetch),
+
+	provider.Forward: kindOf[ForwardArgs]((*eventShell).forward),
 }
 
 // A kind is what of a kind of event job differs from the others.

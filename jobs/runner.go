@@ -98,6 +98,8 @@ type Deps struct {
 	// Sellers are who asks with the credentials of sellers' accounts, of one of the
 	// providers; nil for none.
 	Sellers *Sellers
+	// Sources are the senders that a file declares; nil for none.
+	Sources *Sources
 	// CollectorID is the account whose payments reconciliations look at; empty
 	// for that of each provider's credentials.
 	CollectorID string
@@ -250,7 +252,7 @@ func riverConfig(cfg Config) *river.Config {
 // periodic jobs that start the work.
 func addWork(config *river.Config, cfg Config, deps Deps, circuits *circuit.Circuits, policy *RetryPolicy, metrics *metrics) error {
 	addEventWorkers(config.Workers, &eventShell{
-		store: deps.Store, accounts: accountsOf(deps), circuits: circuits, policy: policy, hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
+		store: deps.Store, accounts: accountsOf(deps), sources: deps.Sources, circuits: circuits, policy: policy, hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
 	})
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})

@@ -77,6 +77,7 @@ var written = map[int64][]string{
 		`INSERT INTO operator_actions (actor, action, target_kind, target_id, queue_ids, job_ids) VALUES ('operator', 'retry_jobs', 'job', 900, '{1}', '{900}')`,
 		`INSERT INTO operator_sessions (token_hash, password_mac, expires_at) VALUES (sha256('token'), sha256('mac'), now())`,
 	},
+	40: {`INSERT INTO webhook_queue (id, source, topic, payload, work) VALUES (40, 'github', 'push', '{}', 'forward')`},
 	25: {`INSERT INTO webhook_queue (id, source, topic, payload, work) VALUES (25, 'mercadopago', 'mp-connect', '', 'authorization')`},
 	24: {
 		`INSERT INTO sellers (source, collector_id, name, token_sha256) VALUES ('mercadopago', '2001', 'Ana', sha256('token'))`,

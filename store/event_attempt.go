@@ -33,6 +33,8 @@ const (
 	// OutcomeProvisional: an order of the provider's was fetched, and a payment of it
 	// is not known yet: what the order says of it counts until then.
 	OutcomeProvisional = "provisional"
+	// OutcomeForwarded: the event's body is on its way to where its source says.
+	OutcomeForwarded = "forwarded"
 	// OutcomeKept: the event informs, and there is nothing to do.
 	OutcomeKept = "kept"
 	// OutcomeUnhandled: the event is about money, and this release cannot settle it.
@@ -64,9 +66,11 @@ type AttemptStart struct {
 	CollectorID string
 	RequestID   string
 	ReceivedAt  time.Time
-	// Payload is the notification's body, of an event that is to be followed; nil for
-	// any other.
-	Payload []byte
+	// Payload is the notification's body, of an event that is to be followed or
+	// forwarded; nil for any other. NotifiedAt is when the notification says that it
+	// was made; zero when it says nothing.
+	Payload    []byte
+	NotifiedAt time.Time
 	// Now is PostgreSQL's clock, and Mark the newest event id that was drawn: a
 	// fetch that follows began after both.
 	Now  time.Time
@@ -107,7 +111,7 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 	var notified, askedAgain *time.Time
 	err := s.pool.QueryRow(ctx, `
 		SELECT q.notified_at, q.asked_again_at, q.work, q.source, q.topic, q.action, q.resource_id, q.collector_id, q.request_id, q.received_at,
-		       CASE WHEN q.work = '`+WorkFollow+`' THEN q.payload END, clock_timestamp(), drawn.last_value, `+isHint+`, `+isLook+`, q.completed_at IS NOT NULL,
+		       CASE WHEN q.work IN ('`+WorkFollow+`', '`+WorkForward+`') THEN q.payload END, clock_timestamp(), drawn.last_value, `+isHint+`, `+isLook+`, q.completed_at IS NOT NULL,
 		       q.work = '`+WorkPayment+`' AND EXISTS (
 		           SELECT FROM payments p
 		           WHERE p.source = q.source AND p.payment_id = q.resource_id
@@ -118,6 +122,9 @@ func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, 
 		Scan(&notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.Action, &a.ResourceID, &a.CollectorID, &a.RequestID, &a.ReceivedAt, &a.Payload, &a.Now, &a.Mark, &a.Hint, &a.Look, &a.Completed, &a.Covered)
 	if err = ErrEventNotFound.ifNone(err, queueID); err != nil {
 		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, err)
+	}
+	if notified != nil {
+		a.NotifiedAt = *notified
 	}
 	// A sender that anybody may be is not worth a second call, and a fraud alert is
 	// of no change of its payment.

@@ -115,7 +115,7 @@ func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Repla
 	if len(events) == 0 {
 		return Replay{}, ErrEventNotFound.With(queueID)
 	}
-	if events[0].emptied && OutcomeAtOnce(events[0].Work) != "" {
+	if events[0].emptied && isItsBody(events[0].Work) {
 		return Replay{}, &PayloadExpiredError{QueueID: queueID}
 	}
 	receipts, err := s.insertEvents(ctx, tx, events)
@@ -146,13 +146,18 @@ func (s *Store) loadReplays(ctx context.Context, tx pgx.Tx, queueIDs []int64) ([
 }
 
 // workAgain is what an event asks for when it is replayed. The provider knows its
-// tests by their body, so such an event stays one.
+// tests by their body, so such an event stays one. What nobody has signed is not sent
+// on to anybody.
 func (s *Store) workAgain(ev NewEvent) string {
 	if ev.Work == WorkTest || s.workOf == nil {
 		return ev.Work
 	}
-	if work, known := s.workOf(ev.Source, ev.Topic, ev.ResourceID); known {
-		return work
+	work, known := s.workOf(ev.Source, ev.Topic, ev.ResourceID)
+	switch {
+	case !known:
+		return ev.Work
+	case work == WorkForward && !ev.Signed:
+		return WorkKeep
 	}
-	return ev.Work
+	return work
 }

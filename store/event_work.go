@@ -25,13 +25,15 @@ const (
 	// WorkFraudAlert: to settle the payment that it names, whose order is not to be
 	// shipped.
 	WorkFraudAlert = "fraud_alert"
+	// WorkForward: to send its body on to where its source says.
+	WorkForward = "forward"
 )
 
 // outcomeAtOnce is how an event ends in the transaction that accepts it, by its
 // work. One that is not here, or empty, gets a job.
 var outcomeAtOnce = map[string]string{
 	WorkKeep: OutcomeKept, WorkTest: OutcomeTest, WorkUnhandled: OutcomeUnhandled, WorkPayment: "", WorkFollow: "",
-	WorkFraudAlert: "", WorkAuthorization: "",
+	WorkFraudAlert: "", WorkAuthorization: "", WorkForward: "",
 }
 
 // Works are all works that there are.
@@ -40,6 +42,10 @@ func Works() []string { return slices.Sorted(maps.Keys(outcomeAtOnce)) }
 // OutcomeAtOnce is how an event with that work ends when it is accepted; empty
 // for one that has a job.
 func OutcomeAtOnce(work string) string { return outcomeAtOnce[work] }
+
+// isItsBody reports whether nothing is left to do of an event with that work once its
+// body was emptied: it names nothing that could be fetched.
+func isItsBody(work string) bool { return work == WorkForward || OutcomeAtOnce(work) != "" }
 
 // checkWork is nil for an event whose work is known.
 func (ev NewEvent) checkWork() error {

@@ -65,10 +65,10 @@ func (s *Store) countEvents(ctx context.Context, tx pgx.Tx, suffix string, width
 // activityHook is the origin under which webhooks of declared senders are counted.
 const activityHook = "hook"
 
-// ofProviders is the condition that a source is one that payments come from, param
-// having those.
-func ofProviders(source, param string) string {
-	return `(coalesce(cardinality(` + param + `::text[]), 0) = 0 OR ` + source + ` = ANY (` + param + `))`
+// ofProviders is the condition that a row's source is one that payments come from,
+// param having those.
+func ofProviders(param string) string {
+	return `(coalesce(cardinality(` + param + `::text[]), 0) = 0 OR source = ANY (` + param + `))`
 }
 
 // activitySQL counts webhooks of declared senders under an origin of their own.
@@ -83,7 +83,7 @@ WITH happened AS (
     SELECT completed_at, topic, source, origin, outcome FROM webhook_archive WHERE completed_at >= $1 AND completed_at < $2
 ), counted AS (
     SELECT date_bin($3, at, 'epoch') AS began_at, left(topic, 64) AS topic,
-           CASE WHEN origin = '` + OriginWebhook + `' AND NOT ` + ofProviders("source", "$5") + ` THEN '` + activityHook + `' ELSE origin END AS origin,
+           CASE WHEN origin = '` + OriginWebhook + `' AND NOT ` + ofProviders("$5") + ` THEN '` + activityHook + `' ELSE origin END AS origin,
            outcome, count(*) AS events
     FROM happened GROUP BY 1, 2, 3, 4
 ), topics AS (

@@ -61,7 +61,7 @@ func (s *Store) Arrivals(ctx context.Context) (Arrivals, error) {
 		for _, table := range []string{"webhook_queue", "webhook_archive"} {
 			err := tx.QueryRow(ctx, `
 				SELECT max(received_at) FROM (SELECT source, origin, received_at FROM `+table+` ORDER BY id DESC LIMIT $1) newest
-				WHERE origin = $2 AND `+ofProviders("source", "$3"), arrivalsLooked, OriginWebhook, s.providers).Scan(&found.LastAt)
+				WHERE origin = $2 AND `+ofProviders("$3"), arrivalsLooked, OriginWebhook, s.providers).Scan(&found.LastAt)
 			if err != nil {
 				return err
 			}

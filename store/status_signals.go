@@ -151,9 +151,9 @@ func (s *Store) readRhythm(ctx context.Context, tx pgx.Tx, g *Signals) error {
 	// whatever the planner thinks of times.
 	err = tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM (SELECT source, origin, received_at FROM webhook_queue ORDER BY id DESC LIMIT $2) q
-		               WHERE origin = 'webhook' AND received_at >= $1 AND `+ofProviders("source", "$3")+`)
+		               WHERE origin = 'webhook' AND received_at >= $1 AND `+ofProviders("$3")+`)
 		    OR EXISTS (SELECT FROM (SELECT source, origin, received_at FROM webhook_archive ORDER BY id DESC LIMIT $2) q
-		               WHERE origin = 'webhook' AND received_at >= $1 AND `+ofProviders("source", "$3")+`)`, end, newestLooked, s.providers).Scan(&g.ReceivedSince)
+		               WHERE origin = 'webhook' AND received_at >= $1 AND `+ofProviders("$3")+`)`, end, newestLooked, s.providers).Scan(&g.ReceivedSince)
 	if err != nil || g.ReceivedSince {
 		return err
 	}

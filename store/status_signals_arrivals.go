@@ -44,7 +44,7 @@ func (s *Store) readArrivals(ctx context.Context, tx pgx.Tx, g *Signals) error {
 			FROM webhook_refused WHERE refused_at > now() - interval '7 days' AND channel <> ''
 		), accepted AS (
 			SELECT signed, topic, began_at > now() - interval '24 hours' AS lately, events
-			FROM webhook_accepted_hours WHERE began_at > now() - interval '7 days' AND `+ofProviders("source", "$5")+`
+			FROM webhook_accepted_hours WHERE began_at > now() - interval '7 days' AND `+ofProviders("$5")+`
 		)
 		SELECT (SELECT coalesce(jsonb_object_agg(topic, n), '{}') FROM (
 		            SELECT topic, count(*) AS n FROM (
@@ -74,7 +74,7 @@ func (s *Store) readArrivals(ctx context.Context, tx pgx.Tx, g *Signals) error {
 	// What came since the roll-up, or before the first one.
 	rows, _ := tx.Query(ctx, `
 		SELECT topic, max(received_at) FROM (SELECT source, topic, received_at, signed, origin FROM webhook_queue ORDER BY id DESC LIMIT $1) newest
-		WHERE signed AND origin = $2 AND `+ofProviders("source", "$3")+` GROUP BY topic`, newestLooked, OriginWebhook, s.providers)
+		WHERE signed AND origin = $2 AND `+ofProviders("$3")+` GROUP BY topic`, newestLooked, OriginWebhook, s.providers)
 	var topic string
 	var at time.Time
 	_, err = pgx.ForEachRow(rows, []any{&topic, &at}, func() error {

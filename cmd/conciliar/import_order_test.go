@@ -30,7 +30,7 @@ var importOrder = map[string][]string{
 	"cmd/conciliar/e2e":         {},
 	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/order", "store/payout"},
 	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/order", "store/payout"},
-	"jobs":                      {"jobs/circuit", "jobs/delivery", "jobs/health", "jobs/provider", "store", "store/order"},
+	"jobs":                      {"jobs/circuit", "jobs/delivery", "jobs/health", "jobs/provider", "jobs/source", "store", "store/order"},
 	"jobs/health":               {"store", "store/order"},
 	"jobs/circuit":              {"jobs/provider", "store"},
 	"jobs/delivery":             {},
