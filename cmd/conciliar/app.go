@@ -20,6 +20,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -97,7 +98,9 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 		if err = a.newDeliveries(ctx, cfg); err != nil {
 			return nil, err
 		}
+		a.senders.engine = a.secrets.deliveries.engine
 		deps := a.jobsDeps(cfg, client)
+		deps.Sources = &a.senders.sources
 		jobsConfig.Registerer, jobsConfig.TracerProvider = a.metrics, a.tracerProvider()
 		if a.runner, err = jobs.NewRunner(a.pool, jobsConfig, deps); err != nil {
 			return nil, err
@@ -119,7 +122,9 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 	if err = a.market.follow(logger); err != nil {
 		return nil, err
 	}
-	a.senders.follow(logger)
+	if err = a.senders.follow(logger); err != nil {
+		return nil, err
+	}
 	a.watched = append(a.watched, a.market.watched, a.senders.watched)
 	a.heart = store.NewHeartbeat(a.store, processOf(does), a.filesInUse)
 	return a, nil
@@ -201,15 +206,16 @@ func readPayers(source string, document []byte) store.Payers {
 
 // workOf says what the events of our providers and of declared senders ask for.
 func (a *app) workOf(source, topic, resourceID string) (string, bool) {
+	own := provider.Work("")
 	if source == mercadopago.Source {
-		return string(mercadopago.WorkOf(topic, resourceID)), true
+		own = mercadopago.WorkOf(topic, resourceID)
 	}
-	if a.senders != nil {
-		if sender := a.senders.named(source); sender != nil {
-			return string(sender.Work()), true
+	if a.senders != nil && (own == "" || own == provider.Keep) {
+		if work, known := a.senders.workOf(source, topic); known {
+			return string(work), true
 		}
 	}
-	return "", false
+	return string(own), own != ""
 }
 
 // filesInUse are the configuration files that this process has in use.
@@ -379,6 +385,7 @@ func (a *app) wireReceiver(cfg config.Config, deps *api.Deps) error {
 	receiver := mercadopago.NewReceiver(verifier, cfg.AllowUnsigned)
 	deps.Ready = append(deps.Ready, api.Check{Name: "inbox", Check: func(ctx context.Context, _ func(any)) error { return a.inbox.Ready(ctx) }})
 	a.market.verifier, a.market.receiver = verifier, receiver
+	a.senders.receiver = receiver
 	if err := a.wirePages(cfg, receiver, operator, deps); err != nil {
 		return err
 	}

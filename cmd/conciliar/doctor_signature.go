@@ -45,7 +45,7 @@ func explain(ctx context.Context, std stdio, cfg config.Config, given givenDeliv
 			if err != nil {
 				return err
 			}
-			sender := declared.named(refused.Source)
+			sender := declared.sender(refused.Source)
 			if sender == nil {
 				return fmt.Errorf("no source %q is declared", refused.Source)
 			}

@@ -26,7 +26,7 @@ func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, opera
 			return dashboard.Schedule{Next: next.NextRunAt, Every: next.RunEvery}
 		},
 		Diagnose: func(refused store.RefusedDetail) (provider.Diagnosis, error) {
-			if sender := a.senders.named(refused.Source); sender != nil {
+			if sender := a.senders.sender(refused.Source); sender != nil {
 				return api.DiagnosisOf(sender, refused)
 			}
 			if refused.Source != mercadopago.Source {

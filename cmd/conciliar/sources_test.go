@@ -51,9 +51,12 @@ func TestSourcesCheck_NeedsTheFileAndItsSecretsAlone(t *testing.T) {
 	require.Equal(t, exitDone, code, errs)
 	var found checkedSources
 	require.NoError(t, json.Unmarshal([]byte(out), &found))
-	require.Len(t, found.Items, 5)
+	require.Len(t, found.Items, 6)
 	require.Equal(t, "stripe", found.Items[0].Name)
 	require.Equal(t, "/hooks/stripe", found.Items[0].Path)
+	require.Equal(t, []string{"keep", "forward", "keep", "keep", "keep", "forward"}, []string{
+		found.Items[0].Work, found.Items[1].Work, found.Items[2].Work, found.Items[3].Work, found.Items[4].Work, found.Items[5].Work,
+	})
 	require.NotContains(t, out, "whsec_")
 
 	code, _, errs = checkSourcesFile(t, []string{"SOURCES_FILE=" + exampleFile})
@@ -70,7 +73,7 @@ func TestSourcesExample_VerifiesEachSender(t *testing.T) {
 	t.Parallel()
 	cfg, err := config.LoadSources(exampleEnviron(exampleFile))
 	require.NoError(t, err)
-	s, err := newSenders(cfg)
+	s, err := newSenders(cfg.Sources)
 	require.NoError(t, err)
 	now := time.Now()
 	body := `{"id":"evt_1","type":"invoice.paid","created":1700000000,"timestamp":"2023-11-14T22:13:20Z","event":{"id":"w-1","type":"stock"}}`
@@ -104,7 +107,7 @@ func TestSourcesExample_VerifiesEachSender(t *testing.T) {
 		for n, v := range c.headers {
 			header.Set(n, v)
 		}
-		event, err := s.named(name).Receive(provider.Delivery{Method: http.MethodPost, Header: header, Body: []byte(c.body)})
+		event, err := s.sender(name).Receive(provider.Delivery{Method: http.MethodPost, Header: header, Body: []byte(c.body)})
 		require.NoError(t, err, name)
 		require.Equal(t, c.want, []string{event.ResourceID, event.Topic}, name)
 		require.True(t, event.Signed)

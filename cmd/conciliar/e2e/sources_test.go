@@ -5,10 +5,14 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -33,7 +37,9 @@ func openSender(t *testing.T, content string) *sender {
 	_, providerURL := newProvider(t)
 	s := &sender{file: filepath.Join(t.TempDir(), "sources.yaml")}
 	s.declare(t, content)
-	s.environ = environment(storetest.URL(t), providerURL, map[string]string{"SOURCES_FILE": s.file, "SENDER_SECRET": senderSecret})
+	s.environ = environment(storetest.URL(t), providerURL, map[string]string{
+		"SOURCES_FILE": s.file, "SENDER_SECRET": senderSecret, "SHOP_AUTHORIZATION": "Bearer of the shop", "ORDER_EVENTS_ALLOW_PRIVATE": "true",
+	})
 	s.process, s.service = serve(t, s.environ)
 	return s
 }
@@ -106,4 +112,64 @@ func TestSources_ASenderIsAddedByTheFileAlone(t *testing.T) {
 	require.Contains(t, checked.err, "SOURCES_FILE: line 7, column 5: unknown key secret")
 	require.Equal(t, exitUsage, execute(t, s.environ, "serve").code, "it does not start with it")
 	require.Equal(t, exitDone, execute(t, s.environ, "verify").code)
+}
+
+// What a declared sender delivers goes on as its template says, and so does a topic of
+// Mercado Pago's that has no effect. A receiver that is down gets it when it is back.
+func TestSources_EventsGoOnByTemplate(t *testing.T) {
+	t.Parallel()
+	type message struct{ id, kind, authorization, body string }
+	var down atomic.Bool
+	got := make(chan message, 20)
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		body, _ := io.ReadAll(r.Body)
+		got <- message{r.Header.Get("webhook-id"), r.Header.Get("X-Type"), r.Header.Get("Authorization"), string(body)}
+	}))
+	t.Cleanup(shop.Close)
+	s := openSender(t, githubSource+`    forward: {url: "`+shop.URL+`/github", headers: {X-Type: "{{.Type}}"}, headers_env: {Authorization: SHOP_AUTHORIZATION}, body: '{"branch":{{json .Body.ref}}}', retry: [1s, 1s, 1s, 1s, 1s, 1s, 1s, 1s]}
+  - {name: mercadopago, topics: [delivery], forward: {url: "`+shop.URL+`/mercadopago"}}
+`)
+	first := s.deliver(t, "/hooks/github", "d-1", senderSecret, `{"ref":"main"}`)
+	require.Equal(t, message{fmt.Sprintf("github-%d", first.QueueID), "push", "Bearer of the shop", `{"branch":"main"}`}, <-got)
+	require.True(t, s.deliver(t, "/hooks/github", "d-1", senderSecret, `{"ref":"main"}`).Duplicate)
+	awaitBody(t, s.service+fmt.Sprintf("/api/webhooks/events/%d", first.QueueID), statusToken, `"outcome":"forwarded"`)
+
+	down.Store(true)
+	second := s.deliver(t, "/hooks/github", "d-2", senderSecret, `{"ref":"next"}`)
+	s.process.err.await(t, `"receiver":"source:github"`)
+	s.process.err.await(t, `"status":502`)
+	down.Store(false)
+	require.Equal(t, fmt.Sprintf("github-%d", second.QueueID), (<-got).id)
+
+	// A template that does not fit makes a dead letter, and the corrected one is
+	// replayed with it.
+	third := s.deliver(t, "/hooks/github", "d-3", senderSecret, `{"tag":"v1"}`)
+	awaitBody(t, s.service+"/api/webhooks/dead-letters", statusToken, `"error_class":"template_failed"`)
+	s.declare(t, githubSource+`    forward: {url: "`+shop.URL+`/github", body: '{{json (index .Body "ref")}}'}
+  - {name: mercadopago, topics: [delivery], forward: {url: "`+shop.URL+`/mercadopago"}}
+`)
+	s.reload(t)
+	s.process.err.await(t, `"sources taken over","sources":2`)
+	require.Equal(t, exitDone, execute(t, s.environ, "events", "replay", fmt.Sprint(third.QueueID)).code)
+	require.Equal(t, "null", (<-got).body)
+
+	for topic, id := range map[string]string{"delivery": "5", "wallet_connect": "6"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.service+"/api/checkout/webhook?data.id="+id+"&type="+topic, strings.NewReader(`{"id":5}`))
+		require.NoError(t, err)
+		sign(req.Header, testSecret, id)
+		status, _, err := answerTo(req)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, status)
+	}
+	passed := <-got
+	require.Equal(t, `{"id":5}`, passed.body)
+	require.Contains(t, passed.id, "mercadopago-")
+	verified := execute(t, s.environ, "verify")
+	require.Equal(t, exitDone, verified.code, verified.out)
+	require.Empty(t, got)
+	require.NotContains(t, s.process.err.String(), "Bearer of the shop")
 }
