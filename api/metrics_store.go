@@ -20,7 +20,7 @@ type storeCollector struct {
 	logger  *slog.Logger
 
 	readable, events, oldest, deadLetters, anomalies, circuit, seller *prometheus.Desc
-	lastSuccess, runs, found, unseen, provisional, feedLag            *prometheus.Desc
+	lastSuccess, runs, found, unseen, provisional, feedLag, delivery  *prometheus.Desc
 }
 
 func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
@@ -41,13 +41,14 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 		found:       desc("reconciliation_found_total", "What reconciliations found and put right, by kind.", "kind"),
 		unseen:      desc("search_unseen", "Payments that the provider's search did not show in the last seven days and has not shown since, by why.", "reason"),
 		feedLag:     desc("feed_lag_seconds", "How long the oldest order event has waited for its place in the feed, 0 when none waits."),
+		delivery:    desc("delivery_oldest_seconds", "Age of the oldest message to a receiver that was not accepted yet, 0 when there is none."),
 		provisional: desc("provisional_payments", "Payments that only a Mercado Pago order has shown, and that must be there."),
 	}
 }
 
 func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.seller, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional, c.feedLag,
+		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.seller, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional, c.feedLag, c.delivery,
 	} {
 		out <- d
 	}
@@ -98,6 +99,7 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.unseen, float64(st.Signals.Unseen[reason]), reason)
 	}
 	gauge(c.feedLag, st.FeedLagSeconds)
+	gauge(c.delivery, oldestDelivery(st).Seconds())
 	gauge(c.provisional, float64(st.Signals.ProvisionalPayments))
 	if st.LastSuccessAt != nil {
 		gauge(c.lastSuccess, float64(st.LastSuccessAt.UnixMilli())/1000)
@@ -108,4 +110,12 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 	for kind, n := range totals.Found {
 		out <- prometheus.MustNewConstMetric(c.found, prometheus.CounterValue, float64(n), kind)
 	}
+}
+
+// oldestDelivery is the age of the oldest delivery that has not ended.
+func oldestDelivery(st store.Status) (oldest time.Duration) {
+	for _, r := range st.Receivers {
+		oldest = max(oldest, r.Age(st.Signals.At))
+	}
+	return oldest
 }

@@ -36,9 +36,29 @@ type StatusReport struct {
 	Throughput     store.Throughput       `json:"throughput"`
 	Provider       store.ProviderState    `json:"provider"`
 	Sellers        []store.SellerStatus   `json:"sellers"`
+	OrderEvents    OrderEventsStatus      `json:"order_events"`
 	Reconciliation ReconciliationStatus   `json:"reconciliation"`
 	Anomalies      store.AnomalyStatus    `json:"anomalies"`
 	Version        string                 `json:"version"`
+}
+
+// OrderEventsStatus counts what the shop is to be told and was not.
+type OrderEventsStatus struct {
+	// Pending were never tried, Failed wait for their next attempt.
+	Pending    int64 `json:"pending"`
+	Failed     int64 `json:"failed"`
+	DeadLetter int64 `json:"dead_letter"`
+	// OldestPendingSeconds is the age of the oldest of the first two, 0 when there is none.
+	OldestPendingSeconds int64 `json:"oldest_pending_seconds"`
+}
+
+func orderEventsStatus(st store.Status) OrderEventsStatus {
+	for _, r := range st.Receivers {
+		if r.Name == store.ReceiverOrderEvents {
+			return OrderEventsStatus{Pending: r.Pending, Failed: r.Failed, DeadLetter: r.Dead, OldestPendingSeconds: int64(r.Age(st.Signals.At).Seconds())}
+		}
+	}
+	return OrderEventsStatus{}
 }
 
 // ReconciliationStatus says when reconciliation ran and will run.
@@ -58,6 +78,7 @@ func NewStatusReport(st store.Status, extras StatusExtras) StatusReport {
 		Throughput:  st.Throughput,
 		Provider:    st.Provider,
 		Sellers:     append([]store.SellerStatus{}, st.Sellers...),
+		OrderEvents: orderEventsStatus(st),
 		Reconciliation: ReconciliationStatus{
 			LastSuccessAt: utc(st.LastSuccessAt),
 			NextRunAt:     utc(extras.NextRunAt),

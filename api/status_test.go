@@ -27,6 +27,7 @@ func TestStatus_HasItsShape(t *testing.T) {
 		"throughput": {"received_1h": 1, "completed_1h": 0, "failed_1h": 0},
 		"provider": {"circuit": "closed", "since": null, "reason": ""},
 		"sellers": [],
+		"order_events": {"pending": 0, "failed": 0, "dead_letter": 0, "oldest_pending_seconds": 0},
 		"reconciliation": {"last_success_at": null, "next_run_at": null, "recent": []},
 		"anomalies": {"open": 0, "by_kind": {}},
 		"version": "v1.2.3"

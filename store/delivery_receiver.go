@@ -35,8 +35,17 @@ type Receiver struct {
 	Dead    int64 `json:"dead_letter"`
 	// OldestPendingAt is when the oldest of those that have not ended was made.
 	OldestPendingAt *time.Time `json:"oldest_pending_at"`
-	// LastClass is why the latest of them was not accepted.
-	LastClass string `json:"error_class"`
+	// Class is why one of them was not accepted; empty when none was refused.
+	Class string `json:"error_class"`
+}
+
+// Age is how old the oldest delivery that has not ended is at the time; 0 when there is
+// none.
+func (r Receiver) Age(at time.Time) time.Duration {
+	if r.OldestPendingAt == nil {
+		return 0
+	}
+	return max(0, at.Sub(*r.OldestPendingAt))
 }
 
 // receiversQuery reads receivers with what waits for them.
@@ -45,12 +54,17 @@ const receiversQuery = `
 	       coalesce(p.pending, 0), coalesce(p.failed, 0), coalesce(d.dead, 0), p.oldest, coalesce(p.class, '')
 	FROM delivery_receivers r
 	LEFT JOIN (SELECT receiver, count(*) FILTER (WHERE attempts = 0) AS pending, count(*) FILTER (WHERE attempts > 0) AS failed,
-	                  min(created_at) AS oldest, (array_agg(error_class ORDER BY updated_at DESC) FILTER (WHERE error_class <> ''))[1] AS class
+	                  min(created_at) AS oldest, min(error_class) FILTER (WHERE error_class <> '') AS class
 	           FROM deliveries WHERE state = 'pending' GROUP BY receiver) p ON p.receiver = r.name
 	LEFT JOIN (SELECT receiver, count(*) AS dead FROM deliveries WHERE state = 'dead' GROUP BY receiver) d ON d.receiver = r.name`
 
 func readReceivers(ctx context.Context, q querier) ([]Receiver, error) {
 	return readAll[Receiver](ctx, q, receiversQuery+` ORDER BY r.name`)
+}
+
+func readDeliveries(ctx context.Context, tx pgx.Tx, st *Status) (err error) {
+	st.Receivers, err = readReceivers(ctx, tx)
+	return err
 }
 
 // Receivers returns all receivers that there are or were, by name.

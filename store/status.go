@@ -95,8 +95,10 @@ type Status struct {
 	// Provider is that of the provider that is worst off, as the main account asks it.
 	Provider ProviderState
 	// Sellers are the accounts beside the main one.
-	Sellers       []SellerStatus
-	Anomalies     AnomalyStatus
+	Sellers   []SellerStatus
+	Anomalies AnomalyStatus
+	// Receivers are who is told, with what waits for them.
+	Receivers     []Receiver
 	LastSuccessAt *time.Time
 	RecentRuns    []Run
 	// FeedLagSeconds is how long the oldest order event has waited for its position, 0
@@ -113,7 +115,7 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 	opts := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	err := pgx.BeginTxFunc(ctx, s.pool, opts, func(tx pgx.Tx) error {
 		for _, read := range []func(context.Context, pgx.Tx, *Status) error{
-			readQueue, readDeadLetters, readThroughput, readProvider, readSellers, readAnomalies, readRuns, readFeedLag, s.readSignals,
+			readQueue, readDeadLetters, readThroughput, readProvider, readSellers, readAnomalies, readRuns, readFeedLag, readDeliveries, s.readSignals,
 		} {
 			if err := read(ctx, tx, &st); err != nil {
 				return err

@@ -90,7 +90,8 @@ type Options struct {
 	// Direct makes connections whose session is ours alone, past a pooler; nil where the
 	// pool's are.
 	Direct *pgxpool.Pool
-	// InsertDeliveries inserts the jobs of deliveries. A Store without it can send none.
+	// InsertDeliveries inserts the jobs of deliveries. A Store without it leaves that to
+	// other processes.
 	InsertDeliveries InsertDeliveries
 	// Logger receives what no caller is told. Required.
 	Logger *slog.Logger

@@ -18,6 +18,7 @@ var badges = map[string]map[string]string{
 		"pending": "info", "processing": "info", "failed": "warn", "held": "warn", "completed": "good", "dead_letter": "bad",
 	},
 	"dead_letter_state": {"open": "bad", "reopened": "info"},
+	"delivery_state":    {"pending": "info", "delivered": "good", "dead": "bad"},
 	"anomaly_state":     {"open": "warn"},
 	"run_status":        {"running": "info", "succeeded": "good", "failed": "bad", "stopped_by_cap": "bad"},
 	"bulk_replay_state": {"running": "info", "done": "good", "stalled": "bad"},
@@ -62,6 +63,9 @@ var conditionLinks = map[string]string{
 	"seller_outage":                 "/dashboard/events?state=held",
 	"seller_deauthorized":           "/dashboard/events?topic=mp-connect",
 	"seller_not_reconciled":         "/dashboard/runs",
+	"delivery_receiver_stopped":     "/dashboard/deliveries",
+	"deliveries_failing":            "/dashboard/deliveries?state=pending",
+	"delivery_dead_letters_open":    "/dashboard/deliveries?state=dead",
 }
 
 // Link is where the operator looks into a word; empty when there is no place.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
+	"github.com/conciliar/conciliar/jobs/delivery"
 	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
@@ -67,7 +68,7 @@ func families(t *testing.T) map[string][]string {
 			store.ActionBulkReplay, store.ActionBulkReplayStep, store.ActionCancelBulkReplay, store.ActionLogin, store.ActionLogout,
 			store.ActionRetryJobs, store.ActionCancelJobs, store.ActionDeleteJobs, store.ActionPauseQueue, store.ActionResumeQueue,
 			store.ActionChangeQueue, store.ActionAmendOrder, store.ActionCancelOrder, store.ActionLoginFailed, store.ActionEndLogin,
-			store.ActionForget, store.ActionRestored,
+			store.ActionForget, store.ActionRestored, store.ActionStopReceiver, store.ActionStartReceiver,
 		},
 		"moment":    momentKinds(),
 		"cause":     {"registered", "amended", "cancelled", "payment", "repair", "upgrade"},
@@ -87,7 +88,10 @@ func families(t *testing.T) map[string][]string {
 			"state_conflict", "replay_waits", "payload_expired", "order_cancelled", "currency_unknown", "amount_too_fine",
 		},
 		"refusal": refusedReasons,
-		"verdict": verdicts(), "verdict.do": verdicts(),
+
+		"delivery_state": store.DeliveryStates(), "delivery_class": delivery.Classes(),
+		"receiver_stop": {store.StoppedGone, store.StoppedByOperator},
+		"verdict":       verdicts(), "verdict.do": verdicts(),
 		"why": whyCodes(t, false), "why.do": whyCodes(t, true),
 		"anomaly_state": store.AnomalyStates(),
 		"anomaly":       append(texts(order.AnomalyKinds()), "name", "resolve", "resolve_hint"),

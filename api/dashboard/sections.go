@@ -19,6 +19,7 @@ var sections = []section{
 	{"dead_letters", "/dashboard/dead-letters", RoleViewer},
 	{"anomalies", "/dashboard/anomalies", RoleViewer},
 	{"runs", "/dashboard/runs", RoleViewer},
+	{"deliveries", "/dashboard/deliveries", RoleViewer},
 	{"refused", "/dashboard/refused", RoleViewer},
 	{"logins", "/dashboard/logins", RoleAdmin},
 }

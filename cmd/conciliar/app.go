@@ -100,6 +100,7 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 		}
 		a.senders.engine = a.secrets.deliveries.engine
 		deps := a.jobsDeps(cfg, client)
+		deps.Deliveries = a.secrets.deliveries.engine
 		deps.Sources = &a.senders.sources
 		jobsConfig.Registerer, jobsConfig.TracerProvider = a.metrics, a.tracerProvider()
 		if a.runner, err = jobs.NewRunner(a.pool, jobsConfig, deps); err != nil {
@@ -292,7 +293,6 @@ func (a *app) jobsDeps(cfg config.Config, client *mercadopago.Client) jobs.Deps 
 		Searches:    map[string]jobs.PaymentSearcher{mercadopago.Source: client},
 		CollectorID: cfg.CollectorID,
 		Alerts:      &jobs.Alerts{Sender: a.secrets.alerts},
-		Deliveries:  a.secrets.deliveries.engine,
 	}
 }
 

@@ -51,6 +51,9 @@ func showStatus(r *printout, st api.StatusReport) {
 	r.row("completed", q.Completed)
 	r.row("dead letters open", fmt.Sprint(st.DeadLetters.Open, counts(st.DeadLetters.ByReason)))
 	r.row("anomalies open", fmt.Sprint(st.Anomalies.Open, counts(st.Anomalies.ByKind)))
+	if o := st.OrderEvents; o != (api.OrderEventsStatus{}) {
+		r.row("order events", fmt.Sprintf("%d pending, %d failed, %d dead letters", o.Pending, o.Failed, o.DeadLetter))
+	}
 	r.row("oldest pending", time.Duration(q.OldestPendingSeconds)*time.Second)
 	r.row("next retry", orNever(q.NextRetryAt))
 	r.row("last hour", fmt.Sprintf("%d received, %d completed, %d died", st.Throughput.Received1h, st.Throughput.Completed1h, st.Throughput.Failed1h))

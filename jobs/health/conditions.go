@@ -1,6 +1,7 @@
 package health
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/conciliar/conciliar/store"
@@ -30,6 +31,8 @@ const (
 	// How long before their deadline documents about a chargeback are asked for.
 	documentsSoon   = 3 * 24 * time.Hour
 	documentsUrgent = 24 * time.Hour
+	// A delivery has had four attempts by then.
+	deliveryLate = 10 * time.Minute
 	// Operators mistype a password now and then.
 	failedLoginsJudged = 20
 	// Alerts are evaluated every minute.
@@ -234,6 +237,24 @@ func Conditions() []Condition {
 			detail: func(st store.Status, _ Moment) details { return details{"files": st.Signals.FilesDiffer} },
 		},
 		{
+			Code: "delivery_receiver_stopped", Health: Degraded, Lasting: 1, Each: "receivers",
+			Reason: "A receiver of our messages is stopped; what it should be told waits.",
+			active: func(st store.Status, _ Moment) bool { return len(receiversStopped(st)) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"receivers": receiversStopped(st)} },
+		},
+		{
+			Code: "deliveries_failing", Health: Degraded, Lasting: 2, Each: "receivers",
+			Reason: "A receiver of our messages has not accepted one for more than 10 minutes.",
+			active: func(st store.Status, _ Moment) bool { return len(receiversFailing(st)) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"receivers": receiversFailing(st)} },
+		},
+		{
+			Code: "delivery_dead_letters_open", Health: Degraded, Lasting: 1, Each: "by_receiver",
+			Reason: "Messages were not accepted by their receiver and are not sent again.",
+			active: func(st store.Status, _ Moment) bool { return len(deadDeliveries(st)) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"by_receiver": deadDeliveries(st)} },
+		},
+		{
 			Code: "no_webhooks_received", Health: Degraded, Lasting: 2,
 			Reason: "No webhooks for hours, at a time of day that usually has some.",
 			active: func(st store.Status, _ Moment) bool { return silentHours(st.Signals) > 0 },
@@ -358,6 +379,40 @@ func documentsDue(st store.Status, m Moment, after, until time.Duration) details
 // counts as one that does.
 func isOpen(p store.ProviderState) bool {
 	return p.Circuit != store.CircuitClosed && p.Circuit != store.CircuitHalfOpen
+}
+
+// receiversStopped are the receivers that are stopped and why.
+func receiversStopped(st store.Status) map[string]string {
+	found := map[string]string{}
+	for _, r := range st.Receivers {
+		if r.StoppedAt != nil {
+			found[r.Name] = r.StopReason
+		}
+	}
+	return found
+}
+
+// receiversFailing are the receivers for which something waits too long, and why it was
+// not accepted; "waiting" where it was never tried.
+func receiversFailing(st store.Status) map[string]string {
+	found := map[string]string{}
+	for _, r := range st.Receivers {
+		if r.StoppedAt == nil && r.Age(st.Signals.At) > deliveryLate {
+			found[r.Name] = cmp.Or(r.Class, "waiting")
+		}
+	}
+	return found
+}
+
+// deadDeliveries counts the dead letters of each receiver that has some.
+func deadDeliveries(st store.Status) map[string]int64 {
+	found := map[string]int64{}
+	for _, r := range st.Receivers {
+		if r.Dead > 0 {
+			found[r.Name] = r.Dead
+		}
+	}
+	return found
 }
 
 // sellersWhere are the names of the sellers of which the condition holds, by account.

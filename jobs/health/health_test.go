@@ -40,6 +40,9 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 	}
 	signals := func(g store.Signals) store.Status { return store.Status{Signals: g} }
 	sellers := func(s store.SellerStatus) store.Status { return store.Status{Sellers: []store.SellerStatus{s}} }
+	receivers := func(r store.Receiver) store.Status {
+		return store.Status{Receivers: []store.Receiver{r}, Signals: store.Signals{At: now}}
+	}
 	documents := func(left time.Duration) store.Status {
 		return signals(store.Signals{Chargebacks: []store.ChargebackDue{{ID: "2170", Deadline: ago(-left)}}})
 	}
@@ -115,6 +118,10 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"a seller's outage":                    {sellers(store.SellerStatus{Circuit: store.CircuitHalfOpen, Reason: store.ReasonUnavailable}), hourly, health.Degraded, "not answering for a seller"},
 		"a seller's consent withdrawn":         {sellers(store.SellerStatus{Circuit: store.CircuitClosed, DeauthorizedAt: ago(time.Hour)}), hourly, health.Degraded, "withdrawn its consent"},
 		"a seller passed over":                 {sellers(store.SellerStatus{Circuit: store.CircuitClosed, Unsearched: true}), hourly, health.Degraded, "did not see a seller's payments"},
+		"a receiver that is stopped":           {receivers(store.Receiver{StoppedAt: ago(time.Hour), OldestPendingAt: ago(time.Hour)}), hourly, health.Degraded, "is stopped"},
+		"a receiver that fails":                {receivers(store.Receiver{OldestPendingAt: ago(11 * time.Minute)}), hourly, health.Degraded, "has not accepted one"},
+		"a receiver that failed just now":      {receivers(store.Receiver{OldestPendingAt: ago(9 * time.Minute)}), hourly, health.Healthy, ""},
+		"a delivery that died":                 {receivers(store.Receiver{Dead: 1}), hourly, health.Degraded, "are not sent again"},
 		"a seller who does well":               {sellers(store.SellerStatus{Circuit: store.CircuitClosed}), hourly, health.Healthy, ""},
 		"a file that is refused":               {signals(store.Signals{FilesRejected: map[string]string{"X_FILE": "line 1"}}), hourly, health.Degraded, "cannot be used as it is now"},
 		"files that differ":                    {signals(store.Signals{FilesDiffer: map[string]int64{"X_FILE": 2}}), hourly, health.Degraded, "different contents"},

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conciliar/conciliar/store"
+)
+
+func newReceivers(std stdio) *cobra.Command {
+	return group("receivers", "Handle who is told: the shop, and receivers of other senders' webhooks",
+		newReceiversList(std),
+		changeReceiver(std, &cobra.Command{
+			Use:   "stop NAME",
+			Short: "Stop a receiver: what it should be told waits",
+			Long: `Has a receiver told nothing until it is started. Nothing is lost, and what is under
+way ends.`,
+			Example: "  conciliar receivers stop order_events",
+		}, (*store.Store).StopReceiver, "stopped"),
+		changeReceiver(std, &cobra.Command{
+			Use:   "start NAME",
+			Short: "Start a receiver, and send at once what waits",
+			Long: `Starts a receiver that was stopped, or that said by 410 that it is gone, and makes
+everything due that waits for its next attempt. Do it too when a receiver that
+failed has been mended.`,
+			Example: "  conciliar receivers start order_events",
+		}, (*store.Store).StartReceiver, "started"))
+}
+
+func newReceiversList(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List receivers, with what waits for them",
+		Example: "  conciliar receivers list",
+		Args:    noArgs,
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
+			found, err := storage.Receivers(cmd.Context())
+			if err != nil {
+				return err
+			}
+			listed := listing[store.Receiver]{Items: append([]store.Receiver{}, found...)}
+			return printResult(std, *asJSON, listed, func(r *printout) {
+				r.header("RECEIVER\tSINCE\tSTOPPED\tREASON\tBY\tPENDING\tFAILED\tDEAD LETTERS\tOLDEST\tCLASS")
+				for _, v := range listed.Items {
+					r.row(v.Name, v.Since, v.StoppedAt, v.StopReason, v.StoppedBy, v.Pending, v.Failed, v.Dead, v.OldestPendingAt, v.Class)
+				}
+			})
+		})
+	}
+	return cmd
+}
+
+// A receiverChange is what `receivers stop` and `start` print as JSON.
+type receiverChange struct {
+	Receiver string `json:"receiver"`
+	State    string `json:"state"`
+}
+
+func changeReceiver(std stdio, cmd *cobra.Command, change func(storage *store.Store, ctx context.Context, name string, by store.Actor) error, state string) *cobra.Command {
+	cmd.Args = cobra.ExactArgs(1)
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return withStore(cmd.Context(), std, func(storage *store.Store) error {
+			if err := change(storage, cmd.Context(), args[0], commandActor()); err != nil {
+				return err
+			}
+			done := receiverChange{args[0], state}
+			return printResult(std, *asJSON, done, func(r *printout) { r.printf("%s is %s\n", done.Receiver, done.State) })
+		})
+	}
+	return cmd
+}
