@@ -93,6 +93,7 @@ func (s *Store) EndDeliveryAttempt(ctx context.Context, d DeliveryStart, a Attem
 		end, err = readOne[DeliveryEnd](ctx, tx, `
 			UPDATE deliveries SET state = $3, attempts = attempts + 1, error_class = $4, job_id = NULL,
 			       ended_at = CASE WHEN $3 <> 'pending' THEN clock_timestamp() END,
+			       body = CASE WHEN NOT `+deliveredOfForgotten+` THEN body END, headers = CASE WHEN NOT `+deliveredOfForgotten+` THEN headers END,
 			       next_attempt_at = CASE WHEN $3 = 'pending' THEN clock_timestamp() + make_interval(secs => $5) ELSE next_attempt_at END
 			WHERE id = $1 AND job_id = $2 AND state = 'pending'
 			RETURNING state, attempts, next_attempt_at`, d.ID, a.JobID, state, result.Class, result.Wait.Seconds())
@@ -121,6 +122,12 @@ func (s *Store) EndDeliveryAttempt(ctx context.Context, d DeliveryStart, a Attem
 	})
 	return end, wrap(err, "end an attempt of delivery %d", d.ID)
 }
+
+// deliveredOfForgotten selects whether a delivery that ends in the state $3 has arrived,
+// and is of an event about a forgotten payer: what was to be said has been.
+const deliveredOfForgotten = `($3 = '` + DeliveryDelivered + `' AND EXISTS (
+	SELECT FROM webhook_queue q WHERE q.id = deliveries.queue_id AND q.forgotten UNION ALL
+	SELECT FROM webhook_archive q WHERE q.id = deliveries.queue_id AND q.forgotten))`
 
 // ParkDelivery completes the job of a delivery whose receiver is stopped; it waits
 // without one. A stale attempt changes nothing and gets ErrStaleAttempt.

@@ -200,6 +200,14 @@ var invariants = []invariant{
 			WHERE d.place > 1 AND d.job_id IS NOT NULL`,
 	},
 	{
+		Invariant: Invariant{"forwarded_has_delivery", "an event that was forwarded has its delivery"},
+		broken: `
+			SELECT q.id AS queue_id, q.source, q.completed_at FROM webhook_queue q
+			WHERE q.outcome = '` + OutcomeForwarded + `' AND q.completed_at > now() - make_interval(secs => $2)
+			  AND NOT EXISTS (SELECT FROM deliveries d WHERE d.queue_id = q.id)`,
+		args: func(VerifyOptions) []any { return []any{(deliveriesKept - 24*time.Hour).Seconds()} },
+	},
+	{
 		Invariant: Invariant{"order_event_delivered", "an order event of the feed up to a receiver's position has its delivery, unless it is older than the receiver"},
 		broken: `
 			SELECT e.id AS order_event_id, e.position, e.created_at
