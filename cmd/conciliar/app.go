@@ -102,6 +102,7 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 		deps := a.jobsDeps(cfg, client)
 		deps.Deliveries = a.secrets.deliveries.engine
 		deps.Sources = &a.senders.sources
+		deps.Deliveries = a.secrets.deliveries.engine
 		jobsConfig.Registerer, jobsConfig.TracerProvider = a.metrics, a.tracerProvider()
 		if a.runner, err = jobs.NewRunner(a.pool, jobsConfig, deps); err != nil {
 			return nil, err
