@@ -51,6 +51,8 @@ type Config struct {
 	// ReconcileSchedule is the cron expression of the runs that start by
 	// themselves; empty for none. See ParseSchedule.
 	ReconcileSchedule string
+	// Reindex rebuilds the indexes of River's jobs once a day. Not every role may.
+	Reindex bool
 	// Helper makes a Runner that works beside a service, for the length of one
 	// command: it leads nothing and starts no scheduled runs.
 	Helper bool
@@ -63,6 +65,14 @@ type Config struct {
 	ProviderRate float64
 	// RiverLogger is what River logs to; Logger when nil.
 	RiverLogger *slog.Logger
+}
+
+// reindexed are the indexes that River rebuilds once a day: its own choice, or none.
+func (c Config) reindexed() []string {
+	if c.Reindex {
+		return nil
+	}
+	return []string{}
 }
 
 func (c Config) riverLogger() *slog.Logger { return cmp.Or(c.RiverLogger, c.Logger) }
@@ -241,6 +251,7 @@ func riverConfig(cfg Config) *river.Config {
 		Logger:                 cfg.riverLogger(),
 		MaxAttempts:            cfg.Backoff.Attempts,
 		Queues:                 map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers}},
+		ReindexerIndexNames:    cfg.reindexed(),
 		RescueStuckJobsAfter:   cfg.RescueAfter,
 		Schema:                 cfg.Schema,
 		SoftStopTimeout:        softStop,

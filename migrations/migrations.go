@@ -54,11 +54,11 @@ func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
 	}
 	// The lock goes with the session.
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	steps, err := Status(ctx, pool)
-	if err != nil {
+	pending, err := Pending(ctx, pool)
+	if err != nil || len(pending) == 0 {
 		return err
 	}
-	if err := checkUp(ctx, conn, schema, steps, logger); err != nil {
+	if err := checkUp(ctx, conn, schema, pending, logger); err != nil {
 		return err
 	}
 	if err := create(ctx, conn, schema); err != nil {

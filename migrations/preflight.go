@@ -129,16 +129,11 @@ func named(ctx context.Context, db Querier, condition, schema string, objects []
 	return withoutTheirColumns(found), nil
 }
 
-// checkUp looks at everything that could stop the steps halfway, before the first.
+// checkUp looks at everything that could stop these steps halfway, before the first.
 func checkUp(ctx context.Context, db Querier, schema string, steps []Step, logger *slog.Logger) error {
 	pending := map[string]bool{}
 	for _, s := range steps {
-		if s.AppliedAt == nil {
-			pending[stepKey(s.Line, s.Version)] = true
-		}
-	}
-	if len(pending) == 0 {
-		return nil
+		pending[stepKey(s.Line, s.Version)] = true
 	}
 	held, err := holders(ctx, db)
 	if err != nil {

@@ -37,6 +37,17 @@ func (s *Store) Server(ctx context.Context) (Server, error) {
 	return found, wrap(err, "ask the database")
 }
 
+// MayReindex reports whether our role may rebuild the indexes of River's jobs.
+func (s *Store) MayReindex(ctx context.Context) (bool, error) {
+	var may bool
+	err := s.pool.QueryRow(ctx, `
+		SELECT CASE WHEN pg_has_role(relowner, 'USAGE') THEN true
+		            WHEN current_setting('server_version_num')::int >= 170000 THEN has_table_privilege(oid, 'MAINTAIN')
+		            ELSE false END
+		FROM pg_class WHERE oid = 'river_job'::regclass`).Scan(&may)
+	return may, wrap(err, "ask for the right to reindex")
+}
+
 // Arrivals is what came lately.
 type Arrivals struct {
 	// LastAt is when the newest webhook was accepted; nil when none was among the

@@ -104,6 +104,9 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 		deps.Sources = &a.senders.sources
 		deps.Deliveries = a.secrets.deliveries.engine
 		jobsConfig.Registerer, jobsConfig.TracerProvider = a.metrics, a.tracerProvider()
+		if jobsConfig.Reindex, err = a.store.MayReindex(ctx); err != nil {
+			return nil, err
+		}
 		if a.runner, err = jobs.NewRunner(a.pool, jobsConfig, deps); err != nil {
 			return nil, err
 		}

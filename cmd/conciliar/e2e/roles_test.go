@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/localpg"
+)
+
+// The roles of deploy/postgresql/roles.sql have all that their work needs, and no more.
+func TestRoles_AreEnoughAndNoMore(t *testing.T) {
+	t.Parallel()
+	// A server of its own: roles are for all its databases.
+	server, err := localpg.Start(t.Context(), localpg.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
+	require.NoError(t, server.CreateDatabase(t.Context(), "shop"))
+	owner := server.URL("shop")
+	roles, err := os.ReadFile(repositoryPath("deploy/postgresql/roles.sql"))
+	require.NoError(t, err)
+	as := func(role string) string {
+		address, err := url.Parse(owner)
+		require.NoError(t, err)
+		address.User = url.UserPassword(role, role+"-password")
+		return address.String()
+	}
+	sim, provider := newProvider(t)
+	environ := func(role string) []string { return environment(as(role), provider, nil) }
+	run := func(role string, args ...string) {
+		t.Helper()
+		got := execute(t, environ(role), args...)
+		require.Equal(t, exitDone, got.code, "%v: %s%s", args, got.out, got.err)
+	}
+
+	execSQL(t, owner, string(roles))
+	for _, role := range []string{"conciliar_migrate", "conciliar_serve", "conciliar_read"} {
+		execSQL(t, owner, `ALTER ROLE `+role+` PASSWORD '`+role+`-password'`)
+	}
+	got := execute(t, environ("conciliar_serve"), "migrate")
+	require.Equal(t, exitFailed, got.code)
+	require.Contains(t, got.err, "may not create anything in the schema conciliar")
+	run("conciliar_migrate", "migrate")
+	execSQL(t, owner, string(roles))
+	run("conciliar_migrate", "migrate", "--check")
+	run("conciliar_serve", "migrate")
+
+	p, service := serve(t, environ("conciliar_serve"))
+	reader, err := pgx.Connect(t.Context(), as("conciliar_read"))
+	require.NoError(t, err)
+	defer func() { _ = reader.Close(context.WithoutCancel(t.Context())) }()
+	_, err = reader.Exec(t.Context(), `LISTEN `+store.OrderChannel)
+	require.NoError(t, err)
+	buy(t, sim, service, "order-1")
+	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
+	heard, err := reader.WaitForNotification(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "order-1", heard.Payload)
+	awaitBody(t, service+"/readyz", "", `"ready"`)
+	for _, args := range [][]string{
+		{"status"}, {"verify"}, {"reconcile"}, {"process-queue"}, {"events", "list"}, {"events", "replay", "1"},
+		{"orders", "amend", "order-1", "--amount", "140", "--currency", "ARS", "--reason", "a discount"}, {"forget", "--email", "ana@example.com"},
+	} {
+		run("conciliar_serve", args...)
+	}
+	require.Equal(t, exitDone, p.stop())
+	require.NotContains(t, p.err.String(), "permission denied")
+	require.NotContains(t, p.err.String(), "must be owner")
+	require.Zero(t, sessions(t, owner))
+	run("conciliar_serve", "restored")
+
+	var status string
+	require.NoError(t, reader.QueryRow(t.Context(), `SELECT status FROM conciliar.orders WHERE reference = 'order-1'`).Scan(&status))
+	require.Equal(t, "paid", status)
+	for _, forbidden := range []string{
+		`SELECT raw FROM conciliar.payments`, `SELECT token_hash FROM conciliar.operator_sessions`, `SELECT payload FROM conciliar.webhook_queue`,
+		`UPDATE conciliar.orders SET status = 'paid'`, `INSERT INTO conciliar.orders (reference, amount, currency) VALUES ('x', 1, 'ARS')`,
+		`CREATE TABLE conciliar.mine ()`,
+	} {
+		requireForbidden(t, as("conciliar_read"), forbidden)
+	}
+	for _, forbidden := range []string{
+		`ALTER TABLE orders ADD COLUMN mine int`, `CREATE TABLE mine ()`, `ALTER TABLE payment_logs DISABLE TRIGGER ALL`, `DELETE FROM conciliar_migrations`,
+		`TRUNCATE payments`, `DROP SCHEMA conciliar`,
+	} {
+		requireForbidden(t, as("conciliar_serve"), forbidden)
+	}
+}
+
+// requireForbidden requires that a role lacks the right to a statement.
+func requireForbidden(t *testing.T, address, statement string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), address)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	_, err = conn.Exec(t.Context(), statement)
+	var refused *pgconn.PgError
+	require.ErrorAs(t, err, &refused, statement)
+	require.Equal(t, "42501", refused.Code, "%s: %s", statement, refused.Message)
+}
