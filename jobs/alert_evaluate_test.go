@@ -112,6 +112,7 @@ func conditionSamples(now time.Time) map[string]store.Status {
 		"dead_letters_open":             {DeadLetters: store.DeadLetterStatus{Open: 2, ByReason: map[string]int64{"retries_exhausted": 2}}},
 		"logins_failing":                {Signals: store.Signals{FailedLogins: 20}},
 		"odd_payments_open":             {Signals: store.Signals{OddPayments: 1}},
+		"clock_set_back":                {Signals: store.Signals{TimesAhead: []store.TimeAhead{{StoredIn: "webhook_queue.received_at", Rows: 1, Furthest: time.Now().Add(time.Hour)}}}},
 		"account_unknown":               {Signals: store.Signals{AccountUnknown: 1}},
 		"anomalies_open":                {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"underpaid": 1}}},
 		"fraud_alert_open":              {Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{"fraud_alert": 1}}},

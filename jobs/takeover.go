@@ -69,6 +69,7 @@ func (s *takeover) run(ctx context.Context) {
 			"orphans":                       s.takeFromDead,
 			"left-over jobs":                s.takeLeftOver,
 			"dead letters of unknown kinds": s.reopenUnknown,
+			"jobs ahead of the clock":       s.wakeAhead,
 		} {
 			if err := sweep(ctx); err != nil && ctx.Err() == nil {
 				s.logger.WarnContext(ctx, "not swept: "+what, "error", err)
@@ -80,6 +81,15 @@ func (s *takeover) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// wakeAhead makes jobs due that a clock put off which has been set back since.
+func (s *takeover) wakeAhead(ctx context.Context) error {
+	woken, err := s.store.WakeJobsAhead(ctx, s.retry)
+	if woken > 0 {
+		s.logger.WarnContext(ctx, "jobs woken that a clock put off which was ahead", "count", woken)
+	}
+	return err
 }
 
 // takeFromDead takes up the jobs of processes that died.

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -42,3 +44,13 @@ func Retentions() []Retention {
 
 // HighestID is what the sequence of events is held above.
 const HighestID = highestID
+
+// ClockColumns are the times that are stored, by table and column.
+func ClockColumns() (columns []string) {
+	for _, t := range clockTimes {
+		for _, name := range slices.Concat(t.passed, slices.Collect(maps.Keys(t.ahead)), t.said) {
+			columns = append(columns, t.table+"."+name)
+		}
+	}
+	return columns
+}

@@ -119,7 +119,8 @@ func scanSession(row pgx.CollectableRow) (Session, error) {
 // valid accepts, and keeps it from becoming idle.
 func (s *Store) UseSession(ctx context.Context, tokenHash [sha256.Size]byte, valid func(Session) bool) (Session, error) {
 	rows, _ := s.pool.Query(ctx, `
-		SELECT `+sessionColumns+` FROM operator_sessions WHERE token_hash = $1 AND expires_at > now()`, tokenHash[:])
+		SELECT `+sessionColumns+` FROM operator_sessions
+		WHERE token_hash = $1 AND expires_at > now() AND expires_at < now() + $2::interval + $3::interval`, tokenHash[:], SessionIdle, ClockSlack)
 	found, err := pgx.CollectExactlyOneRow(rows, scanSession)
 	if errors.Is(err, pgx.ErrNoRows) || err == nil && !valid(found) {
 		return Session{}, ErrNoSession

@@ -80,13 +80,19 @@ func (s *Store) knownDevice(ctx context.Context, device []byte, operator string)
 	if len(device) == 0 {
 		return 0, nil
 	}
-	err = s.pool.QueryRow(ctx, `SELECT id FROM operator_devices WHERE token_hash = $1 AND operator = $2 AND expires_at > now()`,
-		device, text(operator)).Scan(&id)
+	err = s.pool.QueryRow(ctx, `SELECT id FROM operator_devices WHERE token_hash = $1 AND operator = $2
+		  AND expires_at > now() AND expires_at < now() + $3::interval + $4::interval`,
+		device, text(operator), DeviceLife, ClockSlack).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
 	return id, err
 }
+
+// spentUntil is when a lane l has all its tries back, $4 ahead at most: what stands
+// further ahead is of a clock that has been set back since, and would keep everybody
+// out until then.
+const spentUntil = `CASE WHEN l.spent_until BETWEEN now() AND now() + $4::interval THEN l.spent_until ELSE now() END`
 
 // takeTry takes a try out of its lane, or says how long until it has one. A lane
 // that is spent is not written.
@@ -94,8 +100,8 @@ func (s *Store) takeTry(ctx context.Context, t LoginTry) (wait time.Duration, er
 	full := time.Duration(t.lane.tries) * t.lane.every
 	err = s.pool.QueryRow(ctx, `
 		INSERT INTO operator_login_lanes AS l (lane, member, spent_until) VALUES ($1, $2, now() + $3::interval)
-		ON CONFLICT (lane, member) DO UPDATE SET spent_until = greatest(l.spent_until, now()) + $3::interval
-		WHERE greatest(l.spent_until, now()) + $3::interval <= now() + $4::interval
+		ON CONFLICT (lane, member) DO UPDATE SET spent_until = `+spentUntil+` + $3::interval
+		WHERE `+spentUntil+` + $3::interval <= now() + $4::interval
 		RETURNING interval '0'`, t.lane.name, t.member, t.lane.every, full).Scan(&wait)
 	if !errors.Is(err, pgx.ErrNoRows) {
 		return 0, err

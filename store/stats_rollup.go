@@ -180,7 +180,10 @@ func lockRollUp(ctx context.Context, tx pgx.Tx, ahead time.Duration) (rollUpAt, 
 		_, err = tx.Exec(ctx, `UPDATE webhook_rollup SET covered_from = $1, covered_until = $1`, at.from)
 		return at, err
 	}
-	at.from, at.until = *from, *until
+	// What is counted beyond now was counted by a clock that has been set back since, and
+	// what happens until then is not in it.
+	at.until = earlier(*until, at.now.Truncate(time.Minute))
+	at.from = earlier(*from, at.until)
 	return at, nil
 }
 

@@ -67,6 +67,8 @@ type Signals struct {
 	UndeliveredSince *time.Time
 	// FailedLogins counts tries to log in with a wrong password in the last hour.
 	FailedLogins int64
+	// TimesAhead are stored times that are ahead of PostgreSQL's clock.
+	TimesAhead []TimeAhead
 	// EvaluatedAt is when alerts were evaluated last; nil for never.
 	EvaluatedAt *time.Time
 }
@@ -107,6 +109,9 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		       (SELECT count(*) FROM payment_aliases WHERE payment_id IS NULL AND awaited)`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted).
 		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.NotAccepted, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments, &g.FailedLogins, &g.ProvisionalPayments)
 	if err != nil {
+		return err
+	}
+	if g.TimesAhead, err = readTimesAhead(ctx, tx); err != nil {
 		return err
 	}
 	g.PoolWait = time.Duration(wait) * time.Millisecond

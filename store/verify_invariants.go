@@ -152,6 +152,10 @@ var invariants = []invariant{
 		broken:    `SELECT last_value AS drawn, stored FROM webhook_queue_id_seq, (SELECT ` + highestID + ` AS stored) highest WHERE stored > last_value`,
 	},
 	{
+		Invariant: Invariant{"times_passed", "no time is ahead of PostgreSQL's clock by more than its rule"},
+		broken:    allTimesAhead,
+	},
+	{
 		Invariant: Invariant{"change_told", "a change of an order has its order event"},
 		broken: `
 			SELECT l.id AS order_log_id, l.order_reference, l.cause, l.changed_at

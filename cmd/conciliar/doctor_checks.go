@@ -108,6 +108,11 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 		found = append(found, finding{"sequence", stateFail, fmt.Sprintf("The sequence of events stands at %d, below the stored %d: webhooks would be refused.", gap.Drawn, gap.Stored),
 			"Start the service: it moves the sequence ahead."})
 	}
+	ahead, err := storage.TimesAhead(ctx)
+	if err != nil {
+		return unreachable(err)
+	}
+	found = append(found, timesFinding(ahead))
 	found = append(found, liveModeFinding(ctx, storage, cfg.LiveMode)...)
 	return append(found, checkArrivals(ctx, storage), checkTopics(ctx, storage), checkSources(ctx, storage, cfg)), &account
 }
@@ -150,6 +155,19 @@ func durabilityFinding(set store.Durability) finding {
 			"Reset synchronous_commit for the database and the role (ALTER DATABASE, ALTER ROLE), or set it to on in the sessions that write orders."}
 	}
 	return ok(name, "fsync is on, full_page_writes is on, synchronous_commit is %s.", set.SynchronousCommit)
+}
+
+// timesFinding judges the stored times that are ahead of PostgreSQL's clock.
+func timesFinding(ahead []store.TimeAhead) finding {
+	const name = "times"
+	if len(ahead) == 0 {
+		return ok(name, "No stored time is ahead of PostgreSQL's clock.")
+	}
+	columns := make([]string, len(ahead))
+	for i, t := range ahead {
+		columns[i] = fmt.Sprintf("%s (%d, up to %s)", t.StoredIn, t.Rows, t.Furthest.Format(time.RFC3339))
+	}
+	return finding{name, stateWarn, "Stored times are ahead of PostgreSQL's clock: " + strings.Join(columns, ", ") + ".", "See docs/playbooks/clock_set_back.md."}
 }
 
 // abilitiesFinding judges the trial of what the service rests on.

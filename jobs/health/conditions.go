@@ -155,6 +155,18 @@ func Conditions() []Condition {
 			detail: func(st store.Status, _ Moment) details { return details{"processes": st.Signals.AccountUnknown} },
 		},
 		{
+			Code: "clock_set_back", Health: Degraded, Lasting: 1, Each: "furthest_by_column",
+			Reason: "Times ahead of PostgreSQL's clock are stored: the clock was ahead and has been set back.",
+			active: func(st store.Status, _ Moment) bool { return len(st.Signals.TimesAhead) > 0 },
+			detail: func(st store.Status, _ Moment) details {
+				furthest := details{}
+				for _, t := range st.Signals.TimesAhead {
+					furthest[t.StoredIn] = t.Furthest
+				}
+				return details{"furthest_by_column": furthest}
+			},
+		},
+		{
 			Code: "provider_outage", Health: Degraded, Lasting: 2, Within: []string{"provider_recovering"},
 			Reason: "The payment provider is not answering; its circuit is open.",
 			active: func(st store.Status, _ Moment) bool {

@@ -74,6 +74,7 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"held events":                          {store.Status{Queue: store.QueueStatus{Held: 100}}, hourly, health.Healthy, ""},
 		"a dead letter":                        {store.Status{DeadLetters: store.DeadLetterStatus{Open: 1}}, hourly, health.Degraded, "Dead letters are open"},
 		"an odd payment":                       {store.Status{Signals: store.Signals{OddPayments: 1}}, hourly, health.Degraded, "Payments cannot be booked"},
+		"a clock that was set back":            {signals(store.Signals{TimesAhead: []store.TimeAhead{{StoredIn: "webhook_queue.received_at", Rows: 1, Furthest: now.Add(time.Hour)}}}), hourly, health.Degraded, "has been set back"},
 		"an account that nobody told":          {store.Status{Signals: store.Signals{AccountUnknown: 1}}, hourly, health.Degraded, "account at the payment provider"},
 		"dead letters that were dealt with":    {store.Status{DeadLetters: store.DeadLetterStatus{Last24h: 5}}, hourly, health.Healthy, ""},
 		"few deaths":                           {deaths(9, 9), hourly, health.Healthy, ""},

@@ -70,7 +70,7 @@ func TestDoctor_FindsAHealthyServiceWell(t *testing.T) {
 
 	require.Equal(t, map[string]string{
 		"configuration": "ok", "database": "ok", "clock": "ok", "schema": "ok", "webhooks": "ok", "topics": "ok", "sources": "ok",
-		"credentials": "ok", "collector": "ok", "provider clock": "ok", "abilities": "ok", "acceptance": "ok",
+		"credentials": "ok", "collector": "ok", "provider clock": "ok", "abilities": "ok", "acceptance": "ok", "times": "ok",
 		"durability": "warn", // the tests' server syncs nothing
 	}, states(found))
 	require.Contains(t, found["sources"].Do, "SOURCE_IP_CIDRS=198.51.100.0/24 ")

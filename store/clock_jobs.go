@@ -1,0 +1,35 @@
+package store
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// wakeAheadBatch is how many jobs one transaction wakes.
+const wakeAheadBatch = 500
+
+// WakeJobsAhead makes jobs due now that a clock put off which has been set back since,
+// and returns how many: their own past lies in the future. Without this an event that
+// was accepted meanwhile would wait for as long as the clock was ahead.
+func (s *Store) WakeJobsAhead(ctx context.Context, retry RetryJob) (woken int, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		// A job waits for weeks at most, so that the index has few of them to look at.
+		ids, err := readColumn[int64](ctx, tx, `
+			SELECT id FROM river_job
+			WHERE state IN ('available', 'retryable', 'scheduled') AND scheduled_at > clock_timestamp() + $1::interval
+			  AND greatest(created_at, attempted_at) > clock_timestamp() + $1::interval
+			ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`, ClockSlack, wakeAheadBatch)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := retry(ctx, tx, id); err != nil {
+				return err
+			}
+		}
+		woken = len(ids)
+		return nil
+	})
+	return woken, wrap(err, "wake jobs that are ahead of the clock")
+}
