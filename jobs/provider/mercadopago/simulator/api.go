@@ -10,8 +10,8 @@ import (
 )
 
 // Handler answers the API: GET /v1/payments/{id}, GET /v1/payments/search,
-// GET /v1/orders, GET /merchant_orders/{id}, GET /users/me, and the GET of each
-// ResourceKind. At PayPath it takes purchases.
+// GET /v1/orders, GET /merchant_orders/{id}, GET /users/me, the GET of each
+// ResourceKind, and the money reports. At PayPath it takes purchases.
 func (s *Simulator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/payments/{id}", s.guarded(s.getPayment))
@@ -20,6 +20,7 @@ func (s *Simulator) Handler() http.Handler {
 	mux.HandleFunc("GET /v1/orders", s.guarded(s.searchOrders))
 	mux.HandleFunc("GET /merchant_orders/{id}", s.guarded(s.getMerchantOrder))
 	s.handleResources(mux)
+	s.handleReports(mux)
 	mux.HandleFunc("GET /users/me", s.guarded(s.getUser))
 	mux.HandleFunc("/", s.guarded(func(http.ResponseWriter, *http.Request) error {
 		return &apiError{status: http.StatusNotFound, message: "resource not found", word: "not_found"}

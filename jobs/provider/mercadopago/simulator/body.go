@@ -10,7 +10,8 @@ import (
 // dateLayout is how the API prints dates: milliseconds and an offset.
 const dateLayout = "2006-01-02T15:04:05.000-07:00"
 
-// moneyReleaseDays is how long after the approval the money is released.
+// moneyReleaseDays is how long after the approval the money is released, unless the
+// configuration says otherwise.
 const moneyReleaseDays = 18
 
 // apiZone is the offset that the API prints dates in.
@@ -135,7 +136,6 @@ func (snap *snapshot) describe() paymentBody {
 		b.PaymentMethodID, b.PaymentTypeID = "master", "credit_card"
 		b.Card = p.card()
 	}
-	var fee decimal.Decimal
 	received := decimal.Zero
 	if snap.approvedAt.IsZero() {
 		if p.looks.emptyRelease {
@@ -144,10 +144,15 @@ func (snap *snapshot) describe() paymentBody {
 	} else {
 		code := p.looks.lastDigits + "99"
 		b.AuthorizationCode = &code
-		b.MoneyReleaseDate = date(snap.approvedAt.AddDate(0, 0, moneyReleaseDays))
-		fee = st.Amount.Mul(decimal.New(409, -4)).Round(2)
-		received = st.Amount.Sub(fee)
-		b.FeeDetails = []object{{"type": "mercadopago_fee", "amount": amount{fee}, "fee_payer": "collector"}}
+		b.MoneyReleaseDate = date(snap.approvedAt.Add(p.costs.releaseAfter))
+		received = st.Amount.Sub(p.costs.fee).Sub(p.costs.taxes)
+		b.FeeDetails = []object{{"type": "mercadopago_fee", "amount": amount{p.costs.fee}, "fee_payer": "collector"}}
+		if !p.costs.taxes.IsZero() {
+			b.ChargesDetails = []object{{
+				"type": "tax", "name": "tax_withholding-iibb", "accounts": object{"from": "collector", "to": "mp"},
+				"amounts": object{"original": amount{p.costs.taxes}, "refunded": 0},
+			}}
+		}
 	}
 	b.TransactionDetails = object{
 		"payment_method_reference_id": nil,

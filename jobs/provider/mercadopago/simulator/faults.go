@@ -110,6 +110,8 @@ const (
 	forOrderSearch
 	forOrderPaging
 	forOrderNotification
+	forMovement
+	forReport
 )
 
 // draws returns the generator that belongs to a purpose and to what the keys

@@ -94,6 +94,8 @@ type payment struct {
 	gets     atomic.Int64
 	notified atomic.Uint64
 	fields   atomic.Pointer[map[string]json.RawMessage] // see SetFields
+	sale     sale                                       // guarded by the simulator's mu
+	costs    costs
 }
 
 // looks are the details of a payment that no rule depends on.
@@ -162,6 +164,8 @@ func (s *Simulator) create(seq uint64, spec PaymentSpec) *payment {
 	if spec.InMerchantOrder && p.looks.merchantOrderID == 0 {
 		p.looks.merchantOrderID = lastMerchantOrderID + p.id
 	}
+	p.costs.fee, p.costs.taxes = s.costsOf(spec.Amount)
+	p.costs.releaseAfter = s.releaseAfter()
 	p.unlisted.Store(spec.Unlisted)
 	if share := s.cfg.Faults.NotFoundFirst; share > 0 {
 		p.hidden.Store(draws(s.cfg.Seed, forHidden, seq).Float64() < share)

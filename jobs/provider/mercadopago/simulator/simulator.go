@@ -54,6 +54,10 @@ type Config struct {
 	// integrators report them: the signature of a notification about an order
 	// verifies in no form, the orders' search is refused, and so are chargebacks.
 	TestCredentials bool
+	// Money is what happens to payments' money, Reports how the reports on it are
+	// written.
+	Money   Money
+	Reports Reports
 	// Faults is what goes wrong; nothing when zero.
 	Faults Faults
 	// RedeliveryDelays is how long after each answer other than 2xx a
@@ -98,6 +102,11 @@ type Simulator struct {
 	// mercadoPagoOrders are those of the resources that are Mercado Pago's orders, in
 	// the order of creation.
 	mercadoPagoOrders []*resource
+	// accounts are the collectors' money, reports what was made of it, and
+	// scheduledUntil up to when an account's schedule made reports.
+	accounts       []*account
+	reports        []*report
+	scheduledUntil map[int64]time.Time
 }
 
 // New makes a simulator. It reports everything that is wrong with cfg at once.
@@ -130,7 +139,7 @@ func New(cfg Config) (*Simulator, error) {
 		orders:   make(map[string]*ledgerOrder),
 
 		merchantOrders: make(map[int64]*merchantOrder), merchantOrderIDs: make(map[string]int64),
-		resources: make(map[string]*resource),
+		resources: make(map[string]*resource), scheduledUntil: make(map[int64]time.Time),
 	}
 	s.cfg.CollectorID = cmp.Or(s.cfg.CollectorID, DefaultCollectorID)
 	var wrong []error

@@ -29,7 +29,7 @@ type Stats struct {
 // counters are what Stats is made from.
 type counters struct {
 	gets, searches, users, merchantOrders     atomic.Int64
-	resources, orderSearches                  atomic.Int64
+	resources, orderSearches, reports         atomic.Int64
 	answered, notFound, rateLimited, error5xx atomic.Int64
 	outages, unauthorized                     atomic.Int64
 }
