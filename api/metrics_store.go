@@ -19,8 +19,8 @@ type storeCollector struct {
 	storage *store.Store
 	logger  *slog.Logger
 
-	readable, events, oldest, deadLetters, anomalies, circuit, seller *prometheus.Desc
-	lastSuccess, runs, found, unseen, provisional, feedLag, delivery  *prometheus.Desc
+	readable, events, oldest, deadLetters, anomalies, circuit, seller           *prometheus.Desc
+	lastSuccess, runs, found, unseen, provisional, feedLag, delivery, reportAge *prometheus.Desc
 }
 
 func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
@@ -43,12 +43,13 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 		feedLag:     desc("feed_lag_seconds", "How long the oldest order event has waited for its place in the feed, 0 when none waits."),
 		delivery:    desc("delivery_oldest_seconds", "Age of the oldest message to a receiver that was not accepted yet, 0 when there is none."),
 		provisional: desc("provisional_payments", "Payments that only a Mercado Pago order has shown, and that must be there."),
+		reportAge:   desc("report_age_seconds", "How long ago what the booked money reports cover ended, of the account where it is longest; absent without MONEY_REPORTS."),
 	}
 }
 
 func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.seller, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional, c.feedLag, c.delivery,
+		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.seller, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional, c.feedLag, c.delivery, c.reportAge,
 	} {
 		out <- d
 	}
@@ -101,6 +102,9 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.feedLag, st.FeedLagSeconds)
 	gauge(c.delivery, oldestDelivery(st).Seconds())
 	gauge(c.provisional, float64(st.Signals.ProvisionalPayments))
+	if oldest := oldestReport(st.Signals.Reports); oldest > 0 {
+		gauge(c.reportAge, oldest.Seconds())
+	}
 	if st.LastSuccessAt != nil {
 		gauge(c.lastSuccess, float64(st.LastSuccessAt.UnixMilli())/1000)
 	}
@@ -116,6 +120,14 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 func oldestDelivery(st store.Status) (oldest time.Duration) {
 	for _, r := range st.Receivers {
 		oldest = max(oldest, r.Age(st.Signals.At))
+	}
+	return oldest
+}
+
+// oldestReport is the greatest age of any account's reports.
+func oldestReport(reports []store.ReportState) (oldest time.Duration) {
+	for _, r := range reports {
+		oldest = max(oldest, r.Age)
 	}
 	return oldest
 }

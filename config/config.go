@@ -52,6 +52,8 @@ type Config struct {
 	Retention        time.Duration `env:"RETENTION" envDefault:"168h" help:"completed events older than this move to webhook_archive"`
 	PayloadRetention time.Duration `env:"PAYLOAD_RETENTION" envDefault:"2160h" help:"raw bodies, IP addresses and fetched answers are emptied this long after their event's end"`
 
+	MoneyReports MoneyReports `env:"MONEY_REPORTS" envDefault:"off" help:"read: take the release reports that the account's own schedule makes; request: ask for one a day as well; off"`
+
 	Sources
 	OrderEvents
 	Tracing

@@ -40,6 +40,14 @@ func (u *UnknownOrder) UnmarshalText(text []byte) error {
 	return oneOf((*string)(u), text, "wait", "create", "ignore")
 }
 
+// MoneyReports says which money reports are fetched: off, read or request.
+type MoneyReports string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *MoneyReports) UnmarshalText(text []byte) error {
+	return oneOf((*string)(m), text, "off", "read", "request")
+}
+
 // LogFormat says how log lines are written: auto, tint or json.
 type LogFormat string
 

@@ -121,6 +121,8 @@ func conditionSamples(now time.Time) map[string]store.Status {
 		"seller_credentials_rejected":   {Sellers: []store.SellerStatus{{CollectorID: "2001", Circuit: store.CircuitOpen, Reason: store.ReasonCredentialsRejected}}},
 		"seller_outage":                 {Sellers: []store.SellerStatus{{CollectorID: "2001", Circuit: store.CircuitHalfOpen, Reason: store.ReasonUnavailable}}},
 		"seller_deauthorized":           {Sellers: []store.SellerStatus{{CollectorID: "2001", Circuit: store.CircuitClosed, DeauthorizedAt: ago(0)}}},
+		"reports_failing":               {Signals: store.Signals{Reports: []store.ReportState{{Account: "mercadopago", Mode: "read", Stuck: 1, Error: "a column"}}}},
+		"reports_stale":                 {Signals: store.Signals{Reports: []store.ReportState{{Account: "mercadopago", Mode: "request", Age: 72 * time.Hour}}}},
 		"seller_not_reconciled":         {Sellers: []store.SellerStatus{{CollectorID: "2001", Circuit: store.CircuitClosed, Unsearched: true}}},
 		"configuration_file_rejected":   {Signals: store.Signals{FilesRejected: map[string]string{"MERCADOPAGO_SELLERS_FILE": "line 3, column 5: unknown key x"}}},
 		"configuration_files_differ":    {Signals: store.Signals{FilesDiffer: map[string]int64{"MERCADOPAGO_SELLERS_FILE": 2}}},

@@ -65,3 +65,9 @@ func (v Evaluator) EvaluateStatus(ctx context.Context, st store.Status, send sto
 
 // InsertAlertSend inserts the job of a message with the client.
 func InsertAlertSend(client *river.Client[pgx.Tx]) store.SendMessage { return insertAlertSend(client) }
+
+// Step does the next steps of fetching reports, as the job does at now.
+func (f *ReportFetcher) Step(ctx context.Context, now time.Time) (time.Duration, error) {
+	f.now = func() time.Time { return now }
+	return f.step(ctx)
+}

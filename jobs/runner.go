@@ -113,6 +113,8 @@ type Deps struct {
 	// CollectorID is the account whose payments reconciliations look at; empty
 	// for that of each provider's credentials.
 	CollectorID string
+	// Reports says how money reports are fetched.
+	Reports MoneyReports
 	// Alerts says where messages about alerts go; nil for a process that
 	// evaluates none.
 	Alerts *Alerts
@@ -273,6 +275,12 @@ func addWork(config *river.Config, cfg Config, deps Deps, circuits *circuit.Circ
 		config.PeriodicJobs = append(config.PeriodicJobs, periodically(rollUpEvery, RollUpArgs{}), periodically(foldEvery, FoldArgs{}), periodically(unhandledEvery, UnhandledArgs{}))
 	}
 	addDeliveries(config, cfg, deps, policy)
+	river.AddWorker(config.Workers, &reportWorker{ReportFetcher: &ReportFetcher{
+		store: deps.Store, accounts: accountsOf(deps), reports: deps.Reports, now: policy.now, logger: cfg.Logger,
+	}})
+	if !cfg.Helper {
+		config.PeriodicJobs = append(config.PeriodicJobs, periodically(reportsEvery, ReportArgs{}))
+	}
 	if err := addReconciliation(config, cfg, deps, circuits, policy, metrics); err != nil {
 		return err
 	}

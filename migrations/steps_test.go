@@ -173,6 +173,11 @@ var written = map[int64][]string{
 		`INSERT INTO payouts (id, movement_id, source, collector_id, currency, paid_at, amount, state, opening_balance, unexplained_amount, balance_kept)
 		 SELECT '900', id, 'mercadopago', '1', 'ARS', happened_at, 150.05, 'explained', 150.05, 0, 0 FROM account_movements`,
 	},
+	41: {
+		`INSERT INTO report_accounts (source, collector_id, mode) VALUES ('mercadopago', '', 'request')`,
+		`INSERT INTO report_requests (source, collector_id, begin_at, end_at, asked_on) VALUES ('mercadopago', '', '2026-01-01', '2026-01-02', '2026-01-02')`,
+		`INSERT INTO report_downloads (source, collector_id, name, file_id) SELECT 'mercadopago', '', 'release.csv', id FROM report_files`,
+	},
 	36: {`UPDATE payments SET fee_amount = 6.29, net_amount = 143.76, release_date = now(), release_status = 'pending', cost_read_at = fetched_at`},
 	39: {`INSERT INTO anomalies (kind, payment_id) VALUES ('not_released', '77')`},
 	19: {

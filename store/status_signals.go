@@ -33,6 +33,8 @@ type Signals struct {
 	// are none.
 	Unseen      map[string]int64
 	UnseenSince *time.Time
+	// Reports are the accounts whose money reports are read.
+	Reports []ReportState
 	// OddPayments counts payments that could not be booked, were not booked since,
 	// and whose dead letters are open.
 	OddPayments int64

@@ -43,5 +43,9 @@ func readWarnings(ctx context.Context, tx pgx.Tx, g *Signals) error {
 		FROM chargebacks c LEFT JOIN payments p ON p.source = c.source AND p.payment_id = c.payment_ids[1]
 		WHERE `+documentsWanted+` AND (c.date_documentation_deadline > now() OR c.date_documentation_deadline IS NULL)
 		ORDER BY c.date_documentation_deadline NULLS FIRST, c.chargeback_id LIMIT $1`, warningsNamed)
+	if err != nil {
+		return err
+	}
+	g.Reports, err = reportStates(ctx, tx)
 	return err
 }

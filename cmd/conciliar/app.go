@@ -297,6 +297,8 @@ func (a *app) jobsDeps(cfg config.Config, client *mercadopago.Client) jobs.Deps 
 		Searches:    map[string]jobs.PaymentSearcher{mercadopago.Source: client},
 		CollectorID: cfg.CollectorID,
 		Alerts:      &jobs.Alerts{Sender: a.secrets.alerts},
+		Reports:     moneyReports(cfg.MoneyReports),
+		Logger:      a.logger,
 	}
 }
 

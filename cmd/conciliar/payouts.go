@@ -22,7 +22,7 @@ import (
 
 func newPayouts(std stdio) *cobra.Command {
 	return group("payouts", "Mercado Pago's payouts, and what each of them is made of",
-		newPayoutsList(std), newPayoutsShow(std), newPayoutsImport(std))
+		newPayoutsList(std), newPayoutsShow(std), newPayoutsImport(std), newPayoutsSync(std))
 }
 
 func newPayoutsList(std stdio) *cobra.Command {
@@ -150,11 +150,61 @@ A total row that is not what the rows come to is told on the standard error outp
 	return cmd
 }
 
+func newPayoutsSync(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sync",
+		Short: "Book the release reports that Mercado Pago has ready",
+		Long: `Downloads every release report that is ready and not booked yet, of the main account
+and of each seller, books its rows and explains the payouts. It asks for no report and
+needs no MONEY_REPORTS.
+
+A report that can't be booked is told at the end, and the others are booked.`,
+		Example: "  conciliar payouts sync",
+		Args:    noArgs,
+	}
+	asJSON := jsonFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return withApp(cmd.Context(), std, func(a *app, cfg config.Config) error {
+			client, err := a.connect(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			bar := newProgress(std)
+			results, failed := jobs.NewReportFetcher(a.jobsDeps(cfg, client)).Sync(cmd.Context(), commandActor().Name,
+				func(name string) func(float64, string) {
+					return func(share float64, doing string) { bar.show(share, name+": "+doing) }
+				})
+			bar.end()
+			for _, result := range results {
+				warnOfTotals(std, result)
+			}
+			return cmp.Or(printResult(std, *asJSON, results, func(r *printout) {
+				r.row("reports booked", len(results))
+				section(r, "reports", "REPORT\tROWS\tMOVEMENTS\tNEW", results, func(result jobs.ReportResult) []any {
+					return []any{result.Name, result.Rows, result.Movements, result.New}
+				})
+			}), failed)
+		})
+	}
+	return cmd
+}
+
 // releaseReader reads reports of an account.
 func releaseReader(account, currency string) func(io.Reader) (jobs.ReportReader, error) {
-	return func(file io.Reader) (jobs.ReportReader, error) {
-		return moneyreport.NewReader(file, moneyreport.Options{CollectorID: account, Currency: currency})
+	return func(file io.Reader) (jobs.ReportReader, error) { return openReport(file, account, currency) }
+}
+
+func openReport(file io.Reader, account, currency string) (jobs.ReportReader, error) {
+	return moneyreport.NewReader(file, moneyreport.Options{CollectorID: account, Currency: currency})
+}
+
+// moneyReports are the jobs' settings of a mode.
+func moneyReports(mode config.MoneyReports) jobs.MoneyReports {
+	reports := jobs.MoneyReports{Open: openReport}
+	if mode != "off" {
+		reports.Mode = string(mode)
 	}
+	return reports
 }
 
 // reportAccount is whose report it is: the one that was named, or the main account.

@@ -35,6 +35,11 @@ const (
 	deliveryLate = 10 * time.Minute
 	// Operators mistype a password now and then.
 	failedLoginsJudged = 20
+	// An account that can't be asked for its reports for this long, and reports that end
+	// this long ago: an account's own schedule may be monthly.
+	reportsFailing      = 6 * time.Hour
+	reportsStaleRequest = 3 * 24 * time.Hour
+	reportsStaleRead    = 35 * 24 * time.Hour
 	// Alerts are evaluated every minute.
 	evaluationLate = 5 * time.Minute
 )
@@ -330,6 +335,18 @@ func Conditions() []Condition {
 			},
 		},
 		{
+			Code: "reports_failing", Health: Degraded, Lasting: 1,
+			Reason: "Money reports can't be fetched or booked: payouts are not explained.",
+			active: func(st store.Status, _ Moment) bool { return len(failingReports(st)) > 0 },
+			detail: func(st store.Status, _ Moment) details { return failingReports(st) },
+		},
+		{
+			Code: "reports_stale", Health: Degraded, Lasting: 1,
+			Reason: "Money reports end days ago: payouts since then are not explained.",
+			active: func(st store.Status, _ Moment) bool { return len(staleReports(st)) > 0 },
+			detail: func(st store.Status, _ Moment) details { return staleReports(st) },
+		},
+		{
 			// The process that would send a message about it is missing.
 			Code: "alert_evaluation_stalled", Health: Degraded, Lasting: 1, Quiet: true,
 			Reason: "Alerts have not been evaluated for 5 minutes: no worker leads.",
@@ -385,6 +402,32 @@ func documentsDue(st store.Status, m Moment, after, until time.Duration) details
 		}
 	}
 	return due
+}
+
+// failingReports are the accounts whose reports can't be fetched or booked, with why.
+func failingReports(st store.Status) details {
+	failing := details{}
+	for _, r := range st.Signals.Reports {
+		if r.FailingFor >= reportsFailing || r.Stuck > 0 {
+			failing[r.Account] = details{"error": r.Error, "reports": r.Stuck}
+		}
+	}
+	return failing
+}
+
+// staleReports are the accounts whose reports end too long ago.
+func staleReports(st store.Status) details {
+	stale := details{}
+	for _, r := range st.Signals.Reports {
+		limit := reportsStaleRequest
+		if r.Mode == "read" {
+			limit = reportsStaleRead
+		}
+		if r.Age >= limit {
+			stale[r.Account] = details{"age_seconds": int64(r.Age.Seconds())}
+		}
+	}
+	return stale
 }
 
 // isOpen reports whether the circuit keeps calls back; a state that is not known

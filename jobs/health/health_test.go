@@ -10,6 +10,10 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
+func reports(mode string, age, failing time.Duration, stuck int64) store.Status {
+	return store.Status{Signals: store.Signals{Reports: []store.ReportState{{Account: "mercadopago", Mode: mode, Age: age, FailingFor: failing, Stuck: stuck}}}}
+}
+
 func TestHealth_IsJudgedByConditions(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -73,6 +77,12 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"retries":                              {store.Status{Queue: store.QueueStatus{Failed: 100}}, hourly, health.Healthy, ""},
 		"held events":                          {store.Status{Queue: store.QueueStatus{Held: 100}}, hourly, health.Healthy, ""},
 		"a dead letter":                        {store.Status{DeadLetters: store.DeadLetterStatus{Open: 1}}, hourly, health.Degraded, "Dead letters are open"},
+		"a report that can't be booked":        {reports("read", 0, 0, 1), hourly, health.Degraded, "fetched or booked"},
+		"an account that gives no reports":     {reports("read", 0, 6*time.Hour, 0), hourly, health.Degraded, "fetched or booked"},
+		"an account that gives none just now":  {reports("read", 0, 5*time.Hour, 0), hourly, health.Healthy, ""},
+		"reports that end three days ago":      {reports("request", 72*time.Hour, 0, 0), hourly, health.Degraded, "days ago"},
+		"a schedule that may be monthly":       {reports("read", 34*24*time.Hour, 0, 0), hourly, health.Healthy, ""},
+		"a schedule that isn't":                {reports("read", 35*24*time.Hour, 0, 0), hourly, health.Degraded, "days ago"},
 		"an odd payment":                       {store.Status{Signals: store.Signals{OddPayments: 1}}, hourly, health.Degraded, "Payments cannot be booked"},
 		"a clock that was set back":            {signals(store.Signals{TimesAhead: []store.TimeAhead{{StoredIn: "webhook_queue.received_at", Rows: 1, Furthest: now.Add(time.Hour)}}}), hourly, health.Degraded, "has been set back"},
 		"an account that nobody told":          {store.Status{Signals: store.Signals{AccountUnknown: 1}}, hourly, health.Degraded, "account at the payment provider"},

@@ -39,6 +39,7 @@ var placeholders = []struct {
 }{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "2026-03-01T12:00:00Z"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "2026-03-01 12:00:00"},
+	{regexp.MustCompile(`"day": "\d{4}-\d\d-\d\d"`), `"day": "2026-03-01"`},
 	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "http://127.0.0.1:8080"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9a-f]{4}…`), "9f2c…"},
 	{regexp.MustCompile(`\bts=\d+`), "ts=1772366400"},

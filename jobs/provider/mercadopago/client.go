@@ -1,6 +1,7 @@
 package mercadopago
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -73,8 +74,8 @@ func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String(
 // LogValue is String, for log/slog.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// A Client asks Mercado Pago's API. It only reads, makes one attempt per call,
-// and follows no redirect. It is safe for concurrent use and cannot print its
+// A Client asks Mercado Pago's API. It reads, and asks for reports; it makes one attempt
+// per call and follows no redirect. It is safe for concurrent use and cannot print its
 // access token.
 //
 // Its errors are *provider.Error. One that comes of the caller's own context
@@ -287,47 +288,79 @@ type answer struct {
 	body       []byte
 }
 
-// get waits for its turn, makes one attempt and counts it.
-func (c *Client) get(ctx context.Context, op operation, u *url.URL, header http.Header, limit int64) (answer, error) {
-	if err := c.limiter.Wait(ctx); err != nil {
-		return answer{}, c.waitFailure(ctx)
-	}
-	began := time.Now()
-	a, err := c.call(ctx, u, header, limit)
-	c.metrics.record(op, err, time.Since(began))
+// get reads an answer of limited length.
+func (c *Client) get(ctx context.Context, op operation, u *url.URL, header http.Header, limit int64) (a answer, err error) {
+	err = c.do(ctx, request{operation: op, url: u, header: header, read: func(resp *http.Response) error {
+		body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+		if err != nil {
+			return c.failure(ctx, err, resp.StatusCode)
+		}
+		if int64(len(body)) > limit {
+			return notUnderstood(resp.StatusCode, fmt.Errorf("the answer is longer than %d bytes", limit))
+		}
+		a = answer{resp.StatusCode, body}
+		return nil
+	}})
 	return a, err
 }
 
-// call makes one attempt. net/http may send a request again on a new connection
-// when the one that it kept turns out to be closed before any answer came.
-func (c *Client) call(ctx context.Context, u *url.URL, header http.Header, limit int64) (answer, error) {
-	call, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(call, http.MethodGet, u.String(), http.NoBody)
-	if err != nil {
-		return answer{}, &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: the request can't be made")}
+// A request is one call.
+type request struct {
+	operation operation
+	// method is GET when empty, accept JSON, timeout the client's when 0.
+	method  string
+	url     *url.URL
+	header  http.Header
+	body    []byte
+	accept  string
+	timeout time.Duration
+	// read takes a success; its error is the call's. Nil for an answer that says nothing
+	// more.
+	read func(*http.Response) error
+}
+
+// do waits for its turn, makes one attempt and counts it.
+func (c *Client) do(ctx context.Context, r request) error {
+	if err := c.limiter.Wait(ctx); err != nil {
+		return c.waitFailure(ctx)
 	}
-	maps.Copy(req.Header, header)
+	began := time.Now()
+	err := c.call(ctx, r)
+	c.metrics.record(r.operation, err, time.Since(began))
+	return err
+}
+
+// call makes one attempt. net/http may send a request again on a new connection
+// when the one that it kept turns out to be closed before any answer came, and never
+// one with a body of which something was written.
+func (c *Client) call(ctx context.Context, r request) error {
+	call, cancel := context.WithTimeout(ctx, cmp.Or(r.timeout, c.timeout))
+	defer cancel()
+	req, err := http.NewRequestWithContext(call, cmp.Or(r.method, http.MethodGet), r.url.String(), bytes.NewReader(r.body))
+	if err != nil {
+		return &provider.Error{Kind: provider.Unexpected, Err: errors.New("not asked: the request can't be made")}
+	}
+	maps.Copy(req.Header, r.header)
 	c.token.Load().authorize(req.Header)
-	req.Header.Set("Accept", "application/json")
+	req.Header.Set("Accept", cmp.Or(r.accept, "application/json"))
 	req.Header.Set("User-Agent", c.userAgent)
+	if len(r.body) > 0 {
+		req.Header.Set("Content-Type", "application/json")
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return answer{}, c.failure(ctx, err, 0)
+		return c.failure(ctx, err, 0)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		// A little is read so that the connection can be used again; no error
 		// here could tell more than the status.
 		_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBody)
-		return answer{}, c.answered(resp)
+		return c.answered(resp)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err != nil {
-		return answer{}, c.failure(ctx, err, resp.StatusCode)
+	if r.read == nil {
+		_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBody)
+		return nil
 	}
-	if int64(len(body)) > limit {
-		return answer{}, notUnderstood(resp.StatusCode, fmt.Errorf("the answer is longer than %d bytes", limit))
-	}
-	return answer{resp.StatusCode, body}, nil
+	return r.read(resp)
 }
