@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -30,20 +31,30 @@ simulator, runs the service against both, and lets sample shoppers buy: the
 orders turn paid through signed webhooks, the queue, the fetch and the
 settlement. Nothing leaves this machine. Ctrl-C stops and removes it all.
 
+With --order-events-url a shop of yours is told of each change of an order, as in
+production; the URL may be http and on this machine.
+
 PostgreSQL's programs are taken from where they are installed, else fetched.`,
-		Example: "  conciliar dev\n  conciliar dev --data ./conciliar-data --http 127.0.0.1:8080",
-		Args:    noArgs,
+		Example: "  conciliar dev\n  conciliar dev --data ./conciliar-data --http 127.0.0.1:8080\n" +
+			"  conciliar dev --no-shoppers --order-events-url http://127.0.0.1:8090/conciliar",
+		Args: noArgs,
 	}
 	data := cmd.Flags().String("data", "", "keep the data in this directory")
 	httpAddr := cmd.Flags().String("http", "", "listen address of the service (default 127.0.0.1:8080, or a free port)")
+	eventsURL := cmd.Flags().String("order-events-url", "", "send order events to this URL; the secret that signs them is printed")
 	quiet := cmd.Flags().Bool("no-shoppers", false, "no sample shoppers")
 	verbose := cmd.Flags().BoolP("verbose", "v", false, "show the service's own log")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if *eventsURL != "" {
+			if _, err := parseURL(*eventsURL); err != nil {
+				return usagef("--order-events-url must be a URL such as http://127.0.0.1:8090/conciliar")
+			}
+		}
 		level := slog.LevelWarn
 		if *verbose {
 			level = slog.LevelDebug
 		}
-		d := &dev{std: std, dataDir: *data, httpAddr: *httpAddr, shoppers: !*quiet,
+		d := &dev{std: std, dataDir: *data, httpAddr: *httpAddr, eventsURL: *eventsURL, shoppers: !*quiet,
 			logger: newLogger(std, config.Log{LogLevel: config.LogLevel{Level: level}, LogFormat: "auto"})}
 		return d.run(cmd.Context())
 	}
@@ -55,8 +66,10 @@ type dev struct {
 	std      stdio
 	dataDir  string
 	httpAddr string
-	shoppers bool
-	logger   *slog.Logger
+	// eventsURL is where order events are sent; empty for nowhere.
+	eventsURL string
+	shoppers  bool
+	logger    *slog.Logger
 
 	database *localpg.Server
 	sim      *simulator.Simulator
@@ -66,8 +79,10 @@ type dev struct {
 	access   string
 	tokens   map[string]string
 	password string
-	service  string
-	began    time.Time
+	// eventsSecret signs order events.
+	eventsSecret string
+	service      string
+	began        time.Time
 }
 
 func (d *dev) say(format string, args ...any) { _, _ = fmt.Fprintf(d.std.out, format+"\n", args...) }
@@ -227,6 +242,10 @@ func (d *dev) environ(addr string) []string {
 		d.tokens[name] = rand.Text()
 		environ = append(environ, name+"="+d.tokens[name])
 	}
+	if d.eventsURL != "" {
+		d.eventsSecret = "whsec_" + base64.StdEncoding.EncodeToString([]byte(rand.Text()))
+		environ = append(environ, "ORDER_EVENTS_URL="+d.eventsURL, "ORDER_EVENTS_SECRETS="+d.eventsSecret, "ORDER_EVENTS_ALLOW_PRIVATE=true")
+	}
 	return environ
 }
 
@@ -262,6 +281,10 @@ func (d *dev) introduce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	events := ""
+	if d.eventsURL != "" {
+		events = fmt.Sprintf("\n  export ORDER_EVENTS_SECRETS=%s   # signs order events, which go to %s", d.eventsSecret, d.eventsURL)
+	}
 	d.say(`
 Conciliar %s is running.
 
@@ -280,7 +303,7 @@ For commands in another terminal:
   export SERVICE=%s ORDER=%s PAYMENT_ID=%s SIMULATOR=%s
   export STATUS_TOKEN=%s PROCESS_QUEUE_TOKEN=%s
   export RECONCILE_TOKEN=%s ORDERS_TOKEN=%s
-  export SECRET=%s   # signs webhooks
+  export SECRET=%s   # signs webhooks%s
 and then, for example:
   curl "$SERVICE/api/orders/$ORDER" -H "Authorization: Bearer $ORDERS_TOKEN"
   curl "$SERVICE/api/webhooks/status" -H "Authorization: Bearer $STATUS_TOKEN"
@@ -294,7 +317,7 @@ Ctrl-C stops everything.
 		d.service, reference, id, d.simURL,
 		d.tokens["STATUS_TOKENS"], d.tokens["PROCESS_QUEUE_TOKENS"],
 		d.tokens["RECONCILE_TOKENS"], d.tokens["ORDERS_TOKENS"],
-		d.secret)
+		d.secret, events)
 	return nil
 }
 

@@ -27,7 +27,9 @@ var importOrder = map[string][]string{
 		"api", "jobs/provider/mercadopago", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
 	},
 	// Tests only, and of the built program.
-	"cmd/conciliar/e2e":         {},
+	"cmd/conciliar/e2e": {},
+	// A sample, which knows nothing but HTTP.
+	"docs/shops":                {},
 	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/order", "store/payout"},
 	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/order", "store/payout"},
 	"jobs":                      {"jobs/circuit", "jobs/delivery", "jobs/health", "jobs/provider", "jobs/source", "store", "store/order"},

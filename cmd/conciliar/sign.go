@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -76,8 +75,8 @@ func sign(secret, id string, now time.Time) signedDelivery {
 // curl is a command for a shell that delivers it to target, whose own
 // parameters stay.
 func (d signedDelivery) curl(target string) (string, error) {
-	u, err := url.Parse(target)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+	u, err := parseURL(target)
+	if err != nil {
 		return "", errors.New("the target must be a URL such as http://127.0.0.1:8080/api/checkout/webhook")
 	}
 	u.RawQuery = strings.TrimPrefix(u.RawQuery+"&data.id="+d.paymentID+"&type=payment", "&")

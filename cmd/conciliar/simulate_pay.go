@@ -81,10 +81,19 @@ be left out once the simulator knows what the order asks for.`,
 	return cmd
 }
 
+// parseURL reads a URL of HTTP. Its error repeats nothing of it.
+func parseURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, errors.New("not a URL of HTTP")
+	}
+	return u, nil
+}
+
 // payAt sends a purchase to a running simulator.
 func payAt(ctx context.Context, base string, what simulator.Purchase) (simulator.Receipt, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+	u, err := parseURL(base)
+	if err != nil {
 		return simulator.Receipt{}, usagef("--url must be a URL such as http://%s", simulatorAddr)
 	}
 	body, err := json.Marshal(what)

@@ -50,6 +50,7 @@ func TestUsage_NamesWhatWasMistyped(t *testing.T) {
 		"orders cancel a --reason=":                               "The reason must have",
 		"refused list --until 2026-02-30":                         "--until",
 		"refused show -- -1":                                      "is not an id",
+		"dev --order-events-url localhost:8090":                   "--order-events-url must be a URL",
 		"process-queue --limit 0":                                 "--limit",
 		"process-queue --limit 10001":                             "--limit",
 		"process-queue --wait 0s":                                 "--wait",
