@@ -42,7 +42,7 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 		unseen:      desc("search_unseen", "Payments that the provider's search did not show in the last seven days and has not shown since, by why.", "reason"),
 		feedLag:     desc("feed_lag_seconds", "How long the oldest order event has waited for its place in the feed, 0 when none waits."),
 		delivery:    desc("delivery_oldest_seconds", "Age of the oldest message to a receiver that was not accepted yet, 0 when there is none."),
-		provisional: desc("provisional_payments", "Payments that only a Mercado Pago order has shown, and that must be there."),
+		provisional: desc("provisional_payments", "Payments that only an order of the provider's has shown, and that must be there."),
 		reportAge:   desc("report_age_seconds", "How long ago what the booked money reports cover ended, of the account where it is longest; absent without MONEY_REPORTS."),
 	}
 }

@@ -127,7 +127,7 @@ var (
 	problemAnomalyNotFound = kind(http.StatusNotFound, "anomaly_not_found", "No such anomaly",
 		"Check the id in the list of anomalies.")
 	_ = kind(http.StatusNotFound, "payout_not_found", "No such payout",
-		"Check the id in the list of payouts; it is Mercado Pago's own.")
+		"Check the id in the list of payouts; it is the provider's own.")
 	problemRefusedNotFound = kind(http.StatusNotFound, "refused_not_found", "No such refused delivery",
 		"Check the id. Only the newest 10,000 of the last seven days are kept.")
 	_ = kind(http.StatusConflict, "state_conflict", "State conflict",

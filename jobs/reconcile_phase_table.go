@@ -66,15 +66,15 @@ var phases = []phase{
 		},
 	},
 	{
-		Phase: Phase{store.PhaseMissing, everyRun, "reads every payment that Mercado Pago changed in the window"},
+		Phase: Phase{store.PhaseMissing, everyRun, "reads every payment that the provider changed in the window"},
 		work:  asking((*stepWorker).lookForMissing),
 	},
 	{
-		Phase: Phase{store.PhaseOrders, everyRun, "reads every Mercado Pago order that changed in the window"},
+		Phase: Phase{store.PhaseOrders, everyRun, "reads every order of the provider's that changed in the window"},
 		work:  asking((*stepWorker).lookForOrders),
 	},
 	{
-		Phase: Phase{store.PhaseProvisional, regularRun, "looks again for payments that only a Mercado Pago order has shown"},
+		Phase: Phase{store.PhaseProvisional, regularRun, "looks again for payments that only an order of the provider's has shown"},
 		work:  ofStep((*store.RunStep).Provisional),
 	},
 	{

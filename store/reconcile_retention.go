@@ -49,7 +49,7 @@ var retentions = []retention{
 	{Retention{"completed events in webhook_queue; then webhook_archive has them", "RETENTION"}, archive},
 	{Retention{"bodies, addresses and fetched answers of events", "PAYLOAD_RETENTION"}, emptyArchived},
 	{Retention{"bodies, addresses and fetched answers of events with a dead letter that is closed", "PAYLOAD_RETENTION"}, emptyQueued},
-	{Retention{"Mercado Pago's answers in payments", "PAYLOAD_RETENTION"}, emptyPayments},
+	{Retention{"the provider's answers in payments", "PAYLOAD_RETENTION"}, emptyPayments},
 	{Retention{"money reports as they were read", "PAYLOAD_RETENTION"}, emptyReports},
 	{Retention{"refused deliveries, the newest 10,000", "168h"}, pruneRefused},
 	{Retention{"attempts of deliveries", "720h"}, pruneDeliveryAttempts},

@@ -80,7 +80,7 @@ var invariants = []invariant{
 			HAVING count(*) > 1`,
 	},
 	{
-		Invariant: Invariant{"alias_of_a_payment", "a payment inside a Mercado Pago order that was found is in the ledger, and is not looked for any more"},
+		Invariant: Invariant{"alias_of_a_payment", "a payment inside an order of the provider's that was found is in the ledger, and is not looked for any more"},
 		broken: `
 			SELECT a.alias, a.source, a.provider_order_id, a.payment_id, a.next_look_at
 			FROM payment_aliases a

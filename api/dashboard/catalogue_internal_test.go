@@ -122,7 +122,7 @@ func conditionCodes() []string {
 func outcomes() []string {
 	return []string{
 		store.OutcomeSettled, store.OutcomeUnchanged, store.OutcomeCovered, store.OutcomeFollowed, store.OutcomeProvisional, store.OutcomeKept, store.OutcomeUnhandled,
-		store.OutcomeDiscarded, store.OutcomeTest,
+		store.OutcomeDiscarded, store.OutcomeTest, store.OutcomeForwarded,
 	}
 }
 

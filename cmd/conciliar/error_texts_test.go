@@ -6,6 +6,8 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,11 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A person reads these texts: which package an error came from tells them
-// nothing.
-func TestErrorTexts_NoneBeginsWithItsPackage(t *testing.T) {
-	t.Parallel()
-	seen := 0
+// eachFile parses every file of ours that is no test.
+func eachFile(t *testing.T, do func(path string, file *ast.File)) {
+	t.Helper()
 	root := os.DirFS("../..")
 	err := fs.WalkDir(root, ".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
@@ -28,9 +28,20 @@ func TestErrorTexts_NoneBeginsWithItsPackage(t *testing.T) {
 			return err
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.SkipObjectResolution)
-		if err != nil {
-			return err
+		if err == nil {
+			do(path, file)
 		}
+		return err
+	})
+	require.NoError(t, err)
+}
+
+// A person reads these texts: which package an error came from tells them
+// nothing.
+func TestErrorTexts_NoneBeginsWithItsPackage(t *testing.T) {
+	t.Parallel()
+	seen := 0
+	eachFile(t, func(path string, file *ast.File) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if text, ok := errorText(n); ok {
 				seen++
@@ -38,9 +49,32 @@ func TestErrorTexts_NoneBeginsWithItsPackage(t *testing.T) {
 			}
 			return true
 		})
-		return nil
 	})
-	require.NoError(t, err)
+	require.Positive(t, seen)
+}
+
+// What serves every provider says none's name: neither in a text nor in a name of its
+// own. A variable of the environment has the name that it has.
+func TestProviderName_StaysInItsOwnRooms(t *testing.T) {
+	t.Parallel()
+	name, variable := regexp.MustCompile(`(?i)mercado ?pago`), regexp.MustCompile(`MERCADOPAGO_[A-Z_]+`)
+	seen := 0
+	eachFile(t, func(path string, file *ast.File) {
+		ours := slices.ContainsFunc([]string{"store/", "jobs/", "api/"}, func(room string) bool { return strings.HasPrefix(path, room) })
+		if !ours || strings.HasPrefix(path, "jobs/provider/mercadopago/") || strings.HasPrefix(path, "store/storetest/") {
+			return
+		}
+		seen++
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BasicLit:
+				require.NotRegexp(t, name, variable.ReplaceAllString(n.Value, ""), path)
+			case *ast.Ident:
+				require.NotRegexp(t, name, n.Name, path)
+			}
+			return true
+		})
+	})
 	require.Positive(t, seen)
 }
 

@@ -92,7 +92,7 @@ func Conditions() []Condition {
 		},
 		{
 			Code: "fraud_alert_open", Health: Degraded, Lasting: 1, Each: "orders_by_payment",
-			Reason: "Mercado Pago warns of fraud: do not ship these orders.",
+			Reason: "The provider warns of fraud: do not ship these orders.",
 			active: func(st store.Status, _ Moment) bool { return fraudAlerts(st) > 0 },
 			detail: func(st store.Status, _ Moment) details {
 				orders := details{}
@@ -302,7 +302,7 @@ func Conditions() []Condition {
 		{
 			// Deliveries are counted with a delay of minutes, refusals at once.
 			Code: "channel_silent", Health: Degraded, Lasting: 5,
-			Reason: "Only one of Mercado Pago's two channels arrives.",
+			Reason: "Only one of the provider's two channels arrives.",
 			active: func(st store.Status, _ Moment) bool { return silentChannel(st.Signals.Arrivals) != "" },
 			detail: func(st store.Status, _ Moment) details {
 				a := st.Signals.Arrivals
