@@ -45,7 +45,7 @@ func (b *bundle) releases(t *testing.T) []string {
 	return lines
 }
 
-func (b *bundle) book1(t *testing.T, number int, p store.FetchedPayment) {
+func (b *bundle) bookPayment(t *testing.T, number int, p store.FetchedPayment) {
 	t.Helper()
 	fixture.Settle(t, b.Store, b.pool, fixture.Accept(t, b.Store, signed(number, p.Payment.ID)), p)
 }
@@ -54,8 +54,8 @@ func TestCheckReleases_AnotherAmountIsSaidUntilTheRestComes(t *testing.T) {
 	t.Parallel()
 	b := setupReleases(t)
 	fixture.Register(t, b.Store, "A-1", "100")
-	b.book1(t, 1, releasing("77", "A-1", "92.31", hour(1)))
-	b.book1(t, 2, releasing("78", "A-1", "92.31", hour(1)))
+	b.bookPayment(t, 1, releasing("77", "A-1", "92.31", hour(1)))
+	b.bookPayment(t, 2, releasing("78", "A-1", "92.31", hour(1)))
 	fixture.ImportReport(t, b.Store, "0", hour(0), fixture.Movement("payment", "77", "90", hour(1)), fixture.Movement("payment", "78", "92.31", hour(1)))
 
 	require.Equal(t, []string{"released_differs 77 A-1 currency=ARS difference=-2.31 net=92.31 released=90.00"}, b.releases(t))
@@ -70,14 +70,14 @@ func TestCheckReleases_AnotherAmountIsSaidUntilTheRestComes(t *testing.T) {
 func TestCheckReleases_MoneyThatDoesNotComeIsSaid(t *testing.T) {
 	t.Parallel()
 	b := setupReleases(t)
-	b.book1(t, 1, releasing("77", "A-1", "92.31", hour(24)))
-	b.book1(t, 2, releasing("78", "A-2", "92.31", hour(24)))
+	b.bookPayment(t, 1, releasing("77", "A-1", "92.31", hour(24)))
+	b.bookPayment(t, 2, releasing("78", "A-2", "92.31", hour(24)))
 	disputed := releasing("79", "A-3", "92.31", hour(24))
 	disputed.Payment.Status = order.PaymentInMediation
-	b.book1(t, 3, disputed)
+	b.bookPayment(t, 3, disputed)
 	foreign := releasing("80", "A-4", "92.31", hour(24))
 	foreign.Payment.CollectorID = "2"
-	b.book1(t, 4, foreign)
+	b.bookPayment(t, 4, foreign)
 	fixture.ImportReport(t, b.Store, "0", hour(0), fixture.Movement("payment", "9", "1", hour(24)))
 	require.Equal(t, []string{"released_unknown 9 currency=ARS released=1.00"}, b.releases(t))
 
@@ -94,7 +94,7 @@ func TestCheckReleases_MoneyThatDoesNotComeIsSaid(t *testing.T) {
 	fixture.ImportReport(t, b.Store, "0", hour(98), fixture.Movement("payment", "77", "92.31", hour(99)))
 	refunded := releasing("79", "A-3", "92.31", hour(24))
 	refunded.Payment.Status, refunded.Payment.UpdatedAt = order.PaymentRefunded, hour(90)
-	b.book1(t, 5, refunded)
+	b.bookPayment(t, 5, refunded)
 	require.Equal(t, []string{
 		"not_released 78 A-2 currency=ARS net=92.31 reason=block " + date,
 		"released_unknown 9 currency=ARS released=1.00",
@@ -105,7 +105,7 @@ func TestCheckReleases_MoneyThatDoesNotComeIsSaid(t *testing.T) {
 func TestCheckReleases_ADayThatNoReportCoversSaysNothing(t *testing.T) {
 	t.Parallel()
 	b := setupReleases(t)
-	b.book1(t, 1, releasing("77", "A-1", "92.31", hour(24)))
+	b.bookPayment(t, 1, releasing("77", "A-1", "92.31", hour(24)))
 	fixture.ImportReport(t, b.Store, "0", hour(0), fixture.Movement("other", "", "1", hour(30)))
 	fixture.ImportReport(t, b.Store, "1", hour(60), fixture.Movement("other", "", "1", hour(200)))
 	require.Empty(t, b.releases(t))
