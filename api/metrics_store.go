@@ -21,6 +21,7 @@ type storeCollector struct {
 
 	readable, events, oldest, deadLetters, anomalies, circuit, seller           *prometheus.Desc
 	lastSuccess, runs, found, unseen, provisional, feedLag, delivery, reportAge *prometheus.Desc
+	payouts                                                                     *prometheus.Desc
 }
 
 func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
@@ -42,6 +43,7 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 		unseen:      desc("search_unseen", "Payments that the provider's search did not show in the last seven days and has not shown since, by why.", "reason"),
 		feedLag:     desc("feed_lag_seconds", "How long the oldest order event has waited for its place in the feed, 0 when none waits."),
 		delivery:    desc("delivery_oldest_seconds", "Age of the oldest message to a receiver that was not accepted yet, 0 when there is none."),
+		payouts:     desc("payouts_open", "Payouts that are not explained."),
 		provisional: desc("provisional_payments", "Payments that only an order of the provider's has shown, and that must be there."),
 		reportAge:   desc("report_age_seconds", "How long ago what the booked money reports cover ended, of the account where it is longest; absent without MONEY_REPORTS."),
 	}
@@ -50,6 +52,7 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.seller, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional, c.feedLag, c.delivery, c.reportAge,
+		c.payouts,
 	} {
 		out <- d
 	}
@@ -105,6 +108,7 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 	if oldest := oldestReport(st.Signals.Reports); oldest > 0 {
 		gauge(c.reportAge, oldest.Seconds())
 	}
+	gauge(c.payouts, float64(st.Signals.OpenPayouts))
 	if st.LastSuccessAt != nil {
 		gauge(c.lastSuccess, float64(st.LastSuccessAt.UnixMilli())/1000)
 	}

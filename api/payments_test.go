@@ -41,6 +41,7 @@ type paymentAnswer struct {
 	costs
 	ReleaseDate   *time.Time `json:"release_date"`
 	ReleaseStatus *string    `json:"release_status"`
+	Releases      []any      `json:"releases"`
 }
 
 // sell settles a payment of 100 pesos that leaves 92.31, made on 2026-02-27.

@@ -65,7 +65,7 @@ func TestOrderDocument_HasTheShapeOfTheInterface(t *testing.T) {
 			"amount": "150.00", "shipping_amount": "0.00", "refunded_amount": "0.00", "currency": "ARS", "collector_id": "77", "live_mode": true,
 			"provider_order_id": "ORD01", "date_last_updated": "2026-03-01T13:00:00.5Z", "fetched_at": "2026-03-01T13:00:00.5Z",
 			"fee_amount": null, "application_fee_amount": null, "financing_fee_amount": null, "shipping_fee_amount": null,
-			"taxes_amount": null, "net_amount": null, "release_date": null, "release_status": null}],
+			"taxes_amount": null, "net_amount": null, "release_date": null, "release_status": null, "releases": []}],
 		"provisional_payments": [
 			{"alias": "PAY02", "source": "mercadopago", "provider_order_id": "ORD02", "status": "approved", "order_status": "processed/partially_refunded",
 			 "amount": "20.00", "refunded_amount": "5.00", "currency": "ARS", "collector_id": "77", "live_mode": true,

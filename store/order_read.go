@@ -43,6 +43,8 @@ type OrderPayment struct {
 	// ProviderOrderID is the provider's order that it was made in; empty when none is
 	// known.
 	ProviderOrderID string
+	// Releases are those of its money that reports show.
+	Releases []PaymentRelease
 }
 
 // An OrderChange is one entry of an order's timeline.
@@ -96,7 +98,7 @@ func queueOrder(b *pgx.Batch, reference string, o *Order) {
 		})
 	queueRows(b, &o.Payments, func(row pgx.CollectableRow) (OrderPayment, error) {
 		return scanCostedPayment(row)
-	}, `SELECT `+paymentColumns+`, `+costColumns+`, source FROM payments WHERE order_reference = $1 ORDER BY created_at, payment_id`, reference)
+	}, `SELECT `+paymentColumns+`, `+costColumns+`, `+releasesOf(`payments`)+`, source FROM payments WHERE order_reference = $1 ORDER BY created_at, payment_id`, reference)
 	queueRows(b, &o.Timeline, pgx.RowToStructByPos[OrderChange], `
 		SELECT l.changed_at, l.cause, l.queue_id, l.status, l.paid_amount, l.refunded_amount,
 		       l.amount, coalesce(l.currency, o.currency), coalesce(l.actor, ''), coalesce(l.reason, '')

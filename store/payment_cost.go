@@ -81,7 +81,7 @@ func scanCostedPayment(row pgx.Row, extra ...any) (OrderPayment, error) {
 	var p OrderPayment
 	var cost costRow
 	var err error
-	p.Payment, err = scanPayment(row, append(append(cost.fields(), &p.Source), extra...)...)
+	p.Payment, err = scanPayment(row, append(append(cost.fields(), &p.Releases, &p.Source), extra...)...)
 	p.Cost = cost.cost()
 	return p, err
 }

@@ -27,6 +27,17 @@ type paymentDocument struct {
 	// ReleaseDate is when the money is or was made available.
 	ReleaseDate   *time.Time `json:"release_date"`
 	ReleaseStatus *string    `json:"release_status"`
+	// Releases are those that reports show.
+	Releases []releaseDocument `json:"releases"`
+}
+
+// A releaseDocument is money of a payment that became available, as a report says, and
+// the payout that it is a part of; null while there is none.
+type releaseDocument struct {
+	ReleasedAt time.Time  `json:"released_at"`
+	Amount     string     `json:"amount"`
+	PayoutID   *string    `json:"payout_id"`
+	PaidOutAt  *time.Time `json:"paid_out_at"`
 }
 
 // A costDocument is what a payment, or the payments of a day, cost their collector.
@@ -60,6 +71,13 @@ func newPaymentDocument(p OrderPayment) paymentDocument {
 		Currency: orNil(p.Currency), CollectorID: p.CollectorID, LiveMode: p.LiveMode, ProviderOrderID: orNil(p.ProviderOrderID),
 		DateLastUpdated: said(p.UpdatedAt), FetchedAt: p.FetchedAt.UTC(),
 		costDocument: newCostDocument(p.Cost, p.Currency), ReleaseDate: said(p.Cost.ReleaseDate), ReleaseStatus: orNil(p.Cost.ReleaseStatus),
+	}
+	doc.Releases = make([]releaseDocument, len(p.Releases))
+	for i, r := range p.Releases {
+		doc.Releases[i] = releaseDocument{r.ReleasedAt.UTC(), order.FormatAmount(r.Amount, p.Currency), r.PayoutID, r.PaidOutAt}
+		if r.PaidOutAt != nil {
+			doc.Releases[i].PaidOutAt = said(*r.PaidOutAt)
+		}
 	}
 	if p.Amount.Valid {
 		doc.Amount = orNil(order.FormatAmount(p.Amount.Decimal, p.Currency))

@@ -74,7 +74,7 @@ func (s *Store) Payments(ctx context.Context, filter PaymentFilter, page PageOf[
 	}
 	where := c.sql()
 	rows, _ := s.pool.Query(ctx, `
-		SELECT `+paymentColumns+`, `+costColumns+`, source, coalesce(order_reference, ''), updated_at,
+		SELECT `+paymentColumns+`, `+costColumns+`, `+releasesOf(`p`)+`, source, coalesce(order_reference, ''), updated_at,
 		       coalesce((SELECT a.provider_order_id FROM payment_aliases a WHERE a.source = p.source AND a.payment_id = p.payment_id), '')
 		FROM payments p WHERE `+where+`
 		ORDER BY updated_at, source, payment_id LIMIT `+c.arg(page.Limit+1), c.args...)

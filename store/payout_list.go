@@ -194,3 +194,23 @@ func (s *Store) PayoutMovements(ctx context.Context, id string, page PageOf[Mone
 	found, err := pgx.CollectRows(rows, rowTo[BookedMovement])
 	return list(found, page, BookedMovement.Place), wrap(err, "movements of payout %q", id)
 }
+
+// A PaymentRelease is money of a payment that became available, as a report says.
+type PaymentRelease struct {
+	ReleasedAt time.Time       `json:"released_at"`
+	Amount     decimal.Decimal `json:"amount"`
+	// PayoutID is the payout that it is a part of, and PaidOutAt when that was paid; nil
+	// while there is none.
+	PayoutID  *string    `json:"payout_id"`
+	PaidOutAt *time.Time `json:"paid_out_at"`
+}
+
+// releasesOf reads the releases of a row of payments, which has the name given, the
+// oldest first.
+func releasesOf(table string) string {
+	return `coalesce((
+		SELECT jsonb_agg(jsonb_build_object('released_at', m.happened_at, 'amount', m.credit - m.debit, 'payout_id', m.payout_id, 'paid_out_at', o.paid_at)
+		                 ORDER BY m.happened_at, m.id)
+		FROM account_movements m LEFT JOIN payouts o ON o.id = m.payout_id
+		WHERE m.source = ` + table + `.source AND m.payment_id = ` + table + `.payment_id AND m.class = 'payment'), '[]')`
+}

@@ -47,6 +47,8 @@ type Signals struct {
 	// ProvisionalPayments counts payments that must be there and that only an order of
 	// the provider's has shown.
 	ProvisionalPayments int64
+	// OpenPayouts counts payouts that are not explained.
+	OpenPayouts int64
 	// FilesRejected are why configuration files are not in use as they are now, by the
 	// variables that name them, and FilesDiffer how many contents of one living
 	// processes use where it is more than one.
@@ -108,8 +110,9 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		       (SELECT evaluated_at FROM alert_evaluation),
 		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments+`),
 		       (SELECT count(*) FROM operator_actions WHERE action = '`+ActionLoginFailed+`' AND acted_at > now() - interval '1 hour'),
-		       (SELECT count(*) FROM payment_aliases WHERE payment_id IS NULL AND awaited)`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted).
-		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.NotAccepted, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments, &g.FailedLogins, &g.ProvisionalPayments)
+		       (SELECT count(*) FROM payment_aliases WHERE payment_id IS NULL AND awaited),
+		       (SELECT count(*) FROM payouts WHERE state = 'open')`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted).
+		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.NotAccepted, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments, &g.FailedLogins, &g.ProvisionalPayments, &g.OpenPayouts)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ var badges = map[string]map[string]string{
 	"dead_letter_state": {"open": "bad", "reopened": "info"},
 	"delivery_state":    {"pending": "info", "delivered": "good", "dead": "bad"},
 	"anomaly_state":     {"open": "warn"},
+	"payout_state":      {"explained": "good", "open": "warn"},
 	"run_status":        {"running": "info", "succeeded": "good", "failed": "bad", "stopped_by_cap": "bad"},
 	"bulk_replay_state": {"running": "info", "done": "good", "stalled": "bad"},
 	"order_status": {

@@ -17,6 +17,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/payout"
 )
 
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
@@ -94,8 +95,10 @@ func families(t *testing.T) map[string][]string {
 		"verdict":       verdicts(), "verdict.do": verdicts(),
 		"why": whyCodes(t, false), "why.do": whyCodes(t, true),
 		"anomaly_state": store.AnomalyStates(),
-		"anomaly":       append(texts(order.AnomalyKinds()), "name", "resolve", "resolve_hint"),
-		"anomaly.means": texts(order.AnomalyKinds()), "anomaly.do": texts(order.AnomalyKinds()),
+		"payout_state":  texts(payout.States()), "payout_state.means": texts(payout.States()),
+		"movement_class": {"payment", "refund", "dispute", "reserve", "payout", "other"},
+		"anomaly":        append(texts(order.AnomalyKinds()), "name", "resolve", "resolve_hint"),
+		"anomaly.means":  texts(order.AnomalyKinds()), "anomaly.do": texts(order.AnomalyKinds()),
 		"detail": {
 			"amount", "paid", "refunded", "missing", "surplus", "payment_ids", "near_orders", "order_terms", "status", "order_currency", "collector_id",
 			"expected_collector_id", "mode", "allowed_mode", "detail", "net", "released", "difference", "release_date", "reason", "release_status",

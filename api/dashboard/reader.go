@@ -24,6 +24,8 @@ const (
 type reader struct {
 	texts catalogue
 	zone  *time.Location
+	// numbers is the form of numbers.
+	numbers language.Tag
 	// point and group stand between an amount's parts; minGrouped is how many
 	// digits before the point are the first to be grouped.
 	point, group string
@@ -54,7 +56,7 @@ func (s *site) readerOf(r *http.Request) *reader {
 }
 
 func newReader(texts catalogue, numbers language.Tag, zone *time.Location) *reader {
-	r := &reader{texts: texts, zone: zone, point: ".", minGrouped: 4}
+	r := &reader{texts: texts, zone: zone, numbers: numbers, point: ".", minGrouped: 4}
 	// The library knows each region's signs but writes floats; an amount is
 	// written by us, digit by digit, between the signs that it shows.
 	probe := message.NewPrinter(numbers).Sprint(number.Decimal(1234567.5))

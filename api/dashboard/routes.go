@@ -56,6 +56,8 @@ func (d *dashboard) routes() []route {
 		get("/dashboard/orders", d.orders),
 		post("/dashboard/orders/amend", d.amendOrder),
 		post("/dashboard/orders/cancel", d.cancelOrder),
+		get("/dashboard/payouts", d.payouts),
+		get("/dashboard/export", d.export),
 		get("/dashboard/dead-letters", d.deadLetters),
 		post("/dashboard/dead-letters/replay-chosen", d.replayChosen),
 		needs(RoleOperator, get("/dashboard/dead-letters/replay", d.confirmReplay)),
