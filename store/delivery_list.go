@@ -89,9 +89,14 @@ func (s *Store) Delivery(ctx context.Context, id int64) (DeliveryDetail, error) 
 		if detail.Delivery, err = readOne[Delivery](ctx, tx, deliveriesFrom+` WHERE d.id = $1`, id); err != nil {
 			return ErrDeliveryNotFound.ifNone(err, id)
 		}
-		detail.Log, err = readAll[DeliveryAttempt](ctx, tx, `
-			SELECT number, ended_at, duration_ms, status, error_class, error, answer FROM delivery_attempts WHERE delivery_id = $1 ORDER BY id`, id)
+		detail.Log, err = readAttempts(ctx, tx, id)
 		return err
 	})
 	return detail, wrap(err, "delivery %d", id)
+}
+
+// readAttempts reads the attempts of a delivery, the earliest first.
+func readAttempts(ctx context.Context, tx pgx.Tx, delivery int64) ([]DeliveryAttempt, error) {
+	return readAll[DeliveryAttempt](ctx, tx, `
+		SELECT number, ended_at, duration_ms, status, error_class, error, answer FROM delivery_attempts WHERE delivery_id = $1 ORDER BY id`, delivery)
 }

@@ -55,6 +55,8 @@ var retentions = []retention{
 	{Retention{"attempts of deliveries", "720h"}, pruneDeliveryAttempts},
 	{Retention{"bodies and headers of deliveries of other senders' events, after their end", "2160h"}, emptyDeliveries},
 	{Retention{"deliveries", "9600h"}, pruneDeliveries},
+	{Retention{"bodies of order events, and their place in the feed", "2160h after the last delivery"}, emptyOrderEvents},
+	{Retention{"order events", "9600h"}, pruneOrderEvents},
 	{Retention{"logins, and the browsers they were made in", "until they expire"}, pruneSessions},
 }
 

@@ -47,7 +47,7 @@ func newVerifyFixture(t *testing.T) *verifyFixture {
 	require.NoError(t, late.Commit(t.Context()))
 	l.sequence(t)
 	l.exec(t, `
-		WITH a AS (INSERT INTO anomalies (kind, order_reference, flagged_order) VALUES ('fraud_alert', 'A-3', 'A-3') RETURNING id, order_reference)
+		WITH a AS (INSERT INTO anomalies (kind, order_reference, flagged_order) VALUES ('unsettled_difference', 'A-3', 'A-3') RETURNING id, order_reference)
 		INSERT INTO order_events (type, order_reference, cause, anomaly_id, body, created_at)
 		SELECT 'order.flagged', order_reference, 'payment', id, '{}', now() FROM a`)
 	l.settled, l.archived = event("1"), event("2")

@@ -7,7 +7,8 @@ import (
 )
 
 func newOrderEvents(std stdio) *cobra.Command {
-	return group("order-events", "Handle what the shop is told of orders", newOrderEventsReplay(std))
+	return group("order-events", "Look at what the shop is told of orders, and send it once more",
+		newOrderEventsList(std), newOrderEventsShow(std), newOrderEventsReplay(std))
 }
 
 // An orderEventsReplay is what `order-events replay` prints as JSON.

@@ -233,6 +233,30 @@ func TestOrders_AreHandledByCommand(t *testing.T) {
 	require.Equal(t, exitFailed, execute(t, s.environ, "orders", "show", "none").code)
 }
 
+func TestOrderEvents_AreLookedUp(t *testing.T) {
+	t.Parallel()
+	s := openDesk(t)
+	s.exec(t, `INSERT INTO orders (reference, amount, currency, settled_at) VALUES ('order-1', 80, 'ARS', now())`)
+	s.run(t, "orders", "amend", "order-1", "--amount", "100.00", "--currency", "ARS", "--reason", "a larger size")
+	s.run(t, "orders", "cancel", "order-1", "--reason", "sold out")
+	s.exec(t, `INSERT INTO delivery_receivers (name) VALUES ('order_events')`)
+	s.exec(t, `INSERT INTO deliveries (receiver, stream, message_id, order_event_id, attempts) VALUES ('order_events', 'order-1', '1', 1, 1)`)
+	s.exec(t, `INSERT INTO delivery_attempts (delivery_id, number, duration_ms, status, error, answer) VALUES (1, 1, 34, 500, 'HTTP 500', 'oh')`)
+
+	events := read[listing[store.OrderEvent]](t, s, "order-events", "list", "--order", "order-1", "--cause", "merchant").Items
+	require.Len(t, events, 2)
+	require.Equal(t, []string{"order.cancelled", "order.amended"}, []string{events[0].Type, events[1].Type})
+	require.Regexp(t, `(?m)^1 +- +20\S+Z +order-1 +order.amended +pending +merchant +-$`, s.run(t, "order-events", "list", "--type", "order.amended"))
+	detail := read[store.OrderEventDetail](t, s, "order-events", "show", "1")
+	require.Len(t, detail.Deliveries[0].Log, 1)
+	out := s.run(t, "order-events", "show", "1")
+	require.Regexp(t, `(?m)^1 +1 +20\S+Z +34 ms +500 +HTTP 500 +oh$`, out)
+	require.Contains(t, out, `    "cause": "merchant",`)
+	s.exec(t, `UPDATE order_events SET body = NULL`)
+	require.Contains(t, s.run(t, "order-events", "show", "1"), "\nbody\nnull\n")
+	require.Equal(t, exitFailed, execute(t, s.environ, "order-events", "show", "99").code)
+}
+
 func TestAnomalies_AndRefusedDeliveriesAreHandled(t *testing.T) {
 	t.Parallel()
 	s := openDesk(t)
