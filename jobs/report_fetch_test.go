@@ -203,8 +203,13 @@ func TestReports_ARefusalIsNotedUntilItEnds(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "unauthorized (HTTP 401)", st.Signals.Reports[0].Error)
 	require.Positive(t, st.Signals.Reports[0].FailingFor)
+	require.Positive(t, st.Signals.Reports[0].Age, "since it is followed")
 	b.sim.SetRevoked(false)
 	b.steps(t)
+	st, err = b.Status(t.Context())
+	require.NoError(t, err)
+	ended := time.Date(2026, 3, 3, 23, 59, 59, 0, time.UTC)
+	require.Equal(t, max(0, st.Signals.At.Sub(ended)).Round(time.Second), st.Signals.Reports[0].Age.Round(time.Second), "since the last report's end")
 	require.Zero(t, look[int](t, b.world, `SELECT count(*) FROM report_accounts WHERE failing_since IS NOT NULL`))
 
 	// Without a mode nothing is followed, and nothing can be late.

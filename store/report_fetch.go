@@ -196,7 +196,7 @@ const stuckTries = 3
 func reportStates(ctx context.Context, tx pgx.Tx) ([]ReportState, error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT a.source, a.collector_id, a.mode,
-		       extract(epoch FROM now() - coalesce(least(f.end_at, now()), a.created_at))::float8,
+		       extract(epoch FROM greatest(now() - coalesce(f.end_at, a.created_at), interval '0'))::float8,
 		       coalesce(extract(epoch FROM now() - a.failing_since), 0)::float8, d.stuck, coalesce(a.error, d.error, '')
 		FROM report_accounts a
 		CROSS JOIN LATERAL (

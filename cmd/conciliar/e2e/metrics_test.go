@@ -39,7 +39,7 @@ func metricsOf(text string) []string {
 func everyMetric(t *testing.T) (names []string, page string) {
 	t.Helper()
 	sim, provider := newProvider(t)
-	r, service := serve(t, environment(storetest.URL(t), provider, map[string]string{"RETRY_MAX_ATTEMPTS": "1"}))
+	r, service := serve(t, environment(storetest.URL(t), provider, map[string]string{"RETRY_MAX_ATTEMPTS": "1", "MONEY_REPORTS": "read"}))
 	buy(t, sim, service, "order-1")
 	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
 	// A payment of no order is an anomaly; a webhook without a payment dies.
@@ -54,6 +54,7 @@ func everyMetric(t *testing.T) (names []string, page string) {
 	awaitBody(t, service+"/metrics", statusToken, `conciliar_anomalies_open{`)
 	// The first reconciliation starts with the service.
 	awaitBody(t, service+"/metrics", statusToken, `conciliar_reconciliation_last_success_timestamp_seconds`)
+	awaitBody(t, service+"/metrics", statusToken, `conciliar_report_age_seconds`)
 	_, page = get(t, service+"/metrics", statusToken)
 	require.Equal(t, exitDone, r.stop())
 	// A seller's are there where there are sellers.
