@@ -21,9 +21,9 @@ type Move struct {
 	// Queues are patterns (LIKE) of our queues' names: jobs in others make River's
 	// tables somebody else's.
 	Queues []string
-	// Application is what the sessions of our processes call themselves, and those of
-	// the pool do not.
-	Application string
+	// SignsOfLife says by what a process of ours lives, of the installation that tx
+	// looks at.
+	SignsOfLife func(ctx context.Context, tx pgx.Tx) ([]string, error)
 }
 
 // Relocate moves an installation into the schema that the pool's sessions look in, in
@@ -129,29 +129,17 @@ func (r *relocation) shared(ctx context.Context) error {
 	return nil
 }
 
-// alive demands that no process of ours lives, by its own word, by River's or by its
-// sessions.
+// alive demands that no process of ours lives.
 func (r *relocation) alive(ctx context.Context) error {
-	signs := []string{
-		`SELECT format('River''s leader %s', leader_id) FROM ` + qualified(r.From, "river_leader") + ` WHERE expires_at > clock_timestamp()`,
-		`SELECT format('%s sessions named %s', count(*), $1::text) FROM pg_stat_activity
-		 WHERE datname = current_database() AND application_name = $1 HAVING count(*) > 0`,
+	if err := r.exec(ctx, []string{"SET LOCAL search_path TO " + qualified(r.From)}); err != nil {
+		return err
 	}
-	var listed bool
-	if err := r.tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", qualified(r.From, "processes")).Scan(&listed); err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	if listed {
-		signs = append(signs, `SELECT format('%s (%s) on %s', id, role, host) FROM `+qualified(r.From, "processes")+`
-			WHERE seen_at > clock_timestamp() - interval '1 minute'`)
-	}
-	rows, err := r.tx.Query(ctx, `SELECT sign FROM (`+strings.Join(signs, " UNION ALL ")+`) s (sign) WHERE $1::text IS NOT NULL`, r.Application)
+	found, err := r.SignsOfLife(ctx, r.tx)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+	if err := r.exec(ctx, []string{"SET LOCAL search_path TO " + qualified(r.schema)}); err != nil {
+		return err
 	}
 	if len(found) > 0 {
 		r.refuse("a process works with %s: stop every process, and move again (after a crash, a minute later): %s", r.From, some(found))

@@ -1,6 +1,7 @@
 package migrations_test
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -11,10 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/migrations"
+	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-var fromPublic = migrations.Move{From: "public", Queues: []string{"webhooks", "default"}, Application: "conciliar"}
+var fromPublic = migrations.Move{From: "public", Queues: []string{"webhooks", "default"}, SignsOfLife: func(ctx context.Context, tx pgx.Tx) ([]string, error) {
+	return store.SignsOfLife(ctx, tx, "conciliar")
+}}
 
 // inPublic returns an installation in public, with a row in every table, beside a
 // shop's own things, and the pool of the service that is to be.
@@ -81,7 +85,7 @@ func TestRelocate_MovesWhatAnOlderReleaseMade(t *testing.T) {
 	require.NoError(t, err)
 	defer closeProvider()
 	migrateRiverIn(t, before, "public")
-	_, err = provider.UpTo(t.Context(), 11)
+	_, err = provider.UpTo(t.Context(), 12)
 	require.NoError(t, err)
 	exec(t, before, `INSERT INTO orders (reference, amount, currency) VALUES ('A-1', 150.05, 'ARS')`)
 

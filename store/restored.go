@@ -70,19 +70,13 @@ func (s *Store) Restored(ctx context.Context, by Actor, application string) (Res
 	return done, wrap(err, "after a restore")
 }
 
-// refuseLive fails while a process lives, by its own word, by River's or by its
-// sessions, and keeps one from saying that it lives until the transaction ends.
+// refuseLive fails while a process lives, and keeps one from saying that it lives until
+// the transaction ends.
 func refuseLive(ctx context.Context, tx pgx.Tx, application string) error {
 	if err := execute(ctx, tx, `LOCK TABLE processes IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 		return err
 	}
-	signs, err := readColumn[string](ctx, tx, `
-		SELECT format('%s (%s) on %s', id, role, host) FROM processes WHERE seen_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp() + interval '1 minute'
-		UNION ALL
-		SELECT format('River''s leader %s', leader_id) FROM river_leader WHERE expires_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '1 minute'
-		UNION ALL
-		SELECT format('%s sessions named %s', count(*), $1::text) FROM pg_stat_activity
-		WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid() HAVING count(*) > 0`, application)
+	signs, err := SignsOfLife(ctx, tx, application)
 	if err != nil {
 		return err
 	}
@@ -90,6 +84,18 @@ func refuseLive(ctx context.Context, tx pgx.Tx, application string) error {
 		return &LiveProcessesError{signs}
 	}
 	return nil
+}
+
+// SignsOfLife says by what a process of the service lives: by its own word, by River's
+// or by its sessions, which call themselves application.
+func SignsOfLife(ctx context.Context, tx pgx.Tx, application string) ([]string, error) {
+	return readColumn[string](ctx, tx, `
+		SELECT format('%s (%s) on %s', id, role, host) FROM processes WHERE seen_at BETWEEN clock_timestamp() - interval '1 minute' AND clock_timestamp() + interval '1 minute'
+		UNION ALL
+		SELECT format('River''s leader %s', leader_id) FROM river_leader WHERE expires_at BETWEEN clock_timestamp() AND clock_timestamp() + interval '1 minute'
+		UNION ALL
+		SELECT format('%s sessions named %s', count(*), $1::text) FROM pg_stat_activity
+		WHERE datname = current_database() AND application_name = $1 AND pid <> pg_backend_pid() HAVING count(*) > 0`, application)
 }
 
 // ownedSequences are the sequences that ids of our tables and River's come from. Those

@@ -333,7 +333,7 @@ func processOf(does role) store.Process {
 func (a *app) wireAPI(cfg config.Config, does role) error {
 	ready := []api.Check{
 		{Name: "database", Check: a.checkDatabase},
-		{Name: "schema", Check: func(ctx context.Context, _ func(any)) error { return requireSchema(ctx, a.pool) }},
+		{Name: "schema", Check: func(ctx context.Context, _ func(any)) error { return requireSteps(ctx, a.pool) }},
 	}
 	if does.worker {
 		ready = append(ready, api.Check{Name: "river", Check: a.checkWorking})

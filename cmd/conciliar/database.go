@@ -210,10 +210,10 @@ func withName(name string) poolOption {
 	return func(o *opening) { o.ConnConfig.RuntimeParams["application_name"] = name }
 }
 
-// requireSchema fails when the schema is behind what this binary needs, when it lacks
-// something, or when the installation is in another schema than the default. One that
-// is ahead will do: a release that was rolled back must start.
-func requireSchema(ctx context.Context, pool *pgxpool.Pool) error {
+// requireSteps fails when the schema is behind what this binary needs, or when the
+// installation is in another schema than the default. One that is ahead will do: a
+// release that was rolled back must start.
+func requireSteps(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := requirePlace(ctx, pool); err != nil {
 		return err
 	}
@@ -223,6 +223,15 @@ func requireSchema(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	if len(pending) > 0 {
 		return fmt.Errorf("the database's schema is %d steps behind this release; run 'conciliar migrate' first", len(pending))
+	}
+	return nil
+}
+
+// requireSchema is requireSteps, and fails also when a table or a column is gone that a
+// step has made.
+func requireSchema(ctx context.Context, pool *pgxpool.Pool) error {
+	if err := requireSteps(ctx, pool); err != nil {
+		return err
 	}
 	missing, err := migrations.Missing(ctx, pool)
 	if err != nil {
@@ -248,5 +257,7 @@ func requirePlace(ctx context.Context, pool *pgxpool.Pool) error {
 
 // moveHere moves an installation into the schema that is configured.
 func moveHere(ctx context.Context, pool *pgxpool.Pool, from string, logger *slog.Logger) error {
-	return migrations.Relocate(ctx, pool, migrations.Move{From: from, Queues: jobs.Queues(), Application: sessionName}, logger)
+	return migrations.Relocate(ctx, pool, migrations.Move{From: from, Queues: jobs.Queues(), SignsOfLife: func(ctx context.Context, tx pgx.Tx) ([]string, error) {
+		return store.SignsOfLife(ctx, tx, sessionName)
+	}}, logger)
 }

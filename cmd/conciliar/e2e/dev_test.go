@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store/localpg"
 )
 
 func TestDev_ShowsOrdersTurningPaidAndLeavesNothing(t *testing.T) {
@@ -64,6 +67,27 @@ func TestDev_KeepsItsDataWhenAsked(t *testing.T) {
 	second.out.await(t, `order shop-\S+ +paid`)
 	require.Equal(t, exitDone, second.stop())
 	require.NotContains(t, second.out.String(), bought, "what happened in an earlier run is not shown again")
+}
+
+// What an older release kept is in public.
+func TestDev_TakesOverWhatAnOlderReleaseKept(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(enterableDir(t), "kept")
+	server, err := localpg.Start(t.Context(), localpg.Options{DataDir: data})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
+	require.NoError(t, server.CreateDatabase(t.Context(), "conciliar"))
+	environ := environment(server.URL("conciliar"), "http://127.0.0.1:1", map[string]string{"DATABASE_SCHEMA": "public"})
+	require.Equal(t, exitDone, execute(t, environ, "migrate").code)
+	execSQL(t, server.URL("conciliar"), `INSERT INTO public.orders (reference, amount, currency) VALUES ('kept-1', 150, 'ARS')`)
+	require.NoError(t, server.Stop(t.Context()))
+
+	p := startDev(t, "--http", "127.0.0.1:0", "--data", data)
+	service := p.out.await(t, `service +(http://\S+)`)[1]
+	token := p.out.await(t, `ORDERS_TOKEN=(\S+)\n`)[1]
+	status, body := get(t, service+"/api/orders/kept-1", token)
+	require.Equal(t, http.StatusOK, status, body)
+	require.Equal(t, exitDone, p.stop())
 }
 
 // startDev starts dev, which has a database of its own to stop: it must not be
