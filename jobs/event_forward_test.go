@@ -163,3 +163,13 @@ func TestForward_ABodyThatWasEmptiedIsNotReplayed(t *testing.T) {
 	require.ErrorAs(t, err, &expired)
 	require.Equal(t, "payload_expired", store.ProblemOf(err).Code)
 }
+
+// A command that works beside the service may not know its senders.
+func TestForward_AProcessWithoutSendersLeavesItToOneThatHasThem(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.start(t)
+	event := b.accept(t, "d-1", func(e *store.NewEvent) { e.Source, e.Topic, e.Work = "github", "push", store.WorkForward })
+	b.awaitJob(t, b.accept(t, "77"), rivertype.JobStateRetryable) // fetched after it
+	require.Equal(t, rivertype.JobStateAvailable, b.job(t, event).State)
+}

@@ -62,9 +62,13 @@ func kindNames() []string {
 	return names
 }
 
-// addEventWorkers adds the workers of all kinds of event jobs.
+// addEventWorkers adds the workers of all kinds of event jobs. A process that was not
+// told of senders leaves what is forwarded to one that was.
 func addEventWorkers(workers *river.Workers, shell *eventShell) {
 	for _, work := range slices.Sorted(maps.Keys(kinds)) {
+		if work == provider.Forward && shell.sources == nil {
+			continue
+		}
 		kinds[work].add(workers, shell)
 	}
 }

@@ -67,7 +67,7 @@ type app struct {
 	hangups <-chan os.Signal
 	// market follows the file of the sellers.
 	market *marketplace
-	// senders follows the file of the other senders; nil for a command.
+	// senders follows the file of the other senders.
 	senders *senders
 	// account keeps the account that the books belong to; nil when it is configured.
 	account *jobs.AccountKeeper
@@ -87,9 +87,6 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 			a.close()
 		}
 	}()
-	if a.senders, err = newSenders(cfg.Sources); err != nil {
-		return nil, err
-	}
 	client, err := a.connect(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -100,8 +97,6 @@ func newApp(ctx context.Context, cfg config.Config, does role, logger *slog.Logg
 		}
 		a.senders.engine = a.secrets.deliveries.engine
 		deps := a.jobsDeps(cfg, client)
-		deps.Deliveries = a.secrets.deliveries.engine
-		deps.Sources = &a.senders.sources
 		deps.Deliveries = a.secrets.deliveries.engine
 		jobsConfig.Registerer, jobsConfig.TracerProvider = a.metrics, a.tracerProvider()
 		if jobsConfig.Reindex, err = a.store.MayReindex(ctx); err != nil {
@@ -144,6 +139,9 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 			a.close()
 		}
 	}()
+	if a.senders, err = newSenders(cfg.Sources); err != nil {
+		return nil, err
+	}
 	if a.traces, err = newTracing(ctx, cfg.Tracing, a.logger); err != nil {
 		return nil, err
 	}
@@ -215,7 +213,7 @@ func (a *app) workOf(source, topic, resourceID string) (string, bool) {
 	if source == mercadopago.Source {
 		own = mercadopago.WorkOf(topic, resourceID)
 	}
-	if a.senders != nil && (own == "" || own == provider.Keep) {
+	if own == "" || own == provider.Keep {
 		if work, known := a.senders.workOf(source, topic); known {
 			return string(work), true
 		}
@@ -298,6 +296,7 @@ func (a *app) jobsDeps(cfg config.Config, client *mercadopago.Client) jobs.Deps 
 		CollectorID: cfg.CollectorID,
 		Alerts:      &jobs.Alerts{Sender: a.secrets.alerts},
 		Reports:     moneyReports(cfg.MoneyReports),
+		Sources:     &a.senders.sources,
 		Logger:      a.logger,
 	}
 }
