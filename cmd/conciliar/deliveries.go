@@ -47,3 +47,29 @@ func orderEventsReceiver(cfg config.OrderEvents) (delivery.Receiver, error) {
 		Name: store.ReceiverOrderEvents, URL: cfg.OrderEventsURL.Reveal(), Signer: signer, AllowPrivate: cfg.OrderEventsAllowPrivate,
 	}, err
 }
+
+// checkReceiver tries whether the shop's endpoint can be reached.
+func checkReceiver(ctx context.Context, cfg config.OrderEvents) []finding {
+	const name = "order events"
+	if cfg.OrderEventsURL.Reveal() == "" {
+		return nil
+	}
+	engine := delivery.New(delivery.Options{UserAgent: "conciliar/" + version})
+	receiver, err := orderEventsReceiver(cfg)
+	if err == nil {
+		err = engine.Use(store.ReceiverOrderEvents, receiver)
+	}
+	if err != nil {
+		return []finding{{name, stateFail, "ORDER_EVENTS_URL cannot be used: " + err.Error() + ".", "Correct it."}}
+	}
+	answer, err := engine.Reach(ctx, store.ReceiverOrderEvents)
+	switch {
+	case err != nil:
+		return []finding{{name, stateFail, "ORDER_EVENTS_URL was not tried: " + err.Error() + ".", "Try again."}}
+	case answer.Class == delivery.ClassPrivateAddress:
+		return []finding{{name, stateFail, "ORDER_EVENTS_URL resolves to an address that is not public.", "Set ORDER_EVENTS_ALLOW_PRIVATE=true if that is meant."}}
+	case !answer.Accepted():
+		return []finding{{name, stateFail, "ORDER_EVENTS_URL cannot be reached: " + answer.Err.Error() + ".", "Check its name, its certificate, and that it runs."}}
+	}
+	return []finding{ok(name, "ORDER_EVENTS_URL is reached; %d secrets sign.", len(cfg.OrderEventsSecrets))}
+}

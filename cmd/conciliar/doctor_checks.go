@@ -46,7 +46,7 @@ func check(ctx context.Context, cfg config.Config, logger *slog.Logger) []findin
 	found = append(found, weakSettings(cfg, time.Now())...)
 	inDatabase, kept := checkDatabase(ctx, cfg, logger)
 	found = append(append(found, inDatabase...), checkProvider(ctx, cfg, kept)...)
-	return append(append(found, checkSellers(ctx, cfg)...), checkSenders(cfg)...)
+	return append(append(append(found, checkSellers(ctx, cfg)...), checkSenders(cfg)...), checkReceiver(ctx, cfg.OrderEvents)...)
 }
 
 // checkDatabase also returns the account that the records belong to, empty while it

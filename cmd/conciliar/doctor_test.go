@@ -2,12 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -60,5 +64,34 @@ func TestDurabilityFinding_WarnsOfEachSetting(t *testing.T) {
 		found := durabilityFinding(set)
 		require.Equal(t, state, found.State, set)
 		require.Equal(t, state == stateWarn, found.Do != "", set)
+	}
+}
+
+func TestDoctor_TriesTheShopsEndpoint(t *testing.T) {
+	t.Parallel()
+	environ := func(changes ...string) []string {
+		return append([]string{
+			"DATABASE_URL=postgres://localhost/x", "MERCADOPAGO_ACCESS_TOKEN=APP_USR-1", "MERCADOPAGO_WEBHOOK_SECRETS=signing-secret-0001",
+			"STATUS_TOKENS=status-token-0001", "PROCESS_QUEUE_TOKENS=process-token-0001", "RECONCILE_TOKENS=reconcile-token-01",
+			"ORDERS_TOKENS=orders-token-00001", "OPERATOR_PASSWORD=correct horse battery", "ORDER_EVENTS_SECRETS=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+		}, changes...)
+	}
+	shop := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(shop.Close)
+	for state, changes := range map[string][]string{
+		"":        nil,
+		stateOK:   {"ORDER_EVENTS_URL=" + shop.URL + "/?token=hidden", "ORDER_EVENTS_ALLOW_PRIVATE=true"},
+		stateFail: {"ORDER_EVENTS_URL=https://localhost:1/?token=hidden"},
+	} {
+		cfg, err := config.Load(environ(changes...))
+		require.NoError(t, err)
+		found := checkReceiver(t.Context(), cfg.OrderEvents)
+		if state == "" {
+			require.Empty(t, found)
+			continue
+		}
+		require.Len(t, found, 1)
+		require.Equal(t, state, found[0].State, "%v", found)
+		require.NotContains(t, fmt.Sprint(found), "hidden")
 	}
 }

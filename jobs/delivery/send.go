@@ -123,6 +123,36 @@ func (e *Engine) Send(ctx context.Context, receiver string, n int, message Messa
 	return answer, nil
 }
 
+// Reach asks for the head of a receiver's address and sends it no message: any answer
+// shows that it is reached. The error is ErrUnknownReceiver.
+func (e *Engine) Reach(ctx context.Context, receiver string) (Answer, error) {
+	s := e.station(receiver)
+	if s == nil {
+		return Answer{}, fmt.Errorf("%w: %s", ErrUnknownReceiver, receiver)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, s.URL, nil)
+	if err != nil {
+		return Answer{Class: ClassNotSendable, Err: withoutURL(err)}, nil
+	}
+	req.Header.Set("User-Agent", e.userAgent)
+	resp, err := e.clientOf(s).Do(req)
+	if err != nil {
+		return Answer{Class: classOf(err), Err: withoutURL(err)}, nil
+	}
+	_ = resp.Body.Close()
+	return Answer{Status: resp.StatusCode}, nil
+}
+
+// clientOf connects where the receiver may be.
+func (e *Engine) clientOf(s *station) *http.Client {
+	if s.AllowPrivate {
+		return e.private
+	}
+	return e.public
+}
+
 // post sends the message once, and says what came of it and how long the receiver
 // asks to wait.
 func (e *Engine) post(ctx context.Context, s *station, message Message) (Answer, time.Duration) {
@@ -132,11 +162,7 @@ func (e *Engine) post(ctx context.Context, s *station, message Message) (Answer,
 	if err != nil {
 		return Answer{Class: ClassNotSendable, Err: err}, 0
 	}
-	client := e.public
-	if s.AllowPrivate {
-		client = e.private
-	}
-	resp, err := client.Do(req)
+	resp, err := e.clientOf(s).Do(req)
 	if err != nil {
 		class := classOf(err)
 		return Answer{Class: class, Err: withoutURL(err)}, 0

@@ -344,3 +344,19 @@ func newSecret() string {
 	_, _ = rand.Read(key)
 	return "whsec_" + base64.StdEncoding.EncodeToString(key)
 }
+
+func TestReach_NeedsAnAnswerOfWhateverKind(t *testing.T) {
+	t.Parallel()
+	answer, err := answering(t, http.StatusNotFound).Reach(t.Context(), "order_events")
+	require.NoError(t, err)
+	require.True(t, answer.Accepted())
+	require.Equal(t, http.StatusNotFound, answer.Status)
+	engine := New(Options{})
+	_, err = engine.Reach(t.Context(), "order_events")
+	require.ErrorIs(t, err, ErrUnknownReceiver)
+	require.NoError(t, engine.Use("", Receiver{Name: "order_events", URL: "https://localhost:1/hidden"}))
+	answer, err = engine.Reach(t.Context(), "order_events")
+	require.NoError(t, err)
+	require.Equal(t, ClassPrivateAddress, answer.Class)
+	require.NotContains(t, answer.Err.Error(), "hidden")
+}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +40,8 @@ type stage struct {
 	recovered chan time.Duration
 	// mayDie are how many dead letters the scenario ends with.
 	mayDie int
+	// down is true while the shop's own endpoint is.
+	down atomic.Bool
 	// archives is set when the scenario moves events to the archive.
 	archives bool
 }
