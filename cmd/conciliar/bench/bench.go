@@ -57,7 +57,10 @@ func Run(ctx context.Context, o Options) (_ Report, err error) {
 		return report, err
 	}
 	report.SettledEvents = o.Settle
-	if report.SettledPerSecond, err = b.settled(ctx); err != nil || o.Verify == 0 {
+	if report.SettledPerSecond, err = b.settled(ctx); err != nil {
+		return report, err
+	}
+	if report.SettledUntold, err = b.settledUntold(ctx); err != nil || o.Verify == 0 {
 		return report, err
 	}
 	report.Verified, err = b.verified(ctx, o.Verify)

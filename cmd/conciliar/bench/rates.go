@@ -2,7 +2,10 @@ package bench
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
+	"net"
 	"strconv"
 	"time"
 
@@ -60,8 +63,8 @@ func (b *harness) acknowledged(ctx context.Context) ([]AckFigure, error) {
 }
 
 // settled fills the queue with events about orders, then starts a worker and
-// measures until the last event has ended.
-func (b *harness) settled(ctx context.Context) (float64, error) {
+// measures until the last event has ended. settings are the worker's.
+func (b *harness) settled(ctx context.Context, settings ...string) (float64, error) {
 	if err := b.empty(ctx); err != nil {
 		return 0, err
 	}
@@ -86,7 +89,7 @@ func (b *harness) settled(ctx context.Context) (float64, error) {
 	if _, err := b.pool.Exec(ctx, `ANALYZE`); err != nil {
 		return 0, err
 	}
-	worker, err := b.startService(ctx, "worker")
+	worker, err := b.startService(ctx, "worker", settings...)
 	if err != nil {
 		return 0, err
 	}
@@ -103,6 +106,20 @@ func (b *harness) settled(ctx context.Context) (float64, error) {
 		return 0, fmt.Errorf("settled %d events and only %d of %d orders are paid", len(ids), paid, len(ids))
 	}
 	return rate, nil
+}
+
+// settledUntold is settled while the shop's endpoint takes connections and answers
+// nothing.
+func (b *harness) settledUntold(ctx context.Context) (float64, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = ln.Close() }()
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // it never fails
+	return b.settled(ctx, "ORDER_EVENTS_URL=http://"+ln.Addr().String(), "ORDER_EVENTS_ALLOW_PRIVATE=true",
+		"ORDER_EVENTS_SECRETS=whsec_"+base64.StdEncoding.EncodeToString(key))
 }
 
 // watchSettling measures from the first end that it sees to the last.

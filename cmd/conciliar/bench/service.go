@@ -23,7 +23,7 @@ type service struct {
 	log         *bytes.Buffer
 }
 
-func (b *harness) startService(ctx context.Context, only string) (*service, error) {
+func (b *harness) startService(ctx context.Context, only string, settings ...string) (*service, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -42,6 +42,7 @@ func (b *harness) startService(ctx context.Context, only string) (*service, erro
 		"PROVIDER_RATE_LIMIT=1000000",
 		"STATUS_TOKENS="+s.statusToken, "PROCESS_QUEUE_TOKENS="+rand.Text(), "RECONCILE_TOKENS="+rand.Text(), "ORDERS_TOKENS="+rand.Text(),
 		"OPERATOR_PASSWORD="+s.password)
+	s.cmd.Env = append(s.cmd.Env, settings...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the service: %w", err)
