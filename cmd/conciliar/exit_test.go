@@ -111,6 +111,9 @@ func meanings() map[string]meaning {
 			&store.OrderCancelledError{Reference: "A-1"}, store.Conflict, "order_cancelled", http.StatusConflict, exitFailed,
 			"The order is cancelled; its terms can't be amended.",
 		},
+		"ErrExportLocale": {
+			store.ErrExportLocale, store.Invalid, "invalid_parameter", http.StatusBadRequest, exitUsage, "The locale cannot be taken.",
+		},
 		"ErrRunWindow": {
 			store.ErrRunWindow, store.Invalid, "invalid_parameter", http.StatusBadRequest, exitUsage, "The window cannot be taken.",
 		},
