@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"net/url"
-	"os"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -14,23 +13,32 @@ import (
 	"github.com/conciliar/conciliar/store/localpg"
 )
 
-// The roles of deploy/postgresql/roles.sql have all that their work needs, and no more.
-func TestRoles_AreEnoughAndNoMore(t *testing.T) {
-	t.Parallel()
-	// A server of its own: roles are for all its databases.
+// serverWithRoles starts a server of its own, since roles are for all databases, with
+// the roles of deploy/postgresql/roles.sql. It returns its database as who may do
+// everything, and as a role.
+func serverWithRoles(t *testing.T) (owner string, as func(role string) string) {
+	t.Helper()
 	server, err := localpg.Start(t.Context(), localpg.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
 	require.NoError(t, server.CreateDatabase(t.Context(), "shop"))
-	owner := server.URL("shop")
-	roles, err := os.ReadFile(repositoryPath("deploy/postgresql/roles.sql"))
-	require.NoError(t, err)
-	as := func(role string) string {
+	owner = server.URL("shop")
+	execSQL(t, owner, readDoc(t, "deploy/postgresql/roles.sql"))
+	for _, role := range []string{"conciliar_migrate", "conciliar_serve", "conciliar_read"} {
+		execSQL(t, owner, `ALTER ROLE `+role+` PASSWORD '`+role+`-password'`)
+	}
+	return owner, func(role string) string {
 		address, err := url.Parse(owner)
 		require.NoError(t, err)
 		address.User = url.UserPassword(role, role+"-password")
 		return address.String()
 	}
+}
+
+// The roles of deploy/postgresql/roles.sql have all that their work needs, and no more.
+func TestRoles_AreEnoughAndNoMore(t *testing.T) {
+	t.Parallel()
+	owner, as := serverWithRoles(t)
 	sim, provider := newProvider(t)
 	environ := func(role string) []string { return environment(as(role), provider, nil) }
 	run := func(role string, args ...string) {
@@ -39,15 +47,11 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 		require.Equal(t, exitDone, got.code, "%v: %s%s", args, got.out, got.err)
 	}
 
-	execSQL(t, owner, string(roles))
-	for _, role := range []string{"conciliar_migrate", "conciliar_serve", "conciliar_read"} {
-		execSQL(t, owner, `ALTER ROLE `+role+` PASSWORD '`+role+`-password'`)
-	}
 	got := execute(t, environ("conciliar_serve"), "migrate")
 	require.Equal(t, exitFailed, got.code)
 	require.Contains(t, got.err, "may not create anything in the schema conciliar")
 	run("conciliar_migrate", "migrate")
-	execSQL(t, owner, string(roles))
+	execSQL(t, owner, readDoc(t, "deploy/postgresql/roles.sql"))
 	run("conciliar_migrate", "migrate", "--check")
 	run("conciliar_serve", "migrate")
 

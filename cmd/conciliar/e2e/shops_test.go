@@ -1,16 +1,19 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
@@ -297,4 +300,48 @@ func (st *shopStage) requireRepeatsChangeNothing(reference string) {
 		require.JSONEq(st.t, `{"changed":false}`, answer)
 	}
 	require.Equal(st.t, before, st.order(reference))
+}
+
+func TestShops_OneInTheSameDatabaseLearnsBySQL(t *testing.T) {
+	t.Parallel()
+	owner, as := serverWithRoles(t)
+	sim, provider := newProvider(t)
+	require.Equal(t, exitDone, execute(t, environment(as("conciliar_migrate"), provider, nil), "migrate").code)
+	execSQL(t, owner, readDoc(t, "deploy/postgresql/roles.sql"))
+	execSQL(t, owner, `CREATE ROLE shop LOGIN IN ROLE conciliar_read PASSWORD 'shop-password'; CREATE SCHEMA shop AUTHORIZATION shop`)
+	execSQL(t, as("shop"), readDoc(t, "docs/shops/shop.sql"))
+	_, service := serve(t, environment(as("conciliar_serve"), provider, nil))
+
+	conn, err := pgx.Connect(t.Context(), as("shop"))
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	_, err = conn.Exec(t.Context(), `LISTEN conciliar_orders`)
+	require.NoError(t, err)
+	_, err = conn.Exec(t.Context(), `INSERT INTO shop.orders VALUES ('order-1', 150, 'ARS'), ('order-2', 80, 'ARS')`)
+	require.NoError(t, err)
+	changed := func() (changed []string) {
+		rows, err := conn.Query(t.Context(), `SELECT reference || ' ' || status || ' ' || paid_amount FROM shop.catch_up()`)
+		require.NoError(t, err)
+		changed, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		return changed
+	}
+	// A change is found after each notification, until it is what was wanted.
+	awaitChange := func(want string) {
+		t.Helper()
+		for !slices.Contains(changed(), want) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			_, err := conn.WaitForNotification(ctx)
+			cancel()
+			require.NoError(t, err, "%s never came", want)
+		}
+	}
+
+	buy(t, sim, service, "order-1")
+	buy(t, sim, service, "another-shops")
+	awaitChange("order-1 paid 150")
+	require.Empty(t, changed())
+	buy(t, sim, service, "order-2") // for 150.00
+	awaitChange("order-2 other_terms 150")
+	require.Empty(t, changed())
 }
