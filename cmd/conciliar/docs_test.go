@@ -172,7 +172,7 @@ func TestDocs_TheCommandsAreAllThere(t *testing.T) {
 		}
 	}
 	walk(newRoot(stdio{}))
-	for _, page := range []string{"README.md", "docs/quick-start.md", "docs/guide.md", "docs/api.md"} {
+	for _, page := range []string{"README.md", "docs/quick-start.md", "docs/guide.md", "docs/api.md", "docs/integrate.md"} {
 		requireCommands(t, readDoc(t, page))
 	}
 }

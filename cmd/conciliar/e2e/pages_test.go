@@ -73,6 +73,15 @@ func TestPages_TheReadmeWorksAsPasted(t *testing.T) {
 	s.paste(t, readDoc(t, "README.md"))
 }
 
+func TestPages_TheIntegrationWorksAsPasted(t *testing.T) {
+	t.Parallel()
+	address := addressToKeep(t)
+	s := openTerminal(t, "127.0.0.1:1", "127.0.0.1:1", append(goEnviron(t), "SHOP_ADDR="+address)...)
+	s.addresses = strings.NewReplacer("127.0.0.1:8090", address)
+	s.clone = builtClone(t)
+	s.paste(t, readDoc(t, "docs/integrate.md"))
+}
+
 func TestPages_TheQuickStartWorksAsPasted(t *testing.T) {
 	t.Parallel()
 	// A server of its own: the page makes a database that everybody would call so.

@@ -24,8 +24,9 @@ var pageBlock = regexp.MustCompile("(?s)(?:<!-- test: (stays until|says) ([^\n]*
 var exportLine = regexp.MustCompile(`(?m)^  (export .*)$`)
 
 // A terminal is where a person pastes what a page shows. What is exported in one
-// block is there in the next, until a block runs on: then the person needs
-// another terminal, and only PATH, which is in the profile by then, is kept.
+// block is there in the next, until a block runs on: then the person needs another
+// terminal, where only PATH, which is in the profile by then, is kept, and what
+// programs that run on have printed for pasting is pasted.
 type terminal struct {
 	// clone is where blocks run that are about the repository, if the page has
 	// any, and home where the others do.
@@ -69,7 +70,7 @@ func (s *terminal) command(block string) *exec.Cmd {
 	script := `. "$EXPORTED"` + "\n" + `trap 'export -p >"$EXPORTED"' EXIT` + "\n" + s.addresses.Replace(block)
 	cmd := exec.Command("sh", "-ec", script) //nolint:noctx // the tests end it themselves
 	cmd.Env, cmd.Dir = s.environ, s.home
-	if s.clone != "" && (strings.Contains(block, "make ") || strings.Contains(block, "bin/conciliar ")) {
+	if s.clone != "" && (strings.Contains(block, "make ") || strings.Contains(block, "bin/conciliar ") || strings.Contains(block, "docs/shops/")) {
 		cmd.Dir = s.clone
 	}
 	return cmd
@@ -92,8 +93,10 @@ func (s *terminal) leave(t *testing.T, block, text string) {
 	s.running = append(s.running, p)
 	p.out.await(t, regexp.QuoteMeta(text))
 	profile := s.run(t, `printf 'export PATH="%s"\n' "$PATH"`).out
-	for _, found := range exportLine.FindAllStringSubmatch(p.out.String(), -1) {
-		profile += found[1] + "\n"
+	for _, p := range s.running {
+		for _, found := range exportLine.FindAllStringSubmatch(p.out.String(), -1) {
+			profile += found[1] + "\n"
+		}
 	}
 	require.NoError(t, os.WriteFile(s.exported, []byte(profile), 0o600))
 }
