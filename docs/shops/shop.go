@@ -201,7 +201,8 @@ func (s *shop) apply(eventID int64, order document) bool {
 	ours.PaidAmount, ours.RefundedAmount = order.PaidAmount, order.RefundedAmount
 	ours.Flagged = len(order.Anomalies) > 0
 	ours.EventID = max(ours.EventID, eventID)
-	// Act here, in the same transaction: a row "to ship" that another program takes up.
+	// Act here, in the same transaction: what is paid, not flagged and not shipped yet
+	// becomes a row "to ship", which another program takes up.
 	return true
 }
 

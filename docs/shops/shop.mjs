@@ -90,7 +90,8 @@ function apply(eventID, order, readAgain = false) {
   ours.refunded_amount = order.refunded_amount
   ours.flagged = order.anomalies.length > 0
   ours.event_id = Math.max(ours.event_id, eventID)
-  // Act here, in the same transaction: a row "to ship" that another program takes up.
+  // Act here, in the same transaction: what is paid, not flagged and not shipped yet
+  // becomes a row "to ship", which another program takes up.
   return true
 }
 

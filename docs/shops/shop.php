@@ -115,7 +115,8 @@ function apply(PDO $db, int $eventID, array $order, bool $readAgain = false): bo
         'paid' => $order['paid_amount'], 'refunded' => $order['refunded_amount'], 'flagged' => $order['anomalies'] === [] ? 0 : 1,
         'id' => $eventID, 'reference' => $order['reference'], 'again' => $readAgain ? '1' : '0',
     ]);
-    // Act here, in the same transaction: a row "to ship" that another program takes up.
+    // Act here, in the same transaction: what is paid, not flagged and not shipped yet
+    // becomes a row "to ship", which another program takes up.
     // An order that is not this shop's has no row.
     return $changed->rowCount() === 1;
 }

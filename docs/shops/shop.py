@@ -99,7 +99,8 @@ def apply(db, event_id, order, read_again=False):
         (order["amount"], order["currency"], order["status"], order["paid_amount"], order["refunded_amount"],
          len(order["anomalies"]) > 0, event_id, order["reference"], event_id, read_again),
     )
-    # Act here, in the same transaction: a row "to ship" that another program takes up.
+    # Act here, in the same transaction: what is paid, not flagged and not shipped yet
+    # becomes a row "to ship", which another program takes up.
     # An order that is not this shop's has no row.
     return changed.rowcount == 1
 

@@ -211,7 +211,7 @@ func TestShops_EachLearnsWhatBecameOfItsOrders(t *testing.T) {
 			st.awaitOrder("order-1", "refunded", "150.00", "150.00")
 			st.pay("order-1", "--amount", "200.00")
 			st.awaitOrder("order-1", "paid", "350.00", "150.00")
-			require.True(t, st.order("order-1").Flagged, "overpaid")
+			require.Eventually(t, func() bool { return st.order("order-1").Flagged }, patience, 20*time.Millisecond, "it is overpaid")
 
 			// The same again is the same, and another's order is not this shop's.
 			status, body = st.orders("order-1", "150.00")
