@@ -26,7 +26,7 @@ func (s *Store) Payment(ctx context.Context, source, paymentID string) (KnownPay
 	var raw []byte
 	var err error
 	k.OrderPayment, err = scanCostedPayment(s.pool.QueryRow(ctx, `
-		SELECT `+paymentColumns+`, `+costColumns+`, source, coalesce(order_reference, ''), raw
+		SELECT `+paymentColumns+`, `+costColumns+`, `+releasesOf(`payments`)+`, source, coalesce(order_reference, ''), raw
 		FROM payments WHERE source = $1 AND payment_id = $2`, text(source), text(paymentID)), &k.Reference, &raw)
 	if err = ErrPaymentNotFound.ifNone(err, paymentID); err != nil {
 		return KnownPayment{}, fmt.Errorf("payment %q: %w", paymentID, err)

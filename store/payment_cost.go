@@ -76,7 +76,7 @@ func (c *costRow) cost() PaymentCost {
 	return c.PaymentCost
 }
 
-// scanCostedPayment reads paymentColumns, costColumns and source.
+// scanCostedPayment reads paymentColumns, costColumns, releasesOf and source.
 func scanCostedPayment(row pgx.Row, extra ...any) (OrderPayment, error) {
 	var p OrderPayment
 	var cost costRow
