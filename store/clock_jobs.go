@@ -11,7 +11,8 @@ const wakeAheadBatch = 500
 
 // WakeJobsAhead makes jobs due now that a clock put off which has been set back since,
 // and returns how many: their own past lies in the future. Without this an event that
-// was accepted meanwhile would wait for as long as the clock was ahead.
+// was accepted meanwhile would wait for as long as the clock was ahead. It also ends a
+// leadership of River's that such a clock has given.
 func (s *Store) WakeJobsAhead(ctx context.Context, retry RetryJob) (woken int, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		// A job waits for weeks at most, so that the index has few of them to look at.
@@ -21,6 +22,11 @@ func (s *Store) WakeJobsAhead(ctx context.Context, retry RetryJob) (woken int, e
 			  AND greatest(created_at, attempted_at) > clock_timestamp() + $1::interval
 			ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`, ClockSlack, wakeAheadBatch)
 		if err != nil {
+			return err
+		}
+		// River's leader may be dead, and would be it until then; one that lives is elected
+		// again.
+		if err := execute(ctx, tx, `DELETE FROM river_leader WHERE expires_at > clock_timestamp() + $1::interval`, leaderAhead+ClockSlack); err != nil {
 			return err
 		}
 		for _, id := range ids {

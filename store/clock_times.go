@@ -21,7 +21,7 @@ const (
 	jobAhead = 36 * 24 * time.Hour
 	// deliveryAhead is the longest wait between two attempts of a delivery.
 	deliveryAhead = 27 * time.Hour
-	// lookAhead is the longest wait until a payment is looked for again.
+	// lookAhead is the longest wait until a payment is looked for again, or a report read.
 	lookAhead = 24 * time.Hour
 	// lanesAhead is the longest that a lane of tries to log in is spent for.
 	lanesAhead = 5 * time.Hour
@@ -100,6 +100,9 @@ var clockTimes = []storedTimes{
 	{table: "provider_outages", look: lookNewest, passed: []string{"closed_at", "first_failure_at", "opened_at", "released_at", "updated_at"}},
 	{table: "provider_state", look: lookAll, passed: []string{"since", "updated_at"}, ahead: map[string]time.Duration{"next_probe_at": probeAhead}},
 	{table: "release_checks", look: lookNever, said: []string{"checked_until"}},
+	{table: "report_accounts", look: lookAll, passed: []string{"created_at", "failing_since", "looked_at"}},
+	{table: "report_downloads", look: lookVerify, passed: []string{"listed_at"}, ahead: map[string]time.Duration{"next_try_at": lookAhead}, said: []string{"begin_at", "end_at"}},
+	{table: "report_requests", look: lookVerify, passed: []string{"asked_at", "claimed_at", "created_at"}, said: []string{"begin_at", "end_at"}},
 	{table: "report_files", look: lookNewest, passed: []string{"created_at", "emptied_at", "finished_at"}, said: []string{"begin_at", "end_at"}},
 	{table: "river_job", look: lookNewest, passed: []string{"attempted_at", "created_at", "finalized_at"}, ahead: map[string]time.Duration{"scheduled_at": jobAhead}},
 	{table: "river_leader", look: lookAll, passed: []string{"elected_at"}, ahead: map[string]time.Duration{"expires_at": leaderAhead}},

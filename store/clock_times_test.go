@@ -75,6 +75,13 @@ func TestWakeJobsAhead_WakesWhatAClockPutOff(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 2, n)
 	require.Equal(t, []int64{1, 2}, woken)
+	for ahead, leaders := range map[string]int{"10 seconds": 1, "1 day": 0} {
+		b.exec(t, `DELETE FROM river_leader`)
+		b.exec(t, `INSERT INTO river_leader (name, leader_id, elected_at, expires_at) VALUES ('default', 'a', now(), now() + $1::interval)`, ahead)
+		_, err = b.WakeJobsAhead(t.Context(), retryJob(&woken))
+		require.NoError(t, err)
+		require.Equal(t, leaders, b.count(t, `SELECT count(*) FROM river_leader`), ahead)
+	}
 }
 
 // Each time of ours that something waits for is bounded where it is read: PostgreSQL's
@@ -122,6 +129,15 @@ func TestClockTimes_NothingWaitsForOneThatIsAhead(t *testing.T) {
 		_, err = b.RollUpAhead(t.Context(), time.Hour, soon)
 		require.NoError(t, err)
 		require.Equal(t, 1, b.count(t, `SELECT sum(events)::int FROM webhook_activity_minutes`))
+	})
+	t.Run("Processes", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		b.exec(t, `INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, seen_at)
+			VALUES ('dead', 'host-1', 'all', 'v1', 10, 1, now() + $1::interval)`, aDay)
+		heart := store.NewHeartbeat(b.Store, store.Process{Role: store.RoleAll}, noFiles)
+		defer heart.Close()
+		require.Eventually(t, func() bool { return b.count(t, `SELECT count(*) FROM processes WHERE id = 'dead'`) == 0 }, 30*time.Second, 5*time.Millisecond)
 	})
 	t.Run("Runs", func(t *testing.T) {
 		t.Parallel()

@@ -156,7 +156,7 @@ func (s *Store) beat(ctx context.Context, p Process, files []ProcessFile) error 
 
 func noteProcess(ctx context.Context, tx pgx.Tx, p Process) error {
 	return execute(ctx, tx, `
-		WITH dead AS (DELETE FROM processes WHERE seen_at < now() - interval '1 hour' AND id <> $1)
+		WITH dead AS (DELETE FROM processes WHERE (seen_at < now() - interval '1 hour' OR seen_at > now() + interval '1 minute') AND id <> $1)
 		INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up, account_known, not_accepted)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (id) DO UPDATE SET seen_at = now(), pool_max = excluded.pool_max, pool_in_use = excluded.pool_in_use,

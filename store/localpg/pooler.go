@@ -25,6 +25,8 @@ type PoolerOptions struct {
 	// Upstream is the URL of a database of the server behind it. Whoever it names may
 	// log in at the pooler, without a password.
 	Upstream string
+	// Port is the TCP port; 0 takes a free one.
+	Port int
 	// Settings are PgBouncer's settings by name, such as pool_mode. The addresses and
 	// who may log in cannot be changed.
 	Settings map[string]string
@@ -78,8 +80,10 @@ func StartPooler(ctx context.Context, opts PoolerOptions) (_ *Pooler, err error)
 	if err := dir.create(ctx, as); err != nil {
 		return nil, err
 	}
-	if p.port, err = freePort(ctx); err != nil {
-		return nil, err
+	if p.port = opts.Port; p.port == 0 {
+		if p.port, err = freePort(ctx); err != nil {
+			return nil, err
+		}
 	}
 	users, config := filepath.Join(dir.path, "users.txt"), filepath.Join(dir.path, "pgbouncer.ini")
 	password, _ := upstream.User.Password()
@@ -145,6 +149,9 @@ func (p *Pooler) await(ctx context.Context) error {
 		}
 	}
 }
+
+// Port is the TCP port on the loopback address.
+func (p *Pooler) Port() int { return p.port }
 
 // Through is the address of a database through the pooler.
 func (p *Pooler) Through(address string) (string, error) {

@@ -22,6 +22,32 @@ func clocks() []scenario {
 	return []scenario{
 		{"clock-fast", "the service's clock is 10 minutes fast", "under load, with retries", clockOff(10 * time.Minute)},
 		{"clock-slow", "the service's clock is 10 minutes slow", "under load, with retries", clockOff(-10 * time.Minute)},
+		{"clock-back-30s", "PostgreSQL's clock was ahead by 30 s and is set back; the service killed with it", "under load, with retries", clockBack(30 * time.Second)},
+		{"clock-back-hour", "PostgreSQL's clock was ahead by an hour and is set back; the service killed with it", "under load, with retries", clockBack(time.Hour)},
+		{"clock-back-day", "PostgreSQL's clock was ahead by a day and is set back; the service killed with it", "under load, with retries", clockBack(24 * time.Hour)},
+	}
+}
+
+// clockBack is a failover to a host whose clock is right from one whose clock was ahead:
+// PostgreSQL ends and is there again with the other time, and so is the service.
+func clockBack(ahead time.Duration) func(*stage) {
+	return func(s *stage) {
+		s.ahead = true
+		dir := s.dataDir()
+		server := s.ownServer(localpg.Options{DataDir: dir, ClockOffset: ahead})
+		s.set(setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1, Disorder: true, NotFoundFirst: 0.5}})
+		first := s.launch()
+		before := s.beginPlan(simulator.Plan{Orders: s.orders(30), Concurrency: 8, ReferencePrefix: "before-"})
+		pause(time.Second)
+		first.kill()
+		at := server.Port()
+		s.crash(server)
+		s.ownServer(localpg.Options{DataDir: dir, Port: at})
+		s.launch()
+		s.over()
+		s.beginPlan(simulator.Plan{Orders: s.orders(30), Concurrency: 8, ReferencePrefix: "after-"}).wait()
+		before.wait()
+		s.settled()
 	}
 }
 

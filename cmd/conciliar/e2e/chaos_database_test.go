@@ -134,13 +134,19 @@ func restartAsynchronous(s *stage) {
 	})
 }
 
-func restartWith(s *stage, faults simulator.Faults, settings map[string]string) {
-	// Not the test's own, which PostgreSQL's user cannot enter.
+// dataDir is a place for a server's data that outlives the server. It is not the test's
+// own, which PostgreSQL's user cannot enter.
+func (s *stage) dataDir() string {
+	s.t.Helper()
 	dir, err := os.MkdirTemp("", "conciliar-chaos-*")
 	require.NoError(s.t, err)
 	s.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(s.t, os.Chmod(dir, 0o755))
-	dir = filepath.Join(dir, "postgres")
+	return filepath.Join(dir, "postgres")
+}
+
+func restartWith(s *stage, faults simulator.Faults, settings map[string]string) {
+	dir := s.dataDir()
 	server := s.ownServer(localpg.Options{DataDir: dir, Settings: settings})
 	s.set(setting{databaseURL: s.migrated(server), faults: faults})
 	s.launch()

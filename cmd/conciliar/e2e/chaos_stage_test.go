@@ -42,6 +42,8 @@ type stage struct {
 	mayDie int
 	// down is true while the shop's own endpoint is.
 	down atomic.Bool
+	// ahead is set when PostgreSQL's clock was ahead and is set back.
+	ahead bool
 	// archives is set when the scenario moves events to the archive.
 	archives bool
 }

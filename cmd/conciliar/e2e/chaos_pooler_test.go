@@ -1,0 +1,53 @@
+//go:build chaos
+
+package e2e
+
+import (
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/store/localpg"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// poolers are what PgBouncer does between the service and PostgreSQL.
+func poolers() []scenario {
+	return []scenario{
+		{"pooler-session", "PgBouncer in session mode killed and started again, then the service killed", "under load", behindPooler(map[string]string{"pool_mode": "session", "default_pool_size": "40"})},
+		{"pooler-transaction", "PgBouncer in transaction mode killed and started again, then the service killed", "under load", behindPooler(map[string]string{"pool_mode": "transaction", "default_pool_size": "5"})},
+	}
+}
+
+func behindPooler(settings map[string]string) func(*stage) {
+	return func(s *stage) {
+		s.set(setting{databaseURL: storetest.URL(s.t), faults: simulator.Faults{Duplicates: 1, Disorder: true}})
+		if settings["pool_mode"] == "transaction" {
+			s.setUpRole()
+			s.environ = append(s.environ, "DATABASE_DIRECT_URL="+s.databaseURL)
+		}
+		start := func(port int) *localpg.Pooler {
+			pooler, err := localpg.StartPooler(s.t.Context(), localpg.PoolerOptions{Upstream: s.databaseURL, Port: port, Settings: settings})
+			require.NoError(s.t, err)
+			s.t.Cleanup(func() { require.NoError(s.t, pooler.Stop()) })
+			return pooler
+		}
+		pooler := start(0)
+		through, err := pooler.Through(s.databaseURL)
+		require.NoError(s.t, err)
+		s.environ = append(s.environ, "DATABASE_URL="+through)
+		first := s.launch()
+		paid := s.begin(s.orders(80))
+		pause(500 * time.Millisecond)
+		require.NoError(s.t, pooler.Stop())
+		pause(300 * time.Millisecond)
+		start(pooler.Port())
+		pause(500 * time.Millisecond)
+		first.kill()
+		s.launch()
+		s.over()
+		paid.wait()
+		s.settled()
+	}
+}
