@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
@@ -29,7 +30,8 @@ func clocks() []scenario {
 }
 
 // clockBack is a failover to a host whose clock is right from one whose clock was ahead:
-// PostgreSQL ends and is there again with the other time, and so is the service.
+// PostgreSQL ends and is there again with the other time, and so is the service. What is
+// told afterwards of a payment must be read, though it was last read "later".
 func clockBack(ahead time.Duration) func(*stage) {
 	return func(s *stage) {
 		s.ahead = true
@@ -37,6 +39,9 @@ func clockBack(ahead time.Duration) func(*stage) {
 		server := s.ownServer(localpg.Options{DataDir: dir, ClockOffset: ahead})
 		s.set(setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1, Disorder: true, NotFoundFirst: 0.5}})
 		first := s.launch()
+		refunded := s.pay("refunded-1")
+		s.notify(refunded)
+		s.awaitPaid("refunded-1")
 		before := s.beginPlan(simulator.Plan{Orders: s.orders(30), Concurrency: 8, ReferencePrefix: "before-"})
 		pause(time.Second)
 		first.kill()
@@ -44,6 +49,8 @@ func clockBack(ahead time.Duration) func(*stage) {
 		s.crash(server)
 		s.ownServer(localpg.Options{DataDir: dir, Port: at})
 		s.launch()
+		require.NoError(s.t, s.sim.Move(refunded, simulator.Refunded, "refunded", decimal.RequireFromString("150.00")))
+		s.notify(refunded)
 		s.over()
 		s.beginPlan(simulator.Plan{Orders: s.orders(30), Concurrency: 8, ReferencePrefix: "after-"}).wait()
 		before.wait()

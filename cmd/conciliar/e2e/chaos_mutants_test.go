@@ -90,6 +90,13 @@ func mutants() []mutant {
 			scenario: "restart-asynchronous", complaint: "events stay without an end|Mercado Pago says", patience: "8s",
 		},
 		{
+			guard: "the mark of a fetch, which no clock makes",
+			edits: []edit{{
+				"store/event_attempt.go", "AND p.fetch_mark >= q.id AND p.fetch_mark <= drawn.last_value", "AND p.fetched_at > q.received_at AND drawn.last_value > 0",
+			}},
+			scenario: "clock-back-hour", complaint: "Mercado Pago says refunded",
+		},
+		{
 			guard:    "the known payment in place of its order's word",
 			edits:    []edit{{"store/order/alias.go", `return a.PaymentID == "" && !a.Elsewhere && a.Provisional`, `return !a.Elsewhere && a.Provisional`}},
 			scenario: "kill-provisional", complaint: "Mercado Pago says paid, 150 paid",
