@@ -16,7 +16,8 @@ import (
 var messageFiles embed.FS
 
 // A catalogue is the texts of one language by their keys. A text may hold names
-// in braces, which are replaced. A key that ends in .one or .other is a form of
+// in braces, which are replaced: {provider} in all of them by the provider's display
+// name. A key that ends in .one or .other is a form of
 // the text for a number n; one that is "family.word" translates a word of ours,
 // see Word.
 type catalogue struct {

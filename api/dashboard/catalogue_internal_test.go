@@ -22,6 +22,12 @@ import (
 
 var placeholder = regexp.MustCompile(`\{[a-z]+\}`)
 
+// placeholders are what a page fills in. A language names the provider as often as it
+// likes.
+func placeholders(text string) []string {
+	return slices.DeleteFunc(placeholder.FindAllString(text, -1), func(p string) bool { return p == "{provider}" })
+}
+
 func TestCatalogue_EveryTextIsThereInAllLanguages(t *testing.T) {
 	t.Parallel()
 	catalogues, err := loadCatalogues()
@@ -29,7 +35,7 @@ func TestCatalogue_EveryTextIsThereInAllLanguages(t *testing.T) {
 	for _, c := range catalogues[1:] {
 		for key, text := range catalogues[0].text {
 			require.NotEmpty(t, c.text[key], "%s has no %s", c.code, key)
-			require.ElementsMatch(t, placeholder.FindAllString(text, -1), placeholder.FindAllString(c.text[key], -1), "%s of %s", key, c.code)
+			require.ElementsMatch(t, placeholders(text), placeholders(c.text[key]), "%s of %s", key, c.code)
 		}
 		require.Len(t, c.text, len(catalogues[0].text))
 	}

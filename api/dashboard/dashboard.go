@@ -31,6 +31,8 @@ type Deps struct {
 	Schedule func() Schedule
 	// Diagnose says why a refused delivery was refused, by what is accepted now.
 	Diagnose func(refused store.RefusedDetail) (provider.Diagnosis, error)
+	// Provider is the display name of who is asked about payments, such as "Mercado Pago".
+	Provider string
 	// Version is the program's.
 	Version string
 	Logger  *slog.Logger
@@ -57,6 +59,7 @@ func (d Deps) validate() error {
 	need(d.Operator != nil, "Operator")
 	need(d.Schedule != nil, "Schedule")
 	need(d.Diagnose != nil, "Diagnose")
+	need(d.Provider != "", "Provider")
 	need(d.Logger != nil, "Logger")
 	return errors.Join(problems...)
 }
@@ -80,6 +83,7 @@ func New(deps Deps) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s = s.naming(deps.Provider)
 	d := &dashboard{site: s, deps: deps, now: deps.Now}
 	if d.now == nil {
 		d.now = time.Now

@@ -72,7 +72,7 @@ func setup(t testing.TB) *bundle {
 	require.NoError(t, err)
 	receiver := mercadopago.NewReceiver(verifier, false)
 	b.Handler, err = dashboard.New(dashboard.Deps{
-		Storage: b.store, Operator: acts, Version: "v1.2.3",
+		Storage: b.store, Operator: acts, Provider: mercadopago.DisplayName, Version: "v1.2.3",
 		Schedule: func() dashboard.Schedule {
 			next := b.now().Add(time.Hour)
 			return dashboard.Schedule{Next: &next, Every: time.Hour}

@@ -46,6 +46,20 @@ func loadSite() (*site, error) {
 	return s, s.loadPages()
 }
 
+// naming is the site whose texts name the provider.
+func (s *site) naming(provider string) *site {
+	named := *s
+	named.catalogues = make([]catalogue, len(s.catalogues))
+	for i, c := range s.catalogues {
+		texts := make(map[string]string, len(c.text))
+		for key, text := range c.text {
+			texts[key] = strings.ReplaceAll(text, "{provider}", provider)
+		}
+		named.catalogues[i] = catalogue{code: c.code, tag: c.tag, text: texts}
+	}
+	return &named
+}
+
 // loadPages parses each page together with the layout and the parts, which are
 // the files whose names begin with an underscore.
 func (s *site) loadPages() error {

@@ -20,7 +20,7 @@ import (
 // wirePages adds to deps what an operator sees in a browser.
 func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, operator *jobs.Operator, deps *api.Deps) error {
 	pages, err := dashboard.New(dashboard.Deps{
-		Storage: a.store, Operator: operator, Version: version, Logger: a.logger,
+		Storage: a.store, Operator: operator, Provider: mercadopago.DisplayName, Version: version, Logger: a.logger,
 		Schedule: func() dashboard.Schedule {
 			next := extras(cfg.ReconcileSchedule)
 			return dashboard.Schedule{Next: next.NextRunAt, Every: next.RunEvery}

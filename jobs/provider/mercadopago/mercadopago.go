@@ -13,6 +13,9 @@ import "github.com/conciliar/conciliar/jobs/provider"
 // Source is the name of this provider in every event.
 const Source = "mercadopago"
 
+// DisplayName is what people call it.
+const DisplayName = "Mercado Pago"
+
 // Reasons for which a delivery is refused. They are stored, counted and shown:
 // stable words.
 const (
