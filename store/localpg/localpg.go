@@ -63,6 +63,8 @@ type Server struct {
 	port      int
 	password  string
 	version   string
+	binaries  string
+	as        *identity
 	temporary bool
 	logger    *slog.Logger
 
@@ -148,8 +150,8 @@ func (s *Server) await(ctx context.Context) error {
 
 var errNotReady = errors.New("it is still starting")
 
-// ready reports whether our server has opened its port. Before that, whoever
-// answers there is somebody else's server, and must not be taken for ours.
+// ready reports whether our server has opened its port, be it as a standby. Before
+// that, whoever answers there is somebody else's server, and must not be taken for ours.
 func (s *Server) ready() bool {
 	const statusLine = 8 // as PostgreSQL's miscadmin.h numbers the lines of postmaster.pid
 	body, err := os.ReadFile(filepath.Join(s.dir.cluster(), "postmaster.pid"))
@@ -157,9 +159,11 @@ func (s *Server) ready() bool {
 		return false
 	}
 	lines := strings.Split(string(body), "\n")
-	return len(lines) >= statusLine &&
-		lines[0] == strconv.Itoa(s.process.cmd.Process.Pid) &&
-		strings.TrimSpace(lines[statusLine-1]) == "ready"
+	if len(lines) < statusLine || lines[0] != strconv.Itoa(s.process.cmd.Process.Pid) {
+		return false
+	}
+	status := strings.TrimSpace(lines[statusLine-1])
+	return status == "ready" || status == "standby"
 }
 
 func (s *Server) ping(ctx context.Context) error {

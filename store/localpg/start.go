@@ -66,7 +66,7 @@ func Start(ctx context.Context, opts Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.version = bin.version
+	s.version, s.binaries, s.as = bin.version, bin.dir, as
 	logger.InfoContext(ctx, "PostgreSQL found", "version", bin.version, "binaries", bin.dir)
 	if err := s.initialise(ctx, bin, as, opts.Fsync); err != nil {
 		return nil, err

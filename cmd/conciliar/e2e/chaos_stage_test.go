@@ -186,6 +186,12 @@ func (s *stage) beginPlanAfter(plan simulator.Plan, prepare func()) *traffic {
 	plan.ReferencePrefix = cmp.Or(plan.ReferencePrefix, "load-")
 	s.register(plan)
 	prepare()
+	return s.tell(plan)
+}
+
+// tell begins to pay orders that are registered.
+func (s *stage) tell(plan simulator.Plan) *traffic {
+	s.t.Helper()
 	l := &traffic{s: s, done: make(chan struct{})}
 	go func() {
 		defer close(l.done)

@@ -40,6 +40,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, part := range [][]scenario{
 		killings(), signals(), databaseFaults(), hosts(), providerFaults(), searches(), deliveries(), roads(), clocks(), poolers(), tellings(), upgrades(),
+		failovers(),
 	} {
 		all = append(all, part...)
 	}
