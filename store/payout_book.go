@@ -147,6 +147,9 @@ func bookMovements(ctx context.Context, tx pgx.Tx, r Report, movements []Movemen
 
 // number gives each movement its ordinal among the equal rows of its file, and its
 // place among those of its instant. Rows of one instant may be anywhere in a file.
+// OFFSET 0 keeps the joins in this order, one row by its key at a time: the plan of a
+// first import is made before the tables have statistics, and then reads all rows of the
+// file for each row of the batch.
 func (c *movementColumns) number(ctx context.Context, tx pgx.Tx, args []any) error {
 	rows, _ := tx.Query(ctx, `
 		WITH batch AS MATERIALIZED (
@@ -154,8 +157,11 @@ func (c *movementColumns) number(ctx context.Context, tx pgx.Tx, args []any) err
 		), earlier AS MATERIALIZED (
 			SELECT m.currency, m.happened_at, m.source_id, m.record_type, m.description, m.credit, m.debit
 			FROM (SELECT DISTINCT currency, happened_at FROM batch) b
-			JOIN account_movements m ON m.source = $2 AND m.collector_id = $3 AND m.currency = b.currency AND m.happened_at = b.happened_at
-			JOIN report_rows r ON r.file_id = $1 AND r.movement_id = m.id
+			CROSS JOIN LATERAL (
+				SELECT * FROM account_movements
+				WHERE source = $2 AND collector_id = $3 AND currency = b.currency AND happened_at = b.happened_at OFFSET 0
+			) m
+			CROSS JOIN LATERAL (SELECT FROM report_rows WHERE file_id = $1 AND movement_id = m.id OFFSET 0) r
 		), equal AS (
 			SELECT `+movementKey+`, count(*) AS rows FROM earlier GROUP BY `+movementKey+`
 		), instant AS (
