@@ -150,6 +150,12 @@ func showOrder(r *printout, doc store.OrderDocument) {
 		p := doc.Payments[i]
 		return []any{p.ID, string(p.Status), p.Amount, p.RefundedAmount, p.NetAmount, p.Currency, p.ReleaseDate, p.DateLastUpdated, p.FetchedAt}
 	})
+	for _, p := range doc.Payments {
+		section(r, "releases of payment "+p.ID, "RELEASED\tAMOUNT\tCURRENCY\tPAYOUT\tPAID OUT", indices(p.Releases), func(i int) []any {
+			release := p.Releases[i]
+			return []any{release.ReleasedAt, release.Amount, p.Currency, release.PayoutID, release.PaidOutAt}
+		})
+	}
 	section(r, "payments that only a Mercado Pago order has shown", "PAYMENT\tMERCADO PAGO ORDER\tIT SAYS\tCOUNTS AS\tAMOUNT\tREFUNDED\tCURRENCY", indices(doc.ProvisionalPayments), func(i int) []any {
 		p := doc.ProvisionalPayments[i]
 		return []any{p.Alias, p.ProviderOrderID, p.OrderStatus, (*string)(p.Status), p.Amount, p.RefundedAmount, p.Currency}

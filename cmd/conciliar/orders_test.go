@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
@@ -25,4 +26,23 @@ func TestShowOrder_NamesWhatOnlyAMercadoPagoOrderHasShown(t *testing.T) {
 		}
 		require.Regexp(t, `(?m)^`+alias+` +ORD01 +processed/accredited +`+counts+` +150\.00 +0\.00 +ARS$`, string(r.bytes()))
 	}
+}
+
+func TestShowOrder_NamesTheReleaseAndThePayout(t *testing.T) {
+	t.Parallel()
+	released, payout := time.Date(2026, 3, 13, 9, 0, 0, 0, time.UTC), "70012345"
+	paidOut := released.Add(24 * time.Hour)
+	o := store.Order{Reference: "A-1", Terms: order.Terms{Amount: decimal.RequireFromString("150"), Currency: "ARS"}}
+	o.Payments = []store.OrderPayment{{
+		Payment: order.Payment{ID: "101", Status: order.PaymentApproved, Currency: "ARS"},
+		Releases: []store.PaymentRelease{
+			{ReleasedAt: released, Amount: decimal.RequireFromString("92.31"), PayoutID: &payout, PaidOutAt: &paidOut},
+			{ReleasedAt: paidOut, Amount: decimal.RequireFromString("0.69")},
+		},
+	}}
+	r := newPrintout()
+	showOrder(r, store.NewOrderDocument(o))
+	require.Contains(t, string(r.bytes()), "releases of payment 101\n")
+	require.Regexp(t, `(?m)^2026-03-13T09:00:00Z +92\.31 +ARS +70012345 +2026-03-14T09:00:00Z$`, string(r.bytes()))
+	require.Regexp(t, `(?m)^2026-03-14T09:00:00Z +0\.69 +ARS +- +-$`, string(r.bytes()))
 }
