@@ -148,7 +148,7 @@ func (a *audience) heard() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	require.Empty(a.s.t, a.wrong)
-	require.Equal(a.s.t, a.s.count(`SELECT count(*) FROM order_events`), len(a.bodies), "of these events the shop was told")
+	require.Len(a.s.t, a.bodies, a.s.count(`SELECT count(*) FROM order_events`), "of these events the shop was told")
 	require.NotEmpty(a.s.t, a.bodies)
 }
 
