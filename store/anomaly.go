@@ -72,10 +72,9 @@ func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note Note, by Acto
 		if err := lockOrders(ctx, tx, referencesOf(reference)); err != nil {
 			return err
 		}
-		rows, _ := tx.Query(ctx, `
+		resolved, err = readOne[Anomaly](ctx, tx, `
 			UPDATE anomalies SET closed_at = now(), closed_by = $2, note = $3
 			WHERE id = $1 AND closed_at IS NULL RETURNING `+anomalyColumns, id, text(by.Name), note.text)
-		resolved, err = pgx.CollectExactlyOneRow(rows, rowTo[Anomaly])
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &StateError{What: "anomaly", ID: id, State: AnomalyClosed}
 		}

@@ -158,7 +158,7 @@ func emptyIfNil(texts []string) []string {
 	return texts
 }
 
-func orNil(s string) *string {
+func orNil[T ~string](s T) *T {
 	if s == "" {
 		return nil
 	}

@@ -88,19 +88,45 @@ func (c *conditions) sql() string {
 	return strings.Join(c.terms, " AND ")
 }
 
-// readPage reads one page of a statement that selects what the conditions
-// select, without its WHERE, ORDER BY and LIMIT. id is the column of the ids.
-func readPage[T any](ctx context.Context, s *Store, what, statement, id string, c conditions, page Page, scan pgx.RowToFunc[T], idOf func(T) int64) (List[T], error) {
+// An ordered list is read page by page in the order of its places.
+type ordered[T any, P comparable] struct {
+	// what it is, for errors.
+	what string
+	// statement selects its rows, without WHERE, ORDER BY and LIMIT.
+	statement string
+	// columns are those that its order follows, downwards unless it is ascending.
+	columns   []string
+	ascending bool
+	scan      pgx.RowToFunc[T]
+	// placeOf is where a row stands, and values what its columns hold there.
+	placeOf func(T) P
+	values  func(P) []any
+}
+
+// readOrdered reads one page of the rows that the conditions select.
+func readOrdered[T any, P comparable](ctx context.Context, s *Store, l ordered[T, P], c conditions, page PageOf[P]) (ListOf[T, P], error) {
 	if page.Limit < 1 {
-		return List[T]{}, fmt.Errorf("%s: a page of %d rows", what, page.Limit)
+		return ListOf[T, P]{}, fmt.Errorf("%s: a page of %d rows", l.what, page.Limit)
 	}
-	if page.Before != 0 {
-		c.add(id+" < ?", page.Before)
+	after, direction := " < ", " DESC"
+	if l.ascending {
+		after, direction = " > ", ""
+	}
+	if begin := *new(P); page.Before != begin {
+		place := strings.Join(mapped(l.values(page.Before), c.arg), ", ")
+		c.always("(" + strings.Join(l.columns, ", ") + ")" + after + "(" + place + ")")
 	}
 	where := c.sql()
-	rows, _ := s.pool.Query(ctx, statement+" WHERE "+where+" ORDER BY "+id+" DESC LIMIT "+c.arg(page.Limit+1), c.args...)
-	found, err := pgx.CollectRows(rows, scan)
-	return list(found, page, idOf), wrap(err, "%s", what)
+	rows, _ := s.pool.Query(ctx, l.statement+" WHERE "+where+" ORDER BY "+strings.Join(l.columns, direction+", ")+direction+" LIMIT "+c.arg(page.Limit+1), c.args...)
+	found, err := pgx.CollectRows(rows, l.scan)
+	return list(found, page, l.placeOf), wrap(err, "%s", l.what)
+}
+
+// readPage is readOrdered for a list by id, newest first. id is the column.
+func readPage[T any](ctx context.Context, s *Store, what, statement, id string, c conditions, page Page, scan pgx.RowToFunc[T], idOf func(T) int64) (List[T], error) {
+	return readOrdered(ctx, s, ordered[T, int64]{
+		what: what, statement: statement, columns: []string{id}, scan: scan, placeOf: idOf, values: func(id int64) []any { return []any{id} },
+	}, c, page)
 }
 
 // readSnapshot runs fn in a transaction that sees one moment and writes nothing.

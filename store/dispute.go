@@ -74,7 +74,7 @@ func saveDispute(ctx context.Context, tx pgx.Tx, f Fetched) error {
 				documents_wanted = excluded.documents_wanted, date_last_updated = excluded.date_last_updated, fetched_at = excluded.fetched_at, fetch_mark = excluded.fetch_mark
 			WHERE `+laterDispute("chargebacks"),
 			f.Event.Source, c.ID, c.PaymentIDs, c.Amount, c.Currency, c.CoverageApplied, c.DocumentationRequired,
-			c.DocumentationStatus, nullTime(c.DocumentationDeadline), c.DocumentsWanted, nullTime(c.UpdatedAt), f.Event.Now, f.Event.Mark)
+			c.DocumentationStatus, orNull(c.DocumentationDeadline), c.DocumentsWanted, orNull(c.UpdatedAt), f.Event.Now, f.Event.Mark)
 		if err != nil {
 			return fmt.Errorf("chargeback %s: %w", c.ID, err)
 		}
@@ -94,20 +94,12 @@ func saveDispute(ctx context.Context, tx pgx.Tx, f Fetched) error {
 				closed = excluded.closed, date_last_updated = excluded.date_last_updated, fetched_at = excluded.fetched_at, fetch_mark = excluded.fetch_mark
 			WHERE `+laterDispute("claims"),
 			f.Event.Source, c.ID, c.PaymentID, c.OrderID, reference, c.Status, c.Type, c.Stage, c.Closed,
-			nullTime(c.UpdatedAt), f.Event.Now, f.Event.Mark)
+			orNull(c.UpdatedAt), f.Event.Now, f.Event.Mark)
 		if err != nil {
 			return fmt.Errorf("claim %s: %w", c.ID, err)
 		}
 	}
 	return nil
-}
-
-// nullTime is a time as it is stored: null for one that was not said.
-func nullTime(at time.Time) *time.Time {
-	if at.IsZero() {
-		return nil
-	}
-	return &at
 }
 
 // The conditions on a chargeback c and a claim c by which they belong to an order

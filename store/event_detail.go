@@ -144,10 +144,7 @@ func scanPaymentLog(row pgx.CollectableRow, extra ...any) (PaymentLog, error) {
 	var refunded decimal.Decimal
 	err := row.Scan(append([]any{&p.PaymentID, &p.OrderReference, &p.Status, &p.StatusDetail, &amount, &refunded, &p.Currency,
 		&p.DateLastUpdated, &p.AppliedAt}, extra...)...)
-	if amount.Valid {
-		text := order.FormatAmount(amount.Decimal, orEmpty(p.Currency))
-		p.Amount = &text
-	}
+	p.Amount = order.FormatKnown(amount, orEmpty(p.Currency))
 	p.RefundedAmount, p.Refunded = order.FormatAmount(refunded, orEmpty(p.Currency)), refunded.IsPositive()
 	toUTC(p.DateLastUpdated, &p.AppliedAt)
 	return p, err

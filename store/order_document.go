@@ -50,21 +50,11 @@ type provisionalDocument struct {
 
 func newProvisionalDocument(p ProvisionalPayment) provisionalDocument {
 	q := p.Payment
-	doc := provisionalDocument{
-		Alias: q.ID, Source: p.Source, ProviderOrderID: p.ProviderOrderID, OrderStatus: p.Said, Currency: orNil(q.Currency),
-		RefundedAmount: order.FormatAmount(q.Refunded, q.Currency), CollectorID: q.CollectorID, LiveMode: q.LiveMode, FetchedAt: q.FetchedAt.UTC(),
+	return provisionalDocument{
+		Alias: q.ID, Source: p.Source, ProviderOrderID: p.ProviderOrderID, Status: orNil(q.Status), OrderStatus: p.Said,
+		Amount: order.FormatKnown(q.Amount, q.Currency), Currency: orNil(q.Currency), RefundedAmount: order.FormatAmount(q.Refunded, q.Currency),
+		CollectorID: q.CollectorID, LiveMode: q.LiveMode, DateLastUpdated: said(q.UpdatedAt), FetchedAt: q.FetchedAt.UTC(),
 	}
-	if q.Status != "" {
-		doc.Status = &q.Status
-	}
-	if q.Amount.Valid {
-		doc.Amount = orNil(order.FormatAmount(q.Amount.Decimal, q.Currency))
-	}
-	if !q.UpdatedAt.IsZero() {
-		at := q.UpdatedAt.UTC()
-		doc.DateLastUpdated = &at
-	}
-	return doc
 }
 
 // An oddPaymentDocument is a payment that names the order and could not be booked.
@@ -133,7 +123,7 @@ type anomalyDocument struct {
 
 // NewOrderDocument returns the order's document.
 func NewOrderDocument(o Order) OrderDocument {
-	doc := OrderDocument{
+	return OrderDocument{
 		Reference:      o.Reference,
 		Status:         o.Status,
 		Amount:         order.FormatAmount(o.Terms.Amount, o.Terms.Currency),
@@ -144,58 +134,54 @@ func NewOrderDocument(o Order) OrderDocument {
 		UpdatedAt:      o.UpdatedAt.UTC(),
 		CancelledAt:    said(deref(o.CancelledAt)),
 		CollectorID:    orNil(o.Terms.CollectorID),
-		Payments:       make([]paymentDocument, len(o.Payments)),
-		OddPayments:    make([]oddPaymentDocument, len(o.OddPayments)),
-		Chargebacks:    make([]chargebackDocument, len(o.Chargebacks)),
-		Claims:         make([]claimDocument, len(o.Claims)),
-		Timeline:       make([]changeDocument, len(o.Timeline)),
-		Anomalies:      make([]anomalyDocument, len(o.Anomalies)),
+		Payments:       mapped(o.Payments, newPaymentDocument),
+		OddPayments:    mapped(o.OddPayments, newOddPaymentDocument),
+		Chargebacks:    mapped(o.Chargebacks, newChargebackDocument),
+		Claims:         mapped(o.Claims, newClaimDocument),
+		Timeline:       mapped(o.Timeline, newChangeDocument),
+		Anomalies:      mapped(o.Anomalies, newAnomalyDocument),
+
+		ProvisionalPayments: mapped(o.ProvisionalPayments, newProvisionalDocument),
 	}
-	for i, p := range o.Payments {
-		doc.Payments[i] = newPaymentDocument(p)
+}
+
+// mapped is what each of the items becomes; never nil.
+func mapped[T, D any](items []T, to func(T) D) []D {
+	made := make([]D, len(items))
+	for i, item := range items {
+		made[i] = to(item)
 	}
-	doc.ProvisionalPayments = make([]provisionalDocument, len(o.ProvisionalPayments))
-	for i, p := range o.ProvisionalPayments {
-		doc.ProvisionalPayments[i] = newProvisionalDocument(p)
+	return made
+}
+
+func newOddPaymentDocument(p OddPayment) oddPaymentDocument {
+	return oddPaymentDocument{
+		ID: p.PaymentID, Source: p.Source, ErrorClass: p.Class, Fields: p.Fields, Problem: p.Problem,
+		QueueID: p.QueueID, DeadLetterID: p.DeadLetterID, FetchedAt: p.FetchedAt.UTC(),
 	}
-	for i, p := range o.OddPayments {
-		doc.OddPayments[i] = oddPaymentDocument{
-			ID: p.PaymentID, Source: p.Source, ErrorClass: p.Class, Fields: p.Fields, Problem: p.Problem,
-			QueueID: p.QueueID, DeadLetterID: p.DeadLetterID, FetchedAt: p.FetchedAt.UTC(),
-		}
+}
+
+func newChargebackDocument(c Chargeback) chargebackDocument {
+	return chargebackDocument{
+		ID: c.ID, PaymentIDs: c.PaymentIDs, Amount: order.FormatKnown(c.Amount, c.Currency), Currency: orNil(c.Currency), CoverageApplied: c.CoverageApplied,
+		DocumentationRequired: c.DocumentationRequired, DocumentationStatus: c.DocumentationStatus, DocumentsWanted: c.DocumentsWanted,
+		DocumentationDeadline: said(c.DocumentationDeadline), DateLastUpdated: said(c.UpdatedAt),
 	}
-	for i, c := range o.Chargebacks {
-		doc.Chargebacks[i] = chargebackDocument{
-			ID: c.ID, PaymentIDs: c.PaymentIDs, Currency: orNil(c.Currency), CoverageApplied: c.CoverageApplied,
-			DocumentationRequired: c.DocumentationRequired, DocumentationStatus: c.DocumentationStatus, DocumentsWanted: c.DocumentsWanted,
-			DocumentationDeadline: said(c.DocumentationDeadline), DateLastUpdated: said(c.UpdatedAt),
-		}
-		if c.Amount.Valid {
-			amount := order.FormatAmount(c.Amount.Decimal, c.Currency)
-			doc.Chargebacks[i].Amount = &amount
-		}
+}
+
+func newClaimDocument(c Claim) claimDocument {
+	return claimDocument{
+		ID: c.ID, PaymentID: orNil(c.PaymentID), ProviderOrderID: orNil(c.OrderID),
+		Status: c.Status, Type: c.Type, Stage: c.Stage, DateLastUpdated: said(c.UpdatedAt),
 	}
-	for i, c := range o.Claims {
-		doc.Claims[i] = claimDocument{
-			ID: c.ID, PaymentID: orNil(c.PaymentID), ProviderOrderID: orNil(c.OrderID),
-			Status: c.Status, Type: c.Type, Stage: c.Stage, DateLastUpdated: said(c.UpdatedAt),
-		}
+}
+
+func newChangeDocument(t OrderChange) changeDocument {
+	return changeDocument{
+		At: t.At.UTC(), Cause: t.Cause, QueueID: t.QueueID, Actor: orNil(t.Actor), Reason: orNil(t.Reason),
+		Status: t.Status, Amount: order.FormatKnown(t.Amount, t.Currency), Currency: t.Currency,
+		PaidAmount: order.FormatAmount(t.Paid, t.Currency), RefundedAmount: order.FormatAmount(t.Refunded, t.Currency),
 	}
-	for i, t := range o.Timeline {
-		doc.Timeline[i] = changeDocument{
-			At: t.At.UTC(), Cause: t.Cause, QueueID: t.QueueID, Actor: orNil(t.Actor), Reason: orNil(t.Reason),
-			Status: t.Status, Currency: t.Currency,
-			PaidAmount: order.FormatAmount(t.Paid, t.Currency), RefundedAmount: order.FormatAmount(t.Refunded, t.Currency),
-		}
-		if t.Amount.Valid {
-			amount := order.FormatAmount(t.Amount.Decimal, t.Currency)
-			doc.Timeline[i].Amount = &amount
-		}
-	}
-	for i, a := range o.Anomalies {
-		doc.Anomalies[i] = newAnomalyDocument(a)
-	}
-	return doc
 }
 
 func newAnomalyDocument(a Anomaly) anomalyDocument {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -77,23 +76,12 @@ func (o OrderSummary) Place() OrderPlace { return OrderPlace{o.UpdatedAt, o.Refe
 // begin: one that began before the page was read and was committed afterwards may be
 // passed over, too.
 func (s *Store) Orders(ctx context.Context, filter OrderFilter, page PageOf[OrderPlace]) (ListOf[OrderSummary, OrderPlace], error) {
-	if page.Limit < 1 {
-		return ListOf[OrderSummary, OrderPlace]{}, fmt.Errorf("orders: a page of %d rows", page.Limit)
-	}
 	var c conditions
 	c.equal("status", string(filter.Status))
 	c.equal("currency", filter.Currency)
 	c.between("updated_at", filter.ChangedSince, time.Time{})
-	after, direction := ">", ""
-	if filter.LatestFirst {
-		after, direction = "<", " DESC"
-	}
-	if page.Before != (OrderPlace{}) {
-		c.always("(updated_at, reference) " + after + " (" + c.arg(page.Before.ChangedAt) + ", " + c.arg(text(page.Before.Reference)) + ")")
-	}
-	where := c.sql()
-	rows, _ := s.pool.Query(ctx, `SELECT `+orderSummaryColumns+` FROM orders WHERE `+where+`
-		ORDER BY updated_at`+direction+`, reference`+direction+` LIMIT `+c.arg(page.Limit+1), c.args...)
-	found, err := pgx.CollectRows(rows, scanOrderSummary)
-	return list(found, page, OrderSummary.Place), wrap(err, "orders")
+	return readOrdered(ctx, s, ordered[OrderSummary, OrderPlace]{
+		what: "orders", statement: `SELECT ` + orderSummaryColumns + ` FROM orders`, columns: []string{"updated_at", "reference"}, ascending: !filter.LatestFirst,
+		scan: scanOrderSummary, placeOf: OrderSummary.Place, values: func(p OrderPlace) []any { return []any{p.ChangedAt, text(p.Reference)} },
+	}, c, page)
 }

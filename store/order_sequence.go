@@ -68,14 +68,13 @@ type sequencedEvent struct {
 // returns them in their order. The caller holds the feed's row: what the statement sees
 // was committed after everything that has a position.
 func givePositions(ctx context.Context, tx pgx.Tx, position int64) ([]sequencedEvent, error) {
-	rows, _ := tx.Query(ctx, `
+	events, err := readAll[sequencedEvent](ctx, tx, `
 		WITH next AS (
 			SELECT id, $1 + row_number() OVER (ORDER BY id) AS position
 			FROM (SELECT id FROM order_events WHERE position IS NULL ORDER BY id LIMIT $2) waiting
 		)
 		UPDATE order_events e SET position = next.position FROM next WHERE e.id = next.id
 		RETURNING e.id, e.position, e.type, e.order_reference`, position, sequenceBatch)
-	events, err := pgx.CollectRows(rows, pgx.RowToStructByPos[sequencedEvent])
 	if err != nil || len(events) == 0 {
 		return nil, err
 	}

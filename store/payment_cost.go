@@ -91,15 +91,14 @@ func scanCostedPayment(row pgx.Row, extra ...any) (OrderPayment, error) {
 // that can't be read: then nothing is said.
 func (s *Store) ReadCosts(ctx context.Context, limit int, read func(source string, raw []byte) (PaymentCost, bool)) (done bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `
-			SELECT source, payment_id, raw FROM payments
-			WHERE cost_read_at IS DISTINCT FROM fetched_at AND raw <> ''
-			ORDER BY source, payment_id LIMIT $1 FOR UPDATE SKIP LOCKED`, limit)
 		type unread struct {
 			Source, PaymentID string
 			Raw               []byte
 		}
-		found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[unread])
+		found, err := readAll[unread](ctx, tx, `
+			SELECT source, payment_id, raw FROM payments
+			WHERE cost_read_at IS DISTINCT FROM fetched_at AND raw <> ''
+			ORDER BY source, payment_id LIMIT $1 FOR UPDATE SKIP LOCKED`, limit)
 		if err != nil {
 			return err
 		}

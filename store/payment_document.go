@@ -52,12 +52,7 @@ type costDocument struct {
 }
 
 func newCostDocument(c PaymentCost, currency string) costDocument {
-	money := func(d decimal.NullDecimal) *string {
-		if !d.Valid {
-			return nil
-		}
-		return orNil(order.FormatAmount(d.Decimal, currency))
-	}
+	money := func(d decimal.NullDecimal) *string { return order.FormatKnown(d, currency) }
 	return costDocument{
 		FeeAmount: money(c.Fee), ApplicationFeeAmount: money(c.ApplicationFee), FinancingFeeAmount: money(c.FinancingFee),
 		ShippingFeeAmount: money(c.ShippingFee), TaxesAmount: money(c.Taxes), NetAmount: money(c.Net),
@@ -65,24 +60,16 @@ func newCostDocument(c PaymentCost, currency string) costDocument {
 }
 
 func newPaymentDocument(p OrderPayment) paymentDocument {
-	doc := paymentDocument{
-		ID: p.ID, Source: p.Source, Status: p.Status, StatusDetail: p.StatusDetail,
+	return paymentDocument{
+		ID: p.ID, Source: p.Source, Status: p.Status, StatusDetail: p.StatusDetail, Amount: order.FormatKnown(p.Amount, p.Currency),
 		ShippingAmount: order.FormatAmount(p.Shipping, p.Currency), RefundedAmount: order.FormatAmount(p.Refunded, p.Currency),
 		Currency: orNil(p.Currency), CollectorID: p.CollectorID, LiveMode: p.LiveMode, ProviderOrderID: orNil(p.ProviderOrderID),
 		DateLastUpdated: said(p.UpdatedAt), FetchedAt: p.FetchedAt.UTC(),
 		costDocument: newCostDocument(p.Cost, p.Currency), ReleaseDate: said(p.Cost.ReleaseDate), ReleaseStatus: orNil(p.Cost.ReleaseStatus),
+		Releases: mapped(p.Releases, func(r PaymentRelease) releaseDocument {
+			return releaseDocument{r.ReleasedAt.UTC(), order.FormatAmount(r.Amount, p.Currency), r.PayoutID, said(deref(r.PaidOutAt))}
+		}),
 	}
-	doc.Releases = make([]releaseDocument, len(p.Releases))
-	for i, r := range p.Releases {
-		doc.Releases[i] = releaseDocument{r.ReleasedAt.UTC(), order.FormatAmount(r.Amount, p.Currency), r.PayoutID, r.PaidOutAt}
-		if r.PaidOutAt != nil {
-			doc.Releases[i].PaidOutAt = said(*r.PaidOutAt)
-		}
-	}
-	if p.Amount.Valid {
-		doc.Amount = orNil(order.FormatAmount(p.Amount.Decimal, p.Currency))
-	}
-	return doc
 }
 
 // A PaymentSummaryDocument is a payment in the list of payments.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -61,33 +60,28 @@ func (p PaymentSummary) Place() PaymentPlace { return PaymentPlace{p.WrittenAt, 
 // change of their rows, the oldest first. One that changes while pages are read comes
 // once more at the end.
 func (s *Store) Payments(ctx context.Context, filter PaymentFilter, page PageOf[PaymentPlace]) (ListOf[PaymentSummary, PaymentPlace], error) {
-	if page.Limit < 1 {
-		return ListOf[PaymentSummary, PaymentPlace]{}, fmt.Errorf("payments: a page of %d rows", page.Limit)
-	}
 	var c conditions
 	c.equal("order_reference", filter.Order)
 	c.equal("status", string(filter.Status))
 	c.equal("currency", filter.Currency)
 	c.between("updated_at", filter.ChangedSince, time.Time{})
-	if at := page.Before; at != (PaymentPlace{}) {
-		c.always("(updated_at, source, payment_id) > (" + c.arg(at.ChangedAt) + ", " + c.arg(text(at.Source)) + ", " + c.arg(text(at.PaymentID)) + ")")
-	}
-	where := c.sql()
-	rows, _ := s.pool.Query(ctx, `
-		SELECT `+paymentColumns+`, `+costColumns+`, `+releasesOf(`p`)+`, source, coalesce(order_reference, ''), updated_at,
-		       coalesce((SELECT a.provider_order_id FROM payment_aliases a WHERE a.source = p.source AND a.payment_id = p.payment_id), '')
-		FROM payments p WHERE `+where+`
-		ORDER BY updated_at, source, payment_id LIMIT `+c.arg(page.Limit+1), c.args...)
-	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PaymentSummary, error) {
-		var p PaymentSummary
-		var err error
-		var providerOrderID string
-		p.OrderPayment, err = scanCostedPayment(row, &p.Reference, &p.WrittenAt, &providerOrderID)
-		p.ProviderOrderID = providerOrderID
-		toUTC(&p.WrittenAt)
-		return p, err
-	})
-	return list(found, page, PaymentSummary.Place), wrap(err, "payments")
+	return readOrdered(ctx, s, ordered[PaymentSummary, PaymentPlace]{
+		what: "payments", columns: []string{"updated_at", "source", "payment_id"}, ascending: true,
+		statement: `
+			SELECT ` + paymentColumns + `, ` + costColumns + `, ` + releasesOf(`p`) + `, source, coalesce(order_reference, ''), updated_at,
+			       coalesce((SELECT a.provider_order_id FROM payment_aliases a WHERE a.source = p.source AND a.payment_id = p.payment_id), '')
+			FROM payments p`,
+		scan: scanPaymentSummary, placeOf: PaymentSummary.Place,
+		values: func(p PaymentPlace) []any { return []any{p.ChangedAt, text(p.Source), text(p.PaymentID)} },
+	}, c, page)
+}
+
+func scanPaymentSummary(row pgx.CollectableRow) (p PaymentSummary, err error) {
+	var providerOrderID string
+	p.OrderPayment, err = scanCostedPayment(row, &p.Reference, &p.WrittenAt, &providerOrderID)
+	p.ProviderOrderID = providerOrderID
+	toUTC(&p.WrittenAt)
+	return p, err
 }
 
 // A PaymentDay is what the payments of one currency that were made on one day brought,

@@ -127,11 +127,10 @@ func (w *chainWalk) resume(ctx context.Context, from time.Time) (*chainMovement,
 	}
 	w.chain = payout.Resume(kept)
 	// A claim at the payout's own instant came before it.
-	rows, _ := w.tx.Query(ctx, `
+	w.claims, err = readAll[KnownBalance](ctx, w.tx, `
 		SELECT currency, known_at, balance FROM account_balances
 		WHERE source = $1 AND collector_id = $2 AND currency = $3 AND ($4 OR known_at > $5) ORDER BY known_at, balance`,
 		w.account.source, w.account.collectorID, w.account.currency, begin == nil, since)
-	w.claims, err = pgx.CollectRows(rows, rowTo[KnownBalance])
 	return begin, err
 }
 

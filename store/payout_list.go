@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -72,18 +71,10 @@ func (p Payout) Place() MoneyPlace { return MoneyPlace{p.PaidAt, p.ID} }
 
 // Payouts returns one page of the payouts that the filter selects, the latest first.
 func (s *Store) Payouts(ctx context.Context, filter PayoutFilter, page PageOf[MoneyPlace]) (ListOf[Payout, MoneyPlace], error) {
-	if page.Limit < 1 {
-		return ListOf[Payout, MoneyPlace]{}, fmt.Errorf("payouts: a page of %d rows", page.Limit)
-	}
-	c := filter.conditions()
-	if page.Before != (MoneyPlace{}) {
-		c.always("(paid_at, id) < (" + c.arg(page.Before.At) + ", " + c.arg(text(page.Before.ID)) + ")")
-	}
-	where := c.sql()
-	rows, _ := s.pool.Query(ctx, `SELECT `+payoutColumns+` FROM payouts WHERE `+where+`
-		ORDER BY paid_at DESC, id DESC LIMIT `+c.arg(page.Limit+1), c.args...)
-	found, err := pgx.CollectRows(rows, rowTo[Payout])
-	return list(found, page, Payout.Place), wrap(err, "payouts")
+	return readOrdered(ctx, s, ordered[Payout, MoneyPlace]{
+		what: "payouts", statement: `SELECT ` + payoutColumns + ` FROM payouts`, columns: []string{"paid_at", "id"},
+		scan: rowTo[Payout], placeOf: Payout.Place, values: func(p MoneyPlace) []any { return []any{p.At, text(p.ID)} },
+	}, filter.conditions(), page)
 }
 
 func (f PayoutFilter) conditions() conditions {
@@ -117,11 +108,10 @@ func (s *Store) Payout(ctx context.Context, id string) (PayoutDetail, error) {
 		if err != nil {
 			return ErrPayoutNotFound.ifNone(err, id)
 		}
-		rows, _ := tx.Query(ctx, `
+		detail.Parts, err = readAll[PayoutPart](ctx, tx, `
 			SELECT m.class, m.description, count(*), sum(m.credit - m.debit)
 			FROM account_movements m WHERE `+movementsOf("$1")+` AND NOT `+isPayout("$1")+`
 			GROUP BY m.class, m.description ORDER BY sum(m.credit - m.debit) DESC, m.class, m.description`, text(id))
-		detail.Parts, err = pgx.CollectRows(rows, rowTo[PayoutPart])
 		return err
 	})
 	return detail, wrap(err, "payout %q", id)
@@ -189,9 +179,8 @@ func (s *Store) PayoutMovements(ctx context.Context, id string, page PageOf[Mone
 		c.always("(m.happened_at, m.id) < (" + c.arg(page.Before.At) + ", " + c.arg(page.Before.ID) + "::text::bigint)")
 	}
 	where := c.sql()
-	rows, _ := s.pool.Query(ctx, `SELECT `+movementListColumns+` FROM account_movements m WHERE `+where+`
+	found, err := readAll[BookedMovement](ctx, s.pool, `SELECT `+movementListColumns+` FROM account_movements m WHERE `+where+`
 		ORDER BY m.happened_at DESC, m.id DESC LIMIT `+c.arg(page.Limit+1), c.args...)
-	found, err := pgx.CollectRows(rows, rowTo[BookedMovement])
 	return list(found, page, BookedMovement.Place), wrap(err, "movements of payout %q", id)
 }
 

@@ -104,9 +104,8 @@ func (s *Store) CheckReleases(ctx context.Context) error {
 		if err := tx.QueryRow(ctx, `SELECT now(), checked_until - $1::interval FROM release_checks`, releaseOverlap).Scan(&began, &since); err != nil {
 			return err
 		}
-		rows, _ := tx.Query(ctx, releasesSQL, since, releaseKinds, releaseLate)
 		var err error
-		found, err = pgx.CollectRows(rows, rowTo[checkedRelease])
+		found, err = readAll[checkedRelease](ctx, tx, releasesSQL, since, releaseKinds, releaseLate)
 		return err
 	})
 	if err != nil {

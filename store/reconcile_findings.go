@@ -212,13 +212,12 @@ func (p *progress) closeUnsettled(ctx context.Context, tx pgx.Tx, against string
 	if len(payments) == 0 && len(references) == 0 {
 		return nil
 	}
-	rows, _ := tx.Query(ctx, `
+	closed, err := readColumn[string](ctx, tx, `
 		UPDATE anomalies SET closed_at = now(), closed_by = $1
 		WHERE kind = $2 AND closed_at IS NULL AND detail ->> 'against' = $3
 		  AND (payment_id = ANY ($4) OR (payment_id IS NULL AND order_reference = ANY ($5)))
 		RETURNING coalesce(order_reference, '')`,
 		closedByReconciliation, order.AnomalyUnsettledDifference, against, payments, references)
-	closed, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	p.anomalies = append(p.anomalies, closed...)
 	return err
 }

@@ -32,7 +32,7 @@ func (s *Store) UnpaidOrders(ctx context.Context, after UnpaidOrder, limit int) 
 	if !after.CreatedAt.IsZero() {
 		before = &after.CreatedAt
 	}
-	rows, _ := s.pool.Query(ctx, `
+	orders, err := readAll[UnpaidOrder](ctx, s.pool, `
 		SELECT o.reference, o.created_at, o.collector_id FROM orders o
 		WHERE o.status IN ('pending', 'in_process', 'authorized', 'rejected', 'partially_paid')
 		  AND o.created_at > now() - interval '30 days' AND o.created_at < now() - interval '1 hour'
@@ -40,6 +40,5 @@ func (s *Store) UnpaidOrders(ctx context.Context, after UnpaidOrder, limit int) 
 		  AND NOT EXISTS (SELECT FROM webhook_reconciliation_inquiries i
 		                  WHERE i.order_reference = o.reference AND i.asked_at > now() - interval '1 day')
 		ORDER BY o.created_at DESC, o.reference DESC LIMIT $3`, before, after.Reference, limit)
-	orders, err := pgx.CollectRows(rows, pgx.RowToStructByPos[UnpaidOrder])
 	return orders, wrap(err, "unpaid orders")
 }

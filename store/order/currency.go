@@ -96,3 +96,12 @@ func FormatAmount(amount decimal.Decimal, currency string) string {
 	}
 	return amount.Normalize().StringFixed(max(0, -amount.Normalize().Exponent()))
 }
+
+// FormatKnown is FormatAmount of an amount that may not be known; nil then.
+func FormatKnown(amount decimal.NullDecimal, currency string) *string {
+	if !amount.Valid {
+		return nil
+	}
+	text := FormatAmount(amount.Decimal, currency)
+	return &text
+}
