@@ -3,12 +3,9 @@ package migrations
 import (
 	"context"
 	_ "embed"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // catalogueText names everything that the steps make, one object a line with the step
@@ -81,16 +78,12 @@ func Missing(ctx context.Context, db Querier) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := db.Query(ctx, `
+	missing, err := readTexts(ctx, db, `
 		SELECT kind || ' ' || name FROM unnest($2::text[], $3::text[]) AS wanted (kind, name)
 		WHERE NOT EXISTS (SELECT FROM (`+objectsIn+`) o WHERE o.kind = wanted.kind AND o.name = wanted.name)
 		ORDER BY kind = 'column', 1`, ourArguments(schema, catalogue())...)
 	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
-	}
-	missing, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
+		return nil, err
 	}
 	return withoutTheirColumns(missing), nil
 }

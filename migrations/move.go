@@ -112,15 +112,11 @@ func (r *relocation) known(ctx context.Context) error {
 
 // shared demands that nobody else works with River's tables.
 func (r *relocation) shared(ctx context.Context) error {
-	rows, err := r.tx.Query(ctx, `
+	foreign, err := readTexts(ctx, r.tx, `
 		SELECT queue FROM (SELECT queue FROM `+qualified(r.From, "river_job")+` UNION SELECT name FROM `+qualified(r.From, "river_queue")+`) q
 		WHERE queue NOT LIKE ALL ($1) ORDER BY 1`, r.Queues)
 	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
-	}
-	foreign, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("migrate: %w", err)
+		return err
 	}
 	if len(foreign) > 0 {
 		r.refuse("a program of yours works with River's tables in %s (queues %s), which Conciliar's jobs are in as well: set DATABASE_SCHEMA=%s and leave them there",
@@ -210,7 +206,7 @@ func (r *relocation) objects(ctx context.Context) ([]moved, error) {
 // users lets every role that owns a table or has rights to it use the schema: rights
 // go with the table, and are worth nothing without that.
 func (r *relocation) users(ctx context.Context) ([]string, error) {
-	rows, err := r.tx.Query(ctx, `
+	return readTexts(ctx, r.tx, `
 		SELECT DISTINCT format('GRANT USAGE ON SCHEMA %I TO %s', current_schema(), CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END)
 		FROM (
 			SELECT acl.grantee FROM (`+ours+`) o JOIN pg_class c ON c.oid = o.oid AND o.catalog = 'pg_class'::regclass
@@ -221,14 +217,6 @@ func (r *relocation) users(ctx context.Context) ([]string, error) {
 		) granted
 		WHERE CASE grantee WHEN 0 THEN true ELSE NOT has_schema_privilege(grantee, current_schema(), 'USAGE') END`,
 		ourArguments(r.From, catalogue())...)
-	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
-	}
-	grants, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
-	}
-	return grants, nil
 }
 
 func (r *relocation) exec(ctx context.Context, statements []string) error {

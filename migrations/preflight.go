@@ -118,13 +118,9 @@ func (p *preflight) ownership(ctx context.Context, db Querier, schema string) er
 // named returns which of our objects are in the schema and meet a condition, as words
 // such as "table orders".
 func named(ctx context.Context, db Querier, condition, schema string, objects []catalogued) ([]string, error) {
-	rows, err := db.Query(ctx, `SELECT kind || ' ' || name FROM (`+ours+`) o WHERE `+condition+` ORDER BY kind = 'column', kind, name`, ourArguments(schema, objects)...)
+	found, err := readTexts(ctx, db, `SELECT kind || ' ' || name FROM (`+ours+`) o WHERE `+condition+` ORDER BY kind = 'column', kind, name`, ourArguments(schema, objects)...)
 	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
-	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
+		return nil, err
 	}
 	return withoutTheirColumns(found), nil
 }

@@ -61,17 +61,22 @@ func Find(ctx context.Context, db Querier) (Installation, error) {
 
 // holders are the schemas with the table that remembers our steps, public first.
 func holders(ctx context.Context, db Querier) ([]string, error) {
-	rows, err := db.Query(ctx, `
+	return readTexts(ctx, db, `
 		SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 		WHERE relname = $1 AND relkind = 'r' ORDER BY nspname <> 'public', nspname`, table)
+}
+
+// readTexts reads the one column of the rows that a query finds.
+func readTexts(ctx context.Context, db Querier, query string, args ...any) ([]string, error) {
+	rows, err := db.Query(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	held, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
-	return held, nil
+	return found, nil
 }
 
 // create makes the schema unless it is there.
