@@ -44,16 +44,6 @@ func nullable(s string) *string {
 	return &s
 }
 
-// AnomalyKinds are the kinds of all anomalies that there are.
-func AnomalyKinds() []string {
-	kinds := order.AnomalyKinds()
-	words := make([]string, len(kinds))
-	for i, k := range kinds {
-		words[i] = string(k)
-	}
-	return words
-}
-
 // listAnomalies answers anomalies, newest first: open ones unless asked
 // otherwise.
 func (a *api) listAnomalies() handler {
@@ -61,7 +51,7 @@ func (a *api) listAnomalies() handler {
 		name: "anomalies", places: byID, read: a.deps.Storage.Anomalies, show: document(NewAnomalyDocument),
 		filter: func(q *filters) store.AnomalyFilter {
 			return store.AnomalyFilter{
-				State: q.stateOf(store.AnomalyStates(), store.AnomalyOpen), Kind: q.word("kind", AnomalyKinds()),
+				State: q.stateOf(store.AnomalyStates(), store.AnomalyOpen), Kind: q.word("kind", order.Words(order.AnomalyKinds())),
 				Order: q.text("order_reference"), PaymentID: q.text("payment_id"),
 				Since: q.time("since"), Until: q.time("until"),
 			}

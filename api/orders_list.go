@@ -44,15 +44,11 @@ var byChange = places[store.OrderPlace]{write: store.OrderPlace.String, read: st
 
 // listOrders answers orders by their last change, the oldest first.
 func (a *api) listOrders() handler {
-	var statuses []string
-	for _, s := range order.Statuses() {
-		statuses = append(statuses, string(s))
-	}
 	return list(listSpec[store.OrderFilter, store.OrderSummary, OrderSummaryDocument, store.OrderPlace]{
 		name: "orders", places: byChange, read: a.deps.Storage.Orders, show: document(NewOrderSummaryDocument),
 		filter: func(q *filters) store.OrderFilter {
 			return store.OrderFilter{
-				Status: order.Status(q.word("status", statuses)), Currency: q.text("currency"), ChangedSince: q.time("changed_since"),
+				Status: order.Status(q.word("status", order.Words(order.Statuses()))), Currency: q.text("currency"), ChangedSince: q.time("changed_since"),
 			}
 		},
 	})

@@ -16,16 +16,12 @@ var paymentQuery = []string{"order", "status", "currency", "changed_since", "lim
 
 // listPayments answers payments by their last change, the oldest first.
 func (a *api) listPayments() handler {
-	var statuses []string
-	for _, s := range order.PaymentStatuses() {
-		statuses = append(statuses, string(s))
-	}
 	return list(listSpec[store.PaymentFilter, store.PaymentSummary, store.PaymentSummaryDocument, store.PaymentPlace]{
 		name: "payments", places: places[store.PaymentPlace]{write: store.PaymentPlace.String, read: store.ParsePaymentPlace},
 		read: a.deps.Storage.Payments, show: document(store.NewPaymentSummaryDocument),
 		filter: func(q *filters) store.PaymentFilter {
 			return store.PaymentFilter{
-				Order: q.text("order"), Status: order.PaymentStatus(q.word("status", statuses)), Currency: q.text("currency"),
+				Order: q.text("order"), Status: order.PaymentStatus(q.word("status", order.Words(order.PaymentStatuses()))), Currency: q.text("currency"),
 				ChangedSince: q.time("changed_since"),
 			}
 		},

@@ -43,16 +43,8 @@ func NewPayoutDocument(p store.Payout) PayoutDocument {
 	return PayoutDocument{
 		ID: p.ID, CollectorID: p.CollectorID, PaidAt: p.PaidAt.UTC(), Amount: order.FormatAmount(p.Amount, p.Currency), Currency: p.Currency,
 		State: p.State, UnexplainedAmount: order.FormatAmount(p.Unexplained, p.Currency),
-		OpeningBalance: amountOf(p.Opening, p.Currency), BalanceKept: amountOf(p.Kept, p.Currency),
+		OpeningBalance: order.FormatKnown(p.Opening, p.Currency), BalanceKept: order.FormatKnown(p.Kept, p.Currency),
 	}
-}
-
-// amountOf is an amount that may not be known.
-func amountOf(d decimal.NullDecimal, currency string) *string {
-	if !d.Valid {
-		return nil
-	}
-	return nullable(order.FormatAmount(d.Decimal, currency))
 }
 
 // A MovementDocument is what came to the account's balance or went from it.
@@ -83,7 +75,7 @@ type MovementDocument struct {
 
 // NewMovementDocument returns the movement's document.
 func NewMovementDocument(m store.BookedMovement) MovementDocument {
-	amount := func(d decimal.NullDecimal) *string { return amountOf(d, m.Currency) }
+	amount := func(d decimal.NullDecimal) *string { return order.FormatKnown(d, m.Currency) }
 	return MovementDocument{
 		ID: m.ID, CollectorID: m.CollectorID, PaymentID: nullable(m.PaymentID), OrderReference: nullable(m.Reference), SourceID: nullable(m.SourceID),
 		RecordType: m.RecordType, Description: m.Description, Class: m.Class, HappenedAt: m.HappenedAt.UTC(),
@@ -130,16 +122,12 @@ var movementList = listSpec[string, store.BookedMovement, MovementDocument, stor
 
 // listPayouts answers payouts, the latest first.
 func (a *api) listPayouts() handler {
-	var states []string
-	for _, s := range payout.States() {
-		states = append(states, string(s))
-	}
 	return list(listSpec[store.PayoutFilter, store.Payout, PayoutDocument, store.MoneyPlace]{
 		name: "payouts", places: places[store.MoneyPlace]{write: store.MoneyPlace.String, read: store.ParsePayoutPlace},
 		read: a.deps.Storage.Payouts, show: document(NewPayoutDocument),
 		filter: func(q *filters) store.PayoutFilter {
 			return store.PayoutFilter{
-				State: payout.State(q.word("state", states)), Currency: q.text("currency"), Since: q.time("since"), Until: q.time("until"),
+				State: payout.State(q.word("state", order.Words(payout.States()))), Currency: q.text("currency"), Since: q.time("since"), Until: q.time("until"),
 			}
 		},
 	})

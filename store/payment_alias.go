@@ -303,11 +303,7 @@ func saveAlias(ctx context.Context, tx pgx.Tx, p OrderedPayment) error {
 // aliasRank is how far an alias's words have come; words that settle nothing are the
 // last that may be passed over.
 func aliasRank(row string) string {
-	var words []string
-	for _, status := range order.PaymentStatuses() {
-		words = append(words, string(status))
-	}
-	return `coalesce(array_position('{` + strings.Join(words, `,`) + `}', ` + row + `.status), 99)`
+	return `coalesce(array_position('{` + strings.Join(order.Words(order.PaymentStatuses()), `,`) + `}', ` + row + `.status), 99)`
 }
 
 // settleOrdered settles one order of the merchant's with the aliases that it has now,

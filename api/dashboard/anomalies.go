@@ -36,11 +36,8 @@ func (d *dashboard) anomalies(c *call) error {
 		filter.State = ""
 	}
 	at := q.page()
-	if q.err != nil {
-		return q.err
-	}
 	var err error
-	if v.List, err = d.deps.Storage.Anomalies(c.ctx, filter, at); err != nil {
+	if v.List, err = read(c, q, d.deps.Storage.Anomalies, filter, at); err != nil {
 		return err
 	}
 	return d.show(c, "anomalies", &page{Title: "nav.anomalies", Nav: "anomalies", Refresh: at.Before == 0, Body: v})

@@ -46,12 +46,9 @@ func (d *dashboard) deadLetters(c *call) error {
 		filter.State = v.State
 	}
 	at := q.page()
-	if q.err != nil {
-		return q.err
-	}
 	v.ReplayAll = Base + "/dead-letters/replay?" + filterParams(v.Reason, v.Class, v.Topic, v.Day).Encode()
 	var err error
-	if v.List, err = d.deps.Storage.DeadLetters(c.ctx, filter, at); err != nil {
+	if v.List, err = read(c, q, d.deps.Storage.DeadLetters, filter, at); err != nil {
 		return err
 	}
 	if v.Groups, err = d.deps.Storage.OpenDeadLetters(c.ctx); err != nil {
@@ -93,14 +90,7 @@ func (d *dashboard) replayDeadLetter(c *call, id int64) error {
 
 // dismissDeadLetter files a dead letter away with a note.
 func (d *dashboard) dismissDeadLetter(c *call, id int64) error {
-	note, err := c.note()
-	if err != nil {
-		return err
-	}
-	if err := d.deps.Storage.DismissDeadLetter(c.ctx, id, note, c.actor()); err != nil {
-		return err
-	}
-	return c.redirect("/dashboard/dead-letters/%d?done=dismissed", id)
+	return c.actNoted("/dashboard/dead-letters/%d?done=dismissed", id, d.deps.Storage.DismissDeadLetter)
 }
 
 // replayChosen replays the dead letters whose boxes were ticked. What somebody

@@ -60,14 +60,7 @@ func (d *dashboard) replayDelivery(c *call, id int64) error {
 
 // dismissDelivery takes a message that was given up for dealt with.
 func (d *dashboard) dismissDelivery(c *call, id int64) error {
-	note, err := c.note()
-	if err != nil {
-		return err
-	}
-	if err := d.deps.Storage.DismissDelivery(c.ctx, id, note, c.actor()); err != nil {
-		return err
-	}
-	return c.redirect("/dashboard/deliveries/%d?done=dismissed", id)
+	return c.actNoted("/dashboard/deliveries/%d?done=dismissed", id, d.deps.Storage.DismissDelivery)
 }
 
 // changeReceiver stops or starts a receiver.

@@ -28,11 +28,8 @@ func (d *dashboard) events(c *call) error {
 	}
 	filter.Since, filter.Until = q.day("day")
 	at := q.page()
-	if q.err != nil {
-		return q.err
-	}
 	var err error
-	if v.List, err = d.deps.Storage.Events(c.ctx, filter, at); err != nil {
+	if v.List, err = read(c, q, d.deps.Storage.Events, filter, at); err != nil {
 		return err
 	}
 	return d.show(c, "events", &page{Title: "nav.events", Nav: "events", Refresh: at.Before == 0, Body: v})

@@ -28,12 +28,7 @@ type ordersView struct {
 }
 
 // Older is the place that the next page begins at; empty at the list's end.
-func (v ordersView) Older() string {
-	if v.Next == (store.OrderPlace{}) {
-		return ""
-	}
-	return v.Next.String()
-}
+func (v ordersView) Older() string { return placeText(v.Next) }
 
 // Narrowed reports whether some orders may be left out.
 func (v ordersView) Narrowed() bool { return v.Status != "" || v.Currency != "" || v.Change != "" }
@@ -65,12 +60,9 @@ func (d *dashboard) orders(c *call) error {
 	}
 	filter := store.OrderFilter{Status: v.Status, Currency: v.Currency, LatestFirst: true}
 	filter.ChangedSince, _ = q.day("changed_since")
-	at := store.PageOf[store.OrderPlace]{Limit: pageRows, Before: q.orderPlace("before")}
-	if q.err != nil {
-		return q.err
-	}
+	at := store.PageOf[store.OrderPlace]{Limit: pageRows, Before: placeOf(q, store.ParseOrderPlace)}
 	var err error
-	if v.ListOf, err = d.deps.Storage.Orders(c.ctx, filter, at); err != nil {
+	if v.ListOf, err = read(c, q, d.deps.Storage.Orders, filter, at); err != nil {
 		return err
 	}
 	return d.show(c, "orders", &page{Title: "nav.orders", Nav: "orders", Refresh: at.Before == (store.OrderPlace{}), Body: v})

@@ -38,13 +38,6 @@ type payoutView struct {
 // Older is the place that the next movements begin at.
 func (v payoutView) Older() string { return placeText(v.Movements.Next) }
 
-func placeText(p store.MoneyPlace) string {
-	if p == (store.MoneyPlace{}) {
-		return ""
-	}
-	return p.String()
-}
-
 // payouts shows the payout whose id was asked for, or lists payouts, the latest first.
 func (d *dashboard) payouts(c *call) error {
 	q := c.query()
@@ -52,12 +45,9 @@ func (d *dashboard) payouts(c *call) error {
 		return d.payout(c, id)
 	}
 	v := payoutsView{States: payout.States(), State: oneOf(q, "state", payout.States()), Currency: strings.ToUpper(q.text("currency"))}
-	at := store.PageOf[store.MoneyPlace]{Limit: pageRows, Before: q.moneyPlace("before", store.ParsePayoutPlace)}
-	if q.err != nil {
-		return q.err
-	}
+	at := store.PageOf[store.MoneyPlace]{Limit: pageRows, Before: placeOf(q, store.ParsePayoutPlace)}
 	var err error
-	if v.ListOf, err = d.deps.Storage.Payouts(c.ctx, store.PayoutFilter{State: v.State, Currency: v.Currency}, at); err != nil {
+	if v.ListOf, err = read(c, q, d.deps.Storage.Payouts, store.PayoutFilter{State: v.State, Currency: v.Currency}, at); err != nil {
 		return err
 	}
 	return d.show(c, "payouts", &page{Title: "nav.payouts", Nav: "payouts", Refresh: at.Before == (store.MoneyPlace{}), Body: v})
@@ -65,7 +55,7 @@ func (d *dashboard) payouts(c *call) error {
 
 func (d *dashboard) payout(c *call, id string) error {
 	q := c.query()
-	at := store.PageOf[store.MoneyPlace]{Limit: pageRows, Before: q.moneyPlace("before", store.ParseMovementPlace)}
+	at := store.PageOf[store.MoneyPlace]{Limit: pageRows, Before: placeOf(q, store.ParseMovementPlace)}
 	if q.err != nil {
 		return q.err
 	}
@@ -78,19 +68,6 @@ func (d *dashboard) payout(c *call, id string) error {
 		return err
 	}
 	return d.show(c, "payout", &page{Title: "nav.payouts", Name: id, Nav: "payouts", Body: v})
-}
-
-// moneyPlace is where a list of payouts or movements goes on; zero at its begin.
-func (q *query) moneyPlace(name string, parse func(string) (store.MoneyPlace, bool)) store.MoneyPlace {
-	v := q.values.Get(name)
-	if v == "" {
-		return store.MoneyPlace{}
-	}
-	place, ok := parse(v)
-	if !ok {
-		q.err = errBadInput
-	}
-	return place
 }
 
 // PayoutLink leads to a payout. Its id is the provider's and may hold anything.

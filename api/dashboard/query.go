@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -87,17 +88,36 @@ func (q *query) page() store.Page {
 	return p
 }
 
-// orderPlace is where the list of orders goes on; zero at its begin.
-func (q *query) orderPlace(name string) store.OrderPlace {
-	v := q.values.Get(name)
+// placeOf is where a list goes on that is not by id; zero at its begin.
+func placeOf[P any](q *query, parse func(string) (P, bool)) (place P) {
+	v := q.values.Get("before")
 	if v == "" {
-		return store.OrderPlace{}
+		return place
 	}
-	place, ok := store.ParseOrderPlace(v)
+	place, ok := parse(v)
 	if !ok {
 		q.err = errBadInput
 	}
 	return place
+}
+
+// placeText is a place in a page's address; empty at the list's end.
+func placeText[P interface {
+	comparable
+	String() string
+}](place P) string {
+	if end := *new(P); place == end {
+		return ""
+	}
+	return place.String()
+}
+
+// read reads the page of a list that a query asked for, unless the query is wrong.
+func read[F, T any, P comparable](c *call, q *query, list func(context.Context, F, store.PageOf[P]) (store.ListOf[T, P], error), filter F, at store.PageOf[P]) (store.ListOf[T, P], error) {
+	if q.err != nil {
+		return store.ListOf[T, P]{}, q.err
+	}
+	return list(c.ctx, filter, at)
 }
 
 // id is the number in the page's path. What is no number names nothing.
@@ -128,4 +148,16 @@ func (c *call) note() (store.Note, error) {
 		return store.Note{}, errNoNote
 	}
 	return note, nil
+}
+
+// actNoted does to the thing with the id what takes a note, and goes on to its page.
+func (c *call) actNoted(page string, id int64, do func(ctx context.Context, id int64, note store.Note, by store.Actor) error) error {
+	note, err := c.note()
+	if err != nil {
+		return err
+	}
+	if err := do(c.ctx, id, note, c.actor()); err != nil {
+		return err
+	}
+	return c.redirect(page, id)
 }

@@ -29,11 +29,8 @@ func (d *dashboard) refused(c *call) error {
 	filter := store.RefusedFilter{Reason: v.Reason}
 	filter.Since, filter.Until = q.day("day")
 	at := q.page()
-	if q.err != nil {
-		return q.err
-	}
 	var err error
-	if v.List, err = d.deps.Storage.RefusedDeliveries(c.ctx, filter, at); err != nil {
+	if v.List, err = read(c, q, d.deps.Storage.RefusedDeliveries, filter, at); err != nil {
 		return err
 	}
 	if c.hidesPayerData() {

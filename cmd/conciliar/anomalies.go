@@ -7,6 +7,7 @@ import (
 
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 )
 
 func newAnomalies(std stdio) *cobra.Command {
@@ -19,7 +20,7 @@ func newAnomaliesList(std stdio) *cobra.Command {
 		example: "  conciliar anomalies list\n  conciliar anomalies list --state all --order order-1001",
 		flags: func(cmd *cobra.Command, filter *store.AnomalyFilter) {
 			stateFlag(cmd, &filter.State, store.AnomalyOpen, store.AnomalyStates())
-			wordFlag(cmd, &filter.Kind, "kind", "only of this kind", api.AnomalyKinds())
+			wordFlag(cmd, &filter.Kind, "kind", "only of this kind", order.Words(order.AnomalyKinds()))
 			cmd.Flags().StringVar(&filter.Order, "order", "", "only about the order with this reference")
 			cmd.Flags().StringVar(&filter.PaymentID, "payment", "", "only about the payment with this id")
 			timeFlags(cmd, &filter.Since, &filter.Until)

@@ -135,15 +135,11 @@ type bulkReplay struct {
 }
 
 func (r *bulkReplay) count(ctx context.Context) error {
-	return withStore(ctx, r.std, func(storage *store.Store) error {
+	return printRead(ctx, r.std, r.asJSON, func(storage *store.Store) (api.ReplayCount, error) {
 		matching, err := storage.CountReplayable(ctx, r.filter)
-		if err != nil {
-			return err
-		}
-		count := api.NewReplayCount(matching, r.limit)
-		return printResult(r.std, r.asJSON, count, func(r *printout) {
-			r.printf("%d of %d dead letters would be replayed\n", count.WouldReplay, count.Matching)
-		})
+		return api.NewReplayCount(matching, r.limit), err
+	}, func(r *printout, count api.ReplayCount) {
+		r.printf("%d of %d dead letters would be replayed\n", count.WouldReplay, count.Matching)
 	})
 }
 

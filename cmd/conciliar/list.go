@@ -78,15 +78,20 @@ func byID[T any](std stdio, cmd *cobra.Command, do func(storage *store.Store, ct
 		if err != nil {
 			return err
 		}
-		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			v, err := do(storage, cmd.Context(), id)
-			if err != nil {
-				return err
-			}
-			return printResult(std, *asJSON, v, func(r *printout) { show(r, v) })
-		})
+		return printRead(cmd.Context(), std, *asJSON, func(storage *store.Store) (T, error) { return do(storage, cmd.Context(), id) }, show)
 	}
 	return cmd
+}
+
+// printRead prints what is read from the store, or done in it.
+func printRead[T any](ctx context.Context, std stdio, asJSON bool, read func(storage *store.Store) (T, error), show func(r *printout, v T)) error {
+	return withStore(ctx, std, func(storage *store.Store) error {
+		v, err := read(storage)
+		if err != nil {
+			return err
+		}
+		return printResult(std, asJSON, v, func(r *printout) { show(r, v) })
+	})
 }
 
 // A listing is what a list prints as JSON.

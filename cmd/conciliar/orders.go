@@ -24,11 +24,7 @@ func newOrdersList(std stdio) *cobra.Command {
 		example: "  conciliar orders list --changed-since 24h\n  conciliar orders list --status partially_paid",
 		order:   "longest unchanged",
 		flags: func(cmd *cobra.Command, filter *store.OrderFilter) {
-			var statuses []string
-			for _, s := range order.Statuses() {
-				statuses = append(statuses, string(s))
-			}
-			wordFlag(cmd, (*string)(&filter.Status), "status", "only in this status", statuses)
+			wordFlag(cmd, (*string)(&filter.Status), "status", "only in this status", order.Words(order.Statuses()))
 			cmd.Flags().StringVar(&filter.Currency, "currency", "", "only in this currency, for example ARS")
 			timeFlag(cmd, &filter.ChangedSince, "changed-since", "changed from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
 		},
@@ -47,13 +43,10 @@ func newOrdersShow(std stdio) *cobra.Command {
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return withStore(cmd.Context(), std, func(storage *store.Store) error {
+		return printRead(cmd.Context(), std, *asJSON, func(storage *store.Store) (store.OrderDocument, error) {
 			o, err := storage.Order(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return printOrder(std, *asJSON, o)
-		})
+			return store.NewOrderDocument(o), err
+		}, showOrder)
 	}
 	return cmd
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	moneyreport "github.com/conciliar/conciliar/jobs/provider/mercadopago/report"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/payout"
 )
 
@@ -33,11 +34,7 @@ no balance before it is known.`,
 		example: "  conciliar payouts list --since 30d\n  conciliar payouts list --state open",
 		order:   "latest",
 		flags: func(cmd *cobra.Command, filter *store.PayoutFilter) {
-			var states []string
-			for _, s := range payout.States() {
-				states = append(states, string(s))
-			}
-			wordFlag(cmd, (*string)(&filter.State), "state", "only in this state", states)
+			wordFlag(cmd, (*string)(&filter.State), "state", "only in this state", order.Words(payout.States()))
 			cmd.Flags().StringVar(&filter.Currency, "currency", "", "only in this currency, for example ARS")
 			timeFlags(cmd, &filter.Since, &filter.Until)
 		},

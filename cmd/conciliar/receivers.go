@@ -37,18 +37,14 @@ func newReceiversList(std stdio) *cobra.Command {
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		return withStore(cmd.Context(), std, func(storage *store.Store) error {
+		return printRead(cmd.Context(), std, *asJSON, func(storage *store.Store) (listing[store.Receiver], error) {
 			found, err := storage.Receivers(cmd.Context())
-			if err != nil {
-				return err
+			return listing[store.Receiver]{Items: append([]store.Receiver{}, found...)}, err
+		}, func(r *printout, listed listing[store.Receiver]) {
+			r.header("RECEIVER\tSINCE\tSTOPPED\tREASON\tBY\tPENDING\tFAILED\tDEAD LETTERS\tOLDEST\tCLASS")
+			for _, v := range listed.Items {
+				r.row(v.Name, v.Since, v.StoppedAt, v.StopReason, v.StoppedBy, v.Pending, v.Failed, v.Dead, v.OldestPendingAt, v.Class)
 			}
-			listed := listing[store.Receiver]{Items: append([]store.Receiver{}, found...)}
-			return printResult(std, *asJSON, listed, func(r *printout) {
-				r.header("RECEIVER\tSINCE\tSTOPPED\tREASON\tBY\tPENDING\tFAILED\tDEAD LETTERS\tOLDEST\tCLASS")
-				for _, v := range listed.Items {
-					r.row(v.Name, v.Since, v.StoppedAt, v.StopReason, v.StoppedBy, v.Pending, v.Failed, v.Dead, v.OldestPendingAt, v.Class)
-				}
-			})
 		})
 	}
 	return cmd
@@ -64,13 +60,9 @@ func changeReceiver(std stdio, cmd *cobra.Command, change func(storage *store.St
 	cmd.Args = cobra.ExactArgs(1)
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return withStore(cmd.Context(), std, func(storage *store.Store) error {
-			if err := change(storage, cmd.Context(), args[0], commandActor()); err != nil {
-				return err
-			}
-			done := receiverChange{args[0], state}
-			return printResult(std, *asJSON, done, func(r *printout) { r.printf("%s is %s\n", done.Receiver, done.State) })
-		})
+		return printRead(cmd.Context(), std, *asJSON, func(storage *store.Store) (receiverChange, error) {
+			return receiverChange{args[0], state}, change(storage, cmd.Context(), args[0], commandActor())
+		}, func(r *printout, done receiverChange) { r.printf("%s is %s\n", done.Receiver, done.State) })
 	}
 	return cmd
 }

@@ -64,16 +64,11 @@ type reconcileCommand struct {
 }
 
 func (r *reconcileCommand) run(ctx context.Context) error {
-	cfg, err := config.Load(r.std.environ)
-	if err != nil {
-		return err
-	}
+	return withApp(ctx, r.std, func(a *app, cfg config.Config) error { return r.runIn(ctx, a, cfg) })
+}
+
+func (r *reconcileCommand) runIn(ctx context.Context, a *app, cfg config.Config) error {
 	jobsConfig := commandJobs(cfg, r.std)
-	a, err := newBase(ctx, cfg, jobsConfig, connectionsFor(cfg, role{worker: true}))
-	if err != nil {
-		return err
-	}
-	defer a.close()
 	client, err := a.connect(ctx, cfg)
 	if err != nil {
 		return err

@@ -71,6 +71,15 @@ const (
 	AnomalyUnsettledDifference AnomalyKind = "unsettled_difference"
 )
 
+// Words are the values of an enumeration as texts.
+func Words[T ~string](values []T) []string {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = string(v)
+	}
+	return words
+}
+
 // AnomalyKinds returns every kind of anomaly, sorted. The slice is the
 // caller's.
 func AnomalyKinds() []AnomalyKind {
