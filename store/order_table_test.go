@@ -170,7 +170,9 @@ func TestSettle_ADateOfTheNextCenturyPinsNothing(t *testing.T) {
 	in := b.inbox(t, store.InboxOptions{})
 	b.register(t, "ff-1", "100.00", "ARS")
 	far := time.Date(2099, 1, 1, 4, 0, 0, 0, time.UTC)
-	wrong := edited(fetched("550", "ff-1", order.PaymentApproved, "100", 1), func(p *order.Payment) { p.UpdatedAt = far })
+	wrong := edited(fetched("550", "ff-1", order.PaymentApproved, "100", 1), func(p *order.Payment) {
+		p.UpdatedAt, p.FetchedAt = far, time.Now().Add(-3*time.Hour)
+	})
 	b.apply(t, in, 1, wrong)
 	wrong.Payment.FetchedAt = wrong.Payment.FetchedAt.Add(time.Hour)
 	require.Equal(t, store.OutcomeUnchanged, b.apply(t, in, 2, wrong).Outcome)
@@ -178,7 +180,7 @@ func TestSettle_ADateOfTheNextCenturyPinsNothing(t *testing.T) {
 	require.True(t, far.Equal(o.Payments[0].UpdatedAt), "it is stored as reported")
 
 	refund := fetched("550", "ff-1", order.PaymentRefunded, "100", 1)
-	refund.Payment.UpdatedAt, refund.Payment.FetchedAt = time.Now().Add(time.Minute), time.Now().Add(2*time.Hour)
+	refund.Payment.UpdatedAt, refund.Payment.FetchedAt = time.Now().Add(-time.Hour), time.Now()
 	b.apply(t, in, 3, refund)
 	b.requireOrder(t, "ff-1", order.StatusRefunded, "100", "100")
 	b.sound(t)

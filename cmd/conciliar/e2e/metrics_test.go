@@ -3,7 +3,9 @@ package e2e
 import (
 	"encoding/json"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,7 +41,24 @@ func metricsOf(text string) []string {
 func everyMetric(t *testing.T) (names []string, page string) {
 	t.Helper()
 	sim, provider := newProvider(t)
-	r, service := serve(t, environment(storetest.URL(t), provider, map[string]string{"RETRY_MAX_ATTEMPTS": "1", "MONEY_REPORTS": "read"}))
+	senders := filepath.Join(t.TempDir(), "sources.yaml")
+	require.NoError(t, os.WriteFile(senders, []byte(`version: 1
+sources:
+  - name: own
+    verify: {scheme: bearer, secret_env: [SENDER_SECRET]}
+    forward: {url: "http://127.0.0.1:1/"}
+`), 0o600))
+	r, service := serve(t, environment(storetest.URL(t), provider, map[string]string{
+		"RETRY_MAX_ATTEMPTS": "1", "MONEY_REPORTS": "read",
+		"SOURCES_FILE": senders, "SENDER_SECRET": senderSecret, "ORDER_EVENTS_ALLOW_PRIVATE": "true",
+	}))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, service+"/hooks/own", strings.NewReader(`{}`))
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+senderSecret)
+	code, said, err := answerTo(req)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, code, said)
+	awaitBody(t, service+"/metrics", statusToken, `conciliar_deliveries_total{`)
 	buy(t, sim, service, "order-1")
 	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
 	// A payment of no order is an anomaly; a webhook without a payment dies.
