@@ -22,7 +22,7 @@ type OrderDocument struct {
 	// CollectorID is the seller that the order belongs to; null for the main account.
 	CollectorID *string           `json:"collector_id"`
 	Payments    []paymentDocument `json:"payments"`
-	// ProvisionalPayments are those that only a Mercado Pago order has shown.
+	// ProvisionalPayments are those that only an order of the provider's has shown.
 	ProvisionalPayments []provisionalDocument `json:"provisional_payments"`
 	OddPayments         []oddPaymentDocument  `json:"odd_payments"`
 	Chargebacks         []chargebackDocument  `json:"chargebacks"`
@@ -31,7 +31,7 @@ type OrderDocument struct {
 	Anomalies           []anomalyDocument     `json:"anomalies"`
 }
 
-// A provisionalDocument is a payment as a Mercado Pago order has it, which is not known
+// A provisionalDocument is a payment as an order of the provider's has it, which is not known
 // yet. Status is null where the order's words settle nothing.
 type provisionalDocument struct {
 	Alias           string               `json:"alias"`

@@ -74,7 +74,7 @@ const (
 	// is less than a day, so that an hourly schedule keeps to one hour.
 	deepWindow = 72 * time.Hour
 	deepEvery  = 23*time.Hour + 30*time.Minute
-	// searchReach is how far back a window may begin: Mercado Pago searches the
+	// searchReach is how far back a window may begin: the provider searches the
 	// last 12 months and a range of less than 365 days (payments reference).
 	searchReach = 364 * 24 * time.Hour
 )

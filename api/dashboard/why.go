@@ -114,7 +114,7 @@ func aboutPayment(o store.Order, p store.OrderPayment) sentence {
 	return s
 }
 
-// aboutDisputes says what Mercado Pago waits for about charge-backs and claims.
+// aboutDisputes says what the provider waits for about charge-backs and claims.
 func aboutDisputes(o store.Order) []sentence {
 	var said []sentence
 	for _, c := range o.Chargebacks {
