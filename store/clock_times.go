@@ -104,7 +104,12 @@ var clockTimes = []storedTimes{
 	{table: "report_downloads", look: lookVerify, passed: []string{"listed_at"}, ahead: map[string]time.Duration{"next_try_at": lookAhead}, said: []string{"begin_at", "end_at"}},
 	{table: "report_requests", look: lookVerify, passed: []string{"asked_at", "claimed_at", "created_at"}, said: []string{"begin_at", "end_at"}},
 	{table: "report_files", look: lookNewest, passed: []string{"created_at", "emptied_at", "finished_at"}, said: []string{"begin_at", "end_at"}},
-	{table: "river_job", look: lookNewest, passed: []string{"attempted_at", "created_at", "finalized_at"}, ahead: map[string]time.Duration{"scheduled_at": jobAhead}},
+	{
+		table: "river_job", look: lookNewest, passed: []string{"attempted_at", "finalized_at"},
+		ahead: map[string]time.Duration{"scheduled_at": jobAhead},
+		// The clock of the machine that inserted it, until River knows PostgreSQL's.
+		said: []string{"created_at"},
+	},
 	{table: "river_leader", look: lookAll, passed: []string{"elected_at"}, ahead: map[string]time.Duration{"expires_at": leaderAhead}},
 	{table: "river_migration", look: lookVerify, passed: []string{"created_at"}},
 	{table: "river_notification", look: lookVerify, passed: []string{"created_at"}},

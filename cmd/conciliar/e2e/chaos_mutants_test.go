@@ -111,11 +111,6 @@ func mutants() []mutant {
 			scenario: "both-sides", complaint: "Mercado Pago says partially_refunded",
 		},
 		{
-			guard:    "the second try of a statement whose plan is stale",
-			edits:    []edit{{"store/db_transaction.go", `answer.Code == "0A000"`, `answer.Code == ""`}},
-			scenario: "restore-dump", complaint: "cached plan must not change result type",
-		},
-		{
 			guard:    "the ids that a restore skips",
 			edits:    []edit{{"store/restored.go", "highest + max(highest, restoreSkip)", "highest + 1"}},
 			scenario: "promote-asynchronous", complaint: "an id is given twice",
