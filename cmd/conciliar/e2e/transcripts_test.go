@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
@@ -55,14 +56,16 @@ type scene struct {
 	*terminal
 
 	service string
+	pool    *pgxpool.Pool
 }
 
 func setScene(t *testing.T) *scene {
 	t.Helper()
 	sim, provider := newProvider(t)
-	environ := environment(storetest.URL(t), provider, nil)
+	databaseURL := storetest.URL(t)
+	environ := environment(databaseURL, provider, nil)
 	_, service := serve(t, environ)
-	s := &scene{service: service}
+	s := &scene{service: service, pool: storetest.Open(t, databaseURL)}
 	s.terminal = openTerminal(t, strings.TrimPrefix(service, "http://"), strings.TrimPrefix(provider, "http://")).withProgram(t)
 	s.writeSettings(t, environ)
 	require.NoError(t, sim.SetTarget(service+"/api/checkout/webhook"))
@@ -122,6 +125,12 @@ func (s *scene) deliver(t *testing.T, secret, id, status string) {
 // texts cut, and placeholders for what is another in every run.
 func (s *scene) answer(t *testing.T, command string) string {
 	t.Helper()
+	// Order events come into the feed a moment after they are written.
+	require.Eventually(t, func() bool {
+		var waiting bool
+		err := s.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM order_events WHERE position IS NULL)`).Scan(&waiting)
+		return err == nil && !waiting
+	}, patience, 20*time.Millisecond)
 	got := s.run(t, command)
 	text := got.out
 	if got.code != exitDone {
