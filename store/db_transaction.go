@@ -24,13 +24,16 @@ const (
 )
 
 // durableTx begins every transaction that changes the ledger. What we answer for
-// must be on disk, whatever the server, the database or the role says of
-// synchronous_commit: off is raised to on, in the round trip of BEGIN, and anything
-// stronger stays (PostgreSQL documentation, 30.4, asynchronous commit). So does what
-// the transactions are written for: a statement after a lock sees what the lock's
-// last holder committed.
+// must be on disk, and on a synchronous standby's where there is one, whatever the
+// server, the database or the role says of synchronous_commit: off and local, which does
+// not wait for that standby, are raised to on, in the round trip of BEGIN (PostgreSQL
+// documentation, 20.5.1, synchronous_commit). Without synchronous_standby_names local and
+// on are the same, so nobody has to ask which it is. The rest stays as its owner wants
+// it: remote_write and remote_apply survive a promotion as well. READ COMMITTED is what
+// the transactions are written for: a statement after a lock sees what the lock's last
+// holder committed.
 var durableTx = pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED; ` +
-	`SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'`}
+	`SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')`}
 
 // inTx runs fn in a transaction and commits it. It tries again at once what
 // cannot have happened: a transaction that PostgreSQL broke up to resolve a

@@ -229,7 +229,7 @@ func TestInbox_DoesNotRetryACommitWithoutAnAnswer(t *testing.T) {
 // answer for, unless it asks for more.
 func TestTransactions_AreDurableWhateverTheDatabaseSays(t *testing.T) {
 	t.Parallel()
-	for set, want := range map[string]string{"off": "on", "local": "local", "on": "on", "remote_write": "remote_write", "remote_apply": "remote_apply"} {
+	for set, want := range map[string]string{"off": "on", "local": "on", "on": "on", "remote_write": "remote_write", "remote_apply": "remote_apply"} {
 		t.Run(set, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)

@@ -16,6 +16,8 @@ type Server struct {
 	// Now is its clock's time.
 	Now time.Time
 	Durability
+	// HasStandby is true when commits wait for a standby (synchronous_standby_names).
+	HasStandby bool
 }
 
 // Durability is what the server's owner set of how safely a commit is kept, by
@@ -32,8 +34,9 @@ func (s *Store) Server(ctx context.Context) (Server, error) {
 	var found Server
 	err := s.pool.QueryRow(ctx, `
 		SELECT current_setting('server_version_num')::int, current_setting('server_version'), clock_timestamp(),
-		       current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit')`).
-		Scan(&found.Version, &found.Name, &found.Now, &found.Fsync, &found.FullPageWrites, &found.SynchronousCommit)
+		       current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_commit'),
+		       current_setting('synchronous_standby_names') <> ''`).
+		Scan(&found.Version, &found.Name, &found.Now, &found.Fsync, &found.FullPageWrites, &found.SynchronousCommit, &found.HasStandby)
 	return found, wrap(err, "ask the database")
 }
 

@@ -92,7 +92,7 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 	if server.Version < migrations.OldestPostgreSQL {
 		found[0] = finding{"database", stateFail, fmt.Sprintf("PostgreSQL %s is too old.", server.Name), "Use PostgreSQL 14 or newer."}
 	}
-	found = append(append(found, way...), durabilityFinding(server.Durability))
+	found = append(append(found, way...), durabilityFinding(server))
 	found = append(found, clockFinding("clock", "PostgreSQL's", asked.Add(took/2).Sub(server.Now), took))
 	if err := requireSchema(ctx, pool); err != nil {
 		return append(found, schemaFinding(err)), nil
@@ -143,8 +143,8 @@ func schemaFinding(err error) finding {
 }
 
 // durabilityFinding judges what the database's owner set of how safely commits are
-// kept. Our own demand synchronous_commit where it is off.
-func durabilityFinding(set store.Durability) finding {
+// kept. Our own demand synchronous_commit where it is off or local.
+func durabilityFinding(set store.Server) finding {
 	const name = "durability"
 	switch {
 	case set.Fsync != "on" || set.FullPageWrites != "on":
@@ -152,6 +152,9 @@ func durabilityFinding(set store.Durability) finding {
 			"Set both to on in postgresql.conf."}
 	case set.SynchronousCommit == "off":
 		return finding{name, stateWarn, "synchronous_commit is off. Conciliar's own commits wait for the disk all the same; orders that you insert by SQL may be lost in a crash.",
+			"Reset synchronous_commit for the database and the role (ALTER DATABASE, ALTER ROLE), or set it to on in the sessions that write orders."}
+	case set.SynchronousCommit == "local" && set.HasStandby:
+		return finding{name, stateWarn, "synchronous_commit is local, though there is a synchronous standby. Conciliar's own commits wait for the standby all the same; orders that you insert by SQL may be lost in a failover.",
 			"Reset synchronous_commit for the database and the role (ALTER DATABASE, ALTER ROLE), or set it to on in the sessions that write orders."}
 	}
 	return ok(name, "fsync is on, full_page_writes is on, synchronous_commit is %s.", set.SynchronousCommit)

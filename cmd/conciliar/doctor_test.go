@@ -53,13 +53,14 @@ func TestDoctor_NeedsAConfiguration(t *testing.T) {
 
 func TestDurabilityFinding_WarnsOfEachSetting(t *testing.T) {
 	t.Parallel()
-	for set, state := range map[store.Durability]string{
-		{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "on"}:           stateOK,
-		{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "remote_apply"}: stateOK,
-		{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "local"}:        stateOK,
-		{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "off"}:          stateWarn,
-		{Fsync: "off", FullPageWrites: "on", SynchronousCommit: "on"}:          stateWarn,
-		{Fsync: "on", FullPageWrites: "off", SynchronousCommit: "on"}:          stateWarn,
+	for set, state := range map[store.Server]string{
+		{Durability: store.Durability{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "on"}}:                      stateOK,
+		{Durability: store.Durability{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "remote_apply"}}:            stateOK,
+		{Durability: store.Durability{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "local"}}:                   stateOK,
+		{Durability: store.Durability{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "local"}, HasStandby: true}: stateWarn,
+		{Durability: store.Durability{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "off"}}:                     stateWarn,
+		{Durability: store.Durability{Fsync: "off", FullPageWrites: "on", SynchronousCommit: "on"}}:                     stateWarn,
+		{Durability: store.Durability{Fsync: "on", FullPageWrites: "off", SynchronousCommit: "on"}}:                     stateWarn,
 	} {
 		found := durabilityFinding(set)
 		require.Equal(t, state, found.State, set)
