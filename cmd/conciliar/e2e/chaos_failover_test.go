@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,6 +23,8 @@ import (
 func failovers() []scenario {
 	return []scenario{
 		{"restore-dump", "a dump is restored", "under the running service, webhooks arriving; what came after the dump is lost but for its orders, which one reconciliation heals", restoreDump},
+		{"restore-base-backup", "a base backup is restored", "taken under load; what came after it is lost but for its orders, which one reconciliation heals", restoreBaseBackup},
+		{"promote-synchronous", "PostgreSQL is cut off and ends; its synchronous standby is promoted", "under load, both hosts in DATABASE_URL, synchronous_commit at local for the role", promoteSynchronous},
 		{"promote-asynchronous", "PostgreSQL is cut off and ends; its asynchronous standby is promoted", "without the last events, which are lost but for their orders: one reconciliation heals those", promoteAsynchronous},
 	}
 }
@@ -63,9 +66,54 @@ func restoreDump(s *stage) {
 	s.heal()
 }
 
+// restoreBaseBackup goes on from a copy of the server's files.
+func restoreBaseBackup(s *stage) {
+	backup := s.dataDir()
+	server := s.ownServer(localpg.Options{DataDir: s.dataDir()})
+	s.set(setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1}})
+	p := s.launch()
+	s.begin(s.orders(20)).wait()
+	during := s.beginPlan(simulator.Plan{Orders: s.orders(40), Concurrency: 8, ReferencePrefix: "during-"})
+	tail := s.beginPlanAfter(simulator.Plan{Orders: s.orders(20), Concurrency: 8, ReferencePrefix: "tail-"}, func() {
+		require.NoError(s.t, server.Copy(s.t.Context(), backup))
+	})
+	lost := append(tail.waitLosing(), during.waitLosing()...)
+	require.Zero(s.t, p.stop())
+	at := server.Port()
+	s.crash(server)
+	s.ownServer(localpg.Options{DataDir: backup, Port: at})
+	s.pool.Reset()
+	s.restored()
+	s.launch()
+	s.givesNoIDTwice(lost)
+	s.heal()
+}
+
+// promoteSynchronous promotes a standby that has all that was acknowledged, though the
+// role's commits wait for the primary alone. Each webhook comes once, for a second one
+// would bring back what was lost.
+func promoteSynchronous(s *stage) {
+	primary, standby, network := s.hosts(simulator.Faults{})
+	s.exec(`ALTER SYSTEM SET synchronous_standby_names = '*'`)
+	s.exec(`SELECT pg_reload_conf()`)
+	s.exec(`ALTER ROLE conciliar SET synchronous_commit = 'local'`)
+	s.awaitCount(1, `SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'`)
+	s.launch()
+	paid := s.begin(s.orders(80))
+	pause(500 * time.Millisecond)
+	network.cut()
+	// What is acknowledged now would be lost.
+	pause(time.Second)
+	s.crash(primary)
+	s.promote(standby)
+	s.over()
+	paid.wait()
+	s.settled()
+}
+
 // promoteAsynchronous promotes a standby that lacks what was acknowledged last.
 func promoteAsynchronous(s *stage) {
-	primary, standby, network := s.hosts()
+	primary, standby, network := s.hosts(simulator.Faults{Duplicates: 1})
 	p := s.launch()
 	s.begin(s.orders(20)).wait()
 	lost := s.beginPlanAfter(simulator.Plan{Orders: s.orders(20), Concurrency: 8, ReferencePrefix: "tail-"}, func() {
@@ -85,11 +133,11 @@ func promoteAsynchronous(s *stage) {
 
 // hosts sets the stage on a primary and its standby, which is reached by the returned
 // network; DATABASE_URL names both.
-func (s *stage) hosts() (primary, standby *localpg.Server, network *faultProxy) {
+func (s *stage) hosts(faults simulator.Faults) (primary, standby *localpg.Server, network *faultProxy) {
 	s.t.Helper()
 	copied := s.dataDir()
 	primary = s.ownServer(localpg.Options{DataDir: s.dataDir()})
-	s.set(setting{databaseURL: s.migrated(primary), faults: simulator.Faults{Duplicates: 1}})
+	s.set(setting{databaseURL: s.migrated(primary), faults: faults})
 	network = newFaultProxy(s.t, hostOf(s.t, s.databaseURL))
 	_, port, err := net.SplitHostPort(network.proxy.Listen)
 	require.NoError(s.t, err)

@@ -111,7 +111,17 @@ func mutants() []mutant {
 			scenario: "both-sides", complaint: "Mercado Pago says partially_refunded",
 		},
 		{
+			guard:    "a synchronous standby's word for each commit",
+			edits:    []edit{{"store/db_transaction.go", "IN ('off', 'local')", "= 'off'"}},
+			scenario: "promote-synchronous", complaint: "events stay without an end|Mercado Pago says|was acknowledged", patience: "8s",
+		},
+		{
 			guard:    "the ids that a restore skips",
+			edits:    []edit{{"store/restored.go", "highest + max(highest, restoreSkip)", "highest + 1"}},
+			scenario: "restore-base-backup", complaint: "an id is given twice",
+		},
+		{
+			guard:    "the ids that a promotion skips",
 			edits:    []edit{{"store/restored.go", "highest + max(highest, restoreSkip)", "highest + 1"}},
 			scenario: "promote-asynchronous", complaint: "an id is given twice",
 		},
