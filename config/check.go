@@ -95,7 +95,7 @@ func (cfg *Config) check(c *checker) {
 	cfg.OrderEvents.check(c)
 	cfg.checkOperators(c)
 	cfg.checkTokens(c)
-	cfg.checkTLS(c)
+	cfg.Listener.check(c)
 }
 
 func (s *Sources) check(c *checker) {
@@ -227,9 +227,9 @@ func (cfg Config) checkOperators(c *checker) {
 	}
 }
 
-// checkTLS demands a certificate with its key.
-func (cfg Config) checkTLS(c *checker) {
-	cert, key := cfg.TLSCert.Reveal(), cfg.TLSKey.Reveal()
+// check demands a certificate with its key.
+func (l Listener) check(c *checker) {
+	cert, key := l.TLSCert.Reveal(), l.TLSKey.Reveal()
 	c.demand("TLS_CERT", cert == "" || key != "", "is set without TLS_KEY")
 	c.demand("TLS_KEY", key == "" || cert != "", "is set without TLS_CERT")
 	if cert != "" && key != "" {

@@ -13,7 +13,7 @@ import (
 type Config struct {
 	Database
 
-	HTTPAddr ListenAddr `env:"HTTP_ADDR" envDefault:":8080" help:"listen address"`
+	Listener
 
 	AccessToken    Secret      `env:"MERCADOPAGO_ACCESS_TOKEN,required" help:"Mercado Pago's API credential"`
 	WebhookSecrets []Secret    `env:"MERCADOPAGO_WEBHOOK_SECRETS,required" help:"signing secrets; several during a rotation"`
@@ -36,9 +36,6 @@ type Config struct {
 	OperatorPassword Secret    `env:"OPERATOR_PASSWORD" help:"opens the dashboard and River UI, 16 characters or more; required without OPERATORS_FILE"`
 	Operators        Operators `env:"OPERATORS_FILE" help:"path of a file of named operators, a line name:role:hash each; in place of OPERATOR_PASSWORD"`
 
-	TLSCert Secret `env:"TLS_CERT" help:"certificate chain of the listener, PEM; HTTPS when set"`
-	TLSKey  Secret `env:"TLS_KEY" help:"its private key, PEM"`
-
 	Retry
 	Rescue
 	Workers int `env:"WORKERS" envDefault:"50" help:"concurrent attempts in one process"`
@@ -59,6 +56,13 @@ type Config struct {
 	Tracing
 	Alerts
 	Log
+}
+
+// Listener says where the service listens, and how.
+type Listener struct {
+	HTTPAddr ListenAddr `env:"HTTP_ADDR" envDefault:":8080" help:"listen address"`
+	TLSCert  Secret     `env:"TLS_CERT" help:"certificate chain of the listener, PEM; HTTPS when set"`
+	TLSKey   Secret     `env:"TLS_KEY" help:"its private key, PEM"`
 }
 
 // OrderEvents says where changes of orders are sent.
@@ -206,6 +210,15 @@ func LoadOrders(environ []string) (Orders, error) {
 	check := parse(environ, os.ReadFile, &c)
 	c.Database.check(check)
 	c.Money.check(check)
+	return c, check.problems.orNil()
+}
+
+// LoadListener reads what a command needs that asks the service on this machine. Its
+// error is a Problems.
+func LoadListener(environ []string) (Listener, error) {
+	var c Listener
+	check := parse(environ, os.ReadFile, &c)
+	c.check(check)
 	return c, check.problems.orNil()
 }
 
