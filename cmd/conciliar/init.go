@@ -1,0 +1,165 @@
+package main
+
+import (
+	"bufio"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/conciliar/conciliar/config"
+)
+
+const (
+	settingsFile = "conciliar.env"
+	// ownDatabase is a database of that name on this machine, by its socket.
+	ownDatabase = "postgres:///conciliar"
+	// simulatorURL is where 'conciliar simulate --listen 127.0.0.1:9090' answers.
+	simulatorURL   = "http://127.0.0.1:9090"
+	simulatorToken = "TEST-simulator"
+)
+
+// credentials are the settings that only the provider's panel knows.
+var credentials = []struct{ name, question string }{
+	{"MERCADOPAGO_ACCESS_TOKEN", "Access token (Your integrations > Credentials)"},
+	{"MERCADOPAGO_WEBHOOK_SECRETS", "Secret signature (Your integrations > Webhooks)"},
+}
+
+func newInit(std stdio) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Write a file of settings with fresh tokens",
+		Long: `Writes conciliar.env, which only its owner can read: fresh tokens, the operator's
+password, the database, and Mercado Pago's access token and webhook secret. Every other
+variable stands in it as a comment.
+
+DATABASE_URL, MERCADOPAGO_ACCESS_TOKEN and MERCADOPAGO_WEBHOOK_SECRETS are taken from
+the environment, else asked for at a terminal. Without the last two the settings are for
+the simulator. An existing file is left as it is.`,
+		Example: "  conciliar init\n  conciliar init --simulator\n  conciliar init --file /etc/conciliar/conciliar.env",
+		Args:    noArgs,
+	}
+	path := cmd.Flags().String("file", settingsFile, "the file to write")
+	simulator := cmd.Flags().Bool("simulator", false, "ask nothing; Mercado Pago is the simulator on this machine")
+	cmd.RunE = func(*cobra.Command, []string) error {
+		values, err := settingsFor(std, *simulator)
+		if err != nil {
+			return err
+		}
+		content, err := config.EnvFile(values)
+		if err != nil {
+			return usagef("%w", err)
+		}
+		if err := writeNew(*path, content); err != nil {
+			return err
+		}
+		_, err = fmt.Fprint(std.out, nextSteps(*path, values))
+		return err
+	}
+	return cmd
+}
+
+// settingsFor are the settings that differ from their defaults.
+func settingsFor(std stdio, simulator bool) (map[string]string, error) {
+	values := map[string]string{}
+	for _, v := range config.Variables() {
+		if v.Client() == "" && v.Name != "OPERATOR_PASSWORD" {
+			continue
+		}
+		values[v.Name] = freshSecret()
+	}
+	ask := asker(std, simulator)
+	var err error
+	if values["DATABASE_URL"], err = ask("DATABASE_URL", "PostgreSQL ["+ownDatabase+"]", false); err != nil {
+		return nil, err
+	}
+	if values["DATABASE_URL"] == "" {
+		values["DATABASE_URL"] = ownDatabase
+	}
+	for _, c := range credentials {
+		if !simulator {
+			if values[c.name], err = ask(c.name, c.question+"; empty for the simulator", true); err != nil {
+				return nil, err
+			}
+		}
+		if values[c.name] == "" {
+			simulator = true
+		}
+	}
+	if simulator {
+		values["MERCADOPAGO_ACCESS_TOKEN"], values["MERCADOPAGO_WEBHOOK_SECRETS"] = simulatorToken, freshSecret()
+		values["MERCADOPAGO_BASE_URL"] = simulatorURL
+	}
+	return values, nil
+}
+
+// asker returns what finds a value: in the environment, else by asking whoever sits
+// at the terminal; empty when nobody does, or nothing is to be asked.
+func asker(std stdio, quiet bool) func(name, question string, secret bool) (string, error) {
+	terminal, isFile := std.in.(*os.File)
+	asks := isFile && !quiet && term.IsTerminal(int(terminal.Fd()))
+	lines := bufio.NewReader(std.in)
+	return func(name, question string, secret bool) (string, error) {
+		if value := std.env(name); value != "" || !asks {
+			return value, nil
+		}
+		_, _ = fmt.Fprint(std.err, question+": ")
+		var line string
+		var err error
+		if secret {
+			var typed []byte
+			typed, err = term.ReadPassword(int(terminal.Fd()))
+			line = string(typed)
+			_, _ = fmt.Fprintln(std.err)
+		} else {
+			line, err = lines.ReadString('\n')
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read %s: %w", name, err)
+		}
+		return strings.TrimSpace(line), nil
+	}
+}
+
+// freshSecret is a secret of 192 bits.
+func freshSecret() string {
+	var b [24]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// writeNew writes a file that must not be there yet, for its owner's eyes alone.
+func writeNew(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the person's own choice
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already and was left as it is; --file names another", path)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path)) // half a file would start a service without its guards
+	}
+	return nil
+}
+
+// nextSteps says how to go on.
+func nextSteps(path string, values map[string]string) string {
+	at := path
+	if !strings.Contains(at, "/") {
+		at = "./" + at
+	}
+	text := "Wrote " + path + ". Next:\n\n  set -a; . " + at + "; set +a\n  conciliar migrate\n  conciliar serve\n\n"
+	if values["MERCADOPAGO_BASE_URL"] != "" {
+		return text + "It is for the simulator: docs/quick-start.md pays a first order with it.\n"
+	}
+	return text + "conciliar doctor then says what is missing.\n"
+}
