@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -42,7 +43,8 @@ variable stands in it as a comment.
 
 DATABASE_URL, MERCADOPAGO_ACCESS_TOKEN and MERCADOPAGO_WEBHOOK_SECRETS are taken from
 the environment, else asked for at a terminal. Without the last two the settings are for
-the simulator. An existing file is left as it is.`,
+the simulator, at MERCADOPAGO_BASE_URL or its usual address. An existing file is left as
+it is.`,
 		Example: "  conciliar init\n  conciliar init --simulator\n  conciliar init --file /etc/conciliar/conciliar.env",
 		Args:    noArgs,
 	}
@@ -95,7 +97,7 @@ func settingsFor(std stdio, simulator bool) (map[string]string, error) {
 	}
 	if simulator {
 		values["MERCADOPAGO_ACCESS_TOKEN"], values["MERCADOPAGO_WEBHOOK_SECRETS"] = simulatorToken, freshSecret()
-		values["MERCADOPAGO_BASE_URL"] = simulatorURL
+		values["MERCADOPAGO_BASE_URL"] = cmp.Or(std.env("MERCADOPAGO_BASE_URL"), simulatorURL)
 	}
 	return values, nil
 }

@@ -118,6 +118,37 @@ type orderClient struct {
 	token   string
 }
 
+const (
+	// startPatience is how long a service that was started a moment ago is waited for.
+	startPatience = 30 * time.Second
+	startPoll     = 250 * time.Millisecond
+)
+
+// await waits until somebody answers at the service's address, and says that it waits.
+func (c *orderClient) await(ctx context.Context, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	poll := time.Tick(startPoll)
+	for said := false; ; said = true {
+		req, err := http.NewRequestWithContext(ctx, http.MethodHead, c.service+"/readyz", http.NoBody)
+		if err != nil {
+			return usagef("--orders-url takes an address such as http://127.0.0.1:8080")
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			return resp.Body.Close()
+		}
+		if !said {
+			_, _ = fmt.Fprintf(out, "waiting for the service at %s\n", c.service)
+		}
+		select {
+		case <-poll:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the service: %w", err)
+		}
+	}
+}
+
 // register puts one order. An order that stands with the same terms is fine.
 func (c *orderClient) register(ctx context.Context, reference string, amount decimal.Decimal, currency string) error {
 	body, err := json.Marshal(map[string]string{"amount": order.FormatAmount(amount, currency), "currency": currency})

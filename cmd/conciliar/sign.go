@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -30,16 +31,16 @@ Pago signs: HMAC-SHA256 over data.id of the query, x-request-id and ts.`,
 	}
 	target := cmd.Flags().String("url", "http://127.0.0.1:8080/api/checkout/webhook", "where the webhook goes")
 	id := cmd.Flags().String("id", "", "the payment's id (required)")
-	secret := cmd.Flags().String("secret", "", "the signing secret (required)")
+	secret := cmd.Flags().String("secret", "", "the signing secret; the first of MERCADOPAGO_WEBHOOK_SECRETS")
 	headerOnly := cmd.Flags().Bool("header-only", false, "print the two headers instead")
 	_ = cmd.MarkFlagRequired("id")
-	_ = cmd.MarkFlagRequired("secret")
 	cmd.RunE = func(*cobra.Command, []string) error {
+		*secret = cmp.Or(*secret, std.webhookSecret())
 		switch {
 		case !paymentID.MatchString(*id):
 			return usagef("--id takes letters, digits, - and _ only, as Mercado Pago's ids do")
 		case strings.TrimSpace(*secret) == "":
-			return usagef("--secret is blank")
+			return errNoSigningSecret
 		}
 		d := sign(*secret, *id, time.Now())
 		if *headerOnly {

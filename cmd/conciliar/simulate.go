@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,7 +45,8 @@ pass through its statuses, and sends signed webhooks to --target, with the given
 faults. The same seed gives the same payments and the same faults.
 
 Point a service at it with MERCADOPAGO_BASE_URL, MERCADOPAGO_ACCESS_TOKEN and
-MERCADOPAGO_WEBHOOK_SECRETS. With --orders-url the orders are registered first.
+MERCADOPAGO_WEBHOOK_SECRETS; where these are set, and ORDERS_TOKEN, their flags may be
+left out. With --orders-url it waits for the service and registers the orders first.
 After sending, it serves the API until Ctrl-C, or exits with --exit.`,
 		Example: `  conciliar simulate --listen 127.0.0.1:9090 --access-token TEST-1 --secret s3cret \
       --target http://127.0.0.1:8080/api/checkout/webhook --count 1000 --duplicates 2 --drop 0.15
@@ -53,10 +56,10 @@ After sending, it serves the API until Ctrl-C, or exits with --exit.`,
 	f := cmd.Flags()
 	f.StringVar(&o.listen, "listen", simulatorAddr, "address of the simulated API")
 	f.StringVar(&o.target, "target", "http://127.0.0.1:8080/api/checkout/webhook", "where webhooks are sent")
-	f.StringVar(&o.accessToken, "access-token", "TEST-simulator", "the token that API calls must carry")
-	f.StringVar(&o.secret, "secret", "", "the secret that signs webhooks (required)")
+	f.StringVar(&o.accessToken, "access-token", "", "the token that API calls must carry; MERCADOPAGO_ACCESS_TOKEN, else "+simulatorToken)
+	f.StringVar(&o.secret, "secret", "", "the secret that signs webhooks; the first of MERCADOPAGO_WEBHOOK_SECRETS")
 	f.StringVar(&o.ordersURL, "orders-url", "", "base URL of the service to register the orders at, for example http://127.0.0.1:8080")
-	f.StringVar(&o.ordersToken, "orders-token", "", "bearer token for --orders-url")
+	f.StringVar(&o.ordersToken, "orders-token", "", "bearer token for --orders-url; ORDERS_TOKEN")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the random numbers")
 	f.IntVar(&o.count, "count", 100, "how many orders are paid; 0 only serves the API")
 	f.Float64Var(&o.orders, "through-orders", 0, "share that is paid through Mercado Pago's orders, 0 to 1")
@@ -71,15 +74,31 @@ After sending, it serves the API until Ctrl-C, or exits with --exit.`,
 	f.DurationVar(&o.faults.SearchLag, "search-lag", 0, "delay until the search shows a change")
 	f.DurationVar(&o.outage, "outage", 0, "begin with an outage of the API of this length")
 	f.BoolVar(&o.exit, "exit", false, "exit after sending everything")
-	_ = cmd.MarkFlagRequired("secret")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return simulate(cmd.Context(), std, o) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o.accessToken = cmp.Or(o.accessToken, std.env("MERCADOPAGO_ACCESS_TOKEN"), simulatorToken)
+		o.secret = cmp.Or(o.secret, std.webhookSecret())
+		o.ordersToken = cmp.Or(o.ordersToken, std.env("ORDERS_TOKEN"))
+		return simulate(cmd.Context(), std, o)
+	}
 	cmd.AddCommand(newSimulatePay(std), newSimulateSign(std))
 	return cmd
 }
 
+// webhookSecret is what signs webhooks here: the first that the service takes.
+func (s stdio) webhookSecret() string {
+	first, _, _ := strings.Cut(s.env("MERCADOPAGO_WEBHOOK_SECRETS"), ",")
+	return strings.TrimSpace(first)
+}
+
+// errNoSigningSecret is wrong usage.
+var errNoSigningSecret = usagef("no secret to sign with: give --secret, or set MERCADOPAGO_WEBHOOK_SECRETS")
+
 func simulate(ctx context.Context, std stdio, o simulateOptions) error {
 	if o.orders < 0 || o.orders > 1 || o.both < 0 || o.both > 1 {
 		return usagef("--through-orders and --both-channels are shares, from 0 to 1")
+	}
+	if strings.TrimSpace(o.secret) == "" {
+		return errNoSigningSecret
 	}
 	if o.count < 0 || o.rate < 0 || o.concurrency < 1 || o.outage < 0 {
 		return usagef("--count, --rate and --outage must not be negative, and --concurrency must be at least 1")
@@ -127,6 +146,9 @@ func simulateRun(ctx context.Context, std stdio, sim *simulator.Simulator, o sim
 		ReferencePrefix: fmt.Sprintf("sim-%d-", o.seed)}
 	if o.ordersURL != "" {
 		orders := &orderClient{service: o.ordersURL, token: o.ordersToken}
+		if err := orders.await(ctx, std.out); err != nil {
+			return stoppedOr(ctx, err)
+		}
 		for _, spec := range sim.Orders(plan) {
 			if err := orders.register(ctx, spec.Reference, spec.Amount, spec.Currency); err != nil {
 				return stoppedOr(ctx, err)

@@ -95,10 +95,10 @@ func TestPages_TheQuickStartWorksAsPasted(t *testing.T) {
 	address, err := url.Parse(server.URL("postgres"))
 	require.NoError(t, err)
 	password, _ := address.User.Password()
-	service := addressToKeep(t)
-	s := openTerminal(t, service, addressToKeep(t), append(goEnviron(t),
+	service, simulator := addressToKeep(t), addressToKeep(t)
+	s := openTerminal(t, service, simulator, append(goEnviron(t),
 		"PGHOST="+address.Hostname(), "PGPORT="+address.Port(), "PGUSER="+address.User.Username(), "PGPASSWORD="+password,
-		"HTTP_ADDR="+service)...)
+		"HTTP_ADDR="+service, "MERCADOPAGO_BASE_URL=http://"+simulator)...)
 	s.clone = builtClone(t)
 	s.paste(t, readDoc(t, "docs/quick-start.md"))
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -168,6 +169,32 @@ func TestSimulate_EndsWithAnOrderThatCannotBeRegistered(t *testing.T) {
 	require.Equal(t, exitFailed, got.code)
 	require.Contains(t, got.err, "register order sim-1-")
 	require.Contains(t, got.err, "404")
+}
+
+// Who follows a page starts the simulator before the service is up. Its settings are
+// the service's own.
+func TestSimulate_WaitsForItsService(t *testing.T) {
+	t.Parallel()
+	address := addressToKeep(t)
+	r := start(t, []string{"MERCADOPAGO_WEBHOOK_SECRETS=" + testSecret + ",older", "ORDERS_TOKEN=" + ordersToken},
+		"simulate", "--listen", "127.0.0.1:0", "--orders-url", "http://"+address, "--target", "http://"+address, "--count", "1", "--exit")
+	r.out.await(t, "waiting for the service at http://"+address)
+	calls := make(chan string, 10)
+	shop := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			calls <- r.Header.Get("Authorization")
+			w.WriteHeader(http.StatusCreated)
+		}
+	}))
+	require.NoError(t, shop.Listener.Close())
+	var err error
+	shop.Listener, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+	require.NoError(t, err)
+	shop.Start()
+	t.Cleanup(shop.Close)
+	require.Equal(t, "Bearer "+ordersToken, <-calls)
+	r.out.await(t, "1 of 1 orders told")
+	require.Equal(t, exitDone, r.wait())
 }
 
 // A shop's developer pays, gives back and charges back orders of their own.
