@@ -1,9 +1,7 @@
 package store
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -51,7 +49,7 @@ func (s *Store) applyPayment(ctx context.Context, tx pgx.Tx, queueID int64, fetc
 	}
 	result := SettleResult{Outcome: OutcomeUnchanged, Reference: fetched.Reference}
 	latest := knownPayment{Payment: fetched.Payment, reference: fetched.Reference, folded: true}
-	applied := known == nil || fetched.Payment.Supersedes(known.Payment) || known.renamed(fetched)
+	applied := fetched.applies(known)
 	references := referencesOf(fetched.Reference)
 	if known != nil {
 		latest.folded = known.folded
@@ -79,7 +77,7 @@ func (s *Store) applyPayment(ctx context.Context, tx pgx.Tx, queueID int64, fetc
 			result.Outcome = OutcomeSettled
 		}
 	case fetched.Payment.Repeats(known.Payment):
-		if err := confirmPayment(ctx, tx, fetched); err != nil {
+		if _, err := confirmPayments.exec(ctx, tx, []paymentState{{FetchedPayment: fetched}}); err != nil {
 			return SettleResult{}, err
 		}
 	}
@@ -242,162 +240,4 @@ func lockOrders(ctx context.Context, tx pgx.Tx, references []string) error {
 		}
 	}
 	return nil
-}
-
-const paymentColumns = `payment_id, status, status_detail, amount, refunded_amount, shipping, coalesce(currency, ''),
-	collector_id, coalesce(subscription_id, ''), subscription_number, live_mode, validation,
-	date_created, date_last_updated, changed_at, fetched_at, fetch_mark`
-
-func scanPayment(row pgx.Row, extra ...any) (order.Payment, error) {
-	var p order.Payment
-	var createdAt, updatedAt, changedAt *time.Time
-	err := row.Scan(append([]any{
-		&p.ID, &p.Status, &p.StatusDetail, &p.Amount, &p.Refunded, &p.Shipping, &p.Currency,
-		&p.CollectorID, &p.SubscriptionID, &p.SubscriptionNumber, &p.LiveMode, &p.Validation,
-		&createdAt, &updatedAt, &changedAt, &p.FetchedAt, &p.FetchMark,
-	}, extra...)...)
-	p.CreatedAt = deref(createdAt)
-	date(&p, updatedAt, changedAt)
-	return p, err
-}
-
-// date sets when a payment in the books was changed, as reported and as it counts.
-func date(p *order.Payment, updatedAt, changedAt *time.Time) {
-	p.UpdatedAt, p.KnownAt = deref(updatedAt), deref(changedAt)
-	if changedAt == nil {
-		p.KnownAt = p.UpdatedAt
-	}
-}
-
-func deref(t *time.Time) time.Time {
-	if t == nil {
-		return time.Time{}
-	}
-	return *t
-}
-
-// changedAt is what is stored of when a payment counts as changed: nothing where
-// that is its date.
-func changedAt(p order.Payment) *time.Time {
-	at := p.ChangedAt()
-	if at.Equal(p.UpdatedAt) {
-		return nil
-	}
-	return &at
-}
-
-// A knownPayment is a payment in the books with its order's reference.
-type knownPayment struct {
-	order.Payment
-	reference string
-	// folded is true when it was read under the rules of this release.
-	folded bool
-}
-
-// renamed reports whether a later fetch found the payment as it is known, under
-// another reference.
-func (p *knownPayment) renamed(f FetchedPayment) bool {
-	later := cmp.Or(cmp.Compare(f.Payment.FetchMark, p.FetchMark), f.Payment.FetchedAt.Compare(p.FetchedAt)) > 0
-	return later && f.Reference != p.reference && f.Payment.Repeats(p.Payment)
-}
-
-// loadPayment returns the payment as it is known, nil when it is not. The caller
-// holds its lock.
-func loadPayment(ctx context.Context, tx pgx.Tx, source, paymentID string) (*knownPayment, error) {
-	var books, version int
-	if err := tx.QueryRow(ctx, `SELECT `+foldVersion).Scan(&books); err != nil {
-		return nil, err
-	}
-	if err := checkFold(books); err != nil {
-		return nil, err
-	}
-	var p knownPayment
-	var err error
-	p.Payment, err = scanPayment(tx.QueryRow(ctx, `
-		SELECT `+paymentColumns+`, coalesce(order_reference, ''), fold_version
-		FROM payments WHERE source = $1 AND payment_id = $2`, source, paymentID), &p.reference, &version)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil //nolint:nilnil // that it is not known is no error
-	}
-	if err != nil {
-		return nil, err
-	}
-	p.folded = version >= order.FoldVersion
-	return &p, nil
-}
-
-// savePayment saves the payment, which must supersede what is known, and logs
-// its state. It reports whether the state is one that was never applied. The answer
-// of a forgotten payer's payment is not kept.
-func (s *Store) savePayment(ctx context.Context, tx pgx.Tx, queueID int64, f FetchedPayment) (fresh bool, err error) {
-	p := f.Payment
-	hashes, err := s.payerHashes(ctx, tx, f.Source, f.Raw)
-	if err != nil {
-		return false, err
-	}
-	_, err = tx.Exec(ctx, `
-		INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, shipping,
-			currency, collector_id, subscription_id, subscription_number, live_mode, validation, date_last_updated, changed_at,
-			fetched_at, fetch_mark, raw, fold_version, date_created, fee_amount, application_fee_amount, financing_fee_amount,
-			shipping_fee_amount, taxes_amount, net_amount, release_date, release_status, cost_read_at)
-		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, nullif($9, ''), $10, nullif($11, ''), $12, $13, $14, $15, $16, $17, $18,
-			CASE WHEN `+forgottenSQL("$1", "$2", "$22::bytea[]")+` THEN '' ELSE $19::bytea END, $20, $21,
-			$23, $24, $25, $26, $27, $28, $29, nullif($30, ''), $17)
-		ON CONFLICT (source, payment_id) DO UPDATE SET
-			order_reference = excluded.order_reference, status = excluded.status, status_detail = excluded.status_detail,
-			amount = excluded.amount, refunded_amount = excluded.refunded_amount, shipping = excluded.shipping,
-			currency = excluded.currency, collector_id = excluded.collector_id, subscription_id = excluded.subscription_id,
-			subscription_number = excluded.subscription_number, live_mode = excluded.live_mode, validation = excluded.validation,
-			date_last_updated = excluded.date_last_updated, changed_at = excluded.changed_at, fetched_at = excluded.fetched_at,
-			fetch_mark = greatest(payments.fetch_mark, excluded.fetch_mark), raw = excluded.raw, fold_version = excluded.fold_version,
-			date_created = excluded.date_created, fee_amount = excluded.fee_amount, application_fee_amount = excluded.application_fee_amount,
-			financing_fee_amount = excluded.financing_fee_amount, shipping_fee_amount = excluded.shipping_fee_amount,
-			taxes_amount = excluded.taxes_amount, net_amount = excluded.net_amount, release_date = excluded.release_date,
-			release_status = excluded.release_status, cost_read_at = excluded.cost_read_at`,
-		f.Source, p.ID, f.Reference, p.Status, p.StatusDetail, p.Amount, p.Refunded, p.Shipping,
-		p.Currency, p.CollectorID, p.SubscriptionID, p.SubscriptionNumber, p.LiveMode, p.Validation, orNull(p.UpdatedAt), changedAt(p),
-		p.FetchedAt, p.FetchMark, f.Raw, order.FoldVersion, orNull(p.CreatedAt), hashes,
-		f.Cost.Fee, f.Cost.ApplicationFee, f.Cost.FinancingFee, f.Cost.ShippingFee, f.Cost.Taxes, f.Cost.Net,
-		orNull(f.Cost.ReleaseDate), f.Cost.ReleaseStatus)
-	if err != nil {
-		return false, err
-	}
-	tag, err := tx.Exec(ctx, `
-		INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, shipping,
-			currency, date_last_updated, changed_at, queue_id)
-		VALUES ($1, $2, nullif($3, ''), $4, $5, $6, $7, $8, nullif($9, ''), $10, $11, $12)
-		ON CONFLICT DO NOTHING`,
-		f.Source, p.ID, f.Reference, p.Status, p.StatusDetail, p.Amount, p.Refunded, p.Shipping, p.Currency,
-		orNull(p.UpdatedAt), changedAt(p), queueID)
-	if err != nil || tag.RowsAffected() == 1 {
-		return err == nil, err
-	}
-	// The state was applied before; shipping is no part of what makes one.
-	_, err = tx.Exec(ctx, `
-		UPDATE payment_logs SET shipping = $8
-		WHERE source = $1 AND payment_id = $2 AND status = $3 AND status_detail = $4 AND amount IS NOT DISTINCT FROM $5
-		  AND refunded_amount = $6 AND date_last_updated IS NOT DISTINCT FROM $7 AND shipping IS DISTINCT FROM $8`,
-		f.Source, p.ID, p.Status, p.StatusDetail, p.Amount, p.Refunded, orNull(p.UpdatedAt), p.Shipping)
-	return false, err
-}
-
-// confirmPayment notes that a fetch found the payment in the state that is known. Its
-// costs and its release are no part of a state.
-func confirmPayment(ctx context.Context, tx pgx.Tx, f FetchedPayment) error {
-	_, err := tx.Exec(ctx, `
-		UPDATE payments SET fetched_at = greatest(fetched_at, $3), fetch_mark = greatest(fetch_mark, $4), cost_read_at = greatest(fetched_at, $3),
-			fee_amount = $5, application_fee_amount = $6, financing_fee_amount = $7, shipping_fee_amount = $8, taxes_amount = $9,
-			net_amount = $10, release_date = $11, release_status = nullif($12, '')
-		WHERE source = $1 AND payment_id = $2 AND (fetched_at < $3 OR fetch_mark < $4)`,
-		f.Source, f.Payment.ID, f.Payment.FetchedAt, f.Payment.FetchMark,
-		f.Cost.Fee, f.Cost.ApplicationFee, f.Cost.FinancingFee, f.Cost.ShippingFee, f.Cost.Taxes, f.Cost.Net,
-		orNull(f.Cost.ReleaseDate), f.Cost.ReleaseStatus)
-	return err
-}
-
-func orNull(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

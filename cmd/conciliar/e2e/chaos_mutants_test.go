@@ -45,7 +45,7 @@ func mutants() []mutant {
 			// The index stands behind the program's own question, whether a state is new:
 			// either alone is enough here.
 			guard: "payment_logs_state_key", statement: `ALTER TABLE payment_logs DROP CONSTRAINT payment_logs_state_key`,
-			edits:    []edit{{"store/order_settle.go", "fetched.Payment.Supersedes(known.Payment) ||", "true ||"}},
+			edits:    []edit{{"store/payment_save.go", "f.Payment.Supersedes(known.Payment) ||", "true ||"}},
 			scenario: "redeliveries", complaint: "state_logged_once",
 		},
 		{
@@ -70,7 +70,7 @@ func mutants() []mutant {
 		},
 		{
 			guard: "the fence of attempts",
-			edits: []edit{{"store/event_attempt.go", "if !running || number != a.Number {", "if !running && number < 0 {"}},
+			edits: []edit{{"store/event_attempt.go", "if !j.running || j.attempt != a.Number {", "if !j.running && j.attempt < 0 {"}},
 			// It waits for a rescue.
 			scenario: "zombie", complaint: "the zombie ended another's attempt",
 		},
