@@ -200,32 +200,63 @@ func (s *Store) jobState(ctx context.Context, jobID int64) (running bool, attemp
 // not running this very attempt: River completes by id alone, so a worker that
 // lost its job must find out here, before it changes anything.
 func lockAttempt(ctx context.Context, tx pgx.Tx, a Attempt) (json.RawMessage, error) {
-	var running bool
-	var number int
-	var failures json.RawMessage
-	err := tx.QueryRow(ctx, `
-		SELECT state = 'running', attempt, coalesce(to_jsonb(errors), '[]')
-		FROM river_job WHERE id = $1 FOR UPDATE`, a.JobID).Scan(&running, &number, &failures)
+	var job heldJob
+	err := tx.QueryRow(ctx, `SELECT `+heldJobColumns+` FROM river_job WHERE id = $1 FOR UPDATE`, a.JobID).Scan(job.fields()...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, ErrStaleAttempt
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !running || number != a.Number {
-		return nil, ErrStaleAttempt
-	}
-	return failures, nil
+	return job.failures, job.checkAttempt(a)
 }
 
-// endEvent marks the event done and keeps its attempts, which outlive River's
-// row. An event that has ended keeps its first end. One that is about a forgotten
+// A heldJob is a job whose row is locked.
+type heldJob struct {
+	id       int64
+	running  bool
+	attempt  int
+	failures json.RawMessage
+}
+
+const heldJobColumns = `id, state = 'running', attempt, coalesce(to_jsonb(errors), '[]')`
+
+func (j *heldJob) fields() []any { return []any{&j.id, &j.running, &j.attempt, &j.failures} }
+
+// checkAttempt returns ErrStaleAttempt when the job is not running this very attempt.
+func (j *heldJob) checkAttempt(a Attempt) error {
+	if !j.running || j.attempt != a.Number {
+		return ErrStaleAttempt
+	}
+	return nil
+}
+
+// An endedEvent is an event that ends with an attempt.
+type endedEvent struct {
+	Attempt
+	outcome  string
+	failures json.RawMessage
+}
+
+// endEvents marks events done and keeps their attempts, which outlive River's
+// rows. An event that has ended keeps its first end. One that is about a forgotten
 // payer needs its body no longer.
+var endEvents = writeRows([]column[endedEvent]{
+	value("id", "bigint", func(e endedEvent) int64 { return e.QueueID }),
+	value("outcome", "text", func(e endedEvent) string { return e.outcome }),
+	value("attempts", "integer", func(e endedEvent) int { return e.Number }),
+	value("failures", "jsonb", func(e endedEvent) json.RawMessage { return e.failures }),
+}, 0, func(x string) string {
+	return `
+		UPDATE webhook_queue q
+		SET completed_at = now(), outcome = x.outcome, attempts = x.attempts, attempt_errors = x.failures,
+		    payload = CASE WHEN q.forgotten THEN '' ELSE q.payload END, resource = CASE WHEN NOT q.forgotten THEN q.resource END,
+		    remote_ip = CASE WHEN NOT q.forgotten THEN q.remote_ip END, emptied_at = CASE WHEN q.forgotten THEN now() ELSE q.emptied_at END
+		FROM ` + x + ` WHERE q.id = x.id AND q.completed_at IS NULL`
+})
+
+// endEvent marks one event done, see endEvents.
 func endEvent(ctx context.Context, tx pgx.Tx, a Attempt, outcome string, failures json.RawMessage) error {
-	return execute(ctx, tx, `
-		UPDATE webhook_queue
-		SET completed_at = now(), outcome = $2, attempts = $3, attempt_errors = $4,
-		    payload = CASE WHEN forgotten THEN '' ELSE payload END, resource = CASE WHEN NOT forgotten THEN resource END,
-		    remote_ip = CASE WHEN NOT forgotten THEN remote_ip END, emptied_at = CASE WHEN forgotten THEN now() ELSE emptied_at END
-		WHERE id = $1 AND completed_at IS NULL`, a.QueueID, outcome, a.Number, failures)
+	_, err := endEvents.exec(ctx, tx, []endedEvent{{a, outcome, failures}})
+	return err
 }

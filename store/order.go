@@ -118,11 +118,8 @@ func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, kn
 	if !settled.changed && known.settled && known.folded {
 		return settled, nil
 	}
-	if _, err := tx.Exec(ctx, `
-		UPDATE orders SET status = $2, paid_amount = $3, refunded_amount = $4, settled_at = CASE WHEN $5 THEN now() ELSE settled_at END,
-			reference_key = $6, fold_version = $7
-		WHERE reference = $1`, reference, settled.Status, settled.Paid, settled.Refunded, settled.changed || !known.settled,
-		order.ReferenceKey(reference), order.FoldVersion); err != nil {
+	row := settledOrder{reference: reference, Settlement: settled.Settlement, moved: settled.changed || !known.settled}
+	if _, err := settleOrders.exec(ctx, tx, []settledOrder{row}); err != nil {
 		return settled, err
 	}
 	if !known.settled || !known.folded {
@@ -134,12 +131,8 @@ func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, kn
 		return settled, nil
 	}
 	settled.news = newsOf(reference, known, settled.Settlement, why, sqlDid)
-	var logID int64
-	err = tx.QueryRow(ctx, `
-		INSERT INTO order_logs (order_reference, cause, queue_id, status, paid_amount, refunded_amount, amount, currency, actor, reason, told, collector_id)
-		VALUES ($1, $2, nullif($3, 0), $4, $5, $6, $7, $8, nullif($9, ''), nullif($10, ''), $11, $12) RETURNING id`,
-		reference, why.cause, why.queueID, settled.Status, settled.Paid, settled.Refunded, known.Amount, known.Currency, why.actor, why.reason,
-		len(settled.news) > 0, known.CollectorID).Scan(&logID)
+	sql, args := logOrders.of([]orderLog{{reference, why, settled.Settlement, known.Terms, len(settled.news) > 0}})
+	logID, err := readValue[int64](ctx, tx, sql, args...)
 	for i := range settled.news {
 		settled.news[i].logID = logID
 	}
@@ -264,8 +257,7 @@ func tellNearMisses(ctx context.Context, tx pgx.Tx, reference string) error {
 }
 
 func insertOrder(ctx context.Context, tx pgx.Tx, reference string, terms order.Terms, origin string) error {
-	_, err := tx.Exec(ctx, `INSERT INTO orders (reference, amount, currency, collector_id, origin) VALUES ($1, $2, $3, $4, $5)`,
-		reference, terms.Amount, terms.Currency, terms.CollectorID, origin)
+	_, err := insertOrders.exec(ctx, tx, []newOrder{{reference, terms, origin}})
 	return err
 }
 

@@ -248,41 +248,38 @@ func writeOrderEvents(ctx context.Context, tx pgx.Tx, why settling, reference st
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return err
 	}
-	document, err := plainJSON(NewOrderDocument(o))
+	events, err := orderEventsOf(why, origin, now, o, news)
 	if err != nil {
 		return err
 	}
-	n := len(news)
-	kinds, causes, bodies := make([]string, n), make([]string, n), make([]string, n)
-	previous, logs, anomalies := make([]*string, n), make([]int64, n), make([]int64, n)
+	_, err = insertOrderEvents.exec(ctx, tx, events)
+	return err
+}
+
+// orderEventsOf are the events that tell the news of an order as it is now, through an
+// event of the given origin.
+func orderEventsOf(why settling, origin string, now time.Time, o Order, news []orderNews) ([]orderEventRow, error) {
+	document, err := plainJSON(NewOrderDocument(o))
+	if err != nil {
+		return nil, err
+	}
+	events := make([]orderEventRow, len(news))
 	for i, told := range news {
 		body := orderEventBody{Type: told.kind, Timestamp: now.UTC(), Data: orderEventData{
-			Order: document, PreviousStatus: told.previous, Cause: cmp.Or(told.cause, why.eventCause(origin)),
+			Order: document, Cause: cmp.Or(told.cause, why.eventCause(origin)), QueueID: idOrNull(why.queueID),
 		}}
-		if why.queueID != 0 {
-			body.Data.QueueID = &why.queueID
-		}
 		if a := told.anomaly; a != nil {
-			body.Data.PreviousStatus = &o.Status
+			told.previous = &o.Status
 			body.Data.Anomaly = &toldAnomalyDocument{newAnomalyDocument(*a), said(deref(a.ClosedAt))}
-			anomalies[i] = a.ID
 		}
+		body.Data.PreviousStatus = told.previous
 		raw, err := plainJSON(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		kinds[i], causes[i], bodies[i], logs[i] = told.kind, body.Data.Cause, string(raw), told.logID
-		previous[i] = (*string)(body.Data.PreviousStatus)
+		events[i] = orderEventRow{orderNews: told, cause: body.Data.Cause, queueID: why.queueID, body: raw, at: now}
 	}
-	// The ids are drawn in the order of the rows, under the order's lock.
-	_, err = tx.Exec(ctx, `
-		INSERT INTO order_events (type, order_reference, previous_status, cause, queue_id, order_log_id, anomaly_id, body, created_at)
-		SELECT n.type, $1, n.previous, n.cause, nullif($2, 0), nullif(n.log_id, 0), nullif(n.anomaly_id, 0), n.body::json, $3
-		FROM unnest($4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::text[]) WITH ORDINALITY
-		     AS n (type, previous, cause, log_id, anomaly_id, body, place)
-		ORDER BY n.place`,
-		reference, why.queueID, now, kinds, previous, causes, logs, anomalies, bodies)
-	return err
+	return events, nil
 }
 
 // plainJSON encodes a value as answers are encoded, without the escapes of HTML.
