@@ -47,6 +47,10 @@ run: build ## start everything on this machine, with nothing set up (Ctrl-C stop
 build: ## build one static binary, bin/conciliar
 	CGO_ENABLED=0 $(GO) build -trimpath -tags nomsgpack -ldflags '-s -w -X main.linkedVersion=$(VERSION)' -o $(BIN) ./cmd/conciliar
 
+.PHONY: image
+image: build ## build the container image without a container engine, and run the binary in it
+	.ci/image
+
 .PHONY: install
 install: build ## install the binary as $(PREFIX)/bin/conciliar (PREFIX is ~/.local)
 	install -d '$(DESTDIR)$(PREFIX)/bin'
@@ -126,5 +130,5 @@ vuln: ## look for known vulnerabilities; fails when they can't be looked up
 	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln
 
 .PHONY: ci
-ci: lint build test load chaos fuzz ## everything that a change has to pass
+ci: lint build image test load chaos fuzz ## everything that a change has to pass
 	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln --if-reachable

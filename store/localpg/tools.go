@@ -42,3 +42,6 @@ func (s *Server) Copy(ctx context.Context, dir string, args ...string) error {
 	}
 	return s.Run(ctx, "pg_basebackup", append([]string{"--pgdata=" + filepath.Join(dir, "data"), "--checkpoint=fast", "--no-sync"}, args...)...)
 }
+
+// Binaries is the folder of PostgreSQL's programs, for what runs them itself.
+func (s *Server) Binaries() string { return s.binaries }

@@ -1,0 +1,168 @@
+package e2e
+
+import (
+	"context"
+	"crypto/x509"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/store/localpg"
+)
+
+// checked runs somebody else's checker, which must be content.
+func checked(t *testing.T, dir, program string, args ...string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		path, err = exec.LookPath("/usr/sbin/" + program)
+	}
+	require.NoError(t, err, "install it: make test does so where it may")
+	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s %v: %s", program, args, out)
+	return string(out)
+}
+
+// copied is a file of deploy/ with other words in place of those that only the machine
+// it is for has.
+func copied(t *testing.T, dir, name string, oldnew ...string) string {
+	t.Helper()
+	path := filepath.Join(dir, filepath.Base(name))
+	text := strings.NewReplacer(oldnew...).Replace(readDoc(t, "deploy/"+name))
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestDeploy_SystemdTakesTheUnits(t *testing.T) {
+	t.Parallel()
+	program, err := binary()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	service := copied(t, dir, "systemd/conciliar.service", "/usr/bin/conciliar", program)
+	verify := copied(t, dir, "systemd/conciliar-verify.service", "/usr/bin/conciliar", program)
+	timer := copied(t, dir, "systemd/conciliar-verify.timer")
+	require.Empty(t, checked(t, dir, "systemd-analyze", "verify", "--man=no", service, verify, timer))
+	checked(t, dir, "systemd-analyze", "security", "--offline=true", "--threshold=20", service)
+}
+
+func TestDeploy_TheProxiesTakeTheirConfiguration(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cert, key := certificate(t, 1, x509.NewCertPool())
+	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	require.NoError(t, os.WriteFile(certFile, []byte(cert), 0o600))
+	require.NoError(t, os.WriteFile(keyFile, []byte(key), 0o600))
+	site := copied(t, dir, "nginx/conciliar.conf",
+		"/etc/ssl/certs/shop.example.pem", certFile, "/etc/ssl/private/shop.example.key", keyFile)
+	wrapper := filepath.Join(dir, "nginx.conf")
+	require.NoError(t, os.WriteFile(wrapper, []byte("pid "+dir+"/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\ninclude "+site+";\n}\n"), 0o600))
+	checked(t, dir, "nginx", "-t", "-p", dir, "-c", wrapper)
+	checked(t, dir, "caddy", "validate", "--adapter", "caddyfile", "--config", copied(t, dir, "caddy/Caddyfile"))
+	for _, name := range []string{"nginx/conciliar.conf", "caddy/Caddyfile"} {
+		for line := range strings.Lines(readDoc(t, "deploy/"+name)) {
+			if set := strings.ToLower(line); strings.Contains(set, "header") {
+				require.NotContains(t, set, "x-request-id", "a proxy that sets it breaks every signature")
+			}
+		}
+	}
+}
+
+func TestDeploy_ComposeTakesItsFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	nested := filepath.Join(dir, "deploy", "docker")
+	require.NoError(t, os.MkdirAll(nested, 0o700))
+	file := copied(t, nested, "docker/compose.yaml")
+	got := execute(t, nil, "init", "--simulator", "--file", filepath.Join(dir, "conciliar.env"))
+	require.Equal(t, exitDone, got.code, got.err)
+	options, err := cli.NewProjectOptions([]string{file}, cli.WithProfiles([]string{"demo"}))
+	require.NoError(t, err)
+	project, err := options.LoadProject(t.Context())
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"database", "migrate", "conciliar", "demo"}, project.ServiceNames())
+	service, err := project.GetService("conciliar")
+	require.NoError(t, err)
+	require.Equal(t, dir, service.Build.Context)
+	var environ []string
+	for name, value := range service.Environment {
+		environ = append(environ, name+"="+*value)
+	}
+	cfg, err := config.Load(environ)
+	require.NoError(t, err, "what compose gives the service is a configuration")
+	require.Contains(t, cfg.DatabaseURL.Reveal(), "@database:5432/")
+}
+
+func TestDeploy_TheScriptsAreSound(t *testing.T) {
+	t.Parallel()
+	checked(t, repositoryPath("."), "shellcheck", "deploy/backup/backup.sh", ".ci/run", ".ci/prepare", ".ci/vuln", ".ci/image")
+	checked(t, repositoryPath("deploy"), "yamllint", "--strict", "--config-data",
+		"{extends: default, rules: {line-length: disable, document-start: disable, braces: {max-spaces-inside: 0}, comments: {min-spaces-from-content: 1}}}", ".")
+}
+
+// A backup is what it was taken of, also in a server that has never seen the
+// installation, and old ones go.
+func TestDeploy_ABackupIsRestored(t *testing.T) {
+	t.Parallel()
+	server, err := localpg.Start(t.Context(), localpg.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(t, server.Stop(ctx))
+	})
+	s := newShop(t, simulator.Faults{}, nil)
+	s.hasReconciled()
+	p := s.launch()
+	require.True(t, s.sim.Notify(t.Context(), s.sell("order-1")).Acknowledged())
+	s.awaitQuiet()
+
+	dir := filepath.Join(t.TempDir(), "backups")
+	backup := func() string {
+		cmd := exec.CommandContext(t.Context(), "sh", repositoryPath("deploy/backup/backup.sh"))
+		cmd.Env = append(s.environ, "PATH="+server.Binaries()+string(os.PathListSeparator)+os.Getenv("PATH"), "BACKUP_DIR="+dir, "KEEP=1")
+		got := outcomeOf(t, cmd)
+		require.Equal(t, exitDone, got.code, got.err)
+		first, _, _ := strings.Cut(got.out, "\n")
+		return first
+	}
+	older := filepath.Join(dir, "conciliar-20250101T000000Z.dump")
+	backup()
+	require.NoError(t, os.WriteFile(older, nil, 0o600))
+	dump := backup()
+	require.NoFileExists(t, older)
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	require.NoError(t, err)
+	require.Equal(t, []string{dump}, left)
+	info, err := os.Stat(dump)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	// The shop goes on after the backup; its database is lost.
+	require.True(t, s.sim.Notify(t.Context(), s.sell("order-2")).Acknowledged())
+	s.awaitQuiet()
+	require.Equal(t, exitDone, p.stop())
+
+	restore := exec.CommandContext(t.Context(), filepath.Join(server.Binaries(), "pg_restore"), "--no-owner", "--no-privileges", "--dbname", server.URL("postgres"), dump)
+	got := outcomeOf(t, restore)
+	require.Equal(t, exitDone, got.code, got.err)
+	// A minute passes: until then the process of before the backup may be alive.
+	require.NoError(t, server.Run(t.Context(), "psql", "--quiet", "--command", `UPDATE conciliar.processes SET seen_at = seen_at - interval '1 minute'; DELETE FROM conciliar.river_leader`))
+	restored := append(slices.Clone(s.environ), "DATABASE_URL="+server.URL("postgres"))
+	for _, command := range []string{"restored", "verify"} {
+		got = execute(t, restored, command)
+		require.Equal(t, exitDone, got.code, "%s%s", got.out, got.err)
+	}
+	got = execute(t, restored, "orders", "show", "order-1")
+	require.Equal(t, exitDone, got.code, got.err)
+	require.Contains(t, got.out, "paid")
+}
