@@ -28,12 +28,12 @@ type Anomaly struct {
 	Note      string            `json:"note,omitempty"`
 }
 
-// An anomalySync makes the open anomalies of some orders, and of one payment,
+// An anomalySync makes the open anomalies of some orders, and of some payments,
 // equal to what the ledger yields now. An anomaly that a person resolved is not
 // opened again over the same facts.
 type anomalySync struct {
 	source     string
-	paymentID  string
+	paymentIDs []string
 	references []string
 	yielded    []yieldedAnomaly
 	// paid are the orders among the references that are paid.
@@ -112,7 +112,7 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) (changed bool, err err
 			UPDATE anomalies a SET closed_at = now(), closed_by = $5
 			WHERE a.closed_at IS NULL
 			  AND (a.kind = ANY ($6) OR a.kind = 'payment_moved' AND a.order_reference = ANY ($7))
-			  AND (a.order_reference = ANY ($2) OR (a.payment_id = $4 AND a.source = $3))
+			  AND (a.order_reference = ANY ($2) OR (a.payment_id = ANY ($4) AND a.source = $3))
 			  AND NOT EXISTS (SELECT FROM yielded y
 			                  WHERE y.kind = a.kind
 			                    AND y.order_reference IS NOT DISTINCT FROM a.order_reference
@@ -136,7 +136,7 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) (changed bool, err err
 		DO UPDATE SET detail = excluded.detail, reference_key = excluded.reference_key WHERE known.detail <> excluded.detail
 		RETURNING known.id)
 		SELECT EXISTS (SELECT FROM closed) OR EXISTS (SELECT FROM opened)`,
-		mustJSON(yielded), references, y.source, y.paymentID, cmp.Or(y.closer, closedBySettlement), kinds, emptyIfNil(y.paid), y.upgrade,
+		mustJSON(yielded), references, y.source, emptyIfNil(y.paymentIDs), cmp.Or(y.closer, closedBySettlement), kinds, emptyIfNil(y.paid), y.upgrade,
 		closedByReconciliation).Scan(&changed)
 	return changed, err
 }

@@ -123,7 +123,7 @@ type settling struct {
 // payment's order, empty when there is none, and whether any order changed. The
 // caller holds the locks of the payment and of the orders.
 func (s *Store) settlePayment(ctx context.Context, tx pgx.Tx, why settling, source string, p knownPayment, references []string) (status order.Status, changed bool, err error) {
-	sync := anomalySync{source: source, paymentID: p.ID, references: references, upgrade: !p.folded || why.cause == causeUpgrade}
+	sync := anomalySync{source: source, paymentIDs: []string{p.ID}, references: references, upgrade: !p.folded || why.cause == causeUpgrade}
 	var news []orderNews
 	unsettled := ""
 	for _, ref := range references {

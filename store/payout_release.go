@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -27,41 +28,28 @@ const releaseOverlap = 15 * time.Minute
 // a first import brings.
 const releaseSettings = `SET LOCAL work_mem = '64MB'`
 
+// releaseBatch is how many payments are held against the reports in one transaction.
+const releaseBatch = 200
+
 // A checkedRelease is a payment of which something came or went, or should have.
 type checkedRelease struct {
-	Source, PaymentID, CollectorID string
-	Reference, Currency            string
-	Status, StatusDetail           string
-	Net                            decimal.NullDecimal
-	Refunded                       decimal.Decimal
-	ReleaseDate                    *time.Time
-	ReleaseStatus                  string
-	Released                       decimal.Decimal
-	Rows                           int64
-	Held                           decimal.Decimal
-	Covered                        bool
-	Known                          bool
+	PaymentID, CollectorID string
+	Reference, Currency    string
+	Status, StatusDetail   string
+	Net                    decimal.NullDecimal
+	Refunded               decimal.Decimal
+	ReleaseDate            *time.Time
+	ReleaseStatus          string
+	Released               decimal.Decimal
+	Rows                   int64
+	Held                   decimal.Decimal
+	Covered                bool
+	Known                  bool
 }
 
-// releasesSQL finds the payments whose release may not be what they say, or was not:
-// of files that were finished, rows that they cover, and payments that changed since $1,
-// and those with an open anomaly. What fits and has none is left out here already.
-var releasesSQL = `
-WITH files AS MATERIALIZED (
-	SELECT id, source, collector_id, begin_at, end_at FROM report_files WHERE finished_at >= $1
-), anomalous AS MATERIALIZED (
-	SELECT DISTINCT source, payment_id FROM anomalies WHERE closed_at IS NULL AND kind = ANY ($2)
-), candidates AS (
-	SELECT m.source, m.payment_id FROM files f JOIN report_rows r ON r.file_id = f.id JOIN account_movements m ON m.id = r.movement_id
-	WHERE m.payment_id IS NOT NULL
-	UNION
-	SELECT p.source, p.payment_id FROM files f JOIN payments p ON p.source = f.source AND p.collector_id = f.collector_id
-	WHERE p.release_date BETWEEN (SELECT min(begin_at) FROM files) - $3::interval AND (SELECT max(end_at) FROM files)
-	UNION
-	SELECT source, payment_id FROM payments WHERE updated_at >= $1 AND release_date IS NOT NULL AND EXISTS (SELECT FROM report_files)
-	UNION
-	SELECT source, payment_id FROM anomalous
-), covered AS MATERIALIZED (
+// releaseFacts are what the payments of the table candidates say of their release, and
+// what reports say. $1 is for how long a release may be late.
+const releaseFacts = `covered AS MATERIALIZED (
 	SELECT source, collector_id, range_agg(tstzrange(begin_at, end_at + interval '1 second')) AS span
 	FROM report_files WHERE finished_at IS NOT NULL AND begin_at IS NOT NULL GROUP BY source, collector_id
 ), moved AS (
@@ -70,20 +58,52 @@ WITH files AS MATERIALIZED (
 	       coalesce(sum(m.credit - m.debit) FILTER (WHERE m.class IN ('reserve', 'dispute')), 0) AS held
 	FROM candidates c JOIN account_movements m ON m.source = c.source AND m.payment_id = c.payment_id
 	GROUP BY m.source, m.payment_id
-)
-SELECT c.source, c.payment_id, coalesce(p.collector_id, v.collector_id, ''), coalesce(p.order_reference, v.reference, ''), coalesce(p.currency, v.currency, ''),
-       coalesce(p.status, ''), coalesce(p.status_detail, ''), p.net_amount, coalesce(p.refunded_amount, 0), p.release_date, coalesce(p.release_status, ''),
-       coalesce(v.released, 0), coalesce(v.rows, 0), coalesce(v.held, 0),
-       coalesce(s.span @> tstzrange(p.release_date, p.release_date + $3::interval), false), p.payment_id IS NOT NULL
-FROM candidates c
-LEFT JOIN payments p ON p.source = c.source AND p.payment_id = c.payment_id
-LEFT JOIN moved v ON v.source = c.source AND v.payment_id = c.payment_id
-LEFT JOIN covered s ON s.source = p.source AND s.collector_id = p.collector_id
-WHERE p.payment_id IS NULL AND v.rows > 0
-   OR v.rows > 0 AND v.currency = p.currency AND v.released <> p.net_amount
-   OR coalesce(v.rows, 0) = 0 AND p.net_amount > 0 AND s.span @> tstzrange(p.release_date, p.release_date + $3::interval)
-   OR EXISTS (SELECT FROM anomalous a WHERE a.source = c.source AND a.payment_id = c.payment_id)
-ORDER BY c.source, c.payment_id`
+), facts AS (
+	SELECT c.source, c.payment_id, coalesce(p.collector_id, v.collector_id, '') AS collector_id,
+	       coalesce(p.order_reference, v.reference, '') AS reference, coalesce(p.currency, v.currency, '') AS currency,
+	       coalesce(p.status, '') AS status, coalesce(p.status_detail, '') AS status_detail, p.net_amount AS net,
+	       coalesce(p.refunded_amount, 0) AS refunded, p.release_date, coalesce(p.release_status, '') AS release_status,
+	       coalesce(v.released, 0) AS released, coalesce(v.rows, 0) AS rows, coalesce(v.held, 0) AS held,
+	       coalesce(s.span @> tstzrange(p.release_date, p.release_date + $1::interval), false) AS covered,
+	       p.payment_id IS NOT NULL AS known, v.currency = p.currency AS same_currency
+	FROM candidates c
+	LEFT JOIN payments p ON p.source = c.source AND p.payment_id = c.payment_id
+	LEFT JOIN moved v ON v.source = c.source AND v.payment_id = c.payment_id
+	LEFT JOIN covered s ON s.source = p.source AND s.collector_id = p.collector_id
+)`
+
+// suspectReleasesSQL finds the payments whose release may not be what they say, or was
+// not: of files that were finished, rows that they cover, and payments that changed since
+// $2, and those with an open anomaly of the kinds $3. What fits and has none is left out
+// here already.
+const suspectReleasesSQL = `
+WITH files AS MATERIALIZED (
+	SELECT id, source, collector_id, begin_at, end_at FROM report_files WHERE finished_at >= $2
+), anomalous AS MATERIALIZED (
+	SELECT DISTINCT source, payment_id FROM anomalies WHERE closed_at IS NULL AND kind = ANY ($3)
+), candidates AS (
+	SELECT m.source, m.payment_id FROM files f JOIN report_rows r ON r.file_id = f.id JOIN account_movements m ON m.id = r.movement_id
+	WHERE m.payment_id IS NOT NULL
+	UNION
+	SELECT p.source, p.payment_id FROM files f JOIN payments p ON p.source = f.source AND p.collector_id = f.collector_id
+	WHERE p.release_date BETWEEN (SELECT min(begin_at) FROM files) - $1::interval AND (SELECT max(end_at) FROM files)
+	UNION
+	SELECT source, payment_id FROM payments WHERE updated_at >= $2 AND release_date IS NOT NULL AND EXISTS (SELECT FROM report_files)
+	UNION
+	SELECT source, payment_id FROM anomalous
+), ` + releaseFacts + `
+SELECT source, payment_id FROM facts f
+WHERE NOT known AND rows > 0
+   OR rows > 0 AND same_currency AND released <> net
+   OR rows = 0 AND net > 0 AND covered
+   OR EXISTS (SELECT FROM anomalous a WHERE a.source = f.source AND a.payment_id = f.payment_id)`
+
+// releasesSQL reads the facts of the payments $3 of the source $2.
+const releasesSQL = `
+WITH candidates AS (SELECT $2::text AS source, unnest($3::text[]) AS payment_id), ` + releaseFacts + `
+SELECT payment_id, collector_id, reference, currency, status, status_detail, net, refunded, release_date, release_status,
+       released, rows, held, covered, known
+FROM facts ORDER BY payment_id`
 
 // releaseLate is how long after its release date a payment's money may come.
 const releaseLate = 72 * time.Hour
@@ -92,7 +112,7 @@ const releaseLate = 72 * time.Hour
 // opens and closes the anomalies of what differs. A payment that is released and not
 // known is asked for.
 func (s *Store) CheckReleases(ctx context.Context) error {
-	var found []checkedRelease
+	suspects := map[string][]string{} // ids by source
 	var began time.Time
 	err := s.readSnapshot(ctx, func(tx pgx.Tx) error {
 		for _, setting := range []string{releaseSettings, verifySettings[0]} {
@@ -104,40 +124,58 @@ func (s *Store) CheckReleases(ctx context.Context) error {
 		if err := tx.QueryRow(ctx, `SELECT now(), checked_until - $1::interval FROM release_checks`, releaseOverlap).Scan(&began, &since); err != nil {
 			return err
 		}
-		var err error
-		found, err = readAll[checkedRelease](ctx, tx, releasesSQL, since, releaseKinds, releaseLate)
+		rows, _ := tx.Query(ctx, suspectReleasesSQL, releaseLate, since, releaseKinds)
+		var source, id string
+		_, err := pgx.ForEachRow(rows, []any{&source, &id}, func() error {
+			suspects[source] = append(suspects[source], id)
+			return nil
+		})
 		return err
 	})
 	if err != nil {
 		return wrap(err, "releases")
 	}
-	for _, r := range found {
-		if err := s.inTx(ctx, func(tx pgx.Tx) error { return s.checkRelease(ctx, tx, r) }); err != nil {
-			return wrap(err, "the release of payment %s", r.PaymentID)
+	for _, source := range slices.Sorted(maps.Keys(suspects)) {
+		slices.Sort(suspects[source])
+		for ids := range slices.Chunk(suspects[source], releaseBatch) {
+			if err := s.inTx(ctx, func(tx pgx.Tx) error { return s.checkReleases(ctx, tx, source, ids) }); err != nil {
+				return wrap(err, "the releases of payments %s to %s", ids[0], ids[len(ids)-1])
+			}
 		}
 	}
 	_, err = s.pool.Exec(ctx, `UPDATE release_checks SET checked_until = greatest(checked_until, $1)`, began)
 	return wrap(err, "releases")
 }
 
-// checkRelease opens and closes the anomalies of one payment's release.
-func (s *Store) checkRelease(ctx context.Context, tx pgx.Tx, r checkedRelease) error {
-	if err := lockPayment(ctx, tx, r.Source, r.PaymentID); err != nil {
+// checkReleases opens and closes the anomalies of some payments' releases. Locks are
+// taken in the order of every settlement: payments, then orders, each sorted.
+func (s *Store) checkReleases(ctx context.Context, tx pgx.Tx, source string, ids []string) error {
+	if err := lockPayments(ctx, tx, source, ids); err != nil {
 		return err
 	}
-	references := referencesOf(r.Reference)
-	if err := lockOrders(ctx, tx, references); err != nil {
+	found, err := readAll[checkedRelease](ctx, tx, releasesSQL, releaseLate, source, ids)
+	if err != nil {
 		return err
 	}
-	sync := anomalySync{source: r.Source, paymentID: r.PaymentID, kinds: releaseKinds, closer: closedByReconciliation}
-	kind, detail := r.judge()
-	if kind != "" {
-		sync.add(r.Reference, []order.Anomaly{{Kind: kind, PaymentID: r.PaymentID, Detail: detail}})
-	}
-	if kind == order.AnomalyReleasedUnknown {
-		if err := s.askForReleased(ctx, tx, r); err != nil {
-			return err
+	var references []string
+	var unknown []checkedRelease
+	sync := anomalySync{source: source, paymentIDs: ids, kinds: releaseKinds, closer: closedByReconciliation}
+	for _, r := range found {
+		references = append(references, r.Reference)
+		kind, detail := r.judge()
+		if kind != "" {
+			sync.add(r.Reference, []order.Anomaly{{Kind: kind, PaymentID: r.PaymentID, Detail: detail}})
 		}
+		if kind == order.AnomalyReleasedUnknown {
+			unknown = append(unknown, r)
+		}
+	}
+	references = referencesOf(references...)
+	if err := lockNames(ctx, tx, lockSeedOrder, references); err != nil {
+		return err
+	}
+	if err := s.askForReleased(ctx, tx, source, unknown); err != nil {
+		return err
 	}
 	changed, err := sync.run(ctx, tx)
 	if err != nil || !changed {
@@ -184,29 +222,43 @@ func (r checkedRelease) judge() (order.AnomalyKind, map[string]string) {
 // errNoInbox is the error of a store that can make no events.
 var errNoInbox = errors.New("this store cannot make events")
 
-// askForReleased makes an event of a payment that only a report names, once.
-func (s *Store) askForReleased(ctx context.Context, tx pgx.Tx, r checkedRelease) error {
-	if _, err := strconv.ParseInt(r.PaymentID, 10, 64); err != nil {
-		return nil //nolint:nilerr // what is no number is no payment's id, and can't be asked for
+// askForReleased makes an event of each payment that only reports name, once.
+func (s *Store) askForReleased(ctx context.Context, tx pgx.Tx, source string, unknown []checkedRelease) error {
+	collectors := map[string]string{}
+	for _, r := range unknown {
+		// What is no number is no payment's id, and can't be asked for.
+		if _, err := strconv.ParseInt(r.PaymentID, 10, 64); err == nil {
+			collectors[r.PaymentID] = r.CollectorID
+		}
 	}
-	var asked bool
-	if err := tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM anomalies WHERE kind = $1 AND source = $2 AND payment_id = $3)`,
-		order.AnomalyReleasedUnknown, r.Source, r.PaymentID).Scan(&asked); err != nil || asked {
-		return err
+	if len(collectors) == 0 {
+		return nil
 	}
-	if s.insertJobs == nil || s.workOf == nil {
-		return errNoInbox
-	}
-	event, err := s.eventAbout(r.Source, Ref{Topic: topicPayment, ID: r.PaymentID}, NewEvent{
-		Origin: OriginReport, Payload: mustJSON(map[string]string{"payment_id": r.PaymentID}), Background: true,
-	})
+	asked, err := readColumn[string](ctx, tx, `SELECT payment_id FROM anomalies WHERE kind = $1 AND source = $2 AND payment_id = ANY ($3)`,
+		order.AnomalyReleasedUnknown, source, slices.Collect(maps.Keys(collectors)))
 	if err != nil {
 		return err
 	}
-	if slices.Contains(s.sellerIDs(), r.CollectorID) {
-		event.CollectorID = r.CollectorID
+	for _, id := range asked {
+		delete(collectors, id)
 	}
-	_, err = s.insertEvents(ctx, tx, []NewEvent{event})
+	if len(collectors) > 0 && (s.insertJobs == nil || s.workOf == nil) {
+		return errNoInbox
+	}
+	sellers := s.sellerIDs()
+	var events []NewEvent
+	for _, id := range slices.Sorted(maps.Keys(collectors)) {
+		event, err := s.eventAbout(source, Ref{Topic: topicPayment, ID: id}, NewEvent{
+			Origin: OriginReport, Payload: mustJSON(map[string]string{"payment_id": id}), Background: true,
+		})
+		if err != nil {
+			return err
+		}
+		if slices.Contains(sellers, collectors[id]) {
+			event.CollectorID = collectors[id]
+		}
+		events = append(events, event)
+	}
+	_, err = s.insertEvents(ctx, tx, events)
 	return err
 }

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -111,6 +112,27 @@ func TestCheckReleases_ADayThatNoReportCoversSaysNothing(t *testing.T) {
 	require.Empty(t, b.releases(t))
 	fixture.ImportReport(t, b.Store, "1", hour(29), fixture.Movement("other", "", "2", hour(60)))
 	require.Len(t, b.releases(t), 1)
+}
+
+// However many they are, each is asked for once, a batch in one transaction.
+func TestCheckReleases_TakesAnyNumber(t *testing.T) {
+	t.Parallel()
+	b := setupReleases(t)
+	var movements []store.Movement
+	for i := range 450 {
+		movements = append(movements, fixture.Movement("payment", strconv.Itoa(1000+i), "1", hour(1)))
+	}
+	fixture.ImportReport(t, b.Store, "0", hour(0), movements...)
+	b.bookPayment(t, 1, releasing("1449", "A-1", "2", hour(1)))
+
+	for range 2 {
+		found := b.releases(t)
+		require.Len(t, found, 450)
+		require.Equal(t, "released_differs 1449 A-1 currency=ARS difference=-1.00 net=2.00 released=1.00", found[0])
+		require.Equal(t, 449, b.count(t, `SELECT count(DISTINCT resource_id) FROM webhook_queue WHERE origin = 'report'`))
+		require.Equal(t, 449, b.count(t, `SELECT count(*) FROM webhook_queue WHERE origin = 'report' AND job_id IS NOT NULL`))
+	}
+	require.LessOrEqual(t, b.count(t, `SELECT count(DISTINCT xmin::text) FROM anomalies WHERE kind LIKE 'released%'`), 3)
 }
 
 // A payment that only a report names is asked for once, and is known when it comes.
