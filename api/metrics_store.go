@@ -21,7 +21,7 @@ type storeCollector struct {
 
 	readable, events, oldest, deadLetters, anomalies, circuit, seller           *prometheus.Desc
 	lastSuccess, runs, found, unseen, provisional, feedLag, delivery, reportAge *prometheus.Desc
-	payouts                                                                     *prometheus.Desc
+	payouts, held                                                               *prometheus.Desc
 }
 
 func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
@@ -44,6 +44,7 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 		feedLag:     desc("feed_lag_seconds", "How long the oldest order event has waited for its place in the feed, 0 when none waits."),
 		delivery:    desc("delivery_oldest_seconds", "Age of the oldest message to a receiver that was not accepted yet, 0 when there is none."),
 		payouts:     desc("payouts_open", "Payouts that are not explained."),
+		held:        desc("releases_held", "Payments whose money is not released because a dispute or a block holds it back."),
 		provisional: desc("provisional_payments", "Payments that only an order of the provider's has shown, and that must be there."),
 		reportAge:   desc("report_age_seconds", "How long ago what the booked money reports cover ended, of the account where it is longest; absent without MONEY_REPORTS."),
 	}
@@ -52,7 +53,7 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.seller, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional, c.feedLag, c.delivery, c.reportAge,
-		c.payouts,
+		c.payouts, c.held,
 	} {
 		out <- d
 	}
@@ -109,6 +110,7 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.reportAge, oldest.Seconds())
 	}
 	gauge(c.payouts, float64(st.Signals.OpenPayouts))
+	gauge(c.held, float64(st.Signals.ReleasesHeld))
 	if st.LastSuccessAt != nil {
 		gauge(c.lastSuccess, float64(st.LastSuccessAt.UnixMilli())/1000)
 	}

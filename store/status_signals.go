@@ -27,6 +27,9 @@ type Signals struct {
 	// UnknownOrdersFresh counts open anomalies about an unknown order that are
 	// younger than five minutes: the order often follows its payment.
 	UnknownOrdersFresh int64
+	// ReleasesHeld counts open anomalies about money that is not released for a reason
+	// that is known: a dispute or a block.
+	ReleasesHeld int64
 	// Unseen counts the payments that the provider's search did not show in the
 	// last seven days and has not shown since, at least, by why. UnseenSince is
 	// when the earliest of them changed that are more than counted; nil when there
@@ -95,6 +98,7 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		       (SELECT count(*) FROM webhook_refused WHERE x_signature <> '' AND refused_at <= now() - interval '15 minutes'
 		               AND refused_at > now() - interval '24 hours 15 minutes'),
 		       (SELECT count(*) FROM anomalies WHERE closed_at IS NULL AND kind = $1 AND opened_at > now() - interval '5 minutes'),
+		       (SELECT count(*) FROM anomalies WHERE closed_at IS NULL AND kind = $4 AND detail ? 'reason'),
 		       (SELECT coalesce(jsonb_object_agg(reason, payments), '{}') FROM (
 		               SELECT reason, sum(payments) AS payments FROM webhook_reconciliation_unseen
 		               WHERE seen_at IS NULL AND found_at > now() - $2::interval GROUP BY reason) u),
@@ -111,8 +115,9 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments+`),
 		       (SELECT count(*) FROM operator_actions WHERE action = '`+ActionLoginFailed+`' AND acted_at > now() - interval '1 hour'),
 		       (SELECT count(*) FROM payment_aliases WHERE payment_id IS NULL AND awaited),
-		       (SELECT count(*) FROM payouts WHERE state = 'open')`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted).
-		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.NotAccepted, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments, &g.FailedLogins, &g.ProvisionalPayments, &g.OpenPayouts)
+		       (SELECT count(*) FROM payouts WHERE state = 'open')`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted,
+		string(order.AnomalyNotReleased)).
+		Scan(&g.At, &g.RefusedLately, &g.RefusedBefore, &g.UnknownOrdersFresh, &g.ReleasesHeld, &g.Unseen, &g.UnseenSince, &wait, &g.PoolGaveUp, &g.AccountUnknown, &g.NotAccepted, &g.UndeliveredSince, &g.EvaluatedAt, &g.OddPayments, &g.FailedLogins, &g.ProvisionalPayments, &g.OpenPayouts)
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,9 @@ func TestSignals_CountWhatIsRecent(t *testing.T) {
 	b.receive(t, "webhook_queue", 2, time.Minute, store.OriginWebhook)
 	b.receive(t, "webhook_queue", 9, 16*time.Minute, store.OriginWebhook)
 	b.exec(t, `INSERT INTO anomalies (kind, order_reference, opened_at) VALUES
-		('unknown_order', 'A-1', now() - interval '4 minutes'), ('unknown_order', 'A-2', now() - interval '6 minutes'), ('underpaid', 'A-3', now())`)
+		('not_released', 'A-1', now()), ('unknown_order', 'A-1', now() - interval '4 minutes'), ('unknown_order', 'A-2', now() - interval '6 minutes'), ('underpaid', 'A-3', now())`)
+	b.exec(t, `INSERT INTO anomalies (kind, order_reference, detail, closed_at, closed_by) VALUES
+		('not_released', 'A-2', '{"reason": "dispute"}', NULL, NULL), ('not_released', 'A-3', '{"reason": "block"}', now(), 'reconciliation')`)
 	b.exec(t, `INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up, account_known, seen_at) VALUES
 		('a', 'h', 'all', 'v', 1, 1, 40, 2, false, now()), ('b', 'h', 'all', 'v', 1, 1, 30, 3, true, now()),
 		('c', 'h', 'all', 'v', 1, 1, 900, 900, false, now() - interval '2 minutes')`)
@@ -85,6 +87,7 @@ func TestSignals_CountWhatIsRecent(t *testing.T) {
 	require.EqualValues(t, 5, g.RefusedBefore)
 	require.EqualValues(t, 2, g.AcceptedLately)
 	require.EqualValues(t, 1, g.UnknownOrdersFresh)
+	require.EqualValues(t, 1, g.ReleasesHeld, "open ones with a reason")
 	require.Equal(t, 40*time.Millisecond, g.PoolWait, "of living processes")
 	require.EqualValues(t, 3, g.PoolGaveUp)
 	require.EqualValues(t, 1, g.AccountUnknown)

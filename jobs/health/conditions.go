@@ -368,7 +368,8 @@ func pendingDetail(st store.Status, _ Moment) details {
 }
 
 // misfits are the open anomalies that speak of money which is not where it
-// should be. An order that is not known yet may be on its way.
+// should be. An order that is not known yet may be on its way, and money that a
+// dispute or a block holds back is where it should be.
 func misfits(st store.Status) map[string]int64 {
 	found := map[string]int64{}
 	for kind, n := range st.Anomalies.ByKind {
@@ -377,6 +378,8 @@ func misfits(st store.Status) map[string]int64 {
 			continue
 		case order.AnomalyUnknownOrder:
 			n -= st.Signals.UnknownOrdersFresh
+		case order.AnomalyNotReleased:
+			n -= st.Signals.ReleasesHeld
 		default: // it counts, also one of a newer release
 		}
 		if n > 0 {

@@ -56,6 +56,11 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		st.Anomalies.ByKind["unknown_order"], st.Signals.UnknownOrdersFresh = open, fresh
 		return st
 	}
+	notReleased := func(open, held int64) store.Status {
+		st := anomaly("not_released")
+		st.Anomalies.ByKind["not_released"], st.Signals.ReleasesHeld = open, held
+		return st
+	}
 	used := map[string]bool{}
 	for name, c := range map[string]struct {
 		st     store.Status
@@ -67,6 +72,8 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"a short queue":                        {pending(300), hourly, health.Healthy, ""},
 		"a queue that waits":                   {pending(301), hourly, health.Degraded, "more than 5 minutes"},
 		"a queue that waits, still":            {pending(1800), hourly, health.Degraded, "more than 5 minutes"},
+		"money that a dispute holds back":      {notReleased(2, 2), hourly, health.Healthy, ""},
+		"money that nothing holds back":        {notReleased(2, 1), hourly, health.Degraded, "do not match"},
 		"a fraud alert":                        {anomaly("fraud_alert"), hourly, health.Degraded, "warns of fraud"},
 		"documents due in three days":          {documents(72 * time.Hour), hourly, health.Degraded, "within three days"},
 		"documents due in a day":               {documents(24 * time.Hour), hourly, health.Degraded, "within a day"},
