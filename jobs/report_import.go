@@ -22,7 +22,7 @@ type ReportReader interface {
 }
 
 // ErrNotRelease means that a file is another report than the one that has payouts.
-var ErrNotRelease = errors.New("this is a settlement report, which has no balances: payouts are explained by the release report")
+var ErrNotRelease = errors.New("this is a settlement report (account money), which has neither balances nor releases, so it explains no payout: import the release report of the same days")
 
 // A ReportImport is how a money report is imported.
 type ReportImport struct {
@@ -303,7 +303,7 @@ func movementOf(m provider.Movement) store.Movement {
 		Credit: m.Credit, Debit: m.Debit, Gross: m.Gross, Fee: m.Fee, FinancingFee: m.FinancingFee, ShippingFee: m.ShippingFee,
 		Taxes: m.Taxes, Coupon: m.Coupon,
 	}
-	if m.Class != provider.PayoutMovement {
+	if m.Class != provider.PayoutMovement && m.Class != provider.WithdrawalMovement {
 		booked.PaymentID = m.SourceID
 	}
 	return booked

@@ -73,7 +73,7 @@ func TestReportImport_AFileThatCannotBeReadBooksNothing(t *testing.T) {
 	for what, c := range map[string]struct{ content, says string }{
 		"an amount that is none": {strings.Replace(releaseReport, "2,31;-2,31", "x;-2,31", 1), `row 3 (line 4), column "NET_DEBIT_AMOUNT"`},
 		"a column is missing":    {strings.ReplaceAll(releaseReport, "NET_DEBIT_AMOUNT", "OTHER"), "NET_DEBIT_AMOUNT"},
-		"another report":         {"TRANSACTION_TYPE,SOURCE_ID,TRANSACTION_DATE,SETTLEMENT_NET_AMOUNT,SETTLEMENT_CURRENCY,TRANSACTION_AMOUNT,EXTERNAL_REFERENCE,TRANSACTION_CURRENCY,FEE_AMOUNT\n", "settlement report"},
+		"another report":         {"TRANSACTION_TYPE,SOURCE_ID,TRANSACTION_DATE,SETTLEMENT_NET_AMOUNT,SETTLEMENT_CURRENCY,TRANSACTION_AMOUNT,EXTERNAL_REFERENCE,TRANSACTION_CURRENCY,FEE_AMOUNT\n", "import the release report"},
 		"nothing":                {"", "empty"},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -178,6 +178,10 @@ var written = map[int64][]string{
 		`INSERT INTO report_requests (source, collector_id, begin_at, end_at, asked_on) VALUES ('mercadopago', '', '2026-01-01', '2026-01-02', '2026-01-02')`,
 		`INSERT INTO report_downloads (source, collector_id, name, file_id) SELECT 'mercadopago', '', 'release.csv', id FROM report_files`,
 	},
+	43: {
+		`INSERT INTO account_movements (source, collector_id, currency, happened_at, source_id, record_type, description, credit, debit, ordinal, class, place)
+		 VALUES ('mercadopago', '1', 'ARS', '2026-01-02T03:04:06Z', '901', 'release', 'withdrawal', 0, 1, 1, 'withdrawal', 1)`,
+	},
 	36: {`UPDATE payments SET fee_amount = 6.29, net_amount = 143.76, release_date = now(), release_status = 'pending', cost_read_at = fetched_at`},
 	39: {`INSERT INTO anomalies (kind, payment_id) VALUES ('not_released', '77')`},
 	19: {

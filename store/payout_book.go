@@ -36,8 +36,9 @@ type Movement struct {
 
 // The classes of movements. Some are stored by plain SQL, too.
 const (
-	MovementPayment = "payment"
-	MovementPayout  = "payout"
+	MovementPayment    = "payment"
+	MovementWithdrawal = "withdrawal"
+	MovementPayout     = "payout"
 )
 
 // BookBatch is how many rows of a report are booked in one transaction.

@@ -34,7 +34,7 @@ func movement(class, id, net string, at time.Time) store.Movement {
 		Currency: "ARS", HappenedAt: at, SourceID: id, RecordType: "release", Description: class, Class: class,
 		Credit: decimal.Max(money(net), decimal.Zero), Debit: decimal.Max(money(net).Neg(), decimal.Zero),
 	}
-	if class != store.MovementPayout {
+	if class != store.MovementPayout && class != store.MovementWithdrawal {
 		m.PaymentID = id
 	}
 	return m

@@ -30,7 +30,7 @@ type history struct {
 }
 
 // drawHistory draws purchases, instalments, refunds, chargebacks that are won and lost,
-// reserves, fees and payouts. Several may happen at one instant.
+// reserves, fees, withdrawals and payouts. Several may happen at one instant.
 func drawHistory(rt *rapid.T, name string) *history {
 	h := &history{kept: map[string]decimal.Decimal{}, balance: decimal.New(rapid.Int64Range(0, 5_000).Draw(rt, "balance"), -2)}
 	h.days = rapid.IntRange(1, 5).Draw(rt, "days")
@@ -56,7 +56,7 @@ func drawHistory(rt *rapid.T, name string) *history {
 		id := name + strconv.Itoa(number)
 		cents := decimal.New(rapid.Int64Range(1, 9_999).Draw(rt, "cents"), -2)
 		purchases = append(purchases, purchase{id, cents})
-		switch rapid.SampledFrom([]string{"purchase", "purchase", "instalment", "refund", "chargeback", "won", "fee", "twice", "payout", "payout"}).Draw(rt, "what") {
+		switch rapid.SampledFrom([]string{"purchase", "purchase", "instalment", "refund", "chargeback", "won", "fee", "withdrawal", "twice", "payout", "payout"}).Draw(rt, "what") {
 		case "purchase":
 			add("payment", id, cents)
 		case "instalment":
@@ -71,6 +71,11 @@ func drawHistory(rt *rapid.T, name string) *history {
 			add("reserve", id, cents)
 		case "fee":
 			add("other", "", cents.Neg())
+		case "withdrawal":
+			add("withdrawal", id, cents.Neg())
+			if rapid.Bool().Draw(rt, "returned") {
+				add("withdrawal", id, cents)
+			}
 		case "twice":
 			add("payment", id, cents)
 			add("payment", id, cents)
@@ -161,7 +166,7 @@ func (b *bundle) requireExplained(rt *rapid.T, account string, h *history) []str
 	rows, err := b.pool.Query(rt.Context(), `
 		SELECT split_part(p.id, '/', 2), p.state, p.balance_kept,
 		       p.amount + p.balance_kept - p.opening_balance - (SELECT coalesce(sum(credit - debit), 0) FROM account_movements m WHERE m.payout_id = p.id AND m.id <> p.movement_id),
-		       (SELECT string_agg(m.source_id || ':' || m.description || ':' || (m.credit - m.debit), ' ' ORDER BY m.happened_at, m.source_id, m.credit, m.debit)
+		       (SELECT string_agg(m.source_id || ':' || m.description || ':' || (m.credit - m.debit), ' ' ORDER BY m.happened_at, m.source_id, m.description, m.credit, m.debit)
 		        FROM account_movements m WHERE m.payout_id = p.id AND m.id <> p.movement_id)
 		FROM payouts p WHERE collector_id = $1 ORDER BY paid_at, split_part(p.id, '/', 2)`, account)
 	require.NoError(rt, err)

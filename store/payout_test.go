@@ -20,15 +20,21 @@ func TestPayouts_AreExplainedAndCarryTheBalance(t *testing.T) {
 		movement("payment", "78", "50", hour(4)),
 		movement("payout", "901", "-55", hour(5)),
 		movement("payment", "79", "1", hour(6)),
+		movement("withdrawal", "902", "-0.5", hour(7)),
+		movement("withdrawal", "902", "0.2", hour(8)),
+		movement("payout", "903", "-0.7", hour(9)),
+		movement("payment", "80", "1", hour(10)),
 	}})
 
 	require.Equal(t, []string{
 		"900 explained 95 unexplained 0 kept 5 of 77:payment:92.31 77:refund:-2.31",
 		"901 explained 55 unexplained 0 kept 0 of 78:payment:50",
+		"903 explained 0.7 unexplained 0 kept 0 of 79:payment:1 902:withdrawal:-0.5 902:withdrawal:0.2",
 	}, b.payoutLines(t))
-	require.EqualValues(t, 6, report.New)
+	require.EqualValues(t, 10, report.New)
 	require.Equal(t, 1, b.count(t, `SELECT count(*) FROM account_movements WHERE payout_id IS NULL`))
-	require.Equal(t, 2, b.count(t, `SELECT count(*) FROM account_movements WHERE class = 'payout' AND payout_id = source_id`))
+	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM account_movements WHERE class = 'payout' AND payout_id = source_id`))
+	require.Zero(t, b.count(t, `SELECT count(*) FROM account_movements WHERE class = 'withdrawal' AND payment_id IS NOT NULL`))
 }
 
 // A row that comes late changes the payout that it belongs to, and all after it as far

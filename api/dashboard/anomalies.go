@@ -104,6 +104,8 @@ func (p *page) Details(a store.Anomaly) ([]pair, error) {
 			}
 		case name == "status":
 			text = p.Word("payment_status", text)
+		case name == "reason":
+			text = p.Word("release_reason", text)
 		}
 		details = append(details, pair{name, text})
 	}

@@ -102,7 +102,8 @@ func families(t *testing.T) map[string][]string {
 		"why": whyCodes(t, false), "why.do": whyCodes(t, true),
 		"anomaly_state": store.AnomalyStates(),
 		"payout_state":  texts(payout.States()), "payout_state.means": texts(payout.States()),
-		"movement_class": {"payment", "refund", "dispute", "reserve", "payout", "other"},
+		"movement_class": {"payment", "refund", "dispute", "reserve", "withdrawal", "payout", "other"},
+		"release_reason": {payout.ReasonDispute, payout.ReasonBlock},
 		"anomaly":        append(texts(order.AnomalyKinds()), "name", "resolve", "resolve_hint"),
 		"anomaly.means":  texts(order.AnomalyKinds()), "anomaly.do": texts(order.AnomalyKinds()),
 		"detail": {

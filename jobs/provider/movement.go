@@ -45,7 +45,9 @@ const (
 	DisputeMovement MovementClass = "dispute"
 	// ReserveMovement: money is held back, or no longer.
 	ReserveMovement MovementClass = "reserve"
-	// PayoutMovement: money goes to the account's owner, such as to a bank.
+	// WithdrawalMovement: the owner took money out of the balance, or it came back.
+	WithdrawalMovement MovementClass = "withdrawal"
+	// PayoutMovement: a payout to the owner's bank account.
 	PayoutMovement MovementClass = "payout"
 	// OtherMovement: anything else. The provider's words for it are kept.
 	OtherMovement MovementClass = "other"

@@ -157,13 +157,17 @@ func TestRead_WhatIsUnknownStays(t *testing.T) {
 		"2026-11-13T10:30:00.000-04:00,1,,fullblock,restriction,0.00,5.00,-5.00,0,0,0,0,0,1.00,ARS\n"+
 		"2026-11-13T10:30:00.000-04:00,2,,release,tax_of_tomorrow,0.00,5.00,-5.00,0,0,0,0,0,1.00,ARS\n"+
 		"2026-11-13T10:30:00.000-04:00,3,,lunar_release,payment,5.00,0.00,5.00,0,0,0,0,0,1.00,ARS\n"+
-		"2026-11-13T10:30:00.000-04:00,4,,release,payout,5.00,0.00,5.00,0,0,0,0,0,1.00,ARS\n")
+		"2026-11-13T10:30:00.000-04:00,4,,release,payout,5.00,0.00,5.00,0,0,0,0,0,1.00,ARS\n"+
+		"2026-11-13T10:30:00.000-04:00,5,,release,withdrawal,0.00,5.00,-5.00,0,0,0,0,0,1.00,ARS\n"+
+		"2026-11-13T10:30:00.000-04:00,5,,release,withdrawal,5.00,0.00,5.00,0,0,0,0,0,1.00,ARS\n")
 	require.Equal(t, provider.ReserveMovement, got[0].Class)
 	require.Equal(t, provider.OtherMovement, got[1].Class)
 	require.Equal(t, "tax_of_tomorrow", got[1].Description)
 	require.Equal(t, provider.PaymentMovement, got[2].Class)
 	require.Equal(t, "lunar_release", got[2].RecordType)
 	require.Equal(t, provider.OtherMovement, got[3].Class, "a payout that came back is no payout")
+	require.Equal(t, provider.WithdrawalMovement, got[4].Class, "nor is a withdrawal")
+	require.Equal(t, provider.WithdrawalMovement, got[5].Class)
 	for _, m := range got {
 		require.Equal(t, provider.MovementRow, m.Kind)
 	}

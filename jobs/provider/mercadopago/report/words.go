@@ -106,7 +106,7 @@ var classes = map[string]provider.MovementClass{
 	"chargeback": provider.DisputeMovement, "chargeback_cancel": provider.DisputeMovement, "cancel_chargeback": provider.DisputeMovement,
 	"mediation": provider.DisputeMovement, "mediation_cancel": provider.DisputeMovement,
 	"dispute": provider.DisputeMovement, "dispute_cancel": provider.DisputeMovement, "cancel_dispute": provider.DisputeMovement,
-	"payout": provider.PayoutMovement, "withdrawal": provider.PayoutMovement,
+	"payout": provider.PayoutMovement, "withdrawal": provider.WithdrawalMovement,
 }
 
 // class says what a movement is. Money that is blocked, or no longer, is a reserve
