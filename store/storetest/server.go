@@ -30,6 +30,8 @@ type server struct {
 	address *url.URL
 	// admin creates and drops databases.
 	admin *pgxpool.Pool
+	// version is PostgreSQL's, such as 150018.
+	version int
 
 	templateOnce sync.Once
 	templateName string
@@ -76,7 +78,7 @@ func connect(ctx context.Context) (*server, error) {
 	if s.admin, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, err
 	}
-	if err := s.admin.Ping(ctx); err != nil {
+	if err := s.admin.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&s.version); err != nil {
 		s.admin.Close()
 		return nil, err
 	}
@@ -176,8 +178,14 @@ func (s *server) once(ctx context.Context, name string, build func(unfinished st
 	return err
 }
 
+// create clones a template. Its files are copied as they are, which PostgreSQL 14 always
+// does, and not written to the log block by block: a clone is half the work.
 func (s *server) create(ctx context.Context, name, template string) error {
-	_, err := s.admin.Exec(ctx, "CREATE DATABASE "+pgx.Identifier{name}.Sanitize()+" TEMPLATE "+pgx.Identifier{template}.Sanitize())
+	statement := "CREATE DATABASE " + pgx.Identifier{name}.Sanitize() + " TEMPLATE " + pgx.Identifier{template}.Sanitize()
+	if s.version >= 150_000 {
+		statement += " STRATEGY file_copy"
+	}
+	_, err := s.admin.Exec(ctx, statement)
 	return err
 }
 

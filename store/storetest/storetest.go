@@ -130,7 +130,7 @@ func (uncommitted) Commit(context.Context) error { return errCommit }
 func (s *server) database(tb testing.TB, template string) string {
 	tb.Helper()
 	name := "conciliar_test_" + strings.ToLower(rand.Text())
-	if _, err := s.admin.Exec(tb.Context(), "CREATE DATABASE "+name+" TEMPLATE "+template); err != nil {
+	if err := s.create(tb.Context(), name, template); err != nil {
 		tb.Fatalf("storetest: create a database: %v", err)
 	}
 	tb.Cleanup(func() {
