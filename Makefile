@@ -14,13 +14,17 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
+# How the program is built. The tests are built alike, so that each package is compiled
+# once for a test and for the program that the test starts.
+AS_BUILT := -trimpath -tags nomsgpack
 # Runs a command with one throw-away PostgreSQL for all packages.
-WITH_POSTGRES := $(GO) run ./store/storetest/server
+WITH_POSTGRES := CGO_ENABLED=0 $(GO) run $(AS_BUILT) ./store/storetest/server
 
 # PKG narrows test, bench and cover: make test PKG=./store/...
 PKG ?= ./...
 TEST_FLAGS ?=
-# Most tests of the program wait for a process or for PostgreSQL.
+# Most tests of the program wait for a process or for PostgreSQL. vet is a part of lint,
+# and the race detector would sleep for a second at the end of each package.
 PARALLEL ?= 4
 FUZZTIME ?= 10s
 # chaos: LONG=1 for the long form, WRITE=1 to write its table.
@@ -45,7 +49,7 @@ run: build ## start everything on this machine, with nothing set up (Ctrl-C stop
 
 .PHONY: build
 build: ## build one static binary, bin/conciliar
-	CGO_ENABLED=0 $(GO) build -trimpath -tags nomsgpack -ldflags '-s -w -X main.linkedVersion=$(VERSION)' -o $(BIN) ./cmd/conciliar
+	CGO_ENABLED=0 $(GO) build $(AS_BUILT) -ldflags '-s -w -X main.linkedVersion=$(VERSION)' -o $(BIN) ./cmd/conciliar
 
 .PHONY: image
 image: build ## build the container image without a container engine, and run the binary in it
@@ -59,18 +63,19 @@ install: build ## install the binary as $(PREFIX)/bin/conciliar (PREFIX is ~/.lo
 .PHONY: test
 test: ## run every test against a real PostgreSQL, with the race detector, also in the program under test; loads are small
 	@.ci/prepare
-	$(WITH_POSTGRES) $(GO) test -short -race -parallel $(PARALLEL) -timeout 30m $(TEST_FLAGS) $(PKG)
+	$(WITH_POSTGRES) env CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 \
+		$(GO) test $(AS_BUILT) -vet off -short -race -parallel $(PARALLEL) -timeout 30m $(TEST_FLAGS) $(PKG)
 
 .PHONY: load
 load: ## run the tests of the load at their full size, one at a time, without the race detector
 	@.ci/prepare
-	$(WITH_POSTGRES) $(GO) test -p 1 -parallel 1 -timeout 30m -run '^TestLoad_' $(TEST_FLAGS) ./cmd/conciliar/e2e ./jobs
+	$(WITH_POSTGRES) $(GO) test $(AS_BUILT) -p 1 -parallel 1 -timeout 30m -run '^TestLoad_' $(TEST_FLAGS) ./cmd/conciliar/e2e ./jobs
 
 .PHONY: cover
 cover: ## run every test and say how much of the code they run
 	@.ci/prepare
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
-		CONCILIAR_TEST_COVERAGE=$$dir $(WITH_POSTGRES) $(GO) test -short -timeout 15m -coverpkg=./... -coverprofile=coverage.out $(TEST_FLAGS) $(PKG) && \
+		CONCILIAR_TEST_COVERAGE=$$dir $(WITH_POSTGRES) $(GO) test $(AS_BUILT) -short -timeout 15m -coverpkg=./... -coverprofile=coverage.out $(TEST_FLAGS) $(PKG) && \
 		$(GO) tool covdata textfmt -i="$$dir" -o="$$dir/program.out" && tail -n +2 "$$dir/program.out" >>coverage.out
 	@$(GO) tool cover -func=coverage.out | tail -1
 	@echo "line by line: $(GO) tool cover -html=coverage.out"
@@ -79,22 +84,22 @@ cover: ## run every test and say how much of the code they run
 chaos: ## break everything that can break and hold the books to the truth (LONG=1 repeats it for CHAOS_BUDGET, WRITE=1 writes docs/reliability.md)
 	@.ci/prepare
 	CHAOS_LONG=$(LONG) CHAOS_BUDGET=$(CHAOS_BUDGET) CHAOS_WRITE=$(WRITE) $(WITH_POSTGRES) \
-		$(GO) test -tags chaos -timeout $(CHAOS_TIMEOUT) -parallel 8 -run '^TestChaos' $(TEST_FLAGS) ./cmd/conciliar/e2e
+		$(GO) test -trimpath -tags nomsgpack,chaos -timeout $(CHAOS_TIMEOUT) -parallel 8 -run '^TestChaos' $(TEST_FLAGS) ./cmd/conciliar/e2e
 
 .PHONY: docs
 docs: ## write what the commands in docs/api.md, commands.md and guide.md answer into them
 	@.ci/prepare
-	$(WITH_POSTGRES) $(GO) test ./cmd/conciliar/e2e -count 1 -run TestDocs_TheTranscripts -args -update-docs
+	$(WITH_POSTGRES) $(GO) test $(AS_BUILT) ./cmd/conciliar/e2e -count 1 -run TestDocs_TheTranscripts -args -update-docs
 
 .PHONY: catalogue
 catalogue: ## write what the migrations make into migrations/catalogue.txt
 	@.ci/prepare
-	$(WITH_POSTGRES) $(GO) test ./migrations -count 1 -run TestCatalogue -args -update-catalogue
+	$(WITH_POSTGRES) $(GO) test $(AS_BUILT) ./migrations -count 1 -run TestCatalogue -args -update-catalogue
 
 .PHONY: screenshots
 screenshots: ## take the pictures in docs/images anew (ALL=DIR takes every page, in light, dark and on a phone, into DIR)
 	@.ci/prepare
-	SCREENSHOTS_ALL=$(abspath $(ALL)) $(WITH_POSTGRES) $(GO) test -tags screenshots -count 1 -run '^TestScreenshots_' $(TEST_FLAGS) ./cmd/conciliar/e2e
+	SCREENSHOTS_ALL=$(abspath $(ALL)) $(WITH_POSTGRES) $(GO) test -trimpath -tags nomsgpack,screenshots -count 1 -run '^TestScreenshots_' $(TEST_FLAGS) ./cmd/conciliar/e2e
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (10s)
@@ -112,7 +117,7 @@ bench: build ## measure the service beside the database's own ceiling
 .PHONY: bench-go
 bench-go: ## run the packages' benchmarks (BENCH=regexp)
 	@.ci/prepare
-	$(WITH_POSTGRES) $(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+	$(WITH_POSTGRES) $(GO) test $(AS_BUILT) -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
 
 .PHONY: lint
 lint: ## check formatting, the modules' checksums and the code
