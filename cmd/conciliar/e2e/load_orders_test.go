@@ -28,7 +28,7 @@ func TestLoad_OrdersAndPaymentsAreOneMoney(t *testing.T) {
 	s.hasReconciled()
 	p := s.launch()
 	plan := simulator.Plan{
-		Orders: sized(200, 10_000), Concurrency: 24, ReferencePrefix: "roads-", ThroughOrders: 0.5, BothChannels: 0.2,
+		Orders: sized(100, 10_000), Concurrency: 24, ReferencePrefix: "roads-", ThroughOrders: 0.5, BothChannels: 0.2,
 	}
 	s.register(plan)
 

@@ -26,7 +26,7 @@ func TestLoad_AnOutageOfADayEndsWithAllOrdersRightAndNobodyCalled(t *testing.T) 
 	other := addressToKeep(t)
 	apiOnly := addressToKeep(t)
 	s.launch("HTTP_ADDR=" + other)
-	plan := simulator.Plan{Orders: sized(60, 300), Concurrency: 16, ReferencePrefix: "day-"}
+	plan := simulator.Plan{Orders: sized(40, 300), Concurrency: 16, ReferencePrefix: "day-"}
 	s.register(plan)
 	s.sim.SetOutage(true)
 	over, cancel := context.WithTimeout(t.Context(), aDay)

@@ -99,7 +99,7 @@ func TestLoad_ReconciliationFindsWhatNoWebhookTold(t *testing.T) {
 	}
 	s := newShopAt(t, faults, clock, nil)
 	p := s.launch()
-	plan := simulator.Plan{Orders: sized(300, 17_700), Concurrency: 24, ReferencePrefix: "found-"}
+	plan := simulator.Plan{Orders: sized(120, 17_700), Concurrency: 24, ReferencePrefix: "found-"}
 	s.register(plan)
 
 	report, err := s.sim.Run(t.Context(), plan)

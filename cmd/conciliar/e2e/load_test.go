@@ -38,7 +38,7 @@ func TestLoad_PaymentsEndAsMercadoPagoSays(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, hardships, enoughAttempts)
 	p := s.launch()
-	plan := simulator.Plan{Orders: sized(300, 8900), Concurrency: 24, ReferencePrefix: "e2e-"}
+	plan := simulator.Plan{Orders: sized(120, 8900), Concurrency: 24, ReferencePrefix: "e2e-"}
 	s.register(plan)
 
 	report, err := s.sim.Run(t.Context(), plan)
@@ -65,7 +65,7 @@ func TestLoad_AKilledProcessLosesNothingAndDoublesNothing(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, hardships, enoughAttempts)
 	p := s.launch()
-	plan := simulator.Plan{Orders: sized(150, 1500), Concurrency: 16, ReferencePrefix: "kill-"}
+	plan := simulator.Plan{Orders: sized(90, 1500), Concurrency: 16, ReferencePrefix: "kill-"}
 	s.register(plan)
 	var done atomic.Int64
 	progressed := make(chan struct{}, 1)
@@ -110,7 +110,7 @@ func TestLoad_TwoProcessesShareOneDatabaseAndOneMayDie(t *testing.T) {
 	first := s.launch()
 	other := addressToKeep(t)
 	second := s.launch("HTTP_ADDR=" + other)
-	plan := simulator.Plan{Orders: sized(100, 800), Concurrency: 16, ReferencePrefix: "two-"}
+	plan := simulator.Plan{Orders: sized(60, 800), Concurrency: 16, ReferencePrefix: "two-"}
 	s.register(plan)
 	var once sync.Once
 	plan.Progress = func(orders, total int) {
