@@ -14,8 +14,10 @@ import (
 	"unicode/utf8"
 
 	"github.com/gin-gonic/gin"
+	"github.com/shopspring/decimal"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 )
 
 const (
@@ -217,6 +219,20 @@ func (f *filters) time(name string) time.Time {
 		f.fail("%s is %q; %s.", name, clip(value, 64), timeHint)
 	}
 	return t
+}
+
+// amount is an amount of money; nil when none is given.
+func (f *filters) amount(name string) *decimal.Decimal {
+	value := f.text(name)
+	if value == "" {
+		return nil
+	}
+	amount, err := order.ParseAmount(value)
+	if err != nil {
+		f.fail("%s is %q; it takes an amount such as 150.00.", name, clip(value, 64))
+		return nil
+	}
+	return &amount
 }
 
 const timeHint = "it takes a time such as 2026-01-31T15:04:05Z, or a date, which begins at midnight UTC"

@@ -10,7 +10,7 @@ import (
 )
 
 // orderQuery are the parameters of the list of orders.
-var orderQuery = []string{"status", "currency", "changed_since", "limit", "cursor"}
+var orderQuery = []string{"status", "currency", "changed_since", "changed_until", "amount_from", "amount_to", "limit", "cursor"}
 
 // An OrderSummaryDocument is an order in a list.
 type OrderSummaryDocument struct {
@@ -26,6 +26,8 @@ type OrderSummaryDocument struct {
 	CancelledAt *time.Time `json:"cancelled_at"`
 	// CollectorID is the seller that the order belongs to; null for the main account.
 	CollectorID *string `json:"collector_id"`
+	// Anomalies are the kinds of those that are open about it.
+	Anomalies []order.AnomalyKind `json:"anomalies"`
 }
 
 // NewOrderSummaryDocument returns the order's document.
@@ -35,7 +37,7 @@ func NewOrderSummaryDocument(o store.OrderSummary) OrderSummaryDocument {
 		Reference: o.Reference, Status: o.Status, Amount: money(o.Terms.Amount), Currency: o.Terms.Currency,
 		PaidAmount: money(o.Paid), RefundedAmount: money(o.Refunded),
 		CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(), CancelledAt: utc(o.CancelledAt),
-		CollectorID: nullable(o.Terms.CollectorID),
+		CollectorID: nullable(o.Terms.CollectorID), Anomalies: append([]order.AnomalyKind{}, o.Anomalies...),
 	}
 }
 
@@ -48,7 +50,8 @@ func (a *api) listOrders() handler {
 		name: "orders", places: byChange, read: a.deps.Storage.Orders, show: document(NewOrderSummaryDocument),
 		filter: func(q *filters) store.OrderFilter {
 			return store.OrderFilter{
-				Status: order.Status(q.word("status", order.Words(order.Statuses()))), Currency: q.text("currency"), ChangedSince: q.time("changed_since"),
+				Status: order.Status(q.word("status", order.Words(order.Statuses()))), Currency: q.text("currency"),
+				ChangedSince: q.time("changed_since"), ChangedUntil: q.time("changed_until"), AmountFrom: q.amount("amount_from"), AmountTo: q.amount("amount_to"),
 			}
 		},
 	})

@@ -23,15 +23,25 @@ type OrderSummary struct {
 	UpdatedAt time.Time
 	// CancelledAt is when the merchant called the order off; nil unless they did.
 	CancelledAt *time.Time
+	// Anomalies are the kinds of those that are open about it, sorted; nil when there
+	// are none.
+	Anomalies []order.AnomalyKind
+	// Surplus and Missing are what is too much and what is missing by an open anomaly.
+	Surplus, Missing decimal.NullDecimal
 }
 
 const orderSummaryColumns = `reference, status, amount, currency, cancelled_at IS NOT NULL, collector_id, paid_amount, refunded_amount,
-	created_at, updated_at, cancelled_at`
+	created_at, updated_at, cancelled_at, flags.kinds, flags.surplus, flags.missing`
+
+// orderSummaryFrom has the orders with what is open about each.
+const orderSummaryFrom = ` FROM orders LEFT JOIN LATERAL (
+		SELECT array_agg(DISTINCT a.kind ORDER BY a.kind) AS kinds, max((a.detail ->> 'surplus')::numeric) AS surplus, max((a.detail ->> 'missing')::numeric) AS missing
+		FROM anomalies a WHERE a.order_reference = orders.reference AND a.closed_at IS NULL) flags ON true`
 
 func scanOrderSummary(row pgx.CollectableRow) (OrderSummary, error) {
 	var o OrderSummary
 	err := row.Scan(&o.Reference, &o.Status, &o.Terms.Amount, &o.Terms.Currency, &o.Terms.Cancelled, &o.Terms.CollectorID, &o.Paid, &o.Refunded,
-		&o.CreatedAt, &o.UpdatedAt, &o.CancelledAt)
+		&o.CreatedAt, &o.UpdatedAt, &o.CancelledAt, &o.Anomalies, &o.Surplus, &o.Missing)
 	toUTC(&o.CreatedAt, &o.UpdatedAt, o.CancelledAt)
 	return o, err
 }
@@ -40,10 +50,26 @@ func scanOrderSummary(row pgx.CollectableRow) (OrderSummary, error) {
 type OrderFilter struct {
 	Status   order.Status
 	Currency string
-	// ChangedSince is when an order changed at the earliest.
-	ChangedSince time.Time
+	// ChangedSince and ChangedUntil bound when an order changed last: [ChangedSince,
+	// ChangedUntil).
+	ChangedSince, ChangedUntil time.Time
+	// AmountFrom and AmountTo bound the amount, both included; nil is no bound. They mean
+	// little without a currency.
+	AmountFrom, AmountTo *decimal.Decimal
 	// LatestFirst lists what changed last at the beginning.
 	LatestFirst bool
+}
+
+func (f OrderFilter) narrow(c *conditions) {
+	c.equal("status", string(f.Status))
+	c.equal("currency", f.Currency)
+	c.between("updated_at", f.ChangedSince, f.ChangedUntil)
+	if f.AmountFrom != nil {
+		c.add("amount >= ?", *f.AmountFrom)
+	}
+	if f.AmountTo != nil {
+		c.add("amount <= ?", *f.AmountTo)
+	}
 }
 
 // An OrderPlace is where an order stands in the list of orders: when it changed
@@ -77,11 +103,9 @@ func (o OrderSummary) Place() OrderPlace { return OrderPlace{o.UpdatedAt, o.Refe
 // passed over, too.
 func (s *Store) Orders(ctx context.Context, filter OrderFilter, page PageOf[OrderPlace]) (ListOf[OrderSummary, OrderPlace], error) {
 	var c conditions
-	c.equal("status", string(filter.Status))
-	c.equal("currency", filter.Currency)
-	c.between("updated_at", filter.ChangedSince, time.Time{})
+	filter.narrow(&c)
 	return readOrdered(ctx, s, ordered[OrderSummary, OrderPlace]{
-		what: "orders", statement: `SELECT ` + orderSummaryColumns + ` FROM orders`, columns: []string{"updated_at", "reference"}, ascending: !filter.LatestFirst,
+		what: "orders", statement: `SELECT ` + orderSummaryColumns + orderSummaryFrom, columns: []string{"updated_at", "reference"}, ascending: !filter.LatestFirst,
 		scan: scanOrderSummary, placeOf: OrderSummary.Place, values: func(p OrderPlace) []any { return []any{p.ChangedAt, text(p.Reference)} },
 	}, c, page)
 }

@@ -7,10 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/shopspring/decimal"
 	"github.com/spf13/cobra"
 
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 )
 
 // allStates is the word for every state.
@@ -79,6 +81,15 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 func timeFlag(cmd *cobra.Command, value *time.Time, name, usage string) {
 	cmd.Flags().Var(&flagValue{kind: "time", read: func(text string) (err error) {
 		*value, err = parseTime(text, time.Now())
+		return err
+	}}, name, usage)
+}
+
+// amountFlag adds a flag that takes an amount of money.
+func amountFlag(cmd *cobra.Command, value **decimal.Decimal, name, usage string) {
+	cmd.Flags().Var(&flagValue{kind: "amount", read: func(text string) error {
+		amount, err := order.ParseAmount(text)
+		*value = &amount
 		return err
 	}}, name, usage)
 }

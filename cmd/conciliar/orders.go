@@ -27,6 +27,9 @@ func newOrdersList(std stdio) *cobra.Command {
 			wordFlag(cmd, (*string)(&filter.Status), "status", "only in this status", order.Words(order.Statuses()))
 			cmd.Flags().StringVar(&filter.Currency, "currency", "", "only in this currency, for example ARS")
 			timeFlag(cmd, &filter.ChangedSince, "changed-since", "changed from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
+			timeFlag(cmd, &filter.ChangedUntil, "changed-until", "changed last before then, in the same forms")
+			amountFlag(cmd, &filter.AmountFrom, "amount-from", "of this amount or more, for example 150.00")
+			amountFlag(cmd, &filter.AmountTo, "amount-to", "of this amount or less")
 		},
 		read: (*store.Store).Orders, document: api.NewOrderSummaryDocument,
 		header: "ORDER\tSTATUS\tAMOUNT\tPAID\tREFUNDED\tCURRENCY\tCHANGED",

@@ -35,7 +35,7 @@ func (e *TermsError) Unwrap() error { return e.err }
 // ISO 4217 code of its currency. A payment can meet what it returns. The error is
 // a *TermsError.
 func ParseTerms(amount, currency string) (Terms, error) {
-	d, err := parseAmount(amount)
+	d, err := ParseAmount(amount)
 	if err != nil {
 		return Terms{}, err
 	}
@@ -54,7 +54,9 @@ func ParseTerms(amount, currency string) (Terms, error) {
 	}
 }
 
-func parseAmount(text string) (decimal.Decimal, error) {
+// ParseAmount reads an amount as people write money, and only so (see ParseTerms); zero is
+// one. The error is a *TermsError.
+func ParseAmount(text string) (decimal.Decimal, error) {
 	bad := func(why string, args ...any) (decimal.Decimal, error) {
 		return decimal.Decimal{}, &TermsError{"amount", fmt.Sprintf(why, args...), ErrInvalidTerms}
 	}
