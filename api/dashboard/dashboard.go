@@ -118,6 +118,7 @@ func (d *dashboard) adapt(h handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), storageTimeout)
 		defer cancel()
 		c := &call{ResponseWriter: w, Request: r, reader: d.readerOf(r), ctx: ctx}
+		c.reader.now = d.now()
 		if err := h(c); err != nil {
 			d.answerError(c, err)
 		}

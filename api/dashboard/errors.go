@@ -24,6 +24,7 @@ var (
 	errNoNote   = &failure{status: http.StatusUnprocessableEntity, key: "no_note"}
 	errTerms    = &failure{status: http.StatusUnprocessableEntity, key: "terms"}
 	errCurrency = &failure{status: http.StatusUnprocessableEntity, key: "currency_unknown"}
+	errAmount   = &failure{status: http.StatusBadRequest, key: "terms"}
 	errTooFine  = &failure{status: http.StatusUnprocessableEntity, key: "amount_too_fine"}
 )
 

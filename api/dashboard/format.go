@@ -87,13 +87,38 @@ func (r *reader) Money(amount, currency any) (string, error) {
 // Time writes a moment in the reader's zone, to the second, as a time element.
 // A nil or zero one is a dash.
 func (r *reader) Time(t any) (template.HTML, error) {
+	return r.moment(t, r.exactly)
+}
+
+// When writes a moment as briefly as it can be told from others: today by its time of
+// day, this year without the year. The whole of it is the element's title.
+func (r *reader) When(t any) (template.HTML, error) {
 	return r.moment(t, func(at time.Time) (string, error) {
-		day, err := r.date(at)
+		now := r.now.In(r.zone)
+		if at.Year() != now.Year() || r.now.IsZero() {
+			return r.exactly(at)
+		}
+		if at.YearDay() == now.YearDay() {
+			return at.Format("15:04:05"), nil
+		}
+		day, err := r.T("time.day_month", "day", strconv.Itoa(at.Day()), "month", r.Word("month", int(at.Month())))
 		if err != nil {
 			return "", err
 		}
-		return r.T("time.at", "date", day, "time", at.Format("15:04:05"))
+		return r.T("time.at", "date", strings.ReplaceAll(day, " ", "\u00a0"), "time", at.Format("15:04"))
 	})
+}
+
+// Age writes how long ago a moment was, with the moment as the element's title.
+func (r *reader) Age(t any) (template.HTML, error) { return r.Ago(r.now, t) }
+
+// exactly is a day with its time, to the second.
+func (r *reader) exactly(at time.Time) (string, error) {
+	day, err := r.date(at)
+	if err != nil {
+		return "", err
+	}
+	return r.T("time.at", "date", day, "time", at.Format("15:04:05"))
 }
 
 // Clock writes a moment's time of day.
@@ -134,8 +159,16 @@ func (r *reader) moment(t any, write func(time.Time) (string, error)) (template.
 	if err != nil {
 		return "", err
 	}
-	// Both are ours: a formatted time, and a text from the catalogue.
-	return template.HTML(`<time datetime="` + at.UTC().Format(time.RFC3339) + `">` + //nolint:gosec // see above
+	exact, err := r.exactly(at.In(r.zone))
+	if err != nil {
+		return "", err
+	}
+	title := ""
+	if exact != text {
+		title = `" title="` + template.HTMLEscapeString(exact)
+	}
+	// All are ours: formatted times, and texts from the catalogue.
+	return template.HTML(`<time datetime="` + at.UTC().Format(time.RFC3339) + title + `">` + //nolint:gosec // see above
 		template.HTMLEscapeString(text) + `</time>`), nil
 }
 

@@ -24,6 +24,8 @@ const (
 type reader struct {
 	texts catalogue
 	zone  *time.Location
+	// now is when the page was asked for; zero on pages that tell no times.
+	now time.Time
 	// numbers is the form of numbers.
 	numbers language.Tag
 	// point and group stand between an amount's parts; minGrouped is how many

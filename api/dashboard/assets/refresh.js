@@ -20,7 +20,9 @@
   document.addEventListener("change", function (event) {
     var all = event.target;
     if (!all.matches || !all.matches("input[data-all]")) { return; }
-    all.form.querySelectorAll("input[name='" + all.dataset.all + "']").forEach(function (box) { box.checked = all.checked; });
+    Array.prototype.forEach.call(all.form.elements, function (box) {
+      if (box.name === all.dataset.all) { box.checked = all.checked; }
+    });
   });
 
   var main = document.getElementById("main");
