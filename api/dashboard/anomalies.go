@@ -1,9 +1,10 @@
 package dashboard
 
 import (
-	"cmp"
 	"encoding/json"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/shopspring/decimal"
@@ -12,39 +13,70 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-// anomaliesView is the body of the list of anomalies.
-type anomaliesView struct {
-	store.List[store.Anomaly]
-
-	States             []string
-	Kinds              []order.AnomalyKind
-	Kind               order.AnomalyKind
-	State, Order, Paid string
-}
-
 // anomalies lists money that does not fit, newest first, the open ones unless
 // the reader asks for others.
 func (d *dashboard) anomalies(c *call) error {
-	q := c.query()
-	v := anomaliesView{
-		States: store.AnomalyStates(), Kinds: order.AnomalyKinds(), State: q.word("state", append(store.AnomalyStates(), allStates)),
-		Kind: oneOf(q, "kind", order.AnomalyKinds()), Order: q.text("order"), Paid: q.text("payment"),
-	}
-	v.State = cmp.Or(v.State, store.AnomalyOpen)
-	filter := store.AnomalyFilter{State: v.State, Kind: string(v.Kind), Order: v.Order, PaymentID: v.Paid}
-	if v.State == allStates {
-		filter.State = ""
-	}
-	at := q.page()
-	var err error
-	if v.List, err = read(c, q, d.deps.Storage.Anomalies, filter, at); err != nil {
+	f := c.filters()
+	found, err := read(c, f, d.deps.Storage.Anomalies, anomalyFilter(f), f.page())
+	if err != nil {
 		return err
 	}
-	return d.show(c, "anomalies", &page{Title: "nav.anomalies", Nav: "anomalies", Refresh: at.Before == 0, Body: v})
+	v := f.listed("/dashboard/anomalies", anomalyTable(found.Items), idText(found.Next))
+	return d.show(c, "list", &page{Title: "nav.anomalies", Nav: "anomalies", Refresh: v.First, Body: v})
 }
 
-// allStates is the word for no choice where no choice means the open ones.
-const allStates = "all"
+// anomalyFilter reads what the list of anomalies is narrowed to.
+func anomalyFilter(f *filters) store.AnomalyFilter {
+	return store.AnomalyFilter{
+		State: f.state("anomaly_state", store.AnomalyOpen, store.AnomalyStates()),
+		Kind:  string(choice(f, "kind", "field.anomaly", "anomaly", order.AnomalyKinds())),
+		Order: f.typed("order", "field.order", 16), PaymentID: f.typed("payment", "field.payment", 14),
+	}
+}
+
+// anomalyTable is a list of anomalies.
+func anomalyTable(anomalies []store.Anomaly) table {
+	return tableOf("anomalies.caption", "anomalies.none", anomalies, anomalyColumns...).unseen()
+}
+
+var anomalyColumns = []column[store.Anomaly]{
+	{"field.anomaly", partTitle, func(a store.Anomaly) cell { return wordCell("anomaly", a.Kind).leading(anomalyPath(a.ID)) }},
+	{"field.state", partState, func(a store.Anomaly) cell { return badgeCell("anomaly_state", anomalyState(a)) }},
+	{"field.order", "", func(a store.Anomaly) cell {
+		if a.Reference == "" {
+			return cell{}
+		}
+		return plainCell(a.Reference).leading(orderPath(a.Reference))
+	}},
+	{"field.payment", "", func(a store.Anomaly) cell {
+		if a.PaymentID == "" {
+			return cell{}
+		}
+		return plainCell(a.PaymentID).leading(paymentPath(a.PaymentID))
+	}},
+	{"field.detail", partCause, func(a store.Anomaly) cell { return cell{Kind: cellDetails, Value: a} }},
+	{"field.opened", "", func(a store.Anomaly) cell { return ageCell(a.OpenedAt) }},
+	{"field.closed", partMinor, func(a store.Anomaly) cell {
+		closed := timeCell(a.ClosedAt)
+		if a.ClosedAt != nil {
+			closed = closed.over(plainCell(a.ClosedBy), plainCell(a.Note))
+		}
+		return closed
+	}},
+}
+
+func anomalyState(a store.Anomaly) string {
+	if a.ClosedAt != nil {
+		return store.AnomalyClosed
+	}
+	return store.AnomalyOpen
+}
+
+// anomalyPath is an anomaly's page.
+func anomalyPath(id int64) string { return Base + "/anomalies/" + strconv.FormatInt(id, 10) }
+
+// paymentPath is where a payment is followed.
+func paymentPath(id string) string { return Base + "/events?" + url.Values{"payment": {id}}.Encode() }
 
 // anomaly shows one anomaly with the form that resolves it.
 func (d *dashboard) anomaly(c *call, id int64) error {

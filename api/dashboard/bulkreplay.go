@@ -16,9 +16,9 @@ type confirmView struct {
 // confirmReplay counts the open dead letters that match and asks before they
 // are replayed.
 func (d *dashboard) confirmReplay(c *call) error {
-	q := c.query()
+	q := c.filters()
 	filter := deadLetterFilter(q)
-	if q.err != nil {
+	if q.refuseOthers(); q.err != nil {
 		return q.err
 	}
 	count, err := d.deps.Storage.CountReplayable(c.ctx, filter)
@@ -36,7 +36,7 @@ func (d *dashboard) replayAll(c *call) error {
 	if err := c.form(); err != nil {
 		return err
 	}
-	q := c.sent()
+	q := &filters{query: c.sent()}
 	filter := deadLetterFilter(q)
 	count, err := strconv.ParseInt(q.get("count"), 10, 64)
 	if q.err != nil || err != nil || count < 1 {

@@ -1,8 +1,6 @@
 package dashboard
 
 import (
-	"cmp"
-	"net/url"
 	"slices"
 	"strconv"
 
@@ -11,63 +9,86 @@ import (
 
 // deadLettersView is the body of the list of dead letters.
 type deadLettersView struct {
-	store.List[store.DeadLetter]
+	listing
 
 	// Groups are the open ones by cause, whatever the list is narrowed to.
-	Groups          []store.DeadLetterGroup
-	States, Reasons []string
-	// What the list is narrowed to; State is "all" for all states.
-	State, Reason, Class, Topic, Day string
-	// ReplayAll leads to the page that replays all open ones that match.
+	Groups []store.DeadLetterGroup
+	// ReplayAll leads to the page that replays all open ones that match; empty where
+	// the list has others.
 	ReplayAll string
 }
 
-// deadLetterFilter reads the filter that the list and its bulk replay share.
-func deadLetterFilter(q *query) store.DeadLetterFilter {
+// deadLetterFilter reads the filter that the list and what is done to all share.
+func deadLetterFilter(f *filters) store.DeadLetterFilter {
 	filter := store.DeadLetterFilter{
-		Reason: q.word("reason", store.DeadLetterReasons()), ErrorClass: q.text("class"), Topic: q.text("topic"),
+		Reason:     choice(f, "reason", "field.reason", "reason", store.DeadLetterReasons()),
+		ErrorClass: f.typed("class", "field.class", 20), Topic: f.typed("topic", "field.topic", 14),
 	}
-	filter.Since, filter.Until = q.day("day")
+	filter.Since, filter.Until = f.on("day", "field.died_on")
 	return filter
 }
 
 // deadLetters lists dead letters, newest first, the open ones unless the reader
 // asks for others, and all open ones by their cause.
 func (d *dashboard) deadLetters(c *call) error {
-	q := c.query()
-	filter := deadLetterFilter(q)
-	v := deadLettersView{
-		States: store.DeadLetterStates(), Reasons: store.DeadLetterReasons(),
-		State:  q.word("state", append(store.DeadLetterStates(), allStates)),
-		Reason: filter.Reason, Class: filter.ErrorClass, Topic: filter.Topic, Day: q.get("day"),
-	}
-	v.State = cmp.Or(v.State, store.DeadLetterOpen)
-	if v.State != allStates {
-		filter.State = v.State
-	}
-	at := q.page()
-	v.ReplayAll = Base + "/dead-letters/replay?" + filterParams(v.Reason, v.Class, v.Topic, v.Day).Encode()
-	var err error
-	if v.List, err = read(c, q, d.deps.Storage.DeadLetters, filter, at); err != nil {
+	f := c.filters()
+	state := f.state("dead_letter_state", store.DeadLetterOpen, store.DeadLetterStates())
+	filter := deadLetterFilter(f)
+	filter.State = state
+	found, err := read(c, f, d.deps.Storage.DeadLetters, filter, f.page())
+	if err != nil {
 		return err
 	}
+	v := deadLettersView{}
 	if v.Groups, err = d.deps.Storage.OpenDeadLetters(c.ctx); err != nil {
 		return err
 	}
-	return d.show(c, "deadletters", &page{Title: "nav.dead_letters", Nav: "dead_letters", Refresh: at.Before == 0, Body: v})
-}
-
-// filterParams are the parameters of a filter; those that narrow nothing are
-// left out.
-func filterParams(reason, class, topic, day string) url.Values {
-	params := url.Values{}
-	for name, value := range map[string]string{"reason": reason, "class": class, "topic": topic, "day": day} {
-		if value != "" {
-			params.Set(name, value)
+	columns, acts := deadLetterColumns, roleFrom(c.Context()).Allows(RoleOperator)
+	if acts {
+		columns = append(slices.Clone(columns), column[store.DeadLetter]{"field.action", partActs, deadLetterActs})
+	}
+	t := tableOf("deadletters.caption", "deadletters.none", found.Items, columns...)
+	if acts {
+		t.Form = "chosen"
+		for i, letter := range found.Items {
+			if c.reader.Replayable(letter.State) {
+				t.Rows[i].Box = letter.ID
+			}
 		}
 	}
-	return params
+	v.listing = f.listed("/dashboard/dead-letters", t, idText(found.Next))
+	if state == store.DeadLetterOpen {
+		v.ReplayAll = Base + "/dead-letters/replay?" + f.params().Encode()
+	}
+	return d.show(c, "deadletters", &page{Title: "nav.dead_letters", Nav: "dead_letters", Refresh: v.First, Body: v})
 }
+
+var deadLetterColumns = []column[store.DeadLetter]{
+	{"field.dead_letter", partTitle, func(d store.DeadLetter) cell { return plainCell(d.ID).leading(deadLetterPath(d.ID)) }},
+	{"field.died", "", func(d store.DeadLetter) cell { return ageCell(d.CreatedAt) }},
+	{"field.state", partState, func(d store.DeadLetter) cell { return badgeCell("dead_letter_state", d.State) }},
+	{"field.cause", partCause, func(d store.DeadLetter) cell {
+		if d.ErrorClass == "" {
+			return wordCell("reason", d.Reason)
+		}
+		return wordCell("error_class", d.ErrorClass)
+	}},
+	{"field.topic", partTopic, func(d store.DeadLetter) cell { return plainCell(d.Topic) }},
+	{"field.about", "", func(d store.DeadLetter) cell { return monoCell(d.ResourceID) }},
+	{"field.attempts", partMinorNumber, func(d store.DeadLetter) cell { return numberCell(d.Attempts) }},
+	{"field.event", partMinor, func(d store.DeadLetter) cell { return plainCell(d.QueueID).leading(eventPath(d.QueueID)) }},
+}
+
+// deadLetterActs are what can be done to a dead letter from its row.
+func deadLetterActs(d store.DeadLetter) cell {
+	if d.State != store.DeadLetterOpen {
+		return cell{}
+	}
+	return cell{}.doing(act{Label: "event.replay", Path: deadLetterPath(d.ID) + "/replay", Post: true})
+}
+
+// deadLetterPath is a dead letter's page.
+func deadLetterPath(id int64) string { return Base + "/dead-letters/" + strconv.FormatInt(id, 10) }
 
 // deadLetter shows one dead letter: what it died of, what to do, and the forms
 // that do it.

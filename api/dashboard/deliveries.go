@@ -2,37 +2,69 @@ package dashboard
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/conciliar/conciliar/store"
 )
 
 // deliveriesView is the body of the page of what went out.
 type deliveriesView struct {
-	store.List[store.Delivery]
+	listing
 
 	// Receivers are who is told.
-	Receivers              []store.Receiver
-	States                 []string
-	State, Receiver, Order string
+	Receivers []store.Receiver
 }
 
 // deliveries lists who is told, and what they were told, newest first.
 func (d *dashboard) deliveries(c *call) error {
-	q := c.query()
-	v := deliveriesView{States: store.DeliveryStates(), State: q.word("state", store.DeliveryStates()), Receiver: q.text("receiver"), Order: q.text("order")}
-	at := q.page()
-	if q.err != nil {
-		return q.err
-	}
-	var err error
-	if v.Receivers, err = d.deps.Storage.Receivers(c.ctx); err != nil {
+	receivers, err := d.deps.Storage.Receivers(c.ctx)
+	if err != nil {
 		return err
 	}
-	filter := store.DeliveryFilter{State: v.State, Receiver: v.Receiver, Reference: v.Order}
-	if v.List, err = d.deps.Storage.Deliveries(c.ctx, filter, at); err != nil {
+	f := c.filters()
+	filter := store.DeliveryFilter{
+		State:    choice(f, "state", "field.state", "delivery_state", store.DeliveryStates()),
+		Receiver: f.named("receiver", "field.receiver", receiverNames(receivers)), Reference: f.typed("order", "field.order", 16),
+	}
+	found, err := read(c, f, d.deps.Storage.Deliveries, filter, f.page())
+	if err != nil {
 		return err
 	}
-	return d.show(c, "deliveries", &page{Title: "nav.deliveries", Nav: "deliveries", Refresh: at.Before == 0, Body: v})
+	t := tableOf("deliveries.caption", "deliveries.none", found.Items, deliveryColumns...).unseen()
+	v := deliveriesView{listing: f.listed("/dashboard/deliveries", t, idText(found.Next)), Receivers: receivers}
+	return d.show(c, "deliveries", &page{Title: "nav.deliveries", Nav: "deliveries", Refresh: v.First, Body: v})
+}
+
+func receiverNames(receivers []store.Receiver) []string {
+	names := make([]string, len(receivers))
+	for i, r := range receivers {
+		names[i] = r.Name
+	}
+	return names
+}
+
+var deliveryColumns = []column[store.Delivery]{
+	{"field.delivery", partTitle, func(d store.Delivery) cell {
+		return plainCell(d.ID).leading(Base + "/deliveries/" + strconv.FormatInt(d.ID, 10))
+	}},
+	{"field.time", "", func(d store.Delivery) cell { return timeCell(d.CreatedAt) }},
+	{"field.state", partState, func(d store.Delivery) cell { return badgeCell("delivery_state", d.State) }},
+	{"field.receiver", "", func(d store.Delivery) cell { return plainCell(d.Receiver) }},
+	{"deliveries.said", "", func(d store.Delivery) cell { return monoCell(d.Type) }},
+	{"field.order", "", func(d store.Delivery) cell {
+		if d.Reference == "" {
+			return cell{}
+		}
+		return plainCell(d.Reference).leading(orderPath(d.Reference))
+	}},
+	{"field.attempts", partMinorNumber, func(d store.Delivery) cell { return numberCell(d.Attempts) }},
+	{"field.error", partCause, func(d store.Delivery) cell {
+		cause := wordCell("delivery_class", d.Class)
+		if d.NextAttemptAt != nil {
+			cause = cause.over(timeCell(d.NextAttemptAt).after("events.next"))
+		}
+		return cause
+	}},
 }
 
 // delivery shows one message on its way, with what its receiver answered.

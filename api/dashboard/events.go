@@ -2,38 +2,60 @@ package dashboard
 
 import (
 	"errors"
+	"strconv"
 
 	"github.com/conciliar/conciliar/store"
 )
 
-// eventsView is the body of the list of events.
-type eventsView struct {
-	store.List[store.Event]
-
-	Statuses, Origins []string
-	// What the list is narrowed to.
-	State, Topic, Origin, Day, Order, Payment, Request string
-}
-
 // events lists events, newest first.
 func (d *dashboard) events(c *call) error {
-	q := c.query()
-	v := eventsView{
-		Statuses: store.EventStatuses(), Origins: store.EventOrigins(),
-		State: q.word("state", store.EventStatuses()), Topic: q.text("topic"), Origin: q.word("origin", store.EventOrigins()),
-		Day: q.get("day"), Order: q.text("order"), Payment: q.text("payment"), Request: q.text("request"),
-	}
-	filter := store.EventFilter{
-		Status: v.State, Topic: v.Topic, Origin: v.Origin, ResourceID: v.Payment, RequestID: v.Request, Order: v.Order,
-	}
-	filter.Since, filter.Until = q.day("day")
-	at := q.page()
-	var err error
-	if v.List, err = read(c, q, d.deps.Storage.Events, filter, at); err != nil {
+	f := c.filters()
+	found, err := read(c, f, d.deps.Storage.Events, eventFilter(f), f.page())
+	if err != nil {
 		return err
 	}
-	return d.show(c, "events", &page{Title: "nav.events", Nav: "events", Refresh: at.Before == 0, Body: v})
+	v := f.listed("/dashboard/events", eventTable(found.Items), idText(found.Next))
+	return d.show(c, "list", &page{Title: "nav.events", Nav: "events", Refresh: v.First, Body: v})
 }
+
+// eventFilter reads what the list of events is narrowed to.
+func eventFilter(f *filters) store.EventFilter {
+	filter := store.EventFilter{
+		Status: choice(f, "state", "field.state", "event_status", store.EventStatuses()), Topic: f.typed("topic", "field.topic", 14),
+		Origin: choice(f, "origin", "field.origin", "origin", store.EventOrigins()),
+	}
+	filter.Since, filter.Until = f.on("day", "field.day")
+	filter.Order, filter.ResourceID = f.typed("order", "field.order", 16), f.typed("payment", "field.payment", 14)
+	filter.RequestID = f.typed("request", "field.request_id", 20)
+	return filter
+}
+
+// eventTable is a list of events.
+func eventTable(events []store.Event) table {
+	return tableOf("events.caption", "", events, eventColumns...).unseen()
+}
+
+var eventColumns = []column[store.Event]{
+	{"field.event", partTitle, func(e store.Event) cell { return plainCell(e.QueueID).leading(eventPath(e.QueueID)) }},
+	{"field.received", "", func(e store.Event) cell { return timeCell(e.ReceivedAt) }},
+	{"field.state", partState, func(e store.Event) cell {
+		return badgeCell("event_status", e.Status).over(wordCell("outcome", e.Outcome))
+	}},
+	{"field.topic", partTopic, func(e store.Event) cell { return plainCell(e.Topic) }},
+	{"field.about", "", func(e store.Event) cell { return monoCell(e.ResourceID) }},
+	{"field.origin", partMinor, func(e store.Event) cell { return wordCell("origin", e.Origin) }},
+	{"field.attempts", partMinorNumber, func(e store.Event) cell { return numberCell(e.Attempts) }},
+	{"field.error", partCause, func(e store.Event) cell {
+		cause := cell{Kind: cellError, Value: e.LastError}
+		if e.NextRetryAt != nil && (e.Status == store.StatusFailed || e.Status == store.StatusHeld) {
+			cause = cause.over(timeCell(e.NextRetryAt).after("events.next"))
+		}
+		return cause
+	}},
+}
+
+// eventPath is an event's page.
+func eventPath(id int64) string { return Base + "/events/" + strconv.FormatInt(id, 10) }
 
 // eventView is the body of an event's page.
 type eventView struct {

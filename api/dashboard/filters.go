@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"net/url"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/shopspring/decimal"
 
+	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -50,6 +52,9 @@ func choice[S ~string](f *filters, name, label, family string, words []S) S {
 	f.add(field{Name: name, Label: label, Kind: "select", Value: string(v), Options: order.Words(words), Of: family})
 	return v
 }
+
+// allStates is the word for every state where no choice means the open ones.
+const allStates = "all"
 
 // state is one of the states, open where none is named; empty for all of them.
 func (f *filters) state(family, open string, states []string) string {
@@ -171,4 +176,12 @@ func (f *filters) listed(path string, t table, older string) listing {
 		t.Empty = "list.nothing"
 	}
 	return listing{table: t, Path: path, Fields: f.fields, Older: older, First: f.get("before") == ""}
+}
+
+// read reads the page of a list that the filters asked for, unless they are wrong.
+func read[F, T any, P comparable](c *call, f *filters, list func(context.Context, F, store.PageOf[P]) (store.ListOf[T, P], error), filter F, at store.PageOf[P]) (store.ListOf[T, P], error) {
+	if f.refuseOthers(); f.err != nil {
+		return store.ListOf[T, P]{}, f.err
+	}
+	return list(c.ctx, filter, at)
 }

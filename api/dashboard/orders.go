@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -16,22 +15,6 @@ const (
 	// orderLogs is how many states of its payments.
 	orderLogs = 200
 )
-
-// ordersView is the body of the list of orders.
-type ordersView struct {
-	store.ListOf[store.OrderSummary, store.OrderPlace]
-
-	Statuses []order.Status
-	// What the list is narrowed to.
-	Status           order.Status
-	Currency, Change string
-}
-
-// Older is the place that the next page begins at; empty at the list's end.
-func (v ordersView) Older() string { return placeText(v.Next) }
-
-// Narrowed reports whether some orders may be left out.
-func (v ordersView) Narrowed() bool { return v.Status != "" || v.Currency != "" || v.Change != "" }
 
 // orderView is the body of an order's page.
 type orderView struct {
@@ -47,25 +30,63 @@ type orderView struct {
 // orders shows the order whose reference was asked for, or lists orders, the one
 // that changed last first.
 func (d *dashboard) orders(c *call) error {
-	q := c.query()
+	f := c.filters()
 	reference := c.URL.Query().Get("reference")
-	if q.text("reference"); q.err != nil {
-		return q.err
+	if f.typed("reference", "orders.reference", 16); f.err != nil {
+		return f.err
 	}
 	if reference != "" {
 		return d.order(c, reference)
 	}
-	v := ordersView{
-		Statuses: order.Statuses(), Status: oneOf(q, "status", order.Statuses()), Currency: strings.ToUpper(q.text("currency")), Change: q.get("changed_since"),
-	}
-	filter := store.OrderFilter{Status: v.Status, Currency: v.Currency, LatestFirst: true}
-	filter.ChangedSince, _ = q.day("changed_since")
-	at := store.PageOf[store.OrderPlace]{Limit: pageRows, Before: placeOf(q, store.ParseOrderPlace)}
-	var err error
-	if v.ListOf, err = read(c, q, d.deps.Storage.Orders, filter, at); err != nil {
+	filter := orderFilter(f)
+	at := store.PageOf[store.OrderPlace]{Limit: pageRows, Before: placeOf(f.query, store.ParseOrderPlace)}
+	found, err := read(c, f, d.deps.Storage.Orders, filter, at)
+	if err != nil {
 		return err
 	}
-	return d.show(c, "orders", &page{Title: "nav.orders", Nav: "orders", Refresh: at.Before == (store.OrderPlace{}), Body: v})
+	v := f.listed("/dashboard/orders", tableOf("orders.caption", "orders.none", found.Items, orderColumns...), placeText(found.Next))
+	return d.show(c, "orders", &page{Title: "nav.orders", Nav: "orders", Refresh: v.First, Body: v})
+}
+
+// orderFilter reads what the list of orders is narrowed to.
+func orderFilter(f *filters) store.OrderFilter {
+	filter := store.OrderFilter{Status: choice(f, "status", "field.state", "order_status", order.Statuses()), Currency: f.currency(), LatestFirst: true}
+	filter.ChangedSince, _ = f.on("changed_since", "orders.changed_since")
+	_, filter.ChangedUntil = f.on("changed_until", "orders.changed_until")
+	filter.AmountFrom, filter.AmountTo = f.amount("amount_from", "orders.amount_from"), f.amount("amount_to", "orders.amount_to")
+	return filter
+}
+
+// orderColumns are the list of orders.
+var orderColumns = []column[store.OrderSummary]{
+	{"field.order", partTitle, func(o store.OrderSummary) cell { return plainCell(o.Reference).leading(orderPath(o.Reference)) }},
+	{"field.state", partState, func(o store.OrderSummary) cell { return badgeCell("order_status", o.Status) }},
+	{"field.amount", partNumber, func(o store.OrderSummary) cell { return moneyCell(o.Terms.Amount, o.Terms.Currency) }},
+	{"field.paid", partNumber, func(o store.OrderSummary) cell {
+		paid := moneyCell(o.Paid, o.Terms.Currency)
+		if o.Refunded.IsPositive() {
+			paid = paid.over(moneyCell(o.Refunded, o.Terms.Currency).after("field.refunded"))
+		}
+		return paid
+	}},
+	{"field.mark", partCause, orderMarks},
+	{"field.changed", "", func(o store.OrderSummary) cell { return timeCell(o.UpdatedAt) }},
+}
+
+// orderMarks say that the money of an order does not fit.
+func orderMarks(o store.OrderSummary) cell {
+	var marks cell
+	for _, kind := range o.Anomalies {
+		mark := wordCell("anomaly", kind)
+		if kind == order.AnomalyUnderpaid && o.Missing.Valid {
+			mark = moneyCell(o.Missing, o.Terms.Currency).after("anomaly." + string(kind))
+		}
+		if (kind == order.AnomalyOverpaid || kind == order.AnomalyDuplicatePayment) && o.Surplus.Valid {
+			mark = moneyCell(o.Surplus, o.Terms.Currency).after("anomaly." + string(kind))
+		}
+		marks = marks.over(mark.leading(Base + "/anomalies?" + url.Values{"order": {o.Reference}}.Encode()))
+	}
+	return marks
 }
 
 func (d *dashboard) order(c *call, reference string) error {

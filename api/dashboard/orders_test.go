@@ -57,7 +57,7 @@ func ordersOn(t testing.TB, w *httptest.ResponseRecorder) []string {
 	t.Helper()
 	requirePage(t, w, "en")
 	found := []string{}
-	for _, link := range regexp.MustCompile(`<th scope="row"><a href="/dashboard/orders\?reference=([^"]+)">`).FindAllStringSubmatch(w.Body.String(), -1) {
+	for _, link := range regexp.MustCompile(`<th scope="row" class="title"><a href="/dashboard/orders\?reference=([^"]+)">`).FindAllStringSubmatch(w.Body.String(), -1) {
 		reference, err := url.QueryUnescape(html.UnescapeString(link[1]))
 		require.NoError(t, err)
 		found = append(found, reference)
@@ -72,12 +72,16 @@ func TestOrders_AreListedAsTheFiltersSelect(t *testing.T) {
 		('first-1', 10, 'ARS', 'paid', '2026-03-01T02:30:00Z'), ('second-2', 20, 'BRL', 'paid', '2026-03-01T03:30:00Z'),
 		('third-3', 30, 'ARS', 'partially_paid', '2026-03-02T12:00:00Z')`)
 	for query, want := range map[string][]string{
-		"":                                {"third-3", "second-2", "first-1"},
-		"status=paid":                     {"second-2", "first-1"},
-		"status=&currency=+ars+":          {"third-3", "first-1"},
-		"status=paid&currency=ARS":        {"first-1"},
-		"changed_since=2026-03-01":        {"third-3", "second-2"}, // midnight in Buenos Aires is 03:00 UTC
-		"changed_since=2026-03-02":        {"third-3"},
+		"":                         {"third-3", "second-2", "first-1"},
+		"status=paid":              {"second-2", "first-1"},
+		"status=&currency=+ars+":   {"third-3", "first-1"},
+		"status=paid&currency=ARS": {"first-1"},
+		"changed_since=2026-03-01": {"third-3", "second-2"}, // midnight in Buenos Aires is 03:00 UTC
+		"changed_since=2026-03-02": {"third-3"},
+		"changed_until=2026-02-28": {"first-1"}, // until that day's end
+		"changed_since=2026-03-01&changed_until=2026-03-01": {"second-2"},
+		"amount_from=20":                  {"third-3", "second-2"},
+		"amount_from=10.01&amount_to=20":  {"second-2"},
 		"status=refunded":                 {},
 		"before=1772452800000000.third-3": {"second-2", "first-1"},
 	} {
@@ -87,13 +91,44 @@ func TestOrders_AreListedAsTheFiltersSelect(t *testing.T) {
 		require.Equal(t, want, ordersOn(t, w), query)
 		require.Equal(t, len(want) == 0, strings.Contains(requirePage(t, w, "en"), "No matches."), query)
 	}
-	for _, query := range []string{"status=odd", "changed_since=1.3.2026", "before=1", "before=9999999999999999999.a", "before=-1.a", "before=1.", "currency=%00"} {
+	for _, query := range []string{"status=odd", "changed_since=1.3.2026", "before=1", "before=9999999999999999999.a", "before=-1.a", "before=1.", "currency=%00", "amount_from=1,5", "amount_to=-1", "state=paid"} {
 		require.Equal(t, http.StatusBadRequest, b.get(t, "en", "/dashboard/orders?"+query).Code, query)
 	}
 	// What is chosen stays chosen, and the menu leads to all.
 	body := b.get(t, "es", "/dashboard/orders?status=paid&currency=BRL&changed_since=2026-03-01").Body.String()
 	for _, markup := range []string{`<option value="paid" selected>`, `value="BRL"`, `value="2026-03-01"`, `<a href="/dashboard/orders" aria-current="page">`} {
 		require.Contains(t, body, markup)
+	}
+}
+
+func TestOrders_AreMarkedWhereMoneyDoesNotFit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "o&1", "1000")
+	b.settle(t, "o&1", payment("100", order.PaymentApproved, "3000"))
+	b.register(t, "o-2", "1000")
+	b.settle(t, "o-2", payment("200", order.PaymentApproved, "1.5"))
+	for lang, texts := range map[string][]string{
+		"en":    {"Overpaid ARS 2,000.00", "Underpaid ARS 998.50"},
+		"es":    {"Pagado de más ARS 2.000,00", "Pagado de menos ARS 998,50"},
+		"pt-BR": {"Pago a mais ARS 2.000,00", "Pago a menos ARS 998,50"},
+	} {
+		main := spaced(b.page(t, lang, "/dashboard/orders"))
+		for _, text := range texts {
+			require.Contains(t, main, text)
+		}
+	}
+	require.Contains(t, b.get(t, "en", "/dashboard/orders").Body.String(), `href="/dashboard/anomalies?order=o%261"`)
+}
+
+func TestLists_RefuseWhatTheyDoNotKnow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, list := range []string{"events", "orders", "payouts", "dead-letters", "anomalies", "runs", "deliveries", "refused"} {
+		require.Equal(t, http.StatusOK, b.get(t, "en", "/dashboard/"+list).Code, list)
+		w := b.get(t, "en", "/dashboard/"+list+"?unheard=of")
+		require.Equal(t, http.StatusBadRequest, w.Code, list)
+		requirePage(t, w, "en")
 	}
 }
 

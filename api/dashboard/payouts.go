@@ -5,28 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/payout"
 )
-
-// payoutsView is the body of the list of payouts.
-type payoutsView struct {
-	store.ListOf[store.Payout, store.MoneyPlace]
-
-	States []payout.State
-	// What the list is narrowed to.
-	State    payout.State
-	Currency string
-}
-
-// Older is the place that the next page begins at; empty at the list's end.
-func (v payoutsView) Older() string { return placeText(v.Next) }
-
-// Narrowed reports whether some payouts may be left out.
-func (v payoutsView) Narrowed() bool { return v.State != "" || v.Currency != "" }
 
 // payoutView is the body of a payout's page.
 type payoutView struct {
@@ -40,17 +23,27 @@ func (v payoutView) Older() string { return placeText(v.Movements.Next) }
 
 // payouts shows the payout whose id was asked for, or lists payouts, the latest first.
 func (d *dashboard) payouts(c *call) error {
-	q := c.query()
-	if id := q.text("payout"); id != "" && q.err == nil {
+	f := c.filters()
+	if id := f.text("payout"); id != "" && f.err == nil {
 		return d.payout(c, id)
 	}
-	v := payoutsView{States: payout.States(), State: oneOf(q, "state", payout.States()), Currency: strings.ToUpper(q.text("currency"))}
-	at := store.PageOf[store.MoneyPlace]{Limit: pageRows, Before: placeOf(q, store.ParsePayoutPlace)}
-	var err error
-	if v.ListOf, err = read(c, q, d.deps.Storage.Payouts, store.PayoutFilter{State: v.State, Currency: v.Currency}, at); err != nil {
+	filter := store.PayoutFilter{State: choice(f, "state", "field.state", "payout_state", payout.States()), Currency: f.currency()}
+	at := store.PageOf[store.MoneyPlace]{Limit: pageRows, Before: placeOf(f.query, store.ParsePayoutPlace)}
+	found, err := read(c, f, d.deps.Storage.Payouts, filter, at)
+	if err != nil {
 		return err
 	}
-	return d.show(c, "payouts", &page{Title: "nav.payouts", Nav: "payouts", Refresh: at.Before == (store.MoneyPlace{}), Body: v})
+	v := f.listed("/dashboard/payouts", tableOf("payouts.caption", "payouts.none", found.Items, payoutColumns...), placeText(found.Next))
+	return d.show(c, "payouts", &page{Title: "nav.payouts", Nav: "payouts", Refresh: v.First, Body: v})
+}
+
+var payoutColumns = []column[store.Payout]{
+	{"field.payout", partTitle, func(p store.Payout) cell { return plainCell(p.ID).leading(payoutPath(p.ID)) }},
+	{"field.paid_at", "", func(p store.Payout) cell { return timeCell(p.PaidAt) }},
+	{"field.state", partState, func(p store.Payout) cell { return badgeCell("payout_state", p.State) }},
+	{"field.amount", partNumber, func(p store.Payout) cell { return moneyCell(p.Amount, p.Currency) }},
+	{"field.unexplained", partNumber, func(p store.Payout) cell { return moneyCell(p.Unexplained, p.Currency) }},
+	{"field.kept", partMinorNumber, func(p store.Payout) cell { return moneyCell(p.Kept, p.Currency) }},
 }
 
 func (d *dashboard) payout(c *call, id string) error {
@@ -70,10 +63,11 @@ func (d *dashboard) payout(c *call, id string) error {
 	return d.show(c, "payout", &page{Title: "nav.payouts", Name: id, Nav: "payouts", Body: v})
 }
 
-// PayoutLink leads to a payout. Its id is the provider's and may hold anything.
-func (p *page) PayoutLink(id string) string {
-	return Base + "/payouts?" + url.Values{"payout": {id}}.Encode()
-}
+// PayoutLink leads to a payout.
+func (p *page) PayoutLink(id string) string { return payoutPath(id) }
+
+// payoutPath is a payout's page. Its id is the provider's and may hold anything.
+func payoutPath(id string) string { return Base + "/payouts?" + url.Values{"payout": {id}}.Encode() }
 
 // exportTimeout bounds an export. A million rows take far less.
 const exportTimeout = 10 * time.Minute

@@ -112,12 +112,12 @@ func placeText[P interface {
 	return place.String()
 }
 
-// read reads the page of a list that a query asked for, unless the query is wrong.
-func read[F, T any, P comparable](c *call, q *query, list func(context.Context, F, store.PageOf[P]) (store.ListOf[T, P], error), filter F, at store.PageOf[P]) (store.ListOf[T, P], error) {
-	if q.err != nil {
-		return store.ListOf[T, P]{}, q.err
+// idText is a place by id in a page's address; empty at the list's end.
+func idText(id int64) string {
+	if id == 0 {
+		return ""
 	}
-	return list(c.ctx, filter, at)
+	return strconv.FormatInt(id, 10)
 }
 
 // id is the number in the page's path. What is no number names nothing.

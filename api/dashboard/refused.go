@@ -1,17 +1,11 @@
 package dashboard
 
 import (
+	"strconv"
+
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 )
-
-// refusedView is the body of the list of refused deliveries.
-type refusedView struct {
-	store.List[store.RefusedDelivery]
-
-	Reasons     []string
-	Reason, Day string
-}
 
 // refusedReasons are the words that the reader can narrow the list to. What a
 // provider refuses for another one is found without a filter.
@@ -24,21 +18,32 @@ var refusedReasons = []string{
 
 // refused lists deliveries that were refused, newest first.
 func (d *dashboard) refused(c *call) error {
-	q := c.query()
-	v := refusedView{Reasons: refusedReasons, Reason: q.text("reason"), Day: q.get("day")}
-	filter := store.RefusedFilter{Reason: v.Reason}
-	filter.Since, filter.Until = q.day("day")
-	at := q.page()
-	var err error
-	if v.List, err = read(c, q, d.deps.Storage.RefusedDeliveries, filter, at); err != nil {
+	f := c.filters()
+	filter := store.RefusedFilter{Reason: f.suggested("reason", "field.reason", "refusal", refusedReasons)}
+	filter.Since, filter.Until = f.on("day", "field.day")
+	found, err := read(c, f, d.deps.Storage.RefusedDeliveries, filter, f.page())
+	if err != nil {
 		return err
 	}
 	if c.hidesPayerData() {
-		for i, r := range v.Items {
-			v.Items[i] = r.WithoutContent()
+		for i, r := range found.Items {
+			found.Items[i] = r.WithoutContent()
 		}
 	}
-	return d.show(c, "refused", &page{Title: "nav.refused", Nav: "refused", Refresh: at.Before == 0, Body: v})
+	v := f.listed("/dashboard/refused", tableOf("refused.caption", "refused.none", found.Items, refusedColumns...).unseen(), idText(found.Next))
+	v.Hint = "refused.hint"
+	return d.show(c, "list", &page{Title: "nav.refused", Nav: "refused", Refresh: v.First, Body: v})
+}
+
+var refusedColumns = []column[store.RefusedDelivery]{
+	{"field.refusal", partTitle, func(r store.RefusedDelivery) cell {
+		return plainCell(r.ID).leading(Base + "/refused/" + strconv.FormatInt(r.ID, 10))
+	}},
+	{"field.time", "", func(r store.RefusedDelivery) cell { return timeCell(r.RefusedAt) }},
+	{"field.reason", partCause, func(r store.RefusedDelivery) cell { return wordCell("refusal", r.Reason) }},
+	{"field.address", "", func(r store.RefusedDelivery) cell { return plainCell(r.RemoteIP) }},
+	{"field.query", partMinor, func(r store.RefusedDelivery) cell { return codeCell(r.Method + " ?" + r.Query) }},
+	{"field.request_id", partMinor, func(r store.RefusedDelivery) cell { return codeCell(r.XRequestID) }},
 }
 
 // refusalView is the body of a refused delivery's page.

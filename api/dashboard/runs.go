@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/conciliar/conciliar/store"
@@ -8,8 +9,8 @@ import (
 
 // runsView is the body of the list of reconciliations.
 type runsView struct {
-	Items   []store.Run
-	Next    int64
+	listing
+
 	NextRun *time.Time
 	// Running is the regular one that runs now; nil when none does.
 	Running *store.Run
@@ -17,26 +18,46 @@ type runsView struct {
 
 // runs lists reconciliations, newest first.
 func (d *dashboard) runs(c *call) error {
-	q := c.query()
-	at := q.page()
-	if q.err != nil {
-		return q.err
+	f := c.filters()
+	at := f.page()
+	if f.refuseOthers(); f.err != nil {
+		return f.err
 	}
 	items, err := d.deps.Storage.Runs(c.ctx, at.Before, at.Limit+1)
 	if err != nil {
 		return err
 	}
-	v := runsView{Items: items, NextRun: d.deps.Schedule().Next}
+	older := ""
 	if len(items) > at.Limit {
-		v.Items = items[:at.Limit]
-		v.Next = v.Items[at.Limit-1].ID
+		items = items[:at.Limit]
+		older = idText(items[at.Limit-1].ID)
 	}
-	for i := range v.Items {
-		if v.Items[i].Status == store.RunRunning && v.Items[i].Scope == store.ScopeRegular {
-			v.Running = &v.Items[i]
+	v := runsView{listing: f.listed("/dashboard/runs", tableOf("runs.caption", "runs.none", items, runColumns...).unseen(), older), NextRun: d.deps.Schedule().Next}
+	for i := range items {
+		if items[i].Status == store.RunRunning && items[i].Scope == store.ScopeRegular {
+			v.Running = &items[i]
 		}
 	}
-	return d.show(c, "runs", &page{Title: "nav.runs", Nav: "runs", Refresh: at.Before == 0, Body: v})
+	return d.show(c, "runs", &page{Title: "nav.runs", Nav: "runs", Refresh: v.First, Body: v})
+}
+
+var runColumns = []column[store.Run]{
+	{"field.run", partTitle, func(r store.Run) cell { return plainCell(r.ID).leading(Base + "/runs/" + strconv.FormatInt(r.ID, 10)) }},
+	{"field.started", "", func(r store.Run) cell { return timeCell(r.StartedAt) }},
+	{"field.state", partState, func(r store.Run) cell { return badgeCell("run_status", r.Status) }},
+	{"field.trigger", "", func(r store.Run) cell {
+		trigger := wordCell("trigger", r.Trigger)
+		if r.Scope == store.ScopeBackfill {
+			trigger = trigger.over(wordCell("scope", r.Scope))
+		}
+		return trigger
+	}},
+	{"field.payments_checked", partMinorNumber, func(r store.Run) cell { return numberCell(r.PaymentsChecked) }},
+	{"field.orders_checked", partMinorNumber, func(r store.Run) cell { return numberCell(r.OrdersChecked) }},
+	{"field.missing", partNumber, func(r store.Run) cell { return numberCell(r.MissingFound) }},
+	{"field.drift", partNumber, func(r store.Run) cell { return numberCell(r.DriftFound) }},
+	{"field.stuck", partNumber, func(r store.Run) cell { return numberCell(r.StuckRequeued) }},
+	{"field.archived", partMinorNumber, func(r store.Run) cell { return numberCell(r.Archived) }},
 }
 
 // runView is the body of a reconciliation's page.

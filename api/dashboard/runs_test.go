@@ -82,6 +82,6 @@ func TestRefused_AreShownInThreeLanguages(t *testing.T) {
 	require.NotContains(t, body, "<script>\"", "what came from outside is escaped")
 	require.NotContains(t, b.page(t, "en", "/dashboard/refused?reason=signature_mismatch"), "a_new_reason")
 	require.Contains(t, b.page(t, "en", "/dashboard/refused?day="+time.Now().UTC().Format(time.DateOnly)), "a_new_reason")
-	require.Contains(t, b.page(t, "en", "/dashboard/refused?day=2020-01-01"), "Nothing was refused.")
+	require.Contains(t, b.page(t, "en", "/dashboard/refused?day=2020-01-01"), "No matches.")
 	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/refused/999").Code)
 }

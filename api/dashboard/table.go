@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"html/template"
 	"reflect"
+
+	"github.com/conciliar/conciliar/store"
 )
 
 // A table is what a list shows: a table where there is room, and a card for each
@@ -156,6 +158,18 @@ func (c cell) Blank() bool {
 	v := reflect.ValueOf(c.Value)
 	return !v.IsValid() || v.IsZero() && c.Kind != cellNumber && c.Kind != cellMoney
 }
+
+// EventTable is a list of events as a part of a page, with its caption if it has one.
+func (p *page) EventTable(events []store.Event, caption []any) table {
+	t := eventTable(events)
+	if len(caption) > 0 {
+		t.Title, t.Unseen = plain(caption[0]), false
+	}
+	return t
+}
+
+// AnomalyTable is a list of anomalies as a part of a page.
+func (p *page) AnomalyTable(anomalies []store.Anomaly) table { return anomalyTable(anomalies) }
 
 // Write is a cell's value in the reader's words.
 func (r *reader) Write(c cell) (any, error) {
