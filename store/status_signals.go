@@ -78,6 +78,11 @@ type Signals struct {
 	TimesAhead []TimeAhead
 	// EvaluatedAt is when alerts were evaluated last; nil for never.
 	EvaluatedAt *time.Time
+	// Machine says what works, Intake what becomes of deliveries, and Decisions what
+	// waits for a person.
+	Machine   Machine
+	Intake    Intake
+	Decisions Decisions
 }
 
 const (
@@ -145,13 +150,14 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 			return err
 		}
 	}
-	if err := readWarnings(ctx, tx, g); err != nil {
-		return err
+	for _, read := range []func(context.Context, pgx.Tx, *Signals) error{
+		readMachine, s.readIntake, readDecisions, readWarnings, s.readArrivals, s.readRhythm,
+	} {
+		if err := read(ctx, tx, g); err != nil {
+			return err
+		}
 	}
-	if err := s.readArrivals(ctx, tx, g); err != nil {
-		return err
-	}
-	return s.readRhythm(ctx, tx, g)
+	return nil
 }
 
 // readRhythm reads whether a webhook came lately and, when none did, the hours
