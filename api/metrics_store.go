@@ -21,7 +21,7 @@ type storeCollector struct {
 
 	readable, events, oldest, deadLetters, anomalies, circuit, seller           *prometheus.Desc
 	lastSuccess, runs, found, unseen, provisional, feedLag, delivery, reportAge *prometheus.Desc
-	payouts, held                                                               *prometheus.Desc
+	payouts, held, workers, paused, refused                                     *prometheus.Desc
 }
 
 func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
@@ -43,6 +43,9 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 		unseen:      desc("search_unseen", "Payments that the provider's search did not show in the last seven days and has not shown since, by why.", "reason"),
 		feedLag:     desc("feed_lag_seconds", "How long the oldest order event has waited for its place in the feed, 0 when none waits."),
 		delivery:    desc("delivery_oldest_seconds", "Age of the oldest message to a receiver that was not accepted yet, 0 when there is none."),
+		workers:     desc("workers", "Living processes that work jobs."),
+		paused:      desc("queue_paused", "1 for each queue of jobs that is paused.", "queue"),
+		refused:     desc("webhooks_refused_since_accepted", "Webhooks with a signature that were refused in the last three days, none accepted since."),
 		payouts:     desc("payouts_open", "Payouts that are not explained."),
 		held:        desc("releases_held", "Payments whose money is not released because a dispute or a block holds it back."),
 		provisional: desc("provisional_payments", "Payments that only an order of the provider's has shown, and that must be there."),
@@ -53,7 +56,7 @@ func newStoreCollector(b *store.Store, logger *slog.Logger) *storeCollector {
 func (c *storeCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.readable, c.events, c.oldest, c.deadLetters, c.anomalies, c.circuit, c.seller, c.lastSuccess, c.runs, c.found, c.unseen, c.provisional, c.feedLag, c.delivery, c.reportAge,
-		c.payouts, c.held,
+		c.payouts, c.held, c.workers, c.paused, c.refused,
 	} {
 		out <- d
 	}
@@ -84,6 +87,11 @@ func (c *storeCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(c.events, float64(n), state)
 	}
 	gauge(c.oldest, float64(q.OldestPendingSeconds))
+	gauge(c.workers, float64(st.Signals.Machine.Workers))
+	gauge(c.refused, float64(st.Signals.Intake.Refused))
+	for queue := range st.Signals.Machine.Paused {
+		gauge(c.paused, 1, queue)
+	}
 	for reason, n := range st.DeadLetters.ByReason {
 		gauge(c.deadLetters, float64(n), reason)
 	}

@@ -94,6 +94,9 @@ func NewStatusReport(st store.Status, extras StatusExtras) StatusReport {
 	}
 	report.DeadLetters.ByReason = orEmpty(st.DeadLetters.ByReason)
 	report.Anomalies.ByKind = orEmpty(st.Anomalies.ByKind)
+	if st.Signals.Machine.NoWorker { // nobody would run it
+		report.Reconciliation.NextRunAt = nil
+	}
 	level, conditions := health.Judge(st, health.Moment{Now: extras.Now, RunEvery: extras.RunEvery})
 	report.Health = level
 	for _, c := range conditions {

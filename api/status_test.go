@@ -12,11 +12,13 @@ import (
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 func TestStatus_HasItsShape(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
+	fixture.Worker(t, b.pool)
 	requireReceipt(t, b.do(t, signed("1", "1742505638")))
 	w := b.do(t, call{method: http.MethodGet, target: "/api/webhooks/status", header: bearer(statusToken)})
 	require.Equal(t, http.StatusOK, w.Code)

@@ -48,7 +48,7 @@ func addAlerts(config *river.Config, cfg Config, deps Deps, policy *RetryPolicy)
 	if deps.Alerts == nil || cfg.Helper {
 		return nil
 	}
-	e := &evaluator{store: deps.Store, notify: deps.Alerts.Sender.sends, logger: cfg.Logger}
+	e := &evaluator{store: deps.Store, notify: deps.Alerts.Sender.Sends, logger: cfg.Logger}
 	if cfg.ReconcileSchedule != "" {
 		schedule, err := ParseSchedule(cfg.ReconcileSchedule)
 		if err != nil {

@@ -78,13 +78,13 @@ func (s *AlertSender) UseURL(webhookURL string) error {
 	return nil
 }
 
-// sends reports whether messages have somewhere to go.
-func (s *AlertSender) sends() bool { return *s.url.Load() != "" }
+// Sends reports whether messages have somewhere to go.
+func (s *AlertSender) Sends() bool { return *s.url.Load() != "" }
 
 // Send posts the message. The error is ErrNoAlertWebhook, or why no answer came;
 // an answer that refuses the message is none.
 func (s *AlertSender) Send(ctx context.Context, message health.Message) (AlertAnswer, error) {
-	if !s.sends() {
+	if !s.Sends() {
 		return AlertAnswer{}, ErrNoAlertWebhook
 	}
 	body, err := json.Marshal(message)

@@ -151,6 +151,7 @@ func TestAlertMessage_ThatNeverArrivesIsSeen(t *testing.T) {
 	require.True(t, log.has("alert message not delivered"))
 	require.False(t, log.has("secret-token"))
 
+	fixture.Worker(t, b.pool)
 	conditions := func() []string {
 		st, err := b.Status(t.Context())
 		require.NoError(t, err)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
 	"github.com/conciliar/conciliar/store"
 )
@@ -126,6 +127,28 @@ func retryJob(client *river.Client[pgx.Tx]) store.RetryJob {
 		}
 		return nil
 	}
+}
+
+// errNoQueue undoes the record of what was not done.
+var errNoQueue = errors.New("there is no such queue")
+
+// ResumeQueue lets a paused queue be worked again, and reports whether there is one of
+// that name.
+func (o *Operator) ResumeQueue(ctx context.Context, name string, by store.Actor) (resumed bool, err error) {
+	if name == "" || name == "*" {
+		return false, nil
+	}
+	err = o.store.ActOnJobs(ctx, store.JobAction{By: by, Action: store.ActionResumeQueue, Queue: name}, func(tx pgx.Tx) error {
+		err := o.client.QueueResumeTx(ctx, tx, name, nil)
+		if errors.Is(err, rivertype.ErrNotFound) {
+			return errNoQueue
+		}
+		return err
+	})
+	if errors.Is(err, errNoQueue) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // ReplayDeadLetters replays the open dead letters that the filter selects, at

@@ -11,7 +11,9 @@ import (
 
 // Machine says which parts of the service do their work.
 type Machine struct {
-	// NoWorker is true where no process lives that works jobs.
+	// Workers counts the living processes that work jobs; NoWorker is true where there is
+	// none.
+	Workers  int64
 	NoWorker bool
 	// WorkedAt is when one was last known to; nil when nothing says.
 	WorkedAt *time.Time
@@ -74,13 +76,14 @@ func readMachine(ctx context.Context, tx pgx.Tx, g *Signals) error {
 	m.Paused = map[string]PausedQueue{}
 	var until time.Time
 	err := tx.QueryRow(ctx, `
-		SELECT NOT EXISTS (SELECT FROM processes WHERE role <> $1 AND seen_at > now() - interval '1 minute'),
+		SELECT (SELECT count(*) FROM processes WHERE role <> $1 AND seen_at > now() - interval '1 minute'),
 		       greatest((SELECT max(seen_at) FROM processes WHERE role <> $1 AND seen_at <= now()),
 		                (SELECT evaluated_at FROM alert_evaluation)),
-		       coalesce((SELECT covered_until FROM webhook_rollup), 'epoch')`, RoleAPI).Scan(&m.NoWorker, &m.WorkedAt, &until)
+		       coalesce((SELECT covered_until FROM webhook_rollup), 'epoch')`, RoleAPI).Scan(&m.Workers, &m.WorkedAt, &until)
 	if err != nil {
 		return err
 	}
+	m.NoWorker = m.Workers == 0
 	if until.Unix() > 0 {
 		m.CountedUntil = &until
 	}

@@ -11,7 +11,7 @@ import (
 type overviewView struct {
 	Now        time.Time
 	Health     health.Level
-	Conditions []health.Condition
+	Conditions []health.Fact
 	Status     store.Status
 	NextRun    *time.Time
 	Alerts     []store.Alert

@@ -33,6 +33,8 @@ type Condition struct {
 	// playbooks know it.
 	Code   string
 	Health Level
+	// Stops is how much money it keeps back.
+	Stops Rank
 	// Reason is the sentence that the status gives: stable, too.
 	Reason string
 	// Lasting is how many evaluations in a row, a minute apart, must find it
@@ -52,6 +54,29 @@ type Condition struct {
 	active func(st store.Status, m Moment) bool
 	// detail is what a person wants to know beside the reason.
 	detail func(st store.Status, m Moment) details
+	// about is what its headline says beside its code; nil for nothing.
+	about func(st store.Status, m Moment) About
+}
+
+// About is what the headline of a condition says of it as it is now.
+type About struct {
+	// Since is when it began; nil where nothing says.
+	Since *time.Time
+	// Count is how many things it is about, and Waiting how many webhooks wait because
+	// of it.
+	Count, Waiting int64
+	// By is who brought it about; empty when nobody did or it is not known.
+	By string
+	// Names are what it is about: queues, sellers, receivers, topics or variables.
+	Names []string
+	// Class is the class of error that most of them ended with.
+	Class string
+}
+
+// A Fact is a condition that is active.
+type Fact struct {
+	Condition
+	About
 }
 
 // details are words and numbers by their names.
@@ -68,15 +93,19 @@ func ConditionOf(code string) (c Condition, ok bool) {
 	return Condition{}, false
 }
 
-// Judge says how healthy the service is and which conditions are active, the
-// worst first. It depends on its arguments alone.
-func Judge(st store.Status, m Moment) (Level, []Condition) {
-	level, found := Healthy, []Condition{}
+// Judge says how healthy the service is and which conditions are active, what stops
+// most money first. It depends on its arguments alone.
+func Judge(st store.Status, m Moment) (Level, []Fact) {
+	level, found := Healthy, []Fact{}
 	for _, c := range Conditions() {
 		if !c.active(st, m) {
 			continue
 		}
-		found = append(found, c)
+		fact := Fact{Condition: c}
+		if c.about != nil {
+			fact.About = c.about(st, m)
+		}
+		found = append(found, fact)
 		if level != Unhealthy {
 			level = c.Health
 		}

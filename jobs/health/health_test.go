@@ -25,7 +25,10 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		return store.Status{Anomalies: store.AnomalyStatus{Open: 1, ByKind: map[string]int64{kind: 1}}}
 	}
 	deaths := func(failed, received int64) store.Status {
-		return store.Status{Throughput: store.Throughput{Failed1h: failed, Received1h: received}}
+		return store.Status{
+			Throughput: store.Throughput{Failed1h: failed, Received1h: received},
+			Signals:    store.Signals{Decisions: store.Decisions{Deaths1h: map[string]int64{"forbidden": 1, "timeout": failed - 1}}},
+		}
 	}
 	runs := func(states ...string) store.Status {
 		st := store.Status{}
@@ -61,6 +64,16 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		st.Anomalies.ByKind["not_released"], st.Signals.ReleasesHeld = open, held
 		return st
 	}
+	refused := func(n int64) store.Status {
+		return signals(store.Signals{RefusedLately: n, Intake: store.Intake{Refused: n, RefusedSince: ago(time.Minute)}})
+	}
+	paused := func(queue string, age int64) store.Status {
+		st := pending(age)
+		st.Signals.Machine.Paused = map[string]store.PausedQueue{queue: {Since: now, By: "ana"}}
+		return st
+	}
+	unworked := pending(9999)
+	unworked.Signals = store.Signals{At: now, EvaluatedAt: ago(time.Hour), Machine: store.Machine{NoWorker: true, WorkedAt: ago(time.Hour)}}
 	used := map[string]bool{}
 	for name, c := range map[string]struct {
 		st     store.Status
@@ -114,6 +127,15 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"a search that merely counts more":     {signals(store.Signals{Unseen: map[string]int64{"counted": 5}}), hourly, health.Healthy, ""},
 		"webhooks that were not accepted":      {signals(store.Signals{NotAccepted: 1}), hourly, health.Unhealthy, "answered 503"},
 		"a try that failed":                    {signals(store.Signals{NotAccepting: true}), hourly, health.Unhealthy, "answered 503"},
+		"a single refusal, and nothing else":   {refused(1), hourly, health.Unhealthy, "none has been accepted since"},
+		"many refusals, and nothing else":      {refused(50), hourly, health.Unhealthy, "none has been accepted since"},
+		"payments without any webhook":         {signals(store.Signals{Intake: store.Intake{NeverAccepted: true, FoundByRuns: true}}), hourly, health.Degraded, "ever accepted"},
+		"nothing has come yet":                 {signals(store.Signals{Intake: store.Intake{NeverAccepted: true}}), hourly, health.Healthy, ""},
+		"a paused queue":                       {paused("webhooks", 0), hourly, health.Unhealthy, "queue of webhooks is paused"},
+		"a paused queue in which events wait":  {paused("webhooks", 9999), hourly, health.Unhealthy, "queue of webhooks is paused"},
+		"another paused queue":                 {paused("operations", 0), hourly, health.Degraded, "queue of jobs is paused"},
+		"nobody works":                         {unworked, hourly, health.Unhealthy, "No process with workers"},
+		"deaths that were dealt with":          {store.Status{Throughput: store.Throughput{Failed1h: 50, Received1h: 50}}, hourly, health.Healthy, ""},
 		"few refusals":                         {signals(store.Signals{RefusedLately: 9}), hourly, health.Healthy, ""},
 		"refusals out of nothing":              {signals(store.Signals{RefusedLately: 10, AcceptedLately: 10}), hourly, health.Degraded, "fail signature verification"},
 		"refusals as ever":                     {signals(store.Signals{RefusedLately: 10, RefusedBefore: 321, AcceptedLately: 11}), hourly, health.Healthy, ""},
@@ -177,11 +199,23 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		codes[c.Code] = true
 	}
 
-	everything := pending(9999)
-	everything.DeadLetters.Open = 1
-	everything.Provider.Circuit = store.CircuitOpen
-	level, conditions := health.Judge(everything, health.Moment{Now: now})
+	// What stops everything comes before what stops a part, whatever their levels, and
+	// both before what waits for a person.
+	everything := deaths(10, 10)
+	everything.DeadLetters.Open = 10
+	everything.Queue.Held = 14
+	everything.Provider = store.ProviderState{Circuit: store.CircuitOpen, Since: ago(time.Minute)}
+	level, facts := health.Judge(everything, health.Moment{Now: now})
 	require.Equal(t, health.Unhealthy, level)
-	require.Len(t, conditions, 3)
-	require.Equal(t, "queue_stalled", conditions[0].Code, "the worst first")
+	require.Equal(t, []string{"provider_outage", "dead_letter_rate_high", "dead_letters_open"}, codesOf(facts))
+	require.Equal(t, health.About{Since: ago(time.Minute), Waiting: 14}, facts[0].About)
+	require.Equal(t, health.About{Count: 10, Class: "timeout"}, facts[1].About)
+}
+
+func codesOf(facts []health.Fact) []string {
+	codes := make([]string, len(facts))
+	for i, f := range facts {
+		codes[i] = f.Code
+	}
+	return codes
 }
