@@ -90,6 +90,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	operator, err := jobs.NewOperator(b.pool, jobsConfig, b.store)
 	require.NoError(tb, err)
 	pages, err := dashboard.New(dashboard.Deps{
+		WebhookPath: api.WebhookPath, AlertsSent: func() bool { return false },
 		Storage: b.store, Operator: operator, Provider: mercadopago.DisplayName, Schedule: func() dashboard.Schedule { return dashboard.Schedule{} }, Logger: logger,
 		Diagnose: func(store.RefusedDetail) (provider.Diagnosis, error) { return provider.Diagnosis{}, nil },
 	})

@@ -12,7 +12,7 @@ const causeLength = 80
 // badges are the colour that goes with a word of ours. A colour never says
 // anything alone: the word stands in it.
 var badges = map[string]map[string]string{
-	"health":  {"healthy": "good", "degraded": "warn", "unhealthy": "bad"},
+	"working": {"healthy": "good", "degraded": "warn", "unhealthy": "bad"},
 	"circuit": {"closed": "good", "half_open": "warn", "open": "bad"},
 	"event_status": {
 		"pending": "info", "processing": "info", "failed": "warn", "held": "warn", "completed": "good", "dead_letter": "bad",
@@ -38,6 +38,7 @@ func (r *reader) Badge(family string, word any) string { return badges[family][p
 
 // conditionLinks are where an operator looks into a condition.
 var conditionLinks = map[string]string{
+	"webhooks_all_refused":          "/dashboard/refused",
 	"queue_stalled":                 "/dashboard/events?state=pending",
 	"queue_latency_high":            "/dashboard/events?state=pending",
 	"dead_letter_rate_high":         "/dashboard/dead-letters",

@@ -52,8 +52,8 @@ func families(t *testing.T) map[string][]string {
 		"nav":            sectionNames(),
 		"login.problem":  {LoginWrongPassword, LoginTooMany, LoginExpired},
 		"role":           texts(Roles()),
-		"health":         {string(health.Healthy), string(health.Degraded), string(health.Unhealthy)},
-		"health.short":   {string(health.Healthy), string(health.Degraded), string(health.Unhealthy)},
+		"working":        {string(health.Healthy), string(health.Degraded), string(health.Unhealthy), string(levelUnknown)},
+		"headline":       headlines(t),
 		"condition":      conditionCodes(),
 		"condition.do":   conditionCodes(),
 		"circuit":        {string(store.CircuitClosed), string(store.CircuitOpen), string(store.CircuitHalfOpen)},
@@ -127,6 +127,23 @@ func conditionCodes() []string {
 		codes = append(codes, c.Code)
 	}
 	return codes
+}
+
+// headlines are the conditions whose headline says more than their sentence, each with
+// its forms.
+func headlines(t *testing.T) []string {
+	t.Helper()
+	catalogues, err := loadCatalogues()
+	require.NoError(t, err)
+	var words []string
+	for _, code := range conditionCodes() {
+		for _, word := range []string{code, code + ".one", code + ".other"} {
+			if _, has := catalogues[0].text["headline."+word]; has {
+				words = append(words, word)
+			}
+		}
+	}
+	return words
 }
 
 func outcomes() []string {

@@ -18,6 +18,8 @@ const storageTimeout = 10 * time.Second
 // operator does what people ask of jobs, which need the queue, and the pages don't.
 type operator interface {
 	ReplayDeadLetters(ctx context.Context, filter store.DeadLetterFilter, limit int64, by store.Actor) (store.BulkReplay, error)
+	// ResumeQueue returns false where no queue has that name.
+	ResumeQueue(ctx context.Context, name string, by store.Actor) (resumed bool, err error)
 }
 
 // Deps are the parts that the dashboard works with. All are required unless
@@ -33,6 +35,10 @@ type Deps struct {
 	Diagnose func(refused store.RefusedDetail) (provider.Diagnosis, error)
 	// Provider is the display name of who is asked about payments, such as "Mercado Pago".
 	Provider string
+	// WebhookPath is where the provider delivers.
+	WebhookPath string
+	// AlertsSent tells whether messages about alerts have a receiver.
+	AlertsSent func() bool
 	// Version is the program's.
 	Version string
 	Logger  *slog.Logger
@@ -60,6 +66,8 @@ func (d Deps) validate() error {
 	need(d.Schedule != nil, "Schedule")
 	need(d.Diagnose != nil, "Diagnose")
 	need(d.Provider != "", "Provider")
+	need(d.WebhookPath != "", "WebhookPath")
+	need(d.AlertsSent != nil, "AlertsSent")
 	need(d.Logger != nil, "Logger")
 	return errors.Join(problems...)
 }

@@ -93,20 +93,25 @@ func (r *reader) Time(t any) (template.HTML, error) {
 // When writes a moment as briefly as it can be told from others: today by its time of
 // day, this year without the year. The whole of it is the element's title.
 func (r *reader) When(t any) (template.HTML, error) {
-	return r.moment(t, func(at time.Time) (string, error) {
-		now := r.now.In(r.zone)
-		if at.Year() != now.Year() || r.now.IsZero() {
-			return r.exactly(at)
-		}
-		if at.YearDay() == now.YearDay() {
-			return at.Format("15:04:05"), nil
-		}
-		day, err := r.T("time.day_month", "day", strconv.Itoa(at.Day()), "month", r.Word("month", int(at.Month())))
-		if err != nil {
-			return "", err
-		}
-		return r.T("time.at", "date", strings.ReplaceAll(day, " ", "\u00a0"), "time", at.Format("15:04"))
-	})
+	return r.moment(t, r.briefly)
+}
+
+// Moment is When without markup, to stand in a sentence.
+func (r *reader) Moment(t *time.Time) (string, error) { return r.briefly(t.In(r.zone)) }
+
+func (r *reader) briefly(at time.Time) (string, error) {
+	now := r.now.In(r.zone)
+	if at.Year() != now.Year() || r.now.IsZero() {
+		return r.exactly(at)
+	}
+	if at.YearDay() == now.YearDay() {
+		return at.Format("15:04:05"), nil
+	}
+	day, err := r.T("time.day_month", "day", strconv.Itoa(at.Day()), "month", r.Word("month", int(at.Month())))
+	if err != nil {
+		return "", err
+	}
+	return r.T("time.at", "date", strings.ReplaceAll(day, " ", "\u00a0"), "time", at.Format("15:04"))
 }
 
 // Age writes how long ago a moment was, with the moment as the element's title.

@@ -42,13 +42,16 @@ type bundle struct {
 	logs  *fixture.Logs
 	// role is the visitor's.
 	role dashboard.Role
+	// alertsSent is whether messages about alerts have a receiver.
+	alertsSent bool
 	// at is the dashboard's clock; the real one while it is zero.
 	at time.Time
 }
 
 func setup(t testing.TB) *bundle {
 	t.Helper()
-	b := &bundle{pool: storetest.Pool(t), logs: &fixture.Logs{}, role: dashboard.RoleAdmin}
+	b := &bundle{pool: storetest.Pool(t), logs: &fixture.Logs{}, role: dashboard.RoleAdmin, alertsSent: true}
+	fixture.Worker(t, b.pool)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(b.logs.String())
@@ -73,6 +76,7 @@ func setup(t testing.TB) *bundle {
 	receiver := mercadopago.NewReceiver(verifier, false)
 	b.Handler, err = dashboard.New(dashboard.Deps{
 		Storage: b.store, Operator: acts, Provider: mercadopago.DisplayName, Version: "v1.2.3",
+		WebhookPath: api.WebhookPath, AlertsSent: func() bool { return b.alertsSent },
 		Schedule: func() dashboard.Schedule {
 			next := b.now().Add(time.Hour)
 			return dashboard.Schedule{Next: &next, Every: time.Hour}

@@ -8,34 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestOverview_ShowsAHealthyService(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	for lang, text := range map[string]string{
-		"en": "All is well", "es": "Todo está bien", "pt-BR": "Tudo em ordem",
-	} {
-		require.Contains(t, b.page(t, lang, "/dashboard"), text)
-	}
-}
-
-func TestOverview_SaysWhatIsWrongAndWhatToDo(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.deadLetter(t, "100", "payment_not_found: no such payment")
-	b.accept(t, "101")
-	b.exec(t, `UPDATE webhook_queue SET received_at = now() - interval '2 hours' WHERE resource_id = '101'`)
-	b.exec(t, `UPDATE river_job SET scheduled_at = now() - interval '2 hours' FROM webhook_queue q WHERE q.job_id = river_job.id AND q.resource_id = '101'`)
-
-	main := b.page(t, "en", "/dashboard")
-	require.Contains(t, main, "Payments are not reaching orders")
-	require.Contains(t, main, "Events have waited more than 30 minutes for their first attempt.")
-	require.Contains(t, main, "Dead letters are open")
-	require.Contains(t, main, "Replay what can succeed now")
-	require.Contains(t, main, "oldest: 2 h")
-	require.Contains(t, b.page(t, "es", "/dashboard"), "el más antiguo: 2 h")
-	require.Contains(t, b.page(t, "pt-BR", "/dashboard"), "o mais antigo: 2 h")
-}
-
 func TestOverview_AFailingQueryIsAnErrorPageAndNoHalfPage(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

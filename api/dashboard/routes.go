@@ -49,6 +49,7 @@ func (d *dashboard) routes() []route {
 	return []route{
 		get("/dashboard", d.overview),
 		get("/dashboard/{$}", d.overview),
+		needs(RoleAdmin, post("/dashboard/queues/resume", d.resumeQueue)),
 		get("/dashboard/events", d.events),
 		get("/dashboard/events/{id}", byID(d.event)),
 		post("/dashboard/events/{id}/replay", byID(d.replayEvent)),

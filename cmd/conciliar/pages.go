@@ -21,6 +21,7 @@ import (
 func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, operator *jobs.Operator, deps *api.Deps) error {
 	pages, err := dashboard.New(dashboard.Deps{
 		Storage: a.store, Operator: operator, Provider: mercadopago.DisplayName, Version: version, Logger: a.logger,
+		WebhookPath: api.WebhookPath, AlertsSent: a.secrets.alerts.Sends,
 		Schedule: func() dashboard.Schedule {
 			next := extras(cfg.ReconcileSchedule)
 			return dashboard.Schedule{Next: next.NextRunAt, Every: next.RunEvery}

@@ -44,8 +44,8 @@ func TestBrowser_AnOperatorReplaysWhatFailedAndSeesTheOrderPaid(t *testing.T) {
 
 	b := newBrowser(t, service, "en-US")
 	b.logIn(t)
-	b.awaitText(t, "Dead letters are open")
-	b.press(t, `.reasons a[href="/dashboard/dead-letters"]`)
+	b.awaitText(t, "1 failed event")
+	b.press(t, `.decide a[href="/dashboard/dead-letters"]`)
 	b.awaitText(t, "The attempt timed out")
 	b.press(t, `input[name=id]`)
 	b.press(t, `#chosen button[type=submit]`)
@@ -93,7 +93,7 @@ func TestBrowser_ThreeLanguages(t *testing.T) {
 	buy(t, sim, service, "order-1")
 	b := newBrowser(t, service, "es-AR")
 	b.logIn(t)
-	b.awaitText(t, "Todo está bien")
+	b.awaitText(t, "Ningún proceso está trabajando")
 	b.await(t, `document.documentElement.lang === "es"`)
 	b.open(t, "/dashboard/orders")
 	b.awaitText(t, "ARS\u00a0150,00")
@@ -105,7 +105,7 @@ func TestBrowser_ThreeLanguages(t *testing.T) {
 	b.awaitText(t, "awaiting payment")
 	b.await(t, `document.documentElement.lang === "en"`)
 	b.open(t, "/dashboard")
-	b.awaitText(t, "All is well")
+	b.awaitText(t, "No process is working")
 }
 
 func TestBrowser_TheKeyboardIsEnough(t *testing.T) {
