@@ -82,5 +82,5 @@ func TestAccount_IsAConditionWhileItIsUnknown(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, body := get(t, service+"/api/webhooks/status", statusToken)
 		return !strings.Contains(body, "Our account")
-	}, patience, 20*time.Millisecond)
+	}, patience, 100*time.Millisecond)
 }

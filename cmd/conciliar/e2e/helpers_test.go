@@ -160,12 +160,13 @@ func repositoryPath(name string) string {
 	return filepath.Join("..", "..", "..", filepath.FromSlash(name))
 }
 
-// awaitBody reads a URL until its answer contains text.
+// awaitBody reads a URL until its answer contains text. It asks seldom: the status, which
+// is often what is read, is a lot of work.
 func awaitBody(t *testing.T, url, token, text string) {
 	t.Helper()
 	var last string
 	require.Eventually(t, func() bool {
 		_, last = get(t, url, token)
 		return strings.Contains(last, text)
-	}, patience, 20*time.Millisecond, "%s never said %s", url, text)
+	}, patience, 100*time.Millisecond, "%s never said %s", url, text)
 }

@@ -89,9 +89,11 @@ func statusOf(r *http.Request) (int, error) {
 	return resp.StatusCode, err
 }
 
-// run sends until ctx is done.
+// run sends until ctx is done, at a pace that leaves something of the machine to others.
 func (l *rotationLoad) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	pace := time.NewTicker(50 * time.Millisecond)
+	defer pace.Stop()
+	for ; ctx.Err() == nil; <-pace.C {
 		l.mu.RLock()
 		for _, send := range []func() (int, error){
 			func() (int, error) { return l.deliver(context.WithoutCancel(ctx), l.secret) },

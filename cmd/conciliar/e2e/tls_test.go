@@ -98,7 +98,9 @@ func TestServe_ExchangesItsCertificateUnderLoad(t *testing.T) {
 	for i := range 4 {
 		c := client(i%2 == 0, i < 2)
 		sending.Go(func() {
-			for ctx.Err() == nil {
+			pace := time.NewTicker(10 * time.Millisecond)
+			defer pace.Stop()
+			for ; ctx.Err() == nil; <-pace.C {
 				made.Add(1)
 				if serial, err := ask(c); err != nil || serial == 0 {
 					broken.Add(1)
