@@ -74,7 +74,7 @@ func (i *Inserter) InsertDeliveries(ctx context.Context, tx pgx.Tx, deliveries [
 	params := make([]river.InsertManyParams, len(deliveries))
 	for k, d := range deliveries {
 		params[k] = river.InsertManyParams{
-			Args:       DeliveryArgs{DeliveryID: d.DeliveryID, preset: preset{at: d.At}},
+			Args:       DeliveryArgs{DeliveryID: d.DeliveryID, preset: preset{at: d.Now}},
 			InsertOpts: &river.InsertOpts{Queue: deliveryQueue(d.Receiver), MaxAttempts: deliveryTries},
 		}
 		if d.Later {

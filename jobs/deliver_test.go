@@ -1,7 +1,9 @@
 package jobs_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/stretchr/testify/require"
@@ -418,4 +421,22 @@ func TestInsertDeliveries_EachReceiverHasAQueueThatRiverTakes(t *testing.T) {
 		seen[queue] = true
 		require.NoError(t, client.Queues().Add(queue, river.QueueConfig{MaxWorkers: 1}), name)
 	}
+}
+
+// A delivery's job is made while it waits: only a clock that was ahead makes it due.
+func TestDeliver_WhatWaitsIsNotTakenForAJobOfAClockThatWasAhead(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, status(http.StatusInternalServerError))
+	b := telling(t, s, time.Hour)
+	b.happen(t, "A-1")
+	const waiting = `SELECT count(*) FROM river_job WHERE kind = 'delivery' AND state = 'scheduled' AND scheduled_at > now() + interval '59 minutes'`
+	fixture.Await(t, func() bool { return scan[int](t, b.bundle, waiting) == 1 })
+	woken, err := b.WakeJobsAhead(t.Context(), func(context.Context, pgx.Tx, int64) error { return errors.New("woken") })
+	require.NoError(t, err)
+	require.Zero(t, woken)
+
+	b.exec(t, `UPDATE river_job SET created_at = created_at + interval '1 day', scheduled_at = scheduled_at + interval '1 day' WHERE kind = 'delivery' AND state = 'scheduled'`)
+	fixture.Await(t, func() bool {
+		return scan[int](t, b.bundle, `SELECT count(*) FROM deliveries WHERE state = 'dead'`) == 1
+	})
 }

@@ -120,8 +120,9 @@ type presetArgs interface {
 
 type presetHook struct{ river.HookDefaults }
 
-// InsertBegin applies the preset of a job. One without an id is given one by
-// River.
+// InsertBegin applies the preset of a job. One without an id is given one by River,
+// and one that waits keeps its time: that it was made before it is due tells it from one
+// that a clock put off which was ahead.
 func (*presetHook) InsertBegin(_ context.Context, params *rivertype.JobInsertParams) error {
 	args, ok := params.Args.(presetArgs)
 	if !ok {
@@ -134,6 +135,9 @@ func (*presetHook) InsertBegin(_ context.Context, params *rivertype.JobInsertPar
 	if p.id != 0 {
 		params.ID = &p.id
 	}
-	params.CreatedAt, params.ScheduledAt = &p.at, &p.at
+	params.CreatedAt = &p.at
+	if params.State != rivertype.JobStateScheduled {
+		params.ScheduledAt = &p.at
+	}
 	return nil
 }

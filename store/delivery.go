@@ -63,9 +63,10 @@ type NewDelivery struct {
 type DeliveryJob struct {
 	DeliveryID int64
 	Receiver   string
-	// At is when, by PostgreSQL's clock; Later is true when that is not yet.
-	At    time.Time
-	Later bool
+	// Now is PostgreSQL's clock, and At when the job is due; Later is true when that is
+	// not yet.
+	Now, At time.Time
+	Later   bool
 }
 
 // InsertDeliveries inserts the jobs of deliveries and returns their ids, in the same
@@ -153,9 +154,10 @@ func lockStreams(ctx context.Context, tx pgx.Tx, receiver string, streams []stri
 // one or the receiver is stopped. The caller holds the streams' locks.
 func (s *Store) enqueueHeads(ctx context.Context, tx pgx.Tx, receiver string, streams []string) error {
 	heads, err := readAll[DeliveryJob](ctx, tx, `
-		SELECT h.id, $1, greatest(h.next_attempt_at, clock_timestamp()), h.next_attempt_at > clock_timestamp()
+		SELECT h.id, $1, c.now, CASE WHEN c.due THEN c.now ELSE h.next_attempt_at END, NOT c.due
 		FROM (SELECT DISTINCT ON (stream) id, job_id, next_attempt_at FROM deliveries
-		      WHERE receiver = $1 AND stream = ANY ($2) AND state = 'pending' ORDER BY stream, id) h
+		      WHERE receiver = $1 AND stream = ANY ($2) AND state = 'pending' ORDER BY stream, id) h,
+		     LATERAL (SELECT clock_timestamp() AS now, `+due("h.next_attempt_at", deliveryAhead)+` AS due) c
 		WHERE h.job_id IS NULL AND NOT EXISTS (SELECT FROM delivery_receivers WHERE name = $1 AND stopped_at IS NOT NULL)
 		ORDER BY h.id`, receiver, streams)
 	if err != nil || len(heads) == 0 {
