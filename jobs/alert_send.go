@@ -134,11 +134,20 @@ func retryAfter(header string) time.Duration {
 // stored data: fields are added, never renamed.
 type AlertSendArgs struct {
 	MessageID int64 `json:"message_id"`
+
+	preset preset
 }
 
 // Kind is the job's name in the database. It must not begin like those of
 // events, whose ends become dead letters.
 func (AlertSendArgs) Kind() string { return "alert_send" }
+
+func (a AlertSendArgs) presetOf() (preset, error) {
+	if a.preset.at.IsZero() {
+		return preset{}, errors.New("a message's job is inserted with its time only")
+	}
+	return a.preset, nil
+}
 
 // InsertOpts puts the job beside what operators asked for.
 func (AlertSendArgs) InsertOpts() river.InsertOpts {
@@ -149,7 +158,7 @@ func (AlertSendArgs) InsertOpts() river.InsertOpts {
 // PostgreSQL's.
 func insertAlertSend(client *river.Client[pgx.Tx]) store.SendMessage {
 	return func(ctx context.Context, tx pgx.Tx, messageID int64, at time.Time) (int64, error) {
-		inserted, err := client.InsertTx(ctx, tx, AlertSendArgs{MessageID: messageID}, &river.InsertOpts{ScheduledAt: at})
+		inserted, err := client.InsertTx(ctx, tx, AlertSendArgs{MessageID: messageID, preset: preset{at: at}}, nil)
 		if err != nil {
 			return 0, fmt.Errorf("insert message %d: %w", messageID, err)
 		}

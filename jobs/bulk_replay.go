@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -27,10 +28,19 @@ const (
 // replay. They are stored data: fields are added, never renamed.
 type ReplayStepArgs struct {
 	BulkReplayID int64 `json:"bulk_replay_id"`
+
+	preset preset
 }
 
 // Kind is the job's name in the database.
 func (ReplayStepArgs) Kind() string { return "replay_step" }
+
+func (a ReplayStepArgs) presetOf() (preset, error) {
+	if a.preset.at.IsZero() {
+		return preset{}, errors.New("a step is inserted with its bulk replay only")
+	}
+	return a.preset, nil
+}
 
 // InsertOpts puts steps into their own queue.
 func (ReplayStepArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{Queue: QueueOperations} }
@@ -38,7 +48,7 @@ func (ReplayStepArgs) InsertOpts() river.InsertOpts { return river.InsertOpts{Qu
 // insertReplayStep inserts a step with the client. The time is PostgreSQL's.
 func insertReplayStep(client *river.Client[pgx.Tx]) store.InsertReplayStep {
 	return func(ctx context.Context, tx pgx.Tx, bulkID int64, at time.Time) (int64, error) {
-		inserted, err := client.InsertTx(ctx, tx, ReplayStepArgs{BulkReplayID: bulkID}, &river.InsertOpts{ScheduledAt: at})
+		inserted, err := client.InsertTx(ctx, tx, ReplayStepArgs{BulkReplayID: bulkID, preset: preset{at: at}}, nil)
 		if err != nil {
 			return 0, fmt.Errorf("insert a step of bulk replay %d: %w", bulkID, err)
 		}

@@ -247,6 +247,7 @@ func riverConfig(cfg Config) *river.Config {
 		FetchCooldown:               fetchCooldown,
 		// A job of a kind that only a newer release knows is left to it.
 		FetchOnlyKnownKinds: true,
+		Hooks:               []rivertype.Hook{&presetHook{}},
 		JobTimeout:          cfg.JobTimeout,
 		// The leader alone knows what is periodic: a helper must not lead.
 		LeaderElectionDisabled: cfg.Helper,

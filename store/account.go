@@ -82,7 +82,7 @@ func (s *Store) FoldForeign(ctx context.Context) (done bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		account, err := readValue[string](ctx, tx, `
 			SELECT collector_id FROM books
-			WHERE NOT collector_folded AND collector_known_at < now() - $1::interval FOR UPDATE`, foldForeignAfter)
+			WHERE NOT collector_folded AND NOT `+within("collector_known_at", "$1::interval")+` FOR UPDATE`, foldForeignAfter)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return tx.QueryRow(ctx, `SELECT collector_folded FROM books`).Scan(&done)
 		}

@@ -118,7 +118,7 @@ func (s *Store) EvaluateAlerts(ctx context.Context, at time.Time, decide func(Al
 func readAlertBook(ctx context.Context, tx pgx.Tx) (AlertBook, error) {
 	book := AlertBook{Watches: map[string]AlertWatch{}, Open: map[string]Alert{}}
 	watches, err := readAll[AlertWatch](ctx, tx, `
-		SELECT code, holds, since, evaluations, updated_at < now() - make_interval(secs => $1) FROM alert_watches`, abandonedAfter.Seconds())
+		SELECT code, holds, since, evaluations, NOT `+within("updated_at", "make_interval(secs => $1)")+` FROM alert_watches`, abandonedAfter.Seconds())
 	if err != nil {
 		return book, err
 	}

@@ -19,7 +19,7 @@ func (s *Store) WakeJobsAhead(ctx context.Context, retry RetryJob) (woken int, e
 		ids, err := readColumn[int64](ctx, tx, `
 			SELECT id FROM river_job
 			WHERE state IN ('available', 'retryable', 'scheduled') AND scheduled_at > clock_timestamp() + $1::interval
-			  AND greatest(created_at, attempted_at) > clock_timestamp() + $1::interval
+			  AND (state = 'available' OR greatest(created_at, attempted_at) > clock_timestamp() + $1::interval)
 			ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`, ClockSlack, wakeAheadBatch)
 		if err != nil {
 			return err
@@ -27,6 +27,14 @@ func (s *Store) WakeJobsAhead(ctx context.Context, retry RetryJob) (woken int, e
 		// River's leader may be dead, and would be it until then; one that lives is elected
 		// again.
 		if err := execute(ctx, tx, `DELETE FROM river_leader WHERE expires_at > clock_timestamp() + $1::interval`, leaderAhead+ClockSlack); err != nil {
+			return err
+		}
+		// What ended in the future would stand for the same job of that time, such as the
+		// tick that starts a run.
+		err = execute(ctx, tx, `
+			UPDATE river_job SET unique_key = NULL
+			WHERE state IN ('cancelled', 'completed', 'discarded') AND finalized_at > clock_timestamp() + $1::interval AND unique_key IS NOT NULL`, ClockSlack)
+		if err != nil {
 			return err
 		}
 		for _, id := range ids {

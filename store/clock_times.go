@@ -21,8 +21,6 @@ const (
 	jobAhead = 36 * 24 * time.Hour
 	// deliveryAhead is the longest wait between two attempts of a delivery.
 	deliveryAhead = 27 * time.Hour
-	// lookAhead is the longest wait until a payment is looked for again, or a report read.
-	lookAhead = 24 * time.Hour
 	// lanesAhead is the longest that a lane of tries to log in is spent for.
 	lanesAhead = 5 * time.Hour
 	// leaderAhead is how long River's leader is one without saying so again.
@@ -88,7 +86,7 @@ var clockTimes = []storedTimes{
 	{table: "orders", look: lookVerify, passed: []string{"cancelled_at", "created_at", "settled_at", "updated_at"}},
 	{
 		table: "payment_aliases", look: lookVerify, passed: []string{"created_at", "fetched_at", "looked_at", "updated_at"},
-		ahead: map[string]time.Duration{"next_look_at": lookAhead}, said: []string{"order_created_at", "order_updated_at"},
+		ahead: map[string]time.Duration{"next_look_at": jobAhead}, said: []string{"order_created_at", "order_updated_at"},
 	},
 	{table: "payment_logs", look: lookNewest, passed: []string{"applied_at"}, said: []string{"changed_at", "date_last_updated"}},
 	{
@@ -101,7 +99,7 @@ var clockTimes = []storedTimes{
 	{table: "provider_state", look: lookAll, passed: []string{"since", "updated_at"}, ahead: map[string]time.Duration{"next_probe_at": probeAhead}},
 	{table: "release_checks", look: lookNever, said: []string{"checked_until"}},
 	{table: "report_accounts", look: lookAll, passed: []string{"created_at", "failing_since", "looked_at"}},
-	{table: "report_downloads", look: lookVerify, passed: []string{"listed_at"}, ahead: map[string]time.Duration{"next_try_at": lookAhead}, said: []string{"begin_at", "end_at"}},
+	{table: "report_downloads", look: lookVerify, passed: []string{"listed_at"}, ahead: map[string]time.Duration{"next_try_at": mostReportWait}, said: []string{"begin_at", "end_at"}},
 	{table: "report_requests", look: lookVerify, passed: []string{"asked_at", "claimed_at", "created_at"}, said: []string{"begin_at", "end_at"}},
 	{table: "report_files", look: lookNewest, passed: []string{"created_at", "emptied_at", "finished_at"}, said: []string{"begin_at", "end_at"}},
 	{
@@ -144,7 +142,7 @@ func aheadOf(looks func(looking) bool, rows func(storedTimes) string) string {
 		}
 		var columns []string
 		add := func(column string, ahead time.Duration) {
-			columns = append(columns, fmt.Sprintf("('%[1]s', t.%[1]s, interval '%[2]d seconds')", column, int64((ahead+ClockSlack)/time.Second)))
+			columns = append(columns, fmt.Sprintf("('%[1]s', t.%[1]s, %[2]s)", column, seconds(ahead+ClockSlack)))
 		}
 		for _, column := range t.passed {
 			add(column, 0)

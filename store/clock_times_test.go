@@ -63,18 +63,20 @@ func TestClockTimes_WhatIsAheadIsTold(t *testing.T) {
 func TestWakeJobsAhead_WakesWhatAClockPutOff(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for i := range 4 {
+	for i := range 5 {
 		b.accept(t, signed(i, "77"))
 	}
 	b.exec(t, `UPDATE river_job SET created_at = now() + interval '1 day', scheduled_at = now() + interval '1 day' WHERE id = 1`)
 	b.exec(t, `UPDATE river_job SET state = 'retryable', attempted_at = now() + interval '1 day', scheduled_at = now() + interval '1 day 1 minute' WHERE id = 2`)
 	b.exec(t, `UPDATE river_job SET state = 'retryable', attempted_at = now(), scheduled_at = now() + interval '1 day' WHERE id = 3`)
-	b.exec(t, `UPDATE river_job SET created_at = now() + interval '1 day' WHERE id = 4`)
+	b.exec(t, `UPDATE river_job SET state = 'completed', finalized_at = now() + interval '1 day', unique_key = '\\x01' WHERE id = 4`)
+	b.exec(t, `UPDATE river_job SET scheduled_at = now() + interval '1 day' WHERE id = 5`)
 	var woken []int64
 	n, err := b.WakeJobsAhead(t.Context(), retryJob(&woken))
 	require.NoError(t, err)
-	require.Equal(t, 2, n)
-	require.Equal(t, []int64{1, 2}, woken)
+	require.Equal(t, 3, n)
+	require.Equal(t, []int64{1, 2, 5}, woken)
+	require.Zero(t, b.count(t, `SELECT count(*) FROM river_job WHERE unique_key IS NOT NULL`), "a tick that is yet to come has its job")
 	for ahead, leaders := range map[string]int{"10 seconds": 1, "1 day": 0} {
 		b.exec(t, `DELETE FROM river_leader`)
 		b.exec(t, `INSERT INTO river_leader (name, leader_id, elected_at, expires_at) VALUES ('default', 'a', now(), now() + $1::interval)`, ahead)

@@ -129,7 +129,7 @@ func (s *Store) UseSession(ctx context.Context, tokenHash [sha256.Size]byte, val
 		// Most uses write nothing.
 		_, err = s.pool.Exec(ctx, `
 			UPDATE operator_sessions SET last_seen_at = now(), expires_at = least(now() + $2::interval, created_at + $3::interval)
-			WHERE id = $1 AND last_seen_at < now() - $4::interval`, found.ID, SessionIdle, SessionLife, seenEvery)
+			WHERE id = $1 AND NOT `+within("last_seen_at", "$4::interval"), found.ID, SessionIdle, SessionLife, seenEvery)
 	}
 	if err != nil {
 		return Session{}, wrap(err, "use a session")

@@ -222,11 +222,10 @@ func runWindow(ctx context.Context, tx pgx.Tx, req RunRequest) (start, end time.
 	var now time.Time
 	var last, deep *time.Time
 	// A window that ends in the future was written by a clock that was put right
-	// since: what lies between now and then must not be left out.
+	// since: when it really ended nobody knows.
 	err = tx.QueryRow(ctx, `
-		SELECT now(), least(max(window_end), now()),
-		       max(window_end) FILTER (WHERE window_end - window_start >= $1::interval AND window_end <= now())
-		FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded'`, deepWindow).
+		SELECT now(), max(least(window_end, now())), max(least(window_end, now())) FILTER (WHERE window_end - window_start >= $1::interval)
+		FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded' AND `+passed("window_end"), deepWindow).
 		Scan(&now, &last, &deep)
 	if err != nil {
 		return start, end, "", err

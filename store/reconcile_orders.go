@@ -252,7 +252,7 @@ func (st *RunStep) look(ctx context.Context, tx pgx.Tx) (int, error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT a.source, a.alias, a.provider_order_topic, a.provider_order_id, a.collector_id, a.looks FROM payment_aliases a
 		WHERE a.payment_id IS NULL AND a.awaited AND a.next_look_at IS NULL AND a.created_at > now() - $3::interval
-		  AND coalesce(a.looked_at, '-infinity') < $2 AND NOT EXISTS (`+openEventOf+`)
+		  AND NOT coalesce(a.looked_at >= $2 AND `+passed("a.looked_at")+`, false) AND NOT EXISTS (`+openEventOf+`)
 		ORDER BY a.looked_at NULLS FIRST, a.created_at LIMIT $1 FOR UPDATE SKIP LOCKED`, lookBatch, st.Run.StartedAt, lookFor)
 	due, err := pgx.CollectRows(rows, scanDueLook)
 	if err != nil {

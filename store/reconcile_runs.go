@@ -13,7 +13,7 @@ import (
 // it is, both by PostgreSQL's clock; nil when none has.
 func (s *Store) LastSuccess(ctx context.Context) (ended *time.Time, now time.Time, err error) {
 	err = s.pool.QueryRow(ctx, `
-		SELECT now(), (SELECT max(finished_at) FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded')`).
+		SELECT now(), (SELECT max(finished_at) FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded' AND `+passed("finished_at")+`)`).
 		Scan(&now, &ended)
 	return ended, now, wrap(err, "last successful run")
 }

@@ -12,12 +12,12 @@ const stuckBatch = 500
 // stuckFrom selects events without an end that nothing will bring to one: no
 // job of theirs is alive and no dead letter holds them. An event is given a
 // minute, so that one whose job was just deleted is left to whoever did it.
-const stuckFrom = `
+var stuckFrom = `
 	FROM webhook_queue q
 	LEFT JOIN river_job j ON j.id = q.job_id
 	LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
 	WHERE q.completed_at IS NULL
-	  AND q.received_at < now() - interval '1 minute'
+	  AND NOT ` + within("q.received_at", "interval '1 minute'") + `
 	  AND (j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded'))
 	  AND (d.id IS NULL OR d.state = 'reopened')`
 

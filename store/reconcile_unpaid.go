@@ -35,10 +35,10 @@ func (s *Store) UnpaidOrders(ctx context.Context, after UnpaidOrder, limit int) 
 	orders, err := readAll[UnpaidOrder](ctx, s.pool, `
 		SELECT o.reference, o.created_at, o.collector_id FROM orders o
 		WHERE o.status IN ('pending', 'in_process', 'authorized', 'rejected', 'partially_paid')
-		  AND o.created_at > now() - interval '30 days' AND o.created_at < now() - interval '1 hour'
+		  AND o.created_at > now() - interval '30 days' AND NOT `+within("o.created_at", "interval '1 hour'")+`
 		  AND (o.created_at, o.reference) < (coalesce($1::timestamptz, 'infinity'), $2)
 		  AND NOT EXISTS (SELECT FROM webhook_reconciliation_inquiries i
-		                  WHERE i.order_reference = o.reference AND i.asked_at > now() - interval '1 day')
+		                  WHERE i.order_reference = o.reference AND `+within("i.asked_at", "interval '1 day'")+`)
 		ORDER BY o.created_at DESC, o.reference DESC LIMIT $3`, before, after.Reference, limit)
 	return orders, wrap(err, "unpaid orders")
 }

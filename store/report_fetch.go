@@ -83,7 +83,7 @@ func (s *Store) ReportsListed(ctx context.Context, a Account, reports []ListedRe
 func (s *Store) NextReport(ctx context.Context, a Account, but []string, again bool) (*ListedReport, error) {
 	rows, _ := s.pool.Query(ctx, `
 		SELECT name, begin_at, end_at FROM report_downloads
-		WHERE source = $1 AND collector_id = $2 AND file_id IS NULL AND (next_try_at <= now() OR $4) AND name <> ALL ($3)
+		WHERE source = $1 AND collector_id = $2 AND file_id IS NULL AND (`+due("next_try_at", mostReportWait)+` OR $4) AND name <> ALL ($3)
 		ORDER BY begin_at NULLS FIRST, end_at, name LIMIT 1`, a.Source, a.CollectorID, but, again)
 	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (ListedReport, error) {
 		var r ListedReport
@@ -143,7 +143,7 @@ func (s *Store) ClaimReportRequest(ctx context.Context, a Account, day time.Time
 	rows, _ := s.pool.Query(ctx, `
 		UPDATE report_requests r SET claimed_at = now()
 		FROM (SELECT ctid FROM report_requests
-		      WHERE source = $1 AND collector_id = $2 AND asked_on = $3 AND asked_at IS NULL AND (claimed_at IS NULL OR claimed_at < now() - $4::interval)
+		      WHERE source = $1 AND collector_id = $2 AND asked_on = $3 AND asked_at IS NULL AND (claimed_at IS NULL OR NOT `+within("claimed_at", "$4::interval")+`)
 		      ORDER BY begin_at LIMIT 1 FOR UPDATE SKIP LOCKED) next
 		WHERE r.ctid = next.ctid RETURNING r.begin_at, r.end_at, r.created_at`, a.Source, a.CollectorID, day, claimFor)
 	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[ReportPeriod])

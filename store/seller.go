@@ -98,8 +98,8 @@ func readSellers(ctx context.Context, tx pgx.Tx, st *Status) error {
 	st.Sellers, err = readAll[SellerStatus](ctx, tx, `
 		SELECT s.collector_id, s.name, coalesce(p.circuit, 'closed'), p.since, coalesce(p.reason, ''),
 		       CASE WHEN `+deauthorized+` THEN s.deauthorized_at END, s.searched_until,
-		       coalesce(coalesce(s.searched_until, s.created_at) < (
-		           SELECT max(window_end) FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded'), false)
+		       coalesce(coalesce(CASE WHEN `+passed("s.searched_until")+` THEN s.searched_until END, s.created_at) < (
+		           SELECT max(window_end) FROM webhook_reconciliation_logs WHERE scope = 'regular' AND status = 'succeeded' AND `+passed("window_end")+`), false)
 		FROM sellers s LEFT JOIN provider_state p ON p.source = s.source || '/' || s.collector_id
 		WHERE s.removed_at IS NULL ORDER BY s.source, s.collector_id`)
 	return err

@@ -19,7 +19,7 @@ func (st *RunStep) AccountWindow(ctx context.Context, account Account) (begin ti
 	// A seller that was never searched is looked at as the main account at first.
 	err = st.store.pool.QueryRow(ctx, `
 		SELECT least($1, greatest(coalesce((
-		           SELECT searched_until - $4::interval FROM sellers WHERE source = $2 AND collector_id = $3),
+		           SELECT searched_until - $4::interval FROM sellers WHERE source = $2 AND collector_id = $3 AND `+passed("searched_until")+`),
 		           $5::timestamptz - $6::interval), now() - $7::interval))`,
 		begin, account.Source, account.CollectorID, windowOverlap, *st.Run.WindowEnd, deepWindow, searchReach).Scan(&begin)
 	return begin.UTC(), err
@@ -42,6 +42,6 @@ func (st *RunStep) noteSearched(ctx context.Context, tx pgx.Tx, account Account)
 		return nil
 	}
 	return execute(ctx, tx, `
-		UPDATE sellers SET searched_until = greatest(searched_until, $3) WHERE source = $1 AND collector_id = $2`,
+		UPDATE sellers SET searched_until = greatest(CASE WHEN `+passed("searched_until")+` THEN searched_until END, $3) WHERE source = $1 AND collector_id = $2`,
 		account.Source, account.CollectorID, *st.Run.WindowEnd)
 }

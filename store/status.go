@@ -251,7 +251,7 @@ func scanRunWith(row pgx.Row, extra ...any) (Run, error) {
 const recentRuns = 10
 
 func readRuns(ctx context.Context, tx pgx.Tx, st *Status) error {
-	err := tx.QueryRow(ctx, `SELECT max(finished_at) FROM webhook_reconciliation_logs WHERE status = 'succeeded' AND scope = 'regular'`).Scan(&st.LastSuccessAt)
+	err := tx.QueryRow(ctx, `SELECT max(finished_at) FROM webhook_reconciliation_logs WHERE status = 'succeeded' AND scope = 'regular' AND `+passed("finished_at")).Scan(&st.LastSuccessAt)
 	if err != nil {
 		return err
 	}

@@ -150,13 +150,19 @@ func (d *decision) speak(f finding, alert *store.Alert, grown bool) {
 		d.tell(f, *alert, NoticeBegan)
 	case grown:
 		d.tell(f, *alert, NoticeReminder)
-	case !d.covered(f) && d.now.Sub(*alert.LastSentAt) >= pace(alert.Reminders):
+	case !d.covered(f) && d.isTime(*alert.LastSentAt, pace(alert.Reminders)):
 		alert.Reminders++
 		d.tell(f, *alert, NoticeReminder)
 	default:
 		return
 	}
 	alert.LastSentAt = &d.now
+}
+
+// isTime reports whether a pace has passed since the last message. One in the future is
+// of a clock that has been set back since.
+func (d *decision) isTime(last time.Time, pace time.Duration) bool {
+	return d.now.Sub(last) >= pace || last.After(d.now.Add(store.ClockSlack))
 }
 
 // retire ends what no running release knows: without it, an alert whose
