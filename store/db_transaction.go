@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 const (
@@ -32,8 +33,10 @@ const (
 // it: remote_write and remote_apply survive a promotion as well. READ COMMITTED is what
 // the transactions are written for: a statement after a lock sees what the lock's last
 // holder committed.
-var durableTx = pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED; ` +
-	`SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')`}
+var durableTx = pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED; ` + durableSQL}
+
+// durableSQL makes the commit of the transaction that it is part of durable.
+const durableSQL = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')`
 
 // inTx runs fn in a transaction and commits it. It tries again at once what
 // cannot have happened: a transaction that PostgreSQL broke up to resolve a
@@ -53,8 +56,29 @@ func (s *Store) inFencedTx(ctx context.Context, fn func(tx pgx.Tx) error) error 
 }
 
 func (s *Store) tryTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced bool) error {
+	return s.repeat(ctx, func() (again bool, err error) { return s.onceTx(ctx, fn, fenced) })
+}
+
+// onConn runs fn on a connection, and tries it again as inFencedTx does. fn is one
+// statement, a transaction of its own that may be done twice.
+func (s *Store) onConn(ctx context.Context, fn func(conn *pgxpool.Conn) error) error {
+	return s.repeat(ctx, func() (again bool, err error) {
+		conn, err := s.pool.Acquire(ctx)
+		if err != nil {
+			return true, err
+		}
+		defer conn.Release()
+		if err = fn(conn); err == nil {
+			return false, nil
+		}
+		return s.replaced(err) || isConflict(err) || isBroken(err) || conn.Conn().IsClosed(), err
+	})
+}
+
+// repeat tries once until it succeeds or should not be tried again.
+func (s *Store) repeat(ctx context.Context, once func() (again bool, err error)) error {
 	for try := 1; ; try++ {
-		again, err := s.onceTx(ctx, fn, fenced)
+		again, err := once()
 		if err == nil || !again || try == inTxTries || ctx.Err() != nil {
 			return err
 		}
@@ -78,14 +102,7 @@ type ledgerTx struct {
 
 // onceTx tries the transaction once, and says whether it may be tried again.
 func (s *Store) onceTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced bool) (again bool, err error) {
-	defer func() {
-		if isReadOnly(err) || isStalePlan(err) {
-			// What was the primary is none any more, or the tables were replaced: every
-			// connection has it from before.
-			s.pool.Reset()
-			again = true
-		}
-	}()
+	defer func() { again = s.replaced(err) || again }()
 	begun, err := s.pool.BeginTx(ctx, durableTx)
 	if err != nil {
 		return true, err
@@ -110,6 +127,16 @@ func (s *Store) onceTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced boo
 	// pgconn.SafeToRetry is no witness here: it is true of a COMMIT that was sent
 	// and whose connection closed instead of an answer.
 	return fenced, err
+}
+
+// replaced reports that what was the primary is none any more, or that the tables were
+// replaced, and has every connection opened again: each has it from before.
+func (s *Store) replaced(err error) bool {
+	if !isReadOnly(err) && !isStalePlan(err) {
+		return false
+	}
+	s.pool.Reset()
+	return true
 }
 
 // isConflict reports what a second try resolves: a serialization failure or a
