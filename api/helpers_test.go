@@ -73,7 +73,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	require.NoError(tb, err)
 	b.store, err = store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
-		InsertJobs: inserter.Insert, InsertStep: inserter.InsertStep, Logger: slog.New(slog.DiscardHandler),
+		FormJob: inserter.Form, InsertStep: inserter.InsertStep, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(tb, err)
 	b.inbox, err = store.NewInbox(b.store, opts.inbox)

@@ -25,19 +25,8 @@ const QueueWebhooks = "webhooks"
 type eventRef struct {
 	QueueID int64 `json:"queue_id"`
 
-	preset preset
 	// notBefore is set by the attempt that fails and read by NextRetry.
 	notBefore time.Time
-}
-
-// InsertOpts puts event jobs into their own queue.
-func (eventRef) InsertOpts() river.InsertOpts { return river.InsertOpts{Queue: QueueWebhooks} }
-
-func (r eventRef) presetOf() (preset, error) {
-	if r.preset.id == 0 || r.preset.at.IsZero() {
-		return preset{}, errors.New("an event job is inserted with its event only")
-	}
-	return r.preset, nil
 }
 
 func (r *eventRef) event() *eventRef { return r }

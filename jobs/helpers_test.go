@@ -61,7 +61,7 @@ func setup(t *testing.T, change ...func(*jobs.Config)) *bundle {
 	require.NoError(t, err)
 	b.Store, err = store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
-		InsertJobs: inserter.Insert, WorkOf: workOf, Logger: b.config.Logger, InsertDeliveries: inserter.InsertDeliveries,
+		FormJob: inserter.Form, WorkOf: workOf, Logger: b.config.Logger, InsertDeliveries: inserter.InsertDeliveries,
 	})
 	require.NoError(t, err)
 	b.operator, err = river.NewClient(riverpgxv5.New(b.pool), &river.Config{Logger: b.config.Logger})

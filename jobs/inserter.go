@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,6 +19,8 @@ import (
 // leads, so a process that only receives webhooks needs no more than this.
 type Inserter struct {
 	client *river.Client[pgx.Tx]
+	// maxAttempts are those of an event's job.
+	maxAttempts int16
 }
 
 // NewInserter returns an Inserter on pool.
@@ -37,39 +40,24 @@ func NewInserter(pool *pgxpool.Pool, cfg Config) (*Inserter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("insert-only client: %w", err)
 	}
-	return &Inserter{client: client}, nil
+	return &Inserter{client: client, maxAttempts: int16(min(cfg.Backoff.Attempts, math.MaxInt16))}, nil
 }
 
-// Insert inserts the event jobs in tx. It is a store.InsertJobs.
-func (i *Inserter) Insert(ctx context.Context, tx pgx.Tx, jobs []store.Job) error {
-	params := make([]river.InsertManyParams, len(jobs))
-	for k, job := range jobs {
-		metadata, err := traceMetadata(job.Trace)
-		if err != nil {
-			return fmt.Errorf("insert event jobs: %w", err)
-		}
-		args, err := argsOf(job.Work, eventRef{QueueID: job.QueueID, preset: preset{id: job.ID, at: job.At}})
-		if err != nil {
-			return fmt.Errorf("insert event jobs: %w", err)
-		}
-		params[k] = river.InsertManyParams{
-			Args:       args,
-			InsertOpts: &river.InsertOpts{Priority: priorityOf(job), Metadata: metadata},
-		}
-		if job.Hint {
-			params[k].InsertOpts.MaxAttempts = hintAttempts
-		}
-	}
-	inserted, err := i.client.InsertManyTx(ctx, tx, params)
+// Form says how an event's job is inserted. It is a store.FormJob.
+func (i *Inserter) Form(job store.Job) (store.JobForm, error) {
+	metadata, err := traceMetadata(job.Trace)
 	if err != nil {
-		return fmt.Errorf("insert event jobs: %w", err)
+		return store.JobForm{}, fmt.Errorf("event job: %w", err)
 	}
-	for k, result := range inserted {
-		if result.UniqueSkippedAsDuplicate || result.Job.ID != jobs[k].ID {
-			return fmt.Errorf("insert event jobs: job %d of event %d was not inserted as asked", jobs[k].ID, jobs[k].QueueID)
-		}
+	kind, err := kindOfWork(job.Work)
+	if err != nil {
+		return store.JobForm{}, fmt.Errorf("event job: %w", err)
 	}
-	return nil
+	attempts := i.maxAttempts
+	if job.Hint {
+		attempts = hintAttempts
+	}
+	return store.JobForm{Kind: kind, Queue: QueueWebhooks, MaxAttempts: attempts, Priority: priorityOf(job), Metadata: metadata}, nil
 }
 
 // InsertStep inserts the job that does a run's next step in tx. It is a
@@ -91,7 +79,7 @@ const (
 	priorityHint       = 4
 )
 
-func priorityOf(job store.Job) int {
+func priorityOf(job store.Job) int16 {
 	switch {
 	case job.Hint:
 		return priorityHint
@@ -103,12 +91,10 @@ func priorityOf(job store.Job) int {
 	return priorityCatchUp
 }
 
-// A preset is what a job takes from PostgreSQL instead of leaving it to River.
-// An event job's id is drawn together with the event's, which saves a
-// statement that would write it back. The time is PostgreSQL's: River would
-// take this process's clock, and a clock that runs ahead would delay the job.
+// A preset is what a job takes from PostgreSQL instead of leaving it to River: the
+// time. River would take this process's clock, and a clock that runs ahead would
+// delay the job.
 type preset struct {
-	id int64
 	at time.Time
 }
 
@@ -120,9 +106,8 @@ type presetArgs interface {
 
 type presetHook struct{ river.HookDefaults }
 
-// InsertBegin applies the preset of a job. One without an id is given one by River,
-// and one that waits keeps its time: that it was made before it is due tells it from one
-// that a clock put off which was ahead.
+// InsertBegin applies the preset of a job. One that waits keeps its time: that it was
+// made before it is due tells it from one that a clock put off which was ahead.
 func (*presetHook) InsertBegin(_ context.Context, params *rivertype.JobInsertParams) error {
 	args, ok := params.Args.(presetArgs)
 	if !ok {
@@ -131,9 +116,6 @@ func (*presetHook) InsertBegin(_ context.Context, params *rivertype.JobInsertPar
 	p, err := args.presetOf()
 	if err != nil {
 		return err
-	}
-	if p.id != 0 {
-		params.ID = &p.id
 	}
 	params.CreatedAt = &p.at
 	if params.State != rivertype.JobStateScheduled {

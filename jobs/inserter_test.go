@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
@@ -53,39 +51,4 @@ func TestInserter_AnEventThatEndsAtOnceHasNoJob(t *testing.T) {
 	event := b.accept(t, "77", func(e *store.NewEvent) { e.Work = store.WorkUnhandled })
 	require.Equal(t, "completed", b.status(t, event))
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM river_job`))
-}
-
-func TestInserter_RefusesAJobThatHasNoEvent(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	inserter, err := jobs.NewInserter(b.pool, b.config)
-	require.NoError(t, err)
-	for name, job := range map[string]store.Job{
-		"no id":   {QueueID: 1, Work: store.WorkPayment, At: time.Now()},
-		"no time": {QueueID: 1, Work: store.WorkPayment, ID: 1},
-		"nothing": {Work: store.WorkPayment},
-	} {
-		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
-			return inserter.Insert(t.Context(), tx, []store.Job{{ID: 900, QueueID: 900, Work: store.WorkPayment, At: time.Now()}, job})
-		})
-		require.ErrorContains(t, err, "an event job is inserted with its event only", name)
-	}
-	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM river_job`))
-}
-
-func TestInserter_RefusesAnIDThatIsTaken(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	taken := b.jobID(t, b.accept(t, "77"))
-	inserter, err := jobs.NewInserter(b.pool, b.config)
-	require.NoError(t, err)
-
-	err = pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
-		return inserter.Insert(t.Context(), tx, []store.Job{{ID: taken, QueueID: 900, Work: store.WorkPayment, At: time.Now()}})
-	})
-
-	var refused *pgconn.PgError
-	require.ErrorAs(t, err, &refused)
-	require.Equal(t, "23505", refused.Code)
-	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM river_job`))
 }

@@ -24,39 +24,36 @@ var kinds = map[provider.Work]kind{
 
 // A kind is what of a kind of event job differs from the others.
 type kind struct {
-	// args are the arguments of the event's job.
-	args func(eventRef) river.JobArgs
+	// name is the kind's in the database.
+	name string
 	// add adds the kind's worker, within the shell.
 	add func(*river.Workers, *eventShell)
 }
 
 func kindOf[T river.JobArgs, P eventArgs[T]](work eventWork) kind {
+	var args T
 	return kind{
-		args: func(ref eventRef) river.JobArgs {
-			var args T
-			*P(&args).event() = ref
-			return args
-		},
+		name: args.Kind(),
 		add: func(workers *river.Workers, shell *eventShell) {
 			river.AddWorker(workers, &eventWorker[T, P]{eventShell: shell, work: work})
 		},
 	}
 }
 
-// argsOf are the arguments of the job of an event that asks for the work.
-func argsOf(work string, ref eventRef) (river.JobArgs, error) {
+// kindOfWork is the name of the kind of job of an event that asks for the work.
+func kindOfWork(work string) (string, error) {
 	k, ok := kinds[provider.Work(work)]
 	if !ok {
-		return nil, fmt.Errorf("no kind of job does the work %q", work)
+		return "", fmt.Errorf("no kind of job does the work %q", work)
 	}
-	return k.args(ref), nil
+	return k.name, nil
 }
 
 // kindNames are the names of all kinds of event jobs.
 func kindNames() []string {
 	var names []string
 	for _, k := range kinds {
-		names = append(names, k.args(eventRef{}).Kind())
+		names = append(names, k.name)
 	}
 	slices.Sort(names)
 	return names

@@ -37,7 +37,7 @@ func TestKinds_AreNamedAsEventJobs(t *testing.T) {
 func TestKinds_AnUnknownWorkIsAnError(t *testing.T) {
 	t.Parallel()
 	for _, work := range []string{"", "keep", "of a later release"} {
-		_, err := argsOf(work, eventRef{QueueID: 1})
+		_, err := kindOfWork(work)
 		require.ErrorContains(t, err, `"`+work+`"`)
 	}
 }

@@ -99,7 +99,7 @@ func (s *Store) follow(ctx context.Context, tx pgx.Tx, fetched Fetched) error {
 
 // eventAbout is an event like the given one about what ref names.
 func (s *Store) eventAbout(source string, ref Ref, like NewEvent) (NewEvent, error) {
-	if s.insertJobs == nil || s.workOf == nil {
+	if s.jobForm == nil || s.workOf == nil {
 		return NewEvent{}, fmt.Errorf("this store cannot follow to topic %q", ref.Topic)
 	}
 	work, known := s.workOf(source, ref.Topic, ref.ID)

@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Origins of an event.
@@ -115,7 +112,7 @@ type submission struct {
 
 // NewInbox starts an inbox on store. Close stops it.
 func NewInbox(store *Store, opts InboxOptions) (*Inbox, error) {
-	if store.insertJobs == nil {
+	if store.jobForm == nil {
 		return nil, errors.New("an inbox needs a store that inserts jobs")
 	}
 	opts.MaxBatch = cmp.Or(max(opts.MaxBatch, 0), 256)
@@ -177,6 +174,7 @@ func (in *Inbox) Close() {
 
 // write takes whatever waits, as one batch, until the inbox is closed.
 func (in *Inbox) write() {
+	w := &inboxWriter{Inbox: in}
 	batch := make([]*submission, 0, in.opts.MaxBatch)
 	for sub := range in.waiting {
 		batch = append(batch[:0], sub)
@@ -192,90 +190,102 @@ func (in *Inbox) write() {
 				break gather
 			}
 		}
-		in.writeBatch(batch)
+		w.writeBatch(batch)
 		clear(batch)
 	}
+}
+
+// An inboxWriter writes batches, one after the other.
+type inboxWriter struct {
+	*Inbox
+
+	// What follows is used again by each batch.
+	events eventBatch
+	sorted []*submission
 }
 
 // writeBatch writes the batch as one transaction. When it fails over the
 // values of one of its events, each is tried alone: a bad event must not fail
 // its neighbours.
-func (in *Inbox) writeBatch(batch []*submission) {
-	err := in.commit(batch)
+func (w *inboxWriter) writeBatch(batch []*submission) {
+	err := w.commit(batch)
 	if err == nil {
-		in.store.acceptance.record(len(batch), nil)
 		return
 	}
 	if len(batch) == 1 || !isDataError(err) {
-		in.store.acceptance.record(len(batch), err)
-		for _, sub := range batch {
-			sub.fail(err)
-		}
+		w.fail(batch, err)
 		return
 	}
-	in.store.logger.Warn("inbox batch failed; its events are tried alone", "events", len(batch), "error", err)
+	w.store.logger.Warn("inbox batch failed; its events are tried alone", "events", len(batch), "error", err)
 	for _, sub := range batch {
-		err := in.commit([]*submission{sub})
-		in.store.acceptance.record(1, err)
-		if err != nil {
-			sub.fail(err)
+		if err := w.commit([]*submission{sub}); err != nil {
+			w.fail([]*submission{sub}, err)
 		}
 	}
 }
 
-func (in *Inbox) commit(batch []*submission) error {
-	ctx, cancel := context.WithTimeout(context.Background(), in.opts.Timeout)
-	defer cancel()
-
-	// One delivery may be in the batch twice: the first goes in, the others
-	// share its receipt.
-	first := make(map[string]*submission, len(batch))
-	events := make([]*submission, 0, len(batch))
+// fail tells the callers of a batch that it was not written.
+func (w *inboxWriter) fail(batch []*submission, err error) {
+	w.store.acceptance.record(len(batch), err)
 	for _, sub := range batch {
-		if sub.event.Signature != nil {
-			key := sub.event.key()
-			if first[key] != nil {
-				continue
-			}
-			first[key] = sub
-		}
-		events = append(events, sub)
+		sub.err = fmt.Errorf("event not accepted: %w", err)
+		close(sub.done)
 	}
-	// Writers that insert the same keys in the same order cannot deadlock.
-	slices.SortStableFunc(events, func(a, b *submission) int {
-		return bytes.Compare(a.event.Signature, b.event.Signature)
-	})
+}
 
-	var receipts []Receipt
-	err := in.store.inTx(ctx, func(tx pgx.Tx) error {
-		batchEvents := make([]NewEvent, len(events))
-		for i, sub := range events {
-			batchEvents[i] = sub.event
+// commit makes the events of a batch durable and tells their callers. When it fails
+// nobody was told anything.
+func (w *inboxWriter) commit(batch []*submission) error {
+	ctx, cancel := context.WithTimeout(context.Background(), w.opts.Timeout)
+	defer cancel()
+	// Writers that insert the same keys in the same order cannot deadlock, and one
+	// delivery that is in the batch twice stands side by side: the first goes in.
+	w.sorted = append(w.sorted[:0], batch...)
+	slices.SortStableFunc(w.sorted, (*submission).compare)
+	w.events.clear()
+	for i, sub := range w.sorted {
+		if i > 0 && sub.repeats(w.sorted[i-1]) {
+			continue
 		}
-		var err error
-		receipts, err = in.store.insertEvents(ctx, tx, batchEvents)
-		return err
-	})
+		if err := w.events.add(ctx, w.store, w.store.pool, &sub.event); err != nil {
+			return err
+		}
+	}
+	receipts, err := w.events.insertAlone(ctx, w.store)
 	if err != nil {
 		return err
 	}
-	for i, sub := range events {
-		sub.receipt = receipts[i]
+	next := 0
+	for i, sub := range w.sorted {
+		if i > 0 && sub.repeats(w.sorted[i-1]) {
+			sub.receipt = Receipt{QueueID: w.sorted[i-1].receipt.QueueID, Duplicate: true}
+			continue
+		}
+		sub.receipt = receipts[next]
+		next++
 	}
-	for _, sub := range batch {
-		if sub.event.Signature != nil {
-			if f := first[sub.event.key()]; f != sub {
-				sub.receipt = Receipt{QueueID: f.receipt.QueueID, Duplicate: true}
-			}
+	var vanished []*submission
+	for _, sub := range w.sorted {
+		if sub.receipt.QueueID == 0 {
+			vanished = append(vanished, sub)
+			continue
 		}
 		close(sub.done)
+	}
+	w.store.acceptance.record(len(batch)-len(vanished), nil)
+	if len(vanished) > 0 {
+		// Their first deliveries are in the archive now: they are new.
+		w.writeBatch(vanished)
 	}
 	return nil
 }
 
-func (sub *submission) fail(err error) {
-	sub.err = fmt.Errorf("event not accepted: %w", err)
-	close(sub.done)
+// compare orders submissions by what makes a delivery unique.
+func (sub *submission) compare(other *submission) int {
+	return cmp.Or(bytes.Compare(sub.event.Signature, other.event.Signature), cmp.Compare(sub.event.Source, other.event.Source))
 }
 
-func (ev NewEvent) key() string { return ev.Source + "/" + hex.EncodeToString(ev.Signature) }
+// repeats reports that both are the same delivery.
+func (sub *submission) repeats(other *submission) bool {
+	return sub.event.Signature != nil && other.event.Signature != nil && sub.compare(other) == 0
+}

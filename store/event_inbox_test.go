@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
@@ -142,21 +140,15 @@ func TestInbox_KeepsAnyBytesAsReceived(t *testing.T) {
 func TestInbox_ABadEventDoesNotFailItsNeighbours(t *testing.T) {
 	t.Parallel()
 	pool := setup(t).pool
-	insert := insertJobs(t, pool)
 	gate := make(chan struct{})
 	b := onPool(t, pool, func(o *store.Options) {
-		o.InsertJobs = func(ctx context.Context, tx pgx.Tx, jobs []store.Job) error {
+		o.FormJob = func(job store.Job) (store.JobForm, error) {
 			<-gate // hold the first transaction until the others wait together
-			for _, j := range jobs {
-				var poison bool
-				if err := tx.QueryRow(ctx, `SELECT resource_id = 'poison' FROM webhook_queue WHERE id = $1`, j.QueueID).Scan(&poison); err != nil {
-					return err
-				}
-				if poison {
-					return &pgconn.PgError{Code: "22021", Message: "made up for the test"}
-				}
+			form, err := formJob(job)
+			if job.Trace == "poison" {
+				form.MaxAttempts = -1 // which River's table refuses
 			}
-			return insert(ctx, tx, jobs)
+			return form, err
 		}
 	})
 	in := b.inbox(t, store.InboxOptions{Writers: 1})
@@ -165,11 +157,11 @@ func TestInbox_ABadEventDoesNotFailItsNeighbours(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() {
-			id := "good"
+			event := signed(i, "42")
 			if i == 3 {
-				id = "poison"
+				event.Trace = "poison"
 			}
-			_, errs[i] = in.Accept(context.WithoutCancel(t.Context()), signed(i, id))
+			_, errs[i] = in.Accept(context.WithoutCancel(t.Context()), event)
 		})
 	}
 	close(gate)
@@ -189,15 +181,14 @@ func TestInbox_SaysWhenItIsFullOrClosed(t *testing.T) {
 	t.Parallel()
 	pool := setup(t).pool
 	entered, release := make(chan struct{}, 1), make(chan struct{})
-	insert := insertJobs(t, pool)
 	b := onPool(t, pool, func(o *store.Options) {
-		o.InsertJobs = func(ctx context.Context, tx pgx.Tx, jobs []store.Job) error {
+		o.FormJob = func(job store.Job) (store.JobForm, error) {
 			select {
 			case entered <- struct{}{}:
 			default:
 			}
 			<-release
-			return insert(ctx, tx, jobs)
+			return formJob(job)
 		}
 	})
 	in := b.inbox(t, store.InboxOptions{Writers: 1, MaxBatch: 1, MaxWaiting: 1})

@@ -95,7 +95,7 @@ func eventOfDeadLetter(ctx context.Context, tx pgx.Tx, id int64) (queueID int64,
 // replayInto makes the replay of one event, unless one has not ended yet. The
 // caller holds the lock of the event's replays.
 func (s *Store) replayInto(ctx context.Context, tx pgx.Tx, queueID int64) (Replay, error) {
-	if s.insertJobs == nil {
+	if s.jobForm == nil {
 		return Replay{}, errors.New("this store cannot accept events")
 	}
 	waiting, err := readValue[int64](ctx, tx, `

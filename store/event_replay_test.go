@@ -206,7 +206,7 @@ func TestReplay_NeedsAStoreThatInsertsJobs(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	id := b.accept(t, signed(1, "77"))
-	reader := onPool(t, b.pool, func(o *store.Options) { o.InsertJobs = nil })
+	reader := onPool(t, b.pool, func(o *store.Options) { o.FormJob = nil })
 	_, err := reader.ReplayEvent(t.Context(), id, ana)
 	require.ErrorContains(t, err, "cannot accept events")
 	require.NotErrorIs(t, err, store.ErrEventNotFound)

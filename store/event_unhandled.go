@@ -18,7 +18,7 @@ type ReadEvent func(ev NewEvent) (resourceID, work string, known bool)
 // replayed; done is true when there are no more. What it replays has time: every
 // other event passes it.
 func (s *Store) ReplayUnhandled(ctx context.Context, after int64, limit int, read ReadEvent) (last int64, replayed int, done bool, err error) {
-	if s.insertJobs == nil {
+	if s.jobForm == nil {
 		return after, 0, false, errors.New("this store cannot accept events")
 	}
 	err = s.inTx(ctx, func(tx pgx.Tx) error {

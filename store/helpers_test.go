@@ -10,9 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/rivertype"
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
@@ -39,7 +36,7 @@ func onPool(t testing.TB, pool *pgxpool.Pool, change ...func(*store.Options)) *b
 	opts := store.Options{
 		Rules:        order.Rules{Mode: order.ModeAny},
 		UnknownOrder: store.UnknownOrderWait,
-		InsertJobs:   insertJobs(t, pool),
+		FormJob:      formJob,
 		Logger:       slog.New(slog.DiscardHandler),
 	}
 	for _, c := range change {
@@ -58,37 +55,10 @@ func (b *bundle) inbox(t *testing.T, opts store.InboxOptions) *store.Inbox {
 	return in
 }
 
-// eventArgs is an event job as the store sees one: what stands behind the kind
-// is none of its business.
-type eventArgs struct {
-	QueueID int64 `json:"queue_id"`
-	id      int64
-}
-
-func (eventArgs) Kind() string { return "webhook_payment" }
-
-type presetHook struct{ river.HookDefaults }
-
-func (*presetHook) InsertBegin(_ context.Context, p *rivertype.JobInsertParams) error {
-	id := p.Args.(eventArgs).id
-	p.ID = &id
-	return nil
-}
-
-func insertJobs(t testing.TB, pool *pgxpool.Pool) store.InsertJobs {
-	t.Helper()
-	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{
-		Hooks: []rivertype.Hook{&presetHook{}}, MaxAttempts: 7, Logger: slog.New(slog.DiscardHandler),
-	})
-	require.NoError(t, err)
-	return func(ctx context.Context, tx pgx.Tx, jobs []store.Job) error {
-		params := make([]river.InsertManyParams, len(jobs))
-		for i, j := range jobs {
-			params[i] = river.InsertManyParams{Args: eventArgs{QueueID: j.QueueID, id: j.ID}}
-		}
-		_, err := client.InsertManyTx(ctx, tx, params)
-		return err
-	}
+// formJob is an event job as the store sees one: what stands behind the kind is none
+// of its business.
+func formJob(store.Job) (store.JobForm, error) {
+	return store.JobForm{Kind: "webhook_payment", Queue: "webhooks", MaxAttempts: 7, Priority: 1}, nil
 }
 
 // signed is a signed event about a payment; events with the same number are

@@ -242,7 +242,7 @@ func (s *Store) askForReleased(ctx context.Context, tx pgx.Tx, source string, un
 	for _, id := range asked {
 		delete(collectors, id)
 	}
-	if len(collectors) > 0 && (s.insertJobs == nil || s.workOf == nil) {
+	if len(collectors) > 0 && (s.jobForm == nil || s.workOf == nil) {
 		return errNoInbox
 	}
 	sellers := s.sellerIDs()

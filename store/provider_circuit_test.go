@@ -142,7 +142,7 @@ func (b *bundle) hold(t *testing.T, id int64) {
 
 func (b *bundle) release(t *testing.T, ahead int, retry store.RetryJob) (store.Release, error) {
 	t.Helper()
-	return b.ReleaseOutage(t.Context(), store.ReleaseRequest{Account: mainAccount, Queue: "default", Ahead: ahead, Retry: retry})
+	return b.ReleaseOutage(t.Context(), store.ReleaseRequest{Account: mainAccount, Queue: "webhooks", Ahead: ahead, Retry: retry})
 }
 
 // retryAtOnce is what River does to a job that is retried.
@@ -212,7 +212,7 @@ func TestCircuit_OneProcessReleasesAtATime(t *testing.T) {
 	b.open(t, store.ReasonUnavailable, 0)
 	b.close(t)
 	for _, err := range race(t, 4, func(context.Context) error {
-		_, err := b.ReleaseOutage(t.Context(), store.ReleaseRequest{Account: mainAccount, Queue: "default", Ahead: 100, Retry: retryAtOnce})
+		_, err := b.ReleaseOutage(t.Context(), store.ReleaseRequest{Account: mainAccount, Queue: "webhooks", Ahead: 100, Retry: retryAtOnce})
 		return err
 	}) {
 		require.NoError(t, err)

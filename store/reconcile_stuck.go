@@ -43,21 +43,20 @@ func (st *RunStep) RequeueStuck(ctx context.Context) (done bool, err error) {
 				INSERT INTO webhook_reconciliation_findings (run_id, kind, queue_id, repaired_at)
 				SELECT $2, 'stuck', id, now() FROM requeued
 			)
-			SELECT job_id, id, work, now(), origin FROM requeued ORDER BY id`, stuckBatch, st.Run.ID)
-		jobs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Job, error) {
-			var job Job
-			err := row.Scan(&job.ID, &job.QueueID, &job.Work, &job.At, &job.Origin)
-			return job, err
-		})
-		if err != nil {
+			SELECT job_id, id, work, origin FROM requeued ORDER BY id`, stuckBatch, st.Run.ID)
+		var jobs []requeued
+		var next requeued
+		var job Job
+		if _, err := pgx.ForEachRow(rows, []any{&next.jobID, &next.queueID, &job.Work, &job.Origin}, func() (err error) {
+			next.job, err = st.store.jobForm(job)
+			jobs = append(jobs, next)
+			return err
+		}); err != nil {
 			return p, err
 		}
 		p.stuckRequeued = int64(len(jobs))
 		done = len(jobs) < stuckBatch
-		if len(jobs) == 0 {
-			return p, nil
-		}
-		return p, st.store.insertJobs(ctx, tx, jobs)
+		return p, st.store.requeue(ctx, tx, jobs)
 	})
 	return done, err
 }

@@ -38,31 +38,6 @@ const (
 	UnknownOrderIgnore UnknownOrder = "ignore"
 )
 
-// A Job is the event job to insert for one event.
-type Job struct {
-	// ID is the job's id, drawn from River's own sequence.
-	ID int64
-	// QueueID is the event's id.
-	QueueID int64
-	// Work is what the event asks for.
-	Work string
-	// At is when the job may run, by PostgreSQL's clock: a process whose own
-	// clock is wrong must not delay what it accepts.
-	At time.Time
-	// Origin is the event's origin.
-	Origin string
-	// Background is true for a job that every other passes.
-	Background bool
-	// Hint is true for an event that anybody may have sent.
-	Hint bool
-	// Trace is the traceparent that the job's attempts go on with; may be empty.
-	Trace string
-}
-
-// InsertJobs inserts the event jobs of one transaction. Any error rolls the
-// transaction back.
-type InsertJobs func(ctx context.Context, tx pgx.Tx, jobs []Job) error
-
 // InsertStep inserts the job that does a run's next step, to run at the given
 // time, and returns the job's id. Any error rolls the transaction back.
 type InsertStep func(ctx context.Context, tx pgx.Tx, runID int64, at time.Time) (jobID int64, err error)
@@ -73,8 +48,8 @@ type Options struct {
 	Rules order.Rules
 	// UnknownOrder is the policy for payments without an order.
 	UnknownOrder UnknownOrder
-	// InsertJobs inserts event jobs. A Store without it cannot accept events.
-	InsertJobs InsertJobs
+	// FormJob says how event jobs are inserted. A Store without it cannot accept events.
+	FormJob FormJob
 	// WorkOf says what an event asks for that is replayed or follows from
 	// another. A Store without it has a replay do what was done, and follows
 	// nothing.
@@ -108,7 +83,8 @@ type Store struct {
 	// sellers are the accounts beside it, nil until they were read.
 	sellers      atomic.Pointer[[]string]
 	unknownOrder UnknownOrder
-	insertJobs   InsertJobs
+	jobForm      FormJob
+	notices      notices
 	workOf       WorkOf
 	providers    []string
 	readPayers   ReadPayers
@@ -136,7 +112,7 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	}
 	return &Store{
 		pool: pool, direct: cmp.Or(opts.Direct, pool), rules: opts.Rules, unknownOrder: opts.UnknownOrder,
-		insertJobs: opts.InsertJobs, workOf: opts.WorkOf, providers: opts.Providers, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, insertDeliveries: opts.InsertDeliveries, logger: opts.Logger,
+		jobForm: opts.FormJob, workOf: opts.WorkOf, providers: opts.Providers, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, insertDeliveries: opts.InsertDeliveries, logger: opts.Logger,
 		orderEvents: newBell(),
 	}, nil
 }

@@ -66,7 +66,7 @@ func setup(t testing.TB) *bundle {
 	require.NoError(t, err)
 	b.store, err = store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
-		InsertJobs: inserter.Insert, InsertStep: inserter.InsertStep, Logger: quiet,
+		FormJob: inserter.Form, InsertStep: inserter.InsertStep, Logger: quiet,
 	})
 	require.NoError(t, err)
 	acts, err := jobs.NewOperator(b.pool, config, b.store)

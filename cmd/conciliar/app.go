@@ -160,7 +160,7 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		Direct:       a.direct,
 		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
 		UnknownOrder: store.UnknownOrder(cfg.UnknownOrder),
-		InsertJobs:   inserter.Insert,
+		FormJob:      inserter.Form,
 		WorkOf:       a.workOf,
 		Providers:    []string{mercadopago.Source},
 		ReadPayers:   readPayers,

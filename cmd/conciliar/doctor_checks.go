@@ -77,7 +77,7 @@ func checkDatabase(ctx context.Context, cfg config.Config, logger *slog.Logger) 
 		return unreachable(err)
 	}
 	storage, err := store.New(pool, store.Options{
-		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Providers: []string{mercadopago.Source}, InsertJobs: inserter.Insert, Direct: direct, Logger: logger,
+		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait, Providers: []string{mercadopago.Source}, FormJob: inserter.Form, Direct: direct, Logger: logger,
 	})
 	if err != nil {
 		return unreachable(err)
