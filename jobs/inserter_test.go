@@ -5,11 +5,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest"
 )
 
 func TestInserter_AJobBelongsToItsEvent(t *testing.T) {
@@ -51,4 +54,54 @@ func TestInserter_AnEventThatEndsAtOnceHasNoJob(t *testing.T) {
 	event := b.accept(t, "77", func(e *store.NewEvent) { e.Work = store.WorkUnhandled })
 	require.Equal(t, "completed", b.status(t, event))
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM river_job`))
+}
+
+// What inserts an event inserts its job too: as River would, column by column.
+func TestInserter_AJobIsAsRiverInsertsIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for name, c := range map[string]struct {
+		change func(*store.NewEvent)
+		opts   river.InsertOpts
+	}{
+		"live":   {func(*store.NewEvent) {}, river.InsertOpts{MaxAttempts: 7, Priority: 1}},
+		"traced": {func(e *store.NewEvent) { e.Trace = trace }, river.InsertOpts{MaxAttempts: 7, Priority: 1, Metadata: []byte(`{"traceparent": "` + trace + `"}`)}},
+		"hint":   {func(e *store.NewEvent) { e.Signed = false }, river.InsertOpts{MaxAttempts: 2, Priority: 4}},
+	} {
+		event := b.accept(t, "77", c.change)
+		var args jobs.PaymentArgs
+		args.QueueID = event
+		c.opts.Queue = jobs.QueueWebhooks
+		rivers, err := b.operator.Insert(t.Context(), args, &c.opts)
+		require.NoError(t, err)
+		const columns = `SELECT (to_jsonb(j) - 'id' - 'created_at' - 'scheduled_at')::text FROM river_job j WHERE id = $1`
+		require.JSONEq(t, scan[string](t, b, columns, rivers.Job.ID), scan[string](t, b, columns, b.jobID(t, event)), name)
+	}
+}
+
+func TestInserter_WorkersAreToldAsRiverTellsThem(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	conn, err := b.pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	_, err = conn.Exec(t.Context(), `LISTEN "`+storetest.Schema+`.river_insert"`)
+	require.NoError(t, err)
+	told := func() *pgconn.Notification {
+		notice, err := conn.Conn().WaitForNotification(t.Context())
+		require.NoError(t, err)
+		notice.PID = 0
+		return notice
+	}
+	_, err = b.operator.Insert(t.Context(), jobs.PaymentArgs{}, &river.InsertOpts{Queue: jobs.QueueWebhooks})
+	require.NoError(t, err)
+	rivers := told()
+
+	b.accept(t, "77")
+
+	ours := told()
+	require.JSONEq(t, rivers.Payload, ours.Payload)
+	rivers.Payload, ours.Payload = "", ""
+	require.Equal(t, rivers, ours)
 }

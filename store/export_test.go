@@ -54,3 +54,7 @@ func ClockColumns() (columns []string) {
 	}
 	return columns
 }
+
+// DueNotices returns a function that says which queues' producers are to be told at a
+// time, as one process does.
+func DueNotices() func(queues []string, now time.Time) []string { return new(notices).due }

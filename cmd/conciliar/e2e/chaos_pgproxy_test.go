@@ -115,6 +115,8 @@ type frame struct {
 	sql string
 	// tag is what the server says that it has completed.
 	tag string
+	// idle is true when the server says that no transaction is open any more.
+	idle bool
 	// seen are the statements of the transaction so far.
 	seen []string
 }
@@ -194,7 +196,8 @@ func (s *session) read(kind byte, body []byte, fromService bool) frame {
 	case !fromService && kind == 'C':
 		f.tag = texts[0]
 	case !fromService && kind == 'Z' && string(body) == "I":
-		s.seen = nil
+		f.idle, f.seen, s.seen = true, s.seen, nil
+		return f
 	}
 	f.seen = s.seen
 	return f
@@ -261,8 +264,9 @@ func (h *hold) end(passes bool) { h.once.Do(func() { h.resume <- passes }) }
 
 // The points at which the service is stopped.
 var (
-	// atAcceptance: the event is durable and the service doesn't know it yet.
-	atAcceptance = func(f frame) bool { return f.committed() && f.did("INSERT INTO webhook_queue") }
+	// atAcceptance: the event is durable and the service doesn't know it yet. Its
+	// statement is a transaction of its own, over when the session is idle.
+	atAcceptance = func(f frame) bool { return f.idle && f.did("INSERT INTO webhook_queue") }
 	// atSettling: the payment was fetched, and its settlement begins.
 	atSettling = func(f frame) bool {
 		return f.fromService && strings.Contains(f.sql, "FROM river_job WHERE id = $1 FOR UPDATE")
