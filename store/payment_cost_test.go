@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -162,4 +163,26 @@ func TestPaymentDays_SumUpByDayAndCurrency(t *testing.T) {
 	days, err = b.PaymentDays(t.Context(), epoch.AddDate(0, 0, -1), epoch.AddDate(0, 0, 2), zone)
 	require.NoError(t, err)
 	require.Equal(t, "2026-01-02T00:00:00-03:00", days[0].Day.Format(time.RFC3339))
+}
+
+// A day of 25 hours takes the payments of all of them.
+func TestPaymentDays_ADayIsAsLongAsItIs(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.inbox(t, store.InboxOptions{})
+	zone, err := time.LoadLocation("America/New_York")
+	require.NoError(t, err)
+	for i, at := range []string{"2026-11-01T03:59:59Z", "2026-11-01T04:00:00Z", "2026-11-02T04:59:59Z", "2026-11-02T05:00:00Z"} {
+		p := fetched(strconv.Itoa(71+i), "", order.PaymentApproved, "100", 1)
+		p.Payment.CreatedAt, err = time.Parse(time.RFC3339, at)
+		require.NoError(t, err)
+		b.apply(t, in, i, p)
+	}
+	days, err := b.PaymentDays(t.Context(), time.Date(2026, 10, 31, 4, 0, 0, 0, time.UTC), time.Date(2026, 11, 2, 6, 0, 0, 0, time.UTC), zone)
+	require.NoError(t, err)
+	var got []string
+	for _, d := range days {
+		got = append(got, d.Day.Format(time.DateOnly)+" "+strconv.FormatInt(d.Payments, 10))
+	}
+	require.Equal(t, []string{"2026-10-31 1", "2026-11-01 2", "2026-11-02 1"}, got)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
+	"github.com/conciliar/conciliar/store/day"
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -87,7 +88,7 @@ func scanPaymentSummary(row pgx.CollectableRow) (p PaymentSummary, err error) {
 // A PaymentDay is what the payments of one currency that were made on one day brought,
 // as they are now. Payments without money are not among them.
 type PaymentDay struct {
-	// Day is the midnight at which the day began.
+	// Day is when the day began, in the zone asked for.
 	Day      time.Time
 	Currency string
 	Payments int64
@@ -102,23 +103,27 @@ type PaymentDay struct {
 // MostPaymentDays is how many days PaymentDays sums up at most.
 const MostPaymentDays = 366
 
-// PaymentDays returns the days of [since, until) in the zone, which must be one of
-// PostgreSQL's, oldest first and by currency within a day. Days without payments are
-// absent.
+// PaymentDays returns the days of [since, until) in the zone, oldest first and by
+// currency within a day. Days without payments are absent.
 func (s *Store) PaymentDays(ctx context.Context, since, until time.Time, zone *time.Location) ([]PaymentDay, error) {
+	// PostgreSQL's zones are its own: it is told where the days begin.
+	begins := day.Begins(since, until, zone)
 	rows, _ := s.pool.Query(ctx, `
-		SELECT date_trunc('day', coalesce(date_created, created_at), $3), currency, count(*), sum(amount), sum(least(refunded_amount, amount)),
+		SELECT width_bucket(coalesce(date_created, created_at), $3::timestamptz[]), currency, count(*), sum(amount), sum(least(refunded_amount, amount)),
 		       sum(fee_amount), sum(application_fee_amount), sum(financing_fee_amount), sum(shipping_fee_amount), sum(taxes_amount), sum(net_amount),
 		       count(*) FILTER (WHERE net_amount IS NULL)
 		FROM payments
 		WHERE coalesce(date_created, created_at) >= $1 AND coalesce(date_created, created_at) < $2
 		  AND status IN ('approved', 'in_mediation', 'refunded', 'charged_back') AND NOT validation
-		GROUP BY 1, 2 ORDER BY 1, 2`, since, until, zone.String())
+		GROUP BY 1, 2 ORDER BY 1, 2`, since, until, begins)
 	days, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (PaymentDay, error) {
 		var d PaymentDay
-		err := row.Scan(&d.Day, &d.Currency, &d.Payments, &d.Gross, &d.Refunded, &d.Cost.Fee, &d.Cost.ApplicationFee,
+		var place int
+		err := row.Scan(&place, &d.Currency, &d.Payments, &d.Gross, &d.Refunded, &d.Cost.Fee, &d.Cost.ApplicationFee,
 			&d.Cost.FinancingFee, &d.Cost.ShippingFee, &d.Cost.Taxes, &d.Cost.Net, &d.Unknown)
-		d.Day = d.Day.In(zone)
+		if err == nil {
+			d.Day = begins[place-1]
+		}
 		return d, err
 	})
 	return days, wrap(err, "payments by day")

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"time"
+
+	"github.com/conciliar/conciliar/store/day"
 )
 
 // A DeathReason is how many events died of one cause.
@@ -68,7 +70,7 @@ func (s *Store) Healed(ctx context.Context, since, until time.Time) ([]HealedRun
 
 // A HealedDay is what all reconciliations of one day found and repaired.
 type HealedDay struct {
-	// Day is the midnight, in the zone asked for, at which the day began.
+	// Day is when the day began, in the zone asked for.
 	Day                     time.Time
 	Runs                    int
 	Missing, Drifted, Stuck int64
@@ -80,9 +82,9 @@ type HealedDay struct {
 func HealedByDay(runs []HealedRun, zone *time.Location) []HealedDay {
 	var days []HealedDay
 	for _, r := range runs {
-		day := midnight(r.StartedAt, zone)
-		if n := len(days); n == 0 || !days[n-1].Day.Equal(day) {
-			days = append(days, HealedDay{Day: day})
+		begin := day.Begin(r.StartedAt, zone)
+		if n := len(days); n == 0 || !days[n-1].Day.Equal(begin) {
+			days = append(days, HealedDay{Day: begin})
 		}
 		d := &days[len(days)-1]
 		d.Runs++

@@ -8,6 +8,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
+
+	"github.com/conciliar/conciliar/store/day"
 )
 
 // A MoneyDay is how the money of all orders of one currency moved in one day. It
@@ -19,7 +21,7 @@ import (
 // counted: payments without an order, in another currency than the order's, of
 // another account.
 type MoneyDay struct {
-	// Day is the midnight, in the zone asked for, at which the day began.
+	// Day is when the day began, in the zone asked for.
 	Day      time.Time
 	Currency string
 	// Paid is what paid amounts rose by: payments that were approved, also after a
@@ -42,9 +44,9 @@ func (d MoneyDay) Net() decimal.Decimal { return d.Paid.Sub(d.Withdrawn).Sub(d.R
 // which no money moved are absent. History from before the first roll-up reaches
 // three years back.
 func (s *Store) MoneyByDay(ctx context.Context, since, until time.Time, zone *time.Location) ([]MoneyDay, error) {
-	first, end := midnight(since, zone), midnight(until, zone)
+	first, end := day.Begin(since, zone), day.Begin(until, zone)
 	if end.Before(until) {
-		end = end.AddDate(0, 0, 1)
+		end = day.Next(until, zone)
 	}
 	// By day of PostgreSQL's zone it could not be: its zones are its own.
 	rows, _ := s.pool.Query(ctx, `
@@ -54,13 +56,13 @@ func (s *Store) MoneyByDay(ctx context.Context, since, until time.Time, zone *ti
 	var found []MoneyDay
 	var q MoneyDay
 	_, err := pgx.ForEachRow(rows, []any{&q.Day, &q.Currency, &q.Paid, &q.Withdrawn, &q.Refunded}, func() error {
-		day := midnight(q.Day, zone)
-		key := moneyKey{day.Unix(), q.Currency}
+		begin := day.Begin(q.Day, zone)
+		key := moneyKey{begin.Unix(), q.Currency}
 		i, ok := days[key]
 		if !ok {
 			i = len(found)
 			days[key] = i
-			found = append(found, MoneyDay{Day: day, Currency: q.Currency})
+			found = append(found, MoneyDay{Day: begin, Currency: q.Currency})
 		}
 		d := &found[i]
 		d.Paid, d.Withdrawn, d.Refunded = d.Paid.Add(q.Paid), d.Withdrawn.Add(q.Withdrawn), d.Refunded.Add(q.Refunded)
@@ -73,12 +75,6 @@ func (s *Store) MoneyByDay(ctx context.Context, since, until time.Time, zone *ti
 type moneyKey struct {
 	day      int64
 	currency string
-}
-
-// midnight is when t's day began in the zone.
-func midnight(t time.Time, zone *time.Location) time.Time {
-	year, month, day := t.In(zone).Date()
-	return time.Date(year, month, day, 0, 0, 0, 0, zone)
 }
 
 func sortMoney(days []MoneyDay) {

@@ -21,7 +21,7 @@ var importOrder = map[string][]string{
 	"cmd/conciliar": {
 		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/delivery", "jobs/health", "jobs/provider",
 		"jobs/provider/mercadopago", "jobs/provider/mercadopago/report", "jobs/provider/mercadopago/simulator", "jobs/source", "migrations", "store", "store/localpg", "store/order",
-		"store/payout",
+		"store/day", "store/payout",
 	},
 	"cmd/conciliar/bench": {
 		"api", "jobs/provider/mercadopago", "jobs/provider/mercadopago/simulator", "migrations", "store", "store/localpg", "store/order",
@@ -30,8 +30,8 @@ var importOrder = map[string][]string{
 	"cmd/conciliar/e2e": {},
 	// A sample, which knows nothing but HTTP.
 	"docs/shops":                {},
-	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/order", "store/payout"},
-	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/order", "store/payout"},
+	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/day", "store/order", "store/payout"},
+	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/day", "store/order", "store/payout"},
 	"jobs":                      {"jobs/circuit", "jobs/delivery", "jobs/health", "jobs/provider", "jobs/source", "store", "store/order"},
 	"jobs/health":               {"store", "store/order"},
 	"jobs/circuit":              {"jobs/provider", "store"},
@@ -43,7 +43,8 @@ var importOrder = map[string][]string{
 	"jobs/source":                      {"jobs/provider"},
 	// The simulator testifies about us, so it shares nothing with us.
 	"jobs/provider/mercadopago/simulator": {},
-	"store":                               {"store/order", "store/payout"},
+	"store":                               {"store/day", "store/order", "store/payout"},
+	"store/day":                           {},
 	"store/order":                         {},
 	"store/payout":                        {},
 	"store/localpg":                       {},
@@ -56,7 +57,7 @@ var importOrder = map[string][]string{
 
 // pure packages know the standard library, Go's own text module, the decimal type
 // and what the import order allows, and no other module.
-var pure = []string{"store/order", "store/payout", "jobs/provider", "jobs/provider/mercadopago/report", "jobs/health"}
+var pure = []string{"store/day", "store/order", "store/payout", "jobs/provider", "jobs/provider/mercadopago/report", "jobs/health"}
 
 // confined modules belong to the packages that own their subject; "store/..."
 // is store and what is below it.
