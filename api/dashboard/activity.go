@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/day"
 )
 
 // A span is a choice of how far back the overview looks.
@@ -80,7 +81,7 @@ func (d *dashboard) readActivity(ctx context.Context, r *reader, name string) (a
 	now := d.now()
 	v := activityView{Span: spanNamed(name), Spans: []span{spans[1], spans[0], spans[2]}}
 	asked := v.Span.at(now)
-	since := now.AddDate(0, 0, 1-moneyDays)
+	since := now.In(r.days).AddDate(0, 0, 1-moneyDays)
 	var points []store.ActivityPoint
 	var times []store.LatencyPoint
 	var money []store.MoneyDay
@@ -91,15 +92,18 @@ func (d *dashboard) readActivity(ctx context.Context, r *reader, name string) (a
 	ask(func() (err error) { times, err = d.deps.Storage.LatencyOver(ctx, asked); return err })
 	ask(func() (err error) { v.Latency, err = d.deps.Storage.Latency(ctx, asked.Since, now); return err })
 	ask(func() (err error) { v.Reasons, err = d.deps.Storage.TopReasons(ctx, asked.Since, now); return err })
-	ask(func() (err error) { money, err = d.deps.Storage.MoneyByDay(ctx, since, now, r.zone); return err })
+	ask(func() (err error) { money, err = d.deps.Storage.MoneyByDay(ctx, since, now, r.days); return err })
 	var outages []store.Outage
 	ask(func() (err error) { outages, err = d.deps.Storage.Outages(ctx, asked.Since, asked.Until); return err })
-	ask(func() (err error) { healed, err = d.deps.Storage.Healed(ctx, dayOf(since, r.zone), now); return err })
+	ask(func() (err error) {
+		healed, err = d.deps.Storage.Healed(ctx, day.Begin(since, r.days), now)
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return v, err
 	}
 	v.Money = moneyRows(money)
-	v.Healed = store.HealedByDay(healed, r.zone)
+	v.Healed = store.HealedByDay(healed, r.days)
 	v.Outages = bandsOf(outages, asked, now)
 	for _, p := range points {
 		v.Received += p.Received
@@ -114,12 +118,6 @@ func (d *dashboard) readActivity(ctx context.Context, r *reader, name string) (a
 	return v, err
 }
 
-// dayOf is when the day of a moment begins for the reader.
-func dayOf(t time.Time, zone *time.Location) time.Time {
-	year, month, day := t.In(zone).Date()
-	return time.Date(year, month, day, 0, 0, 0, 0, zone)
-}
-
 // stepAt is the step that begins then, without its values.
 func stepAt(r *reader, s span, now, at time.Time) (chartStep, error) {
 	at = at.In(r.zone)
@@ -127,6 +125,7 @@ func stepAt(r *reader, s span, now, at time.Time) (chartStep, error) {
 	if s.ago <= 24*time.Hour {
 		return step, nil
 	}
+	at = at.In(r.days)
 	var err error
 	step.Label, err = r.T("time.day_month", "day", at.Format("2"), "month", r.Word("month", int(at.Month())))
 	return step, err

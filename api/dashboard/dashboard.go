@@ -39,6 +39,8 @@ type Deps struct {
 	WebhookPath string
 	// AlertsSent tells whether messages about alerts have a receiver.
 	AlertsSent func() bool
+	// Zone is that of the merchant's days; UTC when nil.
+	Zone *time.Location
 	// Version is the program's.
 	Version string
 	Logger  *slog.Logger
@@ -92,6 +94,7 @@ func New(deps Deps) (http.Handler, error) {
 		return nil, err
 	}
 	s = s.naming(deps.Provider)
+	s.days = deps.Zone
 	d := &dashboard{site: s, deps: deps, now: deps.Now}
 	if d.now == nil {
 		d.now = time.Now

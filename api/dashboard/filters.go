@@ -115,7 +115,7 @@ func (f *filters) amount(name, label string) *decimal.Decimal {
 	return &amount
 }
 
-// on is the bounds of a day in the reader's zone.
+// on is the bounds of one of the merchant's days.
 func (f *filters) on(name, label string) (since, until time.Time) {
 	f.add(field{Name: name, Label: label, Kind: "date", Value: f.get(name)})
 	return f.day(name)

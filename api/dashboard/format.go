@@ -87,13 +87,13 @@ func (r *reader) Money(amount, currency any) (string, error) {
 // Time writes a moment in the reader's zone, to the second, as a time element.
 // A nil or zero one is a dash.
 func (r *reader) Time(t any) (template.HTML, error) {
-	return r.moment(t, r.exactly)
+	return r.element(t, r.zone, r.exactly)
 }
 
 // When writes a moment as briefly as it can be told from others: today by its time of
 // day, this year without the year. The whole of it is the element's title.
 func (r *reader) When(t any) (template.HTML, error) {
-	return r.moment(t, r.briefly)
+	return r.element(t, r.zone, r.briefly)
 }
 
 // Moment is When without markup, to stand in a sentence.
@@ -128,15 +128,15 @@ func (r *reader) exactly(at time.Time) (string, error) {
 
 // Clock writes a moment's time of day.
 func (r *reader) Clock(t any) (template.HTML, error) {
-	return r.moment(t, func(at time.Time) (string, error) { return at.Format("15:04:05"), nil })
+	return r.element(t, r.zone, func(at time.Time) (string, error) { return at.Format("15:04:05"), nil })
 }
 
-// Day writes the day of a moment.
-func (r *reader) Day(t any) (template.HTML, error) { return r.moment(t, r.date) }
+// Day writes the merchant's day of a moment.
+func (r *reader) Day(t any) (template.HTML, error) { return r.element(t, r.days, r.date) }
 
 // Ago writes how long ago a moment was, of two units at most.
 func (r *reader) Ago(now time.Time, t any) (template.HTML, error) {
-	return r.moment(t, func(at time.Time) (string, error) {
+	return r.element(t, r.zone, func(at time.Time) (string, error) {
 		age, err := r.Duration(now.Sub(at))
 		if err != nil {
 			return "", err
@@ -145,7 +145,8 @@ func (r *reader) Ago(now time.Time, t any) (template.HTML, error) {
 	})
 }
 
-func (r *reader) moment(t any, write func(time.Time) (string, error)) (template.HTML, error) {
+// element writes a moment in a zone, a nil or zero one as a dash.
+func (r *reader) element(t any, zone *time.Location, write func(time.Time) (string, error)) (template.HTML, error) {
 	var at time.Time
 	switch v := t.(type) {
 	case time.Time:
@@ -160,11 +161,11 @@ func (r *reader) moment(t any, write func(time.Time) (string, error)) (template.
 	if at.IsZero() {
 		return "\u2013", nil
 	}
-	text, err := write(at.In(r.zone))
+	text, err := write(at.In(zone))
 	if err != nil {
 		return "", err
 	}
-	exact, err := r.exactly(at.In(r.zone))
+	exact, err := r.exactly(at.In(zone))
 	if err != nil {
 		return "", err
 	}

@@ -15,7 +15,7 @@ func readerFor(t *testing.T, code, numbers string) *reader {
 	require.NoError(t, err)
 	texts, ok := s.catalogue(code)
 	require.True(t, ok)
-	return newReader(texts, language.MustParse(numbers), time.UTC)
+	return newReader(texts, language.MustParse(numbers), time.UTC, time.UTC)
 }
 
 func TestFormat_MoneyIsExactAndInTheReadersForm(t *testing.T) {

@@ -48,7 +48,15 @@ type bundle struct {
 	at time.Time
 }
 
-func setup(t testing.TB) *bundle {
+// inBuenosAires has the merchant's days in Buenos Aires, three hours behind UTC.
+func inBuenosAires(d *dashboard.Deps) {
+	var err error
+	if d.Zone, err = time.LoadLocation("America/Argentina/Buenos_Aires"); err != nil {
+		panic(err)
+	}
+}
+
+func setup(t testing.TB, change ...func(*dashboard.Deps)) *bundle {
 	t.Helper()
 	b := &bundle{pool: storetest.Pool(t), logs: &fixture.Logs{}, role: dashboard.RoleAdmin, alertsSent: true}
 	fixture.Worker(t, b.pool)
@@ -74,7 +82,7 @@ func setup(t testing.TB) *bundle {
 	verifier, err := mercadopago.NewVerifier([]string{"a-signing-secret-of-these-tests"})
 	require.NoError(t, err)
 	receiver := mercadopago.NewReceiver(verifier, false)
-	b.Handler, err = dashboard.New(dashboard.Deps{
+	deps := dashboard.Deps{
 		Storage: b.store, Operator: acts, Provider: mercadopago.DisplayName, Version: "v1.2.3",
 		WebhookPath: api.WebhookPath, AlertsSent: func() bool { return b.alertsSent },
 		Schedule: func() dashboard.Schedule {
@@ -85,7 +93,11 @@ func setup(t testing.TB) *bundle {
 			return api.DiagnosisOf(receiver, refused)
 		},
 		Logger: slog.New(slog.NewTextHandler(b.logs, nil)), Now: b.now,
-	})
+	}
+	for _, c := range change {
+		c(&deps)
+	}
+	b.Handler, err = dashboard.New(deps)
 	require.NoError(t, err)
 	return b
 }

@@ -39,5 +39,23 @@ func TestOverview_TimesAreInTheReadersZone(t *testing.T) {
 	require.Contains(t, spaced(requirePage(t, b.do(t, r), "es")), "28 feb 2026, 23:30:00")
 	r = newGet(t, "/dashboard", "en")
 	r.AddCookie(&http.Cookie{Name: "conciliar_zone", Value: "../../etc/passwd"})
-	require.Contains(t, spaced(requirePage(t, b.do(t, r), "en")), "Mar 1, 2026, 02:30:00", "a zone that is none is UTC")
+	require.Contains(t, spaced(requirePage(t, b.do(t, r), "en")), "Mar 1, 2026, 02:30:00", "a zone that is none is the merchant's")
+}
+
+// Two people who look at a day's money see the same, wherever they are.
+func TestOverview_DaysAreTheMerchants(t *testing.T) {
+	t.Parallel()
+	b := setup(t, inBuenosAires)
+	b.at = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	b.exec(t, `INSERT INTO order_money_quarters (began_at, currency, paid, withdrawn, refunded) VALUES
+		('2026-02-28T02:45:00Z', 'ARS', 1, 0, 0), ('2026-02-28T03:00:00Z', 'ARS', 20, 0, 0), ('2026-03-01T02:45:00Z', 'ARS', 300, 0, 0), ('2026-03-01T03:00:00Z', 'ARS', 4000, 0, 0)`)
+	for _, viewer := range []string{"Asia/Tokyo", "America/Mexico_City", ""} {
+		r := newGet(t, "/dashboard", "en")
+		if viewer != "" {
+			r.AddCookie(&http.Cookie{Name: "conciliar_zone", Value: viewer})
+		}
+		text := spaced(requirePage(t, b.do(t, r), "en"))
+		require.Regexp(t, `Mar 1, 2026 ARS 4,000.00 .*Feb 28, 2026 ARS 320.00 .*Feb 27, 2026 ARS 1.00 `, text, viewer)
+		require.Contains(t, text, "Days are those of America/Argentina/Buenos_Aires.")
+	}
 }

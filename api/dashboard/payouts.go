@@ -75,7 +75,7 @@ const exportTimeout = 10 * time.Minute
 // export sends rows as CSV, in the reader's form of numbers and dates.
 func (d *dashboard) export(c *call) error {
 	q := c.query()
-	e := store.Export{Kind: q.word("kind", store.ExportKinds()), Zone: c.reader.zone}
+	e := store.Export{Kind: q.word("kind", store.ExportKinds()), Zone: c.reader.days}
 	e.Since, _ = q.day("since")
 	_, e.Until = q.day("until")
 	if q.err != nil || e.Kind == "" {

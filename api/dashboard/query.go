@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/day"
 )
 
 const (
@@ -25,14 +26,14 @@ const (
 // because the list would then show what was not asked for.
 type query struct {
 	values url.Values
-	zone   *time.Location
+	days   *time.Location
 	err    error
 }
 
-func (c *call) query() *query { return &query{values: c.URL.Query(), zone: c.reader.zone} }
+func (c *call) query() *query { return &query{values: c.URL.Query(), days: c.reader.days} }
 
 // sent reads the form of an action in the same way.
-func (c *call) sent() *query { return &query{values: c.PostForm, zone: c.reader.zone} }
+func (c *call) sent() *query { return &query{values: c.PostForm, days: c.reader.days} }
 
 func (q *query) get(name string) string { return strings.TrimSpace(q.values.Get(name)) }
 
@@ -59,19 +60,18 @@ func oneOf[S ~string](q *query, name string, words []S) S {
 	return v
 }
 
-// day is the bounds of a day in the reader's zone; zero times when none is
-// given. A day may have 23 or 25 hours.
+// day is the bounds of one of the merchant's days; zero times when none is given.
 func (q *query) day(name string) (since, until time.Time) {
 	v := q.get(name)
 	if v == "" {
 		return since, until
 	}
-	day, err := time.ParseInLocation(time.DateOnly, v, q.zone)
-	if err != nil || day.Year() < 2000 || day.Year() > 9998 {
+	begin, err := day.Parse(v, q.days)
+	if err != nil || begin.Year() < 2000 || begin.Year() > 9998 {
 		q.err = errBadInput
 		return since, until
 	}
-	return dayOf(day, q.zone), dayOf(day.AddDate(0, 0, 1), q.zone)
+	return begin, day.Next(begin, q.days)
 }
 
 // page is where a list goes on.

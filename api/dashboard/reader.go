@@ -23,9 +23,10 @@ const (
 // numbers and dates, and their time zone.
 type reader struct {
 	texts catalogue
-	zone  *time.Location
 	// now is when the page was asked for; zero on pages that tell no times.
 	now time.Time
+	// zone is the reader's own, for times of day, and days the merchant's, for days.
+	zone, days *time.Location
 	// numbers is the form of numbers.
 	numbers language.Tag
 	// point and group stand between an amount's parts; minGrouped is how many
@@ -48,17 +49,18 @@ func (s *site) readerOf(r *http.Request) *reader {
 	// Of several, the matcher takes the first that is spoken here.
 	_, index, _ := s.matcher.Match(append(wanted, accepted...)...)
 	texts := s.catalogues[index]
-	zone := time.UTC
+	days := cmp.Or(s.days, time.UTC)
+	zone := days
 	if c, err := r.Cookie(zoneCookie); err == nil {
 		if named, ok := zoneNamed(c.Value); ok {
 			zone = named
 		}
 	}
-	return newReader(texts, numberTag(texts, accepted), zone)
+	return newReader(texts, numberTag(texts, accepted), zone, days)
 }
 
-func newReader(texts catalogue, numbers language.Tag, zone *time.Location) *reader {
-	r := &reader{texts: texts, zone: zone, numbers: numbers, point: ".", minGrouped: 4}
+func newReader(texts catalogue, numbers language.Tag, zone, days *time.Location) *reader {
+	r := &reader{texts: texts, zone: zone, days: days, numbers: numbers, point: ".", minGrouped: 4}
 	// The library knows each region's signs but writes floats; an amount is
 	// written by us, digit by digit, between the signs that it shows.
 	probe := message.NewPrinter(numbers).Sprint(number.Decimal(1234567.5))
@@ -143,6 +145,9 @@ func (s *site) catalogue(code string) (catalogue, bool) {
 
 // Lang is the page's language tag.
 func (r *reader) Lang() string { return r.texts.code }
+
+// Days names the zone of the merchant's days.
+func (r *reader) Days() string { return r.days.String() }
 
 // Zone names the zone that times are shown in.
 func (r *reader) Zone() string { return cmp.Or(r.zone.String(), "UTC") }

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/text/language"
 )
@@ -22,6 +23,8 @@ type site struct {
 	matcher    language.Matcher
 	assets     map[string]asset
 	assetPaths map[string]string
+	// days is the zone of the merchant's days; UTC when nil.
+	days *time.Location
 	// pages are the templates by the name of their file, without .html.
 	pages map[string]*template.Template
 }
