@@ -129,6 +129,9 @@ type Deps struct {
 	// answer; Now may stay zero.
 	Extras func() StatusExtras
 
+	// Zone is that of the days by which money is summed up; UTC when nil.
+	Zone *time.Location
+
 	// TrustedProxies are the proxies whose X-Forwarded-For counts; may be empty.
 	TrustedProxies []netip.Prefix
 	SourceIPMode   SourceIPMode

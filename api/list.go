@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -17,6 +18,7 @@ import (
 	"github.com/shopspring/decimal"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/day"
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -140,7 +142,9 @@ func decodeCursor[P comparable](list string, p places[P], cursor string) (at P, 
 // route's parameters. The first thing that is wrong is kept.
 type filters struct {
 	values url.Values
-	err    error
+	// zone is that in which dates begin; UTC when nil.
+	zone *time.Location
+	err  error
 }
 
 func (f *filters) fail(format string, args ...any) {
@@ -215,6 +219,9 @@ func (f *filters) time(name string) time.Time {
 		return time.Time{}
 	}
 	t, ok := parseTime(value)
+	if begin, err := day.Parse(value, cmp.Or(f.zone, time.UTC)); err == nil {
+		t, ok = begin.UTC(), true
+	}
 	if !ok {
 		f.fail("%s is %q; %s.", name, clip(value, 64), timeHint)
 	}
@@ -235,7 +242,7 @@ func (f *filters) amount(name string) *decimal.Decimal {
 	return &amount
 }
 
-const timeHint = "it takes a time such as 2026-01-31T15:04:05Z, or a date, which begins at midnight UTC"
+const timeHint = "it takes a time such as 2026-01-31T15:04:05Z, or a date"
 
 // parseTime reads a time as RFC 3339 writes it, or a date, which is its begin in
 // UTC. PostgreSQL's range is wider than that of four digits for the year.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/day"
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -33,13 +35,14 @@ const paymentDays = 30
 
 // sumPayments answers the sums of payments by day and currency.
 func (a *api) sumPayments(c *gin.Context, _ *requestEvent) error {
-	q := &filters{values: c.Request.URL.Query()}
+	zone := cmp.Or(a.deps.Zone, time.UTC)
+	q := &filters{values: c.Request.URL.Query(), zone: zone}
 	since, until := q.time("since"), q.time("until")
 	if until.IsZero() {
 		until = a.now().UTC()
 	}
 	if since.IsZero() {
-		since = until.Truncate(24*time.Hour).AddDate(0, 0, -paymentDays+1)
+		since = day.Begin(until.In(zone).AddDate(0, 0, -paymentDays+1), zone)
 	}
 	if until.Sub(since) > store.MostPaymentDays*24*time.Hour {
 		q.fail("since and until are more than %d days apart.", store.MostPaymentDays)
@@ -49,7 +52,7 @@ func (a *api) sumPayments(c *gin.Context, _ *requestEvent) error {
 	}
 	ctx, cancel := bounded(c)
 	defer cancel()
-	days, err := a.deps.Storage.PaymentDays(ctx, since, until, time.UTC)
+	days, err := a.deps.Storage.PaymentDays(ctx, since, until, zone)
 	if err != nil {
 		return fmt.Errorf("sum up payments: %w", err)
 	}

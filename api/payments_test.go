@@ -8,6 +8,7 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
+	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest/fixture"
@@ -104,7 +105,9 @@ func TestPayments_SayWhatTheyCost(t *testing.T) {
 
 func TestPayments_AreSummedUpByDay(t *testing.T) {
 	t.Parallel()
-	b := setup(t, setupOptions{})
+	zone, err := time.LoadLocation("Asia/Kathmandu") // 5:45 ahead
+	require.NoError(t, err)
+	b := setup(t, setupOptions{deps: func(d *api.Deps) { d.Zone = zone }})
 	b.sell(t, "77", "", order.PaymentApproved)
 	b.sell(t, "78", "", order.PaymentApproved)
 	b.sell(t, "79", "", order.PaymentPending)

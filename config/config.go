@@ -49,6 +49,7 @@ type Config struct {
 	Retention        time.Duration `env:"RETENTION" envDefault:"168h" help:"completed events older than this move to webhook_archive"`
 	PayloadRetention time.Duration `env:"PAYLOAD_RETENTION" envDefault:"2160h" help:"raw bodies, IP addresses and fetched answers are emptied this long after their event's end"`
 
+	Calendar
 	MoneyReports MoneyReports `env:"MONEY_REPORTS" envDefault:"off" help:"read: take the release reports that the account's own schedule makes; request: ask for one a day as well; off"`
 
 	Sources
@@ -118,6 +119,11 @@ type Rescue struct {
 // Reconciliation says when reconciliations start by themselves.
 type Reconciliation struct {
 	ReconcileSchedule Schedule `env:"RECONCILE_SCHEDULE" envDefault:"0 * * * *" help:"cron expression of the reconciliation, in UTC"`
+}
+
+// Calendar says when the merchant's days begin.
+type Calendar struct {
+	TimeZone TimeZone `env:"TIME_ZONE" envDefault:"UTC" help:"the merchant's days, by an IANA name such as America/Sao_Paulo: charts, exports, dates of --since and --until; JSON and RECONCILE_SCHEDULE stay UTC"`
 }
 
 // Alerts says where alerts are sent.
@@ -220,6 +226,12 @@ func LoadListener(environ []string) (Listener, error) {
 	check := parse(environ, os.ReadFile, &c)
 	c.check(check)
 	return c, check.problems.orNil()
+}
+
+// LoadCalendar reads in which zone the merchant's days are. Its error is a Problems.
+func LoadCalendar(environ []string) (Calendar, error) {
+	var c Calendar
+	return c, parse(environ, os.ReadFile, &c).problems.orNil()
 }
 
 // LoadSources reads what a command needs that checks the file of the senders. Its error

@@ -71,6 +71,7 @@ func TestConfig_TheDefaultsAreThoseOfTheInterface(t *testing.T) {
 	require.Equal(t, "0 * * * *", cfg.ReconcileSchedule.String())
 	require.Equal(t, 168*time.Hour, cfg.Retention)
 	require.Equal(t, 90*24*time.Hour, cfg.PayloadRetention)
+	require.Equal(t, time.UTC, cfg.TimeZone.Location)
 	require.Empty(t, cfg.AlertWebhookURL.Reveal())
 	require.Equal(t, slog.LevelInfo, cfg.LogLevel.Level)
 	require.Equal(t, config.LogFormat("auto"), cfg.LogFormat)
@@ -103,6 +104,7 @@ func TestConfig_EveryVariableCanBeGiven(t *testing.T) {
 		"RETENTION":                   "7d12h",
 		"PAYLOAD_RETENTION":           "30d",
 		"ALERT_WEBHOOK_URL":           "https://hooks.example.com/services/T0/B0/token",
+		"TIME_ZONE":                   "America/Sao_Paulo",
 		"LOG_LEVEL":                   "debug",
 		"LOG_FORMAT":                  "json",
 	}))
@@ -131,6 +133,7 @@ func TestConfig_EveryVariableCanBeGiven(t *testing.T) {
 	require.Equal(t, 8, cfg.Workers)
 	require.Equal(t, []int{5, 6, 7}, []int{cfg.ProviderRateLimit, cfg.APIRateLimit, cfg.UnverifiedRateLimit})
 	require.Equal(t, config.UnknownOrder("create"), cfg.UnknownOrder)
+	require.Equal(t, "America/Sao_Paulo", cfg.TimeZone.String())
 	quarter := cfg.ReconcileSchedule.Next(time.Date(2026, 3, 1, 10, 1, 0, 0, time.UTC))
 	require.Equal(t, time.Date(2026, 3, 1, 10, 15, 0, 0, time.UTC), quarter.UTC())
 	require.Equal(t, 180*time.Hour, cfg.Retention)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	_ "time/tzdata" // zones, also where the system knows none
 
 	cron "github.com/netresearch/go-cron"
 )
@@ -46,6 +47,18 @@ type MoneyReports string
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (m *MoneyReports) UnmarshalText(text []byte) error {
 	return oneOf((*string)(m), text, "off", "read", "request")
+}
+
+// A TimeZone is one of the IANA's; UTC when it is zero.
+type TimeZone struct{ *time.Location }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (z *TimeZone) UnmarshalText(text []byte) (err error) {
+	name := string(text)
+	if z.Location, err = time.LoadLocation(name); err != nil || name == "" || name == "Local" {
+		return errors.New("must be an IANA name such as America/Sao_Paulo")
+	}
+	return nil
 }
 
 // LogFormat says how log lines are written: auto, tint or json.

@@ -26,7 +26,7 @@ money, and what to do. SENT is when a message last mentioned it.`,
 		flags: func(cmd *cobra.Command, filter *store.AlertFilter) {
 			stateFlag(cmd, &filter.State, store.AlertOpen, store.AlertStates())
 			wordFlag(cmd, &filter.Code, "code", "only with this code", api.AlertCodes())
-			timeFlags(cmd, &filter.Since, &filter.Until)
+			timeFlags(std, cmd, &filter.Since, &filter.Until)
 		},
 		read: (*store.Store).Alerts, document: api.NewAlertDocument,
 		header: "ALERT\tCODE\tHEALTH\tOPENED\tCLOSED\tSENT\tREMINDERS\tDETAIL",

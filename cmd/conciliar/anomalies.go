@@ -23,7 +23,7 @@ func newAnomaliesList(std stdio) *cobra.Command {
 			wordFlag(cmd, &filter.Kind, "kind", "only of this kind", order.Words(order.AnomalyKinds()))
 			cmd.Flags().StringVar(&filter.Order, "order", "", "only about the order with this reference")
 			cmd.Flags().StringVar(&filter.PaymentID, "payment", "", "only about the payment with this id")
-			timeFlags(cmd, &filter.Since, &filter.Until)
+			timeFlags(std, cmd, &filter.Since, &filter.Until)
 		},
 		read: (*store.Store).Anomalies, document: api.NewAnomalyDocument,
 		header: "ANOMALY\tKIND\tORDER\tPAYMENT\tOPENED\tCLOSED\tBY\tDETAIL\tNOTE",

@@ -344,7 +344,7 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 		Operators:      operatorsOf(cfg),
 		TrustedProxies: cfg.TrustedProxies, SourceIPMode: api.SourceIPMode(cfg.SourceIPMode), SourceIPCIDRs: cfg.SourceIPCIDRs,
 		APIRate: cfg.APIRateLimit, UnverifiedRate: cfg.UnverifiedRateLimit,
-		Registry: a.metrics, TracerProvider: a.tracerProvider(), Logger: a.logger,
+		Zone: cfg.TimeZone.Location, Registry: a.metrics, TracerProvider: a.tracerProvider(), Logger: a.logger,
 	}
 	stopping := make(chan struct{})
 	deps.Stopping = stopping

@@ -18,11 +18,11 @@ func newDeadLetters(std stdio) *cobra.Command {
 }
 
 // deadLetterFlags adds the flags that select dead letters, but for their state.
-func deadLetterFlags(cmd *cobra.Command, filter *store.DeadLetterFilter) {
+func deadLetterFlags(std stdio, cmd *cobra.Command, filter *store.DeadLetterFilter) {
 	wordFlag(cmd, &filter.Reason, "reason", "only that died for this reason", store.DeadLetterReasons())
 	cmd.Flags().StringVar(&filter.ErrorClass, "error-class", "", "only with this cause, for example payment_not_found")
 	cmd.Flags().StringVar(&filter.Topic, "topic", "", "only of this topic, for example payment")
-	timeFlags(cmd, &filter.Since, &filter.Until)
+	timeFlags(std, cmd, &filter.Since, &filter.Until)
 }
 
 func newDeadLettersList(std stdio) *cobra.Command {
@@ -31,7 +31,7 @@ func newDeadLettersList(std stdio) *cobra.Command {
 		example: "  conciliar dead-letters list\n  conciliar dead-letters list --reason retries_exhausted --since 24h",
 		flags: func(cmd *cobra.Command, filter *store.DeadLetterFilter) {
 			stateFlag(cmd, &filter.State, store.DeadLetterOpen, store.DeadLetterStates())
-			deadLetterFlags(cmd, filter)
+			deadLetterFlags(std, cmd, filter)
 		},
 		read: (*store.Store).DeadLetters, document: same[store.DeadLetter],
 		header: "DEAD LETTER\tEVENT\tDIED\tTOPIC\tRESOURCE\tSTATE\tREASON\tCLASS\tERROR",
@@ -85,7 +85,7 @@ hundred are replayed at once; the service replays more in paced steps, which
 		},
 	}
 	r := &bulkReplay{std: std}
-	deadLetterFlags(cmd, &r.filter)
+	deadLetterFlags(std, cmd, &r.filter)
 	f := cmd.Flags()
 	f.BoolVar(&r.all, "all", false, "replay every open dead letter")
 	f.BoolVar(&r.dryRun, "dry-run", false, "only count what would be replayed")

@@ -27,7 +27,7 @@ func newEventsList(std stdio) *cobra.Command {
 			f.StringVar(&filter.ResourceID, "payment", "", "only about the payment, or other resource, with this id")
 			f.StringVar(&filter.Order, "order", "", "only about payments of the order with this reference")
 			f.StringVar(&filter.RequestID, "request-id", "", "only of the delivery with this x-request-id")
-			timeFlags(cmd, &filter.Since, &filter.Until)
+			timeFlags(std, cmd, &filter.Since, &filter.Until)
 		},
 		read: (*store.Store).Events, document: same[store.Event],
 		header: "EVENT\tRECEIVED\tTOPIC\tRESOURCE\tORIGIN\tSTATUS\tATTEMPTS\tOUTCOME\tLAST ERROR",

@@ -8,10 +8,10 @@ import (
 	"io"
 	"os"
 	"time"
-	_ "time/tzdata" // accountants' zones, also where the system knows none
 
 	"github.com/spf13/cobra"
 
+	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -33,13 +33,17 @@ apostrophe before it. The columns are in docs/export.md.`,
 		Example: "  conciliar export " + kind + " --since 2026-03-01 --until 2026-04-01 --locale es-AR --output march.csv",
 		Args:    noArgs,
 	}
-	since := cmd.Flags().String("since", "", "from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
+	since := cmd.Flags().String("since", "", "from then on: a date of the time zone, a time (RFC 3339) or an age such as 24h or 7d")
 	until := cmd.Flags().String("until", "", "before then, in the same forms")
 	locale := cmd.Flags().String("locale", "en", "a language tag, for example es-AR")
-	zone := cmd.Flags().String("time-zone", "UTC", "the zone of dates, for example America/Argentina/Buenos_Aires")
+	zone := cmd.Flags().String("time-zone", "", "the zone of dates, for example America/Argentina/Buenos_Aires (default: TIME_ZONE)")
 	output := cmd.Flags().StringP("output", "o", "", "the file to write (default: the standard output)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		e, err := exportOf(kind, *since, *until, *locale, *zone, time.Now())
+		calendar, err := config.LoadCalendar(std.environ)
+		if err != nil {
+			return err
+		}
+		e, err := exportOf(kind, *since, *until, *locale, cmp.Or(*zone, calendar.TimeZone.String()), time.Now())
 		if err != nil {
 			return err
 		}
@@ -56,23 +60,22 @@ apostrophe before it. The columns are in docs/export.md.`,
 	return cmd
 }
 
-// exportOf reads the flags of an export. A date begins at midnight in the zone.
+// exportOf reads the flags of an export. A date begins when its day does in the zone.
 func exportOf(kind, since, until, locale, zone string, now time.Time) (e store.Export, err error) {
 	e.Kind = kind
 	if e.Locale, err = store.ParseExportLocale(locale); err != nil {
 		return e, err
 	}
-	if e.Zone, err = time.LoadLocation(zone); err != nil || zone == "" || zone == "Local" {
+	var named config.TimeZone
+	if err := named.UnmarshalText([]byte(zone)); err != nil {
 		return e, usagef("--time-zone takes an IANA name such as America/Sao_Paulo, not %q", zone)
 	}
+	e.Zone = named.Location
 	read := func(flag, text string) time.Time {
 		if text == "" {
 			return time.Time{}
 		}
-		if day, failed := time.ParseInLocation(time.DateOnly, text, e.Zone); failed == nil {
-			return day
-		}
-		at, failed := parseTime(text, now)
+		at, failed := parseTime(text, now, e.Zone)
 		if failed != nil {
 			err = cmp.Or(err, usagef("--%s: %v", flag, failed))
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/day"
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -62,13 +63,14 @@ func choiceFlag(cmd *cobra.Command, name, usage, preset string, known []string, 
 	}}, name, usage+": "+strings.Join(known, ", "))
 }
 
-// parseTime reads a date, which begins at midnight UTC, a time, or a duration
-// back from now.
-func parseTime(text string, now time.Time) (time.Time, error) {
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, nil
-		}
+// parseTime reads a date, which begins when that day does in the zone, a time, or a
+// duration back from now.
+func parseTime(text string, now time.Time, zone *time.Location) (time.Time, error) {
+	if begin, err := day.Parse(text, zone); err == nil {
+		return begin, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
 	}
 	if d, err := config.ParseDuration(text); err == nil && d > 0 {
 		return now.Add(-d), nil
@@ -77,10 +79,14 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 }
 
 // timeFlag adds a flag that takes a point in time as people write it. The zero
-// time is none.
-func timeFlag(cmd *cobra.Command, value *time.Time, name, usage string) {
-	cmd.Flags().Var(&flagValue{kind: "time", read: func(text string) (err error) {
-		*value, err = parseTime(text, time.Now())
+// time is none. Dates are those of TIME_ZONE.
+func timeFlag(std stdio, cmd *cobra.Command, value *time.Time, name, usage string) {
+	cmd.Flags().Var(&flagValue{kind: "time", read: func(text string) error {
+		calendar, err := config.LoadCalendar(std.environ)
+		if err != nil {
+			return err
+		}
+		*value, err = parseTime(text, time.Now(), calendar.TimeZone.Location)
 		return err
 	}}, name, usage)
 }
@@ -95,9 +101,9 @@ func amountFlag(cmd *cobra.Command, value **decimal.Decimal, name, usage string)
 }
 
 // timeFlags adds --since and --until.
-func timeFlags(cmd *cobra.Command, since, until *time.Time) {
-	timeFlag(cmd, since, "since", "from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
-	timeFlag(cmd, until, "until", "before then, in the same forms")
+func timeFlags(std stdio, cmd *cobra.Command, since, until *time.Time) {
+	timeFlag(std, cmd, since, "since", "from then on: a date of TIME_ZONE, a time (RFC 3339) or an age such as 24h or 7d")
+	timeFlag(std, cmd, until, "until", "before then, in the same forms")
 }
 
 // noteFlag adds --note, which is required.

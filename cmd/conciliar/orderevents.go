@@ -32,7 +32,7 @@ otherwise.`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	var filter store.OrderEventReplay
-	timeFlags(cmd, &filter.Since, &filter.Until)
+	timeFlags(std, cmd, &filter.Since, &filter.Until)
 	f := cmd.Flags()
 	wordFlag(cmd, &filter.Type, "type", "only of this type", store.OrderEventTypes())
 	f.StringVar(&filter.Reference, "order", "", "only about the order with this reference")

@@ -18,7 +18,7 @@ func newOrderEventsList(std stdio) *cobra.Command {
 			cmd.Flags().StringVar(&filter.Reference, "order", "", "only about the order with this reference")
 			wordFlag(cmd, &filter.Type, "type", "only of this type", store.OrderEventTypes())
 			wordFlag(cmd, &filter.Cause, "cause", "only with this cause", store.OrderEventCauses())
-			timeFlags(cmd, &filter.Since, &filter.Until)
+			timeFlags(std, cmd, &filter.Since, &filter.Until)
 		},
 		read: (*store.Store).OrderEvents, document: same[store.OrderEvent],
 		header: "ID\tPOSITION\tWRITTEN\tORDER\tTYPE\tBEFORE\tCAUSE\tEVENT",

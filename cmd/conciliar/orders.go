@@ -26,8 +26,8 @@ func newOrdersList(std stdio) *cobra.Command {
 		flags: func(cmd *cobra.Command, filter *store.OrderFilter) {
 			wordFlag(cmd, (*string)(&filter.Status), "status", "only in this status", order.Words(order.Statuses()))
 			cmd.Flags().StringVar(&filter.Currency, "currency", "", "only in this currency, for example ARS")
-			timeFlag(cmd, &filter.ChangedSince, "changed-since", "changed from then on: a date, a time (RFC 3339) or an age such as 24h or 7d")
-			timeFlag(cmd, &filter.ChangedUntil, "changed-until", "changed last before then, in the same forms")
+			timeFlag(std, cmd, &filter.ChangedSince, "changed-since", "changed from then on: a date of TIME_ZONE, a time (RFC 3339) or an age such as 24h or 7d")
+			timeFlag(std, cmd, &filter.ChangedUntil, "changed-until", "changed last before then, in the same forms")
 			amountFlag(cmd, &filter.AmountFrom, "amount-from", "of this amount or more, for example 150.00")
 			amountFlag(cmd, &filter.AmountTo, "amount-to", "of this amount or less")
 		},

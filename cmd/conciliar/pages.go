@@ -22,6 +22,7 @@ func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, opera
 	pages, err := dashboard.New(dashboard.Deps{
 		Storage: a.store, Operator: operator, Provider: mercadopago.DisplayName, Version: version, Logger: a.logger,
 		WebhookPath: api.WebhookPath, AlertsSent: a.secrets.alerts.Sends,
+		Zone: cfg.TimeZone.Location,
 		Schedule: func() dashboard.Schedule {
 			next := extras(cfg.ReconcileSchedule)
 			return dashboard.Schedule{Next: next.NextRunAt, Every: next.RunEvery}

@@ -36,7 +36,7 @@ no balance before it is known.`,
 		flags: func(cmd *cobra.Command, filter *store.PayoutFilter) {
 			wordFlag(cmd, (*string)(&filter.State), "state", "only in this state", order.Words(payout.States()))
 			cmd.Flags().StringVar(&filter.Currency, "currency", "", "only in this currency, for example ARS")
-			timeFlags(cmd, &filter.Since, &filter.Until)
+			timeFlags(std, cmd, &filter.Since, &filter.Until)
 		},
 		read: (*store.Store).Payouts, document: api.NewPayoutDocument,
 		header: "PAYOUT\tPAID\tAMOUNT\tCURRENCY\tSTATE\tUNEXPLAINED\tKEPT\tACCOUNT",

@@ -32,8 +32,8 @@ live webhooks take precedence. Mercado Pago searches the last 12 months.
 		Args: noArgs,
 	}
 	r := &reconcileCommand{std: std}
-	timeFlags(cmd, &r.since, &r.until)
-	cmd.Flags().Lookup("since").Usage = "begin of the window: a date, a time (RFC 3339) or an age such as 48h or 7d"
+	timeFlags(std, cmd, &r.since, &r.until)
+	cmd.Flags().Lookup("since").Usage = "begin of the window: a date of TIME_ZONE, a time (RFC 3339) or an age such as 48h or 7d"
 	cmd.Flags().Lookup("until").Usage = "end of the window, in the same forms (default now)"
 	cmd.Flags().BoolVar(&r.check, "check", false, "change nothing; exit 1 on a difference")
 	cmd.Flags().DurationVar(&r.timeout, "timeout", 0, "stop waiting after this long; 0 waits for the end")

@@ -17,7 +17,7 @@ func newRefusedList(std stdio) *cobra.Command {
 		example: "  conciliar refused list --since 1h",
 		flags: func(cmd *cobra.Command, filter *store.RefusedFilter) {
 			cmd.Flags().StringVar(&filter.Reason, "reason", "", "only for this reason, for example signature_mismatch")
-			timeFlags(cmd, &filter.Since, &filter.Until)
+			timeFlags(std, cmd, &filter.Since, &filter.Until)
 		},
 		read: (*store.Store).RefusedDeliveries, document: same[store.RefusedDelivery],
 		header: "REFUSED\tAT\tREASON\tMETHOD\tFROM\tX-REQUEST-ID\tBYTES\tQUERY",
