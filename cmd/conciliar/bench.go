@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -12,75 +14,103 @@ import (
 	"github.com/conciliar/conciliar/config"
 )
 
+// everyScenario is the word for all of them.
+const everyScenario = "all"
+
 func newBench(std stdio) *cobra.Command {
 	var o bench.Options
-	var status bool
+	scenarios := bench.Scenarios()
+	var list strings.Builder
+	for _, s := range scenarios {
+		mark := " "
+		if s.Default {
+			mark = "*"
+		}
+		list.WriteString("\n  " + mark + " " + s.Name + strings.Repeat(" ", 13-len(s.Name)) + s.What)
+	}
 	cmd := &cobra.Command{
-		Use:   "bench",
+		Use:   "bench [SCENARIO...]",
 		Short: "Measure this machine: acknowledged webhooks and settled events a second",
-		Long: `Measures this binary on this machine, with a PostgreSQL of its own (fsync on) and
-the load generator on the same cores. Each figure stands beside what the
-database itself does: pgbench, one transaction with the same two rows for each
-event. Their ratio can be compared between machines. Exits 1 if a target is
-missed.
+		Long: `Measures this binary as a process on this machine, each scenario with a PostgreSQL
+of its own (fsync on), the load generator and the provider on the same cores. Figures
+stand beside what the database itself does in the same run (pgbench): their ratio can
+be compared between machines. Exits 1 if a target is missed.
 
-With --status it measures reading instead: GET /api/webhooks/status and what the
-dashboard's overview reads, over --rows archived events and a tenth as many in
-the queue. Beside each stands what the same numbers cost by counting rows. At the
-default size it takes some minutes and 15 GB of disk, mostly to make the rows.`,
-		Example: "  conciliar bench\n  conciliar bench --duration 10s --rounds 5 --json\n  conciliar bench --status --rows 1000000",
-		Args:    noArgs,
+Without a scenario those with * are measured, in some minutes; "all" takes an hour and
+15 GB of disk:
+` + list.String(),
+		Example: "  conciliar bench\n  conciliar bench settle --rounds 5 --json\n  conciliar bench size read --rows 1000000,10000000",
+		ValidArgsFunction: func(*cobra.Command, []string, string) (names []string, _ cobra.ShellCompDirective) {
+			for _, s := range scenarios {
+				names = append(names, s.Name)
+			}
+			return append(names, everyScenario), cobra.ShellCompDirectiveNoFileComp
+		},
 	}
-	cmd.Flags().DurationVar(&o.Length, "duration", 4*time.Second, "length of each measurement")
+	cmd.Flags().DurationVar(&o.Length, "duration", 4*time.Second, "length of each measurement that has no end of its own")
 	cmd.Flags().IntVar(&o.Rounds, "rounds", 3, "measurements of each; the median counts")
-	cmd.Flags().IntVar(&o.Settle, "settle", 20_000, "events in the backlog of the settlement benchmark")
-	cmd.Flags().IntVar(&o.Verify, "verify", 1_000_000, "events in the ledger of the verification benchmark; 0 leaves it out")
-	cmd.Flags().BoolVar(&status, "status", false, "measure the status and the dashboard's overview instead")
-	cmd.Flags().IntVar(&o.Rows, "rows", 10_000_000, "archived events for --status; a tenth as many are in the queue")
-	for _, other := range []string{"duration", "rounds", "settle", "verify"} {
-		exclusive(cmd, "status", other)
-	}
+	cmd.Flags().IntVar(&o.Settle, "settle", 20_000, "events in a backlog")
+	cmd.Flags().IntVar(&o.Verify, "verify", 1_000_000, "events in the ledger that is verified")
+	cmd.Flags().IntSliceVar(&o.Rows, "rows", []int{1_000_000}, "archived events that are there already; a tenth as many are in the queue")
+	cmd.Flags().IntVar(&o.Behind, "behind", 200_000, "events that a live webhook overtakes")
+	cmd.Flags().IntVar(&o.Payments, "payments", 100_000, "payments that a reconciliation finds")
 	asJSON := jsonFlag(cmd)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := checkBench(o); err != nil {
+			return err
+		}
+		chosen, err := chosenScenarios(scenarios, args)
+		if err != nil {
+			return err
+		}
 		o.OpenBounded, o.OpenUnbounded = benchPools(sessionSettings), benchPools(nil)
 		o.Progress, o.ShutdownLimit = std.err, shutdownLimit
-		if status {
-			if o.Rows < bench.RowsStep || o.Rows%bench.RowsStep != 0 {
-				return usagef("--rows takes a multiple of %d", bench.RowsStep)
-			}
-			return report(cmd.Context(), std, *asJSON, o, bench.RunStatus)
+		// What was measured before something failed has taken its time, and is shown.
+		measured, failed := bench.Run(cmd.Context(), o, chosen)
+		if *asJSON {
+			err = printJSON(std.out, measured)
+		} else {
+			err = measured.Print(std.out)
 		}
-		if o.Length < time.Second || o.Rounds < 1 || o.Settle < 1 {
-			return usagef("--duration takes a second or more, --rounds and --settle take 1 or more")
+		if failed == nil && !measured.Met() {
+			failed = errSilent
 		}
-		if o.Verify != 0 && o.Verify < bench.VerifyLeast {
-			return usagef("--verify takes 0 or at least %d", bench.VerifyLeast)
-		}
-		return report(cmd.Context(), std, *asJSON, o, bench.Run)
+		return cmp.Or(failed, err)
 	}
 	return cmd
 }
 
-// report runs a benchmark and prints what it measured. It fails when a bar is
-// not met.
-func report[R interface {
-	Met() bool
-	Print(w io.Writer) error
-}](ctx context.Context, std stdio, asJSON bool, o bench.Options, run func(context.Context, bench.Options) (R, error)) error {
-	measured, err := run(ctx, o)
-	if err != nil {
-		return err
+func checkBench(o bench.Options) error {
+	switch {
+	case o.Length < time.Second || o.Rounds < 1:
+		return usagef("--duration takes a second or more, --rounds 1 or more")
+	case o.Settle < 2 || o.Behind < 1 || o.Payments < 1:
+		return usagef("--settle takes 2 or more, --behind and --payments take 1 or more")
+	case o.Verify < bench.VerifyLeast:
+		return usagef("--verify takes at least %d", bench.VerifyLeast)
+	case len(o.Rows) == 0 || slices.ContainsFunc(o.Rows, func(n int) bool { return n < bench.RowsStep || n%bench.RowsStep != 0 }):
+		return usagef("--rows takes multiples of %d", bench.RowsStep)
 	}
-	if asJSON {
-		err = printJSON(std.out, measured)
-	} else {
-		err = measured.Print(std.out)
-	}
-	if err == nil && !measured.Met() {
-		err = errSilent
-	}
-	return err
+	return nil
 }
+
+// chosenScenarios are those named, in the order that they are measured in.
+func chosenScenarios(scenarios []bench.Scenario, names []string) (chosen []bench.Scenario, err error) {
+	for _, name := range names {
+		if name != everyScenario && !slices.ContainsFunc(scenarios, func(s bench.Scenario) bool { return s.Name == name }) {
+			return nil, usagef("there is no scenario %q", name)
+		}
+	}
+	for _, s := range scenarios {
+		if slices.Contains(names, s.Name) || slices.Contains(names, everyScenario) || len(names) == 0 && s.Default {
+			chosen = append(chosen, s)
+		}
+	}
+	return chosen, nil
+}
+
+// benchConnections are enough for a handler that answers 64 callers at a time.
+const benchConnections = 64
 
 // benchPools connects with these settings for each session.
 func benchPools(settings map[string]string) bench.PoolOpener {
@@ -89,6 +119,6 @@ func benchPools(settings map[string]string) bench.PoolOpener {
 		if err != nil {
 			return nil, err
 		}
-		return openPool(ctx, cfg.Database, 4, settings)
+		return openPool(ctx, cfg.Database, benchConnections, settings)
 	}
 }

@@ -24,17 +24,20 @@ type PoolOpener func(ctx context.Context, databaseURL string) (*pgxpool.Pool, er
 
 // Options say what is measured, and with what.
 type Options struct {
-	// Length is how long each measurement of the acknowledgement takes, Rounds how
-	// often each is made: the median counts.
+	// Length is how long each measurement that has no end of its own takes, Rounds
+	// how often each is made.
 	Length time.Duration
 	Rounds int
-	// Settle are the events in the backlog of the settlement benchmark.
+	// Settle are the events in a backlog.
 	Settle int
-	// Verify are the events that are verified, VerifyLeast or more; 0 leaves the
-	// verification out.
+	// Verify are the events that are verified, VerifyLeast or more.
 	Verify int
-	// Rows are the archived events of RunStatus, a multiple of RowsStep.
-	Rows int
+	// Rows are the archived events that are there already where that matters, a
+	// multiple of RowsStep; a tenth as many are in the queue.
+	Rows []int
+	// Behind are the events that a live webhook overtakes, and Payments those that a
+	// reconciliation finds.
+	Behind, Payments int
 
 	// OpenBounded connects with the bounds that the service sets for its sessions,
 	// OpenUnbounded without them.
@@ -45,35 +48,65 @@ type Options struct {
 	ShutdownLimit time.Duration
 }
 
-// Run measures acknowledgement, settlement and verification.
-func Run(ctx context.Context, o Options) (_ Report, err error) {
-	report := Report{Cores: runtime.NumCPU(), Rounds: o.Rounds, Seconds: o.Length.Seconds()}
-	b, err := start(ctx, o, map[string]string{"max_connections": "200"})
-	if err != nil {
-		return report, err
-	}
-	defer func() { err = errors.Join(err, b.stop(ctx)) }()
-	if report.Ack, err = b.acknowledged(ctx); err != nil {
-		return report, err
-	}
-	report.SettledEvents = o.Settle
-	if report.SettledPerSecond, err = b.settled(ctx); err != nil {
-		return report, err
-	}
-	if report.SettledUntold, err = b.settledUntold(ctx); err != nil || o.Verify == 0 {
-		return report, err
-	}
-	report.Verified, err = b.verified(ctx, o.Verify)
-	return report, err
+// A Scenario is something to measure, on a database of its own.
+type Scenario struct {
+	Name, What string
+	// Default scenarios are measured when nobody names one.
+	Default bool
+
+	settings map[string]string
+	run      func(*harness, context.Context) ([]Figure, error)
 }
 
-// start starts a migrated database with fsync on, and Mercado Pago's
-// simulator. What it returns has to be stopped.
-func start(ctx context.Context, o Options, settings map[string]string) (_ *harness, err error) {
-	b := &harness{options: o, say: func(format string, args ...any) { _, _ = fmt.Fprintf(o.Progress, format+"\n", args...) }}
-	b.say("starting PostgreSQL, fsync on …")
-	if b.database, err = localpg.Start(ctx, localpg.Options{Fsync: true, Settings: settings}); err != nil {
+// Scenarios are all there are, in the order that they are measured in.
+func Scenarios() []Scenario {
+	large := map[string]string{"max_wal_size": "8GB", "maintenance_work_mem": "512MB"}
+	return []Scenario{
+		{Name: "acknowledge", What: "webhooks as fast as 1, 16, 64 and 256 connections deliver them, beside pgbench with the same two rows", Default: true, run: (*harness).acknowledge},
+		{Name: "rates", What: "webhooks that arrive at fixed rates, workers idle and busy", run: (*harness).rates},
+		{Name: "settle", What: "a backlog, beside pgbench with the bare writes", Default: true, run: (*harness).settle},
+		{Name: "processes", What: "the backlog with 1, 2 and 3 worker processes", run: (*harness).processes},
+		{Name: "events", What: "order events sent to a shop while the backlog is settled, and to one that hangs", run: (*harness).events},
+		{Name: "read", What: "the status and the dashboard's overview beside --rows events", settings: large, run: (*harness).read},
+		{Name: "verify", What: "the check of a ledger of --verify events", Default: true, settings: large, run: (*harness).verified},
+	}
+}
+
+// Run measures the scenarios.
+func Run(ctx context.Context, o Options, scenarios []Scenario) (Report, error) {
+	report := Report{Cores: runtime.NumCPU(), Rounds: o.Rounds, Seconds: o.Length.Seconds()}
+	for _, scenario := range scenarios {
+		figures, err := measure(ctx, o, scenario)
+		if err != nil {
+			return report, fmt.Errorf("%s: %w", scenario.Name, err)
+		}
+		for i := range figures {
+			figures[i].Scenario = scenario.Name
+		}
+		report.Figures = append(report.Figures, figures...)
+	}
+	return report, nil
+}
+
+func measure(ctx context.Context, o Options, scenario Scenario) (_ []Figure, err error) {
+	b := &harness{options: o, say: func(format string, args ...any) {
+		_, _ = fmt.Fprintf(o.Progress, scenario.Name+": "+format+"\n", args...)
+	}}
+	if err := b.start(ctx, scenario.settings); err != nil {
 		return nil, err
+	}
+	defer func() { err = errors.Join(err, b.stop(ctx)) }()
+	return scenario.run(b, ctx)
+}
+
+// start starts a migrated database with fsync on, and Mercado Pago's simulator.
+func (b *harness) start(ctx context.Context, settings map[string]string) (err error) {
+	with := map[string]string{"max_connections": "300"}
+	for name, value := range settings {
+		with[name] = value
+	}
+	if b.database, err = localpg.Start(ctx, localpg.Options{Fsync: true, Settings: with}); err != nil {
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -81,16 +114,16 @@ func start(ctx context.Context, o Options, settings map[string]string) (_ *harne
 		}
 	}()
 	if err := b.database.CreateDatabase(ctx, "bench"); err != nil {
-		return nil, err
+		return err
 	}
 	b.databaseURL = b.database.URL("bench")
-	if b.pool, err = o.OpenUnbounded(ctx, b.databaseURL); err != nil {
-		return nil, err
+	if b.pool, err = b.options.OpenUnbounded(ctx, b.databaseURL); err != nil {
+		return err
 	}
 	if err := migrations.Up(ctx, b.pool, slog.New(slog.DiscardHandler)); err != nil {
-		return nil, err
+		return err
 	}
-	return b, b.startSimulator(ctx)
+	return b.startSimulator(ctx)
 }
 
 // stop stops the database, with all that is in it.
@@ -98,20 +131,26 @@ func (b *harness) stop(ctx context.Context) error {
 	if b.pool != nil {
 		b.pool.Close()
 	}
+	if b.stopSimulator != nil {
+		b.stopSimulator()
+	}
 	limit, done := context.WithTimeout(context.WithoutCancel(ctx), b.options.ShutdownLimit)
 	defer done()
 	return b.database.Stop(limit)
 }
 
-// A harness is one run of the benchmarks.
+// A harness is what one scenario is measured with.
 type harness struct {
-	options     Options
-	database    *localpg.Server
-	databaseURL string
-	pool        *pgxpool.Pool
-	sim         *simulator.Simulator
-	simURL      string
-	say         func(format string, args ...any)
+	options       Options
+	database      *localpg.Server
+	databaseURL   string
+	pool          *pgxpool.Pool
+	sim           *simulator.Simulator
+	simURL        string
+	stopSimulator context.CancelFunc
+	say           func(format string, args ...any)
+	// runs counts what was made, so that nothing is made twice under one name.
+	runs int
 }
 
 // The values of the service under test. They protect nothing: it lives on the
@@ -121,9 +160,16 @@ const (
 	accessToken   = "TEST-bench-access-token" //nolint:gosec // see above
 )
 
-func (b *harness) startSimulator(ctx context.Context) (err error) {
-	b.sim, err = simulator.New(simulator.Config{Seed: 1, AccessToken: accessToken, Secret: webhookSecret})
-	if err != nil {
+// startSimulator starts a provider that knows no payment, in place of the one before.
+func (b *harness) startSimulator(ctx context.Context, faults ...simulator.Faults) (err error) {
+	if b.stopSimulator != nil {
+		b.stopSimulator()
+	}
+	cfg := simulator.Config{Seed: 1, AccessToken: accessToken, Secret: webhookSecret}
+	for _, f := range faults {
+		cfg.Faults = f
+	}
+	if b.sim, err = simulator.New(cfg); err != nil {
 		return err
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
@@ -131,8 +177,10 @@ func (b *harness) startSimulator(ctx context.Context) (err error) {
 		return err
 	}
 	b.simURL = "http://" + ln.Addr().String()
+	ctx, b.stopSimulator = context.WithCancel(ctx)
+	sim := b.sim
 	go func() {
-		if err := b.sim.Serve(ctx, ln); err != nil {
+		if err := sim.Serve(ctx, ln); err != nil {
 			b.say("simulator: %v", err)
 		}
 	}()
@@ -141,7 +189,7 @@ func (b *harness) startSimulator(ctx context.Context) (err error) {
 
 // empty starts each measurement from the same tables.
 func (b *harness) empty(ctx context.Context) error {
-	_, err := b.pool.Exec(ctx, `TRUNCATE webhook_queue, webhook_archive, webhook_dead_letter, river_job, orders, order_logs, payments, payment_logs, anomalies CASCADE`)
+	_, err := b.pool.Exec(ctx, `TRUNCATE webhook_queue, webhook_archive, webhook_dead_letter, river_job, orders, order_logs, order_events, payments, payment_logs, anomalies CASCADE`)
 	if err != nil {
 		return fmt.Errorf("empty the tables: %w", err)
 	}

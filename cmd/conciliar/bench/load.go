@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -33,56 +32,75 @@ type load struct {
 // A loadResult is what a load achieved. Only deliveries that were answered 200
 // and were new are counted; anything else is an error.
 type loadResult struct {
-	Acknowledged int64
+	Acknowledged int
 	PerSecond    float64
-	P50, P99     time.Duration
+	Latency      *Latency
 }
 
-// run delivers over the given number of connections, for length or until
-// atMost deliveries have been started (0: no bound).
-func (l *load) run(ctx context.Context, connections int, length time.Duration, atMost int64) (loadResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, length)
+// A loadShape says how a load delivers.
+type loadShape struct {
+	connections int
+	// length is how long it delivers, after warmUp, which does not count. atMost
+	// bounds the deliveries instead; 0 is no bound.
+	length, warmUp time.Duration
+	atMost         int64
+	// rate is how many deliveries are due each second, however long earlier ones
+	// take, and their time counts from when they were due: a service that stalls
+	// can't hide what it kept waiting (coordinated omission). 0 is as fast as the
+	// connections go.
+	rate float64
+}
+
+// A delivered is one delivery that was acknowledged.
+type delivered struct {
+	at   time.Time
+	took time.Duration
+}
+
+// run delivers.
+func (l *load) run(ctx context.Context, shape loadShape) (loadResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, shape.warmUp+shape.length)
 	defer cancel()
 	var (
-		wg        sync.WaitGroup
-		mu        sync.Mutex
-		latencies []time.Duration
-		failures  []error
-		first     = l.next.Load()
+		wg       sync.WaitGroup
+		mu       sync.Mutex
+		all      []delivered
+		failures []error
 	)
-	began := time.Now()
-	for range connections {
+	began, first := time.Now(), l.next.Load()
+	for range shape.connections {
 		wg.Go(func() {
-			took, err := l.connection(ctx, first, atMost)
+			done, err := l.connection(ctx, shape, began, first)
 			mu.Lock()
 			defer mu.Unlock()
-			latencies = append(latencies, took...)
+			all = append(all, done...)
 			if err != nil {
 				failures = append(failures, err)
 			}
 		})
 	}
 	wg.Wait()
-	elapsed := time.Since(began)
+	ended := time.Now()
 	if len(failures) > 0 {
-		return loadResult{}, fmt.Errorf("%d of %d connections failed, first: %w", len(failures), connections, failures[0])
+		return loadResult{}, fmt.Errorf("%d of %d connections failed, first: %w", len(failures), shape.connections, failures[0])
 	}
-	if len(latencies) == 0 {
+	counts := began.Add(shape.warmUp)
+	times := make([]time.Duration, 0, len(all))
+	for _, d := range all {
+		if d.at.After(counts) {
+			times = append(times, d.took)
+		}
+	}
+	if len(times) == 0 {
 		return loadResult{}, errors.New("nothing was delivered")
 	}
-	slices.Sort(latencies)
-	at := func(p float64) time.Duration { return latencies[min(len(latencies)-1, int(p*float64(len(latencies))))] }
-	return loadResult{
-		Acknowledged: int64(len(latencies)),
-		PerSecond:    float64(len(latencies)) / elapsed.Seconds(),
-		P50:          at(0.50), P99: at(0.99),
-	}, nil
+	return loadResult{Acknowledged: len(times), PerSecond: float64(len(times)) / ended.Sub(counts).Seconds(), Latency: latencyOf(times)}, nil
 }
 
 // connection delivers over one connection until the context ends. It speaks
 // HTTP/1.1 by hand: net/http's client would take more of the two cores than
 // the service that is measured.
-func (l *load) connection(ctx context.Context, first, atMost int64) (took []time.Duration, err error) {
+func (l *load) connection(ctx context.Context, shape loadShape, start time.Time, first int64) (done []delivered, err error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.addr)
 	if err != nil {
 		return nil, err
@@ -91,24 +109,47 @@ func (l *load) connection(ctx context.Context, first, atMost int64) (took []time
 	in := bufio.NewReader(conn)
 	for ctx.Err() == nil {
 		n := l.next.Add(1)
-		if atMost > 0 && n > first+atMost {
-			return took, nil
+		if shape.atMost > 0 && n > first+shape.atMost {
+			return done, nil
 		}
 		request := l.request(n)
 		began := time.Now()
+		if shape.rate > 0 {
+			began = start.Add(time.Duration(float64(n-first) / shape.rate * float64(time.Second)))
+			if !sleepUntil(ctx, began) {
+				return done, nil
+			}
+		}
 		if _, err := conn.Write(request); err != nil {
-			return took, err
+			return done, err
 		}
 		status, body, err := readAnswer(in)
 		if err != nil {
-			return took, err
+			return done, err
 		}
 		if status != http.StatusOK || !strings.Contains(body, `"duplicate":false`) {
-			return took, fmt.Errorf("answer %d: %.200s", status, body)
+			return done, fmt.Errorf("answer %d: %.200s", status, body)
 		}
-		took = append(took, time.Since(began))
+		now := time.Now()
+		done = append(done, delivered{at: now, took: now.Sub(began)})
 	}
-	return took, nil
+	return done, nil
+}
+
+// sleepUntil reports whether it is that time before the context ends.
+func sleepUntil(ctx context.Context, at time.Time) bool {
+	wait := time.Until(at)
+	if wait <= 0 {
+		return true
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (l *load) request(n int64) []byte {

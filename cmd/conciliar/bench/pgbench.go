@@ -28,11 +28,27 @@ VALUES ('{"queue_id": 1}', 'webhook_payment', 7, '{}', 1, 'webhooks', 'available
 COMMIT;
 `
 
+// settleScript is what the settlement of one event costs the database when it has a
+// transaction to itself: its five writes, and nothing that is read or locked for them.
+// :rows are the orders and the events that are there.
+const settleScript = `
+\set n random(1, :rows)
+\set p random(1, 8999999999999)
+BEGIN;
+INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, currency, collector_id, live_mode, date_last_updated, fetched_at, raw)
+VALUES ('pgbench', :p::text, 'bench-' || :n, 'approved', 'accredited', 150, 'ARS', '1', true, now(), now(), decode(repeat('7b', 1000), 'hex')) ON CONFLICT DO NOTHING;
+INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, queue_id)
+VALUES ('pgbench', :p::text, 'bench-' || :n, 'approved', 'accredited', 150, 0, 'ARS', now(), :n) ON CONFLICT DO NOTHING;
+UPDATE orders SET status = 'paid', paid_amount = 150, updated_at = now() WHERE reference = 'bench-' || :n;
+INSERT INTO order_logs (order_reference, cause, queue_id, status, paid_amount, refunded_amount) VALUES ('bench-' || :n, 'payment', :n, 'paid', 150, 0);
+UPDATE webhook_queue SET completed_at = now(), outcome = 'settled', attempts = 1 WHERE id = :n;
+COMMIT;
+`
+
 var pgbenchRate = regexp.MustCompile(`(?m)^tps = ([0-9.]+)`)
 
-// pgbench runs PostgreSQL's own load generator with one transaction for each
-// event and returns its transactions a second.
-func pgbench(ctx context.Context, databaseURL string, clients int, length time.Duration) (float64, error) {
+// pgbench runs PostgreSQL's own load generator and returns its transactions a second.
+func pgbench(ctx context.Context, databaseURL, transaction string, rows, clients int, length time.Duration) (float64, error) {
 	program, err := findPgbench()
 	if err != nil {
 		return 0, err
@@ -46,7 +62,7 @@ func pgbench(ctx context.Context, databaseURL string, clients int, length time.D
 		return 0, fmt.Errorf("pgbench: %w", err)
 	}
 	defer func() { _ = os.Remove(script.Name()) }()
-	if _, err := script.WriteString(ceilingScript); err != nil {
+	if _, err := script.WriteString(transaction); err != nil {
 		return 0, fmt.Errorf("pgbench: %w", err)
 	}
 	if err := script.Close(); err != nil {
@@ -54,7 +70,7 @@ func pgbench(ctx context.Context, databaseURL string, clients int, length time.D
 	}
 	cmd := exec.CommandContext(ctx, program, //nolint:gosec // found by its name where PostgreSQL lives
 		"--no-vacuum", "--protocol=prepared", "--client="+strconv.Itoa(clients), "--jobs="+strconv.Itoa(min(clients, 2)),
-		"--time="+strconv.Itoa(max(1, int(length.Seconds()))), "--file="+script.Name(),
+		"--time="+strconv.Itoa(max(1, int(length.Seconds()))), "--file="+script.Name(), "--define=rows="+strconv.Itoa(rows),
 		"--host="+u.Hostname(), "--port="+u.Port(), "--username="+u.User.Username(), u.Path[1:])
 	password, _ := u.User.Password()
 	cmd.Env = append(os.Environ(), "PGPASSWORD="+password)

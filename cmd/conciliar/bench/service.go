@@ -23,6 +23,7 @@ type service struct {
 	log         *bytes.Buffer
 }
 
+// startService starts a process: only is "api" or "worker", or empty for both.
 func (b *harness) startService(ctx context.Context, only string, settings ...string) (*service, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -33,7 +34,11 @@ func (b *harness) startService(ctx context.Context, only string, settings ...str
 		return nil, err
 	}
 	s := &service{addr: addr, statusToken: rand.Text(), password: rand.Text(), log: &bytes.Buffer{}}
-	s.cmd = exec.CommandContext(ctx, program, "serve", "--only", only) //nolint:gosec // this very program
+	args := []string{"serve"}
+	if only != "" {
+		args = append(args, "--only", only)
+	}
+	s.cmd = exec.CommandContext(ctx, program, args...) //nolint:gosec // this very program
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = b.options.ShutdownLimit
 	s.cmd.Env = append(os.Environ(),
@@ -47,7 +52,7 @@ func (b *harness) startService(ctx context.Context, only string, settings ...str
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start the service: %w", err)
 	}
-	if err := s.awaitLive(ctx); err != nil {
+	if err := s.awaitReady(ctx); err != nil {
 		s.stop()
 		return nil, fmt.Errorf("%w: %s", err, s.log)
 	}
@@ -59,12 +64,12 @@ func (s *service) stop() {
 	_ = s.cmd.Wait()
 }
 
-func (s *service) awaitLive(ctx context.Context) error {
+func (s *service) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	tick := time.Tick(20 * time.Millisecond)
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+"/livez", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+"/readyz", nil)
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"time"
@@ -21,19 +20,6 @@ const verifyBar = 30 * time.Second
 
 // VerifyLeast is the least number of events that makes books of every kind.
 const VerifyLeast = 1000
-
-// A VerifyFigure says how long `conciliar verify` took.
-type VerifyFigure struct {
-	Events   int64   `json:"events"`
-	Payments int64   `json:"payments"`
-	Orders   int64   `json:"orders"`
-	Seconds  float64 `json:"seconds"`
-	// ScanSeconds is the database's own ceiling: one reading of every row that is
-	// looked at.
-	ScanSeconds float64 `json:"scan_seconds"`
-	BarSeconds  float64 `json:"bar_seconds"`
-	Met         bool    `json:"met"`
-}
 
 // verifySeed makes books of $1 events: nine in ten about a payment, three events
 // to a payment and a payment to an order, one event in eight archived, one in a
@@ -59,21 +45,31 @@ var verifySeed = []string{`
 	FROM webhook_queue`, `
 	INSERT INTO webhook_dead_letter (queue_id, reason) SELECT id, 'retries_exhausted' FROM webhook_queue WHERE id % 100 = 1`, `
 	WITH moved AS (DELETE FROM webhook_queue WHERE id % 8 = 0 AND completed_at IS NOT NULL RETURNING *)
-	INSERT INTO webhook_archive SELECT * FROM moved`,
+	INSERT INTO webhook_archive SELECT * FROM moved`, `
+	SELECT setval(pg_get_serial_sequence('webhook_queue', 'id'), $1::bigint), setval('river_job_id_seq', $1::bigint)`,
 }
 
-// verified measures the verification of books of so many events.
-func (b *harness) verified(ctx context.Context, events int) (VerifyFigure, error) {
-	if err := b.makeBooks(ctx, events); err != nil {
-		return VerifyFigure{}, err
+// verified measures the verification of a ledger of so many events.
+func (b *harness) verified(ctx context.Context) ([]Figure, error) {
+	if err := b.makeBooks(ctx, b.options.Verify); err != nil {
+		return nil, err
 	}
-	scan, err := b.scan(ctx)
-	if err != nil {
-		return VerifyFigure{}, err
+	var scans, times []float64
+	for range b.options.Rounds {
+		scan, err := b.scan(ctx)
+		if err != nil {
+			return nil, err
+		}
+		took, err := b.verifyOnce(ctx, b.options.Verify)
+		if err != nil {
+			return nil, err
+		}
+		scans, times = append(scans, scan.Seconds()), append(times, took.Seconds())
 	}
-	f, err := b.verifyOnce(ctx, events)
-	f.ScanSeconds = scan.Seconds()
-	return f, err
+	figure := Figure{What: fmt.Sprintf("a ledger of %d events", b.options.Verify), Unit: "s", Value: spreadOf(times...)}.
+		beside("reading each row once", spreadOf(scans...))
+	figure.Bars = []Bar{atMost("s", verifyBar.Seconds()*max(1, float64(b.options.Verify)/1e6), figure.Value.Median)}
+	return []Figure{figure}, nil
 }
 
 func (b *harness) makeBooks(ctx context.Context, events int) error {
@@ -94,29 +90,24 @@ func (b *harness) makeBooks(ctx context.Context, events int) error {
 	return err
 }
 
-func (b *harness) verifyOnce(ctx context.Context, events int) (VerifyFigure, error) {
+func (b *harness) verifyOnce(ctx context.Context, events int) (time.Duration, error) {
 	storage, err := openStore(b.pool)
 	if err != nil {
-		return VerifyFigure{}, err
+		return 0, err
 	}
 	b.say("verifying them …")
 	began := time.Now()
 	report, err := storage.Verify(ctx, store.VerifyOptions{RescueAfter: time.Minute, Limit: 1})
 	took := time.Since(began)
-	if err != nil {
-		return VerifyFigure{}, err
+	switch {
+	case err != nil:
+		return 0, err
+	case len(report.Violations) > 0:
+		return 0, fmt.Errorf("the books that were made break %s: %s", report.Violations[0].Invariant, report.Violations[0].Rows[0])
+	case report.Events+report.Archived != int64(events):
+		return 0, errors.New("the verification did not see every event")
 	}
-	if len(report.Violations) > 0 {
-		return VerifyFigure{}, fmt.Errorf("the books that were made break %s: %s", report.Violations[0].Invariant, report.Violations[0].Rows[0])
-	}
-	if report.Events+report.Archived != int64(events) {
-		return VerifyFigure{}, errors.New("the verification did not see every event")
-	}
-	bar := verifyBar.Seconds() * max(1, float64(events)/1e6)
-	return VerifyFigure{
-		Events: int64(events), Payments: report.Payments, Orders: report.Orders, Seconds: took.Seconds(),
-		BarSeconds: bar, Met: took.Seconds() <= bar,
-	}, nil
+	return took, nil
 }
 
 // scan reads every row that a verification looks at, once.
@@ -131,19 +122,6 @@ func (b *harness) scan(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	return time.Since(began), nil
-}
-
-func (f VerifyFigure) write(w io.Writer) error {
-	if f.Events == 0 {
-		return nil
-	}
-	met := "met"
-	if !f.Met {
-		met = "NOT MET"
-	}
-	_, err := fmt.Fprintf(w, "verify of %d events, %d payments, %d orders: %.1f s (reading each row once: %.1f s; bar %.0f s %s)\n",
-		f.Events, f.Payments, f.Orders, f.Seconds, f.ScanSeconds, f.BarSeconds, met)
-	return err
 }
 
 // openStore opens a store that reads: it makes no jobs.

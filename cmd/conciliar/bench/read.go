@@ -2,17 +2,16 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/conciliar/conciliar/store"
 )
@@ -31,65 +30,54 @@ const (
 	statusSpan = 7 * 24 * time.Hour
 )
 
-// A ReadFigure is how long something takes to read.
-type ReadFigure struct {
-	What      string  `json:"what"`
-	P50Millis float64 `json:"p50_ms"`
-	P99Millis float64 `json:"p99_ms"`
-	// CountingMillis is what the same numbers cost by counting rows: the
-	// database's own ceiling.
-	CountingMillis float64 `json:"counting_ms"`
-	BarMillis      float64 `json:"bar_ms"`
-	Met            bool    `json:"met"`
+// read measures reading: the status and the dashboard's overview.
+func (b *harness) read(ctx context.Context) (figures []Figure, err error) {
+	for _, rows := range b.options.Rows {
+		if _, err := b.pool.Exec(ctx, `TRUNCATE webhook_queue, webhook_archive, webhook_dead_letter, river_job, orders, order_logs, payments, payment_logs, anomalies, webhook_reconciliation_logs CASCADE`); err != nil {
+			return nil, err
+		}
+		size := Size{Archived: rows, Completed: rows / 10, Open: true}
+		took, err := Seed(ctx, b.pool, size, b.say)
+		if err != nil {
+			return nil, err
+		}
+		b.say("made in %.0f s", took.Seconds())
+		pool, err := b.options.OpenBounded(ctx, b.databaseURL)
+		if err != nil {
+			return nil, err
+		}
+		found, err := b.readAt(ctx, pool, size)
+		pool.Close()
+		if err != nil {
+			return nil, err
+		}
+		figures = append(figures, found...)
+	}
+	return figures, nil
 }
 
-// A StatusReport is what `conciliar bench --status` measured.
-type StatusReport struct {
-	Cores     int `json:"cores"`
-	Archived  int `json:"archived"`
-	Completed int `json:"completed"`
-	// SeedSeconds is how long it took to make the rows, HistorySeconds to count
-	// them all for the first time.
-	SeedSeconds    float64      `json:"seed_seconds"`
-	HistorySeconds float64      `json:"history_seconds"`
-	RollUpMillis   float64      `json:"roll_up_ms"`
-	Reads          []ReadFigure `json:"reads"`
-}
-
-// RunStatus measures reading: the status and the dashboard's overview.
-func RunStatus(ctx context.Context, o Options) (_ StatusReport, err error) {
-	report := StatusReport{Cores: runtime.NumCPU(), Archived: o.Rows, Completed: o.Rows / 10}
-	b, err := start(ctx, o, map[string]string{"max_wal_size": "8GB", "maintenance_work_mem": "512MB"})
-	if err != nil {
-		return report, err
-	}
-	defer func() { err = errors.Join(err, b.stop(ctx)) }()
-	took, err := Seed(ctx, b.pool, Size{Archived: report.Archived, Completed: report.Completed, Open: true}, b.say)
-	if err != nil {
-		return report, err
-	}
-	report.SeedSeconds = took.Seconds()
-	pool, err := o.OpenBounded(ctx, b.databaseURL)
-	if err != nil {
-		return report, err
-	}
-	defer pool.Close()
+func (b *harness) readAt(ctx context.Context, pool *pgxpool.Pool, size Size) ([]Figure, error) {
 	storage, err := openStore(pool)
 	if err != nil {
-		return report, err
+		return nil, err
 	}
-	if err := b.countHistory(ctx, storage, &report); err != nil {
-		return report, err
+	rolledUp, err := b.countHistory(ctx, storage)
+	if err != nil {
+		return nil, err
 	}
-	if err := b.checkCounts(ctx, storage, report); err != nil {
-		return report, err
+	if err := b.checkCounts(ctx, storage, size); err != nil {
+		return nil, err
 	}
-	return report, b.readAll(ctx, &report)
+	figures, err := b.readAll(ctx)
+	for i := range figures {
+		figures[i].What += fmt.Sprintf(", %d archived", size.Archived)
+	}
+	return append(figures, rolledUp...), err
 }
 
 // countHistory rolls up what was seeded, as the service does in its first hour,
 // and then what each minute brings.
-func (b *harness) countHistory(ctx context.Context, storage *store.Store, report *StatusReport) error {
+func (b *harness) countHistory(ctx context.Context, storage *store.Store) ([]Figure, error) {
 	b.say("rolling up …")
 	began := time.Now()
 	done, err := storage.RollUp(ctx, statusSpan)
@@ -97,29 +85,31 @@ func (b *harness) countHistory(ctx context.Context, storage *store.Store, report
 		done, err = storage.RollUpHistory(ctx, statusSpan)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	report.HistorySeconds = time.Since(began).Seconds()
+	history := time.Since(began).Seconds()
 	if _, err := b.pool.Exec(ctx, `VACUUM (ANALYZE)`); err != nil {
-		return err
+		return nil, err
 	}
 	times, err := repeat(10, func() error {
 		_, err := storage.RollUp(ctx, statusSpan)
 		return err
 	})
-	report.RollUpMillis = millis(times[len(times)/2])
-	return err
+	return []Figure{
+		{What: "the first roll-up", Unit: "s", Value: spreadOf(history)},
+		{What: "the roll-up of each minute", Unit: "ms", Value: spreadOf(millis(times[len(times)/2]))},
+	}, err
 }
 
 // checkCounts makes sure that what is measured is right.
-func (b *harness) checkCounts(ctx context.Context, storage *store.Store, report StatusReport) error {
+func (b *harness) checkCounts(ctx context.Context, storage *store.Store, size Size) error {
 	st, err := storage.Status(ctx)
 	if err != nil {
 		return err
 	}
 	q := st.Queue
 	got := [6]int64{q.Completed, q.Pending, q.Failed, q.Held, q.Processing, q.DeadLetter}
-	if want := [6]int64{int64(report.Completed), seedPending, seedFailed, seedHeld, seedProcessing, seedDead}; got != want {
+	if want := [6]int64{int64(size.Completed), seedPending, seedFailed, seedHeld, seedProcessing, seedDead}; got != want {
 		return fmt.Errorf("the status counts %v (completed, pending, failed, held, processing, dead), seeded were %v", got, want)
 	}
 	return nil
@@ -162,29 +152,37 @@ func readings() []reading {
 	return all
 }
 
-// readAll reads each of them again and again.
-func (b *harness) readAll(ctx context.Context, report *StatusReport) error {
+// readAll reads each of them again and again, beside what counting the same rows takes.
+func (b *harness) readAll(ctx context.Context) (figures []Figure, err error) {
 	service, err := b.startService(ctx, "api")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer service.stop()
 	client, err := service.logIn(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, r := range readings() {
 		times, err := repeat(r.reads, func() error { return service.get(ctx, client, r.path) })
 		if err != nil {
-			return err
+			return nil, err
 		}
-		figure, err := b.figure(ctx, ReadFigure{What: r.what, BarMillis: millis(r.bar)}, r.bar, times, r.counting)
-		if err != nil {
-			return err
+		began := time.Now()
+		for _, query := range r.counting {
+			if _, err := b.pool.Exec(ctx, query); err != nil {
+				return nil, err
+			}
 		}
-		report.Reads = append(report.Reads, figure)
+		counting := spreadOf(millis(time.Since(began)))
+		figure := Figure{What: r.what, Unit: "ms", Latency: latencyOf(times)}
+		figure.Value = spreadOf(figure.Latency.P50)
+		figure = figure.beside("counting rows", counting)
+		figure.Bars = []Bar{atMost("p99 ms", millis(r.bar), figure.Latency.P99)}
+		b.say("%s: p50 %.1f ms, p99 %.1f ms", r.what, figure.Latency.P50, figure.Latency.P99)
+		figures = append(figures, figure)
 	}
-	return nil
+	return figures, nil
 }
 
 // logIn returns a client that is logged in as the operator.
@@ -230,21 +228,6 @@ func answeredOK(client *http.Client, req *http.Request) error {
 	return nil
 }
 
-// figure makes a figure of times, beside what counting takes.
-func (b *harness) figure(ctx context.Context, f ReadFigure, bar time.Duration, times []time.Duration, counting []string) (ReadFigure, error) {
-	p99 := times[len(times)*99/100]
-	f.P50Millis, f.P99Millis, f.Met = millis(times[len(times)/2]), millis(p99), p99 <= bar
-	b.say("%s: p50 %.1f ms, p99 %.1f ms", f.What, f.P50Millis, f.P99Millis)
-	began := time.Now()
-	for _, query := range counting {
-		if _, err := b.pool.Exec(ctx, query); err != nil {
-			return f, err
-		}
-	}
-	f.CountingMillis = millis(time.Since(began))
-	return f, nil
-}
-
 // repeat does something n times, after once for nothing, and returns how long
 // each took, the quickest first.
 func repeat(n int, do func() error) ([]time.Duration, error) {
@@ -261,25 +244,4 @@ func repeat(n int, do func() error) ([]time.Duration, error) {
 	}
 	slices.Sort(times)
 	return times, nil
-}
-
-// Met reports whether every bar was met.
-func (r StatusReport) Met() bool {
-	return !slices.ContainsFunc(r.Reads, func(f ReadFigure) bool { return !f.Met })
-}
-
-// Print writes the report as a table.
-func (r StatusReport) Print(w io.Writer) error {
-	_, _ = fmt.Fprintf(w, "%d cores; %d archived and %d completed events, made in %.0f s; fsync on\n", r.Cores, r.Archived, r.Completed, r.SeedSeconds)
-	_, _ = fmt.Fprintf(w, "their history was rolled up in %.1f s; the roll-up of each minute takes %.1f ms\n\n", r.HistorySeconds, r.RollUpMillis)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, _ = fmt.Fprintln(table, "read\tp50 ms\tp99 ms\tby counting ms\tp99 bar ms\t\t")
-	for _, f := range r.Reads {
-		met := "met"
-		if !f.Met {
-			met = "NOT MET"
-		}
-		_, _ = fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.0f\t%.0f\t%s\t\n", f.What, f.P50Millis, f.P99Millis, f.CountingMillis, f.BarMillis, met)
-	}
-	return table.Flush()
 }

@@ -1,0 +1,331 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/shopspring/decimal"
+
+	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+)
+
+const (
+	// settleBar is the least ratio of settled events to the bare writes, and
+	// settleRate the least a second on two cores.
+	settleBar, settleRate = 1.25, 2500
+	// bareClients is how many clients commit the bare writes.
+	bareClients = 8
+	// settleLimit is how long a backlog may take.
+	settleLimit = 15 * time.Minute
+)
+
+// makeOrders makes so many orders and an approved payment of each, and returns the
+// payments' ids.
+func (b *harness) makeOrders(ctx context.Context, n int) ([]string, error) {
+	b.runs++
+	prefix := fmt.Sprintf("run%d-", b.runs)
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = b.sim.CreatePayment(simulator.PaymentSpec{
+			Reference: prefix + strconv.Itoa(i), Amount: decimal.NewFromInt(150), Status: simulator.Approved, StatusDetail: "accredited",
+		})
+	}
+	_, err := b.pool.Exec(ctx, `INSERT INTO orders (reference, amount, currency, settled_at, fold_version)
+		SELECT $2 || n, 150, 'ARS', now(), `+foldVersion+` FROM generate_series(0, $1 - 1) n`, n, prefix)
+	return ids, err
+}
+
+// about is a load of webhooks about these payments, each once.
+func (b *harness) about(s *service, ids []string) *load {
+	return &load{addr: s.addr, path: api.WebhookPath, secret: webhookSecret, paymentID: func(n int64) string { return ids[n-1] }}
+}
+
+// backlog fills the queue with events about orders of their own.
+func (b *harness) backlog(ctx context.Context, n int) error {
+	ids, err := b.makeOrders(ctx, n)
+	if err != nil {
+		return err
+	}
+	receiver, err := b.startService(ctx, "api")
+	if err != nil {
+		return err
+	}
+	defer receiver.stop()
+	if _, err := b.about(receiver, ids).run(ctx, loadShape{connections: 64, length: settleLimit, atMost: int64(n)}); err != nil {
+		return err
+	}
+	_, err = b.pool.Exec(ctx, `ANALYZE`)
+	return err
+}
+
+// A settling is what working a backlog off came to.
+type settling struct {
+	perSecond float64
+	cost      *Cost
+}
+
+// drain starts worker processes on the backlog that is there, and measures from the
+// first end to the last, by the times in the database.
+func (b *harness) drain(ctx context.Context, workers int, settings ...string) (settling, error) {
+	var since int64
+	if err := b.pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM webhook_queue WHERE completed_at IS NOT NULL`).Scan(&since); err != nil {
+		return settling{}, err
+	}
+	var processes []*service
+	defer func() {
+		for _, p := range processes {
+			p.stop()
+		}
+	}()
+	for range workers {
+		p, err := b.startService(ctx, "worker", settings...)
+		if err != nil {
+			return settling{}, err
+		}
+		processes = append(processes, p)
+	}
+	before, err := b.meter(ctx, processes...)
+	if err != nil {
+		return settling{}, err
+	}
+	if err := b.await(ctx, settleLimit, `SELECT NOT EXISTS (SELECT FROM webhook_queue WHERE completed_at IS NULL)`); err != nil {
+		return settling{}, err
+	}
+	var n int
+	var seconds float64
+	err = b.pool.QueryRow(ctx, `SELECT count(*), extract(epoch FROM max(completed_at) - min(completed_at)) FROM webhook_queue WHERE id > $1`, since).Scan(&n, &seconds)
+	if err != nil {
+		return settling{}, err
+	}
+	done := settling{perSecond: float64(n-1) / seconds}
+	if done.cost, err = b.costSince(ctx, before, n, processes...); err != nil {
+		return settling{}, err
+	}
+	return done, b.requirePaid(ctx)
+}
+
+// requirePaid makes sure that what was measured is right.
+func (b *harness) requirePaid(ctx context.Context) error {
+	var paid, orders int
+	if err := b.pool.QueryRow(ctx, `SELECT count(*) FILTER (WHERE status = 'paid'), count(*) FROM orders`).Scan(&paid, &orders); err != nil {
+		return err
+	}
+	if paid != orders {
+		return fmt.Errorf("everything is settled and only %d of %d orders are paid", paid, orders)
+	}
+	return nil
+}
+
+// await waits until the query answers true. It asks rarely: what is measured shares the
+// machine.
+func (b *harness) await(ctx context.Context, limit time.Duration, query string, args ...any) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	tick := time.Tick(200 * time.Millisecond)
+	for done := false; !done; {
+		if err := b.pool.QueryRow(ctx, query, args...).Scan(&done); err != nil {
+			return fmt.Errorf("await %s: %w", query, err)
+		}
+		if !done {
+			select {
+			case <-tick:
+			case <-ctx.Done():
+				return fmt.Errorf("not within %s: %s", limit, query)
+			}
+		}
+	}
+	return nil
+}
+
+// settledOnce works one backlog off, on empty tables.
+func (b *harness) settledOnce(ctx context.Context, workers int, settings ...string) (settling, error) {
+	if err := b.empty(ctx); err != nil {
+		return settling{}, err
+	}
+	if err := b.backlog(ctx, b.options.Settle); err != nil {
+		return settling{}, err
+	}
+	return b.drain(ctx, workers, settings...)
+}
+
+// bareWrites is pgbench's rate of the settlement's writes, over as many rows.
+func (b *harness) bareWrites(ctx context.Context) (float64, error) {
+	if err := b.empty(ctx); err != nil {
+		return 0, err
+	}
+	for _, statement := range []string{
+		`INSERT INTO orders (reference, amount, currency, settled_at, fold_version) SELECT 'bench-' || n, 150, 'ARS', now(), ` + foldVersion + ` FROM generate_series(1, $1::int) n`,
+		`INSERT INTO webhook_queue (id, source, topic, action, resource_id, request_id, query, remote_ip, live_mode, signed, signature, payload)
+		 SELECT n, 'pgbench', 'payment', 'payment.updated', n::text, md5(n::text), 'data.id=132646402927&type=payment', '203.0.113.9', true, true,
+		        decode(md5(n::text) || md5((-n)::text), 'hex'), convert_to(repeat('x', 220), 'UTF8') FROM generate_series(1, $1::int) n`,
+	} {
+		if _, err := b.pool.Exec(ctx, statement, b.options.Settle); err != nil {
+			return 0, err
+		}
+	}
+	if _, err := b.pool.Exec(ctx, `ANALYZE`); err != nil {
+		return 0, err
+	}
+	return pgbench(ctx, b.databaseURL, settleScript, b.options.Settle, bareClients, b.options.Length)
+}
+
+// settlingFigure is the figure of a backlog that was worked off several times.
+func settlingFigure(what string, all []settling) Figure {
+	rates := make([]float64, len(all))
+	for i, s := range all {
+		rates[i] = s.perSecond
+	}
+	return Figure{What: what, Unit: "settled/s", Value: spreadOf(rates...), Cost: medianBy(all, func(s settling) float64 { return s.perSecond }).cost}
+}
+
+// settle measures a backlog and the bare writes in turns, then a backlog whose provider
+// takes its time.
+func (b *harness) settle(ctx context.Context) ([]Figure, error) {
+	var bare []float64
+	var quick, slow []settling
+	for round := range b.options.Rounds {
+		rate, err := b.bareWrites(ctx)
+		if err != nil {
+			return nil, err
+		}
+		done, err := b.settledOnce(ctx, 1)
+		if err != nil {
+			return nil, err
+		}
+		b.say("round %d: pgbench, bare writes: %.0f a second; settled: %.0f a second", round+1, rate, done.perSecond)
+		bare, quick = append(bare, rate), append(quick, done)
+	}
+	if err := b.startSimulator(ctx, simulator.Faults{Latency: 200 * time.Millisecond}); err != nil {
+		return nil, err
+	}
+	for round := range b.options.Rounds {
+		done, err := b.settledOnce(ctx, 1)
+		if err != nil {
+			return nil, err
+		}
+		b.say("round %d: settled, the provider answering after 200 ms: %.0f a second", round+1, done.perSecond)
+		slow = append(slow, done)
+	}
+	figure := settlingFigure("the provider answers at once", quick).
+		beside(fmt.Sprintf("pgbench, bare writes, %d clients", bareClients), spreadOf(bare...))
+	figure.Bars = []Bar{atLeast("ratio", settleBar, figure.Ratio), atLeast("per second", settleRate, figure.Value.Median)}
+	return []Figure{figure, settlingFigure("the provider answers after 200 ms", slow)}, nil
+}
+
+// processes measures the backlog with several worker processes. On one machine they
+// share its cores: they must not cost any.
+func (b *harness) processes(ctx context.Context) (figures []Figure, err error) {
+	var one Spread
+	for _, workers := range []int{1, 2, 3} {
+		var all []settling
+		for range b.options.Rounds {
+			done, err := b.settledOnce(ctx, workers)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, done)
+		}
+		figure := settlingFigure(fmt.Sprintf("%d worker processes", workers), all)
+		if workers == 1 {
+			one = figure.Value
+		} else {
+			figure = figure.beside("1 worker process", one)
+			figure.Bars = []Bar{atLeast("ratio", 1, figure.Ratio)}
+		}
+		b.say("%s: %.0f settled a second", figure.What, figure.Value.Median)
+		figures = append(figures, figure)
+	}
+	return figures, nil
+}
+
+// A shop takes order events: it counts them, or takes connections and says nothing.
+type shopEndpoint struct {
+	url         string
+	taken       atomic.Int64
+	first, last atomic.Int64
+	close       func()
+}
+
+func openShop(ctx context.Context, hangs bool) (*shopEndpoint, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	shop := &shopEndpoint{url: "http://" + ln.Addr().String(), close: func() { _ = ln.Close() }}
+	if hangs {
+		return shop, nil
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		now := time.Now().UnixNano()
+		shop.first.CompareAndSwap(0, now)
+		shop.last.Store(now)
+		shop.taken.Add(1)
+		w.WriteHeader(http.StatusNoContent)
+	})}
+	go func() { _ = server.Serve(ln) }()
+	shop.close = func() { _ = server.Close() }
+	return shop, nil
+}
+
+// settings are the service's for this shop.
+func (s *shopEndpoint) settings() []string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // it never fails
+	return []string{
+		"ORDER_EVENTS_URL=" + s.url, "ORDER_EVENTS_ALLOW_PRIVATE=true",
+		"ORDER_EVENTS_SECRETS=whsec_" + base64.StdEncoding.EncodeToString(key),
+	}
+}
+
+// events measures what telling the shop costs the settlement, and how fast it is told.
+func (b *harness) events(ctx context.Context) ([]Figure, error) {
+	var untold, hanging, told []settling
+	var sent []float64
+	for range b.options.Rounds {
+		done, err := b.settledOnce(ctx, 1)
+		if err != nil {
+			return nil, err
+		}
+		untold = append(untold, done)
+		for _, hangs := range []bool{true, false} {
+			done, rate, err := b.settledBeside(ctx, hangs)
+			if err != nil {
+				return nil, err
+			}
+			if hangs {
+				hanging = append(hanging, done)
+			} else {
+				told, sent = append(told, done), append(sent, rate)
+			}
+		}
+	}
+	alone := settlingFigure("", untold).Value
+	return []Figure{
+		settlingFigure("the shop answers at once", told).beside("no shop", alone),
+		settlingFigure("the shop never answers", hanging).beside("no shop", alone),
+		{What: "order events that the shop was sent meanwhile", Unit: "sent/s", Value: spreadOf(sent...)},
+	}, nil
+}
+
+// settledBeside works a backlog off beside a shop, and says how fast that was told.
+func (b *harness) settledBeside(ctx context.Context, hangs bool) (settling, float64, error) {
+	shop, err := openShop(ctx, hangs)
+	if err != nil {
+		return settling{}, 0, err
+	}
+	defer shop.close()
+	done, err := b.settledOnce(ctx, 1, shop.settings()...)
+	if err != nil || hangs {
+		return done, 0, err
+	}
+	took := time.Duration(shop.last.Load() - shop.first.Load())
+	return done, float64(shop.taken.Load()) / max(took.Seconds(), 0.001), nil
+}
