@@ -64,6 +64,7 @@ func Scenarios() []Scenario {
 	return []Scenario{
 		{Name: "acknowledge", What: "webhooks as fast as 1, 16, 64 and 256 connections deliver them, beside pgbench with the same two rows", Default: true, run: (*harness).acknowledge},
 		{Name: "rates", What: "webhooks that arrive at fixed rates, workers idle and busy", run: (*harness).rates},
+		{Name: "handler", What: "what a merchant would write instead: a handler with one transaction and no queue", run: (*harness).handler},
 		{Name: "settle", What: "a backlog, beside pgbench with the bare writes", Default: true, run: (*harness).settle},
 		{Name: "processes", What: "the backlog with 1, 2 and 3 worker processes", run: (*harness).processes},
 		{Name: "events", What: "order events sent to a shop while the backlog is settled, and to one that hangs", run: (*harness).events},
