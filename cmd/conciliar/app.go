@@ -425,16 +425,10 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	limit, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer func() { err = errors.Join(err, a.closeWithin(limit)) }()
-	if a.runner != nil {
-		if err := a.runner.Start(ctx); err != nil {
-			return errors.Join(err, ln.Close())
-		}
-		a.working.Store(true)
-	}
-	if a.riverUI != nil {
-		if err := a.riverUI.Start(ctx); err != nil {
-			return errors.Join(err, ln.Close(), a.shutdown(ctx))
-		}
+	if err := unlessStopped(ctx, a.start(ctx)); err != nil {
+		attempts, done := context.WithTimeout(limit, shutdownLimit-closeReserve)
+		defer done()
+		return errors.Join(err, ln.Close(), a.shutdown(attempts))
 	}
 	serving, foreign := make(chan error, 1), make(chan error, 1)
 	go func() { serving <- a.serve(ln) }()
@@ -463,6 +457,28 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	attempts, done := context.WithTimeout(limit, shutdownLimit-closeReserve)
 	defer done()
 	return errors.Join(failed, a.shutdown(attempts))
+}
+
+// start starts what works beside the server.
+func (a *app) start(ctx context.Context) error {
+	if a.runner != nil {
+		if err := a.runner.Start(ctx); err != nil {
+			return err
+		}
+		a.working.Store(true)
+	}
+	if a.riverUI != nil {
+		return a.riverUI.Start(ctx)
+	}
+	return nil
+}
+
+// unlessStopped is err, or nil where it only says that the process was told to end.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // serve answers calls on ln, by TLS when there is a certificate.

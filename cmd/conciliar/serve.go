@@ -59,7 +59,7 @@ again when these change, and at once on SIGHUP, which ends nothing.
 		defer pipe.Close()
 		a, err := newApp(cmd.Context(), cfg, does, logger)
 		if err != nil {
-			return err
+			return unlessStopped(cmd.Context(), err)
 		}
 		registerLogMetrics(a.metrics, pipe)
 		a.hangups = hangups
@@ -68,7 +68,7 @@ again when these change, and at once on SIGHUP, which ends nothing.
 		ln, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", string(cfg.HTTPAddr))
 		if err != nil {
 			a.close()
-			return fmt.Errorf("HTTP_ADDR: %w", err)
+			return unlessStopped(cmd.Context(), fmt.Errorf("HTTP_ADDR: %w", err))
 		}
 		logger.Info("serving", "address", ln.Addr().String(), "version", version, "api", does.api, "worker", does.worker)
 		return a.run(cmd.Context(), ln)

@@ -13,6 +13,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store/storetest"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // serve starts the service on a free port and returns its base URL.
@@ -172,4 +173,25 @@ func TestServe_HangsUpOnCallersThatNeverEnd(t *testing.T) {
 
 	require.Equal(t, exitDone, r.stop())
 	require.Contains(t, r.err.String(), "hanging up on calls under way")
+}
+
+// A process that is told to end while it starts has done nothing wrong.
+func TestServe_SIGTERMWhileItStartsIsNoFailure(t *testing.T) {
+	t.Parallel()
+	for step, table := range map[string]string{"schema": "conciliar_migrations", "workers": "river_queue"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			s := newShop(t, simulator.Faults{}, nil)
+			tx, err := s.pool.Begin(t.Context())
+			require.NoError(t, err)
+			_, err = tx.Exec(t.Context(), `LOCK TABLE `+table+` IN ACCESS EXCLUSIVE MODE`)
+			require.NoError(t, err)
+			p := start(t, s.environ, "serve")
+			fixture.Await(t, func() bool {
+				return fixture.Count(t, s.pool, `SELECT count(*) FROM pg_locks WHERE relation = $1::regclass AND NOT granted`, table) > 0
+			})
+			require.Zero(t, p.stop())
+			require.NoError(t, tx.Rollback(t.Context()))
+		})
+	}
 }
