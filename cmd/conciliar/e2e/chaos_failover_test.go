@@ -24,7 +24,7 @@ func failovers() []scenario {
 	return []scenario{
 		{"restore-dump", "a dump is restored", "under the running service, webhooks arriving; what came after the dump is lost but for its orders, which one reconciliation heals", restoreDump},
 		{"restore-base-backup", "a base backup is restored", "taken under load; what came after it is lost but for its orders, which one reconciliation heals", restoreBaseBackup},
-		{"promote-synchronous", "PostgreSQL is cut off and ends; its synchronous standby is promoted", "under load, both hosts in DATABASE_URL, synchronous_commit at local for the role", promoteSynchronous},
+		{"promote-synchronous", "PostgreSQL is cut off and ends; its synchronous standby is promoted", "webhooks arriving, both hosts in DATABASE_URL, synchronous_commit at local for the role", promoteSynchronous},
 		{"promote-asynchronous", "PostgreSQL is cut off and ends; its asynchronous standby is promoted", "without the last events, which are lost but for their orders: one reconciliation heals those", promoteAsynchronous},
 	}
 }
@@ -99,9 +99,8 @@ func promoteSynchronous(s *stage) {
 	s.exec(`ALTER ROLE conciliar SET synchronous_commit = 'local'`)
 	s.awaitCount(1, `SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'`)
 	s.launch()
-	paid := s.begin(s.orders(80))
-	pause(500 * time.Millisecond)
-	network.cut()
+	s.begin(s.orders(20)).wait()
+	paid := s.beginPlanAfter(simulator.Plan{Orders: s.orders(60), Concurrency: 8, ReferencePrefix: "cut-off-"}, network.cut)
 	// What is acknowledged now would be lost.
 	pause(time.Second)
 	s.crash(primary)
