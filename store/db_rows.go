@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -66,6 +67,12 @@ func (w rowsStatement[T]) of(rows []T, args ...any) (sql string, _ []any) {
 		args = append(args, c.many(rows))
 	}
 	return w.many, args
+}
+
+// queue adds the statement to a batch.
+func (w rowsStatement[T]) queue(b *pgx.Batch, rows []T, args ...any) *pgx.QueuedQuery {
+	sql, args := w.of(rows, args...)
+	return b.Queue(sql, args...)
 }
 
 // namesOf are the columns' names, each after the prefix.

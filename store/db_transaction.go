@@ -38,13 +38,19 @@ var durableTx = pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED;
 // durableSQL makes the commit of the transaction that it is part of durable.
 const durableSQL = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')`
 
+// groupTx begins a transaction that ends several events. What it can't lock for a moment
+// is settled alone. Each of its statements finds some rows among all by an index; a plan
+// that was made while a table was small, or before it was analyzed, would read all of it
+// from then on.
+var groupTx = pgx.TxOptions{BeginQuery: durableTx.BeginQuery + `; SET LOCAL lock_timeout = '500ms'; SET LOCAL enable_seqscan = off`}
+
 // inTx runs fn in a transaction and commits it. It tries again at once what
 // cannot have happened: a transaction that PostgreSQL broke up to resolve a
 // conflict, and one whose connection broke before its COMMIT was sent. So fn must
 // have no effect outside of it. A COMMIT whose answer was lost may have
 // happened, and is an error.
 func (s *Store) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
-	return s.tryTx(ctx, fn, false)
+	return s.tryTx(ctx, durableTx, fn, false)
 }
 
 // inFencedTx is inTx for a transaction that begins by making sure that it was not
@@ -52,11 +58,11 @@ func (s *Store) inTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
 // tried again even when it may have been committed; the second try then finds the
 // fence.
 func (s *Store) inFencedTx(ctx context.Context, fn func(tx pgx.Tx) error) error {
-	return s.tryTx(ctx, fn, true)
+	return s.tryTx(ctx, durableTx, fn, true)
 }
 
-func (s *Store) tryTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced bool) error {
-	return s.repeat(ctx, func() (again bool, err error) { return s.onceTx(ctx, fn, fenced) })
+func (s *Store) tryTx(ctx context.Context, options pgx.TxOptions, fn func(tx pgx.Tx) error, fenced bool) error {
+	return s.repeat(ctx, func() (again bool, err error) { return s.onceTx(ctx, options, fn, fenced) })
 }
 
 // onConn runs fn on a connection, and tries it again as inFencedTx does. fn is one
@@ -101,9 +107,9 @@ type ledgerTx struct {
 }
 
 // onceTx tries the transaction once, and says whether it may be tried again.
-func (s *Store) onceTx(ctx context.Context, fn func(tx pgx.Tx) error, fenced bool) (again bool, err error) {
+func (s *Store) onceTx(ctx context.Context, options pgx.TxOptions, fn func(tx pgx.Tx) error, fenced bool) (again bool, err error) {
 	defer func() { again = s.replaced(err) || again }()
-	begun, err := s.pool.BeginTx(ctx, durableTx)
+	begun, err := s.pool.BeginTx(ctx, options)
 	if err != nil {
 		return true, err
 	}

@@ -69,7 +69,7 @@ var errTried = errors.New("tried, and to be rolled back")
 func (s *Store) TryAccept(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
 	defer cancel()
-	_, err := s.onceTx(ctx, func(tx pgx.Tx) error {
+	_, err := s.onceTx(ctx, durableTx, func(tx pgx.Tx) error {
 		event := NewEvent{Source: "conciliar", Topic: "readiness", Origin: OriginWebhook, Work: WorkPayment}
 		if _, err := s.insertEvents(ctx, tx, []NewEvent{event}); err != nil {
 			return err

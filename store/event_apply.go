@@ -77,12 +77,19 @@ func (s *Store) Settle(ctx context.Context, a Attempt, payment FetchedPayment, c
 	return s.Apply(ctx, a, Fetched{Payment: &payment}, complete)
 }
 
-// follow makes events of what is to be fetched next. They bear the delivery's
-// request id, by which a person finds what became of it.
+// follow makes events of what is to be fetched next.
 func (s *Store) follow(ctx context.Context, tx pgx.Tx, fetched Fetched) error {
-	if len(fetched.Next) == 0 {
-		return nil
+	events, err := s.followsOf(fetched)
+	if err != nil || len(events) == 0 {
+		return err
 	}
+	_, err = s.insertEvents(ctx, tx, events)
+	return err
+}
+
+// followsOf are events about what is to be fetched next. They bear the delivery's
+// request id, by which a person finds what became of it.
+func (s *Store) followsOf(fetched Fetched) ([]NewEvent, error) {
 	events := make([]NewEvent, len(fetched.Next))
 	for i, ref := range fetched.Next {
 		var err error
@@ -90,11 +97,10 @@ func (s *Store) follow(ctx context.Context, tx pgx.Tx, fetched Fetched) error {
 			Origin: OriginFollow, CollectorID: fetched.Event.CollectorID, RequestID: fetched.Event.RequestID,
 			Background: fetched.Background, Trace: fetched.Trace,
 		}); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	_, err := s.insertEvents(ctx, tx, events)
-	return err
+	return events, nil
 }
 
 // eventAbout is an event like the given one about what ref names.

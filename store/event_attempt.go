@@ -61,6 +61,8 @@ type AttemptStart struct {
 	Topic      string
 	Action     string
 	ResourceID string
+	// Origin is one of EventOrigins.
+	Origin string
 	// CollectorID is the account that the event is asked for with, as far as that is
 	// known: a hint. Empty when nothing is said.
 	CollectorID string
@@ -107,31 +109,60 @@ const notificationSlack = 10 * time.Second
 
 // StartAttempt reads the event that an attempt is about.
 func (s *Store) StartAttempt(ctx context.Context, queueID int64) (AttemptStart, error) {
-	var a AttemptStart
-	var notified, askedAgain *time.Time
-	err := s.pool.QueryRow(ctx, `
-		SELECT q.notified_at, q.asked_again_at, q.work, q.source, q.topic, q.action, q.resource_id, q.collector_id, q.request_id, q.received_at,
+	starts, err := s.startAttempts(ctx, []int64{queueID})
+	if err != nil {
+		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, err)
+	}
+	return startOf(starts, queueID)
+}
+
+// startOf is the start of one of several attempts.
+func startOf(starts map[int64]AttemptStart, queueID int64) (AttemptStart, error) {
+	a, found := starts[queueID]
+	if !found {
+		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, ErrEventNotFound.With(queueID))
+	}
+	return a, nil
+}
+
+// startAttempts reads the events that attempts are about, by their ids; one that is not
+// there is not among them. What the attempts fetch is fetched after it, so one mark is
+// all of theirs.
+func (s *Store) startAttempts(ctx context.Context, queueIDs []int64) (map[int64]AttemptStart, error) {
+	rows, _ := s.pool.Query(ctx, `
+		SELECT q.id, q.notified_at, q.asked_again_at, q.work, q.source, q.topic, q.action, q.resource_id, q.origin, q.collector_id, q.request_id, q.received_at,
 		       CASE WHEN q.work IN ('`+WorkFollow+`', '`+WorkForward+`') THEN q.payload END, clock_timestamp(), drawn.last_value, `+isHint+`, `+isLook+`, q.completed_at IS NOT NULL,
 		       q.work = '`+WorkPayment+`' AND EXISTS (
 		           SELECT FROM payments p
 		           WHERE p.source = q.source AND p.payment_id = q.resource_id
 		             AND p.fetch_mark >= q.id AND p.fetch_mark <= drawn.last_value
 		             AND (q.notified_at IS NULL OR `+isHint+` OR p.date_last_updated >= q.notified_at - make_interval(secs => $2)))
-		FROM webhook_queue q, webhook_queue_id_seq drawn
-		WHERE q.id = $1`, queueID, notificationSlack.Seconds()).
-		Scan(&notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.Action, &a.ResourceID, &a.CollectorID, &a.RequestID, &a.ReceivedAt, &a.Payload, &a.Now, &a.Mark, &a.Hint, &a.Look, &a.Completed, &a.Covered)
-	if err = ErrEventNotFound.ifNone(err, queueID); err != nil {
-		return AttemptStart{}, fmt.Errorf("event %d: %w", queueID, err)
-	}
-	if notified != nil {
-		a.NotifiedAt = *notified
-	}
-	// A sender that anybody may be is not worth a second call, and a fraud alert is
-	// of no change of its payment.
-	if notified != nil && askedAgain == nil && !a.Hint && a.Work == WorkPayment {
-		a.NotBefore = notified.Add(-notificationSlack)
-	}
-	return a, nil
+		FROM webhook_queue_id_seq drawn, webhook_queue q
+		WHERE q.id = ANY ($1)`, queueIDs, notificationSlack.Seconds())
+	starts := make(map[int64]AttemptStart, len(queueIDs))
+	_, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
+		var a AttemptStart
+		var id int64
+		var notified, askedAgain *time.Time
+		err := row.Scan(&id, &notified, &askedAgain, &a.Work, &a.Source, &a.Topic, &a.Action, &a.ResourceID, &a.Origin, &a.CollectorID, &a.RequestID, &a.ReceivedAt,
+			&a.Payload, &a.Now, &a.Mark, &a.Hint, &a.Look, &a.Completed, &a.Covered)
+		a.NotifiedAt = deref(notified)
+		// A sender that anybody may be is not worth a second call, and a fraud alert is
+		// of no change of its payment.
+		if notified != nil && askedAgain == nil && !a.Hint && a.Work == WorkPayment {
+			a.NotBefore = notified.Add(-notificationSlack)
+		}
+		starts[id] = a
+		return struct{}{}, err
+	})
+	return starts, err
+}
+
+// FetchMark is PostgreSQL's clock and the newest event id that was drawn: a fetch that
+// follows began after both.
+func (s *Store) FetchMark(ctx context.Context) (now time.Time, mark int64, err error) {
+	err = s.pool.QueryRow(ctx, `SELECT clock_timestamp(), last_value FROM webhook_queue_id_seq`).Scan(&now, &mark)
+	return now, mark, wrap(err, "the mark of a fetch")
 }
 
 // ErrAnswerOlder means that an answer changes nothing although the notification is

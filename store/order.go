@@ -169,6 +169,15 @@ type knownOrder struct {
 	stored, settled, folded bool
 }
 
+const knownOrderColumns = `amount, currency, cancelled_at IS NOT NULL, collector_id, status, paid_amount, refunded_amount, origin,
+	settled_at IS NOT NULL, fold_version`
+
+func (o *knownOrder) fields(version *int) []any {
+	return []any{
+		&o.Amount, &o.Currency, &o.Cancelled, &o.CollectorID, &o.status, &o.paid, &o.refunded, &o.origin, &o.settled, version,
+	}
+}
+
 // moves reports whether a settlement is another state of the order.
 func (o knownOrder) moves(settled order.Settlement) bool {
 	return o.status != settled.Status || !o.paid.Equal(settled.Paid) || !o.refunded.Equal(settled.Refunded)
@@ -195,11 +204,8 @@ func (o knownOrder) refused() string {
 func loadOrder(ctx context.Context, tx pgx.Tx, reference string) (*knownOrder, error) {
 	var o knownOrder
 	var books, version int
-	err := tx.QueryRow(ctx, `
-		SELECT amount, currency, cancelled_at IS NOT NULL, collector_id, status, paid_amount, refunded_amount, origin, settled_at IS NOT NULL,
-		       fold_version, `+foldVersion+`
-		FROM orders WHERE reference = $1 FOR UPDATE`, reference).
-		Scan(&o.Amount, &o.Currency, &o.Cancelled, &o.CollectorID, &o.status, &o.paid, &o.refunded, &o.origin, &o.settled, &version, &books)
+	err := tx.QueryRow(ctx, `SELECT `+knownOrderColumns+`, `+foldVersion+` FROM orders WHERE reference = $1 FOR UPDATE`, reference).
+		Scan(append(o.fields(&version), &books)...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		// The order is about to be made, or is nobody's: the books' version decides
 		// that as well.

@@ -100,15 +100,17 @@ func queueOrder(b *pgx.Batch, reference string, o *Order) {
 		return scanCostedPayment(row)
 	}, `SELECT `+paymentColumns+`, `+costColumns+`, `+releasesOf(`payments`)+`, source FROM payments WHERE order_reference = $1 ORDER BY created_at, payment_id`, reference)
 	queueRows(b, &o.Timeline, pgx.RowToStructByPos[OrderChange], `
-		SELECT l.changed_at, l.cause, l.queue_id, l.status, l.paid_amount, l.refunded_amount,
-		       l.amount, coalesce(l.currency, o.currency), coalesce(l.actor, ''), coalesce(l.reason, '')
-		FROM order_logs l JOIN orders o ON o.reference = l.order_reference WHERE l.order_reference = $1 ORDER BY l.id`, reference)
+		SELECT `+orderChangeColumns+` FROM order_logs l JOIN orders o ON o.reference = l.order_reference WHERE l.order_reference = $1 ORDER BY l.id`, reference)
 	queueRows(b, &o.Anomalies, rowTo[Anomaly], `
 		SELECT `+anomalyColumns+` FROM anomalies WHERE order_reference = $1 AND closed_at IS NULL ORDER BY id`, reference)
 	b.Queue(aliasesOf(`$1`), reference).QueryRow(o.readProvisional)
 	queueOddPayments(b, reference, &o.OddPayments)
 	queueDisputes(b, reference, o)
 }
+
+// orderChangeColumns are an OrderChange's, of an order o and an entry l of its timeline.
+const orderChangeColumns = `l.changed_at, l.cause, l.queue_id, l.status, l.paid_amount, l.refunded_amount,
+	l.amount, coalesce(l.currency, o.currency), coalesce(l.actor, ''), coalesce(l.reason, '')`
 
 // queueRows adds to a batch what reads rows.
 func queueRows[T any](b *pgx.Batch, to *[]T, scan pgx.RowToFunc[T], query string, args ...any) {

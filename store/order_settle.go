@@ -227,9 +227,12 @@ const (
 )
 
 func lockPayment(ctx context.Context, tx pgx.Tx, source, paymentID string) error {
-	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, $2))`, source+"/"+paymentID, lockSeedPayment)
+	_, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended($1, $2))`, paymentLockName(source, paymentID), lockSeedPayment)
 	return err
 }
+
+// paymentLockName is what a payment's lock is a hash of; an order's is of its reference.
+func paymentLockName(source, paymentID string) string { return source + "/" + paymentID }
 
 // lockOrders locks the orders named, which must be sorted, whether they exist
 // or not.
