@@ -1,0 +1,225 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// write writes what the fold says, and nothing else: where a statement changes another
+// number of rows it fails with errGroupDiffers.
+func (g *group) write(ctx context.Context, tx pgx.Tx) error {
+	told, err := g.writeLedger(ctx, tx)
+	if err != nil {
+		return err
+	}
+	var batch pgx.Batch
+	if len(told) > 0 {
+		expect(&batch, len(told), insertOrderEvents, told)
+		if l, ok := tx.(*ledgerTx); ok {
+			l.told = true
+		}
+	}
+	// An event that has ended keeps its first end, so their number says nothing.
+	endEvents.queue(&batch, g.ended)
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil || len(g.follows) == 0 {
+		return err
+	}
+	_, err = g.store.insertEvents(ctx, tx, g.follows)
+	return err
+}
+
+// expect adds to a batch a statement that must change one row for each of those given,
+// of which there may be none.
+func expect[T any](b *pgx.Batch, changes int, statement rowsStatement[T], rows []T, args ...any) {
+	if len(rows) == 0 {
+		return
+	}
+	statement.queue(b, rows, args...).Exec(func(tag pgconn.CommandTag) error { return differs(tag, changes) })
+}
+
+func differs(tag pgconn.CommandTag, changes int) error {
+	if tag.RowsAffected() != int64(changes) {
+		return fmt.Errorf("%w: %d and not %d by %s", errGroupDiffers, tag.RowsAffected(), changes, tag)
+	}
+	return nil
+}
+
+// writeLedger writes payments and orders with their logs, and returns the events that
+// tell of it.
+func (g *group) writeLedger(ctx context.Context, tx pgx.Tx) ([]orderEventRow, error) {
+	var saved, confirmed []paymentState
+	for _, p := range g.payments {
+		switch {
+		case p.save != nil:
+			saved = append(saved, *p.save)
+		case p.confirm != nil:
+			confirmed = append(confirmed, *p.confirm)
+		}
+	}
+	slices.SortFunc(saved, comparePaymentStates)
+	slices.SortFunc(confirmed, comparePaymentStates)
+	places, hashes, err := g.store.payersOf(ctx, tx, saved)
+	if err != nil {
+		return nil, err
+	}
+	var made []newOrder
+	var settled []settledOrder
+	for reference, o := range g.orders {
+		if o.made {
+			made = append(made, newOrder{reference, o.known.Terms, orderFromPayment})
+		}
+		if o.settled != nil {
+			settled = append(settled, *o.settled)
+		}
+	}
+	slices.SortFunc(made, func(a, b newOrder) int { return strings.Compare(a.reference, b.reference) })
+	slices.SortFunc(settled, func(a, b settledOrder) int { return strings.Compare(a.reference, b.reference) })
+	var batch pgx.Batch
+	expect(&batch, len(made), insertOrders, made)
+	expect(&batch, len(saved), savePayments, saved, places, hashes)
+	expect(&batch, len(g.states), logPayments, g.states)
+	expect(&batch, len(confirmed), confirmPayments, confirmed)
+	telling := groupTelling{orders: map[string]*Order{}}
+	g.queueOrders(&batch, settled, &telling)
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return nil, err
+	}
+	return telling.events(ctx, tx, g.timeline)
+}
+
+func comparePaymentStates(a, b paymentState) int {
+	return strings.Compare(paymentLockName(a.Source, a.Payment.ID), paymentLockName(b.Source, b.Payment.ID))
+}
+
+// queueOrders adds to a batch what writes orders and their timelines, and reads the
+// orders that are to be told as they are then.
+func (g *group) queueOrders(b *pgx.Batch, settled []settledOrder, telling *groupTelling) {
+	if len(settled) == 0 {
+		return
+	}
+	changed := 0
+	settleOrders.queue(b, settled).Query(func(rows pgx.Rows) error {
+		var reference string
+		var created, updated time.Time
+		var cancelled *time.Time
+		tag, err := pgx.ForEachRow(rows, []any{&reference, &created, &updated, &cancelled}, func() error {
+			known := g.orders[reference].known
+			telling.orders[reference] = &Order{
+				Reference: reference, Status: known.status, Terms: known.Terms, Paid: known.paid, Refunded: known.refunded,
+				CreatedAt: created, UpdatedAt: updated, CancelledAt: cancelled,
+			}
+			cancelled = nil
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return differs(tag, len(settled))
+	})
+	logs, references := make([]orderLog, len(g.timeline)), []string{}
+	for i, l := range g.timeline {
+		logs[i] = l.orderLog
+		if l.told {
+			references = append(references, l.reference)
+		}
+	}
+	logOrders.queue(b, logs).Query(func(rows pgx.Rows) error {
+		var id int64
+		tag, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+			for i := range g.timeline[changed].news {
+				g.timeline[changed].news[i].logID = id
+			}
+			changed++
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return differs(tag, len(logs))
+	})
+	if len(references) > 0 {
+		telling.queue(b, references)
+	}
+}
+
+// A groupTelling is what the events of a group's orders tell.
+type groupTelling struct {
+	now time.Time
+	// orders are the orders as they are after the group. Those in full have more than
+	// payments and a timeline, and are read as any other.
+	orders map[string]*Order
+	full   []string
+}
+
+// queue adds to a batch what reads the orders.
+func (t *groupTelling) queue(b *pgx.Batch, references []string) {
+	b.Queue(`SELECT clock_timestamp()`).QueryRow(func(row pgx.Row) error { return row.Scan(&t.now) })
+	queueEach(b, func(row pgx.CollectableRow) error {
+		var reference string
+		p, err := scanCostedPayment(row, &reference)
+		if err == nil {
+			o := t.orders[reference]
+			o.Payments = append(o.Payments, p)
+		}
+		return err
+	}, `
+		SELECT p.* FROM unnest($1::text[]) AS x (reference), LATERAL (
+			SELECT `+paymentColumns+`, `+costColumns+`, `+releasesOf(`payments`)+`, source, order_reference FROM payments
+			WHERE order_reference = x.reference ORDER BY created_at, payment_id) p`, references)
+	queueEach(b, func(row pgx.CollectableRow) error {
+		l, err := pgx.RowToStructByPos[struct {
+			Reference string
+			OrderChange
+		}](row)
+		if err == nil {
+			o := t.orders[l.Reference]
+			o.Timeline = append(o.Timeline, l.OrderChange)
+		}
+		return err
+	}, `
+		SELECT l.* FROM unnest($1::text[]) AS x (reference), LATERAL (
+			SELECT l.order_reference, `+orderChangeColumns+` FROM order_logs l JOIN orders o ON o.reference = l.order_reference
+			WHERE l.order_reference = x.reference ORDER BY l.id) l`, references)
+	queueEach(b, func(row pgx.CollectableRow) error {
+		var reference string
+		err := row.Scan(&reference)
+		t.full = append(t.full, reference)
+		return err
+	}, `
+		SELECT x.reference FROM unnest($1::text[]) AS x (reference)
+		WHERE EXISTS (SELECT FROM odd_payments o WHERE o.order_reference = x.reference)
+		   OR EXISTS (SELECT FROM chargebacks c WHERE `+chargebackOf(`x.reference`)+`)
+		   OR EXISTS (SELECT FROM claims c WHERE `+claimOf(`x.reference`)+`)`, references)
+}
+
+// events are the events that tell of the timeline's entries.
+func (t *groupTelling) events(ctx context.Context, tx pgx.Tx, timeline []groupLog) ([]orderEventRow, error) {
+	if len(t.full) > 0 {
+		var batch pgx.Batch
+		for _, reference := range t.full {
+			t.orders[reference] = &Order{}
+			queueOrder(&batch, reference, t.orders[reference])
+		}
+		if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+			return nil, err
+		}
+	}
+	var events []orderEventRow
+	for _, l := range timeline {
+		if !l.told {
+			continue
+		}
+		told, err := orderEventsOf(l.settling, l.origin, t.now, *t.orders[l.reference], l.news)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, told...)
+	}
+	return events, nil
+}
