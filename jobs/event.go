@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
 	"golang.org/x/time/rate"
@@ -39,7 +38,7 @@ type eventArgs[T river.JobArgs] interface {
 
 // An eventWork does what the event asks for and ends it, the job included, in
 // one transaction.
-type eventWork func(s *eventShell, ctx context.Context, job *rivertype.JobRow, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error)
+type eventWork func(s *eventShell, ctx context.Context, job *rivertype.JobRow, a store.Attempt, event store.AttemptStart) (store.SettleResult, error)
 
 // An eventWorker works the event jobs of one kind: the shell around what the
 // kind is for.
@@ -62,15 +61,16 @@ func (w *eventWorker[T, P]) NextRetry(job *river.Job[T]) time.Time {
 
 // Work runs one attempt.
 func (w *eventWorker[T, P]) Work(ctx context.Context, job *river.Job[T]) error {
-	complete := func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) }
-	return w.run(ctx, job.JobRow, P(&job.Args).event(), w.work, complete)
+	return w.run(ctx, job.JobRow, P(&job.Args).event(), w.work)
 }
 
 // An eventShell is what the attempts of all event jobs have in common: the
 // outage that holds them, the fence, what their failures mean, and their log
 // line and metrics.
 type eventShell struct {
-	store    *store.Store
+	store *store.Store
+	// settler ends events, several that wait at the same moment at once.
+	settler  *store.Settler
 	accounts accounts
 	sources  *Sources
 	circuits *circuit.Circuits
@@ -99,14 +99,14 @@ var errHintWaits = errors.New("hints have had their share of the calls")
 var errHeld = errors.New("the provider is not asked while it is held to be down")
 
 // run runs one attempt of a job.
-func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventRef, work eventWork, complete store.CompleteJob) error {
+func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventRef, work eventWork) error {
 	began := time.Now()
 	attempt := store.Attempt{QueueID: ref.QueueID, JobID: job.ID, Number: job.Attempt}
 	var report attemptReport
 	if job.Kind != (ForwardArgs{}).Kind() && s.circuits.AllHold(ctx) {
 		return s.hold(ctx, attempt, report, began)
 	}
-	err := s.attempt(ctx, job, attempt, work, complete, &report)
+	err := s.attempt(ctx, job, attempt, work, &report)
 	if err == nil {
 		s.log(ctx, slog.LevelInfo, attempt, report, began)
 		return nil
@@ -138,7 +138,7 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 		Hint: report.event.Hint,
 	}, s.policy.now(), err)
 	if failed.action == ActionRetry || failed.action == ActionPermanent {
-		ended, err := s.endPointless(ctx, job, attempt, &report, failed.action == ActionPermanent, complete, err)
+		ended, err := s.endPointless(ctx, job, attempt, &report, failed.action == ActionPermanent, err)
 		if ended || err != nil {
 			if err == nil {
 				s.log(ctx, slog.LevelInfo, attempt, report, began, slog.String("error_class", failed.class))
@@ -176,18 +176,18 @@ func (s *eventShell) hold(ctx context.Context, a store.Attempt, report attemptRe
 }
 
 // attempt does the work of one attempt.
-func (s *eventShell) attempt(ctx context.Context, job *rivertype.JobRow, a store.Attempt, work eventWork, complete store.CompleteJob, report *attemptReport) error {
-	event, err := s.store.StartAttempt(ctx, a.QueueID)
+func (s *eventShell) attempt(ctx context.Context, job *rivertype.JobRow, a store.Attempt, work eventWork, report *attemptReport) error {
+	event, err := s.settler.Start(ctx, a.QueueID)
 	if err != nil {
 		return ofStore(err)
 	}
 	report.event = event
 	if event.Completed || event.Covered {
 		report.outcome = store.OutcomeCovered
-		return ofStore(s.store.Complete(ctx, a, store.OutcomeCovered, complete))
+		return ofStore(s.settler.Complete(ctx, a, store.OutcomeCovered))
 	}
 	if event.Work == store.WorkForward {
-		report.result, err = work(s, ctx, job, a, event, complete)
+		report.result, err = work(s, ctx, job, a, event)
 		report.outcome = report.result.Outcome
 		return err
 	}
@@ -202,7 +202,7 @@ func (s *eventShell) attempt(ctx context.Context, job *rivertype.JobRow, a store
 		if event.Hint && !s.hints.Allow() {
 			return errHintWaits
 		}
-		report.result, err = work(s, ctx, job, a, event, complete)
+		report.result, err = work(s, ctx, job, a, event)
 		report.outcome = report.result.Outcome
 		if err == nil || moves == mostMoves {
 			return err

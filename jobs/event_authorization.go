@@ -20,7 +20,7 @@ func (AuthorizationArgs) Kind() string { return "webhook_authorization" }
 // and the token may work for a moment still: whether it does is asked at once, so
 // that what waits for it is held and not spent. A sender that anybody may be tells
 // nothing.
-func (s *eventShell) authorize(ctx context.Context, _ *rivertype.JobRow, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error) {
+func (s *eventShell) authorize(ctx context.Context, _ *rivertype.JobRow, a store.Attempt, event store.AttemptStart) (store.SettleResult, error) {
 	result := store.SettleResult{Outcome: store.OutcomeKept}
 	given, told := s.accounts.fetcher(store.Account{Source: event.Source}).Authorization(event.Action)
 	account := s.accounts.of(event.Source, event.ResourceID)
@@ -28,9 +28,9 @@ func (s *eventShell) authorize(ctx context.Context, _ *rivertype.JobRow, a store
 		account = s.accounts.of(event.Source, event.CollectorID)
 	}
 	if !told || event.Hint || account.CollectorID == "" {
-		return result, ofStore(s.store.Complete(ctx, a, store.OutcomeKept, complete))
+		return result, ofStore(s.settler.Complete(ctx, a, store.OutcomeKept))
 	}
-	if err := s.store.NoteAuthorization(ctx, a, account, given, complete); err != nil {
+	if err := s.store.NoteAuthorization(ctx, a, account, given, s.settler.CompleteOne(a)); err != nil {
 		return store.SettleResult{}, ofStore(err)
 	}
 	s.circuits.CheckCredentials(ctx, account)

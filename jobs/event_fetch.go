@@ -40,7 +40,7 @@ type Fetcher interface {
 
 // fetch fetches what an event names and applies it: a payment is settled, and
 // what is to be fetched next becomes events.
-func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error) {
+func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.Attempt, event store.AttemptStart) (store.SettleResult, error) {
 	account := s.accounts.of(event.Source, event.CollectorID)
 	asks := s.accounts.fetcher(account)
 	if asks == nil {
@@ -88,7 +88,7 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		}
 		fetched.Payment = &store.FetchedPayment{Source: event.Source, Payment: payment, Reference: p.Reference, Cost: store.PaymentCost(p.Cost), Raw: p.Raw, NotBefore: event.NotBefore}
 	}
-	result, err := s.store.Apply(ctx, a, fetched, complete)
+	result, err := s.settler.Apply(ctx, a, fetched)
 	if errors.Is(err, store.ErrAnswerOlder) {
 		// What answers may be a copy that lags.
 		if noted := s.store.AskAgain(ctx, a); noted != nil {

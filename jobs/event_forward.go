@@ -47,13 +47,13 @@ func (s *Sources) Named(name string) *source.Source {
 
 // forward renders the message that an event becomes and hands it over, in the
 // transaction that ends the event. One whose source forwards nothing any more is kept.
-func (s *eventShell) forward(ctx context.Context, _ *rivertype.JobRow, a store.Attempt, event store.AttemptStart, complete store.CompleteJob) (store.SettleResult, error) {
+func (s *eventShell) forward(ctx context.Context, _ *rivertype.JobRow, a store.Attempt, event store.AttemptStart) (store.SettleResult, error) {
 	sender := s.sources.Named(event.Source)
 	if sender == nil {
 		return store.SettleResult{}, &AttemptError{Class: "unknown_source", Err: fmt.Errorf("no source %q is declared", event.Source)}
 	}
 	if sender.Work() != provider.Forward {
-		return store.SettleResult{Outcome: store.OutcomeKept}, ofStore(s.store.Complete(ctx, a, store.OutcomeKept, complete))
+		return store.SettleResult{Outcome: store.OutcomeKept}, ofStore(s.settler.Complete(ctx, a, store.OutcomeKept))
 	}
 	message, err := sender.Render(source.Event{
 		QueueID: a.QueueID, Source: event.Source, Type: event.Topic, ID: event.ResourceID, Time: event.NotifiedAt, ReceivedAt: event.ReceivedAt,
@@ -69,6 +69,6 @@ func (s *eventShell) forward(ctx context.Context, _ *rivertype.JobRow, a store.A
 	err = s.store.Forward(ctx, a, store.NewDelivery{
 		Receiver: SourceReceivers + event.Source, Stream: cmp.Or(event.ResourceID, number), MessageID: event.Source + "-" + number,
 		Headers: message.Headers, Body: message.Body,
-	}, store.OutcomeForwarded, complete)
+	}, store.OutcomeForwarded, s.settler.CompleteOne(a))
 	return store.SettleResult{Outcome: store.OutcomeForwarded}, ofStore(err)
 }

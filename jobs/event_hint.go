@@ -61,11 +61,11 @@ func (s *eventShell) pointless(ctx context.Context, a store.Attempt, event store
 
 // endPointless ends an event whose failed attempt proves that there was nothing
 // to do, and reports whether it did.
-func (s *eventShell) endPointless(ctx context.Context, job *rivertype.JobRow, a store.Attempt, report *attemptReport, permanent bool, complete store.CompleteJob, err error) (bool, error) {
+func (s *eventShell) endPointless(ctx context.Context, job *rivertype.JobRow, a store.Attempt, report *attemptReport, permanent bool, err error) (bool, error) {
 	outcome, is, readErr := s.pointless(ctx, a, report.event, job.Attempt >= job.MaxAttempts, permanent, err)
 	if readErr != nil || !is {
 		return false, readErr
 	}
 	report.outcome = outcome
-	return true, s.store.Complete(ctx, a, outcome, complete)
+	return true, s.settler.Complete(ctx, a, outcome)
 }

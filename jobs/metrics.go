@@ -18,6 +18,8 @@ type metrics struct {
 	settlement prometheus.Histogram
 	odd        *prometheus.CounterVec
 	told       *prometheus.CounterVec
+	group      prometheus.Histogram
+	alone      prometheus.Counter
 }
 
 // newMetrics registers the metrics; without a registerer they are counted for
@@ -43,6 +45,13 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Name: "conciliar_order_events_total", Help: "Order events that this process brought into the feed, by type.",
 		}, []string{"type"}),
 	}
+	m.group = with.NewHistogram(prometheus.HistogramOpts{
+		Name: "conciliar_settlement_group_events", Help: "Events that ended in one transaction, of those that were taken in groups.",
+		Buckets: []float64{1, 2, 5, 10, 20, 50, 100},
+	})
+	m.alone = with.NewCounter(prometheus.CounterOpts{
+		Name: "conciliar_settled_alone_total", Help: "Events that a group left to be settled in a transaction of their own.",
+	})
 	// A counter that first appears with its first count has no increase.
 	for _, field := range provider.Fields() {
 		m.odd.WithLabelValues(string(field))
@@ -58,6 +67,14 @@ func (m *metrics) countOdd(fields []provider.Field) {
 	for _, field := range fields {
 		m.odd.WithLabelValues(string(field)).Inc()
 	}
+}
+
+// countGroup counts one transaction that ended events, and the events that it left.
+func (m *metrics) countGroup(ended, alone int) {
+	if ended > 0 {
+		m.group.Observe(float64(ended))
+	}
+	m.alone.Add(float64(alone))
 }
 
 // record counts one attempt.

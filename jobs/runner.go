@@ -154,6 +154,8 @@ type Runner struct {
 	logger *slog.Logger
 	clock  *clock
 	policy *RetryPolicy
+	// settler ends the events of this process's attempts.
+	settler *store.Settler
 	// lock says that this process lives; orphans takes up what others leave.
 	lock      *store.ProcessLock
 	takeover  *takeover
@@ -172,8 +174,8 @@ func Queues() []string {
 }
 
 // NewRunner returns a Runner on pool. Start starts it.
-func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
-	if err := cfg.validate(); err != nil {
+func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error) {
+	if err = cfg.validate(); err != nil {
 		return nil, err
 	}
 	if deps.Store == nil || len(deps.Providers) == 0 {
@@ -194,7 +196,20 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	config.RetryPolicy = policy
 	config.Test.Time = clock
 	metrics := newMetrics(cfg.Registerer)
-	if err := addWork(config, cfg, deps, circuits, policy, metrics); err != nil {
+	settler, err := store.NewSettler(deps.Store, store.SettlerOptions{Complete: completeJobs(cfg.Schema, policy.now), Observe: metrics.countGroup})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			settler.Close()
+		}
+	}()
+	events := &eventShell{
+		store: deps.Store, settler: settler, accounts: accountsOf(deps), sources: deps.Sources, circuits: circuits, policy: policy,
+		hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
+	}
+	if err = addWork(config, cfg, deps, events); err != nil {
 		return nil, err
 	}
 	client, err := river.NewClient(newDriver(pool, deps.Direct), config)
@@ -216,7 +231,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (*Runner, error) {
 	}
 	keeper := circuit.NewKeeper(circuits, QueueWebhooks, retryJob(client), cfg.ProviderRate, cfg.Logger)
 	return &Runner{
-		client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, takeover: orphans, keeper: keeper,
+		client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, settler: settler, takeover: orphans, keeper: keeper,
 		sequencer: sequencer, deliverer: moving,
 	}, nil
 }
@@ -264,10 +279,9 @@ func riverConfig(cfg Config) *river.Config {
 
 // addWork adds a worker for every kind of job that this process works, and the
 // periodic jobs that start the work.
-func addWork(config *river.Config, cfg Config, deps Deps, circuits *circuit.Circuits, policy *RetryPolicy, metrics *metrics) error {
-	addEventWorkers(config.Workers, &eventShell{
-		store: deps.Store, accounts: accountsOf(deps), sources: deps.Sources, circuits: circuits, policy: policy, hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
-	})
+func addWork(config *river.Config, cfg Config, deps Deps, events *eventShell) error {
+	policy := events.policy
+	addEventWorkers(config.Workers, events)
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	river.AddWorker(config.Workers, &foldWorker{store: deps.Store, providers: deps.Providers, budget: min(foldBudget, cfg.JobTimeout/3), logger: cfg.Logger})
@@ -282,7 +296,7 @@ func addWork(config *river.Config, cfg Config, deps Deps, circuits *circuit.Circ
 	if !cfg.Helper {
 		config.PeriodicJobs = append(config.PeriodicJobs, periodically(reportsEvery, ReportArgs{}))
 	}
-	if err := addReconciliation(config, cfg, deps, circuits, policy, metrics); err != nil {
+	if err := addReconciliation(config, cfg, deps, events.circuits, policy, events.metrics); err != nil {
 		return err
 	}
 	return addAlerts(config, cfg, deps, policy)
@@ -371,11 +385,19 @@ func (r *Runner) Start(ctx context.Context) error {
 // ended then is taken up by another process as soon as this one is gone.
 func (r *Runner) Stop(ctx context.Context) error {
 	if r.stopSweep == nil {
+		r.settler.Close()
 		return nil // it was not started
 	}
 	r.stopSweep()
 	r.sweeping.Wait()
 	err := r.client.Stop(ctx)
+	// What the attempts have left to be ended is, unless the time is over.
+	ended := make(chan struct{})
+	go func() { defer close(ended); r.settler.Close() }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
 	r.lock.Release()
 	if err != nil {
 		return fmt.Errorf("stop the workers: %w", err)

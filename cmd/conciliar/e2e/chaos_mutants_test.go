@@ -107,6 +107,8 @@ func mutants() []mutant {
 			edits: []edit{
 				{"store/order_settle.go", "ref, lockSeedOrder); err", "ref, time.Now().UnixNano()); err"},
 				{"store/order.go", "FROM orders WHERE reference = $1 FOR UPDATE", "FROM orders WHERE reference = $1"},
+				{"store/order_settle_group_read.go", "hashtextextended(x.name, x.seed)", "hashtextextended(x.name || clock_timestamp(), x.seed)"},
+				{"store/order_settle_group_read.go", "ORDER BY reference FOR UPDATE SKIP LOCKED", "ORDER BY reference"},
 			},
 			scenario: "both-sides", complaint: "Mercado Pago says partially_refunded",
 		},

@@ -267,9 +267,9 @@ var (
 	// atAcceptance: the event is durable and the service doesn't know it yet. Its
 	// statement is a transaction of its own, over when the session is idle.
 	atAcceptance = func(f frame) bool { return f.idle && f.did("INSERT INTO webhook_queue") }
-	// atSettling: the payment was fetched, and its settlement begins.
+	// atSettling: payments were fetched, and their settlement begins, in a group or alone.
 	atSettling = func(f frame) bool {
-		return f.fromService && strings.Contains(f.sql, "FROM river_job WHERE id = $1 FOR UPDATE")
+		return f.fromService && strings.Contains(f.sql, "FROM river_job WHERE id = ") && strings.Contains(f.sql, "FOR UPDATE")
 	}
 	// atSettlement: all of the settlement is written, and not committed.
 	atSettlement = func(f frame) bool { return f.commits() && f.did("INSERT INTO payment_logs") }
