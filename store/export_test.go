@@ -58,3 +58,46 @@ func ClockColumns() (columns []string) {
 // DueNotices returns a function that says which queues' producers are to be told at a
 // time, as one process does.
 func DueNotices() func(queues []string, now time.Time) []string { return new(notices).due }
+
+// A Waiting is an event that waits for its end, see Settler.
+type Waiting struct {
+	Attempt Attempt
+	// Outcome is of an event that needs no settlement; Fetched is nil for one.
+	Outcome string
+	Fetched *Fetched
+}
+
+// An Ended is what became of one.
+type Ended struct {
+	Result SettleResult
+	Err    error
+	// Alone is true when it was not settled in the group.
+	Alone bool
+}
+
+// EndTogether ends events as one group, and then alone, in their order, what the group
+// leaves.
+func (s *Settler) EndTogether(ctx context.Context, waiting []Waiting) []Ended {
+	endings, ended := make([]*ending, len(waiting)), make([]Ended, len(waiting))
+	for i, w := range waiting {
+		endings[i] = &ending{ctx: ctx, attempt: w.Attempt, outcome: w.Outcome, fetched: w.Fetched, done: make(chan struct{})}
+	}
+	s.end(endings)
+	for i, e := range endings {
+		ended[i] = Ended{e.result, e.err, e.alone}
+		if e.alone {
+			ended[i] = s.store.EndAlone(ctx, waiting[i], s.CompleteOne(e.attempt))
+			ended[i].Alone = true
+		}
+	}
+	return ended
+}
+
+// EndAlone ends an event alone.
+func (s *Store) EndAlone(ctx context.Context, w Waiting, complete CompleteJob) (ended Ended) {
+	if w.Fetched == nil {
+		return Ended{SettleResult{Outcome: w.Outcome}, s.Complete(ctx, w.Attempt, w.Outcome, complete), true}
+	}
+	result, err := s.Apply(ctx, w.Attempt, *w.Fetched, complete)
+	return Ended{result, err, true}
+}
