@@ -70,7 +70,9 @@ func (w *eventWorker[T, P]) Work(ctx context.Context, job *river.Job[T]) error {
 type eventShell struct {
 	store *store.Store
 	// settler ends events, several that wait at the same moment at once.
-	settler  *store.Settler
+	settler *store.Settler
+	// shared fetches payments, once for all events that wait for the same.
+	shared   *sharedFetch
 	accounts accounts
 	sources  *Sources
 	circuits *circuit.Circuits

@@ -46,8 +46,10 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 	if asks == nil {
 		return store.SettleResult{}, errNoAccount
 	}
-	found, err := asks.Fetch(ctx, provider.Ref{Topic: event.Topic, ID: event.ResourceID}, event.Payload)
+	found, event, err := s.found(ctx, asks, account, event)
 	if odd, ok := errors.AsType[*provider.OddPayment](err); ok {
+		own := *odd // another event may have been answered the same
+		odd = &own
 		if odd.Reference == "" && odd.MerchantOrderID != "" {
 			// It helps a person to find the order, and settles nothing.
 			odd.Reference, _ = asks.MerchantOrderReference(ctx, odd.MerchantOrderID)
@@ -78,11 +80,12 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		fetched.Claim = &kept
 	}
 	fetched.Ordered, fetched.Wait = orderedPayments(event, found.Ordered), s.policy.backoff.wait(1)
-	if p := found.Payment; p != nil {
-		if p.Reference, err = s.referenceOf(ctx, asks, event.Source, *p, job.Attempt >= job.MaxAttempts); err != nil {
+	if found.Payment != nil {
+		p := *found.Payment
+		if p.Reference, err = s.referenceOf(ctx, asks, event.Source, p, job.Attempt >= job.MaxAttempts); err != nil {
 			return store.SettleResult{}, err
 		}
-		payment, odd, err := paymentOf(*p, event)
+		payment, odd, err := paymentOf(p, event)
 		if err != nil {
 			return store.SettleResult{}, s.putAside(ctx, a, event.Source, odd, err)
 		}
@@ -96,6 +99,16 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		}
 	}
 	return result, ofStore(err)
+}
+
+// found fetches what an event names, and returns the event as the fetch began. A payment
+// is fetched once for all events about it that wait at that moment.
+func (s *eventShell) found(ctx context.Context, asks Fetcher, account store.Account, event store.AttemptStart) (provider.Found, store.AttemptStart, error) {
+	if event.Work == store.WorkPayment {
+		return s.shared.fetch(ctx, asks, account, event)
+	}
+	found, err := asks.Fetch(ctx, provider.Ref{Topic: event.Topic, ID: event.ResourceID}, event.Payload)
+	return found, event, err
 }
 
 // orderedPayments translates payments as an order of the provider's has them into the

@@ -206,7 +206,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 		}
 	}()
 	events := &eventShell{
-		store: deps.Store, settler: settler, accounts: accountsOf(deps), sources: deps.Sources, circuits: circuits, policy: policy,
+		store: deps.Store, settler: settler, shared: &sharedFetch{drawn: deps.Store.FetchMark}, accounts: accountsOf(deps), sources: deps.Sources, circuits: circuits, policy: policy,
 		hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
 	}
 	if err = addWork(config, cfg, deps, events); err != nil {

@@ -319,10 +319,24 @@ type request struct {
 	read func(*http.Response) error
 }
 
+// admission is the key of a context whose next call has had its turn.
+type admission struct{}
+
+// Admit waits for the turn of one call, and returns the context to make it with. Its
+// error is that of a call that never had its turn.
+func (c *Client) Admit(ctx context.Context) (context.Context, error) {
+	if err := c.limiter.Wait(ctx); err != nil {
+		return ctx, c.waitFailure(ctx)
+	}
+	return context.WithValue(ctx, admission{}, &atomic.Bool{}), nil
+}
+
 // do waits for its turn, makes one attempt and counts it.
 func (c *Client) do(ctx context.Context, r request) error {
-	if err := c.limiter.Wait(ctx); err != nil {
-		return c.waitFailure(ctx)
+	if used, is := ctx.Value(admission{}).(*atomic.Bool); !is || !used.CompareAndSwap(false, true) {
+		if err := c.limiter.Wait(ctx); err != nil {
+			return c.waitFailure(ctx)
+		}
 	}
 	began := time.Now()
 	err := c.call(ctx, r)
