@@ -39,7 +39,7 @@ type scenario struct {
 func scenarios() []scenario {
 	var all []scenario
 	for _, part := range [][]scenario{
-		killings(), signals(), databaseFaults(), hosts(), providerFaults(), searches(), deliveries(), roads(), clocks(), poolers(), tellings(), upgrades(),
+		killings(), signals(), databaseFaults(), hosts(), providerFaults(), searches(), deliveries(), roads(), crowds(), clocks(), poolers(), tellings(), upgrades(),
 		failovers(),
 	} {
 		all = append(all, part...)
