@@ -76,24 +76,8 @@ type Settlement struct {
 // cannot be read is never passed over. Terms of before that Validate refuses are
 // settled all the same.
 func Settle(t Terms, r Rules, payments []Payment) (Settlement, error) {
-	if err := t.check(); err != nil {
-		return Settlement{}, err
-	}
-	if err := r.Validate(); err != nil {
-		return Settlement{}, err
-	}
-	states := sortStates(payments)
-	for _, p := range states {
-		if err := p.validate(); err != nil {
-			return Settlement{}, err
-		}
-	}
-	b := tally{terms: t, currency: t.currency()}
-	b.price = b.currency.Round(t.Amount)
-	for _, p := range latestOfSorted(states) {
-		b.enter(r, p)
-	}
-	return b.close(), nil
+	settled, _, err := Judge(t, r, payments)
+	return settled, err
 }
 
 // A tally is what the payments of one order add up to.
@@ -114,10 +98,11 @@ type tally struct {
 	anomalies []Anomaly
 }
 
-// enter adds one payment, which is valid and in its latest state.
-func (b *tally) enter(r Rules, p Payment) {
+// enter adds one payment, which is valid and in its latest state, and returns why it
+// does not fit.
+func (b *tally) enter(r Rules, p Payment) (kinds []AnomalyKind) {
 	if p.moneyless() {
-		return
+		return nil
 	}
 	misfits := r.rejections(p, r.isForeignTo(b.terms, p), r.account(b.terms))
 	if p.Currency != b.terms.Currency && (p.Currency != "" || p.Status.HasMoney()) {
@@ -127,16 +112,20 @@ func (b *tally) enter(r Rules, p Payment) {
 		if p.matters() {
 			b.anomalies = append(b.anomalies, misfits...)
 		}
-		return
+		for _, a := range misfits {
+			kinds = append(kinds, a.Kind)
+		}
+		return kinds
 	}
 	if p.pays() {
 		b.paying = append(b.paying, p)
-		return
+		return nil
 	}
 	b.seen[p.Status.Rank()] = true
 	if p.Status.HasMoney() {
 		b.disputed = append(b.disputed, p)
 	}
+	return nil
 }
 
 // worth is what came and what went back of a payment that pays.
