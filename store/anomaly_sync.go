@@ -28,6 +28,11 @@ type Anomaly struct {
 	Note      string            `json:"note,omitempty"`
 }
 
+// ByPerson reports whether a person closed it.
+func (a Anomaly) ByPerson() bool {
+	return a.ClosedAt != nil && a.ClosedBy != closedBySettlement && a.ClosedBy != closedByReconciliation
+}
+
 // An anomalySync makes the open anomalies of some orders, and of some payments,
 // equal to what the ledger yields now. An anomaly that a person resolved is not
 // opened again over the same facts.

@@ -41,6 +41,8 @@ type EventFilter struct {
 	// Order selects the events about payments that belong or belonged to the
 	// order with this reference, and about chargebacks and claims of the order.
 	Order string
+	// Open selects those that have no end.
+	Open bool
 	// Since and Until bound the time of receipt: [Since, Until).
 	Since, Until time.Time
 }
@@ -137,6 +139,9 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 	common := len(c.terms)
 	c.within(live)
 	// What has no end is found by its own index, which is small.
+	if filter.Open {
+		c.always("q.completed_at IS NULL")
+	}
 	switch filter.Status {
 	case "":
 	case StatusCompleted:
@@ -146,7 +151,7 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 		c.add("v.status = ?", filter.Status)
 	}
 	statement := `(SELECT ` + liveEventColumns + liveEventFrom + ` WHERE ` + c.sql() + ` ORDER BY q.id DESC LIMIT ` + limit + `)`
-	if filter.Status == "" || filter.Status == StatusCompleted {
+	if !filter.Open && (filter.Status == "" || filter.Status == StatusCompleted) {
 		c.terms = c.terms[:common]
 		c.within(archived)
 		statement += ` UNION ALL (SELECT ` + archivedEventColumns + archivedEventFrom + ` WHERE ` + c.sql() + ` ORDER BY q.id DESC LIMIT ` + limit + `)
