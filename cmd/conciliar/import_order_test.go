@@ -20,7 +20,7 @@ const module = "github.com/conciliar/conciliar"
 var importOrder = map[string][]string{
 	"cmd/conciliar": {
 		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/delivery", "jobs/health", "jobs/provider",
-		"jobs/provider/mercadopago", "jobs/provider/mercadopago/report", "jobs/provider/mercadopago/simulator", "jobs/source", "migrations", "store", "store/localpg", "store/order",
+		"jobs/provider/mercadopago", "jobs/provider/mercadopago/report", "jobs/provider/mercadopago/simulator", "jobs/source", "jobs/verdict", "migrations", "store", "store/localpg", "store/order",
 		"store/day", "store/payout",
 	},
 	"cmd/conciliar/bench": {
@@ -31,9 +31,10 @@ var importOrder = map[string][]string{
 	// A sample, which knows nothing but HTTP.
 	"docs/shops":                {},
 	"api":                       {"api/dashboard", "jobs", "jobs/health", "jobs/provider", "store", "store/day", "store/order", "store/payout"},
-	"api/dashboard":             {"jobs/health", "jobs/provider", "store", "store/day", "store/order", "store/payout"},
+	"api/dashboard":             {"jobs/health", "jobs/provider", "jobs/verdict", "store", "store/day", "store/order", "store/payout"},
 	"jobs":                      {"jobs/circuit", "jobs/delivery", "jobs/health", "jobs/provider", "jobs/source", "store", "store/order"},
 	"jobs/health":               {"store", "store/order"},
+	"jobs/verdict":              {"store", "store/order"},
 	"jobs/circuit":              {"jobs/provider", "store"},
 	"jobs/delivery":             {},
 	"jobs/provider":             {},
@@ -57,7 +58,7 @@ var importOrder = map[string][]string{
 
 // pure packages know the standard library, Go's own text module, the decimal type
 // and what the import order allows, and no other module.
-var pure = []string{"store/day", "store/order", "store/payout", "jobs/provider", "jobs/provider/mercadopago/report", "jobs/health"}
+var pure = []string{"store/day", "store/order", "store/payout", "jobs/provider", "jobs/provider/mercadopago/report", "jobs/health", "jobs/verdict"}
 
 // confined modules belong to the packages that own their subject; "store/..."
 // is store and what is below it.
