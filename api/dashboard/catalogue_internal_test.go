@@ -15,6 +15,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/delivery"
 	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
+	"github.com/conciliar/conciliar/jobs/verdict"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/payout"
@@ -99,7 +100,8 @@ func families(t *testing.T) map[string][]string {
 		"delivery_state": store.DeliveryStates(), "delivery_class": delivery.Classes(),
 		"receiver_stop": {store.StoppedGone, store.StoppedByOperator},
 		"verdict":       verdicts(), "verdict.do": verdicts(),
-		"why": whyCodes(t, false), "why.do": whyCodes(t, true),
+		"why": verdict.Sentences(), "why.do": verdict.Acts(), "why.link": texts(verdict.LinkKinds()),
+		"status_detail": append(mercadopago.StatusDetails(), "none"), "status_detail.do": advisedDetails(t),
 		"anomaly_state": store.AnomalyStates(),
 		"payout_state":  texts(payout.States()), "payout_state.means": texts(payout.States()),
 		"movement_class": {"payment", "refund", "dispute", "reserve", "withdrawal", "payout", "other"},
@@ -210,6 +212,15 @@ func verdicts() []string {
 	}
 }
 
+// advisedDetails are the details of payments for which there is more to say to a buyer
+// than to try again.
+func advisedDetails(t *testing.T) []string {
+	t.Helper()
+	catalogues, err := loadCatalogues()
+	require.NoError(t, err)
+	return slices.DeleteFunc(mercadopago.StatusDetails(), func(word string) bool { return catalogues[0].text["status_detail.do."+word] == "" })
+}
+
 func texts[S ~string](words []S) []string {
 	out := make([]string, len(words))
 	for i, w := range words {
@@ -225,12 +236,19 @@ func TestCatalogue_EveryWordOfOursIsTranslated(t *testing.T) {
 	known := families(t)
 	for family, words := range known {
 		for _, w := range words {
+			if _, plural := catalogues[0].text[family+"."+w+".other"]; plural {
+				require.Contains(t, catalogues[0].text, family+"."+w+".one")
+				continue
+			}
 			require.Contains(t, catalogues[0].text, family+"."+w)
 		}
 	}
 	for key := range catalogues[0].text {
 		family, word := familyOf(known, key)
 		if family != "" {
+			if bare := strings.TrimSuffix(strings.TrimSuffix(word, ".one"), ".other"); slices.Contains(known[family], bare) {
+				word = bare
+			}
 			require.Contains(t, known[family], word, "%s translates a word that nobody says", key)
 		}
 	}

@@ -65,30 +65,3 @@ func (p *page) OrderLink(reference string) string { return orderPath(reference) 
 
 // Asked reports whether the page's address has a parameter.
 func (p *page) Asked(name string) bool { return url.Values(p.query).Get(name) != "" }
-
-// Said is a sentence in the reader's words.
-func (p *page) Said(s sentence) (string, error) {
-	amount := ""
-	if s.Currency != "" {
-		var err error
-		if amount, err = p.Money(s.Amount, s.Currency); err != nil {
-			return "", err
-		}
-	}
-	until := ""
-	if !s.Until.IsZero() {
-		at := s.Until.In(p.zone)
-		day, err := p.date(at)
-		if err != nil {
-			return "", err
-		}
-		if until, err = p.T("time.at", "date", day, "time", at.Format("15:04")); err != nil {
-			return "", err
-		}
-	}
-	status := ""
-	if s.Status != "" {
-		status = p.Word("payment_status", s.Status)
-	}
-	return p.T("why."+s.Code, "payment", s.PaymentID, "amount", amount, "until", until, "order", s.ProviderOrderID, "status", status)
-}

@@ -5,26 +5,21 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/conciliar/conciliar/jobs/verdict"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
 
-const (
-	// orderEvents is how many events of an order its page shows and explains.
-	orderEvents = 50
-	// orderLogs is how many states of its payments.
-	orderLogs = 200
-)
+// orderLogs is how many states of an order's payments its page shows.
+const orderLogs = 200
 
 // orderView is the body of an order's page.
 type orderView struct {
-	Reference string
-	// Order is nil when none is registered under the reference.
-	Order     *store.Order
-	Why       []sentence
-	Logs      []store.LoggedPayment
-	Anomalies []store.Anomaly
-	Events    []store.Event
+	// Order is nil in it when none is registered under the reference.
+	store.OrderFacts
+
+	Verdict verdict.Verdict
+	Story   []episode
 }
 
 // orders shows the order whose reference was asked for, or lists orders, the one
@@ -90,34 +85,19 @@ func orderMarks(o store.OrderSummary) cell {
 }
 
 func (d *dashboard) order(c *call, reference string) error {
-	v := orderView{Reference: reference}
-	known, err := d.deps.Storage.Order(c.ctx, reference)
-	switch {
-	case err == nil:
-		v.Order = &known
-	case !errors.Is(err, store.ErrOrderNotFound):
-		return err
-	}
-	events, err := d.deps.Storage.Events(c.ctx, store.EventFilter{Order: reference}, store.Page{Limit: orderEvents})
+	facts, err := d.deps.Storage.OrderFacts(c.ctx, reference)
 	if err != nil {
 		return err
 	}
-	v.Events = events.Items
-	if v.Logs, err = d.deps.Storage.OrderPaymentLogs(c.ctx, reference, orderLogs); err != nil {
-		return err
-	}
-	anomalies, err := d.deps.Storage.Anomalies(c.ctx, store.AnomalyFilter{Order: reference}, store.Page{Limit: pageRows})
+	logs, err := d.deps.Storage.OrderPaymentLogs(c.ctx, reference, orderLogs)
 	if err != nil {
 		return err
 	}
-	v.Anomalies = anomalies.Items
 	status := http.StatusOK
-	if v.Order == nil {
+	if facts.Order == nil {
 		status = http.StatusNotFound
-		v.Why = explainUnknown(v.Events)
-	} else {
-		v.Why = explain(known, v.Events)
 	}
+	v := orderView{OrderFacts: facts, Verdict: verdict.Of(facts), Story: storyOf(facts, logs)}
 	return d.showStatus(c, status, "order", &page{Title: "nav.orders", Name: reference, Nav: "orders", Refresh: true, Body: v})
 }
 

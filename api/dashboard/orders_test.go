@@ -164,9 +164,9 @@ func TestOrders_SayWhyTheyAreNotPaid(t *testing.T) {
 	b.settle(t, "o-1", payment("100", order.PaymentApproved, "500.25"))
 	b.deadLetter(t, "100", "timeout: late")
 	for lang, texts := range map[string][]string{
-		"en":    {"Less was paid than the ARS 1,500.00", "Payment 100 is approved and counts ARS 500.25", "ARS 999.75 still due.", "failed for good", "Underpaid"},
-		"es":    {"Llegó dinero, pero menos que los ARS 1.500,00", "El pago 100 está aprobado y cuenta ARS 500,25", "Faltan ARS 999,75.", "falló definitivamente", "Pagado de menos"},
-		"pt-BR": {"Chegou dinheiro, mas menos que os ARS 1.500,00", "O pagamento 100 está aprovado e conta ARS 500,25", "Faltam ARS 999,75.", "falhou definitivamente", "Pago a menos"},
+		"en":    {"Less came than it asks for: ARS 999.75 is missing.", "Payment 100 is approved and counts ARS 500.25", "Replay its event", "Underpaid"},
+		"es":    {"Llegó menos de lo que pide: faltan ARS 999,75.", "El pago 100 está aprobado y cuenta ARS 500,25", "Reprocesa su evento", "Pagado de menos"},
+		"pt-BR": {"Chegou menos do que pede: faltam ARS 999,75.", "O pagamento 100 está aprovado e conta ARS 500,25", "Reprocesse o evento", "Pago a menos"},
 	} {
 		main := spaced(b.page(t, lang, "/dashboard/orders?reference=o-1"))
 		for _, text := range texts {
@@ -180,7 +180,7 @@ func TestOrders_SayWhyTheyAreNotPaid(t *testing.T) {
 	// The same language, another country's numbers.
 	r := newGet(t, "/dashboard/orders?reference=o-1", "es")
 	r.Header.Set("Accept-Language", "es-MX,es;q=0.9")
-	require.Contains(t, spaced(requirePage(t, b.do(t, r), "es")), "Faltan ARS 999.75.")
+	require.Contains(t, spaced(requirePage(t, b.do(t, r), "es")), "faltan ARS 999.75.")
 
 	w := b.get(t, "en", "/dashboard/orders?reference=o-2")
 	require.Equal(t, http.StatusNotFound, w.Code)

@@ -50,7 +50,7 @@ func TestBrowser_AnOperatorsDay(t *testing.T) {
 	b.press(t, `form[action="/dashboard/events/3/replay"] button`)
 	b.awaitText(t, "By operator")
 	b.open(t, "/dashboard/orders?reference=order-2")
-	b.awaitText(t, "The order is paid")
+	b.awaitText(t, "Paid: ARS")
 
 	b.open(t, "/dashboard/dead-letters")
 	b.press(t, `a.button[href^="/dashboard/dead-letters/replay?reason=retries_exhausted"]`)
