@@ -94,7 +94,7 @@ func (p *page) Where(l verdict.Link) string {
 		return orderPath(l.Reference)
 	case verdict.LinkQueue:
 		if p.May(RoleAdmin) {
-			return "/riverui/queues/" + verdict.Queue
+			return "/riverui/queues/" + l.Reference
 		}
 	}
 	return ""

@@ -6,12 +6,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
-
-// Queue is River's queue that events wait in.
-const Queue = "webhooks"
 
 // The states of news that were not read yet, the weightiest first.
 const (
@@ -129,15 +127,15 @@ func (c *casebook) blocked(items []item) (item, bool) {
 	if p.Since != nil {
 		since = *p.Since
 	}
-	switch paused, isPaused := c.f.Machine.Paused[Queue]; {
+	switch paused, isPaused := c.f.Machine.Paused[health.WebhookQueue]; {
 	case p.Circuit != store.CircuitClosed && p.Reason == store.ReasonCredentialsRejected:
 		return item{Said: Said{Code: "credentials_rejected", Since: since}, link: Link{Kind: LinkHeld}}, true
 	case p.Circuit != store.CircuitClosed:
 		return item{Said: Said{Code: "provider_silent", Since: since}, link: Link{Kind: LinkHeld}}, true
 	case isPaused && paused.By != "":
-		return item{Said: Said{Code: "queue_paused", Since: paused.Since, By: paused.By}, link: Link{Kind: LinkQueue}}, true
+		return item{Said: Said{Code: "queue_paused", Since: paused.Since, By: paused.By}, link: Link{Kind: LinkQueue, Reference: health.WebhookQueue}}, true
 	case isPaused:
-		return item{Said: Said{Code: "queue_paused_unknown", Since: paused.Since}, link: Link{Kind: LinkQueue}}, true
+		return item{Said: Said{Code: "queue_paused_unknown", Since: paused.Since}, link: Link{Kind: LinkQueue, Reference: health.WebhookQueue}}, true
 	case c.f.Machine.NoWorker:
 		return item{Said: Said{Code: "no_worker"}}, true
 	}

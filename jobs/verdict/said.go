@@ -68,7 +68,7 @@ type Link struct {
 	// Kind is empty for no link.
 	Kind LinkKind
 	ID   int64
-	// Reference is that of LinkOrder.
+	// Reference is that of LinkOrder, and the name of LinkQueue.
 	Reference string
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
+	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/jobs/verdict"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
@@ -110,7 +111,7 @@ func silent(reason string) edit {
 
 func paused(by string) edit {
 	return func(f *store.OrderFacts) {
-		f.Machine.Paused = map[string]store.PausedQueue{verdict.Queue: {Since: noon, By: by}}
+		f.Machine.Paused = map[string]store.PausedQueue{health.WebhookQueue: {Since: noon, By: by}}
 	}
 }
 
