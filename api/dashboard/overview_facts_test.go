@@ -19,7 +19,7 @@ func (b *bundle) overview(t *testing.T, lang string) string {
 	return spaced(b.page(t, lang, "/dashboard"))
 }
 
-func (b *bundle) refuse(t *testing.T, n int) {
+func (b *bundle) refuse(t testing.TB, n int) {
 	t.Helper()
 	for range n {
 		require.NoError(t, b.store.InsertRefused(t.Context(), store.Refused{
