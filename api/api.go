@@ -23,6 +23,8 @@ type api struct {
 	waits   *waits
 	feed    *waits
 	metrics *metrics
+	// outage is the database's, as operators meet it.
+	outage outage
 
 	byToken   *limiter[tokenName]
 	byAddress *limiter[addressKey]

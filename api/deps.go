@@ -124,7 +124,9 @@ type Deps struct {
 	Operators []Operator
 	// Dashboard is everything below /dashboard but the login.
 	Dashboard http.Handler
-	RiverUI   *RiverUI
+	// Provider is the display name of who delivers webhooks, for pages about problems.
+	Provider string
+	RiverUI  *RiverUI
 	// Extras are what the status shows beside the database. It is called for each
 	// answer; Now may stay zero.
 	Extras func() StatusExtras

@@ -101,7 +101,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 			Path: api.WebhookPath, Source: mercadopago.Source, Topics: mercadopago.TopicNames(),
 			Receiver: mercadopago.NewReceiver(verifier, opts.allowUnsigned),
 		}},
-		Operators: []api.Operator{{Name: "operator", Role: dashboard.RoleAdmin, Password: operatorPassword}}, Dashboard: pages, RiverUI: newRiverUI(tb, b.store, operator),
+		Operators: []api.Operator{{Name: "operator", Role: dashboard.RoleAdmin, Password: operatorPassword}}, Dashboard: pages, Provider: mercadopago.DisplayName, RiverUI: newRiverUI(tb, b.store, operator),
 		Ready: []api.Check{{Name: "database", Check: func(ctx context.Context, show func(any)) error {
 			server, err := b.store.Server(ctx)
 			show(server.Durability)

@@ -91,6 +91,7 @@ func (a *api) requireOperator(c *gin.Context, ev *requestEvent, r route) error {
 	if err != nil {
 		return err
 	}
+	a.outage.ended()
 	ev.token, ev.role = tokenName(who.Name), who.Role
 	if err := a.byToken.charge(c, a.now(), ev.token); err != nil {
 		return err

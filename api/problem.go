@@ -73,6 +73,13 @@ func (a *api) answerError(c *gin.Context, ev *requestEvent, err error) {
 		ev.outcome = "conflict"
 	}
 	ev.code, ev.err = p.kind.Code, p.cause
+	if wantsPage(c.Request) {
+		shown := a.showProblem(c, ev, p)
+		if shown == nil {
+			return
+		}
+		ev.err = errors.Join(ev.err, shown)
+	}
 	writeProblem(c, ev, p)
 }
 

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/conciliar/conciliar/store"
 )
@@ -56,6 +57,12 @@ type errorView struct {
 	RequestID string
 	// Internal is true when the operator can do nothing but wait or report it.
 	Internal bool
+	// Waits is true while the database does not answer, Since is from when on; the zero
+	// time where that is not known. Sent is true where the call may have changed
+	// something.
+	Waits bool
+	Since time.Time
+	Sent  bool
 }
 
 // answerError writes the error's page. What the error says is logged; the page
@@ -73,7 +80,11 @@ func (d *dashboard) answerError(c *call, err error) {
 	if textErr != nil {
 		text = http.StatusText(f.status)
 	}
-	p := &page{Title: "error.title", Body: errorView{Text: text, RequestID: requestID, Internal: ours}}
+	p, body := &page{Title: "error.title"}, errorView{Text: text, RequestID: requestID, Internal: ours}
+	if f.status == http.StatusServiceUnavailable {
+		p.wait(&body, c.Request)
+	}
+	p.Body = body
 	if err := d.showStatus(c, f.status, "error", p); err != nil {
 		d.deps.Logger.ErrorContext(c.Context(), "error page failed", "request_id", requestID, "error", err)
 		http.Error(c.ResponseWriter, http.StatusText(f.status)+" ("+requestID+")", f.status)

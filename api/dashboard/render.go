@@ -117,6 +117,10 @@ type page struct {
 	Body any
 	// Refresh is true for a page that is about what moves.
 	Refresh bool
+	// RefreshEvery is after how many seconds it is asked for again; 0 for as usual.
+	// Reload is true where that brings another page.
+	RefreshEvery int
+	Reload       bool
 	// Notice says what an action did: a key below notice.
 	Notice string
 	// NoticeArgs are the arguments of its text.
@@ -135,6 +139,20 @@ type page struct {
 
 // May reports whether the reader's role is at least the one named.
 func (p *page) May(role Role) bool { return p.Role.Allows(role) }
+
+// refreshEvery is after how many seconds a page about what moves is asked for again.
+const refreshEvery = 15
+
+// Every is after how many seconds the page is asked for again; 0 for never.
+func (p *page) Every() int {
+	if p.RefreshEvery == 0 && p.Refresh {
+		return refreshEvery
+	}
+	return p.RefreshEvery
+}
+
+// AsOf is the moment that the page shows.
+func (p *page) AsOf() time.Time { return p.now }
 
 // A part is what a template's part is given: the page, for its reader, and the
 // value that it is about.

@@ -28,6 +28,10 @@
   var main = document.getElementById("main");
   if (!main || !main.dataset.refresh) { return; }
   var pause = Number(main.dataset.refresh) * 1000;
+  var retry = Math.min(pause, 5000);
+  var stale = document.getElementById("stale");
+  // When the picture was made, and why there is no newer one.
+  var good = Date.now(), why = "";
 
   // Whoever types, has chosen something or has marked a text is left alone.
   function busy() {
@@ -39,6 +43,17 @@
     });
     var marked = window.getSelection();
     return typed || (marked && !marked.isCollapsed && main.contains(marked.anchorNode));
+  }
+
+  // A picture that is older than it should be says so, whatever the reason.
+  function tell() {
+    if (!stale || main.hasAttribute("data-reload")) { return; }
+    var late = Date.now() - good > 2 * pause + 5000;
+    var text = why ? stale.dataset[why] : late ? stale.dataset.paused : "";
+    var at = document.getElementById("as-of");
+    text = text.replace("{time}", at ? at.textContent : new Date(good).toLocaleTimeString());
+    if (stale.textContent !== text) { stale.textContent = text; }
+    stale.hidden = !text;
   }
 
   function put(fresh) {
@@ -56,18 +71,23 @@
 
   function refresh() {
     if (document.hidden || busy()) { return Promise.resolve(); }
-    return fetch(location.href, { credentials: "same-origin", headers: { "Accept": "text/html" } }).then(function (answer) {
-      // The session has ended: the server knows where to go.
-      if (answer.redirected || answer.status === 401) { location.reload(); return null; }
-      return answer.ok ? answer.text() : null;
+    var asked = { credentials: "same-origin", headers: { "Accept": "text/html" }, signal: AbortSignal.timeout(15000) };
+    return fetch(location.href, asked).then(function (answer) {
+      // The session has ended, or the page is there again: the server knows what to show.
+      if (answer.redirected || answer.status === 401 || (answer.ok && main.hasAttribute("data-reload"))) { location.reload(); return null; }
+      if (!answer.ok) { why = answer.status === 503 ? "database" : "page"; return null; }
+      return answer.text();
     }).then(function (text) {
-      if (!text || busy()) { return; }
+      if (!text) { return; }
+      why = "";
+      if (busy()) { return; }
       var fresh = new DOMParser().parseFromString(text, "text/html").getElementById("main");
-      if (fresh) { put(fresh); }
-    }).catch(function () { /* the next one may get through */ });
+      if (fresh) { put(fresh); good = Date.now(); }
+    }).catch(function () { why = "service"; }).then(tell);
   }
 
-  function wait() { setTimeout(function () { refresh().then(wait); }, pause); }
+  function wait() { setTimeout(function () { refresh().then(wait); }, why ? retry : pause); }
   wait();
+  setInterval(tell, 1000);
   document.addEventListener("visibilitychange", function () { if (!document.hidden) { refresh(); } });
 }());
