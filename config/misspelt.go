@@ -1,8 +1,9 @@
 package config
 
 import (
-	"slices"
+	"math"
 	"strings"
+	"sync"
 )
 
 const (
@@ -20,15 +21,11 @@ const (
 // wrongly: the service would run without what its owner believes to be set. Every
 // command looks for all of them, also for those that it does not read.
 func misspelt(given map[string]string) Problems {
-	var ours []string
 	known := map[string]bool{}
+	for _, name := range ownNames() {
+		known[name] = true
+	}
 	for _, v := range Variables() {
-		ours = append(ours, v.Name)
-		known[v.Name] = true
-		if !v.isFile() && !v.isPath() {
-			ours = append(ours, v.Name+fileSuffix)
-			known[v.Name+fileSuffix] = true
-		}
 		// What the documentation calls the one token that a client sends.
 		if singular := strings.TrimSuffix(v.Name, "S"); strings.HasSuffix(v.Name, "_TOKENS") && (given[v.Name] != "" || given[v.Name+fileSuffix] != "") {
 			known[singular] = true
@@ -40,8 +37,7 @@ func misspelt(given map[string]string) Problems {
 			continue
 		}
 		upper := strings.ToUpper(name)
-		likely := slices.MinFunc(ours, func(a, b string) int { return distance(upper, a) - distance(upper, b) })
-		away := distance(upper, likely)
+		likely, away := nearest(upper)
 		switch {
 		case strings.HasPrefix(upper, ownPrefix) && away > likelyDistance:
 			problems = append(problems, Problem{name, "is not a variable of Conciliar, and what begins with " + ownPrefix + " has to be; unset it"})
@@ -50,6 +46,43 @@ func misspelt(given map[string]string) Problems {
 		}
 	}
 	return problems
+}
+
+// ownNames are the names that a variable may be given by.
+func ownNames() (names []string) {
+	for _, v := range Variables() {
+		names = append(names, v.Name)
+		if !v.isFile() && !v.isPath() {
+			names = append(names, v.Name+fileSuffix)
+		}
+	}
+	return names
+}
+
+// A near is a name of ours, and how far another is from it.
+type near struct {
+	name string
+	away int
+}
+
+// nearests are what nearest found, by name. A running service reads its settings every
+// two seconds, with the same names each time.
+var nearests sync.Map
+
+// nearest returns the name of ours that is most like a name, and its distance.
+func nearest(name string) (own string, away int) {
+	if found, ok := nearests.Load(name); ok {
+		n, _ := found.(near)
+		return n.name, n.away
+	}
+	n := near{away: math.MaxInt}
+	for _, own := range ownNames() {
+		if away := distance(name, own); away < n.away {
+			n = near{own, away}
+		}
+	}
+	nearests.Store(name, n)
+	return n.name, n.away
 }
 
 // distance is how many letters have to be added, removed, changed or swapped with
