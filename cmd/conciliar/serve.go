@@ -71,6 +71,7 @@ again when these change, and at once on SIGHUP, which ends nothing.
 			return unlessStopped(cmd.Context(), fmt.Errorf("HTTP_ADDR: %w", err))
 		}
 		logger.Info("serving", "address", ln.Addr().String(), "version", version, "api", does.api, "worker", does.worker)
+		collectLess()
 		return a.run(cmd.Context(), ln)
 	}
 	return cmd

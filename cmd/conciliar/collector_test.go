@@ -1,0 +1,14 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestCollector_LeavesALargeHeapToGo(t *testing.T) {
+	t.Parallel()
+	for live, percent := range map[uint64]int{0: 200, 1 << 20: 200, 16 << 20: 200, 20 << 20: 150, 25 << 20: 125, 32 << 20: 100, 1 << 40: 100} {
+		require.Equal(t, percent, gcPercent(live), live)
+	}
+}
