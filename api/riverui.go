@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/gin-gonic/gin"
 	"riverqueue.com/riverui"
@@ -36,14 +37,16 @@ type RiverUIOptions struct {
 type RiverUI struct {
 	opts    RiverUIOptions
 	handler *riverui.Handler
+	// start starts what the handler does in the background, once.
+	start func() error
 }
 
-// NewRiverUI returns the pages. They are not served before Start.
+// NewRiverUI returns the pages. Nothing is counted for them before Start.
 func NewRiverUI(opts RiverUIOptions) (*RiverUI, error) {
 	if opts.Endpoints == nil || opts.Act == nil || opts.Logger == nil {
 		return nil, errors.New("the River UI needs its endpoints, a way to act and a logger")
 	}
-	u := &RiverUI{opts: opts}
+	u := &RiverUI{opts: opts, start: func() error { return nil }}
 	var err error
 	if u.handler, err = u.newHandler(opts.Endpoints); err != nil {
 		return nil, err
@@ -61,18 +64,19 @@ func (u *RiverUI) newHandler(endpoints uiendpoints.Bundle) (*riverui.Handler, er
 	return h, nil
 }
 
-// Start begins the counting of jobs in the background, until ctx is done. It
-// starts no River client: nothing is worked and nothing led.
-func (u *RiverUI) Start(ctx context.Context) error {
-	if err := u.handler.Start(ctx); err != nil {
-		return fmt.Errorf("the River UI: %w", err)
-	}
-	return nil
+// Start has the first page that is asked for begin the counting of jobs in the
+// background, until ctx is done: where nobody looks nothing is counted. It starts no
+// River client: nothing is worked and nothing led.
+func (u *RiverUI) Start(ctx context.Context) {
+	u.start = sync.OnceValue(func() error { return u.handler.Start(ctx) })
 }
 
 // riverUI serves River UI to an operator. An action that we would not know how
 // to record is not passed on.
 func (a *api) riverUI(c *gin.Context, ev *requestEvent) error {
+	if err := a.deps.RiverUI.start(); err != nil {
+		return fmt.Errorf("start the River UI: %w", err)
+	}
 	r := c.Request
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		ev.quiet = true // its pages ask every few seconds

@@ -65,7 +65,7 @@ func TestRiverUI_ActionsAreRecordedWithTheirEvents(t *testing.T) {
 func TestRiverUI_ListsHideArguments(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
-	require.NoError(t, b.deps.RiverUI.Start(t.Context()))
+	b.deps.RiverUI.Start(t.Context())
 	v := b.visitor()
 	v.logIn(t)
 	require.Contains(t, v.get(t, "/riverui/api/features").Body.String(), `"job_list_hide_args_by_default":true`)

@@ -33,8 +33,10 @@ const (
 	deliverySlack = 15 * time.Second
 	// sweepDeliveriesEvery is how often deliveries are looked for that have to get a
 	// job, and every lostJobsEvery-th time also those whose job was lost.
+	// A process without receivers looks less often: it may be told of some.
 	sweepDeliveriesEvery = time.Second
 	lostJobsEvery        = 60
+	sweepNothingEvery    = 10 * time.Second
 )
 
 var queueName = regexp.MustCompile(`^[a-z0-9]+([_-]?[a-z0-9]+)*$`)
@@ -261,6 +263,11 @@ func (d *deliverer) run(ctx context.Context) {
 		d.tell(ctx, "queues of receivers not added", d.addQueues())
 		d.tell(ctx, "deliveries not swept", d.store.SweepDeliveries(ctx, n%lostJobsEvery == 0))
 		d.queueOrderEvents(ctx)
+		if len(d.engine.Names()) == 0 {
+			tick.Reset(sweepNothingEvery)
+		} else {
+			tick.Reset(sweepDeliveriesEvery)
+		}
 		for waiting := true; waiting; {
 			select {
 			case <-ctx.Done():

@@ -71,3 +71,6 @@ func (f *ReportFetcher) Step(ctx context.Context, now time.Time) (time.Duration,
 	f.now = func() time.Time { return now }
 	return f.step(ctx)
 }
+
+// Reindexed are the indexes that River rebuilds.
+func (c Config) Reindexed() []string { return c.reindexed() }

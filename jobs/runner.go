@@ -67,12 +67,15 @@ type Config struct {
 	RiverLogger *slog.Logger
 }
 
-// reindexed are the indexes that River rebuilds once a day: its own choice, or none.
+// reindexed are the indexes that River rebuilds once a day: its own choice without those
+// that our migrations drop, or none.
 func (c Config) reindexed() []string {
-	if c.Reindex {
-		return nil
+	if !c.Reindex {
+		return []string{}
 	}
-	return []string{}
+	return slices.DeleteFunc(river.ReindexerIndexNamesDefault(), func(name string) bool {
+		return name == "river_job_args_index" || name == "river_job_metadata_index"
+	})
 }
 
 func (c Config) riverLogger() *slog.Logger { return cmp.Or(c.RiverLogger, c.Logger) }
@@ -139,8 +142,12 @@ const (
 	// softStop is how long a stopping process waits for its attempts before it
 	// cancels and gives them back.
 	softStop = 7 * time.Second
+	// seldomPoll is how often River looks for jobs that no notice told of, in queues
+	// whose every job is told of: River's own second is for jobs that come in masses.
+	seldomPoll = 10 * time.Second
 	// sweepEvery is how often orders that were inserted by plain SQL are looked for,
-	// and payments that are to be looked for again; sweepBatch is how many at a time.
+	// and every second time payments that are to be looked for again; sweepBatch is how
+	// many at a time.
 	sweepEvery = 2 * time.Second
 	sweepBatch = 100
 	// jobsOutlive is how much longer than their events jobs are kept.
@@ -268,7 +275,7 @@ func riverConfig(cfg Config) *river.Config {
 		LeaderElectionDisabled: cfg.Helper,
 		Logger:                 cfg.riverLogger(),
 		MaxAttempts:            cfg.Backoff.Attempts,
-		Queues:                 map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers}},
+		Queues:                 map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers, FetchPollInterval: seldomPoll}},
 		ReindexerIndexNames:    cfg.reindexed(),
 		RescueStuckJobsAfter:   cfg.RescueAfter,
 		Schema:                 cfg.Schema,
@@ -335,7 +342,7 @@ func addReconciliation(config *river.Config, cfg Config, deps Deps, circuits *ci
 		budget = *deps.stepBudget
 	}
 	river.AddWorker(config.Workers, &stepWorker{reconciler: newReconciler(deps, metrics), circuits: circuits, policy: policy, keep: store.Keep{Events: cfg.Retention, Payloads: cfg.PayloadRetention}, budget: budget})
-	config.Queues[QueueReconciliation] = river.QueueConfig{MaxWorkers: reconciliationWorkers}
+	config.Queues[QueueReconciliation] = river.QueueConfig{MaxWorkers: reconciliationWorkers, FetchPollInterval: seldomPoll}
 	if cfg.ReconcileSchedule == "" || cfg.Helper {
 		return nil
 	}
@@ -410,7 +417,7 @@ func (r *Runner) Stop(ctx context.Context) error {
 func (r *Runner) sweep(ctx context.Context) {
 	tick := time.Tick(sweepEvery)
 	told := map[string]bool{}
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
@@ -425,6 +432,9 @@ func (r *Runner) sweep(ctx context.Context) {
 					r.logger.WarnContext(ctx, "an inserted order is not settled: no payment can meet its terms",
 						"order_reference", o.Reference, "error", o.Err)
 				}
+			}
+			if n%2 != 0 {
+				continue
 			}
 			if _, err := r.store.LookAgain(ctx, r.policy.backoff.Waits, sweepBatch); err != nil && ctx.Err() == nil {
 				r.logger.WarnContext(ctx, "payments of orders not looked for again", "error", err)

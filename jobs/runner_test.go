@@ -117,3 +117,15 @@ func TestQueues_AreThoseOfARunner(t *testing.T) {
 	require.False(t, foreign(jobs.DeliveryQueue("orders")))
 	require.True(t, foreign("deliveries"))
 }
+
+func TestRunner_RebuildsIndexesThatAreThere(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.config.Reindex = true
+	names := b.config.Reindexed()
+	require.Len(t, names, scan[int](t, b, `SELECT count(*) FROM pg_indexes WHERE schemaname = current_schema() AND indexname = ANY ($1)`, names))
+	require.Contains(t, names, "river_job_prioritized_fetching_index")
+	b.config.Reindex = false
+	require.NotNil(t, b.config.Reindexed(), "nil would be River's own choice")
+	require.Empty(t, b.config.Reindexed())
+}

@@ -37,6 +37,10 @@ type takeoverTimes struct {
 
 var defaultTakeoverTimes = takeoverTimes{every: 3 * time.Second, dead: 2500 * time.Millisecond, leftOver: 15 * time.Second}
 
+// takeoverRarely is after how many sweeps it is also looked for what a release that was
+// exchanged left, or a clock that was set back: nobody dies of that within seconds.
+const takeoverRarely = 5
+
 // A takeover takes up jobs that run under the id of a process that died, or
 // under this process's own without being worked by it. It tells by sessions and
 // attempts, not by time, so it need not wait as long as River's rescuer.
@@ -64,13 +68,12 @@ func newHolderID() string { return holderPrefix + rand.Text() }
 func (s *takeover) run(ctx context.Context) {
 	s.suspects, s.leftOver = map[string]time.Time{}, map[store.Attempt]time.Time{}
 	tick := time.Tick(s.times.every)
-	for {
-		for what, sweep := range map[string]func(context.Context) error{
-			"orphans":                       s.takeFromDead,
-			"left-over jobs":                s.takeLeftOver,
-			"dead letters of unknown kinds": s.reopenUnknown,
-			"jobs ahead of the clock":       s.wakeAhead,
-		} {
+	for n := 0; ; n++ {
+		sweeps := map[string]func(context.Context) error{"orphans": s.takeFromDead, "left-over jobs": s.takeLeftOver}
+		if n%takeoverRarely == 0 {
+			sweeps["dead letters of unknown kinds"], sweeps["jobs ahead of the clock"] = s.reopenUnknown, s.wakeAhead
+		}
+		for what, sweep := range sweeps {
 			if err := sweep(ctx); err != nil && ctx.Err() == nil {
 				s.logger.WarnContext(ctx, "not swept: "+what, "error", err)
 			}

@@ -468,7 +468,7 @@ func (a *app) start(ctx context.Context) error {
 		a.working.Store(true)
 	}
 	if a.riverUI != nil {
-		return a.riverUI.Start(ctx)
+		a.riverUI.Start(ctx)
 	}
 	return nil
 }

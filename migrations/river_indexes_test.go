@@ -1,0 +1,30 @@
+package migrations_test
+
+import (
+	"testing"
+
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/migrations"
+	"github.com/conciliar/conciliar/store/storetest"
+)
+
+// River's schema stays River's without the two indexes that we drop: its migrator finds
+// nothing amiss, and nothing to do.
+func TestRiverIndexes_RiverTakesItsSchemaWithoutThem(t *testing.T) {
+	t.Parallel()
+	pool := empty(t)
+	require.NoError(t, migrations.Up(t.Context(), pool, silent))
+	require.Zero(t, scan[int](t, pool, `SELECT count(*) FROM pg_indexes WHERE schemaname = current_schema() AND tablename = 'river_job' AND indexdef LIKE '%USING gin%'`))
+
+	river, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: silent, Schema: storetest.Schema})
+	require.NoError(t, err)
+	judged, err := river.Validate(t.Context(), nil)
+	require.NoError(t, err)
+	require.True(t, judged.OK, judged.Messages)
+	again, err := river.Migrate(t.Context(), rivermigrate.DirectionUp, nil)
+	require.NoError(t, err)
+	require.Empty(t, again.Versions)
+}
