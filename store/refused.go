@@ -16,6 +16,8 @@ var ErrRefusedNotFound = noSuch("refused delivery", "refused_not_found")
 // A RefusedFilter selects refused deliveries; an empty field selects all.
 type RefusedFilter struct {
 	Reason string
+	// Named is a payment's id or a request id that the delivery names.
+	Named string
 	// Since and Until bound the time of refusal: [Since, Until).
 	Since, Until time.Time
 }
@@ -69,6 +71,10 @@ const refusedColumns = `id, refused_at, source, reason, method, query, x_request
 func (s *Store) RefusedDeliveries(ctx context.Context, filter RefusedFilter, page Page) (List[RefusedDelivery], error) {
 	var c conditions
 	c.equal("reason", filter.Reason)
+	if filter.Named != "" {
+		c.add(`(x_request_id = ? OR EXISTS (SELECT FROM regexp_split_to_table(query, '&') p
+			WHERE lower(split_part(p, '=', 1)) IN ('data.id', 'data%2eid', 'id') AND split_part(p, '=', 2) = ?))`, text(filter.Named))
+	}
 	c.between("refused_at", filter.Since, filter.Until)
 	return readPage(ctx, s, "refused deliveries", `SELECT `+refusedColumns+` FROM webhook_refused`, "id", c, page,
 		rowTo[RefusedDelivery], func(r RefusedDelivery) int64 { return r.ID })

@@ -253,7 +253,7 @@ func TestOrders_SearchKnowsWhatATextNames(t *testing.T) {
 	main := b.page(t, "en", "/dashboard/search?q="+itoa(first))
 	require.Contains(t, main, "Order "+itoa(first))
 	require.Contains(t, main, "Event "+itoa(first))
-	for lang, text := range map[string]string{"en": "has this id or reference", "es": "tiene ese nombre", "pt-BR": "tem esse nome"} {
+	for lang, text := range map[string]string{"en": "has this id or reference", "es": "tiene este id o referencia", "pt-BR": "tem este id ou referência"} {
 		require.Contains(t, b.page(t, lang, "/dashboard/search?q=nothing+at+all"), text)
 	}
 }

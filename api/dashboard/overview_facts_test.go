@@ -180,3 +180,19 @@ func TestOverview_SaysThatNobodyIsTold(t *testing.T) {
 	require.Contains(t, main, "1 open Nobody is told: ALERT_WEBHOOK_URL is empty.")
 	require.NotContains(t, main, "not sent")
 }
+
+func TestSearch_FindsWhatWasRefused(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.refuse(t, 1)
+	for _, asked := range []string{"100", "5b7a3f0e-1d2c-4b6a-9e8f-001122334455"} {
+		w := b.get(t, "en", "/dashboard/search?q="+asked)
+		require.Equal(t, http.StatusSeeOther, w.Code, asked)
+		require.Equal(t, "/dashboard/refused/1", w.Header().Get("Location"), asked)
+	}
+	b.refuse(t, 1)
+	require.Contains(t, b.page(t, "en", "/dashboard/search?q=100"), "Refused deliveries that name it")
+	require.Contains(t, b.page(t, "es", "/dashboard/search?q=100"), "Entregas rechazadas que lo nombran")
+	require.Contains(t, b.page(t, "pt-BR", "/dashboard/search?q=100"), "Entregas recusadas que o mencionam")
+	require.Contains(t, b.page(t, "en", "/dashboard/search?q=10"), "No order, payment, event, delivery or refused delivery")
+}

@@ -65,9 +65,9 @@ func TestRefused_AreShownInThreeLanguages(t *testing.T) {
 	require.NoError(t, b.store.InsertRefused(t.Context(), store.Refused{Source: "mercadopago", Reason: "a_new_reason", Method: http.MethodPost}))
 	id := b.count(t, `SELECT min(id) FROM webhook_refused`)
 	for lang, texts := range map[string][]string{
-		"en":    {"The signature does not match", "No accepted secret made this signature", "Copy the secret from", "sent (not shown)", "shown as Base64"},
-		"es":    {"La firma no coincide", "Ningún secreto aceptado hizo esta firma", "Copia de nuevo el secreto", "enviada (no se muestra)", "se muestran en Base64"},
-		"pt-BR": {"A assinatura não confere", "Nenhum segredo aceito fez esta assinatura", "Copie de novo o segredo", "enviada (não exibida)", "exibidos em Base64"},
+		"en":    {"The signature does not match", "No accepted secret made this signature", "copy the secret from", "sent (not shown)", "shown as Base64"},
+		"es":    {"La firma no coincide", "Ninguna clave secreta aceptada hizo esta firma", "copia de nuevo la clave secreta", "enviada (no se muestra)", "se muestran en Base64"},
+		"pt-BR": {"A assinatura não confere", "Nenhuma assinatura secreta aceita gerou esta assinatura", "copie de novo a assinatura secreta", "enviada (não exibida)", "exibidos em Base64"},
 	} {
 		list := b.page(t, lang, "/dashboard/refused")
 		require.Contains(t, list, texts[0])

@@ -18,6 +18,8 @@ type searchView struct {
 	// Payments are the newest events about the payment of that id, Requests
 	// those whose delivery had that request id.
 	Payments, Requests []store.Event
+	// Refused are the newest deliveries that were refused and name it.
+	Refused []store.RefusedDelivery
 }
 
 // searchRows is how many events of each kind a search shows.
@@ -92,6 +94,14 @@ func (d *dashboard) find(c *call, v *searchView) (places []string, err error) {
 		default:
 			places = append(places, Base+"/events?"+url.Values{by.param: {v.Asked}}.Encode())
 		}
+	}
+	refused, err := d.deps.Storage.RefusedDeliveries(c.ctx, store.RefusedFilter{Named: v.Asked}, store.Page{Limit: searchRows})
+	if err != nil {
+		return nil, err
+	}
+	v.Refused = refused.Items
+	for _, r := range v.Refused {
+		places = append(places, Base+"/refused/"+strconv.FormatInt(r.ID, 10))
 	}
 	return places, nil
 }
