@@ -108,6 +108,9 @@ type Sentence struct {
 	Do   string
 }
 
+// breaking makes spaces of those that don't break, which pages alone need.
+var breaking = strings.NewReplacer("\u00a0", " ", "\u202f", " ")
+
 // InEnglish is a verdict in English, with times in UTC, for those who read no pages.
 func InEnglish(provider string, v verdict.Verdict) (Sentence, error) {
 	var s Sentence
@@ -125,10 +128,11 @@ func InEnglish(provider string, v verdict.Verdict) (Sentence, error) {
 		if err != nil {
 			return s, err
 		}
-		s.Said = append(s.Said, text)
+		s.Said = append(s.Said, breaking.Replace(text))
 	}
 	if v.Act.Code != "" {
 		s.Do, err = r.Act(v.Act)
+		s.Do = breaking.Replace(s.Do)
 	}
 	return s, err
 }

@@ -8,7 +8,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/api/dashboard"
 	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
+	"github.com/conciliar/conciliar/jobs/verdict"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
@@ -42,16 +45,64 @@ func newOrdersList(std stdio) *cobra.Command {
 func newOrdersShow(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show REFERENCE", Short: "Show an order with its payments, timeline and open anomalies",
+		Long: `Shows an order, and says why it is in its state and what to do, as its page does.
+
+` + sameRules,
 		Example: "  conciliar orders show order-1001", Args: oneReference,
 	}
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return printRead(cmd.Context(), std, *asJSON, func(storage *store.Store) (store.OrderDocument, error) {
-			o, err := storage.Order(cmd.Context(), args[0])
-			return store.NewOrderDocument(o), err
-		}, showOrder)
+		cfg, err := config.LoadOrders(std.environ)
+		if err != nil {
+			return err
+		}
+		return withRules(cmd.Context(), std, cfg.Database, cfg.Money, cfg.Log, func(storage *store.Store) error {
+			facts, err := storage.OrderFacts(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if facts.Order == nil {
+				return store.ErrOrderNotFound.With(args[0])
+			}
+			doc, err := newJudgedOrder(facts)
+			if err != nil {
+				return err
+			}
+			return printResult(std, *asJSON, doc, func(r *printout) { showOrder(r, doc.OrderDocument, doc.Verdict) })
+		})
 	}
 	return cmd
+}
+
+// A judgedOrder is an order with the verdict on it.
+type judgedOrder struct {
+	store.OrderDocument
+	Verdict *verdictDocument `json:"verdict"`
+}
+
+// A verdictDocument is a verdict by its codes, and in English.
+type verdictDocument struct {
+	Code string       `json:"code"`
+	Tone verdict.Tone `json:"tone"`
+	// Said is the verdict with what qualifies it.
+	Said []string `json:"said"`
+	// Act is the code of what to do, and Do the same in words; null where there is
+	// nothing.
+	Act *string `json:"act"`
+	Do  *string `json:"do"`
+}
+
+func newJudgedOrder(facts store.OrderFacts) (judgedOrder, error) {
+	v := verdict.Of(facts)
+	words, err := dashboard.InEnglish(mercadopago.DisplayName, v)
+	if err != nil {
+		return judgedOrder{}, err
+	}
+	doc := verdictDocument{Code: v.Code, Tone: v.Tone, Said: words.Said}
+	if v.Act.Code != "" {
+		doc.Act, doc.Do = &v.Act.Code, &words.Do
+	}
+	return judgedOrder{store.NewOrderDocument(*facts.Order), &doc}, nil
 }
 
 func newOrdersAmend(std stdio) *cobra.Command {
@@ -130,10 +181,11 @@ func actOnOrder(ctx context.Context, std stdio, asJSON bool, act func(storage *s
 
 func printOrder(std stdio, asJSON bool, o store.Order) error {
 	doc := store.NewOrderDocument(o)
-	return printResult(std, asJSON, doc, func(r *printout) { showOrder(r, doc) })
+	return printResult(std, asJSON, doc, func(r *printout) { showOrder(r, doc, nil) })
 }
 
-func showOrder(r *printout, doc store.OrderDocument) {
+// showOrder prints an order, with the verdict on it where there is one.
+func showOrder(r *printout, doc store.OrderDocument, v *verdictDocument) {
 	r.row("order", doc.Reference)
 	r.row("status", string(doc.Status))
 	r.row("amount", doc.Amount+" "+doc.Currency)
@@ -142,6 +194,10 @@ func showOrder(r *printout, doc store.OrderDocument) {
 	r.row("registered", doc.CreatedAt)
 	r.row("changed", doc.UpdatedAt)
 	r.row("cancelled", doc.CancelledAt)
+	if v != nil {
+		r.row("verdict", strings.Join(v.Said, " "))
+		r.row("to do", v.Do)
+	}
 	section(r, "payments", "PAYMENT\tSTATUS\tAMOUNT\tREFUNDED\tNET\tCURRENCY\tRELEASE\tCHANGED\tFETCHED", indices(doc.Payments), func(i int) []any {
 		p := doc.Payments[i]
 		return []any{p.ID, string(p.Status), p.Amount, p.RefundedAmount, p.NetAmount, p.Currency, p.ReleaseDate, p.DateLastUpdated, p.FetchedAt}

@@ -59,8 +59,10 @@ func (c *casebook) news() news {
 		}
 		n.said[i].PaymentIDs = append(n.said[i].PaymentIDs, it.PaymentIDs...)
 	}
-	blocked, isBlocked := c.blocked(items)
+	var blocked item
+	isBlocked := false
 	if len(items) > 0 {
+		blocked, isBlocked = c.blocked(items)
 		first := items[0]
 		switch first.state {
 		case newsDead, newsOdd, newsRefused:

@@ -169,6 +169,7 @@ var verdicts = []struct {
 	{"nameless events in an outage", []edit{unread(11, 0), silent(store.ReasonUnavailable)}, "not_known unread provider_silent => provider_silent"},
 	{"nameless events and no worker", []edit{unread(2, 0), noWorker}, "not_known unread no_worker => no_worker"},
 	{"an outage, and nothing waits", []edit{silent(store.ReasonUnavailable)}, "no_payment provider_silent => no_payment"},
+	{"paid, in an outage and without a worker", []edit{pay("1", approved, 100), silent(store.ReasonUnavailable), noWorker}, "paid"},
 	{"refused", []edit{func(f *store.OrderFacts) { f.Intake.Refused, f.Intake.RefusedSince = 9, &noon }}, "not_known refused => refused"},
 	{"refused about its payment", []edit{pay("1", pending, 100), func(f *store.OrderFacts) {
 		f.Refused = []store.RefusedNews{{ID: 4, PaymentID: "1", At: noon}, {ID: 3, PaymentID: "1", At: noon}}
