@@ -85,6 +85,8 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/api/webhooks/anomalies", access: accessStatus, query: anomalyQuery, handle: a.listAnomalies()},
 		{method: http.MethodPost, path: "/api/webhooks/anomalies/:id/resolve", access: accessProcessQueue, handle: a.resolveAnomaly},
 
+		{method: http.MethodGet, path: "/api/webhooks/actions", access: accessRecords, query: actionQuery, handle: a.listActions()},
+
 		{method: http.MethodGet, path: "/api/webhooks/refused", access: accessRecords, query: refusedQuery, handle: a.listRefused()},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessRecords, handle: show(aRefusal, a.deps.Storage.RefusedDelivery, permitted[store.RefusedDetail])},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused()},

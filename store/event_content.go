@@ -100,7 +100,7 @@ func (k KnownPayment) WithoutContent() KnownPayment {
 func withoutAddresses(actions []OperatorAction) []OperatorAction {
 	bare := slices.Clone(actions)
 	for i := range bare {
-		bare[i].RemoteIP = nil
+		bare[i] = bare[i].WithoutContent()
 	}
 	return bare
 }

@@ -91,6 +91,14 @@ type OperatorAction struct {
 	RemoteIP  *string `json:"remote_ip"`
 	RequestID string  `json:"request_id"`
 	Note      string  `json:"note"`
+	// Reference is that of the order it was done to.
+	Reference string `json:"order_reference,omitempty"`
+}
+
+// WithoutContent is the action without the address that it came from.
+func (a OperatorAction) WithoutContent() OperatorAction {
+	a.RemoteIP = nil
+	return a
 }
 
 // act is an action that is about to be recorded.
@@ -130,16 +138,45 @@ func addressOrNil(ip netip.Addr) *string {
 	return &address
 }
 
-const actionColumns = `id, acted_at, actor, action, target_kind, target_id, count, host(remote_ip), request_id, note`
+const actionColumns = `id, acted_at, actor, action, target_kind, target_id, count, host(remote_ip), request_id, note, coalesce(order_reference, '')`
+
+// OperatorActions are all that there are.
+func OperatorActions() []string {
+	return []string{
+		ActionReplay, ActionDismiss, ActionResolve, ActionBulkReplay, ActionBulkReplayStep, ActionCancelBulkReplay, ActionProcessQueue, ActionReconcile,
+		ActionAmendOrder, ActionCancelOrder, ActionStopReceiver, ActionStartReceiver, ActionForget, ActionRestored,
+		ActionLogin, ActionLogout, ActionLoginFailed, ActionEndLogin,
+		ActionRetryJobs, ActionCancelJobs, ActionDeleteJobs, ActionPauseQueue, ActionResumeQueue, ActionChangeQueue,
+	}
+}
+
+// OperatorTargets are all that actions are done to.
+func OperatorTargets() []string {
+	return []string{
+		TargetEvent, TargetDeadLetter, TargetAnomaly, TargetOrder, TargetRun, TargetBulkReplay, TargetDelivery, TargetReceiver,
+		TargetQueue, TargetSession, TargetJob, TargetJobQueue, TargetPayer, TargetDatabase,
+	}
+}
+
+// An ActionFilter selects operators' actions; an empty field selects all.
+type ActionFilter struct {
+	Action, Actor, TargetKind string
+	// Since and Until bound the time of the action: [Since, Until).
+	Since, Until time.Time
+}
+
+// Actions returns one page of the operators' actions that the filter selects.
+func (s *Store) Actions(ctx context.Context, filter ActionFilter, page Page) (List[OperatorAction], error) {
+	var c conditions
+	c.equal("action", filter.Action)
+	c.equal("actor", filter.Actor)
+	c.equal("target_kind", filter.TargetKind)
+	c.between("acted_at", filter.Since, filter.Until)
+	return readPage(ctx, s, "operators' actions", `SELECT `+actionColumns+` FROM operator_actions`, "id", c, page,
+		rowTo[OperatorAction], func(a OperatorAction) int64 { return a.ID })
+}
 
 // actionsOnEvent are the actions that touched the event, oldest first.
 func actionsOnEvent(ctx context.Context, tx pgx.Tx, queueID int64) ([]OperatorAction, error) {
 	return readAll[OperatorAction](ctx, tx, `SELECT `+actionColumns+` FROM operator_actions WHERE queue_ids @> ARRAY[$1::bigint] ORDER BY id`, queueID)
-}
-
-// LoginActions are the latest actions with logins, failed ones included, the newest
-// first.
-func (s *Store) LoginActions(ctx context.Context, limit int) ([]OperatorAction, error) {
-	found, err := readAll[OperatorAction](ctx, s.pool, `SELECT `+actionColumns+` FROM operator_actions WHERE target_kind = $1 ORDER BY id DESC LIMIT $2`, TargetSession, limit)
-	return found, wrap(err, "list the actions with logins")
 }

@@ -103,7 +103,8 @@ func TestEndSession_EndsALoginAndForgetsItsDevice(t *testing.T) {
 	require.False(t, known(one), "whoever was thrown out is a stranger")
 	require.True(t, known(two))
 
-	actions, err := b.LoginActions(t.Context(), 2)
+	logins, err := b.Actions(t.Context(), store.ActionFilter{TargetKind: store.TargetSession}, store.Page{Limit: 2})
+	actions := logins.Items
 	require.NoError(t, err)
 	require.Equal(t, store.ActionEndLogin, actions[0].Action)
 	require.Equal(t, "ana", actions[0].Note, "whose it was")

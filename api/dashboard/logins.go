@@ -8,7 +8,15 @@ const loginActions = 50
 // loginsView is the body of the page of logins.
 type loginsView struct {
 	Sessions []store.Session
-	Actions  []store.OperatorAction
+	// Lately is what happened with logins.
+	Lately table
+}
+
+var loginColumns = []column[store.OperatorAction]{
+	{"logins.what", partTitle, func(a store.OperatorAction) cell { return wordCell("action", a.Action).over(plainCell(a.Note)) }},
+	{"field.time", "", func(a store.OperatorAction) cell { return timeCell(a.At) }},
+	{"field.operator", partState, func(a store.OperatorAction) cell { return plainCell(a.Actor) }},
+	{"field.address", "", func(a store.OperatorAction) cell { return monoCell(a.RemoteIP) }},
 }
 
 // logins lists the logins that have not ended, and what happened with logins lately.
@@ -18,9 +26,11 @@ func (d *dashboard) logins(c *call) error {
 	if v.Sessions, err = d.deps.Storage.Sessions(c.ctx); err != nil {
 		return err
 	}
-	if v.Actions, err = d.deps.Storage.LoginActions(c.ctx, loginActions); err != nil {
+	lately, err := d.deps.Storage.Actions(c.ctx, store.ActionFilter{TargetKind: store.TargetSession}, store.Page{Limit: loginActions})
+	if err != nil {
 		return err
 	}
+	v.Lately = tableOf("logins.lately", "logins.none", lately.Items, loginColumns...).unseen()
 	return d.show(c, "logins", &page{Title: "nav.logins", Nav: "logins", Body: v})
 }
 

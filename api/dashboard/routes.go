@@ -82,6 +82,7 @@ func (d *dashboard) routes() []route {
 		post("/dashboard/receivers/start", d.startReceiver),
 		get("/dashboard/refused", d.refused),
 		get("/dashboard/refused/{id}", byID(d.refusal)),
+		needs(RoleOperator, get("/dashboard/actions", d.actions)),
 		needs(RoleAdmin, get("/dashboard/logins", d.logins)),
 		needs(RoleAdmin, post("/dashboard/logins/{id}/end", byID(d.endLogin))),
 	}

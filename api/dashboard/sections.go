@@ -22,6 +22,7 @@ var sections = []section{
 	{"runs", "/dashboard/runs", RoleViewer},
 	{"deliveries", "/dashboard/deliveries", RoleViewer},
 	{"refused", "/dashboard/refused", RoleViewer},
+	{"actions", "/dashboard/actions", RoleOperator},
 	{"logins", "/dashboard/logins", RoleAdmin},
 }
 
