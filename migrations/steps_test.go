@@ -140,6 +140,7 @@ var written = map[int64][]string{
 		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount) VALUES ('A-2', 'upgrade', 'cancelled', 0, 0)`,
 		`INSERT INTO anomalies (kind, order_reference, detail) VALUES ('payment_moved', 'A-1', '{}')`,
 	},
+	45: {`INSERT INTO operator_actions (actor, action, target_kind, target_id) VALUES ('ana', 'reopen', 'dead_letter', 1), ('ana', 'reopen', 'anomaly', 1)`},
 	38: {`INSERT INTO operator_actions (actor, action, target_kind) VALUES ('cli:ana', 'restored', 'database')`},
 	29: {
 		`UPDATE webhook_archive SET payload = '', resource = NULL, remote_ip = NULL, emptied_at = now(), forgotten = true`,

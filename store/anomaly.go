@@ -32,35 +32,47 @@ type AnomalyFilter struct {
 	Since, Until time.Time
 }
 
-// Anomalies returns one page of the anomalies that the filter selects.
-func (s *Store) Anomalies(ctx context.Context, filter AnomalyFilter, page Page) (List[Anomaly], error) {
-	var c conditions
-	switch filter.State {
+func (f AnomalyFilter) narrow(c *conditions) error {
+	switch f.State {
 	case "":
 	case AnomalyOpen:
 		c.always("closed_at IS NULL")
 	case AnomalyClosed:
 		c.always("closed_at IS NOT NULL")
 	default:
-		return List[Anomaly]{}, fmt.Errorf("anomalies: unknown state %q", filter.State)
+		return fmt.Errorf("anomalies: unknown state %q", f.State)
 	}
-	c.equal("kind", filter.Kind)
-	c.equal("order_reference", filter.Order)
-	c.equal("payment_id", filter.PaymentID)
-	c.between("opened_at", filter.Since, filter.Until)
+	c.equal("kind", f.Kind)
+	c.equal("order_reference", f.Order)
+	c.equal("payment_id", f.PaymentID)
+	c.between("opened_at", f.Since, f.Until)
+	return nil
+}
+
+// Anomalies returns one page of the anomalies that the filter selects.
+func (s *Store) Anomalies(ctx context.Context, filter AnomalyFilter, page Page) (List[Anomaly], error) {
+	var c conditions
+	if err := filter.narrow(&c); err != nil {
+		return List[Anomaly]{}, err
+	}
 	return readPage(ctx, s, "anomalies", `SELECT `+anomalyColumns+` FROM anomalies`, "id", c, page, rowTo[Anomaly],
 		func(a Anomaly) int64 { return a.ID })
+}
+
+// resolvable fails where an anomaly can't be resolved with the note or by the actor.
+func resolvable(note Note, by Actor) error {
+	if by.Name == closedBySettlement || by.Name == closedByReconciliation {
+		return fmt.Errorf("%q is nobody", by.Name)
+	}
+	return note.check()
 }
 
 // ResolveAnomaly closes an open anomaly for the reason that note gives, and
 // returns it. It does not open again over the same facts. The error wraps
 // ErrAnomalyNotFound, or is a *StateError when the anomaly is closed.
 func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note Note, by Actor) (Anomaly, error) {
-	if err := note.check(); err != nil {
+	if err := resolvable(note, by); err != nil {
 		return Anomaly{}, fmt.Errorf("resolve anomaly %d: %w", id, err)
-	}
-	if by.Name == closedBySettlement || by.Name == closedByReconciliation {
-		return Anomaly{}, fmt.Errorf("resolve anomaly %d: %q is nobody", id, by.Name)
 	}
 	var resolved Anomaly
 	err := s.inTx(ctx, func(tx pgx.Tx) (err error) {

@@ -31,11 +31,34 @@ type BulkReplay struct {
 	Filter DeadLetterFilter `json:"filter"`
 	// Total is how many were to be replayed, Replayed how many were. They
 	// differ in the end when some were handled otherwise meanwhile.
-	Total       int64      `json:"total"`
-	Replayed    int64      `json:"replayed"`
-	RequestedBy string     `json:"requested_by"`
-	StartedAt   time.Time  `json:"started_at"`
-	FinishedAt  *time.Time `json:"finished_at"`
+	Total    int64 `json:"total"`
+	Replayed int64 `json:"replayed"`
+	// Outcome is what became of the events that it made.
+	Outcome     BulkReplayOutcome `json:"outcome"`
+	RequestedBy string            `json:"requested_by"`
+	StartedAt   time.Time         `json:"started_at"`
+	FinishedAt  *time.Time        `json:"finished_at"`
+}
+
+// A BulkReplayOutcome counts the events of a bulk replay by how they ended.
+type BulkReplayOutcome struct {
+	// Completed ended well, Waiting have no end yet.
+	Completed int64 `json:"completed"`
+	Waiting   int64 `json:"waiting"`
+	// Failed failed for good again, SameCause of them of what the event before them
+	// failed of.
+	Failed    int64 `json:"failed"`
+	SameCause int64 `json:"same_cause"`
+}
+
+// bulkReplayEvents are the ids of the events that the bulk replay with the id made, as a
+// query: an event that it made replays another one that it touched.
+func bulkReplayEvents(id string) string {
+	touched := `SELECT unnest(a.queue_ids) FROM operator_actions a WHERE a.target_kind = 'bulk_replay' AND a.target_id = ` + id + ` AND a.action = 'bulk_replay_step'`
+	of := func(table string) string {
+		return `SELECT e.id FROM ` + table + ` e WHERE e.id IN (` + touched + `) AND e.replay_of IN (` + touched + `)`
+	}
+	return of("webhook_queue") + ` UNION ALL ` + of("webhook_archive")
 }
 
 // InsertReplayStep inserts the job that does a bulk replay's next step at the
@@ -258,24 +281,49 @@ func (s *Store) BulkReplay(ctx context.Context, id int64) (BulkReplay, error) {
 	return bulk, wrap(err, "bulk replay %d", id)
 }
 
-func readBulkReplay(ctx context.Context, tx pgx.Tx, id int64) (BulkReplay, error) {
+const (
+	bulkReplayColumns = `b.id,
+		CASE WHEN b.state = 'running' AND (j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded')) THEN 'stalled' ELSE b.state END,
+		b.filter, b.total, b.replayed, b.requested_by, b.started_at, b.finished_at`
+	bulkReplayFrom = ` FROM webhook_bulk_replays b LEFT JOIN river_job j ON j.id = b.job_id`
+)
+
+func scanBulkReplay(row pgx.Row) (BulkReplay, error) {
 	var b BulkReplay
 	var filter json.RawMessage
-	err := tx.QueryRow(ctx, `
-		SELECT b.id,
-		       CASE WHEN b.state = 'running' AND (j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded')) THEN 'stalled' ELSE b.state END,
-		       b.filter, b.total, b.replayed, b.requested_by, b.started_at, b.finished_at
-		FROM webhook_bulk_replays b LEFT JOIN river_job j ON j.id = b.job_id
-		WHERE b.id = $1`, id).
-		Scan(&b.ID, &b.State, &filter, &b.Total, &b.Replayed, &b.RequestedBy, &b.StartedAt, &b.FinishedAt)
+	err := row.Scan(&b.ID, &b.State, &filter, &b.Total, &b.Replayed, &b.RequestedBy, &b.StartedAt, &b.FinishedAt)
+	if err != nil {
+		return b, err
+	}
+	toUTC(&b.StartedAt, b.FinishedAt)
+	if err := json.Unmarshal(filter, &b.Filter); err != nil {
+		return b, fmt.Errorf("the filter of bulk replay %d: %w", b.ID, err)
+	}
+	return b, nil
+}
+
+func readBulkReplay(ctx context.Context, tx pgx.Tx, id int64) (BulkReplay, error) {
+	b, err := scanBulkReplay(tx.QueryRow(ctx, `SELECT `+bulkReplayColumns+bulkReplayFrom+` WHERE b.id = $1`, id))
 	if err = ErrBulkReplayNotFound.ifNone(err, id); err != nil {
 		return b, err
 	}
-	if err := json.Unmarshal(filter, &b.Filter); err != nil {
-		return b, fmt.Errorf("its filter: %w", err)
-	}
-	toUTC(&b.StartedAt, b.FinishedAt)
-	return b, nil
+	return b, tx.QueryRow(ctx, `
+		SELECT count(*) FILTER (WHERE v.id IS NULL OR v.status = 'completed'), count(*) FILTER (WHERE v.status NOT IN ('completed', 'dead_letter')),
+		       count(*) FILTER (WHERE v.status = 'dead_letter'),
+		       count(*) FILTER (WHERE v.status = 'dead_letter' AND (again.reason, again.error_class) = (before.reason, before.error_class))
+		FROM (`+bulkReplayEvents("$1")+`) AS made
+		LEFT JOIN webhook_queue q ON q.id = made.id
+		LEFT JOIN webhook_queue_status v ON v.id = made.id
+		LEFT JOIN webhook_dead_letter again ON again.queue_id = made.id
+		LEFT JOIN webhook_dead_letter before ON before.queue_id = q.replay_of`, id).
+		Scan(&b.Outcome.Completed, &b.Outcome.Waiting, &b.Outcome.Failed, &b.Outcome.SameCause)
+}
+
+// BulkReplays returns one page of the bulk replays. What became of their events is left
+// out.
+func (s *Store) BulkReplays(ctx context.Context, page Page) (List[BulkReplay], error) {
+	return readPage(ctx, s, "bulk replays", `SELECT `+bulkReplayColumns+bulkReplayFrom, "b.id", conditions{}, page,
+		func(row pgx.CollectableRow) (BulkReplay, error) { return scanBulkReplay(row) }, func(b BulkReplay) int64 { return b.ID })
 }
 
 // CancelBulkReplay stops a bulk replay before its next step. What was replayed

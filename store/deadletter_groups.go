@@ -10,7 +10,7 @@ type DeadLetterGroup struct {
 	Reason     string
 	ErrorClass string
 	Count      int64
-	// Oldest is the earliest of their latest deaths.
+	// Oldest is the earliest of their first deaths, since when money waits.
 	Oldest time.Time
 }
 
@@ -18,7 +18,7 @@ type DeadLetterGroup struct {
 // frequent first.
 func (s *Store) OpenDeadLetters(ctx context.Context) ([]DeadLetterGroup, error) {
 	groups, err := readAll[DeadLetterGroup](ctx, s.pool, `
-		SELECT reason, error_class, count(*), min(died_at) FROM webhook_dead_letter
+		SELECT reason, error_class, count(*), min(created_at) FROM webhook_dead_letter
 		WHERE state = 'open' GROUP BY reason, error_class ORDER BY 3 DESC, 1, 2`)
 	return groups, wrap(err, "open dead letters")
 }

@@ -43,6 +43,10 @@ type EventFilter struct {
 	Order string
 	// Open selects those that have no end.
 	Open bool
+	// BulkReplay selects the events that the bulk replay with the id made; 0 selects all.
+	BulkReplay int64
+	// Source is who sent them, such as mercadopago.
+	Source string
 	// Since and Until bound the time of receipt: [Since, Until).
 	Since, Until time.Time
 }
@@ -113,6 +117,10 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 	}
 	var c conditions
 	c.equal("q.topic", filter.Topic)
+	c.equal("q.source", filter.Source)
+	if filter.BulkReplay != 0 {
+		c.always("q.id IN (" + bulkReplayEvents(c.arg(filter.BulkReplay)) + ")")
+	}
 	c.equal("q.origin", filter.Origin)
 	c.equal("q.resource_id", filter.ResourceID)
 	c.equal("q.request_id", filter.RequestID)

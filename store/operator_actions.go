@@ -11,9 +11,11 @@ import (
 
 // What operators do.
 const (
-	ActionReplay           = "replay"
-	ActionDismiss          = "dismiss"
-	ActionResolve          = "resolve"
+	ActionReplay  = "replay"
+	ActionDismiss = "dismiss"
+	ActionResolve = "resolve"
+	// ActionReopen takes back a dismissal or a resolution.
+	ActionReopen           = "reopen"
 	ActionProcessQueue     = "process_queue"
 	ActionReconcile        = "reconcile"
 	ActionBulkReplay       = "bulk_replay"
@@ -143,7 +145,7 @@ const actionColumns = `id, acted_at, actor, action, target_kind, target_id, coun
 // OperatorActions are all that there are.
 func OperatorActions() []string {
 	return []string{
-		ActionReplay, ActionDismiss, ActionResolve, ActionBulkReplay, ActionBulkReplayStep, ActionCancelBulkReplay, ActionProcessQueue, ActionReconcile,
+		ActionReplay, ActionDismiss, ActionResolve, ActionReopen, ActionBulkReplay, ActionBulkReplayStep, ActionCancelBulkReplay, ActionProcessQueue, ActionReconcile,
 		ActionAmendOrder, ActionCancelOrder, ActionStopReceiver, ActionStartReceiver, ActionForget, ActionRestored,
 		ActionLogin, ActionLogout, ActionLoginFailed, ActionEndLogin,
 		ActionRetryJobs, ActionCancelJobs, ActionDeleteJobs, ActionPauseQueue, ActionResumeQueue, ActionChangeQueue,
@@ -163,6 +165,20 @@ type ActionFilter struct {
 	Action, Actor, TargetKind string
 	// Since and Until bound the time of the action: [Since, Until).
 	Since, Until time.Time
+}
+
+// LastAction returns what was done last to a thing of a kind, nil when nothing was. What
+// was done to many dead letters at once is among it.
+func (s *Store) LastAction(ctx context.Context, kind string, id int64) (*OperatorAction, error) {
+	found, err := readAll[OperatorAction](ctx, s.pool, `
+		SELECT `+actionColumns+` FROM operator_actions
+		WHERE target_kind = $1 AND (target_id = $2 OR $1 = 'dead_letter' AND target_id IS NULL
+		      AND queue_ids @> ARRAY(SELECT queue_id FROM webhook_dead_letter WHERE id = $2 AND $1 = 'dead_letter'))
+		ORDER BY id DESC LIMIT 1`, kind, id)
+	if err != nil || len(found) == 0 {
+		return nil, wrap(err, "last action on %s %d", kind, id)
+	}
+	return &found[0], nil
 }
 
 // Actions returns one page of the operators' actions that the filter selects.
