@@ -44,17 +44,22 @@ func nullable(s string) *string {
 	return &s
 }
 
+func openAnomalyFilter(q *filters) store.AnomalyFilter {
+	return store.AnomalyFilter{
+		Kind: q.word("kind", order.Words(order.AnomalyKinds())), Order: q.text("order_reference"), PaymentID: q.text("payment_id"),
+		Since: q.time("since"), Until: q.time("until"),
+	}
+}
+
 // listAnomalies answers anomalies, newest first: open ones unless asked
 // otherwise.
 func (a *api) listAnomalies() handler {
 	return list(listSpec[store.AnomalyFilter, store.Anomaly, AnomalyDocument, int64]{
 		name: "anomalies", places: byID, read: a.deps.Storage.Anomalies, show: document(NewAnomalyDocument),
 		filter: func(q *filters) store.AnomalyFilter {
-			return store.AnomalyFilter{
-				State: q.stateOf(store.AnomalyStates(), store.AnomalyOpen), Kind: q.word("kind", order.Words(order.AnomalyKinds())),
-				Order: q.text("order_reference"), PaymentID: q.text("payment_id"),
-				Since: q.time("since"), Until: q.time("until"),
-			}
+			filter := openAnomalyFilter(q)
+			filter.State = q.stateOf(store.AnomalyStates(), store.AnomalyOpen)
+			return filter
 		},
 	})
 }

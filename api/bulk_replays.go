@@ -47,15 +47,7 @@ func (a *api) readBulkRequest(c *gin.Context) (bulkRequest, error) {
 	if err != nil {
 		return req, err
 	}
-	raw, given := members["filter"]
-	if !given {
-		return req, newProblem(problemInvalidField, `The field "filter" is missing; {} selects every open dead letter.`)
-	}
-	if raw[0] != '{' {
-		return req, newProblem(problemInvalidField, fmt.Sprintf(`The field "filter" is %s; it must be an object.`, jsonType(raw)))
-	}
-	// Only open ones are replayed, so a state has no place here.
-	q, err := filtersOf(raw, "reason", "error_class", "topic", "since", "until")
+	q, err := members.filter(openDeadLetters...)
 	if err != nil {
 		return req, err
 	}
@@ -68,6 +60,23 @@ func (a *api) readBulkRequest(c *gin.Context) (bulkRequest, error) {
 	}
 	req.limit, err = members.positive("limit")
 	return req, err
+}
+
+// openDeadLetters are the members of a filter of open dead letters: a state has no place
+// there.
+var openDeadLetters = []string{"reason", "error_class", "topic", "since", "until"}
+
+// filter returns the member "filter", an object of these members, to be read as a query
+// is.
+func (o object) filter(known ...string) (*filters, error) {
+	raw, given := o["filter"]
+	if !given {
+		return nil, newProblem(problemInvalidField, `The field "filter" is missing; {} selects every open one.`)
+	}
+	if raw[0] != '{' {
+		return nil, newProblem(problemInvalidField, fmt.Sprintf(`The field "filter" is %s; it must be an object.`, jsonType(raw)))
+	}
+	return filtersOf(raw, known...)
 }
 
 // flag returns a member that may be there and must be true or false then.

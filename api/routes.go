@@ -77,12 +77,14 @@ func (a *api) routes() []route {
 		{method: http.MethodPost, path: deadLettersPath + "/:id/replay", access: accessProcessQueue, handle: replay(aDeadLetter, a.deps.Storage.ReplayDeadLetter)},
 		{method: http.MethodPost, path: deadLettersPath + "/:id/dismiss", access: accessProcessQueue, handle: a.dismissDeadLetter},
 		{method: http.MethodPost, path: deadLettersPath + "/replay", access: accessProcessQueue, handle: a.replayDeadLetters},
+		{method: http.MethodPost, path: deadLettersPath + "/dismiss", access: accessProcessQueue, handle: a.dismissDeadLetters()},
 		{method: http.MethodGet, path: replaysPath + "/:id", access: accessStatus, handle: show(aBulkReplay, a.deps.Storage.BulkReplay, whole[store.BulkReplay])},
 		{method: http.MethodDelete, path: replaysPath + "/:id", access: accessProcessQueue, handle: a.cancelReplay()},
 
 		{method: http.MethodGet, path: "/api/webhooks/alerts", access: accessStatus, query: alertQuery, handle: a.listAlerts()},
 
 		{method: http.MethodGet, path: "/api/webhooks/anomalies", access: accessStatus, query: anomalyQuery, handle: a.listAnomalies()},
+		{method: http.MethodPost, path: "/api/webhooks/anomalies/resolve", access: accessProcessQueue, handle: a.resolveAnomalies()},
 		{method: http.MethodPost, path: "/api/webhooks/anomalies/:id/resolve", access: accessProcessQueue, handle: a.resolveAnomaly},
 
 		{method: http.MethodGet, path: "/api/webhooks/actions", access: accessRecords, query: actionQuery, handle: a.listActions()},

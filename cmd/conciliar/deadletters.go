@@ -180,15 +180,20 @@ func (r *bulkReplay) tell(bulk store.BulkReplay) error {
 
 func newDeadLettersDismiss(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "dismiss ID",
-		Short:   "Dismiss a dead letter that needs no action",
-		Example: `  conciliar dead-letters dismiss 7 --note refunded-by-hand`,
+		Use:   "dismiss [ID]",
+		Short: "Dismiss a dead letter that needs no action, or all that match the filters",
+		Example: `  conciliar dead-letters dismiss 7 --note refunded-by-hand
+  conciliar dead-letters dismiss --error-class forbidden --note "another account's"`,
 	}
 	note := noteFlag(cmd)
-	return byID(std, cmd, func(storage *store.Store, ctx context.Context, id int64) (store.DeadLetterDetail, error) {
+	byID(std, cmd, func(storage *store.Store, ctx context.Context, id int64) (store.DeadLetterDetail, error) {
 		if err := storage.DismissDeadLetter(ctx, id, *note, commandActor()); err != nil {
 			return store.DeadLetterDetail{}, err
 		}
 		return storage.DeadLetter(ctx, id)
 	}, func(r *printout, d store.DeadLetterDetail) { r.printf("dead letter %d is dismissed\n", d.ID) })
+	return orMany(std, cmd, note, manySpec[store.DeadLetterFilter]{
+		flags: deadLetterFlags, names: []string{"reason", "error-class", "topic", "since", "until"},
+		count: (*store.Store).MatchingDeadLetters, act: (*store.Store).DismissDeadLetters, things: "dead letters", done: "dismissed",
+	})
 }
