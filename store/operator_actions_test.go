@@ -75,4 +75,3 @@ func TestActions_AreListedAsTheFilterSelects(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "o-1", l.Items[0].Reference)
 }
-

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"encoding/json"
 	"net/url"
 	"slices"
@@ -17,18 +18,29 @@ import (
 // the reader asks for others.
 func (d *dashboard) anomalies(c *call) error {
 	f := c.filters()
-	found, err := read(c, f, d.deps.Storage.Anomalies, anomalyFilter(f), f.page())
+	filter := anomalyFilter(f)
+	found, err := read(c, f, d.deps.Storage.Anomalies, filter, f.page())
 	if err != nil {
 		return err
 	}
 	v := f.listed("/dashboard/anomalies", anomalyTable(found.Items), idText(found.Next))
+	if filter.State == store.AnomalyOpen && len(found.Items) > 0 && roleFrom(c.Context()).Allows(RoleOperator) {
+		v.Acts = []act{{Label: "anomalies.resolve_all", Path: Base + "/anomalies/resolve?" + f.params().Encode()}}
+	}
 	return d.show(c, "list", &page{Title: "nav.anomalies", Nav: "anomalies", Refresh: v.First, Body: v})
 }
 
 // anomalyFilter reads what the list of anomalies is narrowed to.
 func anomalyFilter(f *filters) store.AnomalyFilter {
+	state := f.state("anomaly_state", store.AnomalyOpen, store.AnomalyStates())
+	filter := openAnomalyFilter(f)
+	filter.State = state
+	return filter
+}
+
+// openAnomalyFilter reads the filter that the list and what is done to all share.
+func openAnomalyFilter(f *filters) store.AnomalyFilter {
 	return store.AnomalyFilter{
-		State: f.state("anomaly_state", store.AnomalyOpen, store.AnomalyStates()),
 		Kind:  string(choice(f, "kind", "field.anomaly", "anomaly", order.AnomalyKinds())),
 		Order: f.typed("order", "field.order", 16), PaymentID: f.typed("payment", "field.payment", 14),
 	}
@@ -93,14 +105,10 @@ func (d *dashboard) anomaly(c *call, id int64) error {
 
 // resolveAnomaly closes an anomaly with a note.
 func (d *dashboard) resolveAnomaly(c *call, id int64) error {
-	note, err := c.note()
-	if err != nil {
+	return c.actNoted(anomalyPath(id), "resolved", id, func(ctx context.Context, id int64, note store.Note, by store.Actor) error {
+		_, err := d.deps.Storage.ResolveAnomaly(ctx, id, note, by)
 		return err
-	}
-	if _, err := d.deps.Storage.ResolveAnomaly(c.ctx, id, note, c.actor()); err != nil {
-		return err
-	}
-	return c.redirect("/dashboard/anomalies/%d?done=resolved", id)
+	})
 }
 
 // moneyDetails are the details of an anomaly that are amounts in its currency.

@@ -22,7 +22,7 @@ var badges = map[string]map[string]string{
 	"anomaly_state":     {"open": "warn"},
 	"payout_state":      {"explained": "good", "open": "warn"},
 	"run_status":        {"running": "info", "succeeded": "good", "failed": "bad", "stopped_by_cap": "bad"},
-	"bulk_replay_state": {"running": "info", "done": "good", "stalled": "bad"},
+	"bulk_replay_state": {"running": "info", "stalled": "bad"},
 	"order_status": {
 		"paid": "good", "pending": "info", "in_process": "info", "authorized": "info", "partially_paid": "warn",
 		"partially_refunded": "warn", "rejected": "bad", "in_mediation": "bad", "charged_back": "bad",
@@ -100,6 +100,12 @@ func (r *reader) Remedy(reason, class string) string {
 	}
 	return r.Word("reason.do", reason)
 }
+
+// hopeless are the causes that a replay meets again.
+var hopeless = map[string]bool{"forbidden": true, "resource_not_found": true, "event_not_found": true}
+
+// Hopeless reports whether dead letters of that cause are dismissed rather than replayed.
+func (r *reader) Hopeless(class string) bool { return hopeless[class] }
 
 // Replayable reports whether a dead letter in that state can be replayed.
 func (r *reader) Replayable(state string) bool {

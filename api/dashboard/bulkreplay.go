@@ -1,33 +1,19 @@
 package dashboard
 
 import (
+	"net/url"
 	"strconv"
 	"time"
 
 	"github.com/conciliar/conciliar/store"
 )
 
-// confirmView is the body of the page before a bulk replay.
-type confirmView struct {
-	Count                     int64
-	Reason, Class, Topic, Day string
-}
-
 // confirmReplay counts the open dead letters that match and asks before they
 // are replayed.
 func (d *dashboard) confirmReplay(c *call) error {
-	q := c.filters()
-	filter := deadLetterFilter(q)
-	if q.refuseOthers(); q.err != nil {
-		return q.err
-	}
-	count, err := d.deps.Storage.CountReplayable(c.ctx, filter)
-	if err != nil {
-		return err
-	}
-	return d.show(c, "confirmreplay", &page{Title: "bulk.title", Nav: "dead_letters", Body: confirmView{
-		Count: count, Reason: filter.Reason, Class: filter.ErrorClass, Topic: filter.Topic, Day: q.get("day"),
-	}})
+	return confirm(d, c, deadLetterFilter, d.deps.Storage.MatchingDeadLetters, manyView{
+		Path: "/dashboard/dead-letters/replay", Back: "/dashboard/dead-letters", Hint: "bulk.hint", Button: "bulk.start",
+	}, &page{Title: "bulk.title", Nav: "dead_letters"})
 }
 
 // replayAll replays the open dead letters that match, and no more than the
@@ -64,6 +50,28 @@ func (v bulkView) Done() int64 {
 	return v.Replayed * 100 / v.Total
 }
 
+// Ended says how it ended, as a colour: well only when all of its events did.
+func (v bulkView) Ended() string {
+	switch {
+	case v.State == store.BulkReplayStalled || v.Outcome.Failed > 0:
+		return "bad"
+	case v.State == store.BulkReplayRunning || v.Outcome.Waiting > 0:
+		return "info"
+	case v.State == store.BulkReplayDone:
+		return "good"
+	}
+	return ""
+}
+
+// Events is the address of the list of the events that it made.
+func (v bulkView) Events(state string) string {
+	params := url.Values{"bulk": {idText(v.ID)}}
+	if state != "" {
+		params.Set("state", state)
+	}
+	return Base + "/events?" + params.Encode()
+}
+
 // Running reports whether it can be cancelled.
 func (v bulkView) Running() bool { return v.State == store.BulkReplayRunning }
 
@@ -73,7 +81,7 @@ func (d *dashboard) bulkReplay(c *call, id int64) error {
 	if err != nil {
 		return err
 	}
-	return d.show(c, "bulkreplay", &page{Title: "bulk.title", Nav: "dead_letters", Refresh: bulk.FinishedAt == nil, Body: bulkView{BulkReplay: bulk, Now: d.now()}})
+	return d.show(c, "bulkreplay", &page{Title: "bulk.title", Nav: "dead_letters", Refresh: bulk.FinishedAt == nil || bulk.Outcome.Waiting > 0, Body: bulkView{BulkReplay: bulk, Now: d.now()}})
 }
 
 // cancelBulkReplay stops a bulk replay before its next step.
@@ -81,5 +89,5 @@ func (d *dashboard) cancelBulkReplay(c *call, id int64) error {
 	if _, err := d.deps.Storage.CancelBulkReplay(c.ctx, id, c.actor()); err != nil {
 		return err
 	}
-	return c.redirect("/dashboard/replays/%d?done=cancelled", id)
+	return c.done(Base+"/replays/"+idText(id), "cancelled")
 }

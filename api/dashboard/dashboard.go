@@ -154,7 +154,7 @@ func (d *dashboard) show(c *call, name string, p *page) error {
 func (d *dashboard) showStatus(c *call, status int, name string, p *page) error {
 	p.reader, p.Version = c.reader, d.deps.Version
 	p.Who, p.Role = c.actor().Name, roleFrom(c.Context())
-	p.readNotice(c.URL.Query())
+	c.takeNotice(p)
 	if p.About != "" {
 		var err error
 		if p.Name, err = c.reader.T(p.About, "id", p.ID); err != nil {

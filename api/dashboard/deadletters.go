@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -12,10 +13,10 @@ type deadLettersView struct {
 	listing
 
 	// Groups are the open ones by cause, whatever the list is narrowed to.
-	Groups []store.DeadLetterGroup
-	// ReplayAll leads to the page that replays all open ones that match; empty where
-	// the list has others.
-	ReplayAll string
+	Groups table
+	// ReplayAll and DismissAll lead to where all open ones that match are replayed or
+	// dismissed; empty where the list has others.
+	ReplayAll, DismissAll string
 }
 
 // deadLetterFilter reads the filter that the list and what is done to all share.
@@ -39,10 +40,11 @@ func (d *dashboard) deadLetters(c *call) error {
 	if err != nil {
 		return err
 	}
-	v := deadLettersView{}
-	if v.Groups, err = d.deps.Storage.OpenDeadLetters(c.ctx); err != nil {
+	groups, err := d.deps.Storage.OpenDeadLetters(c.ctx)
+	if err != nil {
 		return err
 	}
+	v := deadLettersView{Groups: c.groupTable(groups)}
 	columns, acts := deadLetterColumns, roleFrom(c.Context()).Allows(RoleOperator)
 	if acts {
 		columns = append(slices.Clone(columns), column[store.DeadLetter]{"field.action", partActs, deadLetterActs})
@@ -58,7 +60,8 @@ func (d *dashboard) deadLetters(c *call) error {
 	}
 	v.listing = f.listed("/dashboard/dead-letters", t, idText(found.Next))
 	if state == store.DeadLetterOpen {
-		v.ReplayAll = Base + "/dead-letters/replay?" + f.params().Encode()
+		params := f.params().Encode()
+		v.ReplayAll, v.DismissAll = Base+"/dead-letters/replay?"+params, Base+"/dead-letters/dismiss?"+params
 	}
 	return d.show(c, "deadletters", &page{Title: "nav.dead_letters", Nav: "dead_letters", Refresh: v.First, Body: v})
 }
@@ -77,6 +80,39 @@ var deadLetterColumns = []column[store.DeadLetter]{
 	{"field.about", "", func(d store.DeadLetter) cell { return monoCell(d.ResourceID) }},
 	{"field.attempts", partMinorNumber, func(d store.DeadLetter) cell { return numberCell(d.Attempts) }},
 	{"field.event", partMinor, func(d store.DeadLetter) cell { return plainCell(d.QueueID).leading(eventPath(d.QueueID)) }},
+}
+
+// groupTable is the open dead letters by cause, with what to do about each. The primary
+// button is what the cause asks for.
+func (c *call) groupTable(groups []store.DeadLetterGroup) table {
+	columns := []column[store.DeadLetterGroup]{
+		{"field.cause", partTitle, func(g store.DeadLetterGroup) cell {
+			cause := wordCell("reason", g.Reason)
+			if g.ErrorClass != "" {
+				cause = wordCell("error_class", g.ErrorClass)
+			}
+			return cause.leading(Base + "/dead-letters?" + groupParams(g))
+		}},
+		{"field.count", partNumber, func(g store.DeadLetterGroup) cell { return numberCell(g.Count) }},
+		{"field.oldest", "", func(g store.DeadLetterGroup) cell { return ageCell(g.Oldest) }},
+		{"field.do", partCause, func(g store.DeadLetterGroup) cell { return plainCell(c.reader.Remedy(g.Reason, g.ErrorClass)) }},
+	}
+	if roleFrom(c.Context()).Allows(RoleOperator) {
+		columns = append(columns, column[store.DeadLetterGroup]{"field.action", partActs, func(g store.DeadLetterGroup) cell {
+			replay := act{Label: "deadletters.replay_these", Path: Base + "/dead-letters/replay?" + groupParams(g), Main: true}
+			dismiss := act{Label: "deadletters.dismiss_these", Path: Base + "/dead-letters/dismiss?" + groupParams(g)}
+			if c.reader.Hopeless(g.ErrorClass) {
+				replay.Main, dismiss.Main = false, true
+				return cell{}.doing(dismiss, replay)
+			}
+			return cell{}.doing(replay, dismiss)
+		}})
+	}
+	return tableOf("deadletters.groups_caption", "", groups, columns...)
+}
+
+func groupParams(g store.DeadLetterGroup) string {
+	return url.Values{"reason": {g.Reason}, "class": {g.ErrorClass}}.Encode()
 }
 
 // deadLetterActs are what can be done to a dead letter from its row.
@@ -106,12 +142,12 @@ func (d *dashboard) replayDeadLetter(c *call, id int64) error {
 	if err != nil {
 		return err
 	}
-	return c.redirect("/dashboard/events/%d?done=replayed&id=%d", replay.QueueID, replay.ReplayOf)
+	return c.done(eventPath(replay.QueueID), "replayed", "id", replay.ReplayOf)
 }
 
 // dismissDeadLetter files a dead letter away with a note.
 func (d *dashboard) dismissDeadLetter(c *call, id int64) error {
-	return c.actNoted("/dashboard/dead-letters/%d?done=dismissed", id, d.deps.Storage.DismissDeadLetter)
+	return c.actNoted(deadLetterPath(id), "dismissed", id, d.deps.Storage.DismissDeadLetter)
 }
 
 // replayChosen replays the dead letters whose boxes were ticked. What somebody
@@ -152,7 +188,7 @@ func (d *dashboard) replayChosen(c *call) error {
 		}
 	}
 	if skipped > 0 {
-		return c.redirect("/dashboard/dead-letters?done=replayed_some&n=%d&skipped=%d", replayed, skipped)
+		return c.done("/dashboard/dead-letters", "replayed_some", "n", int64(replayed), "skipped", int64(skipped))
 	}
-	return c.redirect("/dashboard/dead-letters?done=replayed_all&n=%d", replayed)
+	return c.done("/dashboard/dead-letters", "replayed_all", "n", int64(replayed))
 }

@@ -87,12 +87,12 @@ func (d *dashboard) replayDelivery(c *call, id int64) error {
 	if err != nil {
 		return err
 	}
-	return c.redirect("/dashboard/deliveries/%d?done=delivery_replayed", replay.DeliveryID)
+	return c.done(Base+"/deliveries/"+idText(replay.DeliveryID), "delivery_replayed")
 }
 
 // dismissDelivery takes a message that was given up for dealt with.
 func (d *dashboard) dismissDelivery(c *call, id int64) error {
-	return c.actNoted("/dashboard/deliveries/%d?done=dismissed", id, d.deps.Storage.DismissDelivery)
+	return c.actNoted(Base+"/deliveries/"+idText(id), "dismissed", id, d.deps.Storage.DismissDelivery)
 }
 
 // changeReceiver stops or starts a receiver.
@@ -114,5 +114,5 @@ func (d *dashboard) changeReceiver(c *call, change changeReceiver, done string) 
 	if err := change(c.ctx, c.sent().text("receiver"), c.actor()); err != nil {
 		return err
 	}
-	return c.redirect("/dashboard/deliveries?done=%s", done)
+	return c.done("/dashboard/deliveries", done)
 }

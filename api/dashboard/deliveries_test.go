@@ -44,16 +44,16 @@ func TestDeliveries_AreShownReplayedAndDismissed(t *testing.T) {
 		require.Contains(t, one, words[2])
 		require.Contains(t, one, "<b>broken</b>")
 	}
-	require.Equal(t, "/dashboard/deliveries/1?done=dismissed", b.post(t, "/dashboard/deliveries/1/dismiss", url.Values{"note": {"told them"}}))
+	require.Equal(t, "/dashboard/deliveries/1", b.post(t, "/dashboard/deliveries/1/dismiss", url.Values{"note": {"told them"}}))
 	require.Equal(t, http.StatusConflict, b.send(t, "/dashboard/deliveries/1/dismiss", url.Values{"note": {"told them"}}).Code)
-	require.Equal(t, "/dashboard/deliveries/2?done=delivery_replayed", b.post(t, "/dashboard/deliveries/1/replay", nil))
+	require.Equal(t, "/dashboard/deliveries/2", b.post(t, "/dashboard/deliveries/1/replay", nil))
 	require.Equal(t, http.StatusNotFound, b.send(t, "/dashboard/deliveries/9/replay", nil).Code)
 	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/deliveries/9").Code)
 
 	order := url.Values{"receiver": {store.ReceiverOrderEvents}}
-	require.Equal(t, "/dashboard/deliveries?done=receiver_stopped", b.post(t, "/dashboard/receivers/stop", order))
-	require.Contains(t, b.page(t, "en", "/dashboard/deliveries?done=receiver_stopped"), "stopped by an operator")
-	require.Equal(t, "/dashboard/deliveries?done=receiver_started", b.post(t, "/dashboard/receivers/start", order))
+	require.Equal(t, "/dashboard/deliveries", b.post(t, "/dashboard/receivers/stop", order))
+	require.Contains(t, b.page(t, "en", "/dashboard/deliveries"), "stopped by an operator")
+	require.Equal(t, "/dashboard/deliveries", b.post(t, "/dashboard/receivers/start", order))
 	require.NotContains(t, b.page(t, "en", "/dashboard/deliveries"), "stopped by an operator")
 	require.Equal(t, http.StatusNotFound, b.send(t, "/dashboard/receivers/stop", url.Values{"receiver": {"source:nobody"}}).Code)
 

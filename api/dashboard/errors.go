@@ -55,6 +55,10 @@ func (c *call) failureFor(err error) (f *failure, ours bool) {
 type errorView struct {
 	Text      string
 	RequestID string
+	// Link leads to what the error is about; empty when that is nothing with a page.
+	Link string
+	// Last is what was done to it last; nil when that is not known.
+	Last *store.OperatorAction
 	// Internal is true when the operator can do nothing but wait or report it.
 	Internal bool
 	// Waits is true while the database does not answer, Since is from when on; the zero
@@ -84,11 +88,32 @@ func (d *dashboard) answerError(c *call, err error) {
 	if f.status == http.StatusServiceUnavailable {
 		p.wait(&body, c.Request)
 	}
+	d.aboutConflict(c, err, &body)
 	p.Body = body
 	if err := d.showStatus(c, f.status, "error", p); err != nil {
 		d.deps.Logger.ErrorContext(c.Context(), "error page failed", "request_id", requestID, "error", err)
 		http.Error(c.ResponseWriter, http.StatusText(f.status)+" ("+requestID+")", f.status)
 	}
+}
+
+// conflictTargets are what a StateError names, as the audit has it.
+var conflictTargets = map[string]string{
+	"dead letter": store.TargetDeadLetter, "anomaly": store.TargetAnomaly, "bulk replay": store.TargetBulkReplay, "delivery": store.TargetDelivery,
+}
+
+// aboutConflict leads to what somebody else dealt with, and says who did, and when.
+func (d *dashboard) aboutConflict(c *call, err error, v *errorView) {
+	var conflict *store.StateError
+	if !errors.As(err, &conflict) || conflictTargets[conflict.What] == "" {
+		return
+	}
+	kind := conflictTargets[conflict.What]
+	v.Link = Base + targetPages[kind] + idText(conflict.ID)
+	last, err := d.deps.Storage.LastAction(c.ctx, kind, conflict.ID)
+	if err != nil { // the page is worth having without it
+		d.deps.Logger.ErrorContext(c.Context(), "last action not read", "request_id", c.actor().RequestID, "error", err)
+	}
+	v.Last = last
 }
 
 // Header is the answer's header; the request has one of the same name.

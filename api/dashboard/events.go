@@ -27,6 +27,8 @@ func eventFilter(f *filters) store.EventFilter {
 	filter.Since, filter.Until = f.on("day", "field.day")
 	filter.Order, filter.ResourceID = f.typed("order", "field.order", 16), f.typed("payment", "field.payment", 14)
 	filter.RequestID = f.typed("request", "field.request_id", 20)
+	filter.BulkReplay = f.number("bulk", "bulk.title")
+	filter.Source = f.typed("source", "field.source", 14)
 	return filter
 }
 
@@ -124,5 +126,5 @@ func (d *dashboard) replayEvent(c *call, id int64) error {
 	if err != nil {
 		return err
 	}
-	return c.redirect("/dashboard/events/%d?done=replayed&id=%d", replay.QueueID, id)
+	return c.done(eventPath(replay.QueueID), "replayed", "id", id)
 }

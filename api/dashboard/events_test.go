@@ -157,7 +157,7 @@ func TestEvents_WhatCameFromOutsideIsEscaped(t *testing.T) {
 		VALUES ('mercadopago', '100', $1, 'approved', $1, 1, 'ARS', true, now(), now(), convert_to($1, 'UTF8'))`, evil)
 	for _, path := range []string{
 		"/dashboard/events", "/dashboard/events/" + itoa(queueID), "/dashboard/events?topic=" + url.QueryEscape(evil),
-		"/dashboard/events?done=" + url.QueryEscape(evil), "/dashboard?span=" + url.QueryEscape(evil),
+		"/dashboard?span=" + url.QueryEscape(evil),
 	} {
 		w := b.get(t, "en", path)
 		require.Equal(t, http.StatusOK, w.Code)

@@ -104,7 +104,7 @@ func (d *dashboard) resumeQueue(c *call) error {
 	if !resumed {
 		return errNoPage
 	}
-	return c.redirect(Base + "?done=resumed")
+	return c.done(Base, "resumed")
 }
 
 // webhookAddress is where the provider sends webhooks, as the reader's browser reaches

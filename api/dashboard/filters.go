@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,6 +94,22 @@ func (f *filters) typed(name, label string, size int) string {
 	return v
 }
 
+// number is an id, or 0 for all. It is a field only where it is given: links have it.
+func (f *filters) number(name, label string) int64 {
+	v := f.get(name)
+	l := field{Name: name, Label: label, Kind: "text", Value: v, Size: 6}
+	if v == "" {
+		return 0
+	}
+	f.add(l)
+	n, err := strconv.ParseInt(v, 10, 64)
+	if err != nil || n < 1 {
+		f.err = errBadInput
+		return 0
+	}
+	return n
+}
+
 // currency is a currency's code.
 func (f *filters) currency() string {
 	v := strings.ToUpper(f.text("currency"))
@@ -136,7 +153,7 @@ func (f *filters) params() url.Values {
 // unseen, and the list would show what was not asked for.
 func (f *filters) refuseOthers() {
 	for name := range f.values {
-		known := name == "before" || noticeParams[name] || slices.ContainsFunc(f.fields, func(l field) bool { return l.Name == name })
+		known := name == "before" || slices.ContainsFunc(f.fields, func(l field) bool { return l.Name == name })
 		if !known {
 			f.err = errBadInput
 		}
@@ -154,6 +171,8 @@ type listing struct {
 	Older string
 	// Hint is the key of what is said of the list before it; empty for nothing.
 	Hint string
+	// Acts are what can be done to all of it.
+	Acts []act
 	// Export is the kind of the export that takes the same filters; empty for none.
 	Export string
 	// First is true for the list's first page.

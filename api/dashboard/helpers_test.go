@@ -44,6 +44,8 @@ type bundle struct {
 	role dashboard.Role
 	// alertsSent is whether messages about alerts have a receiver.
 	alertsSent bool
+	// notice is what an action left for the next page.
+	notice *http.Cookie
 	// at is the dashboard's clock; the real one while it is zero.
 	at time.Time
 }
@@ -113,7 +115,18 @@ func (b *bundle) now() time.Time {
 func (b *bundle) do(t testing.TB, r *http.Request) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
+	if b.notice != nil {
+		r.AddCookie(b.notice)
+	}
 	b.ServeHTTP(w, r.WithContext(dashboard.WithActor(t.Context(), operator, b.role)))
+	for _, c := range w.Result().Cookies() { // as a browser keeps it
+		if c.Name != "conciliar_done" {
+			continue
+		}
+		if b.notice = c; c.MaxAge < 0 {
+			b.notice = nil
+		}
+	}
 	return w
 }
 

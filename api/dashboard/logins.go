@@ -39,5 +39,5 @@ func (d *dashboard) endLogin(c *call, id int64) error {
 	if err := d.deps.Storage.EndSession(c.ctx, id, c.actor()); err != nil {
 		return err
 	}
-	return c.redirect("/dashboard/logins?done=login_ended")
+	return c.done("/dashboard/logins", "login_ended")
 }

@@ -119,7 +119,7 @@ func (d *dashboard) amendOrder(c *call) error {
 	if _, err := d.deps.Storage.AmendOrder(c.ctx, act, terms); err != nil {
 		return err
 	}
-	return c.redirect("%s", orderPath(act.Reference)+"&done=order_amended")
+	return c.done(orderPath(act.Reference), "order_amended")
 }
 
 // cancelOrder calls an order off.
@@ -131,7 +131,7 @@ func (d *dashboard) cancelOrder(c *call) error {
 	if _, err := d.deps.Storage.CancelOrder(c.ctx, act); err != nil {
 		return err
 	}
-	return c.redirect("%s", orderPath(act.Reference)+"&done=order_cancelled")
+	return c.done(orderPath(act.Reference), "order_cancelled")
 }
 
 // orderAct reads the form of what is done to an order, with its note.

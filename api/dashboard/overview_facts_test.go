@@ -115,7 +115,7 @@ func TestOverview_APausedQueueSaysByWhomAndCanBeResumed(t *testing.T) {
 	require.NotContains(t, b.overview(t, "en"), "By ana. Resume")
 	b.role = dashboard.RoleAdmin
 
-	require.Equal(t, "/dashboard?done=resumed", b.post(t, "/dashboard/queues/resume", url.Values{"queue": {"webhooks"}}))
+	require.Equal(t, "/dashboard", b.post(t, "/dashboard/queues/resume", url.Values{"queue": {"webhooks"}}))
 	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'resume_queue' AND actor = 'operator' AND note = 'webhooks'`))
 	require.NotContains(t, b.overview(t, "en"), "paused since")
 	for _, name := range []string{"", "*", "nothing"} {

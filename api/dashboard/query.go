@@ -151,7 +151,7 @@ func (c *call) note() (store.Note, error) {
 }
 
 // actNoted does to the thing with the id what takes a note, and goes on to its page.
-func (c *call) actNoted(page string, id int64, do func(ctx context.Context, id int64, note store.Note, by store.Actor) error) error {
+func (c *call) actNoted(page, done string, id int64, do func(ctx context.Context, id int64, note store.Note, by store.Actor) error) error {
 	note, err := c.note()
 	if err != nil {
 		return err
@@ -159,5 +159,5 @@ func (c *call) actNoted(page string, id int64, do func(ctx context.Context, id i
 	if err := do(c.ctx, id, note, c.actor()); err != nil {
 		return err
 	}
-	return c.redirect(page, id)
+	return c.done(page, done)
 }

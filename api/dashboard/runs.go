@@ -98,5 +98,5 @@ func (d *dashboard) startRun(c *call) error {
 	if joined {
 		done = "run_joined"
 	}
-	return c.redirect("/dashboard/runs/%d?done=%s", run.ID, done)
+	return c.done(Base+"/runs/"+idText(run.ID), done)
 }

@@ -38,7 +38,7 @@ type pair struct{ Name, Value string }
 func (p *page) Kept() []pair {
 	var kept []pair
 	for name, values := range p.query {
-		if len(values) > 0 && !noticeParams[name] {
+		if len(values) > 0 {
 			kept = append(kept, pair{name, values[0]})
 		}
 	}
