@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
@@ -71,15 +70,6 @@ func (in *instantWalk) narrow(q *provider.SearchQuery) {
 	}
 }
 
-// shownHere are the ids of the payments that were shown at this place.
-func (w *searchWalk) shownHere() []string {
-	ids := make([]string, len(w.Seen))
-	for i, key := range w.Seen {
-		ids[i], _, _ = strings.Cut(key, "@")
-	}
-	return ids
-}
-
 // takeInstant takes a page of the payments of one instant in.
 func (w *searchWalk) takeInstant(page provider.SearchPage, full bool) {
 	in := w.Instant
@@ -96,7 +86,9 @@ func (w *searchWalk) takeInstant(page provider.SearchPage, full bool) {
 	}
 	in.Grew = in.Grew || len(in.Seen) > known
 	if in.Way == 0 {
-		if page.Total < in.Total && in.Restarts < instantRestarts {
+		fewer := page.Total < in.Total
+		w.Doubt = w.Doubt || fewer && in.Restarts >= instantRestarts
+		if fewer && in.Restarts < instantRestarts {
 			// Some have moved on, shown or not; those that are left are counted
 			// from the beginning.
 			*in = instantWalk{Narrow: in.Narrow, Total: page.Total, Next: in.Next, Restarts: in.Restarts + 1}

@@ -212,7 +212,9 @@ func (w *searchWalk) take(page provider.SearchPage) []provider.Payment {
 		return fresh
 	case full:
 		w.remember(page.Payments)
-		w.Offset, w.Instant = 0, &instantWalk{Seen: w.shownHere()}
+		// What was shown here before does not count: it may have moved on since, and
+		// another be taken for it.
+		w.Offset, w.Instant = 0, &instantWalk{}
 	default:
 		// Not full, and yet not the end by the count.
 		w.remember(page.Payments)
