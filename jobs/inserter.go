@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +19,7 @@ import (
 type Inserter struct {
 	client *river.Client[pgx.Tx]
 	// maxAttempts are those of an event's job.
-	maxAttempts int16
+	maxAttempts int
 }
 
 // NewInserter returns an Inserter on pool.
@@ -40,7 +39,7 @@ func NewInserter(pool *pgxpool.Pool, cfg Config) (*Inserter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("insert-only client: %w", err)
 	}
-	return &Inserter{client: client, maxAttempts: int16(min(cfg.Backoff.Attempts, math.MaxInt16))}, nil
+	return &Inserter{client: client, maxAttempts: cfg.Backoff.Attempts}, nil
 }
 
 // Form says how an event's job is inserted. It is a store.FormJob.

@@ -33,7 +33,7 @@ func jobOf(ev *NewEvent) Job {
 type JobForm struct {
 	Kind        string
 	Queue       string
-	MaxAttempts int16
+	MaxAttempts int
 	// Priority is 1 for what goes first to 4 for what goes last.
 	Priority int16
 	// Metadata is a JSON object, or nil for an empty one.
@@ -53,7 +53,7 @@ func jobColumns[T any](job func(T) JobForm) []column[T] {
 	return []column[T]{
 		value("kind", "text", func(row T) string { return job(row).Kind }),
 		value("queue", "text", func(row T) string { return job(row).Queue }),
-		value("max_attempts", "smallint", func(row T) int16 { return job(row).MaxAttempts }),
+		value("max_attempts", "smallint", func(row T) int { return job(row).MaxAttempts }),
 		value("priority", "smallint", func(row T) int16 { return job(row).Priority }),
 		value("metadata", "jsonb", func(row T) []byte {
 			if metadata := job(row).Metadata; metadata != nil {

@@ -46,5 +46,5 @@ func followHeap(set int) {
 // of a quarter keep it from being set each time, which stops the world.
 func gcPercent(live uint64) int {
 	percent := gcRoom * 100 / max(live, 1) / 25 * 25
-	return int(min(max(percent, gcLeast), gcMost)) //nolint:gosec // bounded
+	return int(min(max(percent, gcLeast), gcMost))
 }
