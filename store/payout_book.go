@@ -141,8 +141,11 @@ func bookMovements(ctx context.Context, tx pgx.Tx, r Report, movements []Movemen
 		INSERT INTO report_rows (file_id, movement_id, row)
 		SELECT $1, m.id, b.row
 		FROM unnest(`+movementKeys+`, $11::int[], $12::bigint[]) AS b (`+movementKey+`, ordinal, row)
-		JOIN account_movements m USING (`+movementKey+`, ordinal)
-		WHERE m.source = $2 AND m.collector_id = $3`, append(args, c.ordinal, c.row)...)
+		CROSS JOIN LATERAL (
+			SELECT id FROM account_movements
+			WHERE source = $2 AND collector_id = $3 AND (`+movementKey+`, ordinal)
+			    = (b.currency, b.happened_at, b.source_id, b.record_type, b.description, b.credit, b.debit, b.ordinal) OFFSET 0
+		) m`, append(args, c.ordinal, c.row)...)
 	return fresh, err
 }
 
