@@ -196,6 +196,7 @@ func TestBrowser_PagesAreAccessible(t *testing.T) {
 	status, _ := get(t, service+"/api/checkout/webhook?data.id=1&type=payment", "")
 	require.Equal(t, http.StatusBadRequest, status)
 	awaitBody(t, service+"/api/webhooks/refused", statusToken, `"unexpected_method"`)
+	payOut(t, databaseURL, environ, "order-1")
 	b := newBrowser(t, service, "en-US")
 	check := func(path string) {
 		b.open(t, path)
@@ -219,6 +220,7 @@ func TestBrowser_PagesAreAccessible(t *testing.T) {
 	for _, path := range []string{
 		"", "/events", "/events/1", "/events/3", "/orders", "/orders?reference=order-1", "/dead-letters", "/dead-letters/1",
 		"/dead-letters/replay", "/anomalies", "/anomalies/1", "/runs", "/runs/1", "/refused", "/refused/1", "/search?q=nothing",
+		"/payouts", "/payouts?payout=91000000002",
 	} {
 		check(fmt.Sprint("/dashboard", path))
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -55,6 +56,24 @@ func TestPayouts_AnImportThatIsKilledGoesOn(t *testing.T) {
 		Scan(&movements, &linked, &explained, &open))
 	require.Equal(t, []int{rows, rows, rows / payoutEvery, 0}, []int{movements, linked, explained, open})
 	require.Equal(t, exitDone, execute(t, environ, "verify").code)
+}
+
+// payOut imports a report in which an order's payment is released and paid out.
+func payOut(t *testing.T, database string, environ []string, reference string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(t.Context())) }()
+	var payment, collector string
+	require.NoError(t, conn.QueryRow(t.Context(), `SELECT payment_id, collector_id FROM payments WHERE order_reference = $1`, reference).Scan(&payment, &collector))
+	file := filepath.Join(t.TempDir(), "released.csv")
+	require.NoError(t, os.WriteFile(file, []byte("DATE,SOURCE_ID,EXTERNAL_REFERENCE,RECORD_TYPE,DESCRIPTION,NET_CREDIT_AMOUNT,NET_DEBIT_AMOUNT,CURRENCY\n"+
+		"2026-03-01T00:00:00Z,,,initial_available_balance,,0.00,0.00,ARS\n"+
+		"2026-03-01T10:00:00Z,"+payment+","+reference+",release,payment,140.00,0.00,ARS\n"+
+		"2026-03-01T11:00:00Z,91000000001,,release,withdrawal,0.00,15.00,ARS\n"+
+		"2026-03-01T12:00:00Z,91000000002,,release,payout,0.00,120.00,ARS\n"), 0o600))
+	imported := execute(t, environ, "payouts", "import", file, "--collector-id", collector)
+	require.Equal(t, exitDone, imported.code, imported.err)
 }
 
 // releaseReport is a report with so many movements, every so many of them a payout of all
