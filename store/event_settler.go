@@ -170,7 +170,8 @@ func (s *Settler) lane(e *ending) int {
 	return int(maphash.Comparable(s.seed, key) % uint64(len(s.lanes))) //nolint:gosec // below the number of lanes
 }
 
-// end ends events as one transaction, and tells each what became of it.
+// end ends events as one transaction, and tells each what became of it. One event is a
+// group, too: while it is written those gather that make the next.
 func (s *Settler) end(endings []*ending) {
 	// One that waits for nobody has its statements in its own trace.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(endings[0].ctx), s.opts.Timeout)
