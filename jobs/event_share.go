@@ -18,13 +18,14 @@ type admitter interface {
 
 // A sharedFetch fetches once for all events about the same that were received before
 // the fetch begins. It begins when it is its turn to be sent: a provider's limit is what
-// most events wait for. While one is under way, who asks for the same waits for the next,
-// for the answer may be older than their event.
+// most events wait for. What is under way serves nobody who comes then, for its answer may
+// be older than their event, and delays nobody, for it may hang.
 type sharedFetch struct {
 	// drawn is PostgreSQL's clock and the newest event id that was drawn.
 	drawn func(ctx context.Context) (time.Time, int64, error)
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// rounds are those that have not begun.
 	rounds map[question]*fetchRound
 }
 
@@ -36,8 +37,7 @@ type question struct {
 
 // A fetchRound is one fetch for all who wait for it.
 type fetchRound struct {
-	// open is true until it begins, and waiting is who waits for it.
-	open    bool
+	// waiting is how many wait for it.
 	waiting int
 	cancel  context.CancelFunc
 	// now and mark are the latest of those that the events began with.
@@ -75,28 +75,27 @@ func (s *sharedFetch) fetch(ctx context.Context, asks Fetcher, account store.Acc
 	return r.found, event, r.err
 }
 
-// join returns the round that has not begun, or the one after the last.
+// join returns the round that has not begun, or a new one.
 func (s *sharedFetch) join(ctx context.Context, asks Fetcher, q question, event store.AttemptStart) *fetchRound {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last := s.rounds[q]
-	if last == nil || !last.open {
+	r := s.rounds[q]
+	if r == nil {
 		// Who asked first may leave, and the others still wait; but its time is the round's.
 		ctx, cancel := lasting(ctx)
-		next := &fetchRound{open: true, cancel: cancel, done: make(chan struct{})}
+		r = &fetchRound{cancel: cancel, done: make(chan struct{})}
 		if s.rounds == nil {
 			s.rounds = map[question]*fetchRound{}
 		}
-		s.rounds[q] = next
-		go s.run(ctx, asks, q, next, last)
-		last = next
+		s.rounds[q] = r
+		go s.run(ctx, asks, q, r)
 	}
-	last.waiting++
-	last.mark = max(last.mark, event.Mark)
-	if event.Now.After(last.now) {
-		last.now = event.Now
+	r.waiting++
+	r.mark = max(r.mark, event.Mark)
+	if event.Now.After(r.now) {
+		r.now = event.Now
 	}
-	return last
+	return r
 }
 
 // lasting is a context that ends when ctx's time is over, and not when ctx is cancelled.
@@ -111,30 +110,22 @@ func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
 func (s *sharedFetch) leave(q question, r *fetchRound) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.waiting--; r.waiting > 0 {
-		return
-	}
-	r.open = false
-	r.cancel()
-	if s.rounds[q] == r {
-		delete(s.rounds, q)
+	if r.waiting--; r.waiting == 0 {
+		r.cancel()
+		s.close(q, r)
 	}
 }
 
-// run fetches, after the round before.
-func (s *sharedFetch) run(ctx context.Context, asks Fetcher, q question, r, before *fetchRound) {
+// run fetches when it is the round's turn.
+func (s *sharedFetch) run(ctx context.Context, asks Fetcher, q question, r *fetchRound) {
 	defer r.cancel()
 	defer close(r.done)
-	defer s.end(q, r)
-	defer func() { r.panicked = recover() }()
-	if before != nil {
-		select {
-		case <-before.done:
-		case <-ctx.Done():
-			r.err = ctx.Err()
-			return
-		}
-	}
+	defer func() {
+		r.panicked = recover()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.close(q, r)
+	}()
 	waited := time.Now()
 	if limited, is := asks.(admitter); is {
 		if ctx, r.err = limited.Admit(ctx); r.err != nil {
@@ -145,7 +136,7 @@ func (s *sharedFetch) run(ctx context.Context, asks Fetcher, q question, r, befo
 		s.draw(ctx, r)
 	}
 	s.mu.Lock()
-	r.open = false
+	s.close(q, r)
 	s.mu.Unlock()
 	r.found, r.err = asks.Fetch(ctx, q.ref, nil)
 }
@@ -162,10 +153,8 @@ func (s *sharedFetch) draw(ctx context.Context, r *fetchRound) {
 	r.now, r.mark = now, max(r.mark, mark)
 }
 
-func (s *sharedFetch) end(q question, r *fetchRound) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r.open = false
+// close has nobody join the round any more.
+func (s *sharedFetch) close(q question, r *fetchRound) {
 	if s.rounds[q] == r {
 		delete(s.rounds, q)
 	}

@@ -76,31 +76,30 @@ func (f *fetching) requireAnswer(t *testing.T, call, mark int64) {
 	require.Equal(t, mark, f.event.Mark)
 }
 
-// Whoever asks while a fetch is under way shares the next: what is under way may be older
-// than the event.
+// Whoever asks while fetches wait for their turn shares one; whoever asks while it is
+// under way neither shares nor waits for it: it may be older than the event, and may hang.
 func TestSharedFetch_IsOneForAllWhoWaitForIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		asks := &slowFetcher{answer: make(chan struct{})}
+		asks := &limitedFetcher{&slowFetcher{answer: make(chan struct{})}, make(chan struct{})}
 		s := &sharedFetch{}
-		first := s.begin(t.Context(), asks, 1)
-		others := []*fetching{s.begin(t.Context(), asks, 2), s.begin(t.Context(), asks, 4), s.begin(t.Context(), asks, 3)}
+		waiting := []*fetching{s.begin(t.Context(), asks, 2), s.begin(t.Context(), asks, 4), s.begin(t.Context(), asks, 3)}
+		require.Zero(t, asks.calls)
+		asks.turn <- struct{}{}
+		synctest.Wait()
 		require.Equal(t, 1, asks.calls)
-
-		asks.answer <- struct{}{}
+		late := s.begin(t.Context(), asks, 5)
+		asks.turn <- struct{}{}
 		synctest.Wait()
-		first.requireAnswer(t, 1, 1)
 		require.Equal(t, 2, asks.calls)
-		asks.answer <- struct{}{}
-		synctest.Wait()
-		for _, other := range others {
-			other.requireAnswer(t, 2, 4)
-		}
 
-		last := s.begin(t.Context(), asks, 5)
+		asks.answer <- struct{}{}
 		asks.answer <- struct{}{}
 		synctest.Wait()
-		last.requireAnswer(t, 3, 5)
+		for _, shared := range waiting {
+			shared.requireAnswer(t, 1, 4)
+		}
+		late.requireAnswer(t, 2, 5)
 		require.Empty(t, s.rounds)
 	})
 }

@@ -203,7 +203,9 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 	config.RetryPolicy = policy
 	config.Test.Time = clock
 	metrics := newMetrics(cfg.Registerer)
-	settler, err := store.NewSettler(deps.Store, store.SettlerOptions{Complete: completeJobs(cfg.Schema, policy.now), Observe: metrics.countGroup})
+	settler, err := store.NewSettler(deps.Store, store.SettlerOptions{
+		Complete: completeJobs(cfg.Schema, policy.now), Timeout: cfg.JobTimeout, Observe: metrics.countGroup,
+	})
 	if err != nil {
 		return nil, err
 	}
