@@ -81,7 +81,7 @@ func TestAttempt_AStaleOneChangesNothing(t *testing.T) {
 	losses := map[string]string{
 		"to a newer attempt":    `UPDATE river_job SET attempt = 2, attempted_at = now() WHERE id = $1`,
 		"to a rescuer":          `UPDATE river_job SET state = 'retryable', scheduled_at = now() + interval '1 hour' WHERE id = $1`,
-		"to whoever put it off": `UPDATE river_job SET state = 'available', scheduled_at = now() + interval '1 hour', attempt = 0 WHERE id = $1`,
+		"to whoever put it off": `UPDATE river_job SET state = 'available', scheduled_at = now() + interval '1 minute', attempt = 0 WHERE id = $1`,
 		"to an operator":        `UPDATE river_job SET state = 'cancelled', finalized_at = now() WHERE id = $1`,
 		"to a deletion":         `DELETE FROM river_job WHERE id = $1`,
 	}
