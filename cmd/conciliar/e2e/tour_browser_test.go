@@ -53,8 +53,8 @@ func TestBrowser_AnOperatorsDay(t *testing.T) {
 	b.awaitText(t, "Paid: ARS")
 
 	b.open(t, "/dashboard/dead-letters")
-	b.press(t, `a.button[href^="/dashboard/dead-letters/replay?reason=retries_exhausted"]`)
-	b.awaitText(t, "2 open dead letters match. Replay them?")
+	b.press(t, `a.button[href*="/dashboard/dead-letters/replay?"][href*="reason=retries_exhausted"]`)
+	b.awaitText(t, "2 open ones match.")
 	require.Empty(t, b.accessibility(t), "the question before a bulk replay")
 	b.press(t, `form[action="/dashboard/dead-letters/replay"] button`)
 	b.awaitPath(t, "/dashboard/replays/1")
