@@ -76,7 +76,7 @@ func TestBrowser_AnOperatorsDay(t *testing.T) {
 	b.awaitText(t, "operator")
 
 	b.open(t, "/dashboard/refused/1")
-	b.awaitText(t, "Copy the secret from Mercado Pago's panel")
+	b.awaitText(t, "copy the secret from Mercado Pago's panel")
 
 	b.expect(`status of 404`)
 	b.open(t, "/dashboard/events/999999")
