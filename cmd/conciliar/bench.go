@@ -54,6 +54,7 @@ Without a scenario those with * are measured, in some minutes; "all" takes an ho
 	cmd.Flags().IntSliceVar(&o.Rows, "rows", []int{1_000_000}, "archived events that are there already; a tenth as many are in the queue")
 	cmd.Flags().IntVar(&o.Behind, "behind", 200_000, "events that a live webhook overtakes")
 	cmd.Flags().IntVar(&o.Payments, "payments", 100_000, "payments that a reconciliation finds")
+	cmd.Flags().IntVar(&o.ImportRows, "import-rows", 1_000_000, "rows of the report that is imported")
 	asJSON := jsonFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkBench(o); err != nil {
@@ -84,8 +85,8 @@ func checkBench(o bench.Options) error {
 	switch {
 	case o.Length < time.Second || o.Rounds < 1:
 		return usagef("--duration takes a second or more, --rounds 1 or more")
-	case o.Settle < 2 || o.Behind < 1 || o.Payments < 1:
-		return usagef("--settle takes 2 or more, --behind and --payments take 1 or more")
+	case o.Settle < 2 || o.Behind < 1 || o.Payments < 1 || o.ImportRows < 1:
+		return usagef("--settle takes 2 or more, --behind, --payments and --import-rows take 1 or more")
 	case o.Verify < bench.VerifyLeast:
 		return usagef("--verify takes at least %d", bench.VerifyLeast)
 	case len(o.Rows) == 0 || slices.ContainsFunc(o.Rows, func(n int) bool { return n < bench.RowsStep || n%bench.RowsStep != 0 }):

@@ -35,7 +35,12 @@ const warmUp = time.Second
 func (b *harness) webhooks(s *service) *load {
 	b.runs++
 	base := int64(100+b.runs) * 1_000_000_000
-	return &load{addr: s.addr, path: api.WebhookPath, secret: webhookSecret, paymentID: func(n int64) string { return strconv.FormatInt(base+n, 10) }}
+	return b.webhooksOf(s, func(n int64) string { return strconv.FormatInt(base+n, 10) })
+}
+
+// webhooksOf is a load of webhooks of which the nth is about this payment.
+func (b *harness) webhooksOf(s *service, paymentID func(n int64) string) *load {
+	return &load{addr: s.addr, path: api.WebhookPath, secret: webhookSecret, paymentID: paymentID}
 }
 
 // acknowledge measures pgbench and the service in turns, so that a machine that slows

@@ -38,6 +38,8 @@ type Options struct {
 	// Behind are the events that a live webhook overtakes, and Payments those that a
 	// reconciliation finds.
 	Behind, Payments int
+	// ImportRows are the rows of a report.
+	ImportRows int
 
 	// OpenBounded connects with the bounds that the service sets for its sessions,
 	// OpenUnbounded without them.
@@ -72,6 +74,7 @@ func Scenarios() []Scenario {
 		{Name: "behind", What: "a live webhook behind events that an outage's end released", run: (*harness).behind},
 		{Name: "archive", What: "webhooks while old events move to the archive", settings: large, run: (*harness).archive},
 		{Name: "reconcile", What: "a reconciliation that finds payments which no webhook told of", run: (*harness).reconcile},
+		{Name: "import", What: "a release report beside the settlement of webhooks: rate, memory, and what settlement loses", settings: large, run: (*harness).reports},
 		{Name: "idle", What: "statements a second and memory when nothing happens, and the start", settings: map[string]string{"shared_preload_libraries": "pg_stat_statements"}, run: (*harness).idle},
 		{Name: "size", What: "acknowledging and settling beside --rows events that are there already", settings: large, run: (*harness).size},
 		{Name: "read", What: "the status and the dashboard's overview beside --rows events", settings: large, run: (*harness).read},

@@ -41,12 +41,7 @@ func (b *harness) startService(ctx context.Context, only string, settings ...str
 	s.cmd = exec.CommandContext(ctx, program, args...) //nolint:gosec // this very program
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = b.options.ShutdownLimit
-	s.cmd.Env = append(os.Environ(),
-		"DATABASE_URL="+b.databaseURL, "HTTP_ADDR="+addr, "LOG_LEVEL=warn",
-		"MERCADOPAGO_ACCESS_TOKEN="+accessToken, "MERCADOPAGO_WEBHOOK_SECRETS="+webhookSecret, "MERCADOPAGO_BASE_URL="+b.simURL,
-		"PROVIDER_RATE_LIMIT=1000000",
-		"STATUS_TOKENS="+s.statusToken, "PROCESS_QUEUE_TOKENS="+rand.Text(), "RECONCILE_TOKENS="+rand.Text(), "ORDERS_TOKENS="+rand.Text(),
-		"OPERATOR_PASSWORD="+s.password)
+	s.cmd.Env = append(b.environ(s.statusToken, s.password), "HTTP_ADDR="+addr)
 	s.cmd.Env = append(s.cmd.Env, settings...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
@@ -57,6 +52,16 @@ func (b *harness) startService(ctx context.Context, only string, settings ...str
 		return nil, fmt.Errorf("%w: %s", err, s.log)
 	}
 	return s, nil
+}
+
+// environ is the environment of a process of this binary.
+func (b *harness) environ(statusToken, password string) []string {
+	return append(os.Environ(),
+		"DATABASE_URL="+b.databaseURL, "LOG_LEVEL=warn",
+		"MERCADOPAGO_ACCESS_TOKEN="+accessToken, "MERCADOPAGO_WEBHOOK_SECRETS="+webhookSecret, "MERCADOPAGO_BASE_URL="+b.simURL,
+		"PROVIDER_RATE_LIMIT=1000000",
+		"STATUS_TOKENS="+statusToken, "PROCESS_QUEUE_TOKENS="+rand.Text(), "RECONCILE_TOKENS="+rand.Text(), "ORDERS_TOKENS="+rand.Text(),
+		"OPERATOR_PASSWORD="+password)
 }
 
 func (s *service) stop() {

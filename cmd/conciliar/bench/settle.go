@@ -13,7 +13,6 @@ import (
 
 	"github.com/shopspring/decimal"
 
-	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 )
 
@@ -34,18 +33,26 @@ func (b *harness) makeOrders(ctx context.Context, n int) ([]string, error) {
 	prefix := fmt.Sprintf("run%d-", b.runs)
 	ids := make([]string, n)
 	for i := range ids {
-		ids[i] = b.sim.CreatePayment(simulator.PaymentSpec{
-			Reference: prefix + strconv.Itoa(i), Amount: decimal.NewFromInt(150), Status: simulator.Approved, StatusDetail: "accredited",
-		})
+		ids[i] = b.paymentOf(prefix + strconv.Itoa(i))
 	}
 	_, err := b.pool.Exec(ctx, `INSERT INTO orders (reference, amount, currency, settled_at, fold_version)
 		SELECT $2 || n, 150, 'ARS', now(), `+foldVersion+` FROM generate_series(0, $1 - 1) n`, n, prefix)
 	return ids, err
 }
 
+// paymentOf makes an approved payment.
+func (b *harness) paymentOf(reference string) (id string) {
+	return b.sim.CreatePayment(simulator.PaymentSpec{
+		Reference: reference, Amount: decimal.NewFromInt(150), Status: simulator.Approved, StatusDetail: "accredited",
+	})
+}
+
+// payment makes the nth payment of an order that nobody registers.
+func (b *harness) payment(n int64) string { return b.paymentOf("offered-" + strconv.FormatInt(n, 10)) }
+
 // about is a load of webhooks about these payments, each once.
 func (b *harness) about(s *service, ids []string) *load {
-	return &load{addr: s.addr, path: api.WebhookPath, secret: webhookSecret, paymentID: func(n int64) string { return ids[n-1] }}
+	return b.webhooksOf(s, func(n int64) string { return ids[n-1] })
 }
 
 // backlog fills the queue with events about orders of their own.
