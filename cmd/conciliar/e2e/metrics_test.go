@@ -48,7 +48,8 @@ sources:
     verify: {scheme: bearer, secret_env: [SENDER_SECRET]}
     forward: {url: "http://127.0.0.1:1/"}
 `), 0o600))
-	r, service := serve(t, environment(storetest.URL(t), provider, map[string]string{
+	database := storetest.URL(t)
+	r, service := serve(t, environment(database, provider, map[string]string{
 		"RETRY_MAX_ATTEMPTS": "1", "MONEY_REPORTS": "read",
 		"SOURCES_FILE": senders, "SENDER_SECRET": senderSecret, "ORDER_EVENTS_ALLOW_PRIVATE": "true",
 	}))
@@ -74,6 +75,9 @@ sources:
 	// The first reconciliation starts with the service.
 	awaitBody(t, service+"/metrics", statusToken, `conciliar_reconciliation_last_success_timestamp_seconds`)
 	awaitBody(t, service+"/metrics", statusToken, `conciliar_report_age_seconds`)
+	_, err = storetest.Open(t, database).Exec(t.Context(), `UPDATE river_queue SET paused_at = now()`)
+	require.NoError(t, err)
+	awaitBody(t, service+"/metrics", statusToken, `conciliar_queue_paused{`)
 	_, page = get(t, service+"/metrics", statusToken)
 	require.Equal(t, exitDone, r.stop())
 	// A seller's are there where there are sellers.
