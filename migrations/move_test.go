@@ -45,7 +45,7 @@ func TestRelocate_MovesAllThatIsOursAndNothingElse(t *testing.T) {
 	before, after := inPublic(t)
 	had := rows(t, before)
 	delete(had, "products")
-	require.Len(t, had["river_job"], 2)
+	require.Len(t, had["river_job"], 3)
 	reader, role := as(t, after)
 	exec(t, before, `GRANT SELECT ON orders TO `+role)
 	exec(t, before, `CREATE VIEW shops_orders AS SELECT reference FROM orders`)

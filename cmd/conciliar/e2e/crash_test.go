@@ -114,14 +114,18 @@ func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
 	s.hasReconciled()
 	held := newHeldAPI(t, s.sim)
 	p := s.launch("MERCADOPAGO_BASE_URL=" + held.address)
-	payment := s.sell("order-1")
+	// One payment's events would share a fetch.
+	payments := make([]string, 8)
+	for i := range payments {
+		payments[i] = s.sell("order-" + strconv.Itoa(i))
+	}
 	var acknowledged []int64
 	refused := make(chan struct{})
 	enough := make(chan struct{})
 	go func() {
 		defer close(refused)
 		for {
-			result := s.sim.Notify(context.WithoutCancel(t.Context()), payment)
+			result := s.sim.Notify(context.WithoutCancel(t.Context()), payments[len(acknowledged)%len(payments)])
 			if !result.Acknowledged() {
 				return
 			}
@@ -130,7 +134,7 @@ func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
 			}
 		}
 	}()
-	held.await(t, 8)
+	held.await(t, len(payments))
 	<-enough
 
 	p.stop()
@@ -143,7 +147,7 @@ func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
 	s.launch()
 	s.awaitQuiet()
 	require.Equal(t, 1, s.count(`SELECT max(attempts) FROM webhook_queue`))
-	require.Equal(t, 1, s.count(`SELECT count(*) FROM orders WHERE status = 'paid'`))
+	require.Equal(t, len(payments), s.count(`SELECT count(*) FROM orders WHERE status = 'paid'`))
 	s.requireSound()
 }
 

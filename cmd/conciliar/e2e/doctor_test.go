@@ -174,6 +174,7 @@ func TestDoctor_NamesTheTopicsThatAreNeverVerified(t *testing.T) {
 	fixture.Await(t, func() bool {
 		return fixture.Count(t, s.pool, `SELECT count(*) FROM webhook_refused WHERE topic = 'order' AND channel = 'webhooks'`) == 3
 	})
+	sendSigned(t, s.service, "1") // the secret is right: otherwise that is what there is to say
 
 	found := findings(t, s.environ, exitDone)["topics"]
 

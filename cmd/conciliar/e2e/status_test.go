@@ -32,6 +32,6 @@ func TestStatus_IsTheSameDocumentAsTheEndpoints(t *testing.T) {
 
 	table := execute(t, environ, "status")
 	require.Equal(t, exitDone, table.code, table.err)
-	require.Regexp(t, `(?m)^health +healthy$`, table.out)
+	require.Regexp(t, `(?m)^health +unhealthy\n +No process with workers is running`, table.out)
 	require.Regexp(t, `(?m)^pending +1$`, table.out)
 }
