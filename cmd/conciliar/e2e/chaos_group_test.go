@@ -5,10 +5,13 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 )
 
 // crowds are what happens while a hundred events are settled at once.
@@ -44,11 +47,20 @@ func (s *stage) crowd(times int) (release func()) {
 		}
 		s.api.to.ServeHTTP(w, r)
 	})
-	for n := range crowdSize {
-		id := s.pay(fmt.Sprintf("crowd-%d", n))
-		for range times {
-			s.notify(id)
-		}
+	ids := make([]string, crowdSize)
+	for n := range ids {
+		ids[n] = s.pay(fmt.Sprintf("crowd-%d", n))
+	}
+	// Side by side: the first attempt must still wait when the last begins.
+	results := make([]simulator.Result, times*len(ids))
+	var told sync.WaitGroup
+	for i := range results {
+		told.Go(func() { results[i] = s.sim.Notify(s.t.Context(), ids[i%len(ids)]) })
+	}
+	told.Wait()
+	for _, result := range results {
+		require.True(s.t, result.Acknowledged(), "answer %d, %v", result.StatusCode, result.Err)
+		s.acknowledge(result.QueueID)
 	}
 	require.Eventually(s.t, func() bool { return asked.Load() >= crowdSize }, chaosPatience(), 10*time.Millisecond, "the attempts never asked")
 	return func() { close(gate) }
