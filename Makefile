@@ -87,7 +87,7 @@ chaos: ## break everything that can break and hold the books to the truth (LONG=
 		$(GO) test -trimpath -tags nomsgpack,chaos -timeout $(CHAOS_TIMEOUT) -parallel 8 -run '^TestChaos' $(TEST_FLAGS) ./cmd/conciliar/e2e
 
 .PHONY: docs
-docs: ## write what the commands in docs/api.md, commands.md and guide.md answer into them
+docs: ## write what the commands in docs/api.md, api-examples.md and commands.md answer into them
 	@.ci/prepare
 	$(WITH_POSTGRES) $(GO) test $(AS_BUILT) ./cmd/conciliar/e2e -count 1 -run TestDocs_TheTranscripts -args -update-docs
 

@@ -25,7 +25,7 @@ var updateDocs = flag.Bool("update-docs", false, "write what the commands of the
 
 // transcribed are the pages whose ```console blocks are what the program
 // answered. Each page is run from its top, on a scene of its own.
-var transcribed = []string{"docs/api.md", "docs/commands.md", "docs/guide.md"}
+var transcribed = []string{"docs/api.md", "docs/api-examples.md", "docs/commands.md"}
 
 var (
 	// digits are made equal, but for the status of an answer.
@@ -51,7 +51,7 @@ var placeholders = []struct {
 }
 
 // A scene is a service in which something of everything has happened, as the
-// guide's stage says, and a terminal beside it.
+// stage of docs/api-examples.md says, and a terminal beside it.
 type scene struct {
 	*terminal
 
