@@ -14,7 +14,7 @@ const notFound = "payment_not_found: payment_not_found (HTTP 404)"
 func TestDeadLetters_AreGroupedByCauseWithWhatToDo(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for lang, text := range map[string]string{"en": "No dead letters.", "es": "No hay eventos fallidos", "pt-BR": "Nenhum evento com falha"} {
+	for lang, text := range map[string]string{"en": "No failed events.", "es": "No hay eventos fallidos", "pt-BR": "Nenhum evento com falha"} {
 		require.Contains(t, b.page(t, lang, "/dashboard/dead-letters"), text)
 	}
 	letter, queueID := b.deadLetter(t, "100", notFound)
@@ -52,7 +52,7 @@ func TestDeadLetters_AreDismissedWithANote(t *testing.T) {
 	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'open'`))
 
 	main := b.page(t, "en", b.post(t, path+"/dismiss", url.Values{"note": {"refunded by hand"}}))
-	require.Contains(t, main, "Dead letter dismissed.")
+	require.Contains(t, main, "Failed event dismissed.")
 	require.Contains(t, main, "refunded by hand")
 	require.NotContains(t, b.get(t, "en", path).Body.String(), "/dismiss\"", "there is nothing more to press")
 	require.EqualValues(t, 1, b.count(t, `
@@ -72,7 +72,7 @@ func TestDeadLetters_OneAndSomeAreReplayed(t *testing.T) {
 
 	// Of three chosen ones somebody has replayed one already; one is ticked twice.
 	main := b.page(t, "en", b.post(t, "/dashboard/dead-letters/replay-chosen", url.Values{"id": {ids[0], ids[1], ids[2], ids[2]}}))
-	require.Contains(t, main, "2 dead letters replayed; 1 already handled.")
+	require.Contains(t, main, "2 failed events replayed; already handled: 1.")
 	require.EqualValues(t, 3, b.count(t, `SELECT count(*) FROM webhook_queue WHERE origin = 'replay'`))
 	require.EqualValues(t, 3, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'replay' AND actor = 'operator'`))
 	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'open'`))
@@ -80,7 +80,7 @@ func TestDeadLetters_OneAndSomeAreReplayed(t *testing.T) {
 	for _, form := range []url.Values{nil, {"id": {"x"}}, {"id": {"-1"}}, {"id": strings.Fields(strings.Repeat("1 ", 51))}} {
 		require.Equal(t, http.StatusBadRequest, b.send(t, "/dashboard/dead-letters/replay-chosen", form).Code)
 	}
-	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/dead-letters/replay-chosen", url.Values{"id": {ids[3]}})), "1 dead letter replayed.")
+	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/dead-letters/replay-chosen", url.Values{"id": {ids[3]}})), "1 failed event replayed.")
 }
 
 func TestBulkReplay_ShowsTheCountBefore(t *testing.T) {

@@ -65,7 +65,7 @@ func TestFormat_NumbersDatesAndDurationsAreInTheReadersForm(t *testing.T) {
 	require.Equal(t, "−12", readerFor(t, "en", "en").whole(-12))
 
 	at := time.Date(2026, 11, 5, 9, 8, 7, 0, time.UTC)
-	for code, want := range map[string]string{"en": "Nov\u00a05,\u00a02026, 09:08:07", "es": "5\u00a0nov\u00a02026, 09:08:07", "pt-BR": "5\u00a0nov.\u00a02026, 09:08:07"} {
+	for code, want := range map[string]string{"en": "Nov\u00a05,\u00a02026, 09:08:07", "es": "5\u00a0nov\u00a02026, 09:08:07", "pt-BR": "5\u00a0de\u00a0nov.\u00a0de\u00a02026, 09:08:07"} {
 		got, err := readerFor(t, code, code).Time(at)
 		require.NoError(t, err)
 		require.Equal(t, `<time datetime="2026-11-05T09:08:07Z">`+want+`</time>`, string(got))

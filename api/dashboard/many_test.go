@@ -44,8 +44,8 @@ func TestDeadLetters_AreDismissedTogether(t *testing.T) {
 	for _, wrong := range []url.Values{{}, {"note": {"x"}}, {"note": {"x"}, "count": {"1"}}, {"note": {"x"}, "count": {"0"}, "until": {form.Get("until")}}} {
 		require.NotEqual(t, http.StatusSeeOther, b.send(t, "/dashboard/dead-letters/dismiss", wrong).Code)
 	}
-	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/dead-letters/dismiss", form)), "2 dead letters dismissed.")
-	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/dead-letters/dismiss", form)), "0 dead letters dismissed.", "a second press")
+	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/dead-letters/dismiss", form)), "2 failed events dismissed.")
+	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/dead-letters/dismiss", form)), "0 failed events dismissed.", "a second press")
 	require.EqualValues(t, 2, b.count(t, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'dismissed' AND note = 'another account''s'`))
 	require.EqualValues(t, 2, b.count(t, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'open' AND id = ANY ($1)`, []int64{other, late}))
 	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'dismiss' AND count = 2`))
@@ -113,8 +113,8 @@ func TestNotice_NoAddressMakesIt(t *testing.T) {
 	letter, _ := b.deadLetter(t, "100", notFound)
 	at := b.post(t, "/dashboard/dead-letters/"+itoa(letter)+"/dismiss", url.Values{"note": {"x"}})
 	require.NotContains(t, at, "?")
-	require.Contains(t, b.page(t, "en", at), "Dead letter dismissed.")
-	require.NotContains(t, b.page(t, "en", at), "Dead letter dismissed.", "it is said once")
+	require.Contains(t, b.page(t, "en", at), "Failed event dismissed.")
+	require.NotContains(t, b.page(t, "en", at), "Failed event dismissed.", "it is said once")
 	for _, value := range []string{"odd", "e30", "eyJrIjoidW5oZWFyZCJ9"} {
 		r := newGet(t, "/dashboard/events", "en")
 		r.AddCookie(&http.Cookie{Name: "conciliar_done", Value: value})

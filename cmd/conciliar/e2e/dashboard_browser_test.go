@@ -49,7 +49,7 @@ func TestBrowser_AnOperatorReplaysWhatFailedAndSeesTheOrderPaid(t *testing.T) {
 	b.awaitText(t, "The attempt timed out")
 	b.press(t, `input[name=id]`)
 	b.press(t, `#chosen button[type=submit]`)
-	b.awaitText(t, "1 dead letter replayed.")
+	b.awaitText(t, "1 failed event replayed.")
 
 	// The page is left alone from here on: it notices by itself what a worker does.
 	b.open(t, "/dashboard/orders?reference=order-1")
@@ -99,7 +99,7 @@ func TestBrowser_ThreeLanguages(t *testing.T) {
 	b.awaitText(t, "ARS\u00a0150,00")
 	b.press(t, `footer a[lang="pt-BR"]`)
 	b.awaitPath(t, "/dashboard/orders")
-	b.awaitText(t, "ainda sem pagamento")
+	b.awaitText(t, "aguardando pagamento")
 	b.await(t, `document.documentElement.lang === "pt-BR"`)
 	b.press(t, `footer a[lang="en"]`)
 	b.awaitText(t, "awaiting payment")
