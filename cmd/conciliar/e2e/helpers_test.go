@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,9 +165,15 @@ func repositoryPath(name string) string {
 // is often what is read, is a lot of work.
 func awaitBody(t *testing.T, url, token, text string) {
 	t.Helper()
-	var last string
+	var last atomic.Value // the last try may still be under way when time is up
+	defer func() {
+		if t.Failed() {
+			t.Log("it said at last:", last.Load())
+		}
+	}()
 	require.Eventually(t, func() bool {
-		_, last = get(t, url, token)
-		return strings.Contains(last, text)
+		_, body := get(t, url, token)
+		last.Store(body)
+		return strings.Contains(body, text)
 	}, patience, 100*time.Millisecond, "%s never said %s", url, text)
 }
