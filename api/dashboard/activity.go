@@ -120,14 +120,20 @@ func (d *dashboard) readActivity(ctx context.Context, r *reader, name string) (a
 
 // stepAt is the step that begins then, without its values.
 func stepAt(r *reader, s span, now, at time.Time) (chartStep, error) {
-	at = at.In(r.zone)
-	step := chartStep{Label: at.Format("15:04"), Open: at.Add(s.step).After(now)}
-	if s.ago <= 24*time.Hour {
+	at, now = at.In(r.zone), now.In(r.zone)
+	clock := at.Format("15:04")
+	step := chartStep{Axis: clock, Label: clock, Open: at.Add(s.step).After(now), Link: eventsBetween(at, at.Add(s.step))}
+	if s.ago <= 24*time.Hour && at.YearDay() == now.YearDay() {
 		return step, nil
 	}
-	at = at.In(r.days)
-	var err error
-	step.Label, err = r.T("time.day_month", "day", at.Format("2"), "month", r.Word("month", int(at.Month())))
+	day, err := r.dayMonth(at)
+	if err != nil {
+		return step, err
+	}
+	if s.ago > 24*time.Hour {
+		step.Axis = day
+	}
+	step.Label, err = r.T("time.at", "date", day, "time", clock)
 	return step, err
 }
 
@@ -144,11 +150,11 @@ func drawActivity(r *reader, s span, now time.Time, points []store.ActivityPoint
 		}
 		p.Steps = append(p.Steps, step)
 	}
-	return p.draw(r, "chart.activity", func(v float64) string { return r.whole(int64(v + 0.5)) })
+	return p.draw(r, "chart.activity", axis{step: countStep, write: func(v float64) string { return r.whole(int64(v + 0.5)) }})
 }
 
 func drawTimes(r *reader, s span, now time.Time, points []store.LatencyPoint) (picture, error) {
-	p := picture{chart: chart{Series: []string{"p50", "p90", "p99"}}}
+	p := picture{chart: chart{Series: []string{"p50", "p90", "p99"}, Shades: true}}
 	for _, at := range points {
 		step, err := stepAt(r, s, now, at.At)
 		if err != nil {
@@ -159,28 +165,28 @@ func drawTimes(r *reader, s span, now time.Time, points []store.LatencyPoint) (p
 			if err != nil {
 				return p, err
 			}
-			if at.Count == 0 {
-				text = "\u2013"
-			}
 			step.Values = append(step.Values, float64(d.Milliseconds()))
 			step.Texts = append(step.Texts, text)
 		}
+		if at.Count == 0 { // nothing took no time: there is nothing to draw
+			step.Values, step.Texts = nil, []string{"\u2013", "\u2013", "\u2013"}
+		}
 		p.Steps = append(p.Steps, step)
 	}
-	return p.draw(r, "chart.times", func(v float64) string {
+	return p.draw(r, "chart.times", axis{step: durationStep, points: true, write: func(v float64) string {
 		// The texts of units are there: the catalogues are tested.
 		text, _ := r.Duration(time.Duration(v * float64(time.Millisecond)))
 		return text
-	})
+	}})
 }
 
 // draw draws what is not flat.
-func (p picture) draw(r *reader, label string, value func(float64) string) (picture, error) {
+func (p picture) draw(r *reader, label string, a axis) (picture, error) {
 	var err error
 	if p.Label, err = r.T(label); err != nil || p.Flat() {
 		return p, err
 	}
-	p.SVG, err = p.svg(value)
+	p.SVG, err = p.svg(a)
 	return p, err
 }
 

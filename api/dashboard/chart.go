@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-analyze/charts"
@@ -19,6 +20,8 @@ const (
 	chartLabels = 4
 	// axisParts is how many parts the axis of values has.
 	axisParts = 4
+	// chartPoint is the radius of a point.
+	chartPoint = 2
 )
 
 // A chart is lines over time, with what a screen reader reads instead.
@@ -27,19 +30,24 @@ type chart struct {
 	Label string
 	// Series are the names of its lines.
 	Series []string
+	// Shades is true where the lines are shades of one thing.
+	Shades bool
 	// Steps are its points in time, the oldest first.
 	Steps []chartStep
 }
 
 // A chartStep is what all lines have at one point in time.
 type chartStep struct {
-	// Label is short; it stands below the chart.
-	Label string
-	// Values are what is drawn, Texts the same in words, for the table.
+	// Axis is short; it stands below the chart. Label tells the step from each other one.
+	Axis, Label string
+	// Values are what is drawn, none where nothing is known; Texts the same in words,
+	// for the table.
 	Values []float64
 	Texts  []string
 	// Open is true of a step that is not over.
 	Open bool
+	// Link is where what happened in it is listed.
+	Link string
 }
 
 // Flat reports whether there is nothing to be seen.
@@ -66,9 +74,18 @@ func (c chart) drawn() []chartStep {
 	return over
 }
 
-// axisStep is the whole and round number that parts of the axis are apart, for
-// values up to most.
-func axisStep(most float64) float64 {
+// An axis is how the values of a chart are drawn.
+type axis struct {
+	// step is how far parts of it are apart, for values up to most: a round one.
+	step func(most float64) float64
+	// write writes a value.
+	write func(float64) string
+	// points is true where each value is seen by itself, as it must be beside a gap.
+	points bool
+}
+
+// countStep is a whole number.
+func countStep(most float64) float64 {
 	for scale := 1.0; ; scale *= 10 {
 		for _, round := range []float64{1, 1.5, 2, 2.5, 3, 4, 5, 6, 8} {
 			if step := round * scale; step*axisParts >= most && step == math.Trunc(step) {
@@ -76,6 +93,25 @@ func axisStep(most float64) float64 {
 			}
 		}
 	}
+}
+
+// roundDurations are lengths of time, in milliseconds, of which one, two, three and
+// four times as much are each said in few words.
+var roundDurations = []float64{
+	1, 2, 5, 10, 25, 50, 100, 250, 500,
+	1e3, 2.5e3, 5e3, 15e3, 30e3,
+	60e3, 150e3, 300e3, 900e3, 1800e3,
+	3600e3, 2 * 3600e3, 3 * 3600e3, 6 * 3600e3, 12 * 3600e3,
+}
+
+// durationStep is a round length of time, in milliseconds; days from half of one on.
+func durationStep(most float64) float64 {
+	for _, step := range roundDurations {
+		if step*axisParts >= most {
+			return step
+		}
+	}
+	return countStep(most/(24*3600e3)) * 24 * 3600e3
 }
 
 // The library draws in these colours, and each is the name of a class in the
@@ -100,15 +136,68 @@ var chartClasses = func() map[string]string {
 	return classes
 }()
 
-// svg draws the chart. value writes a value of the axis.
-func (c chart) svg(value func(float64) string) (template.HTML, error) {
+// A hit is the part of the picture that is nearest to a step.
+type hit struct {
+	// Title says what the step had, Link is where that is listed.
+	Title, Link string
+	X, Width    int
+}
+
+// Hits are the parts of the picture that lead to what they show. A screen reader and
+// the keyboard find the same in the table.
+func (p picture) Hits() ([]hit, error) {
+	left, right, err := p.ends()
+	if err != nil {
+		return nil, err
+	}
+	steps := p.drawn()
+	gaps := max(1, len(steps)-1)
+	var hits []hit
+	for i, step := range steps {
+		// Half the way to its neighbours.
+		from := left + (right-left)*(2*i-1)/(2*gaps)
+		to := left + (right-left)*(2*i+1)/(2*gaps)
+		hits = append(hits, hit{
+			Title: step.Label + ": " + strings.Join(step.Texts, ", "), Link: step.Link,
+			X: max(0, from), Width: min(to, chartWidth) - max(0, from),
+		})
+	}
+	return hits, nil
+}
+
+// Size is the picture's, in its own units.
+func (picture) Size() string { return fmt.Sprintf("0 0 %d %d", chartWidth, chartHeight) }
+
+// levelLine is a straight line of the axes.
+var levelLine = regexp.MustCompile(`d="M (\d+) (\d+)\nL (\d+) (\d+)" class="t-line`)
+
+// ends is where the first step stands and where the last.
+func (p picture) ends() (left, right int, err error) {
+	for _, line := range levelLine.FindAllStringSubmatch(string(p.SVG), -1) {
+		if line[2] == line[4] { // the last of them is the axis
+			left, _ = strconv.Atoi(line[1])
+			right, _ = strconv.Atoi(line[3])
+		}
+	}
+	if right <= left {
+		return 0, 0, fmt.Errorf("chart: its axis is not found")
+	}
+	return left, right, nil
+}
+
+// svg draws the chart.
+func (c chart) svg(a axis) (template.HTML, error) {
 	values := make([][]float64, len(c.Series))
 	steps := c.drawn()
 	most := 0.0
 	labels := make([]string, len(steps))
 	for i, step := range steps {
-		labels[i] = step.Label
+		labels[i] = step.Axis
 		for k := range c.Series {
+			if step.Values == nil {
+				values[k] = append(values[k], charts.GetNullValue())
+				continue
+			}
 			values[k] = append(values[k], step.Values[k])
 			most = max(most, step.Values[k])
 		}
@@ -120,16 +209,19 @@ func (c chart) svg(value func(float64) string) (template.HTML, error) {
 	})
 	opt.Padding = charts.NewBox(4, 8, 24, 4)
 	opt.Symbol.Shape = charts.SymbolNone
+	if a.points {
+		opt.Symbol = charts.Symbol{Shape: charts.SymbolDot, Size: chartPoint}
+	}
 	opt.LineStrokeWidth = 2.25
 	opt.XAxis.Labels = labels
 	opt.XAxis.LabelCount = chartLabels
 	opt.XAxis.BoundaryGap = new(false)
 	opt.YAxis[0].Min = new(0.0)
-	opt.YAxis[0].Max = new(axisParts * axisStep(most))
+	opt.YAxis[0].Max = new(axisParts * a.step(most))
 	opt.YAxis[0].RangeValuePaddingScale = new(0.0)
 	opt.YAxis[0].LabelCount = axisParts + 1
-	opt.ValueFormatter = value
-	opt.YAxis[0].ValueFormatter = value
+	opt.ValueFormatter = a.write
+	opt.YAxis[0].ValueFormatter = a.write
 	painter := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: chartWidth, Height: chartHeight})
 	if err := painter.LineChart(opt); err != nil {
 		return "", fmt.Errorf("chart: %w", err)

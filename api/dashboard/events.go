@@ -2,7 +2,9 @@ package dashboard
 
 import (
 	"errors"
+	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/conciliar/conciliar/store"
 )
@@ -25,6 +27,12 @@ func eventFilter(f *filters) store.EventFilter {
 		Origin: choice(f, "origin", "field.origin", "origin", store.EventOrigins()),
 	}
 	filter.Since, filter.Until = f.on("day", "field.day")
+	if since := f.moment("since", "field.from"); since.After(filter.Since) {
+		filter.Since = since
+	}
+	if until := f.moment("until", "field.until"); !until.IsZero() && (filter.Until.IsZero() || until.Before(filter.Until)) {
+		filter.Until = until
+	}
 	filter.Order, filter.ResourceID = f.typed("order", "field.order", 16), f.typed("payment", "field.payment", 14)
 	filter.RequestID = f.typed("request", "field.request_id", 20)
 	filter.BulkReplay = f.number("bulk", "bulk.title")
@@ -54,6 +62,11 @@ var eventColumns = []column[store.Event]{
 		}
 		return cause
 	}},
+}
+
+// eventsBetween lists the events that were received in a span of time.
+func eventsBetween(since, until time.Time) string {
+	return Base + "/events?" + url.Values{"since": {since.UTC().Format(time.RFC3339)}, "until": {until.UTC().Format(time.RFC3339)}}.Encode()
 }
 
 // eventPath is an event's page.

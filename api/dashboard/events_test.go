@@ -54,6 +54,11 @@ func TestEvents_AreFiltered(t *testing.T) {
 		"day=2026-02-28":              {"200"}, // the evening before in Buenos Aires
 		"day=2026-03-01":              {},
 		"day=2026-02-28&state=failed": {},
+		"since=2026-03-01T02:00:00Z&until=2026-03-01T02:00:01Z": {"200"},
+		"since=2026-02-28T23:00&until=2026-02-28T23:01":         {"200"}, // as the form says it, in the reader's zone
+		"since=2026-03-01T02:00:01Z":                            {"100"},
+		"until=2026-03-01T02:00:00Z":                            {},
+		"day=2026-02-28&since=2026-03-01T02:30:00Z":             {}, // both hold
 	} {
 		main := b.page(t, "en", "/dashboard/events?"+query)
 		for _, id := range []string{"100", "200"} {

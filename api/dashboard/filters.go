@@ -19,7 +19,7 @@ type field struct {
 	Name string
 	// Label is its text's key.
 	Label string
-	// Kind is that of the control: select, text, date, currency or amount.
+	// Kind is that of the control: select, text, date, moment, currency or amount.
 	Kind  string
 	Value string
 	// All is the value that narrows nothing, and Default the one that is meant where
@@ -136,6 +136,39 @@ func (f *filters) amount(name, label string) *decimal.Decimal {
 func (f *filters) on(name, label string) (since, until time.Time) {
 	f.add(field{Name: name, Label: label, Kind: "date", Value: f.get(name)})
 	return f.day(name)
+}
+
+// localMoment is how a browser's field says a moment, in the reader's zone.
+const localMoment = "2006-01-02T15:04"
+
+// moment is a moment as a link says it, with its offset, or as the form does; the zero
+// time where none is given. It is a field only where it is given: links have it.
+func (f *filters) moment(name, label string) time.Time {
+	v := f.get(name)
+	if v == "" {
+		return time.Time{}
+	}
+	at, err := momentOf(v, f.zone)
+	if err != nil || at.Year() < 2000 || at.Year() > 9998 {
+		f.err = errBadInput
+		at = time.Time{}
+	}
+	f.add(field{Name: name, Label: label, Kind: "moment", Value: v})
+	return at
+}
+
+// momentOf is the moment of such a text.
+func momentOf(text string, zone *time.Location) (time.Time, error) {
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	return time.ParseInLocation(localMoment, text, zone)
+}
+
+// Local is such a text as the browser's field takes it.
+func (r *reader) Local(text string) (string, error) {
+	at, err := momentOf(text, r.zone)
+	return at.In(r.zone).Format(localMoment), err
 }
 
 // params are the filters that narrow the list, but for its state.

@@ -107,11 +107,17 @@ func (r *reader) briefly(at time.Time) (string, error) {
 	if at.YearDay() == now.YearDay() {
 		return at.Format("15:04:05"), nil
 	}
-	day, err := r.T("time.day_month", "day", strconv.Itoa(at.Day()), "month", r.Word("month", int(at.Month())))
+	day, err := r.dayMonth(at)
 	if err != nil {
 		return "", err
 	}
-	return r.T("time.at", "date", strings.ReplaceAll(day, " ", "\u00a0"), "time", at.Format("15:04"))
+	return r.T("time.at", "date", day, "time", at.Format("15:04"))
+}
+
+// dayMonth writes a day of this year that no line ends within.
+func (r *reader) dayMonth(at time.Time) (string, error) {
+	day, err := r.T("time.day_month", "day", strconv.Itoa(at.Day()), "month", r.Word("month", int(at.Month())))
+	return strings.ReplaceAll(day, " ", "\u00a0"), err
 }
 
 // Age writes how long ago a moment was, with the moment as the element's title.

@@ -26,14 +26,19 @@ const (
 // because the list would then show what was not asked for.
 type query struct {
 	values url.Values
-	days   *time.Location
-	err    error
+	// zone is the reader's own, days the merchant's.
+	zone, days *time.Location
+	err        error
 }
 
-func (c *call) query() *query { return &query{values: c.URL.Query(), days: c.reader.days} }
+func (c *call) query() *query {
+	return &query{values: c.URL.Query(), zone: c.reader.zone, days: c.reader.days}
+}
 
 // sent reads the form of an action in the same way.
-func (c *call) sent() *query { return &query{values: c.PostForm, days: c.reader.days} }
+func (c *call) sent() *query {
+	return &query{values: c.PostForm, zone: c.reader.zone, days: c.reader.days}
+}
 
 func (q *query) get(name string) string { return strings.TrimSpace(q.values.Get(name)) }
 
