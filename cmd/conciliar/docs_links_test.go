@@ -135,3 +135,14 @@ func TestDocs_TheReadmeIsShortAndStartsAsTheQuickStartDoes(t *testing.T) {
 		require.Contains(t, quick, "\n"+line)
 	}
 }
+
+// The integration page says which functions a shop's developer finds in each sample.
+func TestDocs_EachSampleShopHasTheFunctionsThatThePageNames(t *testing.T) {
+	t.Parallel()
+	for _, shop := range []string{"shop.php", "shop.mjs", "shop.py", "shop.go"} {
+		text := readDoc(t, "docs/shops/"+shop)
+		for _, function := range []string{"register", "signed", "apply", "(catchUp|catch_up)"} {
+			require.Regexp(t, `(?m)^(async )?(func|function|def) (\(s \*shop\) )?`+function+`\(`, text, shop)
+		}
+	}
+}
