@@ -77,7 +77,7 @@ func (a *api) observe(c *gin.Context) {
 		}()
 		c.Next()
 	}()
-	nameSpan(c)
+	endSpan(c)
 	took := a.now().Sub(start)
 	a.metrics.record(c, ev, took)
 	a.log(c, ev, took)

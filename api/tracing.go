@@ -6,8 +6,9 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
-	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -18,12 +19,24 @@ func traced(h http.Handler, provider trace.TracerProvider) http.Handler {
 	if provider == nil {
 		return h
 	}
-	return otelhttp.NewHandler(h, "request",
-		otelhttp.WithTracerProvider(provider),
-		otelhttp.WithPropagators(propagation.TraceContext{}),
-		otelhttp.WithPublicEndpointFn(func(*http.Request) bool { return true }),
-		otelhttp.WithFilter(func(r *http.Request) bool { return !watched(r.URL.Path) }),
-		otelhttp.WithSpanNameFormatter(func(string, *http.Request) string { return "request" }))
+	tracer := provider.Tracer("github.com/conciliar/conciliar/api")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if watched(r.URL.Path) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		options := []trace.SpanStartOption{
+			trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindServer),
+			trace.WithAttributes(semconv.HTTPRequestMethodKey.String(methodLabel(r.Method)), semconv.URLPath(r.URL.Path), semconv.UserAgentOriginal(r.UserAgent())),
+		}
+		caller := trace.LinkFromContext(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
+		if caller.SpanContext.IsValid() {
+			options = append(options, trace.WithLinks(caller))
+		}
+		ctx, span := tracer.Start(r.Context(), "request", options...)
+		defer span.End()
+		h.ServeHTTP(w, r.WithContext(ctx))
+	})
 }
 
 // watched are the paths that monitors and pages ask for all the time.
@@ -35,10 +48,16 @@ func watched(path string) bool {
 	return strings.HasPrefix(path, dashboardPath+"/assets/")
 }
 
-// nameSpan names the call's span by its route, which is known only now.
-func nameSpan(c *gin.Context) {
-	if span := trace.SpanFromContext(c.Request.Context()); span.IsRecording() {
-		span.SetName(methodLabel(c.Request.Method) + " " + routeOf(c))
+// endSpan says in the call's span what is known only now: its route and its answer.
+func endSpan(c *gin.Context) {
+	span := trace.SpanFromContext(c.Request.Context())
+	if !span.IsRecording() {
+		return
+	}
+	span.SetName(methodLabel(c.Request.Method) + " " + routeOf(c))
+	span.SetAttributes(semconv.HTTPRoute(routeOf(c)), semconv.HTTPResponseStatusCode(c.Writer.Status()))
+	if c.Writer.Status() >= http.StatusInternalServerError {
+		span.SetStatus(codes.Error, "")
 	}
 }
 

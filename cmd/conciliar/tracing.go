@@ -11,7 +11,7 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -22,16 +22,16 @@ import (
 
 // newTracing sends traces to the collector that the configuration names; nil
 // when it names none. Whoever gets one shuts it down. What else there is to say
-// of it, such as OTEL_EXPORTER_OTLP_HEADERS or OTEL_TRACES_SAMPLER, the
-// OpenTelemetry library reads from the environment itself.
+// of it, such as OTEL_TRACES_SAMPLER, the OpenTelemetry library reads from the
+// environment itself.
 func newTracing(ctx context.Context, cfg config.Tracing, logger *slog.Logger) (*sdktrace.TracerProvider, error) {
 	endpoint := cfg.TracesEndpoint.String()
 	if endpoint == "" {
 		return nil, nil //nolint:nilnil // nothing is to be traced
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint+"/v1/traces"))
+	exporter, err := otlptrace.New(ctx, newTraceSender(endpoint))
 	if err != nil {
-		return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
+		return nil, err
 	}
 	described, err := resource.New(ctx,
 		resource.WithAttributes(attribute.String("service.name", "conciliar"), attribute.String("service.version", version)),

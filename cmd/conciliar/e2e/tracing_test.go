@@ -158,7 +158,13 @@ func TestTracing_TracesAreOurOwn(t *testing.T) {
 	for traceparent := range told {
 		require.Empty(t, traceparent)
 	}
+	linked := 0
 	for _, span := range spans.trace(t, "POST /api/checkout/webhook") {
 		require.NotEqual(t, theirs, hex.EncodeToString(span.GetTraceId()))
+		for _, link := range span.GetLinks() {
+			require.Equal(t, theirs, hex.EncodeToString(link.GetTraceId()))
+			linked++
+		}
 	}
+	require.Equal(t, 1, linked, "the caller's is linked")
 }
