@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/shopspring/decimal"
 )
 
 // A PageOf asks for a part of a list whose rows have places of type P. Pages are
@@ -77,6 +78,16 @@ func (c *conditions) between(column string, since, until time.Time) {
 	}
 	if !until.IsZero() {
 		c.add(column+" < ?", until)
+	}
+}
+
+// amounts adds the terms that a column is in [from, to]. Nil is no bound.
+func (c *conditions) amounts(column string, from, to *decimal.Decimal) {
+	if from != nil {
+		c.add(column+" >= ?", *from)
+	}
+	if to != nil {
+		c.add(column+" <= ?", *to)
 	}
 }
 

@@ -118,10 +118,10 @@ const documentsWanted = `(c.documents_wanted AND NOT EXISTS (
 	SELECT FROM payments p WHERE p.source = c.source AND p.payment_id = ANY (c.payment_ids)
 	  AND p.status = '` + string(order.PaymentChargedBack) + `' AND p.status_detail IN ('` + order.DetailSettled + `', '` + order.DetailReimbursed + `')))`
 
-// queueDisputes adds to a batch what reads the chargebacks and claims about an order or
-// its payments, the oldest first.
-func queueDisputes(b *pgx.Batch, reference string, o *Order) {
-	queueRows(b, &o.Chargebacks, func(row pgx.CollectableRow) (Chargeback, error) {
+// queueDisputes adds to a batch what reads the chargebacks c and the claims c of which
+// the conditions hold, the oldest first.
+func queueDisputes(b *pgx.Batch, chargebacks *[]Chargeback, claims *[]Claim, ofChargebacks, ofClaims string, args ...any) {
+	queueRows(b, chargebacks, func(row pgx.CollectableRow) (Chargeback, error) {
 		var c Chargeback
 		var deadline, updatedAt *time.Time
 		err := row.Scan(&c.ID, &c.PaymentIDs, &c.Amount, &c.Currency, &c.CoverageApplied, &c.DocumentationRequired, &c.DocumentationStatus,
@@ -132,8 +132,8 @@ func queueDisputes(b *pgx.Batch, reference string, o *Order) {
 	}, `
 		SELECT chargeback_id, payment_ids, amount, coalesce(currency, ''), coverage_applied, documentation_required, documentation_status,
 		       date_documentation_deadline, `+documentsWanted+`, date_last_updated
-		FROM chargebacks c WHERE `+chargebackOf("$1")+` ORDER BY created_at, chargeback_id`, reference)
-	queueRows(b, &o.Claims, func(row pgx.CollectableRow) (Claim, error) {
+		FROM chargebacks c WHERE `+ofChargebacks+` ORDER BY created_at, chargeback_id`, args...)
+	queueRows(b, claims, func(row pgx.CollectableRow) (Claim, error) {
 		var c Claim
 		var updatedAt *time.Time
 		err := row.Scan(&c.ID, &c.PaymentID, &c.OrderID, &c.Reference, &c.Status, &c.Type, &c.Stage, &c.Closed, &updatedAt)
@@ -142,5 +142,5 @@ func queueDisputes(b *pgx.Batch, reference string, o *Order) {
 		return c, err
 	}, `
 		SELECT claim_id, coalesce(payment_id, ''), coalesce(provider_order_id, ''), coalesce(order_reference, ''), status, type, stage, closed, date_last_updated
-		FROM claims c WHERE `+claimOf("$1")+` ORDER BY created_at, claim_id`, reference)
+		FROM claims c WHERE `+ofClaims+` ORDER BY created_at, claim_id`, args...)
 }

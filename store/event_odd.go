@@ -64,15 +64,15 @@ const openOddPayments = `odd_payments o
 	LEFT JOIN payments p ON p.source = o.source AND p.payment_id = o.payment_id AND p.fetched_at > o.fetched_at
 	WHERE p.payment_id IS NULL`
 
-// queueOddPayments adds to a batch what reads the payments of an order that could not be booked: each
-// once, as it was fetched last, unless it was booked since or a person put its
-// dead letter away.
-func queueOddPayments(b *pgx.Batch, reference string, to *[]OddPayment) {
+// queueOddPayments adds to a batch what reads the payments that could not be booked and of
+// whose rows o the condition holds: each once, as it was fetched last, unless it was
+// booked since or a person put its dead letter away.
+func queueOddPayments(b *pgx.Batch, to *[]OddPayment, condition string, args ...any) {
 	queueRows(b, to, rowTo[OddPayment], `
 		SELECT * FROM (
 			SELECT DISTINCT ON (o.source, o.payment_id)
 			       o.queue_id, d.id, o.source, o.payment_id, d.error_class, o.fields, o.problem, o.fetched_at
-			FROM `+openOddPayments+` AND o.order_reference = $1
+			FROM `+openOddPayments+` AND `+condition+`
 			ORDER BY o.source, o.payment_id, o.fetched_at DESC
-		) latest ORDER BY fetched_at, queue_id`, reference)
+		) latest ORDER BY fetched_at, queue_id`, args...)
 }

@@ -64,12 +64,7 @@ func (f OrderFilter) narrow(c *conditions) {
 	c.equal("status", string(f.Status))
 	c.equal("currency", f.Currency)
 	c.between("updated_at", f.ChangedSince, f.ChangedUntil)
-	if f.AmountFrom != nil {
-		c.add("amount >= ?", *f.AmountFrom)
-	}
-	if f.AmountTo != nil {
-		c.add("amount <= ?", *f.AmountTo)
-	}
+	c.amounts("amount", f.AmountFrom, f.AmountTo)
 }
 
 // An OrderPlace is where an order stands in the list of orders: when it changed

@@ -104,8 +104,8 @@ func queueOrder(b *pgx.Batch, reference string, o *Order) {
 	queueRows(b, &o.Anomalies, rowTo[Anomaly], `
 		SELECT `+anomalyColumns+` FROM anomalies WHERE order_reference = $1 AND closed_at IS NULL ORDER BY id`, reference)
 	b.Queue(aliasesOf(`$1`), reference).QueryRow(o.readProvisional)
-	queueOddPayments(b, reference, &o.OddPayments)
-	queueDisputes(b, reference, o)
+	queueOddPayments(b, &o.OddPayments, "o.order_reference = $1", reference)
+	queueDisputes(b, &o.Chargebacks, &o.Claims, chargebackOf("$1"), claimOf("$1"), reference)
 }
 
 // orderChangeColumns are an OrderChange's, of an order o and an entry l of its timeline.

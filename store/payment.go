@@ -51,12 +51,13 @@ func (s *Store) OrderPaymentLogs(ctx context.Context, reference string, limit in
 		SELECT * FROM (
 			SELECT `+paymentLogColumns+`, queue_id, id FROM payment_logs WHERE order_reference = $1 ORDER BY id DESC LIMIT $2
 		) AS latest ORDER BY id`, text(reference), limit)
-	logs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (LoggedPayment, error) {
-		var id int64
-		var l LoggedPayment
-		var err error
-		l.PaymentLog, err = scanPaymentLog(row, &l.QueueID, &id)
-		return l, err
-	})
+	logs, err := pgx.CollectRows(rows, scanLoggedPayment)
 	return logs, wrap(err, "payment logs of order %q", reference)
+}
+
+// scanLoggedPayment reads paymentLogColumns, queue_id and id.
+func scanLoggedPayment(row pgx.CollectableRow) (l LoggedPayment, err error) {
+	var id int64
+	l.PaymentLog, err = scanPaymentLog(row, &l.QueueID, &id)
+	return l, err
 }

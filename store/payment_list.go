@@ -27,8 +27,26 @@ type PaymentFilter struct {
 	Order    string
 	Status   order.PaymentStatus
 	Currency string
-	// ChangedSince is when a payment's row changed at the earliest.
-	ChangedSince time.Time
+	// CollectorID is the account that was paid, and Source the provider.
+	CollectorID, Source string
+	// ChangedSince and ChangedUntil bound when a payment's row changed last:
+	// [ChangedSince, ChangedUntil).
+	ChangedSince, ChangedUntil time.Time
+	// AmountFrom and AmountTo bound the amount, both included; nil is no bound. They mean
+	// little without a currency.
+	AmountFrom, AmountTo *decimal.Decimal
+	// LatestFirst lists what changed last at the beginning.
+	LatestFirst bool
+}
+
+func (f PaymentFilter) narrow(c *conditions) {
+	c.equal("p.order_reference", f.Order)
+	c.equal("p.status", string(f.Status))
+	c.equal("p.currency", f.Currency)
+	c.equal("p.collector_id", f.CollectorID)
+	c.equal("p.source", f.Source)
+	c.between("p.updated_at", f.ChangedSince, f.ChangedUntil)
+	c.amounts("p.amount", f.AmountFrom, f.AmountTo)
 }
 
 // A PaymentPlace is where a payment stands in the list of payments: when its row
@@ -58,16 +76,14 @@ func ParsePaymentPlace(text string) (PaymentPlace, bool) {
 func (p PaymentSummary) Place() PaymentPlace { return PaymentPlace{p.WrittenAt, p.Source, p.ID} }
 
 // Payments returns one page of the payments that the filter selects, by the last
-// change of their rows, the oldest first. One that changes while pages are read comes
-// once more at the end.
+// change of their rows, the oldest first unless the filter says otherwise. One that
+// changes while pages are read oldest first comes once more at the end; latest first it
+// may be passed over, being at the beginning now.
 func (s *Store) Payments(ctx context.Context, filter PaymentFilter, page PageOf[PaymentPlace]) (ListOf[PaymentSummary, PaymentPlace], error) {
 	var c conditions
-	c.equal("order_reference", filter.Order)
-	c.equal("status", string(filter.Status))
-	c.equal("currency", filter.Currency)
-	c.between("updated_at", filter.ChangedSince, time.Time{})
+	filter.narrow(&c)
 	return readOrdered(ctx, s, ordered[PaymentSummary, PaymentPlace]{
-		what: "payments", columns: []string{"updated_at", "source", "payment_id"}, ascending: true,
+		what: "payments", columns: []string{"updated_at", "source", "payment_id"}, ascending: !filter.LatestFirst,
 		statement: `
 			SELECT ` + paymentColumns + `, ` + costColumns + `, ` + releasesOf(`p`) + `, source, coalesce(order_reference, ''), updated_at,
 			       coalesce((SELECT a.provider_order_id FROM payment_aliases a WHERE a.source = p.source AND a.payment_id = p.payment_id), '')
