@@ -14,7 +14,7 @@ import (
 )
 
 // paymentQuery are the parameters of the list of payments.
-var paymentQuery = []string{"order", "status", "currency", "changed_since", "limit", "cursor"}
+var paymentQuery = []string{"order", "status", "currency", "collector_id", "source", "changed_since", "changed_until", "amount_from", "amount_to", "limit", "cursor"}
 
 // listPayments answers payments by their last change, the oldest first.
 func (a *api) listPayments() handler {
@@ -24,7 +24,8 @@ func (a *api) listPayments() handler {
 		filter: func(q *filters) store.PaymentFilter {
 			return store.PaymentFilter{
 				Order: q.text("order"), Status: order.PaymentStatus(q.word("status", order.Words(order.PaymentStatuses()))), Currency: q.text("currency"),
-				ChangedSince: q.time("changed_since"),
+				CollectorID: q.text("collector_id"), Source: q.text("source"), ChangedSince: q.time("changed_since"), ChangedUntil: q.time("changed_until"),
+				AmountFrom: q.amount("amount_from"), AmountTo: q.amount("amount_to"),
 			}
 		},
 	})

@@ -93,10 +93,12 @@ func TestPayments_SayWhatTheyCost(t *testing.T) {
 	require.Equal(t, "A-1", *all[0].OrderReference)
 	requireCosts(all[0].costs)
 	require.Nil(t, all[1].OrderReference)
-	for query, want := range map[string]int{"order=A-1": 1, "status=pending": 1, "currency=BRL": 0, "changed_since=2999-01-01": 0} {
+	for query, want := range map[string]int{"order=A-1": 1, "status=pending": 1, "currency=BRL": 0, "changed_since=2999-01-01": 0,
+		"changed_until=2020-01-01": 0, "amount_from=100.01": 0, "amount_from=100&amount_to=100": 2, "collector_id=1": 2, "collector_id=2": 0,
+		"source=mercadopago": 2, "source=another": 0} {
 		require.Len(t, walk[listed](t, b, "/api/payments?"+query), want, query)
 	}
-	for _, query := range []string{"status=paid", "order=", "cursor=x", "limit=0"} {
+	for _, query := range []string{"status=paid", "order=", "cursor=x", "limit=0", "amount_to=1,5"} {
 		requireProblem(t, b.do(t, get("/api/payments?"+query)), http.StatusBadRequest, "invalid_parameter")
 	}
 	shown.target = "/api/payments"
