@@ -3,7 +3,6 @@ package dashboard
 import (
 	"context"
 	"encoding/json"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,18 +53,8 @@ func anomalyTable(anomalies []store.Anomaly) table {
 var anomalyColumns = []column[store.Anomaly]{
 	{"field.anomaly", partTitle, func(a store.Anomaly) cell { return wordCell("anomaly", a.Kind).leading(anomalyPath(a.ID)) }},
 	{"field.state", partState, func(a store.Anomaly) cell { return badgeCell("anomaly_state", anomalyState(a)) }},
-	{"field.order", "", func(a store.Anomaly) cell {
-		if a.Reference == "" {
-			return cell{}
-		}
-		return plainCell(a.Reference).leading(orderPath(a.Reference))
-	}},
-	{"field.payment", "", func(a store.Anomaly) cell {
-		if a.PaymentID == "" {
-			return cell{}
-		}
-		return plainCell(a.PaymentID).leading(paymentPath(a.PaymentID))
-	}},
+	{"field.order", "", func(a store.Anomaly) cell { return linkCell(a.Reference, orderPath) }},
+	{"field.payment", "", func(a store.Anomaly) cell { return linkCell(a.PaymentID, paymentPath) }},
 	{"field.detail", partCause, func(a store.Anomaly) cell { return cell{Kind: cellDetails, Value: a} }},
 	{"field.opened", "", func(a store.Anomaly) cell { return ageCell(a.OpenedAt) }},
 	{"field.closed", partMinor, func(a store.Anomaly) cell {
@@ -86,9 +75,6 @@ func anomalyState(a store.Anomaly) string {
 
 // anomalyPath is an anomaly's page.
 func anomalyPath(id int64) string { return Base + "/anomalies/" + strconv.FormatInt(id, 10) }
-
-// paymentPath is where a payment is followed.
-func paymentPath(id string) string { return Base + "/events?" + url.Values{"payment": {id}}.Encode() }
 
 // anomaly shows one anomaly with the form that resolves it.
 func (d *dashboard) anomaly(c *call, id int64) error {

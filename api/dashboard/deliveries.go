@@ -51,12 +51,7 @@ var deliveryColumns = []column[store.Delivery]{
 	{"field.state", partState, func(d store.Delivery) cell { return badgeCell("delivery_state", d.State) }},
 	{"field.receiver", "", func(d store.Delivery) cell { return plainCell(d.Receiver) }},
 	{"deliveries.said", "", func(d store.Delivery) cell { return monoCell(d.Type) }},
-	{"field.order", "", func(d store.Delivery) cell {
-		if d.Reference == "" {
-			return cell{}
-		}
-		return plainCell(d.Reference).leading(orderPath(d.Reference))
-	}},
+	{"field.order", "", func(d store.Delivery) cell { return linkCell(d.Reference, orderPath) }},
 	{"field.attempts", partMinorNumber, func(d store.Delivery) cell { return numberCell(d.Attempts) }},
 	{"field.error", partCause, func(d store.Delivery) cell {
 		cause := wordCell("delivery_class", d.Class)

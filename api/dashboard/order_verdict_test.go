@@ -214,7 +214,7 @@ func TestOrderPage_TellsOneStoryTheNewestFirst(t *testing.T) {
 	_, story, found := strings.Cut(main, "History")
 	require.True(t, found)
 	at := -1
-	for _, text := range []string{"Anomaly: Overpaid", "Order: paid", "Payment 1: approved", "Payment 1: pending", "registered"} {
+	for _, text := range []string{"Anomaly: Overpaid", "Order: paid", "Payment 1 : approved", "Payment 1 : pending", "registered"} {
 		next := strings.Index(story, text)
 		require.Greater(t, next, at, text)
 		at = next

@@ -124,7 +124,7 @@ func TestOrders_AreMarkedWhereMoneyDoesNotFit(t *testing.T) {
 func TestLists_RefuseWhatTheyDoNotKnow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for _, list := range []string{"events", "orders", "payouts", "dead-letters", "anomalies", "runs", "deliveries", "refused"} {
+	for _, list := range []string{"events", "orders", "payments", "payouts", "dead-letters", "anomalies", "runs", "deliveries", "refused"} {
 		require.Equal(t, http.StatusOK, b.get(t, "en", "/dashboard/"+list).Code, list)
 		w := b.get(t, "en", "/dashboard/"+list+"?unheard=of")
 		require.Equal(t, http.StatusBadRequest, w.Code, list)
@@ -244,6 +244,8 @@ func TestOrders_SearchKnowsWhatATextNames(t *testing.T) {
 	require.Equal(t, "/dashboard/events/"+itoa(first), leads("555000"))
 	require.Equal(t, "/dashboard/events/"+itoa(first), leads("delivery-a"))
 	require.Equal(t, "/dashboard/events", leads(""))
+
+	require.Equal(t, "/dashboard/payments?payment=555001", leads("555001"), "a payment that was read has a page")
 
 	b.accept(t, "555000")
 	require.Equal(t, "/dashboard/events?payment=555000", leads("555000"), "several events of one payment")

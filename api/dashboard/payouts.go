@@ -46,6 +46,22 @@ var payoutColumns = []column[store.Payout]{
 	{"field.kept", partMinorNumber, func(p store.Payout) cell { return moneyCell(p.Kept, p.Currency) }},
 }
 
+// MovementTable is a list of movements as a part of a page.
+func (p *page) MovementTable(movements []store.BookedMovement) table {
+	return tableOf("payout.movements", "", movements, movementColumns...).unseen()
+}
+
+var movementColumns = []column[store.BookedMovement]{
+	{"field.happened", partTitle, func(m store.BookedMovement) cell { return timeCell(m.HappenedAt) }},
+	{"field.what", "", func(m store.BookedMovement) cell {
+		return wordCell("movement_class", m.Class).over(plainCell(m.Description))
+	}},
+	{"field.payment", "", func(m store.BookedMovement) cell { return linkCell(m.PaymentID, paymentPath) }},
+	{"field.order", "", func(m store.BookedMovement) cell { return linkCell(m.Reference, orderPath) }},
+	{"field.amount", partNumber, func(m store.BookedMovement) cell { return moneyCell(m.Net(), m.Currency) }},
+	{"field.payout", "", func(m store.BookedMovement) cell { return linkCell(m.PayoutID, payoutPath) }},
+}
+
 func (d *dashboard) payout(c *call, id string) error {
 	q := c.query()
 	at := store.PageOf[store.MoneyPlace]{Limit: pageRows, Before: placeOf(q, store.ParseMovementPlace)}

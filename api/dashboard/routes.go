@@ -57,6 +57,7 @@ func (d *dashboard) routes() []route {
 		get("/dashboard/orders", d.orders),
 		post("/dashboard/orders/amend", d.amendOrder),
 		post("/dashboard/orders/cancel", d.cancelOrder),
+		get("/dashboard/payments", d.payments),
 		get("/dashboard/payouts", d.payouts),
 		get("/dashboard/export", d.export),
 		get("/dashboard/dead-letters", d.deadLetters),

@@ -15,6 +15,8 @@ type searchView struct {
 	Order bool
 	// Event is true when an event has that number.
 	Event bool
+	// Payment is true when a payment has that id.
+	Payment bool
 	// Payments are the newest events about the payment of that id, Requests
 	// those whose delivery had that request id.
 	Payments, Requests []store.Event
@@ -74,6 +76,13 @@ func (d *dashboard) find(c *call, v *searchView) (places []string, err error) {
 			places = append(places, Base+"/events/"+strconv.FormatInt(n, 10))
 		}
 	}
+	source, err := d.deps.Storage.PaymentSource(c.ctx, v.Asked)
+	if err != nil {
+		return nil, err
+	}
+	if v.Payment = source != ""; v.Payment {
+		places = append(places, paymentPath(v.Asked))
+	}
 	for _, by := range []struct {
 		filter store.EventFilter
 		found  *[]store.Event
@@ -87,9 +96,9 @@ func (d *dashboard) find(c *call, v *searchView) (places []string, err error) {
 			return nil, err
 		}
 		*by.found = events.Items
-		switch len(events.Items) {
-		case 0:
-		case 1:
+		switch {
+		case len(events.Items) == 0, v.Payment && by.filter.ResourceID != "": // the payment's page has them
+		case len(events.Items) == 1:
 			places = append(places, Base+"/events/"+strconv.FormatInt(events.Items[0].QueueID, 10))
 		default:
 			places = append(places, Base+"/events?"+url.Values{by.param: {v.Asked}}.Encode())

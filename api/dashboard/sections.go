@@ -16,6 +16,7 @@ var sections = []section{
 	{"overview", "/dashboard", RoleViewer},
 	{"events", "/dashboard/events", RoleViewer},
 	{"orders", "/dashboard/orders", RoleViewer},
+	{"payments", "/dashboard/payments", RoleViewer},
 	{"payouts", "/dashboard/payouts", RoleViewer},
 	{"dead_letters", "/dashboard/dead-letters", RoleViewer},
 	{"anomalies", "/dashboard/anomalies", RoleViewer},

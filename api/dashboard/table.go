@@ -121,6 +121,14 @@ func ageCell(t any) cell                  { return cell{Kind: cellAge, Value: t}
 func wordCell(family string, v any) cell  { return cell{Kind: cellWord, Value: v, Of: family} }
 func badgeCell(family string, v any) cell { return cell{Kind: cellBadge, Value: v, Of: family} }
 
+// linkCell is an id that leads to its page; empty where there is none.
+func linkCell(id string, path func(id string) string) cell {
+	if id == "" {
+		return cell{}
+	}
+	return plainCell(id).leading(path(id))
+}
+
 // leading is the cell as a link; where there is nothing to lead to, it is none.
 func (c cell) leading(path string) cell {
 	c.Link = path

@@ -1,0 +1,92 @@
+package dashboard
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
+)
+
+// payments shows the payment whose id was asked for, or lists payments, the one that
+// changed last first.
+func (d *dashboard) payments(c *call) error {
+	f := c.filters()
+	filter := paymentFilter(f)
+	if id := f.text("payment"); id != "" && f.err == nil {
+		return d.payment(c, filter.Source, id)
+	}
+	at := store.PageOf[store.PaymentPlace]{Limit: pageRows, Before: placeOf(f.query, store.ParsePaymentPlace)}
+	found, err := read(c, f, d.deps.Storage.Payments, filter, at)
+	if err != nil {
+		return err
+	}
+	v := f.listed("/dashboard/payments", tableOf("payments.caption", "payments.none", found.Items, paymentColumns...).unseen(), placeText(found.Next))
+	return d.show(c, "list", &page{Title: "nav.payments", Nav: "payments", Refresh: v.First, Body: v})
+}
+
+// paymentFilter reads what the list of payments is narrowed to.
+func paymentFilter(f *filters) store.PaymentFilter {
+	filter := store.PaymentFilter{Status: choice(f, "status", "field.state", "payment_status", order.PaymentStatuses()), Currency: f.currency(), LatestFirst: true}
+	filter.ChangedSince, _ = f.on("changed_since", "orders.changed_since")
+	_, filter.ChangedUntil = f.on("changed_until", "orders.changed_until")
+	filter.AmountFrom, filter.AmountTo = f.amount("amount_from", "orders.amount_from"), f.amount("amount_to", "orders.amount_to")
+	filter.Order = f.typed("order", "field.order", 16)
+	filter.CollectorID, filter.Source = f.typed("collector_id", "field.collector", 12), f.typed("source", "field.source", 12)
+	return filter
+}
+
+// paymentColumns are the list of payments.
+var paymentColumns = []column[store.PaymentSummary]{
+	{"field.payment", partTitle, func(p store.PaymentSummary) cell { return plainCell(p.ID).leading(paymentPath(p.ID)) }},
+	{"field.state", partState, func(p store.PaymentSummary) cell {
+		return badgeCell("payment_status", p.Status).over(wordCell("status_detail", p.StatusDetail))
+	}},
+	{"field.amount", partNumber, func(p store.PaymentSummary) cell {
+		amount := moneyCell(p.Amount, p.Currency)
+		if p.Refunded.IsPositive() {
+			amount = amount.over(moneyCell(p.Refunded, p.Currency).after("field.refunded"))
+		}
+		return amount
+	}},
+	{"field.net", partNumber, func(p store.PaymentSummary) cell { return moneyCell(p.Cost.Net, p.Currency) }},
+	{"field.order", "", func(p store.PaymentSummary) cell { return linkCell(p.Reference, orderPath) }},
+	{"field.made", partMinor, func(p store.PaymentSummary) cell { return timeCell(p.CreatedAt) }},
+	{"field.changed", "", func(p store.PaymentSummary) cell { return timeCell(p.WrittenAt) }},
+}
+
+// paymentView is the body of a payment's page.
+type paymentView struct {
+	store.PaymentDetail
+
+	Story []episode
+	// Order is the reference that the payment names; empty when it names none.
+	Order string
+}
+
+// payment shows one payment. Where it was never read, its events say why.
+func (d *dashboard) payment(c *call, source, id string) error {
+	detail, err := d.deps.Storage.PaymentDetail(c.ctx, source, id)
+	if err != nil {
+		return err
+	}
+	v := paymentView{Story: storyOf(store.OrderFacts{Events: detail.Events, Anomalies: detail.Anomalies}, detail.Logs)}
+	status := http.StatusNotFound
+	if detail.Payment != nil {
+		status, v.Order = http.StatusOK, detail.Payment.Reference
+		if c.hidesPayerData() {
+			bare := detail.Payment.WithoutContent()
+			detail.Payment = &bare
+		}
+	}
+	v.PaymentDetail = detail
+	return d.showStatus(c, status, "payment", &page{Title: "nav.payments", Name: id, Nav: "payments", Refresh: true, Body: v})
+}
+
+// PaymentLink leads to a payment.
+func (p *page) PaymentLink(id string) string { return paymentPath(id) }
+
+// paymentPath is a payment's page. Its id is the provider's and may hold anything.
+func paymentPath(id string) string {
+	return Base + "/payments?" + url.Values{"payment": {id}}.Encode()
+}
