@@ -55,6 +55,10 @@ build: ## build one static binary, bin/conciliar
 image: build ## build the container image without a container engine, and run the binary in it
 	.ci/image
 
+.PHONY: kubernetes
+kubernetes: ## render deploy/kubernetes as kustomize does and hold it against Kubernetes' own types
+	cd .ci/kubernetes && $(GO) test -trimpath -count 1 .
+
 .PHONY: install
 install: build ## install the binary as $(PREFIX)/bin/conciliar (PREFIX is ~/.local)
 	install -d '$(DESTDIR)$(PREFIX)/bin'
@@ -135,5 +139,5 @@ vuln: ## look for known vulnerabilities; fails when they can't be looked up
 	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln
 
 .PHONY: ci
-ci: lint build image test load chaos fuzz ## everything that a change has to pass
+ci: lint build image kubernetes test load chaos fuzz ## everything that a change has to pass
 	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln --if-reachable
