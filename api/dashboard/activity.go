@@ -74,6 +74,8 @@ type picture struct {
 	chart
 
 	SVG template.HTML
+	// left is where its first step stands.
+	left float64
 }
 
 // readActivity asks the database for all of it at the same time.
@@ -186,8 +188,8 @@ func (p picture) draw(r *reader, label string, a axis) (picture, error) {
 	if p.Label, err = r.T(label); err != nil || p.Flat() {
 		return p, err
 	}
-	p.SVG, err = p.svg(a)
-	return p, err
+	p.SVG, p.left = p.plot(a)
+	return p, nil
 }
 
 // A moneyRow is the money of a day in one currency.
