@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -38,14 +39,35 @@ var durableTx = pgx.TxOptions{BeginQuery: `BEGIN ISOLATION LEVEL READ COMMITTED;
 // durableSQL makes the commit of the transaction that it is part of durable.
 const durableSQL = `SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') IN ('off', 'local')`
 
+// plainPlansSQL has the statements of its transaction planned for whatever arrays they get,
+// each to find some rows among all, one by one and by an index. A plan that was made while
+// a table was small, or before it was analyzed, would read all of it from then on. And one
+// for the arrays of one call always looks cheaper than one for any, so each call would be
+// planned, which takes longer than it runs. To compile a plan takes longest.
+const plainPlansSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+	set_config('enable_material', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true)`
+
 // groupTx begins a transaction that ends several events. What it can't lock for a moment
-// is settled alone. Each of its statements finds some rows among all by an index: a plan
-// that was made while a table was small, or before it was analyzed, would read all of it
-// from then on. And a plan for the arrays of one call always looks cheaper than one for
-// any, so each call would be planned, which takes longer than it runs. To compile one
-// takes longest.
-var groupTx = pgx.TxOptions{BeginQuery: durableTx.BeginQuery + `; SELECT set_config('lock_timeout', '500ms', true),
-	set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true), set_config('jit', 'off', true)`}
+// is settled alone.
+var groupTx = pgx.TxOptions{BeginQuery: durableTx.BeginQuery + `; SELECT set_config('lock_timeout', '500ms', true); ` + plainPlansSQL}
+
+// A plansKey is where a connection counts the rows that its plans were for.
+const plansKey = "conciliar.plans"
+
+// renewPlans adds to a batch, whose transaction is about so many rows, what has the
+// session's plans made once more, if it was about eight times as many as when they were
+// made. Of tables that were empty then any index looks as good as any other, and
+// until they are analyzed nothing else tells PostgreSQL that they have grown, its own
+// plans for foreign keys included.
+func renewPlans(b *pgx.Batch, conn *pgx.Conn, rows int) {
+	data := conn.PgConn().CustomData()
+	before, _ := data[plansKey].(int)
+	after := before + rows
+	data[plansKey] = after
+	if bits.Len(uint(before))/3 != bits.Len(uint(after))/3 { //nolint:gosec // counts
+		b.Queue(`DISCARD PLANS`)
+	}
+}
 
 // inTx runs fn in a transaction and commits it. It tries again at once what
 // cannot have happened: a transaction that PostgreSQL broke up to resolve a

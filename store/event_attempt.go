@@ -129,18 +129,16 @@ func startOf(starts map[int64]AttemptStart, queueID int64) (AttemptStart, error)
 // there is not among them. What the attempts fetch is fetched after it, so one mark is
 // all of theirs.
 func (s *Store) startAttempts(ctx context.Context, queueIDs []int64) (map[int64]AttemptStart, error) {
-	rows, _ := s.pool.Query(ctx, `
-		SELECT q.id, q.notified_at, q.asked_again_at, q.work, q.source, q.topic, q.action, q.resource_id, q.origin, q.collector_id, q.request_id, q.received_at,
-		       CASE WHEN q.work IN ('`+WorkFollow+`', '`+WorkForward+`') THEN q.payload END, clock_timestamp(), drawn.last_value, `+isHint+`, `+isLook+`, q.completed_at IS NOT NULL,
-		       q.work = '`+WorkPayment+`' AND EXISTS (
-		           SELECT FROM payments p
-		           WHERE p.source = q.source AND p.payment_id = q.resource_id
-		             AND p.fetch_mark >= q.id AND p.fetch_mark <= drawn.last_value
-		             AND (q.notified_at IS NULL OR `+isHint+` OR p.date_last_updated >= q.notified_at - make_interval(secs => $2)))
-		FROM webhook_queue_id_seq drawn, webhook_queue q
-		WHERE q.id = ANY ($1)`, queueIDs, notificationSlack.Seconds())
 	starts := make(map[int64]AttemptStart, len(queueIDs))
-	_, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (struct{}, error) {
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	var batch pgx.Batch // without a Begin it is a transaction, too
+	renewPlans(&batch, conn.Conn(), len(queueIDs))
+	batch.Queue(plainPlansSQL)
+	queueEach(&batch, func(row pgx.CollectableRow) error {
 		var a AttemptStart
 		var id int64
 		var notified, askedAgain *time.Time
@@ -153,9 +151,18 @@ func (s *Store) startAttempts(ctx context.Context, queueIDs []int64) (map[int64]
 			a.NotBefore = notified.Add(-notificationSlack)
 		}
 		starts[id] = a
-		return struct{}{}, err
-	})
-	return starts, err
+		return err
+	}, `
+		SELECT q.id, q.notified_at, q.asked_again_at, q.work, q.source, q.topic, q.action, q.resource_id, q.origin, q.collector_id, q.request_id, q.received_at,
+		       CASE WHEN q.work IN ('`+WorkFollow+`', '`+WorkForward+`') THEN q.payload END, clock_timestamp(), drawn.last_value, `+isHint+`, `+isLook+`, q.completed_at IS NOT NULL,
+		       q.work = '`+WorkPayment+`' AND EXISTS (
+		           SELECT FROM payments p
+		           WHERE p.source = q.source AND p.payment_id = q.resource_id
+		             AND p.fetch_mark >= q.id AND p.fetch_mark <= drawn.last_value
+		             AND (q.notified_at IS NULL OR `+isHint+` OR p.date_last_updated >= q.notified_at - make_interval(secs => $2)))
+		FROM webhook_queue_id_seq drawn, webhook_queue q
+		WHERE q.id = ANY ($1)`, queueIDs, notificationSlack.Seconds())
+	return starts, conn.SendBatch(ctx, &batch).Close()
 }
 
 // FetchMark is PostgreSQL's clock and the newest event id that was drawn: a fetch that

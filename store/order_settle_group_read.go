@@ -18,6 +18,7 @@ func (g *group) read(ctx context.Context, tx pgx.Tx) error {
 		jobIDs[i] = e.attempt.JobID
 	}
 	var batch pgx.Batch
+	renewPlans(&batch, tx.Conn(), len(g.endings))
 	queueEach(&batch, func(row pgx.CollectableRow) error {
 		var job heldJob
 		err := row.Scan(job.fields()...)
@@ -114,7 +115,8 @@ func (g *group) queueKnownPayments(b *pgx.Batch, sources, ids []string) {
 
 // queueKnownOrders adds to a batch what reads the orders and their payments, and which of
 // them a group must leave alone: those that exist and are locked, and those with an
-// anomaly or an alias.
+// anomaly or an alias. OFFSET 0 keeps a subquery as it is written: it is not made a hash
+// of the whole table.
 func (g *group) queueKnownOrders(b *pgx.Batch, references, keys []string) {
 	queueEach(b, func(row pgx.CollectableRow) error {
 		var reference string
@@ -138,12 +140,12 @@ func (g *group) queueKnownOrders(b *pgx.Batch, references, keys []string) {
 		}
 		return err
 	}, `
-		SELECT x.n, EXISTS (SELECT FROM orders o WHERE o.reference = x.reference),
+		SELECT x.n, EXISTS (SELECT FROM orders o WHERE o.reference = x.reference OFFSET 0),
 		       EXISTS (SELECT FROM anomalies a WHERE a.order_reference = x.reference AND a.closed_at IS NULL)
 		       OR EXISTS (SELECT FROM anomalies a WHERE a.flagged_order = x.reference)
 		       OR EXISTS (SELECT FROM payment_aliases a WHERE a.order_reference = x.reference)
-		       OR EXISTS (SELECT FROM payments c JOIN payment_aliases a ON a.source = c.source AND a.payment_id = c.payment_id
-		                  WHERE c.order_reference = x.reference),
+		       OR EXISTS (SELECT FROM (SELECT source, payment_id FROM payments WHERE order_reference = x.reference OFFSET 0) c
+		                  JOIN payment_aliases a ON a.source = c.source AND a.payment_id = c.payment_id),
 		       EXISTS (SELECT FROM anomalies a WHERE a.reference_key = x.key AND a.closed_at IS NULL AND a.order_reference <> x.reference)
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (reference, key, n)`, references, keys)
 	queueEach(b, func(row pgx.CollectableRow) error {
@@ -158,6 +160,5 @@ func (g *group) queueKnownOrders(b *pgx.Batch, references, keys []string) {
 		return err
 	}, `
 		SELECT p.* FROM unnest($1::text[]) AS x (reference), LATERAL (
-			SELECT `+paymentColumns+`, source, order_reference FROM payments WHERE order_reference = x.reference
-			ORDER BY source, payment_id) p`, references)
+			SELECT `+paymentColumns+`, source, order_reference FROM payments WHERE order_reference = x.reference OFFSET 0) p`, references)
 }
