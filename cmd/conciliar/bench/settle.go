@@ -69,7 +69,11 @@ func (b *harness) backlog(ctx context.Context, n int) error {
 	if _, err := b.about(receiver, ids).run(ctx, loadShape{connections: 64, length: settleLimit, atMost: int64(n)}); err != nil {
 		return err
 	}
-	_, err = b.pool.Exec(ctx, `ANALYZE`)
+	if _, err = b.pool.Exec(ctx, `ANALYZE`); err != nil {
+		return err
+	}
+	// A run that is due when the workers start would read all payments beside them.
+	_, err = b.pool.Exec(ctx, `INSERT INTO webhook_reconciliation_logs (trigger, status, finished_at) VALUES ('schedule', 'succeeded', now())`)
 	return err
 }
 
