@@ -146,3 +146,23 @@ func TestDocs_EachSampleShopHasTheFunctionsThatThePageNames(t *testing.T) {
 		}
 	}
 }
+
+func TestDocs_TheTablesOfTheConceptsAreThere(t *testing.T) {
+	t.Parallel()
+	_, schema, found := strings.Cut(readDoc(t, "docs/concepts.md"), "## Schema\n")
+	require.True(t, found)
+	schema, _, _ = strings.Cut(schema, "\n## ")
+	catalogue, whole := readDoc(t, "migrations/catalogue.txt"), ""
+	for _, row := range regexp.MustCompile(`(?m)^\| (view )?(.*?) \|`).FindAllStringSubmatch(schema, -1) {
+		for _, name := range codeSpan.FindAllString(row[2], -1) {
+			name = strings.Trim(name, "`")
+			if rest, isShort := strings.CutPrefix(name, "…"); isShort {
+				name = whole[:strings.LastIndex(whole, "_")] + rest
+			} else {
+				whole = name
+			}
+			require.Regexp(t, `(?m)^(table|view) `+name+` conciliar `, catalogue)
+		}
+	}
+	require.NotEmpty(t, whole)
+}
