@@ -113,7 +113,7 @@ func families(t *testing.T) map[string][]string {
 
 func sectionNames() []string {
 	names := []string{"river"}
-	for _, s := range sections {
+	for _, s := range slices.Concat(firstSections, moreSections) {
 		names = append(names, s.Name)
 	}
 	return names

@@ -151,7 +151,15 @@ func (d *dashboard) show(c *call, name string, p *page) error {
 	return d.showStatus(c, http.StatusOK, name, p)
 }
 
-func (d *dashboard) showStatus(c *call, status int, name string, p *page) error {
+func (d *dashboard) showStatus(c *call, status int, name string, p *page) (err error) {
+	if p.work, err = d.deps.Storage.OpenWork(c.ctx); err != nil {
+		return err
+	}
+	return d.write(c, status, name, p)
+}
+
+// write renders a page with what is known by now.
+func (d *dashboard) write(c *call, status int, name string, p *page) error {
 	p.reader, p.Version = c.reader, d.deps.Version
 	p.Who, p.Role = c.actor().Name, roleFrom(c.Context())
 	c.takeNotice(p)

@@ -90,7 +90,10 @@ func (d *dashboard) answerError(c *call, err error) {
 	}
 	d.aboutConflict(c, err, &body)
 	p.Body = body
-	if err := d.showStatus(c, f.status, "error", p); err != nil {
+	if !body.Waits && c.ctx.Err() == nil { // the page is worth having without it
+		p.work, _ = d.deps.Storage.OpenWork(c.ctx)
+	}
+	if err := d.write(c, f.status, "error", p); err != nil {
 		d.deps.Logger.ErrorContext(c.Context(), "error page failed", "request_id", requestID, "error", err)
 		http.Error(c.ResponseWriter, http.StatusText(f.status)+" ("+requestID+")", f.status)
 	}

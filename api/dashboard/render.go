@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/text/language"
+
+	"github.com/conciliar/conciliar/store"
 )
 
 //go:embed pages/*.html
@@ -133,6 +135,8 @@ type page struct {
 	// Who is logged in, and what they may do.
 	Who  string
 	Role Role
+	// work is what waits for a person, which the navigation shows.
+	work store.OpenWork
 	// Bare is true for a page without navigation.
 	Bare bool
 }

@@ -3,33 +3,64 @@ package dashboard
 import (
 	"slices"
 	"strings"
+
+	"github.com/conciliar/conciliar/store"
 )
 
 // A section is an entry of the navigation.
 type section struct {
 	Name, Path string
 	needs      Role
+	// open is how much of it waits for a person; nil where nothing can.
+	open func(store.OpenWork) int64
 }
 
-// sections are the navigation, in its order. Each has a text below nav.
-var sections = []section{
-	{"overview", "/dashboard", RoleViewer},
-	{"events", "/dashboard/events", RoleViewer},
-	{"orders", "/dashboard/orders", RoleViewer},
-	{"payments", "/dashboard/payments", RoleViewer},
-	{"payouts", "/dashboard/payouts", RoleViewer},
-	{"dead_letters", "/dashboard/dead-letters", RoleViewer},
-	{"anomalies", "/dashboard/anomalies", RoleViewer},
-	{"runs", "/dashboard/runs", RoleViewer},
-	{"deliveries", "/dashboard/deliveries", RoleViewer},
-	{"refused", "/dashboard/refused", RoleViewer},
-	{"actions", "/dashboard/actions", RoleOperator},
-	{"logins", "/dashboard/logins", RoleAdmin},
+// firstSections are what a phone shows of the navigation beside the rest, and
+// moreSections the rest, in their order. Each has a text below nav.
+var (
+	firstSections = []section{
+		{"overview", "/dashboard", RoleViewer, nil},
+		{"orders", "/dashboard/orders", RoleViewer, nil},
+		{"dead_letters", "/dashboard/dead-letters", RoleViewer, func(w store.OpenWork) int64 { return w.DeadLetters }},
+		{"anomalies", "/dashboard/anomalies", RoleViewer, func(w store.OpenWork) int64 { return w.Anomalies }},
+	}
+	moreSections = []section{
+		{"events", "/dashboard/events", RoleViewer, nil},
+		{"payments", "/dashboard/payments", RoleViewer, nil},
+		{"payouts", "/dashboard/payouts", RoleViewer, nil},
+		{"runs", "/dashboard/runs", RoleViewer, nil},
+		{"deliveries", "/dashboard/deliveries", RoleViewer, func(w store.OpenWork) int64 { return w.Deliveries }},
+		{"refused", "/dashboard/refused", RoleViewer, nil},
+		{"actions", "/dashboard/actions", RoleOperator, nil},
+		{"logins", "/dashboard/logins", RoleAdmin, nil},
+	}
+)
+
+// Sections are the navigation's first entries.
+func (p *page) Sections() []section { return firstSections }
+
+// More are the entries after those that the reader may have.
+func (p *page) More() []section {
+	return slices.DeleteFunc(slices.Clone(moreSections), func(s section) bool { return !p.May(s.needs) })
 }
 
-// Sections are the navigation's entries that the reader may have.
-func (p *page) Sections() []section {
-	return slices.DeleteFunc(slices.Clone(sections), func(s section) bool { return !p.May(s.needs) })
+// Open is how much of the section waits for a person.
+func (p *page) Open(s section) int64 {
+	if s.open == nil {
+		return 0
+	}
+	return s.open(p.work)
+}
+
+// Most reports whether that is as far as is counted: it may be more.
+func (p *page) Most(open int64) bool { return open >= store.OpenWorkMost }
+
+// MoreOpen is how much waits in More.
+func (p *page) MoreOpen() (n int64) {
+	for _, s := range p.More() {
+		n += p.Open(s)
+	}
+	return n
 }
 
 // A pair is one parameter of the page's address.

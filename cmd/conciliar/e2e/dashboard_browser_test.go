@@ -134,7 +134,7 @@ func TestBrowser_TheKeyboardIsEnough(t *testing.T) {
 	b.open(t, "/dashboard/runs")
 	for _, at := range []string{
 		`.classList.contains("skip")`, `.matches(".brand")`, `.id === "search"`, `.matches("form.search button")`,
-		`.matches("form.logout button")`, `.pathname === "/dashboard"`, `.pathname === "/dashboard/events"`,
+		`.matches("form.logout button")`, `.pathname === "/dashboard"`, `.pathname === "/dashboard/orders"`,
 	} {
 		keys(kb.Tab)
 		b.await(t, "document.activeElement"+at)
