@@ -3,6 +3,9 @@ package dashboard
 import (
 	"context"
 	"html/template"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -63,7 +66,7 @@ type activityView struct {
 	Times picture
 
 	Reasons []store.DeathReason
-	Money   []moneyRow
+	Money   []moneyBlock
 	Healed  []store.HealedDay
 
 	Outages []outage
@@ -104,7 +107,7 @@ func (d *dashboard) readActivity(ctx context.Context, r *reader, name string) (a
 	if err := group.Wait(); err != nil {
 		return v, err
 	}
-	v.Money = moneyRows(money)
+	v.Money = moneyBlocks(money)
 	v.Healed = store.HealedByDay(healed, r.days)
 	v.Outages = bandsOf(outages, asked, now)
 	for _, p := range points {
@@ -185,11 +188,26 @@ func drawTimes(r *reader, s span, now time.Time, points []store.LatencyPoint) (p
 // draw draws what is not flat.
 func (p picture) draw(r *reader, label string, a axis) (picture, error) {
 	var err error
+	for i, step := range p.Steps {
+		said := make([]string, len(p.Series))
+		for k, name := range p.Series {
+			said[k] = r.Word("series", name) + " " + step.Texts[k]
+		}
+		p.Steps[i].Title = step.Label + ": " + strings.Join(said, ", ")
+	}
 	if p.Label, err = r.T(label); err != nil || p.Flat() {
 		return p, err
 	}
 	p.SVG, p.left = p.plot(a)
 	return p, nil
+}
+
+// A moneyBlock is the money of the days in one currency.
+type moneyBlock struct {
+	// Total is the days together; its own day says nothing.
+	Total store.MoneyDay
+	// Days are the latest first.
+	Days []moneyRow
 }
 
 // A moneyRow is the money of a day in one currency.
@@ -201,21 +219,31 @@ type moneyRow struct {
 	Percent int64
 }
 
-// moneyRows puts the latest day first.
-func moneyRows(days []store.MoneyDay) []moneyRow {
-	largest := map[string]decimal.Decimal{}
-	for _, d := range days {
-		if d.Paid.GreaterThan(largest[d.Currency]) {
-			largest[d.Currency] = d.Paid
+// moneyBlocks are the days by currency, in the order of the alphabet: one that moves
+// with the amounts would be read wrong.
+func moneyBlocks(days []store.MoneyDay) []moneyBlock {
+	byCurrency, largest := map[string]*moneyBlock{}, map[string]decimal.Decimal{}
+	for _, d := range slices.Backward(days) {
+		block := byCurrency[d.Currency]
+		if block == nil {
+			block = &moneyBlock{Total: store.MoneyDay{Currency: d.Currency}}
+			byCurrency[d.Currency] = block
 		}
+		block.Days = append(block.Days, moneyRow{MoneyDay: d})
+		block.Total.Paid = block.Total.Paid.Add(d.Paid)
+		block.Total.Withdrawn = block.Total.Withdrawn.Add(d.Withdrawn)
+		block.Total.Refunded = block.Total.Refunded.Add(d.Refunded)
+		largest[d.Currency] = decimal.Max(largest[d.Currency], d.Paid)
 	}
-	rows := make([]moneyRow, 0, len(days))
-	for i := len(days) - 1; i >= 0; i-- {
-		row := moneyRow{MoneyDay: days[i]}
-		if most := largest[row.Currency]; most.IsPositive() {
-			row.Percent = row.Paid.Mul(decimal.NewFromInt(100)).Div(most).IntPart()
+	blocks := make([]moneyBlock, 0, len(byCurrency))
+	for _, currency := range slices.Sorted(maps.Keys(byCurrency)) {
+		block := byCurrency[currency]
+		for i, row := range block.Days {
+			if most := largest[currency]; most.IsPositive() {
+				block.Days[i].Percent = row.Paid.Mul(decimal.NewFromInt(100)).Div(most).IntPart()
+			}
 		}
-		rows = append(rows, row)
+		blocks = append(blocks, *block)
 	}
-	return rows
+	return blocks
 }

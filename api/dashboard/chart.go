@@ -30,8 +30,8 @@ type chartStep struct {
 	Texts  []string
 	// Open is true of a step that is not over.
 	Open bool
-	// Link is where what happened in it is listed.
-	Link string
+	// Link is where what happened in it is listed, Title says it all in one line.
+	Link, Title string
 }
 
 // Flat reports whether there is nothing to be seen.

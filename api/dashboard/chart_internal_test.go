@@ -139,7 +139,7 @@ func TestChart_ItsStepsAreToldApartAndLeadToTheirEvents(t *testing.T) {
 		}
 		require.Equal(t, "/dashboard/events?since="+url.QueryEscape(points[0].At.Format(time.RFC3339))+
 			"&until="+url.QueryEscape(points[1].At.Format(time.RFC3339)), hits[0].Link)
-		require.Contains(t, hits[0].Title, p.Steps[0].Label+": 5, 0, 0")
+		require.Contains(t, hits[0].Title, p.Steps[0].Label+": Recebidos 5, Registrados 0, Com falha 0")
 	}
 	require.Empty(t, picture{}.Hits())
 }

@@ -155,7 +155,7 @@ func (p picture) Hits() []hit {
 	for i, step := range at.steps {
 		// Half the way to its neighbours.
 		to := min(int(at.x(i)+gap), chartWidth)
-		hits = append(hits, hit{Title: step.Label + ": " + strings.Join(step.Texts, ", "), Link: step.Link, X: from, Width: to - from})
+		hits = append(hits, hit{Title: step.Title, Link: step.Link, X: from, Width: to - from})
 		from = to
 	}
 	return hits

@@ -81,7 +81,13 @@ func (r *reader) Money(amount, currency any) (string, error) {
 		return "", fmt.Errorf("%T is no amount", amount)
 	}
 	// A space that does not break: an amount is read as one word.
-	return strings.TrimLeft(code+"\u00a0"+r.exact(order.FormatAmount(d, code)), "\u00a0"), nil
+	return strings.TrimLeft(code+"\u00a0"+r.Sum(d, code), "\u00a0"), nil
+}
+
+// Sum writes an amount without its currency's code, which the block that it stands in
+// names.
+func (r *reader) Sum(amount decimal.Decimal, currency string) string {
+	return r.exact(order.FormatAmount(amount, currency))
 }
 
 // Time writes a moment in the reader's zone, to the second, as a time element.

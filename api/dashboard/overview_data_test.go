@@ -29,9 +29,9 @@ func TestOverview_ShowsWhatHappened(t *testing.T) {
 	b.past(t, 10*time.Minute)
 
 	for lang, texts := range map[string][]string{
-		"en":    {"3 received, 2 changed a payment or an order, 1 failed for good", "p50 ", "All attempts failed", "ARS 1,234,567.89"},
-		"es":    {"3 recibidos, 2 cambiaron un pago o un pedido, 1 fallaron", "La mitad tardó", "Fallaron todos los intentos", "ARS 1.234.567,89"},
-		"pt-BR": {"3 recebidos, 2 mudaram um pagamento ou um pedido, 1 falharam", "Metade levou", "Todas as tentativas falharam", "ARS 1.234.567,89"},
+		"en":    {"3 received, 2 changed a payment or an order, 1 failed for good", "p50 ", "Mercado Pago does not know the payment (404)", "ARS 1,234,567.89"},
+		"es":    {"3 recibidos, 2 cambiaron un pago o un pedido, 1 fallaron", "La mitad tardó", "Mercado Pago no conoce el pago (404)", "ARS 1.234.567,89"},
+		"pt-BR": {"3 recebidos, 2 mudaram um pagamento ou um pedido, 1 falharam", "Metade levou", "O Mercado Pago não conhece o pagamento (404)", "ARS 1.234.567,89"},
 	} {
 		for _, span := range []string{"", "?span=hour", "?span=week", "?span=unknown"} {
 			main := spaced(b.page(t, lang, "/dashboard"+span))
