@@ -56,17 +56,39 @@
     stale.hidden = !text;
   }
 
-  function put(fresh) {
-    var at = document.activeElement;
-    var id = at && main.contains(at) ? at.id : "";
-    var open = {};
-    main.querySelectorAll("details[id]").forEach(function (d) { open[d.id] = d.open; });
-    main.replaceChildren.apply(main, Array.prototype.slice.call(fresh.childNodes));
-    main.querySelectorAll("details[id]").forEach(function (d) { if (d.id in open) { d.open = open[d.id]; } });
-    if (id) {
-      var again = document.getElementById(id);
-      if (again) { again.focus({ preventScroll: true }); }
+  // What names a part of the page among its neighbours: rows come and go, and a button
+  // must not become another row's under somebody's finger.
+  function key(node) {
+    if (node.nodeType !== 1) { return ""; }
+    var link = node.matches("tr, li") && node.querySelector("a[href]");
+    return node.id || (link ? link.getAttribute("href") : "");
+  }
+
+  // Changes only what differs: what is read, opened or about to be pressed stays.
+  function change(old, fresh) {
+    if (old.isEqualNode(fresh)) { return; }
+    if (old.nodeType !== 1 || old.nodeName !== fresh.nodeName) { old.replaceWith(fresh); return; }
+    Array.from(old.attributes).forEach(function (a) {
+      if (a.name !== "open" && !fresh.hasAttribute(a.name)) { old.removeAttribute(a.name); }
+    });
+    Array.from(fresh.attributes).forEach(function (a) {
+      if (a.name !== "open" && old.getAttribute(a.name) !== a.value) { old.setAttribute(a.name, a.value); }
+    });
+    var at = old.firstChild;
+    function drop(until) {
+      while (at !== until) { var gone = at; at = at.nextSibling; gone.remove(); }
     }
+    Array.from(fresh.childNodes).forEach(function (node) {
+      var name = key(node), found = at;
+      if (name) {
+        while (found && key(found) !== name) { found = found.nextSibling; }
+        if (found) { drop(found); }
+      }
+      if (!found || key(found) !== name) { old.insertBefore(node, at); return; }
+      at = at.nextSibling;
+      change(found, node);
+    });
+    drop(null);
   }
 
   function refresh() {
@@ -81,8 +103,13 @@
       if (!text) { return; }
       why = "";
       if (busy()) { return; }
-      var fresh = new DOMParser().parseFromString(text, "text/html").getElementById("main");
-      if (fresh) { put(fresh); good = Date.now(); }
+      var fresh = new DOMParser().parseFromString(text, "text/html");
+      if (!fresh.getElementById("main")) { return; }
+      ["main", "side"].forEach(function (id) {
+        var old = document.getElementById(id);
+        if (old && fresh.getElementById(id)) { change(old, fresh.getElementById(id)); }
+      });
+      good = Date.now();
     }).catch(function () { why = "service"; }).then(tell);
   }
 
