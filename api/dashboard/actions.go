@@ -32,11 +32,11 @@ var actionColumns = []column[store.OperatorAction]{
 	{"field.count", partMinorNumber, func(a store.OperatorAction) cell { return numberCell(a.Count) }},
 	{"field.note", partCause, func(a store.OperatorAction) cell {
 		if a.Action == store.ActionBulkReplay || a.Action == store.ActionReconcile {
-			return monoCell(a.Note) // a filter or a scope, and nobody's words
+			return idCell(a.Note) // a filter or a scope, and nobody's words
 		}
 		return plainCell(a.Note)
 	}},
-	{"field.address", partMinor, func(a store.OperatorAction) cell { return monoCell(a.RemoteIP) }},
+	{"field.address", partMinor, func(a store.OperatorAction) cell { return idCell(a.RemoteIP) }},
 }
 
 // targetPages are where what was acted on is shown, by its id.

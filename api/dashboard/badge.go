@@ -17,7 +17,7 @@ var badges = map[string]map[string]string{
 	"event_status": {
 		"pending": "info", "processing": "info", "failed": "warn", "held": "warn", "completed": "good", "dead_letter": "bad",
 	},
-	"dead_letter_state": {"open": "bad", "reopened": "info"},
+	"dead_letter_state": {"open": "warn", "reopened": "info"},
 	"delivery_state":    {"pending": "info", "delivered": "good", "dead": "bad"},
 	"anomaly_state":     {"open": "warn"},
 	"payout_state":      {"explained": "good", "open": "warn"},
@@ -25,11 +25,10 @@ var badges = map[string]map[string]string{
 	"bulk_replay_state": {"running": "info", "stalled": "bad"},
 	"order_status": {
 		"paid": "good", "pending": "info", "in_process": "info", "authorized": "info", "partially_paid": "warn",
-		"partially_refunded": "warn", "rejected": "bad", "in_mediation": "bad", "charged_back": "bad",
+		"partially_refunded": "warn", "in_mediation": "bad", "charged_back": "bad",
 	},
 	"payment_status": {
-		"approved": "good", "pending": "info", "in_process": "info", "authorized": "info", "rejected": "bad",
-		"in_mediation": "bad", "charged_back": "bad",
+		"approved": "good", "pending": "info", "in_process": "info", "authorized": "info", "in_mediation": "bad", "charged_back": "bad",
 	},
 }
 

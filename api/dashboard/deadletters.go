@@ -77,7 +77,7 @@ var deadLetterColumns = []column[store.DeadLetter]{
 		return wordCell("error_class", d.ErrorClass)
 	}},
 	{"field.topic", partTopic, func(d store.DeadLetter) cell { return plainCell(d.Topic) }},
-	{"field.about", "", func(d store.DeadLetter) cell { return monoCell(d.ResourceID) }},
+	{"field.about", "", func(d store.DeadLetter) cell { return idCell(d.ResourceID) }},
 	{"field.attempts", partMinorNumber, func(d store.DeadLetter) cell { return numberCell(d.Attempts) }},
 	{"field.event", partMinor, func(d store.DeadLetter) cell { return plainCell(d.QueueID).leading(eventPath(d.QueueID)) }},
 }

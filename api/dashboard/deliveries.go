@@ -50,7 +50,7 @@ var deliveryColumns = []column[store.Delivery]{
 	{"field.time", "", func(d store.Delivery) cell { return timeCell(d.CreatedAt) }},
 	{"field.state", partState, func(d store.Delivery) cell { return badgeCell("delivery_state", d.State) }},
 	{"field.receiver", "", func(d store.Delivery) cell { return plainCell(d.Receiver) }},
-	{"deliveries.said", "", func(d store.Delivery) cell { return monoCell(d.Type) }},
+	{"deliveries.said", "", func(d store.Delivery) cell { return idCell(d.Type) }},
 	{"field.order", "", func(d store.Delivery) cell { return linkCell(d.Reference, orderPath) }},
 	{"field.attempts", partMinorNumber, func(d store.Delivery) cell { return numberCell(d.Attempts) }},
 	{"field.error", partCause, func(d store.Delivery) cell {

@@ -52,7 +52,7 @@ var eventColumns = []column[store.Event]{
 		return badgeCell("event_status", e.Status).over(wordCell("outcome", e.Outcome))
 	}},
 	{"field.topic", partTopic, func(e store.Event) cell { return plainCell(e.Topic) }},
-	{"field.about", "", func(e store.Event) cell { return monoCell(e.ResourceID) }},
+	{"field.about", "", func(e store.Event) cell { return idCell(e.ResourceID) }},
 	{"field.origin", partMinor, func(e store.Event) cell { return wordCell("origin", e.Origin) }},
 	{"field.attempts", partMinorNumber, func(e store.Event) cell { return numberCell(e.Attempts) }},
 	{"field.error", partCause, func(e store.Event) cell {

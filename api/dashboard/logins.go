@@ -16,7 +16,7 @@ var loginColumns = []column[store.OperatorAction]{
 	{"logins.what", partTitle, func(a store.OperatorAction) cell { return wordCell("action", a.Action).over(plainCell(a.Note)) }},
 	{"field.time", "", func(a store.OperatorAction) cell { return timeCell(a.At) }},
 	{"field.operator", partState, func(a store.OperatorAction) cell { return plainCell(a.Actor) }},
-	{"field.address", "", func(a store.OperatorAction) cell { return monoCell(a.RemoteIP) }},
+	{"field.address", "", func(a store.OperatorAction) cell { return idCell(a.RemoteIP) }},
 }
 
 // logins lists the logins that have not ended, and what happened with logins lately.

@@ -99,7 +99,7 @@ type act struct {
 type cellKind string
 
 const (
-	cellMono    cellKind = "mono"
+	cellID      cellKind = "id"
 	cellCode    cellKind = "code"
 	cellNumber  cellKind = "number"
 	cellMoney   cellKind = "money"
@@ -112,7 +112,7 @@ const (
 )
 
 func plainCell(v any) cell                { return cell{Value: v} }
-func monoCell(v any) cell                 { return cell{Kind: cellMono, Value: v} }
+func idCell(v any) cell                   { return cell{Kind: cellID, Value: v} }
 func codeCell(v any) cell                 { return cell{Kind: cellCode, Value: v} }
 func numberCell(n any) cell               { return cell{Kind: cellNumber, Value: n} }
 func moneyCell(sum any, of string) cell   { return cell{Kind: cellMoney, Value: sum, Of: of} }
@@ -194,7 +194,7 @@ func (r *reader) Write(c cell) (any, error) {
 		return r.Word(c.Of, c.Value), nil
 	case cellError:
 		return r.Cause(c.Value), nil
-	case cellMono, cellCode, "":
+	case cellID, cellCode, "":
 		return plain(c.Value), nil
 	case cellDetails:
 		return template.HTML(""), nil
