@@ -82,3 +82,28 @@ func TestReconcile_AnUnknownRunIsNotFound(t *testing.T) {
 		require.Contains(t, w.Body.String(), `"code":"run_not_found"`)
 	}
 }
+
+func TestFindings_AreAnsweredWithWhatBecameOfThem(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	requireProblem(t, b.do(t, get("/api/webhooks/runs/1/findings")), http.StatusNotFound, "run_not_found")
+	_, err := b.pool.Exec(t.Context(), `
+		WITH run AS (INSERT INTO webhook_reconciliation_logs (trigger, status, phase, finished_at) VALUES ('schedule', 'succeeded', 'done', now()) RETURNING id),
+		     unseen AS (INSERT INTO webhook_reconciliation_unseen (run_id, source, begin_at, end_at, reason, payments)
+		                SELECT id, 'mercadopago', '2026-03-01', '2026-03-02', 'counted', 2 FROM run)
+		INSERT INTO webhook_reconciliation_findings (run_id, kind, source, payment_id, order_reference, queue_id, detail)
+		SELECT run.id, kind, source, payment_id, reference, queue_id, '{"against":"search","found_status":"approved"}' FROM run,
+			(VALUES ('missing', 'mercadopago', '77', NULL, $1::bigint), ('unsettled', NULL, NULL, 'b-2', NULL)) AS f (kind, source, payment_id, reference, queue_id)`,
+		b.accept(t, "77"))
+	require.NoError(t, err)
+	found := walk[store.Finding](t, b, "/api/webhooks/runs/1/findings")
+	require.Len(t, found, 2)
+	require.Equal(t, []string{"unsettled", "left"}, []string{found[0].Kind, found[0].State})
+	require.Equal(t, []string{"missing", "waiting", "pending"}, []string{found[1].Kind, found[1].State, *found[1].EventStatus})
+	require.Len(t, walk[store.Finding](t, b, "/api/webhooks/runs/1/findings?kind=missing&state=waiting"), 1)
+	require.Empty(t, walk[store.Finding](t, b, "/api/webhooks/runs/1/findings?state=repaired"))
+	requireProblem(t, b.do(t, get("/api/webhooks/runs/1/findings?state=open")), http.StatusBadRequest, "invalid_parameter")
+	unseen := walk[store.RunUnseen](t, b, "/api/webhooks/runs/1/unseen")
+	require.Len(t, unseen, 1)
+	require.Equal(t, 2, unseen[0].Payments)
+}

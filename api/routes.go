@@ -65,6 +65,8 @@ func (a *api) routes() []route {
 
 		{method: http.MethodGet, path: "/api/webhooks/status", access: accessStatus, handle: a.status},
 		{method: http.MethodGet, path: "/api/webhooks/runs/:id", access: accessStatus, handle: show(aRun, a.deps.Storage.Run, func(_ *requestEvent, r store.Run) store.Run { return inUTC(r) })},
+		{method: http.MethodGet, path: "/api/webhooks/runs/:id/findings", access: accessStatus, query: findingQuery, handle: a.listFindings()},
+		{method: http.MethodGet, path: "/api/webhooks/runs/:id/unseen", access: accessStatus, query: pageQuery, handle: a.listUnseen()},
 		{method: http.MethodPost, path: "/api/webhooks/reconcile", access: accessReconcile, query: []string{"wait", "trigger"}, handle: a.reconcile},
 		{method: http.MethodPost, path: "/api/webhooks/process-queue", access: accessProcessQueue, query: []string{"wait", "limit"}, handle: a.processQueue},
 

@@ -113,8 +113,18 @@ func (r *reconcileCommand) work(ctx context.Context, storage *store.Store) error
 	if err != nil {
 		return err
 	}
-	if err := printResult(r.std, r.asJSON, run, func(r *printout) { showRun(r, run) }); err != nil {
+	// Even when the time to wait is up: it is what was found until then.
+	look, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownLimit)
+	defer cancel()
+	found, err := storage.Findings(look, store.FindingFilter{RunID: run.ID}, store.Page{Limit: listRows})
+	if err != nil {
 		return err
+	}
+	if err := printResult(r.std, r.asJSON, run, func(r *printout) { showRun(r, run, found.Items) }); err != nil {
+		return err
+	}
+	if found.Next != 0 && !r.asJSON {
+		_, _ = fmt.Fprintf(r.std.err, "these are the newest %d findings; GET /api/webhooks/runs/%d/findings has all\n", len(found.Items), run.ID)
 	}
 	if run.Status == store.RunRunning {
 		_, _ = fmt.Fprintf(r.std.err, "stopped; a running service or the next 'conciliar reconcile' continues run %d\n", run.ID)
@@ -160,7 +170,7 @@ func waitsFor(ctx context.Context, storage *store.Store, run store.Run) string {
 	return fmt.Sprintf("; waiting for %s, unreachable since %s", provider.Source, provider.Since.Format(time.RFC3339))
 }
 
-func showRun(r *printout, run store.Run) {
+func showRun(r *printout, run store.Run, found []store.Finding) {
 	r.row("run", run.ID)
 	r.row("status", run.Status)
 	if run.Error != nil {
@@ -179,6 +189,9 @@ func showRun(r *printout, run store.Run) {
 	r.row("odd", run.OddFound)
 	r.row("archived", run.Archived)
 	r.row("not shown", run.Unseen)
+	section(r, "findings", "FINDING\tSTATE\tPAYMENT\tORDER\tEVENT", found, func(f store.Finding) []any {
+		return []any{f.Kind, f.State, f.PaymentID, f.OrderReference, f.QueueID}
+	})
 }
 
 func (r *reconcileCommand) checkOnly(ctx context.Context, deps jobs.Deps, cfg jobs.Config) error {
