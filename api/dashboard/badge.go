@@ -22,6 +22,7 @@ var badges = map[string]map[string]string{
 	"anomaly_state":     {"open": "warn"},
 	"payout_state":      {"explained": "good", "open": "warn"},
 	"run_status":        {"running": "info", "succeeded": "good", "failed": "bad", "stopped_by_cap": "bad"},
+	"finding_state":     {"repaired": "good", "waiting": "info", "failed": "bad", "left": "warn"},
 	"bulk_replay_state": {"running": "info", "stalled": "bad"},
 	"order_status": {
 		"paid": "good", "pending": "info", "in_process": "info", "authorized": "info", "partially_paid": "warn",

@@ -79,6 +79,11 @@ func families(t *testing.T) map[string][]string {
 		"bulk_replay_state": {store.BulkReplayRunning, store.BulkReplayDone, store.BulkReplayCancelled, store.BulkReplayStalled},
 		"run_status":        {store.RunRunning, store.RunSucceeded, store.RunFailed, store.RunStoppedByCap},
 		"run_status.do":     {store.RunFailed, store.RunStoppedByCap},
+		"finding":           store.FindingKinds(),
+		"finding_state":     store.FindingStates(),
+		"difference":        differences(),
+		"against":           {"search", "orders", "log", "payments"},
+		"unseen":            store.UnseenReasons(),
 		"trigger":           {store.TriggerSchedule, store.TriggerStart, store.TriggerManual, store.TriggerCron, store.TriggerCLI},
 		"scope":             {store.ScopeBackfill},
 		"phase":             phaseNames(),
@@ -108,6 +113,14 @@ func families(t *testing.T) map[string][]string {
 			"amount", "paid", "refunded", "missing", "surplus", "payment_ids", "near_orders", "order_terms", "status", "order_currency", "collector_id",
 			"expected_collector_id", "mode", "allowed_mode", "detail", "net", "released", "difference", "release_date", "reason", "release_status",
 		},
+	}
+}
+
+// differences are the fields that a finding names.
+func differences() []string {
+	return []string{
+		"against", "status", "status_detail", "amount", "refunded_amount", "paid_amount", "shipping", "currency", "order_reference", "collector_id", "live_mode",
+		"date_last_updated", "provider_order_id", "unreadable", "error",
 	}
 }
 

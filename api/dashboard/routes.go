@@ -82,6 +82,7 @@ func (d *dashboard) routes() []route {
 		get("/dashboard/runs", d.runs),
 		post("/dashboard/runs", d.startRun),
 		get("/dashboard/runs/{id}", byID(d.run)),
+		get("/dashboard/runs/{id}/findings", byID(d.findings)),
 		get("/dashboard/deliveries", d.deliveries),
 		get("/dashboard/deliveries/{id}", byID(d.delivery)),
 		post("/dashboard/deliveries/{id}/replay", byID(d.replayDelivery)),

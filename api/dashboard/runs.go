@@ -65,6 +65,13 @@ type runView struct {
 	store.Run
 
 	Now time.Time
+	// Counts say what was found and what became of it; Counted is false where that is
+	// of the newest findings alone.
+	Counts  []store.FindingCount
+	Counted bool
+	// Findings are the newest, and Ranges the newest ranges that were not seen whole.
+	Findings []store.Finding
+	Ranges   []store.RunUnseen
 }
 
 // Took is how long the run took, or has taken until now.
@@ -83,7 +90,20 @@ func (d *dashboard) run(c *call, id int64) error {
 	if err != nil {
 		return err
 	}
-	return d.show(c, "run", &page{Title: "nav.runs", About: "run.name", ID: id, Nav: "runs", Refresh: run.FinishedAt == nil, Body: runView{Run: run, Now: d.now()}})
+	v := runView{Run: run, Now: d.now()}
+	if v.Counts, v.Counted, err = d.deps.Storage.CountFindings(c.ctx, id); err != nil {
+		return err
+	}
+	findings, err := d.deps.Storage.Findings(c.ctx, store.FindingFilter{RunID: id}, store.Page{Limit: pageRows})
+	if err != nil {
+		return err
+	}
+	unseen, err := d.deps.Storage.Unseen(c.ctx, id, store.Page{Limit: pageRows})
+	if err != nil {
+		return err
+	}
+	v.Findings, v.Ranges = findings.Items, unseen.Items
+	return d.show(c, "run", &page{Title: "nav.runs", About: "run.name", ID: id, Nav: "runs", Refresh: run.FinishedAt == nil, Body: v})
 }
 
 // startRun starts a reconciliation, or joins the one that is running.

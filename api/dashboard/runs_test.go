@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 )
 
 func TestRuns_AreShownInThreeLanguages(t *testing.T) {
@@ -50,6 +51,41 @@ func TestRuns_ARunIsStartedOnceAndRecorded(t *testing.T) {
 	require.Contains(t, b.page(t, "en", b.post(t, "/dashboard/runs", nil)), "A reconciliation was already running: this one.")
 	require.EqualValues(t, 1, b.count(t, `SELECT count(*) FROM webhook_reconciliation_logs WHERE trigger = 'manual'`))
 	require.EqualValues(t, 2, b.count(t, `SELECT count(*) FROM operator_actions WHERE action = 'reconcile' AND actor = 'operator'`))
+}
+
+func TestRun_ListsWhatItFound(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO webhook_reconciliation_logs (trigger, status, phase, finished_at) VALUES ('schedule', 'succeeded', 'done', now()), ('schedule', 'succeeded', 'done', now())`)
+	queueID := b.settle(t, "a/1", payment("77", order.PaymentApproved, "10"))
+	b.exec(t, `
+		INSERT INTO webhook_reconciliation_findings (run_id, kind, source, payment_id, order_reference, queue_id, detail) VALUES
+			(1, 'missing', 'mercadopago', '77', 'a/1', $1, '{"against":"search","held_status":"pending","found_status":"approved","held_amount":"","found_amount":"10"}'),
+			(1, 'unsettled', NULL, NULL, 'b-2', NULL, '{"against":"payments","error":"<odd>"}')`, queueID)
+	b.exec(t, `INSERT INTO webhook_reconciliation_unseen (run_id, source, begin_at, end_at, reason, payments) VALUES (1, 'mercadopago', '2026-03-01', '2026-03-01', 'beyond_cap', 3)`)
+	for lang, texts := range map[string][]string{
+		"en":    {"1 Payment without its latest state", "repaired", "pending → approved", "– → 10", "the search", "3 payments at least", "left"},
+		"es":    {"1 Pago sin su último estado", "reparado", "pendiente → aprobado", "la búsqueda", "3 pagos por lo menos", "pendiente"},
+		"pt-BR": {"1 Pagamento sem o último estado", "reparado", "pendente → aprovado", "a busca", "3 pagamentos pelo menos", "restante"},
+	} {
+		main := b.page(t, lang, "/dashboard/runs/1")
+		for _, text := range texts {
+			require.Contains(t, main, text, lang)
+		}
+		require.Contains(t, main, "<odd>")
+	}
+	body := b.get(t, "en", "/dashboard/runs/1").Body.String()
+	for _, link := range []string{
+		"/dashboard/payments?payment=77", "/dashboard/orders?reference=a%2F1", "/dashboard/events/" + itoa(queueID),
+		"/dashboard/runs/1/findings?kind=missing&amp;state=repaired", "/dashboard/runs/1/findings",
+	} {
+		require.Contains(t, body, `href="`+link+`"`, link)
+	}
+	require.NotContains(t, b.page(t, "en", "/dashboard/runs/1/findings?kind=unsettled"), "77")
+	require.Contains(t, b.page(t, "en", "/dashboard/runs/1/findings?state=failed"), "No matches.")
+	require.Contains(t, b.page(t, "en", "/dashboard/runs/2"), "It found no differences.")
+	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/runs/3/findings").Code)
+	require.Equal(t, http.StatusBadRequest, b.get(t, "en", "/dashboard/runs/1/findings?kind=odd1").Code)
 }
 
 func TestRefused_AreShownInThreeLanguages(t *testing.T) {

@@ -109,6 +109,8 @@ const (
 	cellBadge   cellKind = "badge"
 	cellError   cellKind = "error"
 	cellDetails cellKind = "details"
+	// cellDifference is what differs, of a finding.
+	cellDifference cellKind = "difference"
 )
 
 func plainCell(v any) cell                { return cell{Value: v} }
@@ -196,7 +198,7 @@ func (r *reader) Write(c cell) (any, error) {
 		return r.Cause(c.Value), nil
 	case cellID, cellCode, "":
 		return plain(c.Value), nil
-	case cellDetails:
+	case cellDetails, cellDifference:
 		return template.HTML(""), nil
 	}
 	return nil, fmt.Errorf("a cell of the kind %q", c.Kind)
