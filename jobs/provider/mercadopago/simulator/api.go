@@ -9,12 +9,14 @@ import (
 	"time"
 )
 
-// Handler answers the API: GET /v1/payments/{id}, GET /v1/payments/search,
+// Handler answers the API: GET /v1/payments/{id}, its refunds, GET /v1/payments/search,
 // GET /v1/orders, GET /merchant_orders/{id}, GET /users/me, the GET of each
 // ResourceKind, and the money reports. At PayPath it takes purchases.
 func (s *Simulator) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/payments/{id}", s.guarded(s.getPayment))
+	mux.HandleFunc("GET /v1/payments/{id}/refunds", s.guarded(s.listRefunds))
+	mux.HandleFunc("POST /v1/payments/{id}/refunds", s.guarded(s.askRefund))
 	mux.HandleFunc("GET /v1/payments/search", s.guarded(s.searchPayments))
 	mux.HandleFunc("POST "+PayPath, s.servePay)
 	mux.HandleFunc("GET /v1/orders", s.guarded(s.searchOrders))

@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"cmp"
+	"encoding/json"
 	"strconv"
 	"time"
 
@@ -204,27 +206,33 @@ func (p *payment) card() object {
 func (snap *snapshot) refundList() []object {
 	list := make([]object, 0, len(snap.refunds))
 	for i, r := range snap.refunds {
-		list = append(list, object{
-			"id":         snap.payment.looks.firstRefundID + int64(i),
-			"payment_id": snap.payment.id,
-			"amount":     amount{r.amount},
-			"metadata":   object{},
-			"source": object{
-				"id":   strconv.FormatInt(snap.payment.collectorID, 10),
-				"name": "Shop",
-				"type": "collector",
-			},
-			"date_created":             date(r.at),
-			"unique_sequence_number":   nil,
-			"refund_mode":              "standard",
-			"adjustment_amount":        0,
-			"status":                   Approved,
-			"reason":                   nil,
-			"labels":                   []string{},
-			"amount_refunded_to_payer": amount{r.amount},
-			"additional_data":          nil,
-			"partition_details":        []object{},
-		})
+		id := cmp.Or(r.id, strconv.FormatInt(snap.payment.looks.firstRefundID+int64(i), 10))
+		list = append(list, snap.payment.refundBody(id, r.amount, r.at, Approved))
 	}
 	return list
+}
+
+// refundBody is a refund of the payment as the API prints it.
+func (p *payment) refundBody(id string, given decimal.Decimal, at time.Time, status string) object {
+	return object{
+		"id":         json.Number(id),
+		"payment_id": p.id,
+		"amount":     amount{given},
+		"metadata":   object{},
+		"source": object{
+			"id":   strconv.FormatInt(p.collectorID, 10),
+			"name": "Shop",
+			"type": "collector",
+		},
+		"date_created":             date(at),
+		"unique_sequence_number":   nil,
+		"refund_mode":              "standard",
+		"adjustment_amount":        0,
+		"status":                   status,
+		"reason":                   nil,
+		"labels":                   []string{},
+		"amount_refunded_to_payer": amount{given},
+		"additional_data":          nil,
+		"partition_details":        []object{},
+	}
 }

@@ -126,6 +126,7 @@ type snapshot struct {
 type refund struct {
 	amount decimal.Decimal
 	at     time.Time
+	id     string // empty: by its place
 }
 
 // CreatePayment creates a payment and returns its id. Nobody is told: see
@@ -246,6 +247,11 @@ func (s *Simulator) Move(id, status, detail string, refunded decimal.Decimal) er
 
 // move is Move of a payment in hand.
 func (s *Simulator) move(p *payment, status, detail string, refunded decimal.Decimal) error {
+	return s.moveWith(p, status, detail, refunded, "")
+}
+
+// moveWith is move with the id of the refund that is made; its own when empty.
+func (s *Simulator) moveWith(p *payment, status, detail string, refunded decimal.Decimal, refundID string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := p.current.Load()
@@ -274,7 +280,7 @@ func (s *Simulator) move(p *payment, status, detail string, refunded decimal.Dec
 	switch given := refunded.Sub(last.state.Refunded); {
 	case given.IsPositive():
 		// The capacity is cut so that no two states share a tail.
-		next.refunds = append(last.refunds[:len(last.refunds):len(last.refunds)], refund{amount: given, at: at})
+		next.refunds = append(last.refunds[:len(last.refunds):len(last.refunds)], refund{amount: given, at: at, id: refundID})
 	case given.IsNegative():
 		next.refunds = nil
 		if refunded.IsPositive() {

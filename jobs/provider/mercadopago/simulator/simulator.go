@@ -88,6 +88,9 @@ type Simulator struct {
 
 	paying sync.Mutex // held while Pay looks at a payment and changes it
 
+	refunding  sync.Mutex // guards refundBook; taken before mu
+	refundBook refundBook
+
 	mu       sync.RWMutex      // guards what follows
 	answers  map[string]Answer // by path: see SetAnswer
 	payments map[int64]*payment
@@ -139,7 +142,8 @@ func New(cfg Config) (*Simulator, error) {
 		orders:   make(map[string]*ledgerOrder),
 
 		merchantOrders: make(map[int64]*merchantOrder), merchantOrderIDs: make(map[string]int64),
-		resources: make(map[string]*resource), scheduledUntil: make(map[int64]time.Time),
+		refundBook: refundBook{bodies: make(map[string]string)},
+		resources:  make(map[string]*resource), scheduledUntil: make(map[int64]time.Time),
 	}
 	s.cfg.CollectorID = cmp.Or(s.cfg.CollectorID, DefaultCollectorID)
 	var wrong []error
