@@ -74,8 +74,8 @@ func (c Config) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.String(
 // LogValue is String, for log/slog.
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// A Client asks Mercado Pago's API. It reads, and asks for reports; it makes one attempt
-// per call and follows no redirect. It is safe for concurrent use and cannot print its
+// A Client asks Mercado Pago's API. It reads, asks for reports, and gives money back; it
+// makes one attempt per call and follows no redirect. It is safe for concurrent use and cannot print its
 // access token.
 //
 // Its errors are *provider.Error. One that comes of the caller's own context
@@ -289,8 +289,13 @@ type answer struct {
 }
 
 // get reads an answer of limited length.
-func (c *Client) get(ctx context.Context, op operation, u *url.URL, header http.Header, limit int64) (a answer, err error) {
-	err = c.do(ctx, request{operation: op, url: u, header: header, read: func(resp *http.Response) error {
+func (c *Client) get(ctx context.Context, op operation, u *url.URL, header http.Header, limit int64) (answer, error) {
+	return c.read(ctx, request{operation: op, url: u, header: header}, limit)
+}
+
+// read makes a call and reads its answer, of limited length.
+func (c *Client) read(ctx context.Context, r request, limit int64) (a answer, err error) {
+	r.read = func(resp *http.Response) error {
 		body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 		if err != nil {
 			return c.failure(ctx, err, resp.StatusCode)
@@ -300,7 +305,8 @@ func (c *Client) get(ctx context.Context, op operation, u *url.URL, header http.
 		}
 		a = answer{resp.StatusCode, body}
 		return nil
-	}})
+	}
+	err = c.do(ctx, r)
 	return a, err
 }
 
@@ -317,6 +323,9 @@ type request struct {
 	// read takes a success; its error is the call's. Nil for an answer that says nothing
 	// more.
 	read func(*http.Response) error
+	// refused is shown what is no success, and reports whether it took it as an answer.
+	// Nil where the status says all.
+	refused func(statusCode int, body []byte) bool
 }
 
 // admission is the key of a context whose next call has had its turn.
@@ -367,9 +376,12 @@ func (c *Client) call(ctx context.Context, r request) error {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		// A little is read so that the connection can be used again; no error
-		// here could tell more than the status.
-		_, _ = io.CopyN(io.Discard, resp.Body, maxErrorBody)
+		// A little is read so that the connection can be used again; an error here
+		// can't tell more than the status.
+		body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+		if err == nil && r.refused != nil && r.refused(resp.StatusCode, body) {
+			return nil
+		}
 		return c.answered(resp)
 	}
 	if r.read == nil {
