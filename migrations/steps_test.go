@@ -140,6 +140,11 @@ var written = map[int64][]string{
 		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount) VALUES ('A-2', 'upgrade', 'cancelled', 0, 0)`,
 		`INSERT INTO anomalies (kind, order_reference, detail) VALUES ('payment_moved', 'A-1', '{}')`,
 	},
+	46: {
+		`INSERT INTO refunds (id, source, payment_id, collector_id, order_reference, amount, currency, whole, requested_by, note)
+		 VALUES ('9d1c3cf8-7a3d-4b29-9bd9-0e6b8a3d2a10', 'mercadopago', '77', '1', 'A-1', 40.5, 'ARS', false, 'ana', 'it broke')`,
+		`INSERT INTO operator_actions (actor, action, target_kind, order_reference) VALUES ('ana', 'refund', 'order', 'A-1')`,
+	},
 	45: {`INSERT INTO operator_actions (actor, action, target_kind, target_id) VALUES ('ana', 'reopen', 'dead_letter', 1), ('ana', 'reopen', 'anomaly', 1)`},
 	38: {`INSERT INTO operator_actions (actor, action, target_kind) VALUES ('cli:ana', 'restored', 'database')`},
 	29: {

@@ -96,6 +96,7 @@ var clockTimes = []storedTimes{
 	{table: "payouts", look: lookVerify, passed: []string{"created_at", "updated_at"}, said: []string{"paid_at"}},
 	{table: "processes", look: lookAll, passed: []string{"seen_at", "started_at"}},
 	{table: "provider_outages", look: lookNewest, passed: []string{"closed_at", "first_failure_at", "opened_at", "released_at", "updated_at"}},
+	{table: "refunds", look: lookVerify, passed: []string{"ended_at", "requested_at", "sent_at"}},
 	{table: "provider_state", look: lookAll, passed: []string{"since", "updated_at"}, ahead: map[string]time.Duration{"next_probe_at": probeAhead}},
 	{table: "release_checks", look: lookNever, said: []string{"checked_until"}},
 	{table: "report_accounts", look: lookAll, passed: []string{"created_at", "failing_since", "looked_at"}},

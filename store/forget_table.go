@@ -75,6 +75,7 @@ var erasures = []erasure{
 	{table: "delivery_attempts", key: []string{"id"}, numeric: true, words: []string{"error", "answer"}},
 	{table: "payment_logs", key: []string{"id"}, numeric: true, named: []string{"order_reference"}},
 	{table: "operator_actions", key: []string{"id"}, numeric: true, named: []string{"note"}},
+	{table: "refunds", key: []string{"number"}, numeric: true, named: []string{"order_reference", "note"}},
 	{
 		table: "payments", key: []string{"source", "payment_id"}, payment: []string{"source", "payment_id"},
 		documents: []string{"raw"}, empty: `raw = ''`, named: []string{"order_reference"},

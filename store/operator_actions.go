@@ -23,6 +23,7 @@ const (
 	ActionCancelBulkReplay = "cancel_bulk_replay"
 	ActionAmendOrder       = "amend_order"
 	ActionCancelOrder      = "cancel_order"
+	ActionRefund           = "refund"
 	ActionForget           = "forget"
 	ActionStopReceiver     = "stop_receiver"
 	ActionStartReceiver    = "start_receiver"
@@ -146,7 +147,7 @@ const actionColumns = `id, acted_at, actor, action, target_kind, target_id, coun
 func OperatorActions() []string {
 	return []string{
 		ActionReplay, ActionDismiss, ActionResolve, ActionReopen, ActionBulkReplay, ActionBulkReplayStep, ActionCancelBulkReplay, ActionProcessQueue, ActionReconcile,
-		ActionAmendOrder, ActionCancelOrder, ActionStopReceiver, ActionStartReceiver, ActionForget, ActionRestored,
+		ActionAmendOrder, ActionCancelOrder, ActionRefund, ActionStopReceiver, ActionStartReceiver, ActionForget, ActionRestored,
 		ActionLogin, ActionLogout, ActionLoginFailed, ActionEndLogin,
 		ActionRetryJobs, ActionCancelJobs, ActionDeleteJobs, ActionPauseQueue, ActionResumeQueue, ActionChangeQueue,
 	}
