@@ -68,6 +68,8 @@ type Options struct {
 	// InsertDeliveries inserts the jobs of deliveries. A Store without it leaves that to
 	// other processes.
 	InsertDeliveries InsertDeliveries
+	// InsertRefund inserts the jobs that send refunds. A Store without it takes none.
+	InsertRefund InsertRefund
 	// Logger receives what no caller is told. Required.
 	Logger *slog.Logger
 }
@@ -94,6 +96,7 @@ type Store struct {
 	// deliversOrders is true in a process that makes deliveries of order events.
 	insertDeliveries InsertDeliveries
 	deliversOrders   atomic.Bool
+	insertRefund     InsertRefund
 	logger           *slog.Logger
 	acceptance       acceptance
 	// orderEvents rings when this process has committed order events.
@@ -112,7 +115,7 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	}
 	return &Store{
 		pool: pool, direct: cmp.Or(opts.Direct, pool), rules: opts.Rules, unknownOrder: opts.UnknownOrder,
-		jobForm: opts.FormJob, workOf: opts.WorkOf, providers: opts.Providers, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, insertDeliveries: opts.InsertDeliveries, logger: opts.Logger,
+		jobForm: opts.FormJob, workOf: opts.WorkOf, providers: opts.Providers, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, insertDeliveries: opts.InsertDeliveries, insertRefund: opts.InsertRefund, logger: opts.Logger,
 		orderEvents: newBell(),
 	}, nil
 }
