@@ -221,6 +221,27 @@ var invariants = []invariant{
 		args: func(VerifyOptions) []any { return []any{(deliveriesKept - 24*time.Hour).Seconds()} },
 	},
 	{
+		// A job that was lost is given again by the next sweep.
+		Invariant: Invariant{"refund_goes_on", "a refund has ended, and the event that reads it back is there, or has a job that lives"},
+		broken: `
+			SELECT r.number AS refund, r.id::text AS refund_id, r.state, r.job_id, j.state AS job_state, r.queue_id
+			FROM refunds r LEFT JOIN river_job j ON j.id = r.job_id
+			WHERE CASE WHEN r.ended_at IS NULL
+			      THEN r.requested_at < now() - make_interval(secs => $2) AND coalesce(j.state NOT IN ` + liveStates + `, true)
+			      ELSE r.queue_id IS NULL
+			        OR NOT EXISTS (SELECT FROM webhook_queue q WHERE q.id = r.queue_id) AND NOT EXISTS (SELECT FROM webhook_archive q WHERE q.id = r.queue_id) END`,
+		args: func(VerifyOptions) []any { return []any{lostJobsFound.Seconds()} },
+	},
+	{
+		Invariant: Invariant{"refunds_within_payment", "the refunds of a payment that were made or may be are no more than it"},
+		broken: `
+			SELECT min(r.number) AS refund, r.source, r.payment_id, p.amount, sum(r.amount) AS refunds
+			FROM refunds r LEFT JOIN payments p ON p.source = r.source AND p.payment_id = r.payment_id
+			WHERE r.state <> 'failed'
+			GROUP BY r.source, r.payment_id, p.amount
+			HAVING sum(r.amount) > coalesce(p.amount, 0)`,
+	},
+	{
 		Invariant: Invariant{"flag_told", "an open anomaly of an order is flagged as its last order event about it says"},
 		broken: `
 			SELECT e.anomaly_id, e.id AS order_event_id, e.type, e.order_reference, a.flagged_order

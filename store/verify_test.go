@@ -208,6 +208,21 @@ func TestVerify_FindsWhatIsBroken(t *testing.T) {
 		"an order's events stand in the wrong order": {
 			"order_told_in_order", func(*verifyFixture) int64 { return 5 }, `UPDATE order_events SET order_reference = 'A-3' WHERE position = $1`,
 		},
+		"a refund stands still": {
+			"refund_goes_on", func(l *verifyFixture) int64 { return l.settled }, `
+			INSERT INTO refunds (id, source, payment_id, collector_id, order_reference, amount, currency, whole, requested_by, note, requested_at)
+			SELECT gen_random_uuid(), source, resource_id, '1', 'A-1', 1, 'ARS', false, 'ana', 'why', now() - interval '1 hour' FROM webhook_queue WHERE id = $1`,
+		},
+		"a refund was not read back": {
+			"refund_goes_on", func(l *verifyFixture) int64 { return l.settled }, `
+			INSERT INTO refunds (id, source, payment_id, collector_id, order_reference, amount, currency, whole, requested_by, note, requested_at, state, sent_at, ended_at, provider_id)
+			SELECT gen_random_uuid(), source, resource_id, '1', 'A-1', 1, 'ARS', false, 'ana', 'why', now(), 'done', now(), now(), '1' FROM webhook_queue WHERE id = $1`,
+		},
+		"more was refunded than paid": {
+			"refunds_within_payment", func(l *verifyFixture) int64 { return l.settled }, `
+			INSERT INTO refunds (id, source, payment_id, collector_id, order_reference, amount, currency, whole, requested_by, note, requested_at)
+			SELECT gen_random_uuid(), source, resource_id, '1', 'A-1', 1000000, 'ARS', false, 'ana', 'why', now() FROM webhook_queue WHERE id = $1`,
+		},
 		"an anomaly lost its flag": {
 			"flag_told", func(*verifyFixture) int64 { return 3 }, `UPDATE anomalies SET flagged_order = NULL WHERE order_reference = 'A-' || $1::bigint`,
 		},
