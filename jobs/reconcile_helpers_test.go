@@ -65,7 +65,7 @@ func newWorld(t *testing.T, spec worldSpec) *world {
 	}
 	w.Store, err = store.New(w.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: spec.policy,
-		FormJob: inserter.Form, InsertStep: inserter.InsertStep, Logger: w.config.Logger,
+		FormJob: inserter.Form, InsertStep: inserter.InsertStep, InsertRefund: inserter.InsertRefund, Logger: w.config.Logger,
 		WorkOf: func(_, topic, id string) (string, bool) { return string(mercadopago.WorkOf(topic, id)), true },
 	})
 	require.NoError(t, err)

@@ -118,6 +118,8 @@ type Deps struct {
 	CollectorID string
 	// Reports says how money reports are fetched.
 	Reports MoneyReports
+	// Refunds is true in a process that may send refunds.
+	Refunds bool
 	// Alerts says where messages about alerts go; nil for a process that
 	// evaluates none.
 	Alerts *Alerts
@@ -168,6 +170,8 @@ type Runner struct {
 	takeover  *takeover
 	keeper    *circuit.Keeper
 	sequencer *sequencer
+	// refunds is true where they are sent.
+	refunds bool
 	// deliverer keeps deliveries moving; nil in a process that sends nothing.
 	deliverer *deliverer
 
@@ -177,7 +181,7 @@ type Runner struct {
 
 // Queues are patterns (LIKE) of the names of the queues that our jobs are in.
 func Queues() []string {
-	return []string{QueueWebhooks, QueueOperations, QueueReconciliation, strings.ReplaceAll(deliveryQueuePrefix, "_", `\_`) + "%"}
+	return []string{QueueWebhooks, QueueOperations, QueueReconciliation, QueueRefunds, strings.ReplaceAll(deliveryQueuePrefix, "_", `\_`) + "%"}
 }
 
 // NewRunner returns a Runner on pool. Start starts it.
@@ -241,7 +245,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 	keeper := circuit.NewKeeper(circuits, QueueWebhooks, retryJob(client), cfg.ProviderRate, cfg.Logger)
 	return &Runner{
 		client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, settler: settler, takeover: orphans, keeper: keeper,
-		sequencer: sequencer, deliverer: moving,
+		sequencer: sequencer, refunds: deps.Refunds, deliverer: moving,
 	}, nil
 }
 
@@ -299,6 +303,7 @@ func addWork(config *river.Config, cfg Config, deps Deps, events *eventShell) er
 		config.PeriodicJobs = append(config.PeriodicJobs, periodically(rollUpEvery, RollUpArgs{}), periodically(foldEvery, FoldArgs{}), periodically(unhandledEvery, UnhandledArgs{}))
 	}
 	addDeliveries(config, cfg, deps, policy)
+	addRefunds(config, cfg, deps, events.circuits, policy)
 	river.AddWorker(config.Workers, &reportWorker{ReportFetcher: &ReportFetcher{
 		store: deps.Store, accounts: accountsOf(deps), reports: deps.Reports, now: policy.now, logger: cfg.Logger,
 	}})
@@ -433,6 +438,13 @@ func (r *Runner) sweep(ctx context.Context) {
 					told[o.Reference] = true
 					r.logger.WarnContext(ctx, "an inserted order is not settled: no payment can meet its terms",
 						"order_reference", o.Reference, "error", o.Err)
+				}
+			}
+			if r.refunds && n%int(sweepRefundsEvery/sweepEvery) == 0 {
+				if lost, err := r.store.SweepRefunds(ctx); err != nil && ctx.Err() == nil {
+					r.logger.WarnContext(ctx, "refunds not swept", "error", err)
+				} else if lost > 0 {
+					r.logger.WarnContext(ctx, "refunds whose job was lost have another", "count", lost)
 				}
 			}
 			if n%2 != 0 {
