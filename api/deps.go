@@ -131,6 +131,9 @@ type Deps struct {
 	// answer; Now may stay zero.
 	Extras func() StatusExtras
 
+	// Refunds is true where admins may refund.
+	Refunds bool
+
 	// Zone is that of the days by which money is summed up; UTC when nil.
 	Zone *time.Location
 

@@ -113,7 +113,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 		},
 		Extras:       func() api.StatusExtras { return api.StatusExtras{Version: "v1.2.3"} },
 		SourceIPMode: api.SourceIPObserve,
-		APIRate:      200, UnverifiedRate: 20,
+		APIRate:      200, UnverifiedRate: 20, Refunds: true,
 		Logger: logger, Now: b.clock.Now,
 	}
 	if opts.deps != nil {

@@ -90,7 +90,7 @@ func TestOpenAPI_KnowsEveryProblem(t *testing.T) {
 	require.ElementsMatch(t, codes, described)
 	// Each is answered somewhere, with its own status, but for what is said where
 	// nothing is and on the operator's pages.
-	elsewhere := []string{"method_not_allowed", "not_logged_in", "cross_origin", "role_forbidden"}
+	elsewhere := []string{"method_not_allowed", "not_logged_in", "cross_origin", "role_forbidden", "refund_exceeds", "refund_changed"}
 	for _, k := range api.ProblemKinds() {
 		answered := false
 		for _, item := range doc.Paths.Map() {

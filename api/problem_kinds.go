@@ -128,10 +128,16 @@ var (
 		"Check the id in the list of anomalies.")
 	_ = kind(http.StatusNotFound, "payout_not_found", "No such payout",
 		"Check the id in the list of payouts; it is the provider's own.")
+	_ = kind(http.StatusNotFound, "refund_not_found", "No such refund",
+		"Check the id in the list of refunds.")
 	problemRefusedNotFound = kind(http.StatusNotFound, "refused_not_found", "No such refused delivery",
 		"Check the id. Only the newest 10,000 of the last seven days are kept.")
 	_ = kind(http.StatusConflict, "state_conflict", "State conflict",
 		"Fetch it again: someone has already dealt with it.")
+	_ = kind(http.StatusConflict, "refund_exceeds", "More than can be refunded",
+		"Ask for no more than the detail says: what was refunded, or is asked for already, counts.")
+	_ = kind(http.StatusConflict, "refund_changed", "What can be refunded has changed",
+		"Look at the payment again; another refund of it may have been asked for.")
 	_ = kind(http.StatusConflict, "replay_waits", "Replay in progress",
 		"Wait for the event named in the detail.")
 	_ = kind(http.StatusConflict, "payload_expired", "Body no longer kept",

@@ -109,6 +109,7 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: payoutsPath, access: accessStatus, query: payoutQuery, handle: a.listPayouts()},
 		{method: http.MethodGet, path: payoutsPath + "/:id", access: accessStatus, query: movementQuery, handle: a.showPayout},
 	}...)
+	table = append(table, a.refundRoutes()...)
 	table = append(table, a.operatorRoutes()...)
 	table = append(table, route{method: http.MethodPost, path: hooksPath + "/:name", access: accessSignature, anyQuery: true, handle: a.hook})
 	for _, w := range a.deps.Webhooks {

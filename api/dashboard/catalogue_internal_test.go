@@ -93,7 +93,7 @@ func families(t *testing.T) map[string][]string {
 			// The store's classes, and those of its codes that have a text of their own.
 			string(store.Internal), string(store.Unavailable), string(store.Invalid), string(store.Unauthenticated),
 			string(store.NotFound), string(store.Conflict),
-			"role", "event_not_found", "dead_letter_not_found", "bulk_replay_not_found", "anomaly_not_found", "payout_not_found", "refused_not_found", "run_not_found",
+			"role", "event_not_found", "dead_letter_not_found", "bulk_replay_not_found", "anomaly_not_found", "payout_not_found", "refund_not_found", "refund_exceeds", "refund_changed", "refused_not_found", "run_not_found",
 			"state_conflict", "replay_waits", "payload_expired", "order_cancelled", "currency_unknown", "amount_too_fine",
 		},
 		"refusal": refusedReasons,
