@@ -52,6 +52,7 @@ type Config struct {
 	Calendar
 	MoneyReports MoneyReports `env:"MONEY_REPORTS" envDefault:"off" help:"read: take the release reports that the account's own schedule makes; request: ask for one a day as well; off"`
 
+	Refunding
 	Sources
 	OrderEvents
 	Tracing
@@ -124,6 +125,11 @@ type Reconciliation struct {
 // Calendar says when the merchant's days begin.
 type Calendar struct {
 	TimeZone TimeZone `env:"TIME_ZONE" envDefault:"UTC" help:"the merchant's days, by an IANA name such as America/Sao_Paulo: charts, exports, dates of --since and --until; JSON and RECONCILE_SCHEDULE stay UTC"`
+}
+
+// Refunding says whether money may be given back.
+type Refunding struct {
+	Refunds Switch `env:"REFUNDS" envDefault:"disabled" help:"enabled: admins may refund from the dashboard; disabled: nobody, and what was asked for is not sent"`
 }
 
 // Alerts says where alerts are sent.

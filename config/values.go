@@ -49,6 +49,17 @@ func (m *MoneyReports) UnmarshalText(text []byte) error {
 	return oneOf((*string)(m), text, "off", "read", "request")
 }
 
+// A Switch is disabled or enabled.
+type Switch string
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Switch) UnmarshalText(text []byte) error {
+	return oneOf((*string)(s), text, "disabled", "enabled")
+}
+
+// On reports whether it is enabled.
+func (s Switch) On() bool { return s == "enabled" }
+
 // A TimeZone is one of the IANA's; UTC when it is zero.
 type TimeZone struct{ *time.Location }
 

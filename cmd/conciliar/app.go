@@ -156,7 +156,7 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 	if err != nil {
 		return nil, err
 	}
-	a.store, err = store.New(a.pool, store.Options{
+	options := store.Options{
 		Direct:       a.direct,
 		Rules:        order.Rules{CollectorID: cfg.CollectorID, Mode: order.Mode(cfg.LiveMode)},
 		UnknownOrder: store.UnknownOrder(cfg.UnknownOrder),
@@ -168,8 +168,11 @@ func newBase(ctx context.Context, cfg config.Config, jobsConfig jobs.Config, con
 		Logger:       jobsConfig.Logger,
 
 		InsertDeliveries: inserter.InsertDeliveries,
-	})
-	if err != nil {
+	}
+	if cfg.Refunds.On() {
+		options.InsertRefund = inserter.InsertRefund
+	}
+	if a.store, err = store.New(a.pool, options); err != nil {
 		return nil, err
 	}
 	if cfg.CollectorID == "" {
@@ -296,6 +299,7 @@ func (a *app) jobsDeps(cfg config.Config, client *mercadopago.Client) jobs.Deps 
 		CollectorID: cfg.CollectorID,
 		Alerts:      &jobs.Alerts{Sender: a.secrets.alerts},
 		Reports:     moneyReports(cfg.MoneyReports),
+		Refunds:     cfg.Refunds.On(),
 		Sources:     &a.senders.sources,
 		Logger:      a.logger,
 	}
@@ -338,6 +342,7 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 		ready = append(ready, api.Check{Name: "river", Check: a.checkWorking})
 	}
 	deps := api.Deps{
+		Refunds:        cfg.Refunds.On(),
 		HealthOnly:     !does.api,
 		Ready:          ready,
 		Tokens:         tokensOf(cfg),

@@ -74,6 +74,15 @@ func meanings() map[string]meaning {
 			"Event 5 is being replayed as event 9, which has not ended yet.",
 		},
 		"ErrPayoutNotFound": missing(store.ErrPayoutNotFound, "900", "payout_not_found", `There is no payout "900".`),
+		"ErrRefundNotFound": missing(store.ErrRefundNotFound, "9d1c3cf8", "refund_not_found", `There is no refund "9d1c3cf8".`),
+		"ErrRefundChanged": {
+			store.ErrRefundChanged, store.Conflict, "refund_changed", http.StatusConflict, exitFailed,
+			"What can be refunded of the payment has changed since it was shown.",
+		},
+		"RefundLimitError": {
+			&store.RefundLimitError{PaymentID: "7", Left: decimal.NewFromInt(60), Currency: "ARS"}, store.Conflict, "refund_exceeds",
+			http.StatusConflict, exitFailed, "At most 60.00 ARS of payment 7 can be refunded.",
+		},
 		"ErrReportMoved": {
 			store.ErrReportMoved, store.Conflict, "state_conflict", http.StatusConflict, exitFailed, "Somebody else is importing the same file.",
 		},
