@@ -71,6 +71,8 @@ type eventShell struct {
 	store *store.Store
 	// settler ends events, several that wait at the same moment at once.
 	settler *store.Settler
+	// turns are of those that begin and ask.
+	turns turns
 	// shared fetches payments, once for all events that wait for the same.
 	shared   *sharedFetch
 	accounts accounts
@@ -121,7 +123,7 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 		s.log(ctx, slog.LevelInfo, attempt, report, began)
 		return river.JobSnooze(s.policy.backoff.wait(1) / 2)
 	}
-	if errors.Is(err, errHintWaits) {
+	if errors.Is(err, errHintWaits) || errors.Is(err, errNoTurn) {
 		return river.JobSnooze(putOffFor)
 	}
 	if isStale(ctx, s.store, attempt, err) {
@@ -179,6 +181,11 @@ func (s *eventShell) hold(ctx context.Context, a store.Attempt, report attemptRe
 
 // attempt does the work of one attempt.
 func (s *eventShell) attempt(ctx context.Context, job *rivertype.JobRow, a store.Attempt, work eventWork, report *attemptReport) error {
+	ctx, err := s.turns.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer endTurn(ctx)
 	event, err := s.settler.Start(ctx, a.QueueID)
 	if err != nil {
 		return ofStore(err)
@@ -186,6 +193,7 @@ func (s *eventShell) attempt(ctx context.Context, job *rivertype.JobRow, a store
 	report.event = event
 	if event.Completed || event.Covered {
 		report.outcome = store.OutcomeCovered
+		endTurn(ctx)
 		return ofStore(s.settler.Complete(ctx, a, store.OutcomeCovered))
 	}
 	if event.Work == store.WorkForward {

@@ -91,6 +91,7 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		}
 		fetched.Payment = &store.FetchedPayment{Source: event.Source, Payment: payment, Reference: p.Reference, Cost: store.PaymentCost(p.Cost), Raw: p.Raw, NotBefore: event.NotBefore}
 	}
+	endTurn(ctx)
 	result, err := s.settler.Apply(ctx, a, fetched)
 	if errors.Is(err, store.ErrAnswerOlder) {
 		// What answers may be a copy that lags.

@@ -32,7 +32,7 @@ import (
 type Config struct {
 	// Schema is the schema of River's tables; empty for the session's.
 	Schema string
-	// Workers is how many attempts run at once in this process.
+	// Workers is how many attempts ask at once in this process, see attempts.
 	Workers int
 	// JobTimeout bounds one attempt. RescueAfter is when a job whose worker
 	// died is tried again, and must be longer.
@@ -76,6 +76,16 @@ func (c Config) reindexed() []string {
 	return slices.DeleteFunc(river.ReindexerIndexNamesDefault(), func(name string) bool {
 		return name == "river_job_args_index" || name == "river_job_metadata_index"
 	})
+}
+
+// attemptsPerWorker is how many attempts are under way for each that may ask.
+const attemptsPerWorker = 4
+
+// attempts is how many attempts of events are under way at once, with those that wait
+// for their turn or for their group. They are no more than a provider may be asked for in
+// a second: a webhook that comes now waits for those before it.
+func (c Config) attempts() int {
+	return max(c.Workers, int(min(float64(attemptsPerWorker*c.Workers), c.ProviderRate)))
 }
 
 func (c Config) riverLogger() *slog.Logger { return cmp.Or(c.RiverLogger, c.Logger) }
@@ -219,7 +229,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 		}
 	}()
 	events := &eventShell{
-		store: deps.Store, settler: settler, shared: &sharedFetch{drawn: deps.Store.FetchMark}, accounts: accountsOf(deps), sources: deps.Sources, circuits: circuits, policy: policy,
+		store: deps.Store, settler: settler, turns: newTurns(cfg.Workers), shared: &sharedFetch{drawn: deps.Store.FetchMark}, accounts: accountsOf(deps), sources: deps.Sources, circuits: circuits, policy: policy,
 		hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
 	}
 	if err = addWork(config, cfg, deps, events); err != nil {
@@ -281,7 +291,7 @@ func riverConfig(cfg Config) *river.Config {
 		LeaderElectionDisabled: cfg.Helper,
 		Logger:                 cfg.riverLogger(),
 		MaxAttempts:            cfg.Backoff.Attempts,
-		Queues:                 map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.Workers}, QueueOperations: {MaxWorkers: operationsWorkers, FetchPollInterval: seldomPoll}},
+		Queues:                 map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.attempts()}, QueueOperations: {MaxWorkers: operationsWorkers, FetchPollInterval: seldomPoll}},
 		ReindexerIndexNames:    cfg.reindexed(),
 		RescueStuckJobsAfter:   cfg.RescueAfter,
 		Schema:                 cfg.Schema,
