@@ -18,6 +18,7 @@ require (
 	github.com/go-openapi/jsonpointer v1.0.2
 	github.com/jackc/pgx/v5 v5.13.0
 	github.com/jackc/puddle/v2 v2.2.3
+	github.com/klauspost/compress v1.20.4
 	github.com/lmittmann/tint v1.2.1
 	github.com/mercadopago/sdk-go v1.14.0
 	github.com/netresearch/go-cron v0.9.1

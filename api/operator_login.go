@@ -32,7 +32,7 @@ type operatorLogin struct {
 }
 
 func newOperatorLogin() *operatorLogin {
-	return &operatorLogin{passwords: newPasswordCheck(), origin: http.NewCrossOriginProtection(), assets: dashboard.Assets()}
+	return &operatorLogin{passwords: newPasswordCheck(), origin: http.NewCrossOriginProtection(), assets: compress(dashboard.Assets())}
 }
 
 // operatorRoutes are the pages. Gin's trees can't hold the login beside a path
@@ -57,6 +57,7 @@ func (a *api) operatorRoutes() []route {
 // pages serves a handler to an operator. It reads no more of a body than any
 // other call may have.
 func (a *api) pages(h http.Handler) handler {
+	h = a.compressed(h)
 	return func(c *gin.Context, ev *requestEvent) error {
 		r := c.Request.WithContext(dashboard.WithActor(c.Request.Context(), actorOf(ev), ev.role))
 		if r.Body != nil {

@@ -22,9 +22,9 @@ func TestOperatorProblem_IsAPageWithoutTheDatabase(t *testing.T) {
 	b.pool.Close()
 	for _, path := range []string{"/dashboard", "/dashboard/orders?reference=a", "/dashboard/login", "/riverui/", "/riverui/jobs"} {
 		for language, texts := range map[string][]string{
-			"en":    {"The database does not answer", "Mercado Pago delivers them again", "This page tries again by itself", "First noticed:", "12:00:00"},
+			"en":    {"The database does not answer", "Mercado Pago delivers them again", "This page tries again every few seconds", "First noticed:", "12:00:00"},
 			"es-MX": {"La base de datos no responde", "Mercado Pago los vuelve a enviar", "vuelve a intentarlo sola"},
-			"pt-BR": {"O banco de dados não responde", "Mercado Pago os envia de novo", "tenta de novo sozinha"},
+			"pt-BR": {"O banco de dados não responde", "Mercado Pago os envia de novo", "tenta de novo a cada poucos segundos"},
 		} {
 			w := v.visit(t, http.MethodGet, path, "", openedIn(language)...)
 			require.Equal(t, http.StatusServiceUnavailable, w.Code, path)

@@ -80,7 +80,7 @@ func (a *api) riverUI(c *gin.Context, ev *requestEvent) error {
 	r := c.Request
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		ev.quiet = true // its pages ask every few seconds
-		a.deps.RiverUI.handler.ServeHTTP(c.Writer, r)
+		a.compressed(a.deps.RiverUI.handler).ServeHTTP(c.Writer, r)
 		return nil
 	}
 	body, release, err := a.bodies.read(r)

@@ -146,7 +146,7 @@ func TestOverview_SaysUpToWhenItCounted(t *testing.T) {
 	_, err := b.store.RollUp(t.Context(), time.Hour)
 	require.NoError(t, err)
 	require.Regexp(t, `Counted up to \d\d:\d\d:\d\d\.`, b.overview(t, "en"))
-	b.exec(t, `UPDATE webhook_rollup SET covered_until = covered_until - interval '5 minutes'`)
+	b.exec(t, `UPDATE webhook_rollup SET covered_from = covered_from - interval '5 minutes', covered_until = covered_until - interval '5 minutes'`)
 	require.Contains(t, b.overview(t, "en"), "Counting has stopped at")
 }
 
