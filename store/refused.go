@@ -15,7 +15,7 @@ var ErrRefusedNotFound = noSuch("refused delivery", "refused_not_found")
 
 // A RefusedFilter selects refused deliveries; an empty field selects all.
 type RefusedFilter struct {
-	Reason string
+	Reason, Source string
 	// Named is a payment's id or a request id that the delivery names.
 	Named string
 	// Since and Until bound the time of refusal: [Since, Until).
@@ -70,28 +70,31 @@ const refusedColumns = `id, refused_at, source, reason, method, query, x_request
 // selects.
 func (s *Store) RefusedDeliveries(ctx context.Context, filter RefusedFilter, page Page) (List[RefusedDelivery], error) {
 	var c conditions
-	c.equal("reason", filter.Reason)
-	if filter.Named != "" {
-		c.add(`(x_request_id = ? OR EXISTS (SELECT FROM regexp_split_to_table(query, '&') p
-			WHERE lower(split_part(p, '=', 1)) IN ('data.id', 'data%2eid', 'id') AND split_part(p, '=', 2) = ?))`, text(filter.Named))
-	}
-	c.between("refused_at", filter.Since, filter.Until)
+	filter.narrow(&c)
 	return readPage(ctx, s, "refused deliveries", `SELECT `+refusedColumns+` FROM webhook_refused`, "id", c, page,
 		rowTo[RefusedDelivery], func(r RefusedDelivery) int64 { return r.ID })
 }
 
 // RefusedDelivery returns one refused delivery, or ErrRefusedNotFound.
 func (s *Store) RefusedDelivery(ctx context.Context, id int64) (RefusedDetail, error) {
-	found, err := readOne[struct {
-		RefusedDelivery
-		XSignature SignatureHeader
-		Body       []byte
-	}](ctx, s.pool, `SELECT `+refusedColumns+`, x_signature, body FROM webhook_refused WHERE id = $1`, id)
+	found, err := readOne[keptRefused](ctx, s.pool, `SELECT `+refusedColumns+`, x_signature, body FROM webhook_refused WHERE id = $1`, id)
 	if err = ErrRefusedNotFound.ifNone(err, id); err != nil {
 		return RefusedDetail{}, fmt.Errorf("refused delivery %d: %w", id, err)
 	}
-	content, sum := newContent(found.Body), sha256.Sum256(found.Body)
+	return found.detail(), nil
+}
+
+// A keptRefused is a refused delivery as it is kept.
+type keptRefused struct {
+	RefusedDelivery
+
+	XSignature SignatureHeader
+	Body       []byte
+}
+
+func (k keptRefused) detail() RefusedDetail {
+	content, sum := newContent(k.Body), sha256.Sum256(k.Body)
 	return RefusedDetail{
-		RefusedDelivery: found.RefusedDelivery, XSignature: found.XSignature, Body: &content, BodySHA256: hex.EncodeToString(sum[:]),
-	}, nil
+		RefusedDelivery: k.RefusedDelivery, XSignature: k.XSignature, Body: &content, BodySHA256: hex.EncodeToString(sum[:]),
+	}
 }

@@ -64,3 +64,44 @@ func TestRefused_AreListedAndShown(t *testing.T) {
 	_, err = b.RefusedDelivery(t.Context(), 404)
 	require.ErrorIs(t, err, store.ErrRefusedNotFound)
 }
+
+func TestRefused_AreGroupedByHourSourceAndReason(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	refuse := func(n int, source, reason, requestID string) {
+		for range n {
+			require.NoError(t, b.InsertRefused(t.Context(), store.Refused{Source: source, Reason: reason, Method: "POST", XRequestID: requestID, Body: []byte("{}")}))
+		}
+	}
+	const uuid = "7E0c6b0d-1111-4222-8333-444455556666"
+	refuse(12, "mercadopago", "signature_mismatch", "4bf92f3577b34da6a3ce929d0e0e4736")
+	refuse(1, "mercadopago", "signature_mismatch", uuid)
+	refuse(2, "github", "wrong_authorization", "")
+	hour := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	b.exec(t, `UPDATE webhook_refused SET refused_at = $1::timestamptz + interval '59 minutes'`, hour)
+	refuse(1, "mercadopago", "signature_mismatch", uuid)
+	b.exec(t, `UPDATE webhook_refused SET refused_at = $1::timestamptz + interval '1 hour' WHERE id = 16`, hour)
+
+	asked := 0
+	groups, err := b.RefusedGroups(t.Context(), store.RefusedFilter{Since: hour}, func(r store.RefusedDetail) (string, error) {
+		asked++
+		require.Equal(t, "{}", r.Body.Data)
+		if r.XRequestID == uuid {
+			return "no_match", nil
+		}
+		return r.Reason, nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, 1+10+2, asked, "of each the newest ten at most")
+	require.Equal(t, []store.RefusedGroup{
+		{Hour: hour.Add(time.Hour), Source: "mercadopago", Reason: "signature_mismatch", Count: 1, Verdicts: []store.RefusedVerdict{{Verdict: "no_match", Count: 1, NewestID: 16}}},
+		{
+			Hour: hour, Source: "mercadopago", Reason: "signature_mismatch", Count: 13, ForeignRequestIDs: 12, RequestID: "4bf92f3577b34da6a3ce929d0e0e4736",
+			Verdicts: []store.RefusedVerdict{{Verdict: "no_match", Count: 1, NewestID: 13}, {Verdict: "signature_mismatch", Count: 9, NewestID: 12}},
+		},
+		{Hour: hour, Source: "github", Reason: "wrong_authorization", Count: 2, Verdicts: []store.RefusedVerdict{{Verdict: "wrong_authorization", Count: 2, NewestID: 15}}},
+	}, groups)
+	groups, err = b.RefusedGroups(t.Context(), store.RefusedFilter{Source: "github"}, func(store.RefusedDetail) (string, error) { return "", nil })
+	require.NoError(t, err)
+	require.Len(t, groups, 1)
+}
