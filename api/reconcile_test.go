@@ -107,3 +107,20 @@ func TestFindings_AreAnsweredWithWhatBecameOfThem(t *testing.T) {
 	require.Len(t, unseen, 1)
 	require.Equal(t, 2, unseen[0].Payments)
 }
+
+func TestRefused_AreAnsweredInGroups(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	for range 2 {
+		require.NoError(t, b.store.InsertRefused(t.Context(), store.Refused{
+			Source: "mercadopago", Reason: "signature_mismatch", Method: http.MethodPost, Query: "data.id=1",
+			XSignature: "ts=1742505638,v1=" + strings.Repeat("deadbeef", 8), XRequestID: "4bf92f3577b34da6a3ce929d0e0e4736",
+		}))
+	}
+	groups := answered[page[store.RefusedGroup]](t, b, get("/api/webhooks/refused/groups?source=mercadopago&since=2020-01-01"), http.StatusOK).Items
+	require.Len(t, groups, 1)
+	require.EqualValues(t, 2, groups[0].ForeignRequestIDs)
+	require.Equal(t, []store.RefusedVerdict{{Verdict: "no_match", Count: 2, NewestID: 2}}, groups[0].Verdicts)
+	require.Empty(t, answered[page[store.RefusedGroup]](t, b, get("/api/webhooks/refused/groups?reason=body_too_large"), http.StatusOK).Items)
+	requireProblem(t, b.do(t, get("/api/webhooks/refused/groups?since=soon")), http.StatusBadRequest, "invalid_parameter")
+}

@@ -92,6 +92,7 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/api/webhooks/actions", access: accessRecords, query: actionQuery, handle: a.listActions()},
 
 		{method: http.MethodGet, path: "/api/webhooks/refused", access: accessRecords, query: refusedQuery, handle: a.listRefused()},
+		{method: http.MethodGet, path: "/api/webhooks/refused/groups", access: accessStatus, query: []string{"reason", "source", "since", "until"}, handle: a.groupRefused},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessRecords, handle: show(aRefusal, a.deps.Storage.RefusedDelivery, permitted[store.RefusedDetail])},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused()},
 		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
