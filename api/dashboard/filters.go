@@ -171,6 +171,24 @@ func (r *reader) Local(text string) (string, error) {
 	return at.In(r.zone).Format(localMoment), err
 }
 
+// hourForm is how the begin of an hour, in UTC, stands in an address.
+const hourForm = "2006-01-02T15Z"
+
+// hour is the begin of an hour; zero for all. It is a field only where it is given: links
+// have it.
+func (f *filters) hour(name, label string) time.Time {
+	v := f.get(name)
+	if v == "" {
+		return time.Time{}
+	}
+	f.add(field{Name: name, Label: label, Kind: "text", Value: v, Size: 14})
+	at, err := time.Parse(hourForm, v)
+	if err != nil {
+		f.err = errBadInput
+	}
+	return at
+}
+
 // params are the filters that narrow the list, but for its state.
 func (f *filters) params() url.Values {
 	params := url.Values{}

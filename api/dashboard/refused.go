@@ -1,7 +1,10 @@
 package dashboard
 
 import (
+	"net/url"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
@@ -19,8 +22,12 @@ var refusedReasons = []string{
 // refused lists deliveries that were refused, newest first.
 func (d *dashboard) refused(c *call) error {
 	f := c.filters()
-	filter := store.RefusedFilter{Reason: f.suggested("reason", "field.reason", "refusal", refusedReasons)}
+	filter := store.RefusedFilter{Reason: f.suggested("reason", "field.reason", "refusal", refusedReasons), Source: f.typed("source", "field.source", 12)}
 	filter.Since, filter.Until = f.on("day", "field.day")
+	hour := f.hour("hour", "field.hour")
+	if !hour.IsZero() {
+		filter.Since, filter.Until = hour, hour.Add(time.Hour)
+	}
 	found, err := read(c, f, d.deps.Storage.RefusedDeliveries, filter, f.page())
 	if err != nil {
 		return err
@@ -32,7 +39,57 @@ func (d *dashboard) refused(c *call) error {
 	}
 	v := f.listed("/dashboard/refused", tableOf("refused.caption", "refused.none", found.Items, refusedColumns...).unseen(), idText(found.Next))
 	v.Hint = "refused.hint"
-	return d.show(c, "list", &page{Title: "nav.refused", Nav: "refused", Refresh: v.First, Body: v})
+	body := refusedView{listing: v}
+	// One group and what follows on later pages would only be said again.
+	if v.First && hour.IsZero() {
+		body.Groups, err = d.deps.Storage.RefusedGroups(c.ctx, filter, func(r store.RefusedDetail) (string, error) {
+			diagnosis, err := d.deps.Diagnose(r)
+			return diagnosis.Verdict, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return d.show(c, "refused", &page{Title: "nav.refused", Nav: "refused", Refresh: v.First, Body: body})
+}
+
+// refusedView is the body of the list of refused deliveries.
+type refusedView struct {
+	listing
+
+	Groups []store.RefusedGroup
+}
+
+// Proxied are the groups whose signatures a proxy has most likely broken.
+func (v refusedView) Proxied() []store.RefusedGroup {
+	return slices.DeleteFunc(slices.Clone(v.Groups), func(g store.RefusedGroup) bool {
+		return g.ForeignRequestIDs == 0 || g.Reason != "signature_mismatch"
+	})
+}
+
+// GroupTable are groups of refused deliveries as a part of a page.
+func (p *page) GroupTable(groups []store.RefusedGroup) table {
+	return tableOf("refused.groups", "", groups, groupColumns...).unseen()
+}
+
+var groupColumns = []column[store.RefusedGroup]{
+	{"field.reason", partTitle, func(g store.RefusedGroup) cell { return wordCell("refusal", g.Reason).leading(groupPath(g)) }},
+	{"field.hour", "", func(g store.RefusedGroup) cell { return timeCell(g.Hour) }},
+	{"field.count", partNumber, func(g store.RefusedGroup) cell { return numberCell(g.Count) }},
+	{"field.source", "", func(g store.RefusedGroup) cell { return plainCell(g.Source) }},
+	{"refused.verdict", partCause, func(g store.RefusedGroup) (c cell) {
+		for _, v := range g.Verdicts {
+			if v.Verdict != "" {
+				c = c.over(wordCell("verdict", v.Verdict).leading(Base + "/refused/" + idText(v.NewestID)))
+			}
+		}
+		return c
+	}},
+}
+
+// groupPath are the deliveries of a group.
+func groupPath(g store.RefusedGroup) string {
+	return Base + "/refused?" + url.Values{"reason": {g.Reason}, "source": {g.Source}, "hour": {g.Hour.Format(hourForm)}}.Encode()
 }
 
 var refusedColumns = []column[store.RefusedDelivery]{

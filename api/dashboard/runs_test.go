@@ -1,7 +1,9 @@
 package dashboard_test
 
 import (
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -120,4 +122,39 @@ func TestRefused_AreShownInThreeLanguages(t *testing.T) {
 	require.Contains(t, b.page(t, "en", "/dashboard/refused?day="+time.Now().UTC().Format(time.DateOnly)), "a_new_reason")
 	require.Contains(t, b.page(t, "en", "/dashboard/refused?day=2020-01-01"), "No matches.")
 	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/refused/999").Code)
+}
+
+func TestRefused_GroupsNameTheProxyAndLeadToTheirDeliveries(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	refuse := func(reason, requestID string) {
+		require.NoError(t, b.store.InsertRefused(t.Context(), store.Refused{
+			Source: "mercadopago", Reason: reason, Method: http.MethodPost, Query: "data.id=1",
+			XSignature: "ts=1742505638,v1=" + strings.Repeat("deadbeef", 8), XRequestID: requestID,
+		}))
+	}
+	refuse("signature_mismatch", "7e0c6b0d-1111-4222-8333-444455556666")
+	require.NotContains(t, b.page(t, "en", "/dashboard/refused"), "proxy most likely")
+	refuse("signature_mismatch", "4bf92f3577b34da6a3ce929d0e0e4736")
+	refuse("body_too_large", "")
+	b.exec(t, `UPDATE webhook_refused SET refused_at = date_trunc('day', now()) - interval '1 hour 1 minute' WHERE id < 3`)
+	for lang, texts := range map[string][]string{
+		"en":    {"A proxy most likely replaces x-request-id: 4bf92f3577b34da6a3ce929d0e0e4736 is no UUID, and Mercado Pago sends one.", "By hour, sender and reason"},
+		"es":    {"un proxy reemplace x-request-id", "Por hora, remitente y motivo"},
+		"pt-BR": {"um proxy substitui x-request-id", "Por hora, remetente e motivo"},
+	} {
+		main := b.page(t, lang, "/dashboard/refused")
+		for _, text := range texts {
+			require.Contains(t, main, text, lang)
+		}
+	}
+	body := b.get(t, "en", "/dashboard/refused").Body.String()
+	link := regexp.MustCompile(`<a href="(/dashboard/refused\?hour=[^"]+reason=signature_mismatch[^"]+)">`).FindStringSubmatch(body)
+	require.Len(t, link, 2)
+	of := b.get(t, "en", html.UnescapeString(link[1])).Body.String()
+	require.Contains(t, of, `href="/dashboard/refused/1"`)
+	require.Contains(t, of, `href="/dashboard/refused/2"`)
+	require.NotContains(t, of, `href="/dashboard/refused/3"`)
+	require.Contains(t, body, `href="/dashboard/refused/2">No accepted secret`, "the verdict leads to the newest")
+	require.Equal(t, http.StatusBadRequest, b.get(t, "en", "/dashboard/refused?hour=noon").Code)
 }
