@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -36,6 +37,23 @@ func (p *apiProxy) set(rule http.HandlerFunc) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rule = rule
+}
+
+// hold lets every question for a payment wait until release is called, and counts them.
+func (p *apiProxy) hold() (asked *atomic.Int64, release func()) {
+	gate := make(chan struct{})
+	asked = &atomic.Int64{}
+	p.set(func(w http.ResponseWriter, r *http.Request) {
+		if isPayment(r) {
+			asked.Add(1)
+			select {
+			case <-gate:
+			case <-r.Context().Done():
+			}
+		}
+		p.to.ServeHTTP(w, r)
+	})
+	return asked, func() { close(gate) }
 }
 
 // open takes the rule away.

@@ -34,7 +34,7 @@ func failovers() []scenario {
 func restoreDump(s *stage) {
 	server := s.ownServer(localpg.Options{TempDir: localpg.MemoryDir()})
 	s.set(setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1}})
-	s.launch()
+	p := s.launch()
 	s.begin(s.orders(20)).wait()
 	s.awaitQuiet()
 	during := simulator.Plan{Orders: s.orders(40), Concurrency: 8, ReferencePrefix: "during-"}
@@ -63,6 +63,7 @@ func restoreDump(s *stage) {
 	require.NoError(s.t, <-restored)
 	s.pool.Reset()
 	paid.wait()
+	require.NotContains(s.t, p.err.String(), `"status":503`, "a webhook was turned away over a plan of before")
 	s.heal()
 }
 

@@ -4,9 +4,7 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -35,18 +33,7 @@ var crowdSetting = setting{env: map[string]string{"WORKERS": "100", "JOB_TIMEOUT
 // for Mercado Pago, which answers them when release is called.
 func (s *stage) crowd(times int) (release func()) {
 	s.t.Helper()
-	gate := make(chan struct{})
-	var asked atomic.Int64
-	s.api.set(func(w http.ResponseWriter, r *http.Request) {
-		if isPayment(r) {
-			asked.Add(1)
-			select {
-			case <-gate:
-			case <-r.Context().Done():
-			}
-		}
-		s.api.to.ServeHTTP(w, r)
-	})
+	asked, release := s.api.hold()
 	ids := make([]string, crowdSize)
 	for n := range ids {
 		ids[n] = s.pay(fmt.Sprintf("crowd-%d", n))
@@ -63,7 +50,7 @@ func (s *stage) crowd(times int) (release func()) {
 		s.acknowledge(result.QueueID)
 	}
 	require.Eventually(s.t, func() bool { return asked.Load() >= crowdSize }, chaosPatience(), 10*time.Millisecond, "the attempts never asked")
-	return func() { close(gate) }
+	return release
 }
 
 // requireCrowd asserts that many were settled in one transaction.

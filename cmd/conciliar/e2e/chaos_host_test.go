@@ -56,12 +56,13 @@ func lockedTable(s *stage) {
 
 func smallPool(s *stage) {
 	s.set(setting{faults: simulator.Faults{Duplicates: 2}})
-	s.launch(s.through(with("pool_max_conns=3")))
+	p := s.launch(s.through(with("pool_max_conns=3")))
 	s.second(s.through(with("pool_max_conns=3")))
 	paid := s.begin(s.orders(60))
 	paid.wait()
 	s.over()
 	s.settled()
+	require.Contains(s.t, p.err.String(), "attempts wait for each other", "nobody was told")
 }
 
 // fewDescriptors leaves the service fewer than its connections need, and takes those by
@@ -123,7 +124,7 @@ func diskFull(s *stage) {
 		require.NoError(s.t, err)
 	}
 	s.set(setting{databaseURL: s.migrated(server)})
-	p := s.launch()
+	s.launch()
 	ballast := filepath.Join(disk, "ballast")
 	paid := s.beginPlanAfter(simulator.Plan{Orders: s.orders(60), Concurrency: 8}, func() {
 		file, err := os.Create(ballast)
@@ -136,7 +137,8 @@ func diskFull(s *stage) {
 		_ = file.Close()
 	})
 	pause(5 * time.Second)
-	require.Contains(s.t, p.err.String(), "could not extend file", "the disk was not full")
+	_, err = s.pool.Exec(s.t.Context(), `CREATE TABLE more AS SELECT repeat('x', 100) FROM generate_series(1, 1000)`)
+	require.ErrorContains(s.t, err, "No space left", "the disk was not full")
 	require.NoError(s.t, os.Remove(ballast))
 	s.over()
 	paid.wait()

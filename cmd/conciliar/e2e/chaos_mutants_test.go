@@ -122,11 +122,47 @@ func mutants() []mutant {
 			edits:    []edit{{"store/restored.go", "highest + max(highest, restoreSkip)", "highest + 1"}},
 			scenario: "restore-base-backup", complaint: "an id is given twice",
 		},
+		answeredTooSoon("disk-full"), answeredTooSoon("locked-table"),
+		{
+			guard:    "settings after the session's begin, behind a pooler",
+			edits:    []edit{{"cmd/conciliar/pooler.go", `answer.Code == "08P01"`, `answer.Code == ""`}},
+			scenario: "pooler-session", complaint: "unsupported startup parameter",
+		},
+		{
+			guard:    "the direct address of the lock that says a process lives",
+			edits:    []edit{{"store/process_lock.go", "pool: s.direct.Config()", "pool: s.pool.Config()"}},
+			scenario: "pooler-transaction", complaint: "a dead process's lock lives on", patience: "8s",
+		},
+		{
+			guard:    "a call that never reached Mercado Pago is tried again",
+			edits:    []edit{{"jobs/provider/mercadopago/answer.go", "&provider.Error{Kind: provider.Unavailable, StatusCode: statusCode,", "&provider.Error{Kind: provider.Forbidden, StatusCode: 403,"}},
+			scenario: "few-descriptors", complaint: "lost: order",
+		},
+		{
+			guard:    "the word of a pool that is too small",
+			edits:    []edit{{"cmd/conciliar/database.go", "} else if o.measured && int(cfg.MaxConns) < connections {", "} else if o.measured && int(cfg.MaxConns) < 0 {"}},
+			scenario: "small-pool", complaint: "nobody was told",
+		},
+		{
+			guard:    "the second try where the tables were replaced",
+			edits:    []edit{{"store/db_transaction.go", "if !isReadOnly(err) && !isStalePlan(err) {", "if !isReadOnly(err) {"}},
+			scenario: "restore-dump", complaint: "a webhook was turned away",
+		},
 		{
 			guard:    "the ids that a promotion skips",
 			edits:    []edit{{"store/restored.go", "highest + max(highest, restoreSkip)", "highest + 1"}},
 			scenario: "promote-asynchronous", complaint: "an id is given twice",
 		},
+	}
+}
+
+// answeredTooSoon is the product that answers 200 for what it could not write. Where
+// something that it needs is taken away, nothing else keeps the promise.
+func answeredTooSoon(scenario string) mutant {
+	return mutant{
+		guard:    "200 for what is written alone, " + scenario,
+		edits:    []edit{{"store/event_inbox.go", `sub.err = fmt.Errorf("event not accepted: %w", err)`, `_ = fmt.Errorf("event not accepted: %w", err)`}},
+		scenario: scenario, complaint: "Mercado Pago says|was acknowledged", patience: "8s",
 	}
 }
 

@@ -22,7 +22,10 @@ func poolers() []scenario {
 
 func behindPooler(settings map[string]string) func(*stage) {
 	return func(s *stage) {
-		s.set(setting{databaseURL: storetest.URL(s.t), faults: simulator.Faults{Duplicates: 1, Disorder: true}})
+		// Nothing is rescued in time: another process takes over what the dead one had.
+		s.set(setting{
+			databaseURL: storetest.URL(s.t), faults: simulator.Faults{Duplicates: 1, Disorder: true}, env: map[string]string{"RESCUE_AFTER": "10m"},
+		})
 		if settings["pool_mode"] == "transaction" {
 			s.setUpRole()
 			s.environ = append(s.environ, "DATABASE_DIRECT_URL="+s.databaseURL)
@@ -38,13 +41,21 @@ func behindPooler(settings map[string]string) func(*stage) {
 		require.NoError(s.t, err)
 		s.environ = append(s.environ, "DATABASE_URL="+through)
 		first := s.launch()
-		paid := s.begin(s.orders(80))
+		paid := s.begin(s.orders(120))
 		pause(500 * time.Millisecond)
 		require.NoError(s.t, pooler.Stop())
 		pause(300 * time.Millisecond)
 		start(pooler.Port())
 		pause(500 * time.Millisecond)
+		// It dies with attempts under way, which another process takes over.
+		asked, release := s.api.hold()
+		require.Eventually(s.t, func() bool { return asked.Load() > 0 }, chaosPatience(), 10*time.Millisecond, "no attempt was under way")
 		first.kill()
+		// Its word that it lives dies with it, and is not kept by a pooler.
+		require.Eventually(s.t, func() bool {
+			return s.count(`SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) == 0
+		}, chaosPatience(), 10*time.Millisecond, "a dead process's lock lives on")
+		release()
 		s.launch()
 		s.over()
 		paid.wait()
