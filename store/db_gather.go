@@ -19,19 +19,7 @@ func gather[T any](most int, do func([]T)) *gatherer[T] {
 	g.hands.Go(func() {
 		batch := make([]T, 0, most)
 		for first := range g.waiting {
-			batch = append(batch[:0], first)
-		fill:
-			for len(batch) < most {
-				select {
-				case next, open := <-g.waiting:
-					if !open {
-						break fill
-					}
-					batch = append(batch, next)
-				default:
-					break fill
-				}
-			}
+			batch = fill(append(batch[:0], first), g.waiting, most)
 			do(batch)
 			clear(batch)
 		}
@@ -59,4 +47,20 @@ func (g *gatherer[T]) close() {
 	}
 	g.mu.Unlock()
 	g.hands.Wait()
+}
+
+// fill adds to a batch what waits at this moment, up to most.
+func fill[T any](batch []T, waiting <-chan T, most int) []T {
+	for len(batch) < most {
+		select {
+		case next, open := <-waiting:
+			if !open {
+				return batch
+			}
+			batch = append(batch, next)
+		default:
+			return batch
+		}
+	}
+	return batch
 }

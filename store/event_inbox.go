@@ -177,19 +177,7 @@ func (in *Inbox) write() {
 	w := &inboxWriter{Inbox: in}
 	batch := make([]*submission, 0, in.opts.MaxBatch)
 	for sub := range in.waiting {
-		batch = append(batch[:0], sub)
-	gather:
-		for len(batch) < in.opts.MaxBatch {
-			select {
-			case next, ok := <-in.waiting:
-				if !ok {
-					break gather
-				}
-				batch = append(batch, next)
-			default:
-				break gather
-			}
-		}
+		batch = fill(append(batch[:0], sub), in.waiting, in.opts.MaxBatch)
 		w.writeBatch(batch)
 		clear(batch)
 	}

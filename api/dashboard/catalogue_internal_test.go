@@ -37,6 +37,7 @@ func TestCatalogue_EveryTextIsThereInAllLanguages(t *testing.T) {
 		for key, text := range catalogues[0].text {
 			require.NotEmpty(t, c.text[key], "%s has no %s", c.code, key)
 			require.ElementsMatch(t, placeholders(text), placeholders(c.text[key]), "%s of %s", key, c.code)
+			require.Equal(t, strings.Contains(text, "{provider}"), strings.Contains(c.text[key], "{provider}"), "%s of %s", key, c.code)
 		}
 		require.Len(t, c.text, len(catalogues[0].text))
 	}

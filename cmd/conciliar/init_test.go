@@ -3,7 +3,9 @@ package main
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,16 +19,11 @@ var updateExample = flag.Bool("update-example", false, "write deploy/conciliar.e
 // sourced is what a shell makes of a file of settings.
 func sourced(t *testing.T, path string) []string {
 	t.Helper()
-	content, err := os.ReadFile(path)
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", `set -a; . "$0"; set +a; env -0`, path)
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	out, err := cmd.Output()
 	require.NoError(t, err)
-	var environ []string
-	for line := range strings.Lines(string(content)) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
-			name, value, _ := strings.Cut(line, "=")
-			environ = append(environ, name+"="+strings.Trim(value, "'"))
-		}
-	}
-	return environ
+	return slices.DeleteFunc(strings.Split(string(out), "\x00"), func(entry string) bool { return !strings.Contains(entry, "=") })
 }
 
 func TestInit_WritesWhatTheServiceStartsWith(t *testing.T) {

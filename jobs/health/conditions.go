@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/conciliar/conciliar/store"
 )
 
 const (
@@ -74,6 +76,22 @@ func Conditions() []Condition {
 	all := slices.Concat(intakeConditions(), machineConditions(), providerConditions(), reconciliationConditions(), decisionConditions(), deliveryConditions())
 	slices.SortStableFunc(all, func(a, b Condition) int { return cmp.Compare(a.Stops, b.Stops) })
 	return all
+}
+
+// named is a condition that is there while of names something, and is about what it
+// names.
+func named[V any](c Condition, key string, of func(store.Status) map[string]V) Condition {
+	c.active = func(st store.Status, _ Moment) bool { return len(of(st)) > 0 }
+	c.detail = func(st store.Status, _ Moment) details { return details{key: of(st)} }
+	c.about = func(st store.Status, _ Moment) About { return About{Names: keysOf(of(st))} }
+	return c
+}
+
+// counted is a condition that is there while of counts something, and is about how many.
+func counted(c Condition, key string, of func(store.Status) map[string]int64) Condition {
+	c = named(c, key, of)
+	c.about = func(st store.Status, _ Moment) About { return About{Count: sumOf(of(st))} }
+	return c
 }
 
 func keysOf[V any](of map[string]V) []string { return slices.Sorted(maps.Keys(of)) }

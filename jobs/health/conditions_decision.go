@@ -67,22 +67,16 @@ func decisionConditions() []Condition {
 			detail: func(st store.Status, _ Moment) details { return details{"open": st.Signals.OddPayments} },
 			about:  func(st store.Status, _ Moment) About { return About{Count: st.Signals.OddPayments} },
 		},
-		{
+		counted(Condition{
 			// All kinds but those that have a condition of their own, or that a shop
 			// which is paid by other ways as well has all the time.
 			Code: "anomalies_open", Health: Degraded, Stops: Decision, Lasting: 2,
 			Reason: "Anomalies are open: payments and orders do not match.",
-			active: func(st store.Status, _ Moment) bool { return len(misfits(st)) > 0 },
-			detail: func(st store.Status, _ Moment) details { return details{"by_kind": misfits(st)} },
-			about:  func(st store.Status, _ Moment) About { return About{Count: sumOf(misfits(st))} },
-		},
-		{
+		}, "by_kind", misfits),
+		counted(Condition{
 			Code: "delivery_dead_letters_open", Health: Degraded, Stops: Decision, Lasting: 1, Each: "by_receiver",
 			Reason: "Messages were not accepted by their receiver and are not sent again.",
-			active: func(st store.Status, _ Moment) bool { return len(deadDeliveries(st)) > 0 },
-			detail: func(st store.Status, _ Moment) details { return details{"by_receiver": deadDeliveries(st)} },
-			about:  func(st store.Status, _ Moment) About { return About{Count: sumOf(deadDeliveries(st))} },
-		},
+		}, "by_receiver", deadDeliveries),
 	}
 }
 

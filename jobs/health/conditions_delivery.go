@@ -9,20 +9,14 @@ import (
 // deliveryConditions are about what goes out.
 func deliveryConditions() []Condition {
 	return []Condition{
-		{
+		named(Condition{
 			Code: "delivery_receiver_stopped", Health: Degraded, Stops: tellsNobody, Lasting: 1, Each: "receivers",
 			Reason: "A receiver of our messages is stopped; what it should be told waits.",
-			active: func(st store.Status, _ Moment) bool { return len(receiversStopped(st)) > 0 },
-			detail: func(st store.Status, _ Moment) details { return details{"receivers": receiversStopped(st)} },
-			about:  func(st store.Status, _ Moment) About { return About{Names: keysOf(receiversStopped(st))} },
-		},
-		{
+		}, "receivers", receiversStopped),
+		named(Condition{
 			Code: "deliveries_failing", Health: Degraded, Stops: tellsNobody, Lasting: 2, Each: "receivers",
 			Reason: "A receiver of our messages has not accepted one for more than 10 minutes.",
-			active: func(st store.Status, _ Moment) bool { return len(receiversFailing(st)) > 0 },
-			detail: func(st store.Status, _ Moment) details { return details{"receivers": receiversFailing(st)} },
-			about:  func(st store.Status, _ Moment) About { return About{Names: keysOf(receiversFailing(st))} },
-		},
+		}, "receivers", receiversFailing),
 	}
 }
 

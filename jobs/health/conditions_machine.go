@@ -68,13 +68,10 @@ func machineConditions() []Condition {
 			detail: pendingDetail,
 			about:  aboutPending,
 		},
-		{
+		named(Condition{
 			Code: "job_queue_paused", Health: Degraded, Stops: tellsNobody, Lasting: 2, Each: "queues",
 			Reason: "A queue of jobs is paused: what it does is not done.",
-			active: func(st store.Status, _ Moment) bool { return len(otherPaused(st)) > 0 },
-			detail: func(st store.Status, _ Moment) details { return details{"queues": otherPaused(st)} },
-			about:  func(st store.Status, _ Moment) About { return About{Names: keysOf(otherPaused(st))} },
-		},
+		}, "queues", otherPaused),
 		{
 			// A message about it would fail the same way.
 			Code: "alert_delivery_failing", Health: Degraded, Stops: tellsNobody, Lasting: 1, Quiet: true,

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"crypto/x509"
 	"os"
 	"os/exec"
@@ -9,14 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
-	"github.com/conciliar/conciliar/store/localpg"
 )
 
 // checked runs somebody else's checker, which must be content.
@@ -114,13 +111,7 @@ func TestDeploy_TheScriptsAreSound(t *testing.T) {
 // installation, and old ones go.
 func TestDeploy_ABackupIsRestored(t *testing.T) {
 	t.Parallel()
-	server, err := localpg.Start(t.Context(), localpg.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		require.NoError(t, server.Stop(ctx))
-	})
+	server := ownPostgres(t)
 	s := newShop(t, simulator.Faults{}, nil)
 	s.hasReconciled()
 	p := s.launch()

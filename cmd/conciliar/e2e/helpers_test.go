@@ -24,6 +24,7 @@ import (
 
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/store/localpg"
 )
 
 // patience is how long a test waits for what must come: far longer than it
@@ -45,6 +46,19 @@ func addressToKeep(t *testing.T) string {
 	}
 	t.Fatal("no address is free")
 	return ""
+}
+
+// ownPostgres is a server for one test, which is about more than one database.
+func ownPostgres(t *testing.T) *localpg.Server {
+	t.Helper()
+	server, err := localpg.Start(t.Context(), localpg.Options{})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		require.NoError(t, server.Stop(ctx))
+	})
+	return server
 }
 
 // Secrets of the services that tests start.

@@ -1,18 +1,14 @@
 package e2e
 
 import (
-	"context"
 	"net/url"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/conciliar/conciliar/store/localpg"
 )
 
 // clone is what `git clone` makes of the repository, with the changes that are
@@ -85,13 +81,7 @@ func TestPages_TheIntegrationWorksAsPasted(t *testing.T) {
 func TestPages_TheQuickStartWorksAsPasted(t *testing.T) {
 	t.Parallel()
 	// A server of its own: the page makes a database that everybody would call so.
-	server, err := localpg.Start(t.Context(), localpg.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		require.NoError(t, server.Stop(ctx))
-	})
+	server := ownPostgres(t)
 	address, err := url.Parse(server.URL("postgres"))
 	require.NoError(t, err)
 	password, _ := address.User.Password()

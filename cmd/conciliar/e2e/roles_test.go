@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
-	"github.com/conciliar/conciliar/store/localpg"
 )
 
 // serverWithRoles starts a server of its own, since roles are for all databases, with
@@ -18,9 +17,7 @@ import (
 // everything, and as a role.
 func serverWithRoles(t *testing.T) (owner string, as func(role string) string) {
 	t.Helper()
-	server, err := localpg.Start(t.Context(), localpg.Options{})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
+	server := ownPostgres(t)
 	require.NoError(t, server.CreateDatabase(t.Context(), "shop"))
 	owner = server.URL("shop")
 	execSQL(t, owner, readDoc(t, "deploy/postgresql/roles.sql"))
