@@ -55,8 +55,8 @@ func TestPooler_TheServiceWorksBehindPgBouncer(t *testing.T) {
 			held.await(t, events)
 			if settings["pool_mode"] == "transaction" {
 				// Left in the pooler, the lock would outlive the process.
-				require.Equal(t, 1, s.count(`SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND application_name = 'direct'`))
-				require.Equal(t, 1, s.count(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'direct' AND query LIKE 'LISTEN%'`))
+				require.Equal(t, 1, s.count(`SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND application_name = 'direct' AND datname = current_database()`))
+				require.Equal(t, 1, s.count(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'direct' AND query LIKE 'LISTEN%' AND datname = current_database()`))
 			}
 			first.kill()
 			held.open()

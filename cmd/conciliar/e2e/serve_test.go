@@ -188,7 +188,7 @@ func TestServe_SIGTERMWhileItStartsIsNoFailure(t *testing.T) {
 			require.NoError(t, err)
 			p := start(t, s.environ, "serve")
 			fixture.Await(t, func() bool {
-				return fixture.Count(t, s.pool, `SELECT count(*) FROM pg_locks WHERE relation = $1::regclass AND NOT granted`, table) > 0
+				return fixture.Count(t, s.pool, `SELECT count(*) FROM pg_locks WHERE relation = $1::regclass AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`, table) > 0
 			})
 			require.Zero(t, p.stop())
 			require.NoError(t, tx.Rollback(t.Context()))
