@@ -28,7 +28,7 @@ func behindPooler(settings map[string]string) func(*stage) {
 		})
 		if settings["pool_mode"] == "transaction" {
 			s.setUpRole()
-			s.environ = append(s.environ, "DATABASE_DIRECT_URL="+s.databaseURL)
+			s.environ = append(s.environ, "DATABASE_DIRECT_URL="+s.databaseURL+"&application_name=direct")
 		}
 		start := func(port int) *localpg.Pooler {
 			pooler, err := localpg.StartPooler(s.t.Context(), localpg.PoolerOptions{Upstream: s.databaseURL, Port: port, Settings: settings})
@@ -50,6 +50,10 @@ func behindPooler(settings map[string]string) func(*stage) {
 		// It dies with attempts under way, which another process takes over.
 		asked, release := s.api.hold()
 		require.Eventually(s.t, func() bool { return asked.Load() > 0 }, chaosPatience(), 10*time.Millisecond, "no attempt was under way")
+		if settings["pool_mode"] == "transaction" {
+			// A session of the pooler's that dies by chance would let go of the lock, too.
+			require.Equal(s.t, 1, s.count(`SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND application_name = 'direct' AND datname = current_database()`), "a dead process's lock lives on in the pooler")
+		}
 		first.kill()
 		// Its word that it lives dies with it, and is not kept by a pooler.
 		require.Eventually(s.t, func() bool {

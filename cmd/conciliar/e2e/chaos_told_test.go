@@ -134,7 +134,7 @@ func (a *audience) note(reference string, id int64, body string) {
 	a.accepted[reference], a.bodies[id] = append(a.accepted[reference], id), body
 }
 
-// heard waits until the shop was told everything: nothing is lost, an order's events
+// heard waits until nothing more comes and the shop was told everything: nothing is lost, an order's events
 // never overtake each other, and what is repeated has its id and its body.
 func (a *audience) heard() {
 	a.s.t.Helper()
@@ -142,7 +142,8 @@ func (a *audience) heard() {
 		var left int
 		err := a.s.pool.QueryRow(a.s.t.Context(), `
 			SELECT (SELECT count(*) FROM order_events e WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.order_event_id = e.id))
-			     + (SELECT count(*) FROM deliveries WHERE state <> 'delivered')`).Scan(&left)
+			     + (SELECT count(*) FROM deliveries WHERE state <> 'delivered')
+			     + (SELECT count(*) FROM webhook_queue WHERE completed_at IS NULL)`).Scan(&left)
 		return err == nil && left == 0
 	}, 2*chaosPatience(), 20*time.Millisecond, "the shop was not told everything")
 	a.mu.Lock()
