@@ -83,6 +83,12 @@ type eventView struct {
 	Orders []string
 }
 
+// Wants reports whether a replay is what the event asks for: it failed for good, and
+// nobody has dealt with that. One that waits is done by itself.
+func (v eventView) Wants() bool {
+	return v.DeadLetterState != nil && *v.DeadLetterState == store.DeadLetterOpen
+}
+
 // event shows one event with its whole history.
 func (d *dashboard) event(c *call, id int64) error {
 	event, err := d.deps.Storage.Event(c.ctx, id)
