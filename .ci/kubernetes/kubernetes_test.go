@@ -18,9 +18,9 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
-	"sigs.k8s.io/yaml"
 )
 
 const deploy = "../../deploy"
@@ -40,7 +40,7 @@ func render(t *testing.T, folder string) objects {
 	require.NoError(t, err)
 	found := objects{}
 	for _, r := range made.Resources() {
-		text, err := r.AsYAML()
+		text, err := r.MarshalJSON()
 		require.NoError(t, err)
 		into, known := map[string]metav1.Object{
 			"apps/v1 Deployment":            &appsv1.Deployment{},
@@ -51,7 +51,10 @@ func render(t *testing.T, folder string) objects {
 			"policy/v1 PodDisruptionBudget": &policyv1.PodDisruptionBudget{},
 		}[r.GetApiVersion()+" "+r.GetKind()]
 		require.True(t, known, "%s %s", r.GetApiVersion(), r.GetKind())
-		require.NoError(t, yaml.UnmarshalStrict(text, into), "%s", text)
+		// As the API server does, and other than encoding/json, this minds capitals.
+		unknown, err := json.UnmarshalStrict(text, into)
+		require.NoError(t, err)
+		require.Empty(t, unknown, "%s %s", r.GetKind(), r.GetName())
 		found[r.GetKind()+" "+contentHash.ReplaceAllString(r.GetName(), "")] = into
 	}
 	return found
