@@ -13,10 +13,16 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 # Pinned: a newer linter must not break an old commit.
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+# What a release is packed with. Newer ones of the first need modules that the proxy
+# doesn't give to everybody.
+NFPM := github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.2
+CYCLONEDX := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 # How the program is built. The tests are built alike, so that each package is compiled
 # once for a test and for the program that the test starts.
-AS_BUILT := -trimpath -tags nomsgpack
+TAGS := nomsgpack
+AS_BUILT := -trimpath -tags $(TAGS)
 # Runs a command with one throw-away PostgreSQL for all packages.
 WITH_POSTGRES := CGO_ENABLED=0 $(GO) run $(AS_BUILT) ./store/storetest/server
 
@@ -54,6 +60,20 @@ build: ## build one static binary, bin/conciliar
 .PHONY: image
 image: build ## build the container image without a container engine, and run the binary in it
 	.ci/image
+
+# The tools of a release, and what .ci/release reads.
+RELEASING = export GO='$(GO)' TAGS='$(TAGS)' TOOLS='$(CURDIR)/bin/tools' && \
+	for tool in $(NFPM) $(CYCLONEDX); do GOBIN=$$TOOLS CGO_ENABLED=0 $(GO) install -trimpath $$tool; done
+
+.PHONY: release
+release: ## make archives, packages, checksums and the SBOM of a release in dist/
+	rm -rf dist && mkdir dist
+	$(RELEASING) && .ci/release dist
+
+.PHONY: release-check
+release-check: ## make a release twice, compare the two, install its packages in a folder and start the unit's commands
+	@.ci/prepare
+	$(RELEASING) && $(WITH_POSTGRES) .ci/release-check
 
 .PHONY: kubernetes
 kubernetes: ## render deploy/kubernetes as kustomize does and hold it against Kubernetes' own types
@@ -124,11 +144,12 @@ bench-go: ## run the packages' benchmarks (BENCH=regexp)
 	$(WITH_POSTGRES) $(GO) test $(AS_BUILT) -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
 
 .PHONY: lint
-lint: ## check formatting, the modules' checksums and the code
+lint: ## check formatting, the modules' checksums, the code and the workflows
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 		if [ -n "$$unformatted" ]; then echo "not formatted (make fmt):"; echo "$$unformatted"; exit 1; fi
 	$(GO) mod verify
 	$(GOLANGCI) run ./...
+	$(GO) run $(ACTIONLINT)
 
 .PHONY: fmt
 fmt: ## format the code
@@ -139,5 +160,5 @@ vuln: ## look for known vulnerabilities; fails when they can't be looked up
 	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln
 
 .PHONY: ci
-ci: lint build image kubernetes test load chaos fuzz ## everything that a change has to pass
+ci: lint build image release-check kubernetes test load chaos fuzz ## everything that a change has to pass
 	@GO="$(GO)" GOVULNCHECK="$(GOVULNCHECK)" .ci/vuln --if-reachable

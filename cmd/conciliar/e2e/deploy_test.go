@@ -102,7 +102,8 @@ func TestDeploy_ComposeTakesItsFile(t *testing.T) {
 
 func TestDeploy_TheScriptsAreSound(t *testing.T) {
 	t.Parallel()
-	checked(t, repositoryPath("."), "shellcheck", "deploy/backup/backup.sh", ".ci/run", ".ci/prepare", ".ci/vuln", ".ci/image")
+	checked(t, repositoryPath("."), "shellcheck", "deploy/backup/backup.sh", ".ci/run", ".ci/prepare", ".ci/vuln", ".ci/image",
+		".ci/release", ".ci/release-check", ".ci/release-image", ".ci/notes", ".ci/package/postinstall", ".ci/package/preremove", ".ci/package/postremove")
 	checked(t, repositoryPath("deploy"), "yamllint", "--strict", "--config-data",
 		"{extends: default, rules: {line-length: disable, document-start: disable, braces: {max-spaces-inside: 0}, comments: {min-spaces-from-content: 1}}}", ".")
 }
