@@ -14,10 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -25,7 +23,6 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"github.com/conciliar/conciliar/cmd/conciliar/bench"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store/storetest"
 )
@@ -66,15 +63,10 @@ var pages = []string{
 // A week before, made by statements: the service takes a week for it.
 const (
 	weekOfEvents = 6000
-	// rhythm takes events away so that days and nights differ, and those of topics that
-	// are handled by now: the service would replay them.
-	rhythm = `DELETE FROM webhook_queue WHERE outcome = 'unhandled'
-	          OR (id * 7919) % 100 > 58 + 36 * sin((extract(epoch FROM received_at) - 43200) / 86400 * 2 * pi())`
+	// rhythm takes events away so that days and nights differ.
+	rhythm        = `DELETE FROM webhook_queue WHERE (id * 7919) % 100 > 58 + 36 * sin((extract(epoch FROM received_at) - 43200) / 86400 * 2 * pi())`
 	outageOfToday = `INSERT INTO provider_outages (source, reason, first_failure_at, opened_at, closed_at, released_at, held_released)
 	          VALUES ('mercadopago', 'unavailable', now() - interval '9 h 2 min', now() - interval '9 h', now() - interval '7 h', now() - interval '6 h 58 min', 143)`
-	// ourOwn has the week's payments collected by the account of the access token:
-	// those of another account pay no order, and a reconciliation would stop at so many.
-	ourOwn = `UPDATE payments SET collector_id = $1`
 )
 
 // A stand is a service with something to show on every page.
@@ -87,15 +79,12 @@ func setStand(t *testing.T) *stand {
 	t.Helper()
 	sim, provider := newProvider(t)
 	databaseURL := storetest.URL(t)
+	seedWeek(t, databaseURL, weekOfEvents)
 	pool := storetest.Open(t, databaseURL)
-	_, err := bench.Seed(t.Context(), pool, bench.Size{Completed: weekOfEvents}, t.Logf)
-	require.NoError(t, err)
 	for _, statement := range []string{`SET session_replication_role = replica; ` + rhythm + `; RESET session_replication_role`, outageOfToday} {
-		_, err = pool.Exec(t.Context(), statement)
+		_, err := pool.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}
-	_, err = pool.Exec(t.Context(), ourOwn, strconv.Itoa(simulator.DefaultCollectorID))
-	require.NoError(t, err)
 	_, service := serve(t, environment(databaseURL, provider, map[string]string{
 		"RETRY_MAX_ATTEMPTS": "2", "RETRY_BASE_DELAY": "100ms", "RECONCILE_SCHEDULE": "0 * * * *",
 	}))
@@ -133,19 +122,8 @@ func setStand(t *testing.T) *stand {
 	operator.send(t, "POST", "/dashboard/runs", "application/x-www-form-urlencoded", "")
 	awaitBody(t, service+"/api/webhooks/runs/1", statusToken, `"status":"succeeded"`)
 	s := &stand{service: service, numbers: strings.NewReplacer("{paid}", fmt.Sprint(paid), "{failed}", fmt.Sprint(failed), "{replayed}", fmt.Sprint(failed+4))}
-	awaitHistory(t, databaseURL)
+	awaitHistory(t, databaseURL, 7)
 	return s
-}
-
-// awaitHistory waits until the week is counted, which the overview shows.
-func awaitHistory(t *testing.T, databaseURL string) {
-	t.Helper()
-	pool := storetest.Open(t, databaseURL)
-	require.Eventually(t, func() bool {
-		var days int
-		err := pool.QueryRow(t.Context(), `SELECT count(DISTINCT began_at::date) FROM webhook_activity_hours`).Scan(&days)
-		return err == nil && days >= 7
-	}, 5*patience, time.Second)
 }
 
 // take opens the page as its reader has it and returns its picture.
