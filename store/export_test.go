@@ -12,6 +12,11 @@ func (s *Store) RollUpAhead(ctx context.Context, span, ahead time.Duration) (Rol
 	return s.rollUp(ctx, span, ahead)
 }
 
+// CheckReleasesBy is CheckReleases with so many payments to a page.
+func (s *Store) CheckReleasesBy(ctx context.Context, page int) error {
+	return s.checkReleasesBy(ctx, page)
+}
+
 // PoolStrain is what a heart tells of its pool.
 var PoolStrain = poolStrain
 

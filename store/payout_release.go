@@ -28,8 +28,13 @@ const releaseOverlap = 15 * time.Minute
 // a first import brings.
 const releaseSettings = `SET LOCAL work_mem = '64MB'`
 
-// releaseBatch is how many payments are held against the reports in one transaction.
-const releaseBatch = 200
+const (
+	// releasePage is how many payments are looked for at a time: a first import may
+	// bring any number that nobody knows, and their ids are all that is kept of them.
+	releasePage = 50_000
+	// releaseBatch is how many payments are held against the reports in one transaction.
+	releaseBatch = 200
+)
 
 // A checkedRelease is a payment of which something came or went, or should have.
 type checkedRelease struct {
@@ -75,7 +80,8 @@ const releaseFacts = `covered AS MATERIALIZED (
 // suspectReleasesSQL finds the payments whose release may not be what they say, or was
 // not: of files that were finished, rows that they cover, and payments that changed since
 // $2, and those with an open anomaly of the kinds $3. What fits and has none is left out
-// here already.
+// here already. They come in the order of their ids, those of a page after the payment
+// $5 of the source $4.
 const suspectReleasesSQL = `
 WITH files AS MATERIALIZED (
 	SELECT id, source, collector_id, begin_at, end_at FROM report_files WHERE finished_at >= $2
@@ -93,10 +99,17 @@ WITH files AS MATERIALIZED (
 	SELECT source, payment_id FROM anomalous
 ), ` + releaseFacts + `
 SELECT source, payment_id FROM facts f
-WHERE NOT known AND rows > 0
-   OR rows > 0 AND same_currency AND released <> net
-   OR rows = 0 AND net > 0 AND covered
-   OR EXISTS (SELECT FROM anomalous a WHERE a.source = f.source AND a.payment_id = f.payment_id)`
+WHERE (source, payment_id) > ($4, $5)
+  AND (NOT known AND rows > 0
+    OR rows > 0 AND same_currency AND released <> net
+    OR rows = 0 AND net > 0 AND covered
+    OR EXISTS (SELECT FROM anomalous a WHERE a.source = f.source AND a.payment_id = f.payment_id))
+ORDER BY source, payment_id LIMIT $6`
+
+// A releaseSuspect is a payment whose release has to be looked at.
+type releaseSuspect struct {
+	Source, PaymentID string
+}
 
 // releasesSQL reads the facts of the payments $3 of the source $2.
 const releasesSQL = `
@@ -112,39 +125,54 @@ const releaseLate = 72 * time.Hour
 // opens and closes the anomalies of what differs. A payment that is released and not
 // known is asked for.
 func (s *Store) CheckReleases(ctx context.Context) error {
-	suspects := map[string][]string{} // ids by source
-	var began time.Time
-	err := s.readSnapshot(ctx, func(tx pgx.Tx) error {
+	return s.checkReleasesBy(ctx, releasePage)
+}
+
+// checkReleasesBy checks the releases, page payments at a time.
+func (s *Store) checkReleasesBy(ctx context.Context, page int) error {
+	var began, since time.Time
+	err := s.pool.QueryRow(ctx, `SELECT now(), checked_until - $1::interval FROM release_checks`, releaseOverlap).Scan(&began, &since)
+	if err != nil {
+		return wrap(err, "releases")
+	}
+	var last releaseSuspect
+	for {
+		suspects, err := s.suspectReleases(ctx, since, last, page)
+		if err != nil {
+			return wrap(err, "releases")
+		}
+		for rest := suspects; len(rest) > 0; {
+			source := rest[0].Source
+			var ids []string
+			for len(rest) > 0 && rest[0].Source == source && len(ids) < releaseBatch {
+				ids, rest = append(ids, rest[0].PaymentID), rest[1:]
+			}
+			if err := s.inTx(ctx, func(tx pgx.Tx) error { return s.checkReleases(ctx, tx, source, ids) }); err != nil {
+				return wrap(err, "the releases of payments %s to %s", ids[0], ids[len(ids)-1])
+			}
+		}
+		if len(suspects) < page {
+			break
+		}
+		last = suspects[len(suspects)-1]
+	}
+	_, err = s.pool.Exec(ctx, `UPDATE release_checks SET checked_until = greatest(checked_until, $1)`, began)
+	return wrap(err, "releases")
+}
+
+// suspectReleases finds payments of those that changed since a time, from the one after
+// a payment on.
+func (s *Store) suspectReleases(ctx context.Context, since time.Time, after releaseSuspect, page int) (found []releaseSuspect, err error) {
+	err = s.readSnapshot(ctx, func(tx pgx.Tx) error {
 		for _, setting := range []string{releaseSettings, verifySettings[0]} {
 			if _, err := tx.Exec(ctx, setting); err != nil {
 				return err
 			}
 		}
-		var since time.Time
-		if err := tx.QueryRow(ctx, `SELECT now(), checked_until - $1::interval FROM release_checks`, releaseOverlap).Scan(&began, &since); err != nil {
-			return err
-		}
-		rows, _ := tx.Query(ctx, suspectReleasesSQL, releaseLate, since, releaseKinds)
-		var source, id string
-		_, err := pgx.ForEachRow(rows, []any{&source, &id}, func() error {
-			suspects[source] = append(suspects[source], id)
-			return nil
-		})
+		found, err = readAll[releaseSuspect](ctx, tx, suspectReleasesSQL, releaseLate, since, releaseKinds, after.Source, after.PaymentID, page)
 		return err
 	})
-	if err != nil {
-		return wrap(err, "releases")
-	}
-	for _, source := range slices.Sorted(maps.Keys(suspects)) {
-		slices.Sort(suspects[source])
-		for ids := range slices.Chunk(suspects[source], releaseBatch) {
-			if err := s.inTx(ctx, func(tx pgx.Tx) error { return s.checkReleases(ctx, tx, source, ids) }); err != nil {
-				return wrap(err, "the releases of payments %s to %s", ids[0], ids[len(ids)-1])
-			}
-		}
-	}
-	_, err = s.pool.Exec(ctx, `UPDATE release_checks SET checked_until = greatest(checked_until, $1)`, began)
-	return wrap(err, "releases")
+	return found, err
 }
 
 // checkReleases opens and closes the anomalies of some payments' releases. Locks are

@@ -21,7 +21,7 @@ func setupReleases(t *testing.T) *bundle {
 	})
 }
 
-// costing is an approved payment of which so much is left, to be released on a day.
+// releasing is an approved payment of which so much is left, to be released on a day.
 func releasing(id, reference, net string, release time.Time) store.FetchedPayment {
 	p := fetched(id, reference, order.PaymentApproved, "100", 1)
 	p.Cost.Net, p.Cost.ReleaseDate = decimal.NewNullDecimal(money(net)), release
@@ -133,6 +133,22 @@ func TestCheckReleases_TakesAnyNumber(t *testing.T) {
 		require.Equal(t, 449, b.count(t, `SELECT count(*) FROM webhook_queue WHERE origin = 'report' AND job_id IS NOT NULL`))
 	}
 	require.LessOrEqual(t, b.count(t, `SELECT count(DISTINCT xmin::text) FROM anomalies WHERE kind LIKE 'released%'`), 3)
+}
+
+// Pages end where they end: none of their payments is passed over, the last of a page
+// that is full neither.
+func TestCheckReleases_LooksThroughPagesToTheirEnd(t *testing.T) {
+	t.Parallel()
+	for _, page := range []int{1, 5, 7, 20, 50} {
+		b := setupReleases(t)
+		var movements []store.Movement
+		for i := range 20 {
+			movements = append(movements, fixture.Movement("payment", strconv.Itoa(1000+i), "1", hour(1)))
+		}
+		fixture.ImportReport(t, b.Store, "0", hour(0), movements...)
+		require.NoError(t, b.CheckReleasesBy(t.Context(), page))
+		require.Equal(t, 20, b.count(t, `SELECT count(*) FROM anomalies WHERE kind = 'released_unknown'`), "pages of %d", page)
+	}
 }
 
 // A payment that only a report names is asked for once, and is known when it comes.
