@@ -48,15 +48,3 @@ func gcPercent(live uint64) int {
 	percent := gcRoom * 100 / max(live, 1) / 25 * 25
 	return int(min(max(percent, gcLeast), gcMost))
 }
-
-// importRoom is what an import may have of the heap before it collects, in bytes: it
-// holds a batch of rows at a time, and the rest of its 64 MiB is the program's own pages.
-const importRoom = 14 << 20
-
-// collectMore bounds the memory of an import beside a service on a small machine. GOGC
-// and GOMEMLIMIT are their owner's word.
-func collectMore() {
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(importRoom)
-	}
-}

@@ -131,7 +131,6 @@ A total row that is not what the rows come to is told on the standard error outp
 			if err != nil {
 				return err
 			}
-			collectMore()
 			bar := newProgress(std)
 			result, err := jobs.ReportImport{
 				Store: a.store, Open: releaseReader(account, *currency), Source: mercadopago.Source, CollectorID: account,

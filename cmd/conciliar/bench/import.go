@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -9,8 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -170,7 +169,8 @@ func (b *harness) settledOver(ctx context.Context, do func() error) (perSecond f
 	return float64(after-before) / time.Since(began).Seconds(), err
 }
 
-// importFile imports a report by a process, and returns its most memory in MiB.
+// importFile imports a report by a process, and returns its most memory in MiB, 0 where
+// there is no /proc.
 func (b *harness) importFile(ctx context.Context, file string) (float64, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -178,16 +178,27 @@ func (b *harness) importFile(ctx context.Context, file string) (float64, error) 
 	}
 	cmd := exec.CommandContext(ctx, program, "payouts", "import", file, "--collector-id", "1", "--json") //nolint:gosec // this very program
 	cmd.Env = b.environ(rand.Text(), rand.Text())
-	if said, err := cmd.CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("import: %w: %.500s", err, said)
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		return 0, err
 	}
-	used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0, errors.New("this system does not tell how much memory the import took")
+	// What wait4 tells of a process is what its parent had when it was forked, if that
+	// was more (Linux's getrusage(2), ru_maxrss): its own status is asked while it lives.
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	most := 0.0
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				return 0, fmt.Errorf("import: %w: %.500s", err, said.Bytes())
+			}
+			return most, nil
+		case <-look.C:
+			most = max(most, statusMB(cmd.Process.Pid, "VmHWM"))
+		}
 	}
-	most := float64(used.Maxrss) / (1 << 10)
-	if runtime.GOOS == "darwin" { // in bytes
-		most /= 1 << 10
-	}
-	return most, nil
 }
