@@ -134,9 +134,6 @@ type Deps struct {
 	// Refunds is true where admins may refund.
 	Refunds bool
 
-	// Zone is that of the days by which money is summed up; UTC when nil.
-	Zone *time.Location
-
 	// TrustedProxies are the proxies whose X-Forwarded-For counts; may be empty.
 	TrustedProxies []netip.Prefix
 	SourceIPMode   SourceIPMode

@@ -228,6 +228,17 @@ func (f *filters) time(name string) time.Time {
 	return t
 }
 
+// location is a time zone, UTC when none is named.
+func (f *filters) location(name string) *time.Location {
+	value := f.text(name)
+	zone, err := time.LoadLocation(value)
+	if err != nil || value == "Local" {
+		f.fail("%s is %q; it takes an IANA name such as America/Sao_Paulo.", name, clip(value, 64))
+		return time.UTC
+	}
+	return zone
+}
+
 // amount is an amount of money; nil when none is given.
 func (f *filters) amount(name string) *decimal.Decimal {
 	value := f.text(name)

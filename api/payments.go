@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"time"
@@ -36,8 +35,9 @@ const paymentDays = 30
 
 // sumPayments answers the sums of payments by day and currency.
 func (a *api) sumPayments(c *gin.Context, _ *requestEvent) error {
-	zone := cmp.Or(a.deps.Zone, time.UTC)
-	q := &filters{values: c.Request.URL.Query(), zone: zone}
+	q := &filters{values: c.Request.URL.Query()}
+	zone := q.location("time_zone")
+	q.zone = zone
 	since, until := q.time("since"), q.time("until")
 	if until.IsZero() {
 		until = a.now().UTC()

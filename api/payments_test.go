@@ -8,7 +8,6 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest/fixture"
@@ -107,9 +106,7 @@ func TestPayments_SayWhatTheyCost(t *testing.T) {
 
 func TestPayments_AreSummedUpByDay(t *testing.T) {
 	t.Parallel()
-	zone, err := time.LoadLocation("Asia/Kathmandu") // 5:45 ahead
-	require.NoError(t, err)
-	b := setup(t, setupOptions{deps: func(d *api.Deps) { d.Zone = zone }})
+	b := setup(t, setupOptions{})
 	b.sell(t, "77", "", order.PaymentApproved)
 	b.sell(t, "78", "", order.PaymentApproved)
 	b.sell(t, "79", "", order.PaymentPending)
@@ -122,13 +119,19 @@ func TestPayments_AreSummedUpByDay(t *testing.T) {
 		NetUnknown     int    `json:"net_unknown"`
 		costs
 	}
-	days := answered[page[summed]](t, b, get("/api/payments/days"), http.StatusOK).Items
+	days := answered[page[summed]](t, b, get("/api/payments/days?time_zone=Pacific/Kiritimati"), http.StatusOK).Items // 14 hours ahead
+	require.Len(t, days, 1)
+	ahead := days[0].Day
+	days = answered[page[summed]](t, b, get("/api/payments/days"), http.StatusOK).Items
 	require.Len(t, days, 1)
 	require.Equal(t, "2026-02-27", days[0].Day)
+	require.Equal(t, "2026-02-28", ahead)
 	require.Equal(t, 2, days[0].Payments)
 	require.Equal(t, "200.00", days[0].GrossAmount)
 	require.Equal(t, "184.62", *days[0].NetAmount)
 	require.Zero(t, days[0].NetUnknown)
 	require.Empty(t, answered[page[summed]](t, b, get("/api/payments/days?since=2026-02-28&until=2026-03-01"), http.StatusOK).Items)
-	requireProblem(t, b.do(t, get("/api/payments/days?since=2020-01-01")), http.StatusBadRequest, "invalid_parameter")
+	for _, query := range []string{"since=2020-01-01", "time_zone=Local", "time_zone=", "time_zone=Mars/Olympus"} {
+		requireProblem(t, b.do(t, get("/api/payments/days?"+query)), http.StatusBadRequest, "invalid_parameter")
+	}
 }

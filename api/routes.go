@@ -98,7 +98,7 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
 
 		{method: http.MethodGet, path: "/api/payments", access: accessStatus, query: paymentQuery, handle: a.listPayments()},
-		{method: http.MethodGet, path: "/api/payments/days", access: accessStatus, query: []string{"since", "until"}, handle: a.sumPayments},
+		{method: http.MethodGet, path: "/api/payments/days", access: accessStatus, query: []string{"since", "until", "time_zone"}, handle: a.sumPayments},
 
 		{method: http.MethodGet, path: ordersPath, access: accessOrders, query: orderQuery, handle: a.listOrders()},
 		{method: http.MethodGet, path: ordersPath + "/changes", access: accessOrders, query: []string{"after", "limit", "wait"}, handle: a.listChanges},

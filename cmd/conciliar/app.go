@@ -348,7 +348,7 @@ func (a *app) wireAPI(cfg config.Config, does role) error {
 		Operators:      operatorsOf(cfg),
 		TrustedProxies: cfg.TrustedProxies, SourceIPMode: api.SourceIPMode(cfg.SourceIPMode), SourceIPCIDRs: cfg.SourceIPCIDRs,
 		APIRate: cfg.APIRateLimit, UnverifiedRate: cfg.UnverifiedRateLimit,
-		Zone: cfg.TimeZone.Location, Registry: a.metrics, TracerProvider: a.tracerProvider(), Logger: a.logger,
+		Registry: a.metrics, TracerProvider: a.tracerProvider(), Logger: a.logger,
 	}
 	stopping := make(chan struct{})
 	deps.Stopping = stopping
