@@ -34,7 +34,7 @@ var importOrder = map[string][]string{
 	"api/dashboard":             {"jobs/health", "jobs/provider", "jobs/verdict", "store", "store/day", "store/order", "store/payout"},
 	"jobs":                      {"jobs/circuit", "jobs/delivery", "jobs/health", "jobs/provider", "jobs/source", "store", "store/order"},
 	"jobs/health":               {"store", "store/order"},
-	"jobs/verdict":              {"jobs/health", "store", "store/order"},
+	"jobs/verdict":              {"jobs/health", "store", "store/order", "store/payout"},
 	"jobs/circuit":              {"jobs/provider", "store"},
 	"jobs/delivery":             {},
 	"jobs/provider":             {},

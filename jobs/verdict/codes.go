@@ -20,7 +20,7 @@ func Sentences() []string {
 		"resolved", "others_cover", "claim_about_payment", "claim_about_order", newsDead, "news_dead_new", newsOdd, newsRefused, newsHeld,
 		newsRetrying, newsWaiting, newsDismissed, "named_dead", "named_waiting", "named_dismissed", "unread", "unread_failed", "refused", "provider_silent",
 		"credentials_rejected", "queue_paused", "queue_paused_unknown", "no_worker", "ambiguous_payment", "unsettled_difference",
-		"released_differs", "not_released", "released_unknown",
+		"released_differs", "not_released", "not_released_dispute", "not_released_block", "released_unknown",
 		// What a payment is to the order.
 		"payment_foreign_collector", "payment_currency_mismatch", "payment_wrong_mode", "payment_moneyless", "payment_part_refunded",
 		"payment_reimbursed", "payment_charged_back_lost", "provisional", "provisional_unclear",
@@ -39,7 +39,7 @@ func Acts() []string {
 		"partially_refunded", "underpaid", "underpaid_rest_pending", "authorized", "in_process", "expired", "pending", "rejected", "no_payment",
 		"chargeback_proof", "chargeback_documents", "chargeback_documents_undated", "chargeback_review", "in_mediation",
 		newsDead, newsOdd, newsRefused, newsRetrying, "unread_failed", "refused", "provider_silent", "credentials_rejected", "queue_paused",
-		"queue_paused_unknown", "no_worker", "ambiguous_payment", "unsettled_difference", "released_differs", "not_released", "released_unknown",
+		"queue_paused_unknown", "no_worker", "ambiguous_payment", "unsettled_difference", "released_differs", "not_released", "not_released_dispute", "not_released_block", "released_unknown",
 		"provisional_unclear",
 	}
 }

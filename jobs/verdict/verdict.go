@@ -1,10 +1,12 @@
 package verdict
 
 import (
+	"encoding/json"
 	"slices"
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/payout"
 )
 
 // Of is the verdict on what is known under a reference.
@@ -55,6 +57,9 @@ func (c *casebook) leftovers(v *Verdict) {
 		}
 		a := c.f.Anomalies[i]
 		said := Said{Code: string(kind), PaymentIDs: idsOf(a.PaymentID)}
+		if reason := reasonOf(a); reason == payout.ReasonDispute || reason == payout.ReasonBlock {
+			said.Code += "_" + reason
+		}
 		v.More, v.Act, v.Tone = append(v.More, said), said, worse(v.Tone, Warn)
 		v.Link = Link{Kind: LinkAnomaly, ID: a.ID}
 		return
@@ -65,6 +70,15 @@ func (c *casebook) leftovers(v *Verdict) {
 			return
 		}
 	}
+}
+
+// reasonOf is why money is not released, where that is known.
+func reasonOf(a store.Anomaly) string {
+	var detail struct{ Reason string }
+	if a.Kind != order.AnomalyNotReleased || json.Unmarshal(a.Detail, &detail) != nil {
+		return ""
+	}
+	return detail.Reason
 }
 
 // difference says what is missing or too much by the fold, whatever a person resolved.

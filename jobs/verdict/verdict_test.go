@@ -1,6 +1,7 @@
 package verdict_test
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/conciliar/conciliar/jobs/verdict"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/payout"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -91,6 +93,14 @@ func anomaly(kind order.AnomalyKind, payment string, closed ...string) edit {
 		a.ClosedAt, a.ClosedBy, a.Note = &at, "ana", closed[0]
 	}
 	return func(f *store.OrderFacts) { f.Anomalies = append(f.Anomalies, a) }
+}
+
+// notReleased is money that was not released for a reason.
+func notReleased(reason string) edit {
+	return func(f *store.OrderFacts) {
+		anomaly(order.AnomalyNotReleased, "1")(f)
+		f.Anomalies[len(f.Anomalies)-1].Detail = json.RawMessage(`{"reason":"` + reason + `"}`)
+	}
 }
 
 func ordered(status order.PaymentStatus) edit {
@@ -238,6 +248,9 @@ var verdicts = []struct {
 	{"both sides differ", []edit{pay("1", approved, 100), anomaly(order.AnomalyAmbiguousPayment, "PAY1")}, "paid ambiguous_payment => ambiguous_payment"},
 	{"another amount was released", []edit{pay("1", approved, 100), anomaly(order.AnomalyReleasedDiffers, "1")}, "paid released_differs => released_differs"},
 	{"nothing was released", []edit{pay("1", approved, 100), anomaly(order.AnomalyNotReleased, "1")}, "paid not_released => not_released"},
+	{"nothing was released in a dispute", []edit{pay("1", approved, 100), notReleased(payout.ReasonDispute)}, "paid not_released_dispute => not_released_dispute"},
+	{"nothing was released as it is held back", []edit{pay("1", approved, 100), notReleased(payout.ReasonBlock)}, "paid not_released_block => not_released_block"},
+	{"nothing was released for a reason of tomorrow", []edit{pay("1", approved, 100), notReleased("other")}, "paid not_released => not_released"},
 	{"an unknown payment was released", []edit{pay("1", approved, 100), anomaly(order.AnomalyReleasedUnknown, "1")}, "paid released_unknown => released_unknown"},
 }
 
