@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -41,30 +40,55 @@ var described = sync.OnceValues(func() (*openapi3.T, error) {
 // pathParameter is a parameter in a path of the description.
 var pathParameter = regexp.MustCompile(`\{([a-z_]+)\}`)
 
+// A describedPath is a path of the description, and what calls of it look like.
+type describedPath struct {
+	path    string
+	item    *openapi3.PathItem
+	names   []string
+	pattern *regexp.Regexp
+}
+
+// describedPaths are those of the description. One is preferred to another with a
+// parameter in its place.
+var describedPaths = sync.OnceValue(func() []describedPath {
+	doc, err := described()
+	if err != nil {
+		return nil
+	}
+	var all []describedPath
+	for path, item := range doc.Paths.Map() {
+		d := describedPath{path: path, item: item}
+		for _, name := range pathParameter.FindAllStringSubmatch(path, -1) {
+			d.names = append(d.names, name[1])
+		}
+		quoted := regexp.MustCompile(`\\\{[a-z_]+\\\}`).ReplaceAllString(regexp.QuoteMeta(path), `([^/]+)`)
+		d.pattern = regexp.MustCompile("^" + quoted + "$")
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(a, b describedPath) int { return len(a.names) - len(b.names) })
+	return all
+})
+
 // operationOf finds the operation that describes a call; nil when none does.
 func operationOf(doc *openapi3.T, r *http.Request) (*routers.Route, map[string]string) {
-	// A path is preferred to one with a parameter in its place.
-	paths := slices.Collect(maps.Keys(doc.Paths.Map()))
-	slices.SortFunc(paths, func(a, b string) int { return strings.Count(a, "{") - strings.Count(b, "{") })
-	for _, path := range paths {
-		item := doc.Paths.Value(path)
-		names := pathParameter.FindAllStringSubmatch(path, -1)
-		pattern := pathParameter.ReplaceAllString(regexp.QuoteMeta(path), "")
-		pattern = regexp.MustCompile(`\\\{[a-z_]+\\\}`).ReplaceAllString(pattern, `([^/]+)`)
-		found := regexp.MustCompile("^" + pattern + "$").FindStringSubmatch(r.URL.EscapedPath())
-		operation := item.GetOperation(r.Method)
-		if found == nil || operation == nil {
+	for _, d := range describedPaths() {
+		operation := d.item.GetOperation(r.Method)
+		if operation == nil {
+			continue
+		}
+		found := d.pattern.FindStringSubmatch(r.URL.EscapedPath())
+		if found == nil {
 			continue
 		}
 		values := map[string]string{}
-		for i, name := range names {
+		for i, name := range d.names {
 			value, err := url.PathUnescape(found[i+1])
 			if err != nil {
 				value = found[i+1]
 			}
-			values[name[1]] = value
+			values[name] = value
 		}
-		return &routers.Route{Spec: doc, Path: path, PathItem: item, Method: r.Method, Operation: operation}, values
+		return &routers.Route{Spec: doc, Path: d.path, PathItem: d.item, Method: r.Method, Operation: operation}, values
 	}
 	return nil, nil
 }
