@@ -25,6 +25,8 @@ const (
 	ExportPayments  = "payments"
 	ExportMovements = "movements"
 	ExportPayouts   = "payouts"
+	ExportAnomalies = "anomalies"
+	ExportEvents    = "events"
 )
 
 // A columnKind is how a column's cells are written.
@@ -110,11 +112,29 @@ var exports = map[string]exportTable{
 			moneyColumn("opening_balance", "p.opening_balance"), moneyColumn("balance_kept", "p.balance_kept"),
 		},
 	},
+	ExportAnomalies: {
+		from: `anomalies a LEFT JOIN LATERAL (
+			SELECT (a.detail ->> 'missing')::numeric AS missing, (a.detail ->> 'surplus')::numeric AS surplus) d ON true`,
+		at: `a.opened_at`, by: `a.opened_at, a.id`, currency: `coalesce(a.detail ->> 'currency', '')`,
+		columns: []exportColumn{
+			textColumn("id", "a.id"), textColumn("kind", "a.kind"), textColumn("state", "CASE WHEN a.closed_at IS NULL THEN 'open' ELSE 'closed' END"),
+			textColumn("order_reference", "a.order_reference"), textColumn("payment_id", "a.payment_id"), moneyColumn("missing_amount", "d.missing"),
+			moneyColumn("surplus_amount", "d.surplus"), textColumn("currency", "a.detail ->> 'currency'"), textColumn("detail", "a.detail"),
+			timeColumn("opened_at", "a.opened_at"), timeColumn("closed_at", "a.closed_at"), textColumn("closed_by", "a.closed_by"), textColumn("note", "a.note"),
+		},
+	},
+	// Events are read as their list is, see exportEvents.
+	ExportEvents: {columns: []exportColumn{
+		textColumn("queue_id", ""), timeColumn("received_at", ""), textColumn("status", ""), textColumn("outcome", ""), textColumn("source", ""),
+		textColumn("topic", ""), textColumn("action", ""), textColumn("resource_id", ""), textColumn("origin", ""), textColumn("replay_of", ""),
+		textColumn("attempts", ""), timeColumn("completed_at", ""), textColumn("last_error", ""), textColumn("request_id", ""), textColumn("live_mode", ""),
+		textColumn("signed", ""), textColumn("dead_letter_id", ""), textColumn("dead_letter_state", ""),
+	}},
 }
 
 // ExportKinds are what can be exported.
 func ExportKinds() []string {
-	return []string{ExportOrders, ExportPayments, ExportMovements, ExportPayouts}
+	return []string{ExportOrders, ExportPayments, ExportMovements, ExportPayouts, ExportAnomalies, ExportEvents}
 }
 
 // ExportColumns are the names of an export's columns, in their order.
@@ -163,9 +183,16 @@ type Export struct {
 	// Kind is one of ExportKinds.
 	Kind string
 	// Since and Until bound when an order was registered, a payment made, a movement or
-	// a payout happened: [Since, Until). A zero time is no bound.
+	// a payout happened, an anomaly opened, an event received: [Since, Until). A zero
+	// time is no bound.
 	Since, Until time.Time
-	Locale       ExportLocale
+	// Orders, Payments, Anomalies and Events select as the lists do what is exported of
+	// their kind.
+	Orders    OrderFilter
+	Payments  PaymentFilter
+	Anomalies AnomalyFilter
+	Events    EventFilter
+	Locale    ExportLocale
 	// Zone is that of the dates; UTC when nil.
 	Zone *time.Location
 }
@@ -182,6 +209,10 @@ func (s *Store) Export(ctx context.Context, e Export, w io.Writer) (rows int64, 
 	}
 	out := csv.NewWriter(w)
 	out.Comma, out.UseCRLF = e.Locale.separator, true
+	if e.Kind == ExportEvents {
+		rows, err = s.exportEvents(ctx, e, out)
+		return rows, wrap(err, "export events")
+	}
 	err = s.readSnapshot(ctx, func(tx pgx.Tx) error {
 		for _, setting := range verifySettings[:2] {
 			if _, err := tx.Exec(ctx, setting); err != nil {
@@ -191,10 +222,13 @@ func (s *Store) Export(ctx context.Context, e Export, w io.Writer) (rows int64, 
 		if err := out.Write(ExportColumns(e.Kind)); err != nil {
 			return err
 		}
-		statement, args := table.query(e)
+		statement, args, err := table.query(e)
+		if err != nil {
+			return err
+		}
 		found, _ := tx.Query(ctx, statement, args...)
 		cells := newExportCells(table)
-		_, err := pgx.ForEachRow(found, cells.scans, func() error {
+		_, err = pgx.ForEachRow(found, cells.scans, func() error {
 			rows++
 			return out.Write(cells.write(e))
 		})
@@ -208,9 +242,19 @@ func (s *Store) Export(ctx context.Context, e Export, w io.Writer) (rows int64, 
 }
 
 // query is the statement that reads an export.
-func (t exportTable) query(e Export) (string, []any) {
+func (t exportTable) query(e Export) (string, []any, error) {
 	var c conditions
 	c.between(t.at, e.Since, e.Until)
+	switch e.Kind {
+	case ExportOrders:
+		e.Orders.narrow(&c)
+	case ExportPayments:
+		e.Payments.narrow(&c)
+	case ExportAnomalies:
+		if err := e.Anomalies.narrow(&c); err != nil {
+			return "", nil, err
+		}
+	}
 	expressions := []string{t.currency}
 	for _, column := range t.columns {
 		expression := column.expression
@@ -219,7 +263,7 @@ func (t exportTable) query(e Export) (string, []any) {
 		}
 		expressions = append(expressions, expression)
 	}
-	return `SELECT ` + strings.Join(expressions, ", ") + ` FROM ` + t.from + ` WHERE ` + c.sql() + ` ORDER BY ` + t.by, c.args
+	return `SELECT ` + strings.Join(expressions, ", ") + ` FROM ` + t.from + ` WHERE ` + c.sql() + ` ORDER BY ` + t.by, c.args, nil
 }
 
 // exportCells are one row as it was read.

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
@@ -49,6 +50,55 @@ func TestExport_WritesAfterTheLocale(t *testing.T) {
 	require.Contains(t, movements, ";\"' \t@A;1\";release;'=1+1|cmd;other;0,00;0,50;")
 	require.NotContains(t, movements, "payment;")
 	require.Len(t, strings.Split(strings.TrimSpace(b.export(t, store.Export{Kind: store.ExportMovements, Since: hour(1), Until: hour(4)}, "en")), "\r\n"), 3)
+}
+
+func TestExport_TakesTheFiltersOfTheLists(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	fixture.Register(t, b.Store, "A-1", "100")
+	fixture.Register(t, b.Store, "B-2", "100")
+	b.bookPayment(t, 1, releasing("77", "A-1", "92.31", hour(1)))
+	b.bookPayment(t, 2, releasing("78", "=B", "92.31", hour(1)))
+	b.exec(t, `INSERT INTO anomalies (kind, order_reference, payment_id, detail, note) VALUES
+		('overpaid', 'A-1', NULL, '{"surplus":"2.5","currency":"ARS"}', ''), ('underpaid', '=B', NULL, '{"missing":"1","currency":"CLP"}', '=1+1')`)
+	b.exec(t, `UPDATE webhook_queue SET topic = '@sum' WHERE resource_id = '78'`)
+	rows := func(e store.Export) []string {
+		lines := strings.Split(strings.TrimSpace(b.export(t, e, "en")), "\r\n")
+		return lines[1:]
+	}
+	orders := rows(store.Export{Kind: store.ExportOrders, Orders: store.OrderFilter{Status: order.StatusPaid}})
+	require.Len(t, orders, 1)
+	require.Contains(t, orders[0], "A-1,paid,100.00")
+	payments := rows(store.Export{Kind: store.ExportPayments, Payments: store.PaymentFilter{Order: "=B"}})
+	require.Len(t, payments, 1)
+	require.Contains(t, payments[0], "78,'=B,approved")
+	require.Empty(t, rows(store.Export{Kind: store.ExportPayments, Payments: store.PaymentFilter{Currency: "BRL"}}))
+
+	anomalies := rows(store.Export{Kind: store.ExportAnomalies, Anomalies: store.AnomalyFilter{State: store.AnomalyOpen, Kind: "overpaid"}})
+	require.Len(t, anomalies, 1)
+	require.Contains(t, anomalies[0], `overpaid,open,A-1,,,2.50,ARS,"{""surplus"": ""2.5"", ""currency"": ""ARS""}",`)
+	require.Contains(t, b.export(t, store.Export{Kind: store.ExportAnomalies}, "es-AR"), `underpaid;open;'=B;;1;;CLP;`)
+	require.Contains(t, b.export(t, store.Export{Kind: store.ExportAnomalies}, "en"), ",'=1+1\r\n")
+
+	events := rows(store.Export{Kind: store.ExportEvents, Events: store.EventFilter{ResourceID: "77"}})
+	require.Len(t, events, 1)
+	require.Contains(t, events[0], ",completed,settled,mercadopago,payment,")
+	require.Len(t, rows(store.Export{Kind: store.ExportEvents}), 2)
+	require.Empty(t, rows(store.Export{Kind: store.ExportEvents, Events: store.EventFilter{Until: hour(0)}, Since: hour(-1)}))
+	require.Empty(t, rows(store.Export{Kind: store.ExportEvents, Until: hour(0)}))
+	require.Contains(t, rows(store.Export{Kind: store.ExportEvents, Events: store.EventFilter{ResourceID: "78"}})[0], ",'@sum,")
+}
+
+// An export reads events page by page, and each once.
+func TestExport_ReadsManyEvents(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO webhook_archive (id, source, topic, action, resource_id, origin, work, payload, received_at, completed_at, outcome)
+		SELECT n, 'mercadopago', 'payment', '', n::text, 'webhook', 'payment', '', now(), now(), 'settled' FROM generate_series(1, 2001) AS n`)
+	read, err := csv.NewReader(strings.NewReader(b.export(t, store.Export{Kind: store.ExportEvents}, "en"))).ReadAll()
+	require.NoError(t, err)
+	require.Len(t, read, 2002)
+	require.Equal(t, []string{"2001", "1"}, []string{read[1][0], read[2001][0]})
 }
 
 func TestExport_KnowsItsLocales(t *testing.T) {
