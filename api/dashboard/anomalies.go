@@ -23,6 +23,7 @@ func (d *dashboard) anomalies(c *call) error {
 		return err
 	}
 	v := f.listed("/dashboard/anomalies", anomalyTable(found.Items), idText(found.Next))
+	v.Export = store.ExportAnomalies
 	if filter.State == store.AnomalyOpen && len(found.Items) > 0 && roleFrom(c.Context()).Allows(RoleOperator) {
 		v.Acts = []act{{Label: "anomalies.resolve_all", Path: Base + "/anomalies/resolve?" + f.params().Encode()}}
 	}

@@ -17,6 +17,7 @@ func (d *dashboard) events(c *call) error {
 		return err
 	}
 	v := f.listed("/dashboard/events", eventTable(found.Items), idText(found.Next))
+	v.Export = store.ExportEvents
 	return d.show(c, "list", &page{Title: "nav.events", Nav: "events", Refresh: v.First, Body: v})
 }
 

@@ -240,6 +240,17 @@ func (l listing) Active() (n int) {
 	return n
 }
 
+// ExportPath exports what the list is narrowed to.
+func (l listing) ExportPath() string {
+	params := url.Values{"export": {l.Export}}
+	for _, f := range l.Fields {
+		if f.Active() {
+			params.Set(f.Name, f.Value)
+		}
+	}
+	return Base + "/export?" + params.Encode()
+}
+
 // listed is the body of a list's page.
 func (f *filters) listed(path string, t table, older string) listing {
 	if len(t.Rows) == 0 && (t.Empty == "" || (listing{Fields: f.fields}).Active() > 0 || f.get("before") != "") {

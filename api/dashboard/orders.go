@@ -40,6 +40,7 @@ func (d *dashboard) orders(c *call) error {
 		return err
 	}
 	v := f.listed("/dashboard/orders", tableOf("orders.caption", "orders.none", found.Items, orderColumns...), placeText(found.Next))
+	v.Export = store.ExportOrders
 	return d.show(c, "orders", &page{Title: "nav.orders", Nav: "orders", Refresh: v.First, Body: v})
 }
 

@@ -22,6 +22,7 @@ func (d *dashboard) payments(c *call) error {
 		return err
 	}
 	v := f.listed("/dashboard/payments", tableOf("payments.caption", "payments.none", found.Items, paymentColumns...).unseen(), placeText(found.Next))
+	v.Export = store.ExportPayments
 	return d.show(c, "list", &page{Title: "nav.payments", Nav: "payments", Refresh: v.First, Body: v})
 }
 

@@ -90,11 +90,22 @@ const exportTimeout = 10 * time.Minute
 
 // export sends rows as CSV, in the reader's form of numbers and dates.
 func (d *dashboard) export(c *call) error {
-	q := c.query()
-	e := store.Export{Kind: q.word("kind", store.ExportKinds()), Zone: c.reader.days}
-	e.Since, _ = q.day("since")
-	_, e.Until = q.day("until")
-	if q.err != nil || e.Kind == "" {
+	f := c.filters()
+	e := store.Export{Kind: f.named("export", "export.kind", store.ExportKinds()), Zone: c.reader.days}
+	e.Since, _ = f.on("since", "export.since")
+	_, e.Until = f.on("until", "export.until")
+	// What a list is narrowed to is read as the list reads it.
+	switch e.Kind {
+	case store.ExportOrders:
+		e.Orders = orderFilter(f)
+	case store.ExportPayments:
+		e.Payments = paymentFilter(f)
+	case store.ExportAnomalies:
+		e.Anomalies = anomalyFilter(f)
+	case store.ExportEvents:
+		e.Events = eventFilter(f)
+	}
+	if f.refuseOthers(); f.err != nil || e.Kind == "" {
 		return errBadInput
 	}
 	var err error

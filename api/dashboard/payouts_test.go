@@ -1,7 +1,10 @@
 package dashboard_test
 
 import (
+	"encoding/csv"
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -51,13 +54,41 @@ func TestExport_TheButtonsSendCSV(t *testing.T) {
 	begin := time.Date(2026, 3, 13, 0, 0, 0, 0, time.UTC)
 	fixture.ImportReport(t, b.store, "100", begin, fixture.Movement("payout", "900", "-95", begin.Add(time.Hour)))
 
-	w := b.get(t, "es", "/dashboard/export?kind=payouts&since=2026-03-13&until=2026-03-13")
+	w := b.get(t, "es", "/dashboard/export?export=payouts&since=2026-03-13&until=2026-03-13")
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Equal(t, `attachment; filename="conciliar-payouts.csv"`, w.Header().Get("Content-Disposition"))
 	require.Contains(t, w.Body.String(), "900;13/03/2026 01:00:00;1;95,00;ARS;explained;0,00;100,00;5,00\r\n")
-	w = b.get(t, "en", "/dashboard/export?kind=movements&until=2026-03-12")
+	w = b.get(t, "en", "/dashboard/export?export=movements&until=2026-03-12")
 	require.Equal(t, 1, strings.Count(w.Body.String(), "\r\n"), "the header alone")
-	for _, query := range []string{"", "?kind=secrets", "?kind=orders&since=soon"} {
+	for _, query := range []string{"", "?export=secrets", "?export=orders&since=soon", "?export=orders&status=odd", "?export=payouts&status=paid"} {
 		require.Equal(t, http.StatusBadRequest, b.get(t, "en", "/dashboard/export"+query).Code, query)
 	}
+}
+
+func TestExport_EachListExportsWhatItsFiltersSelect(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "a-1", "1500")
+	b.settle(t, "a-1", payment("77", order.PaymentApproved, "2000"))
+	b.register(t, "b-2", "10")
+	b.accept(t, "78")
+	for list, want := range map[string]string{
+		"orders?status=paid": "a-1", "payments?amount_from=100": "77", "anomalies?kind=overpaid": "overpaid", "events?state=pending&payment=78": "78",
+	} {
+		name, _, _ := strings.Cut(list, "?")
+		link := regexp.MustCompile(`<a class="button" href="(/dashboard/export\?[^"]+)">`).FindStringSubmatch(b.get(t, "en", "/dashboard/"+list).Body.String())
+		require.Len(t, link, 2, list)
+		w := b.get(t, "en", html.UnescapeString(link[1]))
+		require.Equal(t, http.StatusOK, w.Code, link[1])
+		require.Equal(t, `attachment; filename="conciliar-`+name+`.csv"`, w.Header().Get("Content-Disposition"))
+		rows, err := csv.NewReader(w.Body).ReadAll()
+		require.NoError(t, err)
+		require.Len(t, rows, 2, list)
+		require.Contains(t, rows[1], want, list)
+	}
+	require.NotContains(t, b.get(t, "en", "/dashboard/orders?status=refunded").Body.String(), "/dashboard/export?", "there is nothing to export")
+	// A closed anomaly is exported where the list shows it.
+	b.exec(t, `UPDATE anomalies SET closed_at = now(), closed_by = 'ana', note = 'agreed'`)
+	require.Equal(t, 1, strings.Count(b.get(t, "en", "/dashboard/export?export=anomalies").Body.String(), "\r\n"))
+	require.Equal(t, 2, strings.Count(b.get(t, "en", "/dashboard/export?export=anomalies&state=all").Body.String(), "\r\n"))
 }

@@ -20,12 +20,12 @@ func newExport(std stdio) *cobra.Command {
 	for _, kind := range store.ExportKinds() {
 		below = append(below, newExportOf(std, kind))
 	}
-	return group("export", "Write orders, payments, movements or payouts as CSV", below...)
+	return group("export", "Write orders, payments, money, anomalies or events as CSV", below...)
 }
 
 func newExportOf(std stdio, kind string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: kind, Short: "Write " + kind + " as CSV, for an accountant",
+		Use: kind, Short: "Write " + kind + " as CSV",
 		Long: `Writes CSV in UTF-8 to the standard output, or to --output. --locale sets the
 decimal sign, the dates and the separator: en, es-AR, pt-BR and other forms of
 English, Spanish and Portuguese. What a spreadsheet would run as a formula has an
