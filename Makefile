@@ -7,8 +7,9 @@ SHELL := /bin/bash
 GO ?= go
 BIN := bin/conciliar
 PREFIX ?= $(HOME)/.local
-# Empty without git: the binary then says what Go recorded of its source.
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+# Of an archive of the source, git has written it into .version: a tag, or only a commit.
+# Where both are missing the binary says what Go recorded of its source.
+VERSION ?= $(firstword $(shell git describe --tags --always --dirty 2>/dev/null || grep -v Format .version))
 
 # Pinned: a newer linter must not break an old commit.
 GOLANGCI := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
