@@ -8,8 +8,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/config"
@@ -109,7 +111,8 @@ func TestDeploy_TheScriptsAreSound(t *testing.T) {
 }
 
 // A backup is what it was taken of, also in a server that has never seen the
-// installation, and old ones go.
+// installation, and old ones go. The steps of docs/recovery.md bring back what came
+// after it.
 func TestDeploy_ABackupIsRestored(t *testing.T) {
 	t.Parallel()
 	server := ownPostgres(t)
@@ -150,11 +153,22 @@ func TestDeploy_ABackupIsRestored(t *testing.T) {
 	// A minute passes: until then the process of before the backup may be alive.
 	require.NoError(t, server.Run(t.Context(), "psql", "--quiet", "--command", `UPDATE conciliar.processes SET seen_at = seen_at - interval '1 minute'; DELETE FROM conciliar.river_leader`))
 	restored := append(slices.Clone(s.environ), "DATABASE_URL="+server.URL("postgres"))
-	for _, command := range []string{"restored", "verify"} {
-		got = execute(t, restored, command)
-		require.Equal(t, exitDone, got.code, "%s%s", got.out, got.err)
+	run := func(args ...string) string {
+		got := execute(t, restored, args...)
+		require.Equal(t, exitDone, got.code, "%v: %s%s", args, got.out, got.err)
+		return got.out
 	}
-	got = execute(t, restored, "orders", "show", "order-1")
-	require.Equal(t, exitDone, got.code, got.err)
-	require.Contains(t, got.out, "paid")
+	run("migrate")
+	run("restored")
+	run("verify")
+	require.Contains(t, run("orders", "show", "order-1"), "paid")
+
+	// What came after the backup is fetched, and its order is registered once more.
+	s.launch("DATABASE_URL=" + server.URL("postgres"))
+	run("reconcile", "--since", time.Now().Add(-24*time.Hour).Format(time.DateOnly))
+	require.NoError(t, register(t.Context(), "http://"+s.addr, "order-2", decimal.RequireFromString("150.00"), "ARS"))
+	_, order := get(t, "http://"+s.addr+"/api/orders/order-2", ordersToken)
+	require.Contains(t, order, `"status":"paid"`)
+	require.Contains(t, run("reconcile", "--check"), " 0 differences")
+	run("verify")
 }
