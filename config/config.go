@@ -240,6 +240,12 @@ func LoadCalendar(environ []string) (Calendar, error) {
 	return c, parse(environ, os.ReadFile, &c).problems.orNil()
 }
 
+// LoadRefunding reads whether money may be given back. Its error is a Problems.
+func LoadRefunding(environ []string) (Refunding, error) {
+	var c Refunding
+	return c, parse(environ, os.ReadFile, &c).problems.orNil()
+}
+
 // LoadSources reads what a command needs that checks the file of the senders. Its error
 // is a Problems.
 func LoadSources(environ []string) (SourcesOnly, error) {
