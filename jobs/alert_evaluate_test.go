@@ -116,6 +116,7 @@ func conditionSamples(now time.Time) map[string]store.Status {
 		"reconciliation_incomplete":     {Signals: store.Signals{Unseen: map[string]int64{"unstable": 5}, UnseenSince: ago(time.Hour)}},
 		"dead_letters_open":             {DeadLetters: store.DeadLetterStatus{Open: 2, ByReason: map[string]int64{"retries_exhausted": 2}}},
 		"logins_failing":                {Signals: store.Signals{FailedLogins: 20}},
+		"refunds_unresolved":            {Signals: store.Signals{RefundsOpen: map[string]int64{"unknown": 1}, RefundsOpenSince: ago(time.Hour)}},
 		"odd_payments_open":             {Signals: store.Signals{OddPayments: 1}},
 		"clock_set_back":                {Signals: store.Signals{TimesAhead: []store.TimeAhead{{StoredIn: "webhook_queue.received_at", Rows: 1, Furthest: time.Now().Add(time.Hour)}}}},
 		"account_unknown":               {Signals: store.Signals{AccountUnknown: 1}},

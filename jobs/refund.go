@@ -193,7 +193,7 @@ func (w *refundWorker) try(ctx context.Context, asks RefundProvider, q circuit.Q
 		case start.ProviderID != nil:
 			return w.notKnown(ctx, q, start, errNotListed)
 		}
-		return failedRefund(reasonExpired, "")
+		return failedRefund(store.RefundExpired, "")
 	}
 	answer, err := asks.Refund(ctx, provider.RefundRequest{PaymentID: start.PaymentID, Key: start.ID, Amount: start.Amount, Whole: start.Whole})
 	if err != nil {
@@ -218,10 +218,6 @@ func (w *refundWorker) try(ctx context.Context, asks RefundProvider, q circuit.Q
 	}
 	return failedRefund(string(answer.Reason), answer.Said)
 }
-
-// reasonExpired is why a refund failed that must not be sent any more, and that was not
-// made.
-const reasonExpired = "expired"
 
 // errNotListed means that the provider does not list a refund that it took.
 var errNotListed = errors.New("the provider took the refund, and does not list it")

@@ -28,6 +28,9 @@ const (
 	RefundFailed = "failed"
 )
 
+// RefundExpired is why a refund failed that was not made and must not be sent any more.
+const RefundExpired = "expired"
+
 // RefundStates are all states, in their order.
 func RefundStates() []string {
 	return []string{RefundRequested, RefundSent, RefundUnknown, RefundDone, RefundFailed}
@@ -286,6 +289,31 @@ func readRefund(ctx context.Context, q querier, id string) (Refund, error) {
 	}
 	refund, err := readOne[Refund](ctx, q, `SELECT `+refundColumns+` FROM refunds WHERE id = $1`, id)
 	return refund, ErrRefundNotFound.ifNone(err, id)
+}
+
+// refundLate is how long a refund may be open before it is told of: it has been sent
+// again four times by then.
+const refundLate = 15 * time.Minute
+
+// lateRefunds counts refunds that have been open for long, by their state, and says
+// since when the oldest is.
+func lateRefunds(ctx context.Context, tx pgx.Tx) (map[string]int64, *time.Time, error) {
+	rows, _ := tx.Query(ctx, `
+		SELECT state, count(*), min(requested_at) FROM refunds WHERE ended_at IS NULL AND requested_at < now() - `+seconds(refundLate)+` GROUP BY state`)
+	late := map[string]int64{}
+	var since *time.Time
+	var state string
+	var n int64
+	var oldest time.Time
+	_, err := pgx.ForEachRow(rows, []any{&state, &n, &oldest}, func() error {
+		late[state] = n
+		if since == nil || oldest.Before(*since) {
+			at := oldest.UTC()
+			since = &at
+		}
+		return nil
+	})
+	return late, since, err
 }
 
 // A RefundFilter selects refunds; an empty field selects all.

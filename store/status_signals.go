@@ -36,6 +36,10 @@ type Signals struct {
 	// are none.
 	Unseen      map[string]int64
 	UnseenSince *time.Time
+	// RefundsOpen counts refunds by their state that were asked for long ago and have not
+	// ended, and RefundsOpenSince is when the oldest was.
+	RefundsOpen      map[string]int64
+	RefundsOpenSince *time.Time
 	// Reports are the accounts whose money reports are read.
 	Reports []ReportState
 	// OddPayments counts payments that could not be booked, were not booked since,

@@ -46,6 +46,9 @@ func readWarnings(ctx context.Context, tx pgx.Tx, g *Signals) error {
 	if err != nil {
 		return err
 	}
-	g.Reports, err = reportStates(ctx, tx)
+	if g.Reports, err = reportStates(ctx, tx); err != nil {
+		return err
+	}
+	g.RefundsOpen, g.RefundsOpenSince, err = lateRefunds(ctx, tx)
 	return err
 }

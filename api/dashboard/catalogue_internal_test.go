@@ -95,7 +95,7 @@ func families(t *testing.T) map[string][]string {
 			string(store.Internal), string(store.Unavailable), string(store.Invalid), string(store.Unauthenticated),
 			string(store.NotFound), string(store.Conflict),
 			"role", "event_not_found", "dead_letter_not_found", "bulk_replay_not_found", "anomaly_not_found", "payout_not_found", "refund_not_found", "refund_exceeds", "refund_changed", "refused_not_found", "run_not_found",
-			"state_conflict", "replay_waits", "payload_expired", "order_cancelled", "currency_unknown", "amount_too_fine",
+			"state_conflict", "replay_waits", "payload_expired", "order_cancelled", "amount_again", "currency_unknown", "amount_too_fine",
 		},
 		"refusal": refusedReasons,
 
@@ -105,7 +105,8 @@ func families(t *testing.T) map[string][]string {
 		"why": verdict.Sentences(), "why.do": verdict.Acts(), "why.link": texts(verdict.LinkKinds()),
 		"status_detail": append(mercadopago.StatusDetails(), "none"), "status_detail.do": advisedDetails(t),
 		"anomaly_state": store.AnomalyStates(),
-		"payout_state":  texts(payout.States()), "payout_state.means": texts(payout.States()),
+		"refund_state":  store.RefundStates(), "refund_reason": refundReasons(),
+		"payout_state": texts(payout.States()), "payout_state.means": texts(payout.States()),
 		"movement_class": {"payment", "refund", "dispute", "reserve", "withdrawal", "payout", "other"},
 		"release_reason": {payout.ReasonDispute, payout.ReasonBlock},
 		"anomaly":        append(texts(order.AnomalyKinds()), "name", "resolve", "resolve_hint"),

@@ -37,6 +37,8 @@ type Deps struct {
 	Provider string
 	// WebhookPath is where the provider delivers.
 	WebhookPath string
+	// Refunds is true where admins may refund.
+	Refunds bool
 	// AlertsSent tells whether messages about alerts have a receiver.
 	AlertsSent func() bool
 	// Zone is that of the merchant's days; UTC when nil.
@@ -161,7 +163,7 @@ func (d *dashboard) showStatus(c *call, status int, name string, p *page) (err e
 // write renders a page with what is known by now.
 func (d *dashboard) write(c *call, status int, name string, p *page) error {
 	p.reader, p.Version = c.reader, d.deps.Version
-	p.Who, p.Role = c.actor().Name, roleFrom(c.Context())
+	p.Who, p.Role, p.Refunds = c.actor().Name, roleFrom(c.Context()), d.deps.Refunds
 	c.takeNotice(p)
 	if p.About != "" {
 		var err error

@@ -107,6 +107,11 @@ var conflictTargets = map[string]string{
 // aboutConflict leads to what somebody else dealt with, and says who did, and when.
 func (d *dashboard) aboutConflict(c *call, err error, v *errorView) {
 	var conflict *store.StateError
+	var limit *store.RefundLimitError
+	if errors.Is(err, store.ErrRefundChanged) || errors.As(err, &limit) {
+		v.Link = orderPath(c.PostForm.Get("reference"))
+		return
+	}
 	if !errors.As(err, &conflict) || conflictTargets[conflict.What] == "" {
 		return
 	}

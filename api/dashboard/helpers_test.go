@@ -76,7 +76,7 @@ func setup(t testing.TB, change ...func(*dashboard.Deps)) *bundle {
 	require.NoError(t, err)
 	b.store, err = store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
-		FormJob: inserter.Form, InsertStep: inserter.InsertStep, Logger: quiet,
+		FormJob: inserter.Form, InsertStep: inserter.InsertStep, InsertRefund: inserter.InsertRefund, Logger: quiet,
 	})
 	require.NoError(t, err)
 	acts, err := jobs.NewOperator(b.pool, config, b.store)

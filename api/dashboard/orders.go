@@ -20,6 +20,10 @@ type orderView struct {
 
 	Verdict verdict.Verdict
 	Story   []episode
+	// Refunds were asked for of its payments, and Refundable is what can be given back;
+	// both are empty where nobody may refund.
+	Refunds    []store.Refund
+	Refundable []store.Refundable
 }
 
 // orders shows the order whose reference was asked for, or lists orders, the one
@@ -99,6 +103,11 @@ func (d *dashboard) order(c *call, reference string) error {
 		status = http.StatusNotFound
 	}
 	v := orderView{OrderFacts: facts, Verdict: verdict.Of(facts), Story: storyOf(facts, logs)}
+	if d.deps.Refunds {
+		if v.Refunds, v.Refundable, err = d.deps.Storage.OrderRefunds(c.ctx, reference, facts.Payments); err != nil {
+			return err
+		}
+	}
 	return d.showStatus(c, status, "order", &page{Title: "nav.orders", Name: reference, Nav: "orders", Refresh: true, Body: v})
 }
 

@@ -135,6 +135,8 @@ type page struct {
 	// Who is logged in, and what they may do.
 	Who  string
 	Role Role
+	// Refunds is true where somebody may refund.
+	Refunds bool
 	// work is what waits for a person, which the navigation shows.
 	work store.OpenWork
 	// Bare is true for a page without navigation.

@@ -19,10 +19,10 @@ type RouteNeed struct {
 	Role         Role
 }
 
-// RouteNeeds lists all pages and actions.
+// RouteNeeds lists all pages and actions, those of refunds included.
 func RouteNeeds() []RouteNeed {
 	var needs []RouteNeed
-	for _, r := range (&dashboard{}).routes() {
+	for _, r := range (&dashboard{deps: Deps{Refunds: true}}).routes() {
 		method, path, _ := strings.Cut(r.pattern, " ")
 		needs = append(needs, RouteNeed{method, path, r.needs})
 	}
@@ -46,7 +46,7 @@ func (d *dashboard) routes() []route {
 	get := func(path string, h handler) route { return route{http.MethodGet + " " + path, h, RoleViewer} }
 	post := func(path string, h handler) route { return route{http.MethodPost + " " + path, h, RoleOperator} }
 	needs := func(role Role, r route) route { r.needs = role; return r }
-	return []route{
+	all := []route{
 		get("/dashboard", d.overview),
 		get("/dashboard/{$}", d.overview),
 		needs(RoleAdmin, post("/dashboard/queues/resume", d.resumeQueue)),
@@ -95,4 +95,8 @@ func (d *dashboard) routes() []route {
 		needs(RoleAdmin, get("/dashboard/logins", d.logins)),
 		needs(RoleAdmin, post("/dashboard/logins/{id}/end", byID(d.endLogin))),
 	}
+	if !d.deps.Refunds {
+		return all
+	}
+	return append(all, get("/dashboard/refunds", d.refunds), needs(RoleAdmin, post("/dashboard/refunds", d.refund)))
 }

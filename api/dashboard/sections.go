@@ -27,6 +27,7 @@ var (
 	moreSections = []section{
 		{"events", "/dashboard/events", RoleViewer, nil},
 		{"payments", "/dashboard/payments", RoleViewer, nil},
+		{"refunds", "/dashboard/refunds", RoleViewer, nil},
 		{"payouts", "/dashboard/payouts", RoleViewer, nil},
 		{"runs", "/dashboard/runs", RoleViewer, nil},
 		{"deliveries", "/dashboard/deliveries", RoleViewer, func(w store.OpenWork) int64 { return w.Deliveries }},
@@ -41,7 +42,7 @@ func (p *page) Sections() []section { return firstSections }
 
 // More are the entries after those that the reader may have.
 func (p *page) More() []section {
-	return slices.DeleteFunc(slices.Clone(moreSections), func(s section) bool { return !p.May(s.needs) })
+	return slices.DeleteFunc(slices.Clone(moreSections), func(s section) bool { return !p.May(s.needs) || s.Name == "refunds" && !p.Refunds })
 }
 
 // Open is how much of the section waits for a person.

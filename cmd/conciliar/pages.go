@@ -21,7 +21,7 @@ import (
 func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, operator *jobs.Operator, deps *api.Deps) error {
 	pages, err := dashboard.New(dashboard.Deps{
 		Storage: a.store, Operator: operator, Provider: mercadopago.DisplayName, Version: version, Logger: a.logger,
-		WebhookPath: api.WebhookPath, AlertsSent: a.secrets.alerts.Sends,
+		WebhookPath: api.WebhookPath, AlertsSent: a.secrets.alerts.Sends, Refunds: cfg.Refunds.On(),
 		Zone: cfg.TimeZone.Location,
 		Schedule: func() dashboard.Schedule {
 			next := extras(cfg.ReconcileSchedule)

@@ -48,6 +48,16 @@ func decisionConditions() []Condition {
 			},
 		},
 		{
+			// Nobody need decide anything yet: they are sent or looked for again.
+			Code: "refunds_unresolved", Health: Degraded, Stops: stopsSome, Lasting: 1,
+			Reason: "Refunds have been open for more than 15 minutes: whether their money went back is not known, or they wait.",
+			active: func(st store.Status, _ Moment) bool { return len(st.Signals.RefundsOpen) > 0 },
+			detail: func(st store.Status, _ Moment) details { return details{"by_state": st.Signals.RefundsOpen} },
+			about: func(st store.Status, _ Moment) About {
+				return About{Count: sumOf(st.Signals.RefundsOpen), Since: st.Signals.RefundsOpenSince}
+			},
+		},
+		{
 			Code: "dead_letters_open", Health: Degraded, Stops: Decision, Lasting: 1,
 			Reason: "Dead letters are open.",
 			active: func(st store.Status, _ Moment) bool { return st.DeadLetters.Open > 0 },

@@ -103,6 +103,7 @@ func TestHealth_IsJudgedByConditions(t *testing.T) {
 		"reports that end three days ago":      {reports("request", 72*time.Hour, 0, 0), hourly, health.Degraded, "days ago"},
 		"a schedule that may be monthly":       {reports("read", 34*24*time.Hour, 0, 0), hourly, health.Healthy, ""},
 		"a schedule that isn't":                {reports("read", 35*24*time.Hour, 0, 0), hourly, health.Degraded, "days ago"},
+		"a refund that is open for long":       {signals(store.Signals{RefundsOpen: map[string]int64{"unknown": 1}}), hourly, health.Degraded, "Refunds have been open"},
 		"an odd payment":                       {store.Status{Signals: store.Signals{OddPayments: 1}}, hourly, health.Degraded, "Payments cannot be booked"},
 		"a clock that was set back":            {signals(store.Signals{TimesAhead: []store.TimeAhead{{StoredIn: "webhook_queue.received_at", Rows: 1, Furthest: now.Add(time.Hour)}}}), hourly, health.Degraded, "has been set back"},
 		"an account that nobody told":          {store.Status{Signals: store.Signals{AccountUnknown: 1}}, hourly, health.Degraded, "account at the payment provider"},
