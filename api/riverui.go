@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"riverqueue.com/riverui"
 	"riverqueue.com/riverui/uiendpoints"
 
+	"github.com/conciliar/conciliar/api/dashboard"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -80,8 +82,11 @@ func (a *api) riverUI(c *gin.Context, ev *requestEvent) error {
 	r := c.Request
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		ev.quiet = true // its pages ask every few seconds
-		a.compressed(a.deps.RiverUI.handler).ServeHTTP(c.Writer, r)
-		return nil
+		if strings.Contains(path.Base(r.URL.Path), ".") || strings.HasPrefix(r.URL.Path, riverUIPath+"/api/") {
+			a.compressed(a.deps.RiverUI.handler).ServeHTTP(c.Writer, r)
+			return nil
+		}
+		return a.deps.RiverUI.showPage(c.Writer, r)
 	}
 	body, release, err := a.bodies.read(r)
 	defer release()
@@ -101,6 +106,20 @@ func (a *api) riverUI(c *gin.Context, ev *requestEvent) error {
 		return err
 	}
 	answer.copyTo(c.Writer)
+	return nil
+}
+
+// showPage shows a page of River UI with a line of ours, which it has no place for.
+func (u *RiverUI) showPage(w http.ResponseWriter, r *http.Request) error {
+	note, err := dashboard.RiverUINote(r)
+	if err != nil {
+		return err
+	}
+	page := &heldAnswer{header: http.Header{}, status: http.StatusOK}
+	u.handler.ServeHTTP(page, r)
+	shown := bytes.Replace(page.body.Bytes(), []byte("</body>"), []byte(string(note)+"</body>"), 1)
+	page.body = *bytes.NewBuffer(shown)
+	page.copyTo(w)
 	return nil
 }
 

@@ -73,3 +73,19 @@ func TestRiverUI_ListsHideArguments(t *testing.T) {
 	require.Contains(t, v.get(t, "/riverui/api/jobs?state=available").Body.String(), `"kind":"webhook_payment"`)
 	require.Contains(t, v.visit(t, http.MethodGet, "/riverui/", "", "Accept", "text/html").Body.String(), `<div id="root"`)
 }
+
+// River's pages know no way back, and have words of their own.
+func TestRiverUI_ItsPagesLeadBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	v := b.visitor()
+	v.logIn(t)
+	for language, text := range map[string]string{"en-US": "Back to Conciliar", "es-AR": "Volver a Conciliar", "pt-BR": "Voltar ao Conciliar"} {
+		for _, page := range []string{"/riverui/", "/riverui/jobs", "/riverui/queues"} {
+			w := v.visit(t, http.MethodGet, page, "", "Accept-Language", language)
+			require.Equal(t, http.StatusOK, w.Code, page)
+			require.Contains(t, w.Header().Get("Content-Type"), "text/html", page)
+			require.Regexp(t, `(?s)<a href="/dashboard"[^>]*>`+text+`</a>.*</body>`, w.Body.String(), page)
+		}
+	}
+}

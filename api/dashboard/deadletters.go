@@ -45,9 +45,13 @@ func (d *dashboard) deadLetters(c *call) error {
 		return err
 	}
 	v := deadLettersView{Groups: c.groupTable(groups)}
-	columns, acts := deadLetterColumns, roleFrom(c.Context()).Allows(RoleOperator)
+	stakes, err := d.deps.Storage.Stakes(c.ctx, found.Items)
+	if err != nil {
+		return err
+	}
+	columns, acts := deadLetterColumns(stakes), roleFrom(c.Context()).Allows(RoleOperator)
 	if acts {
-		columns = append(slices.Clone(columns), column[store.DeadLetter]{"field.action", partActs, deadLetterActs})
+		columns = append(columns, column[store.DeadLetter]{"field.action", partActs, deadLetterActs})
 	}
 	t := tableOf("deadletters.caption", "deadletters.none", found.Items, columns...)
 	if acts {
@@ -66,20 +70,29 @@ func (d *dashboard) deadLetters(c *call) error {
 	return d.show(c, "deadletters", &page{Title: "nav.dead_letters", Nav: "dead_letters", Refresh: v.First, Body: v})
 }
 
-var deadLetterColumns = []column[store.DeadLetter]{
-	{"field.dead_letter", partTitle, func(d store.DeadLetter) cell { return plainCell(d.ID).leading(deadLetterPath(d.ID)) }},
-	{"field.died", "", func(d store.DeadLetter) cell { return ageCell(d.CreatedAt) }},
-	{"field.state", partState, func(d store.DeadLetter) cell { return badgeCell("dead_letter_state", d.State) }},
-	{"field.cause", partCause, func(d store.DeadLetter) cell {
-		if d.ErrorClass == "" {
-			return wordCell("reason", d.Reason)
-		}
-		return wordCell("error_class", d.ErrorClass)
-	}},
-	{"field.topic", partTopic, func(d store.DeadLetter) cell { return plainCell(d.Topic) }},
-	{"field.about", "", func(d store.DeadLetter) cell { return idCell(d.ResourceID) }},
-	{"field.attempts", partMinorNumber, func(d store.DeadLetter) cell { return numberCell(d.Attempts) }},
-	{"field.event", partMinor, func(d store.DeadLetter) cell { return plainCell(d.QueueID).leading(eventPath(d.QueueID)) }},
+// deadLetterColumns show dead letters with what is known of their money.
+func deadLetterColumns(stakes map[int64]store.Stake) []column[store.DeadLetter] {
+	return []column[store.DeadLetter]{
+		{"field.dead_letter", partTitle, func(d store.DeadLetter) cell { return plainCell(d.ID).leading(deadLetterPath(d.ID)) }},
+		{"field.died", "", func(d store.DeadLetter) cell { return ageCell(d.CreatedAt) }},
+		{"field.state", partState, func(d store.DeadLetter) cell { return badgeCell("dead_letter_state", d.State) }},
+		{"field.cause", partCause, func(d store.DeadLetter) cell {
+			if d.ErrorClass == "" {
+				return wordCell("reason", d.Reason)
+			}
+			return wordCell("error_class", d.ErrorClass)
+		}},
+		{"field.topic", partTopic, func(d store.DeadLetter) cell { return plainCell(d.Topic) }},
+		{"field.about", "", func(d store.DeadLetter) cell {
+			stake, known := stakes[d.ID]
+			if !known {
+				return idCell(d.ResourceID)
+			}
+			return idCell(d.ResourceID).over(linkCell(plain(stake.Reference), orderPath), moneyCell(stake.Amount, stake.Currency))
+		}},
+		{"field.attempts", partMinorNumber, func(d store.DeadLetter) cell { return numberCell(d.Attempts) }},
+		{"field.event", partMinor, func(d store.DeadLetter) cell { return plainCell(d.QueueID).leading(eventPath(d.QueueID)) }},
+	}
 }
 
 // groupTable is the open dead letters by cause, with what to do about each. The primary

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store/order"
 )
 
 const notFound = "payment_not_found: payment_not_found (HTTP 404)"
@@ -41,6 +43,23 @@ func TestDeadLetters_AreGroupedByCauseWithWhatToDo(t *testing.T) {
 	for query, status := range map[string]int{"?state=odd": 400, "?reason=odd": 400, "?day=odd": 400, "/999": 404, "/replay?reason=odd": 400} {
 		require.Equal(t, status, b.get(t, "en", "/dashboard/dead-letters"+query).Code, query)
 	}
+}
+
+// What failed says whose money it is about, where that is known.
+func TestDeadLetters_SayTheOrderAndTheAmount(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "o-1", "1500")
+	b.settle(t, "o-1", payment("100", order.PaymentApproved, "1500"))
+	b.deadLetter(t, "100", notFound)
+	b.settle(t, "", payment("101", order.PaymentApproved, "7"))
+	b.deadLetter(t, "101", notFound)
+	b.deadLetter(t, "102", notFound)
+	main := spaced(b.page(t, "en", "/dashboard/dead-letters"))
+	require.Contains(t, main, "payment 100 o-1 ARS 1,500.00 ")
+	require.Contains(t, main, "payment 101 ARS 7.00 ")
+	require.Contains(t, main, "payment 102 7 ", "its attempts: nothing is known of it")
+	require.Contains(t, b.get(t, "en", "/dashboard/dead-letters").Body.String(), `<a href="/dashboard/orders?reference=o-1">o-1</a>`)
 }
 
 func TestDeadLetters_AreDismissedWithANote(t *testing.T) {
