@@ -57,7 +57,7 @@ var pages = []string{
 	"", "?span=hour", "?span=week", "/events", "/events/{failed}", "/events/{paid}", "/events/{replayed}", "/orders",
 	"/orders?reference=order-1001", "/orders?reference=order-1002", "/orders?reference=order-1004", "/dead-letters", "/dead-letters/1",
 	"/dead-letters/replay?reason=retries_exhausted", "/replays/1", "/anomalies", "/anomalies/1", "/runs", "/runs/1",
-	"/refused", "/refused/1", "/search?q=nothing", "/nothing",
+	"/refused", "/refused/1", "/search?q=nothing", "/nothing", "/payments", "/payments?payment={payment}", "/payouts", "/deliveries", "/replays", "/actions", "/logins",
 }
 
 // A week before, made by statements: the service takes a week for it.
@@ -121,7 +121,7 @@ func setStand(t *testing.T) *stand {
 	awaitBody(t, service+"/api/orders/order-1004", ordersToken, `"status":"paid"`)
 	operator.send(t, "POST", "/dashboard/runs", "application/x-www-form-urlencoded", "")
 	awaitBody(t, service+"/api/webhooks/runs/1", statusToken, `"status":"succeeded"`)
-	s := &stand{service: service, numbers: strings.NewReplacer("{paid}", fmt.Sprint(paid), "{failed}", fmt.Sprint(failed), "{replayed}", fmt.Sprint(failed+4))}
+	s := &stand{service: service, numbers: strings.NewReplacer("{paid}", fmt.Sprint(paid), "{failed}", fmt.Sprint(failed), "{replayed}", fmt.Sprint(failed+4), "{payment}", stray)}
 	awaitHistory(t, databaseURL, 7)
 	return s
 }
