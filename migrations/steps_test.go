@@ -140,6 +140,10 @@ var written = map[int64][]string{
 		`INSERT INTO order_logs (order_reference, cause, status, paid_amount, refunded_amount) VALUES ('A-2', 'upgrade', 'cancelled', 0, 0)`,
 		`INSERT INTO anomalies (kind, order_reference, detail) VALUES ('payment_moved', 'A-1', '{}')`,
 	},
+	47: {
+		`INSERT INTO payment_logs (source, payment_id, order_reference, status, status_detail, amount, refunded_amount, currency, date_last_updated, queue_id)
+		 VALUES ('mercadopago', '77', 'A-1', 'refunded', '', 150.05, 150.05, 'ARS', '2026-01-03T03:04:05Z', 2)`,
+	},
 	46: {
 		`INSERT INTO refunds (id, source, payment_id, collector_id, order_reference, amount, currency, whole, requested_by, note)
 		 VALUES ('9d1c3cf8-7a3d-4b29-9bd9-0e6b8a3d2a10', 'mercadopago', '77', '1', 'A-1', 40.5, 'ARS', false, 'ana', 'it broke')`,

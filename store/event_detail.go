@@ -76,10 +76,10 @@ func (s *Store) Event(ctx context.Context, queueID int64) (EventDetail, error) {
 		if d, err = readEvent(ctx, tx, queueID); err != nil {
 			return err
 		}
-		if d.PaymentLogs, err = paymentLogsOf(ctx, tx, queueID); err != nil {
+		if d.PaymentLogs, err = paymentLogsOf(ctx, tx, queueID, d.CompletedAt); err != nil {
 			return err
 		}
-		if d.OrderChanges, err = orderChangesOf(ctx, tx, queueID); err != nil {
+		if d.OrderChanges, err = orderChangesOf(ctx, tx, queueID, d.CompletedAt); err != nil {
 			return err
 		}
 		if d.DeadLetterID != nil {
@@ -127,9 +127,12 @@ func readEvent(ctx context.Context, tx pgx.Tx, queueID int64) (EventDetail, erro
 	return d, err
 }
 
-func paymentLogsOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]PaymentLog, error) {
+// paymentLogsOf are the states that an event applied. It did so in the transaction that
+// ended it: the time is the same, and by it they are found. One that has not ended has
+// none.
+func paymentLogsOf(ctx context.Context, tx pgx.Tx, queueID int64, ended *time.Time) ([]PaymentLog, error) {
 	rows, _ := tx.Query(ctx, `
-		SELECT `+paymentLogColumns+` FROM payment_logs WHERE queue_id = $1 ORDER BY id`, queueID)
+		SELECT `+paymentLogColumns+` FROM payment_logs WHERE applied_at = $2 AND queue_id = $1 ORDER BY id`, queueID, ended)
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (PaymentLog, error) { return scanPaymentLog(row) })
 }
 
@@ -150,11 +153,12 @@ func scanPaymentLog(row pgx.CollectableRow, extra ...any) (PaymentLog, error) {
 	return p, err
 }
 
-func orderChangesOf(ctx context.Context, tx pgx.Tx, queueID int64) ([]EventChange, error) {
+// orderChangesOf are the changes that an event made, see paymentLogsOf.
+func orderChangesOf(ctx context.Context, tx pgx.Tx, queueID int64, ended *time.Time) ([]EventChange, error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT l.order_reference, l.changed_at, l.cause, l.status, l.paid_amount, l.refunded_amount, coalesce(l.currency, o.currency)
 		FROM order_logs l JOIN orders o ON o.reference = l.order_reference
-		WHERE l.queue_id = $1 ORDER BY l.id`, queueID)
+		WHERE l.changed_at = $2 AND l.queue_id = $1 ORDER BY l.id`, queueID, ended)
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (EventChange, error) {
 		var o EventChange
 		var paid, refunded decimal.Decimal
