@@ -36,7 +36,7 @@ const (
 	// A process without receivers looks less often: it may be told of some.
 	sweepDeliveriesEvery = time.Second
 	lostJobsEvery        = 60
-	sweepNothingEvery    = 10 * time.Second
+	sweepNothingEvery    = 30 * time.Second
 )
 
 var queueName = regexp.MustCompile(`^[a-z0-9]+([_-]?[a-z0-9]+)*$`)

@@ -120,7 +120,7 @@ func (b *teller) receiver(t *testing.T, s *shop, waits ...time.Duration) {
 func (b *teller) begin(t *testing.T) *jobs.Runner {
 	t.Helper()
 	deps := jobs.Deps{Store: b.Store, Providers: map[string]jobs.Fetcher{"mercadopago": b.fake}, Deliveries: b.engine}
-	runner, err := jobs.NewRunner(b.pool, b.config, deps)
+	runner, err := jobs.NewRunner(b.pool, b.config, deps.WithOrphanTimes(300*time.Millisecond, 2500*time.Millisecond, 15*time.Second))
 	require.NoError(t, err)
 	require.NoError(t, runner.Start(t.Context()))
 	t.Cleanup(func() { stop(t, runner) })

@@ -154,8 +154,8 @@ const (
 	// softStop is how long a stopping process waits for its attempts before it
 	// cancels and gives them back.
 	softStop = 7 * time.Second
-	// seldomPoll is how often River looks for jobs that no notice told of, in queues
-	// whose every job is told of: River's own second is for jobs that come in masses.
+	// seldomPoll is how often River looks for jobs that no notice told of: the lookout
+	// looks for all queues at once, and more often.
 	seldomPoll = 10 * time.Second
 	// sweepEvery is how often orders that were inserted by plain SQL are looked for,
 	// and every second time payments that are to be looked for again; sweepBatch is how
@@ -179,6 +179,7 @@ type Runner struct {
 	lock      *store.ProcessLock
 	takeover  *takeover
 	keeper    *circuit.Keeper
+	lookout   *lookout
 	sequencer *sequencer
 	// refunds is true where they are sent.
 	refunds bool
@@ -239,14 +240,15 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 	if err != nil {
 		return nil, fmt.Errorf("client of River: %w", err)
 	}
+	lookout := newLookout(deps.Store, policy.backoff.Waits)
 	orphans := &takeover{
-		store: deps.Store, schema: cfg.Schema, self: self, policy: policy, kinds: kindNames(), retry: retryJob(client),
+		store: deps.Store, pending: lookout.pending, schema: cfg.Schema, self: self, policy: policy, kinds: kindNames(), retry: retryJob(client),
 		work: work, times: defaultTakeoverTimes, logger: cfg.Logger,
 	}
 	if deps.takeoverTimes != nil {
 		orphans.times = *deps.takeoverTimes
 	}
-	sequencer := &sequencer{store: deps.Store, events: metrics.told, logger: cfg.Logger}
+	sequencer := &sequencer{store: deps.Store, found: lookout.found, events: metrics.told, logger: cfg.Logger}
 	var moving *deliverer
 	if deps.Deliveries != nil && !cfg.Helper {
 		moving = &deliverer{store: deps.Store, engine: deps.Deliveries, client: client, logger: cfg.Logger, queues: slices.Collect(maps.Keys(config.Queues)), wake: make(chan struct{}, 1)}
@@ -255,7 +257,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 	keeper := circuit.NewKeeper(circuits, QueueWebhooks, retryJob(client), cfg.ProviderRate, cfg.Logger)
 	return &Runner{
 		client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, settler: settler, takeover: orphans, keeper: keeper,
-		sequencer: sequencer, refunds: deps.Refunds, deliverer: moving,
+		lookout: lookout, sequencer: sequencer, refunds: deps.Refunds, deliverer: moving,
 	}, nil
 }
 
@@ -291,7 +293,7 @@ func riverConfig(cfg Config) *river.Config {
 		LeaderElectionDisabled: cfg.Helper,
 		Logger:                 cfg.riverLogger(),
 		MaxAttempts:            cfg.Backoff.Attempts,
-		Queues:                 map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.attempts()}, QueueOperations: {MaxWorkers: operationsWorkers, FetchPollInterval: seldomPoll}},
+		Queues:                 map[string]river.QueueConfig{QueueWebhooks: {MaxWorkers: cfg.attempts(), FetchPollInterval: seldomPoll}, QueueOperations: {MaxWorkers: operationsWorkers, FetchPollInterval: seldomPoll}},
 		ReindexerIndexNames:    cfg.reindexed(),
 		RescueStuckJobsAfter:   cfg.RescueAfter,
 		Schema:                 cfg.Schema,
@@ -397,6 +399,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.sweeping.Go(func() { r.clock.keep(sweepCtx) })
 	r.sweeping.Go(func() { r.takeover.run(sweepCtx) })
 	r.sweeping.Go(func() { r.keeper.Run(sweepCtx) })
+	r.sweeping.Go(func() { r.lookout.run(sweepCtx) })
 	r.sweeping.Go(func() { r.sequencer.run(sweepCtx) })
 	if r.deliverer != nil {
 		r.sweeping.Go(func() { r.deliverer.run(sweepCtx) })
@@ -439,16 +442,9 @@ func (r *Runner) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick:
-			_, refused, err := r.store.SettleUnsettled(ctx, sweepBatch)
-			if err != nil && ctx.Err() == nil {
-				r.logger.WarnContext(ctx, "unsettled orders not settled", "error", err)
-			}
-			for _, o := range refused {
-				if !told[o.Reference] {
-					told[o.Reference] = true
-					r.logger.WarnContext(ctx, "an inserted order is not settled: no payment can meet its terms",
-						"order_reference", o.Reference, "error", o.Err)
-				}
+			pending := r.lookout.pending()
+			if pending.Orders {
+				r.settleUnsettled(ctx, told)
 			}
 			if r.refunds && n%int(sweepRefundsEvery/sweepEvery) == 0 {
 				if lost, err := r.store.SweepRefunds(ctx); err != nil && ctx.Err() == nil {
@@ -457,12 +453,27 @@ func (r *Runner) sweep(ctx context.Context) {
 					r.logger.WarnContext(ctx, "refunds whose job was lost have another", "count", lost)
 				}
 			}
-			if n%2 != 0 {
+			if n%2 != 0 || !pending.Looks {
 				continue
 			}
 			if _, err := r.store.LookAgain(ctx, r.policy.backoff.Waits, sweepBatch); err != nil && ctx.Err() == nil {
 				r.logger.WarnContext(ctx, "payments of orders not looked for again", "error", err)
 			}
+		}
+	}
+}
+
+// settleUnsettled settles what has not been, and tells once of each order that can't be.
+func (r *Runner) settleUnsettled(ctx context.Context, told map[string]bool) {
+	_, refused, err := r.store.SettleUnsettled(ctx, sweepBatch)
+	if err != nil && ctx.Err() == nil {
+		r.logger.WarnContext(ctx, "unsettled orders not settled", "error", err)
+	}
+	for _, o := range refused {
+		if !told[o.Reference] {
+			told[o.Reference] = true
+			r.logger.WarnContext(ctx, "an inserted order is not settled: no payment can meet its terms",
+				"order_reference", o.Reference, "error", o.Err)
 		}
 	}
 }

@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// sequencerLook is how often a process looks for order events that others have
-	// committed and not brought into the feed.
-	sequencerLook = time.Second
 	// sequencerPause comes after each step, so that many transactions share one.
 	sequencerPause = 10 * time.Millisecond
 	// sequencerLimit bounds one step.
@@ -24,7 +21,10 @@ const (
 // others left within about a second. Of several processes one is at it at a time, and
 // one that dies leaves nothing half done.
 type sequencer struct {
-	store  *store.Store
+	store *store.Store
+	// found receives when there are order events that others have committed and not
+	// brought into the feed.
+	found  <-chan struct{}
 	events *prometheus.CounterVec
 	logger *slog.Logger
 	// sequenced is told that the feed has new events; nil for nobody.
@@ -34,29 +34,19 @@ type sequencer struct {
 
 // run works until ctx is done.
 func (q *sequencer) run(ctx context.Context) {
-	look := time.Tick(sequencerLook)
 	for {
-		waiting := true
-		var err error
 		select {
 		case <-ctx.Done():
 			return
 		case <-q.store.OrderEventsWritten():
-		case <-look:
-			waiting, err = q.waiting(ctx)
+		case <-q.found:
 		}
-		for waiting && err == nil && ctx.Err() == nil {
-			waiting, err = q.step(ctx)
+		more, err := true, error(nil)
+		for more && err == nil && ctx.Err() == nil {
+			more, err = q.step(ctx)
 		}
 		q.tell(ctx, err)
 	}
-}
-
-// waiting reports whether there is anything to do.
-func (q *sequencer) waiting(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, sequencerLimit)
-	defer cancel()
-	return q.store.OrderEventsWait(ctx)
 }
 
 // step brings a batch into the feed and reports whether more may be left.

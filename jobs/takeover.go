@@ -39,21 +39,23 @@ var defaultTakeoverTimes = takeoverTimes{every: 3 * time.Second, dead: 2500 * ti
 
 // takeoverRarely is after how many sweeps it is also looked for what a release that was
 // exchanged left, or a clock that was set back: nobody dies of that within seconds.
-const takeoverRarely = 5
+const takeoverRarely = 20
 
 // A takeover takes up jobs that run under the id of a process that died, or
 // under this process's own without being worked by it. It tells by sessions and
 // attempts, not by time, so it need not wait as long as River's rescuer.
 type takeover struct {
-	store  *store.Store
-	schema string
-	self   string
-	policy *RetryPolicy
-	kinds  []string
-	retry  store.RetryJob
-	work   *workLog
-	times  takeoverTimes
-	logger *slog.Logger
+	store *store.Store
+	// pending is what the process saw last.
+	pending func() store.PendingWork
+	schema  string
+	self    string
+	policy  *RetryPolicy
+	kinds   []string
+	retry   store.RetryJob
+	work    *workLog
+	times   takeoverTimes
+	logger  *slog.Logger
 
 	// suspects are processes without their lock, leftOver attempts that are not
 	// worked, by when they were seen first.
@@ -69,7 +71,11 @@ func (s *takeover) run(ctx context.Context) {
 	s.suspects, s.leftOver = map[string]time.Time{}, map[store.Attempt]time.Time{}
 	tick := time.Tick(s.times.every)
 	for n := 0; ; n++ {
-		sweeps := map[string]func(context.Context) error{"orphans": s.takeFromDead, "left-over jobs": s.takeLeftOver}
+		sweeps := map[string]func(context.Context) error{}
+		// Where no job runs at all nobody's is left.
+		if s.pending().Running {
+			sweeps["orphans"], sweeps["left-over jobs"] = s.takeFromDead, s.takeLeftOver
+		}
 		if n%takeoverRarely == 0 {
 			sweeps["dead letters of unknown kinds"], sweeps["jobs ahead of the clock"] = s.reopenUnknown, s.wakeAhead
 		}
@@ -213,7 +219,7 @@ func (s *takeover) abandoned(why string) store.EndAttempts {
 		if _, err := executor(tx).JobRescueMany(ctx, params); err != nil {
 			return fmt.Errorf("end the attempts of orphans: %w", err)
 		}
-		return nil
+		return s.tellWorkers(ctx, tx)
 	}
 }
 
@@ -234,6 +240,19 @@ func (s *takeover) giveBack(ctx context.Context, tx pgx.Tx, running []store.Runn
 	}
 	if _, err := executor(tx).JobSetStateIfRunningMany(ctx, params); err != nil {
 		return fmt.Errorf("give jobs back: %w", err)
+	}
+	return s.tellWorkers(ctx, tx)
+}
+
+// tellWorkers tells River's producers that there may be jobs for them: they look seldom
+// unless they are told.
+func (s *takeover) tellWorkers(ctx context.Context, tx pgx.Tx) error {
+	params := &riverdriver.NotifyManyParams{Schema: s.schema, Topic: "river_insert"}
+	for _, queue := range []string{QueueWebhooks, QueueOperations, QueueReconciliation} {
+		params.Payload = append(params.Payload, `{"queue":"`+queue+`"}`)
+	}
+	if err := executor(tx).NotifyMany(ctx, params); err != nil {
+		return fmt.Errorf("tell workers of what was taken up: %w", err)
 	}
 	return nil
 }

@@ -132,13 +132,23 @@ func readAlertBook(ctx context.Context, tx pgx.Tx) (AlertBook, error) {
 	return book, err
 }
 
+// keepWatches writes all watches by one statement: they are some twenty each minute.
+var keepWatches = writeRows([]column[AlertWatch]{
+	value("code", "text", func(w AlertWatch) string { return w.Code }),
+	value("holds", "boolean", func(w AlertWatch) bool { return w.Active }),
+	value("since", "timestamptz", func(w AlertWatch) time.Time { return w.Since }),
+	value("evaluations", "int", func(w AlertWatch) int { return w.Evaluations }),
+}, 0, func(x string) string {
+	return `
+		INSERT INTO alert_watches (code, holds, since, evaluations) SELECT code, holds, since, evaluations FROM ` + x + `
+		ON CONFLICT (code) DO UPDATE SET holds = excluded.holds, since = excluded.since, evaluations = excluded.evaluations`
+})
+
 func writeAlerts(ctx context.Context, tx pgx.Tx, changes AlertChanges) error {
 	batch := &pgx.Batch{}
-	for _, w := range changes.Watches {
-		batch.Queue(`
-			INSERT INTO alert_watches (code, holds, since, evaluations) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (code) DO UPDATE SET holds = excluded.holds, since = excluded.since, evaluations = excluded.evaluations`,
-			w.Code, w.Active, w.Since, w.Evaluations)
+	if len(changes.Watches) > 0 {
+		sql, args := keepWatches.of(changes.Watches)
+		batch.Queue(sql, args...)
 	}
 	batch.Queue(`DELETE FROM alert_watches WHERE code = ANY($1)`, changes.Forgotten)
 	for _, a := range changes.Alerts {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -107,14 +108,27 @@ func notifySQL(queues string) string {
 }
 
 // noticeEvery is how often the producers of a queue are told of jobs at most, River's
-// default. NOTIFY takes a lock that serialises commits, and they look every second
-// without it.
+// default. NOTIFY takes a lock that serialises commits.
 const noticeEvery = 100 * time.Millisecond
 
-// notices remember when each queue's producers were told.
+// noticeLimit bounds one notice by itself.
+const noticeLimit = 5 * time.Second
+
+// notices remember when each queue's producers were told. A job of which they are not
+// told, because they were a moment ago, is told of when that moment is over: they look
+// by themselves only every few seconds.
 type notices struct {
+	// tell tells of a queue.
+	tell func(queue string)
+
 	mu   sync.Mutex
 	told map[string]time.Time
+	// owed are queues of which will be told.
+	owed map[string]bool
+}
+
+func newNotices(tell func(queue string)) *notices {
+	return &notices{tell: tell, told: map[string]time.Time{}, owed: map[string]bool{}}
 }
 
 // due returns which of these queues it is time to tell of, each once.
@@ -122,14 +136,40 @@ func (n *notices) due(queues []string, now time.Time) (due []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, queue := range queues {
-		if queue == "" || now.Sub(n.told[queue]) < noticeEvery {
-			continue
+		switch {
+		case queue == "" || n.owed[queue]:
+		case now.Sub(n.told[queue]) >= noticeEvery:
+			n.told[queue] = now
+			due = append(due, queue)
+		case !slices.Contains(due, queue):
+			n.owed[queue] = true
+			time.AfterFunc(noticeEvery, func() { n.pay(queue) })
 		}
-		if n.told == nil {
-			n.told = map[string]time.Time{}
-		}
-		n.told[queue] = now
-		due = append(due, queue)
 	}
 	return due
+}
+
+// pay tells of a queue of which that is owed.
+func (n *notices) pay(queue string) {
+	n.mu.Lock()
+	n.told[queue] = time.Now()
+	delete(n.owed, queue)
+	n.mu.Unlock()
+	n.tell(queue)
+}
+
+// TellProducers tells River's producers that there are jobs in queues.
+func (s *Store) TellProducers(ctx context.Context, queues ...string) error {
+	_, err := s.pool.Exec(ctx, `SELECT `+notifySQL("$1"), queues)
+	return wrap(err, "tell workers of jobs")
+}
+
+// tellLate tells of jobs that were inserted a moment ago. What can't be told is found
+// by LookOut.
+func (s *Store) tellLate(queue string) {
+	ctx, cancel := context.WithTimeout(context.Background(), noticeLimit)
+	defer cancel()
+	if err := s.TellProducers(ctx, queue); err != nil {
+		s.logger.DebugContext(ctx, "late notice failed", "queue", queue, "error", err)
+	}
 }

@@ -61,8 +61,11 @@ func ClockColumns() (columns []string) {
 }
 
 // DueNotices returns a function that says which queues' producers are to be told at a
-// time, as one process does.
-func DueNotices() func(queues []string, now time.Time) []string { return new(notices).due }
+// time, and one that receives the queues they are told of later.
+func DueNotices() (due func(queues []string, now time.Time) []string, late <-chan string) {
+	told := make(chan string, 10)
+	return newNotices(func(queue string) { told <- queue }).due, told
+}
 
 // A Waiting is an event that waits for its end, see Settler.
 type Waiting struct {

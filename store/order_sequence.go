@@ -83,12 +83,6 @@ func givePositions(ctx context.Context, tx pgx.Tx, position int64) ([]sequencedE
 	return events, err
 }
 
-// OrderEventsWait reports whether order events have no position yet. It is cheap.
-func (s *Store) OrderEventsWait(ctx context.Context) (waiting bool, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT EXISTS (SELECT FROM order_events WHERE position IS NULL)`).Scan(&waiting)
-	return waiting, wrap(err, "order events without a position")
-}
-
 // OrderEventsWritten receives when this process has committed order events. One
 // sequencer may receive from it.
 func (s *Store) OrderEventsWritten() <-chan struct{} { return s.orderEvents }

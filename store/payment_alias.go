@@ -369,7 +369,7 @@ func (s *Store) LookAgain(ctx context.Context, waits []time.Duration, limit int)
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		rows, _ := tx.Query(ctx, `
 			SELECT a.source, a.alias, a.provider_order_topic, a.provider_order_id, a.collector_id, a.looks FROM payment_aliases a
-			WHERE `+due("a.next_look_at", slices.Max(append([]time.Duration{0}, waits...)))+` AND a.payment_id IS NULL AND NOT EXISTS (`+openEventOf+`)
+			WHERE `+dueLooks(waits)+` AND NOT EXISTS (`+openEventOf+`)
 			ORDER BY a.next_look_at LIMIT $1 FOR UPDATE SKIP LOCKED`, limit)
 		due, err := pgx.CollectRows(rows, scanDueLook)
 		if err != nil {

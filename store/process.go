@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,7 +23,9 @@ const (
 const (
 	// beatEvery is how often a process says that it is alive, and beatTimeout
 	// bounds each time.
-	beatEvery   = 15 * time.Second
+	beatEvery = 15 * time.Second
+	// filesEvery is which of the beats writes files that did not change.
+	filesEvery  = 4
 	beatTimeout = 5 * time.Second
 	// farewell bounds taking the process off the list when it stops.
 	farewell = time.Second
@@ -69,6 +72,9 @@ type Heartbeat struct {
 	self   Process
 	files  func() []ProcessFile
 	before *pgxpool.Stat
+	// beats is how many there were, written are the files as they were written last.
+	beats   int
+	written []ProcessFile
 	// notAccepted is how many there were in all the time before.
 	notAccepted int64
 	stop        context.CancelFunc
@@ -114,8 +120,12 @@ func (h *Heartbeat) beat(ctx context.Context) {
 	h.self.NotAccepted = notAccepted - h.notAccepted
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
-	err := h.store.beat(ctx, h.self, h.files())
+	files := h.files()
+	// Those that are as they were are seldom written again.
+	known := h.beats%filesEvery != 0 && slices.Equal(files, h.written)
+	err := h.store.beat(ctx, h.self, files, known)
 	if err == nil {
+		h.beats, h.written = h.beats+1, files
 		// Not before: a pool that has no connection for this either must show
 		// once it has one again.
 		h.before, h.notAccepted = now, notAccepted
@@ -135,8 +145,12 @@ func poolStrain(before, now *pgxpool.Stat) (wait time.Duration, gaveUp int64) {
 	return wait, now.CanceledAcquireCount() - before.CanceledAcquireCount()
 }
 
-// beat notes that the process is alive, and forgets those that died long ago.
-func (s *Store) beat(ctx context.Context, p Process, files []ProcessFile) error {
+// beat notes that the process is alive, and its files unless they are known, and forgets
+// processes that died long ago.
+func (s *Store) beat(ctx context.Context, p Process, files []ProcessFile, known bool) error {
+	if known {
+		return wrap(noteProcess(ctx, s.pool, p), "note a process")
+	}
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		if err := noteProcess(ctx, tx, p); err != nil {
 			return err
@@ -154,8 +168,8 @@ func (s *Store) beat(ctx context.Context, p Process, files []ProcessFile) error 
 	return wrap(err, "note a process")
 }
 
-func noteProcess(ctx context.Context, tx pgx.Tx, p Process) error {
-	return execute(ctx, tx, `
+func noteProcess(ctx context.Context, q querier, p Process) error {
+	return execute(ctx, q, `
 		WITH dead AS (DELETE FROM processes WHERE (seen_at < now() - interval '1 hour' OR seen_at > now() + interval '1 minute') AND id <> $1)
 		INSERT INTO processes (id, host, role, version, pool_max, pool_in_use, pool_wait_ms, pool_gave_up, account_known, not_accepted)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)

@@ -204,15 +204,12 @@ func oldestHistory(ctx context.Context, tx pgx.Tx) (oldest time.Time, err error)
 func pruneRollUps(ctx context.Context, tx pgx.Tx, now, until time.Time) error {
 	minutes := earlier(now.Add(-minutesKept), until).Truncate(time.Hour)
 	hours := now.Add(-hoursKept)
-	for table, before := range map[string]time.Time{
-		"webhook_activity_minutes": minutes, "webhook_latency_minutes": minutes,
-		"webhook_accepted_hours": minutes, "webhook_activity_hours": hours, "webhook_latency_hours": hours,
-	} {
-		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE began_at < $1`, before); err != nil {
-			return err
-		}
-	}
-	return nil
+	return execute(ctx, tx, `
+		WITH activity AS (DELETE FROM webhook_activity_minutes WHERE began_at < $1),
+		     latency AS (DELETE FROM webhook_latency_minutes WHERE began_at < $1),
+		     accepted AS (DELETE FROM webhook_accepted_hours WHERE began_at < $1),
+		     activity_hours AS (DELETE FROM webhook_activity_hours WHERE began_at < $2)
+		DELETE FROM webhook_latency_hours WHERE began_at < $2`, minutes, hours)
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -86,7 +86,7 @@ type Store struct {
 	sellers      atomic.Pointer[[]string]
 	unknownOrder UnknownOrder
 	jobForm      FormJob
-	notices      notices
+	notices      *notices
 	workOf       WorkOf
 	providers    []string
 	readPayers   ReadPayers
@@ -113,9 +113,11 @@ func New(pool *pgxpool.Pool, opts Options) (*Store, error) {
 	if opts.Logger == nil {
 		return nil, errors.New("a logger is required")
 	}
-	return &Store{
+	s := &Store{
 		pool: pool, direct: cmp.Or(opts.Direct, pool), rules: opts.Rules, unknownOrder: opts.UnknownOrder,
 		jobForm: opts.FormJob, workOf: opts.WorkOf, providers: opts.Providers, readPayers: opts.ReadPayers, insertStep: opts.InsertStep, insertDeliveries: opts.InsertDeliveries, insertRefund: opts.InsertRefund, logger: opts.Logger,
 		orderEvents: newBell(),
-	}, nil
+	}
+	s.notices = newNotices(s.tellLate)
+	return s, nil
 }

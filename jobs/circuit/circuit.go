@@ -61,6 +61,9 @@ type Circuits struct {
 	logger   *slog.Logger
 	timing   Timing
 
+	// looking is a look that all share who need one.
+	looking sharedCall[struct{}]
+
 	mu  sync.Mutex
 	all map[store.Account]*Circuit
 }
@@ -116,7 +119,9 @@ func DefaultTiming() Timing {
 
 // New returns the circuits of accounts, which begin closed. A Keeper keeps them.
 func New(s *store.Store, accounts Accounts, timing Timing, logger *slog.Logger) *Circuits {
-	return &Circuits{store: s, accounts: accounts, logger: logger, timing: timing, all: map[store.Account]*Circuit{}}
+	all := &Circuits{store: s, accounts: accounts, logger: logger, timing: timing, all: map[store.Account]*Circuit{}}
+	all.looking.ask = func(ctx context.Context) struct{} { all.look(ctx); return struct{}{} }
+	return all
 }
 
 // of is the circuit of an account; nil when there is no such account.
@@ -197,14 +202,16 @@ func (all *Circuits) CheckCredentials(ctx context.Context, account store.Account
 	}
 }
 
-// holds reports whether the provider is not to be asked now. It costs no query
-// as long as somebody looks at the circuit regularly.
+// holds reports whether the provider is not to be asked now. It costs no query while
+// the last look is fresh, and one for all who ask when it is not.
 func (c *Circuit) holds(ctx context.Context) bool {
-	if holds, fresh := c.known(); fresh {
+	holds, fresh := c.known()
+	if fresh {
 		return holds
 	}
-	c.circuits.look(ctx)
-	holds, _ := c.known()
+	if _, err := c.circuits.looking.do(ctx); err == nil {
+		holds, _ = c.known()
+	}
 	return holds
 }
 
@@ -212,6 +219,20 @@ func (c *Circuit) known() (holds, fresh bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.seen.Circuit != store.CircuitClosed || c.breaker.IsOpen(), time.Since(c.seenAt) < staleAfter
+}
+
+// quiet reports whether no circuit is open, as far as is known, and none has anything to
+// let go.
+func (all *Circuits) quiet() bool {
+	for _, c := range all.current() {
+		c.mu.Lock()
+		quiet := c.seen.Circuit == store.CircuitClosed && !c.seen.Unreleased && c.opening == "" && !c.breaker.IsOpen()
+		c.mu.Unlock()
+		if !quiet {
+			return false
+		}
+	}
+	return true
 }
 
 // look reads all circuits from the database. When they can't be read, what is known

@@ -10,6 +10,10 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
+// QuietLooks is which of the looks are made while all circuits are closed, every fourth:
+// an attempt looks itself where the last look is too old.
+const QuietLooks = 4
+
 const (
 	// probeTimeout bounds a probe; it is shorter than a probe is held for.
 	probeTimeout = 15 * time.Second
@@ -51,8 +55,12 @@ func NewKeeper(circuits *Circuits, queue string, retry store.RetryJob, perSecond
 func (k *Keeper) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	kept := map[*Circuit]bool{}
+	n := 0
 	look := func() {
-		k.watch(ctx)
+		if n%QuietLooks == 0 || !k.circuits.quiet() {
+			k.watch(ctx)
+		}
+		n++
 		for _, c := range k.circuits.current() {
 			if !kept[c] {
 				kept[c] = true
