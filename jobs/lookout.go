@@ -12,6 +12,9 @@ import (
 // it of: its own order events ring a bell.
 const lookoutEvery = 1500 * time.Millisecond
 
+// polledSeldom are the queues that River looks at only every seldomPoll.
+var polledSeldom = []string{QueueWebhooks, QueueOperations, QueueReconciliation, QueueRefunds}
+
 // A lookout looks, for all loops of a process at once, whether there is anything to do:
 // one statement where each loop had its own.
 type lookout struct {
@@ -47,7 +50,7 @@ func (l *lookout) run(ctx context.Context) {
 func (l *lookout) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sequencerLimit)
 	defer cancel()
-	seen, err := l.store.LookOut(ctx, l.waits, []string{QueueWebhooks, QueueOperations, QueueReconciliation})
+	seen, err := l.store.LookOut(ctx, l.waits, polledSeldom)
 	if err == nil && len(seen.Queues) > 0 {
 		// A job that is tried again within seconds becomes due without a notice.
 		err = l.store.TellProducers(ctx, seen.Queues...)

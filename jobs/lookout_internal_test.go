@@ -16,7 +16,7 @@ func TestLookout_AnIdleProcessAsksLittle(t *testing.T) {
 	t.Parallel()
 	per := func(statements int, every time.Duration) float64 { return float64(statements) / every.Seconds() }
 	rate := per(1, lookoutEvery) +
-		per(3, seldomPoll) + // River's look for jobs, of each queue
+		per(len(polledSeldom), seldomPoll) + // River's look for jobs, of each queue
 		per(1, circuit.QuietLooks*circuit.DefaultTiming().Look) +
 		per(9, takeoverRarely*defaultTakeoverTimes.every) + // three looks, two of them transactions
 		per(1, sweepNothingEvery) +

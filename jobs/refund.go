@@ -106,7 +106,7 @@ func addRefunds(config *river.Config, cfg Config, deps Deps, circuits *circuit.C
 		w.results.WithLabelValues(state)
 	}
 	river.AddWorker(config.Workers, w)
-	config.Queues[QueueRefunds] = river.QueueConfig{MaxWorkers: refundWorkers}
+	config.Queues[QueueRefunds] = river.QueueConfig{MaxWorkers: refundWorkers, FetchPollInterval: seldomPoll}
 }
 
 // NextRetry is for what failed on our side, such as the database.

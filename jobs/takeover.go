@@ -248,7 +248,7 @@ func (s *takeover) giveBack(ctx context.Context, tx pgx.Tx, running []store.Runn
 // unless they are told.
 func (s *takeover) tellWorkers(ctx context.Context, tx pgx.Tx) error {
 	params := &riverdriver.NotifyManyParams{Schema: s.schema, Topic: "river_insert"}
-	for _, queue := range []string{QueueWebhooks, QueueOperations, QueueReconciliation} {
+	for _, queue := range polledSeldom {
 		params.Payload = append(params.Payload, `{"queue":"`+queue+`"}`)
 	}
 	if err := executor(tx).NotifyMany(ctx, params); err != nil {
