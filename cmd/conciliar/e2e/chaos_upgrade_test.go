@@ -29,7 +29,7 @@ const previousRelease = "206340c164cc1210763559424ee6f37bdfa2985f"
 // upgrades are what an operator does with a new release.
 func upgrades() []scenario {
 	return []scenario{
-		{"upgrade", "the release before runs on beside this one", "migrated under load, with an open alert and events that are held", upgradeUnderLoad},
+		{"upgrade", "the release before runs on beside this one", "migrated under load, with an open alert and events that are held; then rolled back, alone on this schema, and upgraded again", upgradeUnderLoad},
 	}
 }
 
@@ -64,6 +64,7 @@ func upgradeUnderLoad(s *stage) {
 	paid.wait()
 	both.wait()
 	require.Zero(s.t, before.stop(), "it must end in order")
+	after = s.backAndForward(old, after)
 	s.over()
 	s.awaitFold()
 	// What the release before left open by its own rules is closed by a run.
@@ -74,6 +75,21 @@ func upgradeUnderLoad(s *stage) {
 	s.awaitRunsSince(last)
 	s.settled()
 	s.awaitAlertsOfThisRelease()
+}
+
+// backAndForward rolls the release back, lets the older one work alone on the newer
+// schema, and starts the newer one again.
+func (s *stage) backAndForward(old string, after *process) *process {
+	s.t.Helper()
+	s.awaitFold()
+	require.Zero(s.t, after.stop(), "it must end in order")
+	again := launch(s.t, commandOf(old, s.environ, "serve"))
+	again.err.await(s.t, serveLogPattern)
+	require.NoError(s.t, s.sim.SetTarget("http://"+s.addr+api.WebhookPath))
+	s.beginPlan(simulator.Plan{Orders: s.orders(30), Concurrency: 8, ReferencePrefix: "back-"}).wait()
+	s.awaitQuiet()
+	require.Zero(s.t, again.stop(), "it must end in order")
+	return s.second(s.through(func(string) string { return s.databaseURL }))
 }
 
 // awaitFold waits until everything is settled under the rules of this release.
