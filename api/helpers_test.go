@@ -73,7 +73,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	require.NoError(tb, err)
 	b.store, err = store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
-		FormJob: inserter.Form, InsertStep: inserter.InsertStep, Logger: slog.New(slog.DiscardHandler),
+		FormJob: inserter.Form, InsertStep: inserter.InsertStep, InsertRefund: inserter.InsertRefund, Logger: slog.New(slog.DiscardHandler),
 	})
 	require.NoError(tb, err)
 	b.inbox, err = store.NewInbox(b.store, opts.inbox)
@@ -90,7 +90,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	operator, err := jobs.NewOperator(b.pool, jobsConfig, b.store)
 	require.NoError(tb, err)
 	pages, err := dashboard.New(dashboard.Deps{
-		WebhookPath: api.WebhookPath, AlertsSent: func() bool { return false },
+		WebhookPath: api.WebhookPath, AlertsSent: func() bool { return false }, Refunds: true,
 		Storage: b.store, Operator: operator, Provider: mercadopago.DisplayName, Schedule: func() dashboard.Schedule { return dashboard.Schedule{} }, Logger: logger,
 		Diagnose: func(store.RefusedDetail) (provider.Diagnosis, error) { return provider.Diagnosis{}, nil },
 	})
