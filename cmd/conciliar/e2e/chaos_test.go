@@ -40,7 +40,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, part := range [][]scenario{
 		killings(), signals(), databaseFaults(), hosts(), providerFaults(), searches(), deliveries(), roads(), crowds(), clocks(), poolers(), tellings(), upgrades(),
-		failovers(),
+		failovers(), refundFaults(),
 	} {
 		all = append(all, part...)
 	}
