@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"encoding/json"
 	"html"
 	"net/http"
 	"net/http/httptest"
@@ -258,4 +259,25 @@ func TestOrders_SearchKnowsWhatATextNames(t *testing.T) {
 	for lang, text := range map[string]string{"en": "has this id or reference", "es": "tiene este id o referencia", "pt-BR": "tem este id ou referência"} {
 		require.Contains(t, b.page(t, lang, "/dashboard/search?q=nothing+at+all"), text)
 	}
+}
+
+func TestOrderCase_IsAFileOfOneOrder(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "a/b\"c", "1500")
+	b.settle(t, "a/b\"c", payment("77", order.PaymentApproved, "2000"))
+	link := regexp.MustCompile(`href="(/dashboard/orders/case[^"]+)"`).FindStringSubmatch(b.get(t, "en", "/dashboard/orders?reference=a%2Fb%22c").Body.String())
+	require.Len(t, link, 2)
+	w := b.get(t, "es", html.UnescapeString(link[1]))
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Equal(t, `attachment; filename=conciliar-case-a%2Fb%22c.json`, w.Header().Get("Content-Disposition"))
+	var doc struct {
+		Version, Reference string
+		Verdict            struct{ Said []string }
+	}
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &doc))
+	require.Equal(t, []string{"v1.2.3", `a/b"c`}, []string{doc.Version, doc.Reference})
+	require.Contains(t, doc.Verdict.Said[0], "ARS 500.00 too much")
+	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/orders/case?reference=none").Code)
+	require.NotContains(t, b.get(t, "en", "/dashboard/orders?reference=none").Body.String(), "/dashboard/orders/case")
 }

@@ -55,6 +55,7 @@ func (d *dashboard) routes() []route {
 		post("/dashboard/events/{id}/replay", byID(d.replayEvent)),
 		get("/dashboard/search", d.search),
 		get("/dashboard/orders", d.orders),
+		get("/dashboard/orders/case", d.orderCase),
 		post("/dashboard/orders/amend", d.amendOrder),
 		post("/dashboard/orders/cancel", d.cancelOrder),
 		get("/dashboard/payments", d.payments),
