@@ -126,7 +126,9 @@ type Deps struct {
 	Dashboard http.Handler
 	// Provider is the display name of who delivers webhooks, for pages about problems.
 	Provider string
-	RiverUI  *RiverUI
+	// Version is the program's; empty where nobody says it.
+	Version string
+	RiverUI *RiverUI
 	// Extras are what the status shows beside the database. It is called for each
 	// answer; Now may stay zero.
 	Extras func() StatusExtras

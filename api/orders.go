@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/conciliar/conciliar/api/dashboard"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
@@ -86,6 +87,26 @@ func (a *api) showOrder(c *gin.Context, ev *requestEvent) error {
 	c.Writer.WriteHeader(http.StatusNotModified)
 	c.Writer.WriteHeaderNow()
 	return nil
+}
+
+// showCase answers all that is known of an order, without personal data.
+func (a *api) showCase(c *gin.Context, ev *requestEvent) error {
+	reference, err := referenceOf(c)
+	if err != nil {
+		return err
+	}
+	ev.reference = reference
+	ctx, cancel := bounded(c)
+	defer cancel()
+	known, err := a.deps.Storage.OrderCase(ctx, reference)
+	if err != nil {
+		return err
+	}
+	doc, err := dashboard.NewCaseDocument(a.deps.Provider, a.deps.Version, known)
+	if err != nil {
+		return err
+	}
+	return answerJSON(c, http.StatusOK, doc)
 }
 
 // answerWithTag answers an order with its entity tag.

@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // act is a call that does something to an order.
@@ -115,4 +117,21 @@ func TestListOrders_GoesByTheLastChange(t *testing.T) {
 	for _, query := range []string{"cursor=MS5ldmVudHMuMQ", "cursor=x", "status=lost", "changed_since=soon", "limit=0"} {
 		requireProblem(t, b.do(t, call{method: http.MethodGet, target: "/api/orders?" + query, header: bearer(ordersToken)}), http.StatusBadRequest, "invalid_parameter")
 	}
+}
+
+func TestOrderCase_IsAnsweredWithoutPersonalData(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	ask := get("/api/orders/a%2Fb/case")
+	ask.header = bearer(ordersToken)
+	requireProblem(t, b.do(t, ask), http.StatusNotFound, "order_not_found")
+	fixture.Register(t, b.store, "a/b", "100")
+	b.sell(t, "77", "a/b", order.PaymentApproved)
+	found := answered[map[string]any](t, b, ask, http.StatusOK)
+	require.Equal(t, "a/b", found["reference"])
+	require.Equal(t, "paid", found["verdict"].(map[string]any)["code"])
+	require.Equal(t, "paid", found["order"].(map[string]any)["status"])
+	require.Equal(t, "completed", found["events"].([]any)[0].(map[string]any)["status"])
+	ask.header = bearer(statusToken)
+	requireProblem(t, b.do(t, ask), http.StatusUnauthorized, "unauthorized")
 }

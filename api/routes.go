@@ -103,6 +103,7 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: ordersPath, access: accessOrders, query: orderQuery, handle: a.listOrders()},
 		{method: http.MethodGet, path: ordersPath + "/changes", access: accessOrders, query: []string{"after", "limit", "wait"}, handle: a.listChanges},
 		{method: http.MethodGet, path: ordersPath + "/:reference", access: accessOrders, query: []string{"wait"}, handle: a.showOrder},
+		{method: http.MethodGet, path: ordersPath + "/:reference/case", access: accessOrders, handle: a.showCase},
 		{method: http.MethodPut, path: ordersPath + "/:reference", access: accessOrders, handle: a.putOrder},
 		{method: http.MethodPost, path: ordersPath + "/:reference/amend", access: accessOrders, handle: a.amendOrder},
 		{method: http.MethodPost, path: ordersPath + "/:reference/cancel", access: accessOrders, handle: a.cancelOrder},

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,7 +13,6 @@ import (
 	"github.com/conciliar/conciliar/api/dashboard"
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
-	"github.com/conciliar/conciliar/jobs/verdict"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
@@ -47,16 +48,29 @@ func newOrdersShow(std stdio) *cobra.Command {
 		Use: "show REFERENCE", Short: "Show an order with its payments, timeline and open anomalies",
 		Long: `Shows an order, and says why it is in its state and what to do, as its page does.
 
+--case writes all that is known under the reference as JSON, to hand to a developer:
+the verdict, states, events with their errors, anomalies, deliveries, movements. It has
+nothing of the payer, no names and no notes; the reference stands in it as it is.
+
 ` + sameRules,
-		Example: "  conciliar orders show order-1001", Args: oneReference,
+		Example: `  conciliar orders show order-1001
+  conciliar orders show order-1001 --case --output case.json`, Args: oneReference,
 	}
 	asJSON := jsonFlag(cmd)
+	asCase := cmd.Flags().Bool("case", false, "write a case for a developer, as JSON without personal data")
+	output := cmd.Flags().StringP("output", "o", "", "the file to write the case to (default: the standard output)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *output != "" && !*asCase {
+			return usagef("--output is for --case")
+		}
 		cfg, err := config.LoadOrders(std.environ)
 		if err != nil {
 			return err
 		}
 		return withRules(cmd.Context(), std, cfg.Database, cfg.Money, cfg.Log, func(storage *store.Store) error {
+			if *asCase {
+				return writeCase(cmd.Context(), std, storage, args[0], *output)
+			}
 			facts, err := storage.OrderFacts(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -74,35 +88,32 @@ func newOrdersShow(std stdio) *cobra.Command {
 	return cmd
 }
 
+// writeCase writes the case of an order.
+func writeCase(ctx context.Context, std stdio, storage *store.Store, reference, output string) error {
+	known, err := storage.OrderCase(ctx, reference)
+	if err != nil {
+		return err
+	}
+	doc, err := dashboard.NewCaseDocument(mercadopago.DisplayName, version, known)
+	if err != nil {
+		return err
+	}
+	return writeTo(std.out, output, func(w io.Writer) error {
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(doc)
+	})
+}
+
 // A judgedOrder is an order with the verdict on it.
 type judgedOrder struct {
 	store.OrderDocument
-	Verdict *verdictDocument `json:"verdict"`
-}
-
-// A verdictDocument is a verdict by its codes, and in English.
-type verdictDocument struct {
-	Code string       `json:"code"`
-	Tone verdict.Tone `json:"tone"`
-	// Said is the verdict with what qualifies it.
-	Said []string `json:"said"`
-	// Act is the code of what to do, and Do the same in words; null where there is
-	// nothing.
-	Act *string `json:"act"`
-	Do  *string `json:"do"`
+	Verdict *dashboard.VerdictDocument `json:"verdict"`
 }
 
 func newJudgedOrder(facts store.OrderFacts) (judgedOrder, error) {
-	v := verdict.Of(facts)
-	words, err := dashboard.InEnglish(mercadopago.DisplayName, v)
-	if err != nil {
-		return judgedOrder{}, err
-	}
-	doc := verdictDocument{Code: v.Code, Tone: v.Tone, Said: words.Said}
-	if v.Act.Code != "" {
-		doc.Act, doc.Do = &v.Act.Code, &words.Do
-	}
-	return judgedOrder{store.NewOrderDocument(*facts.Order), &doc}, nil
+	verdict, err := dashboard.NewVerdictDocument(mercadopago.DisplayName, facts)
+	return judgedOrder{store.NewOrderDocument(*facts.Order), verdict}, err
 }
 
 func newOrdersAmend(std stdio) *cobra.Command {
@@ -185,7 +196,7 @@ func printOrder(std stdio, asJSON bool, o store.Order) error {
 }
 
 // showOrder prints an order, with the verdict on it where there is one.
-func showOrder(r *printout, doc store.OrderDocument, v *verdictDocument) {
+func showOrder(r *printout, doc store.OrderDocument, v *dashboard.VerdictDocument) {
 	r.row("order", doc.Reference)
 	r.row("status", string(doc.Status))
 	r.row("amount", doc.Amount+" "+doc.Currency)

@@ -43,7 +43,7 @@ func (a *app) wirePages(cfg config.Config, receiver *mercadopago.Receiver, opera
 	if a.riverUI, err = newRiverUI(a.store, operator, a.logger); err != nil {
 		return err
 	}
-	deps.Dashboard, deps.RiverUI, deps.Provider = pages, a.riverUI, mercadopago.DisplayName
+	deps.Dashboard, deps.RiverUI, deps.Provider, deps.Version = pages, a.riverUI, mercadopago.DisplayName, version
 	return nil
 }
 

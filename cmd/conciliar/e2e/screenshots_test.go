@@ -56,7 +56,7 @@ var published = []shot{
 var pages = []string{
 	"", "?span=hour", "?span=week", "/events", "/events/{failed}", "/events/{paid}", "/events/{replayed}", "/orders",
 	"/orders?reference=order-1001", "/orders?reference=order-1002", "/orders?reference=order-1004", "/dead-letters", "/dead-letters/1",
-	"/dead-letters/replay?reason=retries_exhausted", "/replays/1", "/anomalies", "/anomalies/1", "/runs", "/runs/1",
+	"/dead-letters/replay?reason=retries_exhausted", "/replays/1", "/anomalies", "/anomalies/1", "/runs", "/runs/1", "/runs/1/findings",
 	"/refused", "/refused/1", "/search?q=nothing", "/nothing", "/payments", "/payments?payment={payment}", "/payouts", "/deliveries", "/replays", "/actions", "/logins",
 }
 

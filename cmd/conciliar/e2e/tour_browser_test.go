@@ -51,6 +51,12 @@ func TestBrowser_AnOperatorsDay(t *testing.T) {
 	b.awaitText(t, "By operator")
 	b.open(t, "/dashboard/orders?reference=order-2")
 	b.awaitText(t, "Paid: ARS")
+	// The payment's page is one step away, and leads back.
+	b.press(t, `table a[href="/dashboard/payments?payment=`+early+`"]`)
+	b.awaitPath(t, "/dashboard/payments?payment="+early)
+	b.awaitText(t, "ARS 80.00")
+	b.press(t, `dd a[href="/dashboard/orders?reference=order-2"]`)
+	b.awaitPath(t, "/dashboard/orders?reference=order-2")
 
 	b.open(t, "/dashboard/dead-letters")
 	b.press(t, `a.button[href*="/dashboard/dead-letters/replay?"][href*="reason=retries_exhausted"]`)
@@ -74,7 +80,12 @@ func TestBrowser_AnOperatorsDay(t *testing.T) {
 	b.awaitText(t, "Reconciliation started.")
 	b.await(t, `document.querySelector("h1 .badge").innerText.toLowerCase() === "succeeded"`)
 	b.awaitText(t, "operator")
+	b.awaitText(t, "What it found")
+	require.Empty(t, b.accessibility(t), "a reconciliation")
 
+	b.open(t, "/dashboard/refused")
+	b.awaitText(t, "By hour, sender and reason")
+	require.Empty(t, b.accessibility(t), "what was refused")
 	b.open(t, "/dashboard/refused/1")
 	b.awaitText(t, "copy the secret from Mercado Pago's panel")
 
