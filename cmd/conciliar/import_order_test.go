@@ -19,7 +19,7 @@ const module = "github.com/conciliar/conciliar"
 // or left: a package that is not listed, or not listed there, breaks the test.
 var importOrder = map[string][]string{
 	"cmd/conciliar": {
-		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/delivery", "jobs/health", "jobs/provider",
+		"api", "api/dashboard", "cmd/conciliar/bench", "config", "jobs", "jobs/compare", "jobs/delivery", "jobs/health", "jobs/provider",
 		"jobs/provider/mercadopago", "jobs/provider/mercadopago/report", "jobs/provider/mercadopago/simulator", "jobs/source", "jobs/verdict", "migrations", "store", "store/localpg", "store/order",
 		"store/day", "store/payout",
 	},
@@ -35,6 +35,7 @@ var importOrder = map[string][]string{
 	"jobs":                      {"jobs/circuit", "jobs/delivery", "jobs/health", "jobs/provider", "jobs/source", "store", "store/order"},
 	"jobs/health":               {"store", "store/order"},
 	"jobs/verdict":              {"jobs/health", "store", "store/order", "store/payout"},
+	"jobs/compare":              {"store", "store/order"},
 	"jobs/circuit":              {"jobs/provider", "store"},
 	"jobs/delivery":             {},
 	"jobs/provider":             {},
