@@ -18,8 +18,8 @@ import (
 )
 
 func newOrders(std stdio) *cobra.Command {
-	return group("orders", "Look at, amend and cancel the merchant's orders",
-		newOrdersList(std), newOrdersShow(std), newOrdersAmend(std), newOrdersCancel(std))
+	return group("orders", "Look at, amend, cancel and compare the merchant's orders",
+		newOrdersList(std), newOrdersShow(std), newOrdersAmend(std), newOrdersCancel(std), newOrdersCompare(std))
 }
 
 func newOrdersList(std stdio) *cobra.Command {
