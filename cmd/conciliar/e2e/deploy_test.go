@@ -68,7 +68,8 @@ func TestDeploy_TheProxiesTakeTheirConfiguration(t *testing.T) {
 	require.NoError(t, os.WriteFile(wrapper, []byte("pid "+dir+"/nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\ninclude "+site+";\n}\n"), 0o600))
 	checked(t, dir, "nginx", "-t", "-p", dir, "-c", wrapper)
 	checked(t, dir, "caddy", "validate", "--adapter", "caddyfile", "--config", copied(t, dir, "caddy/Caddyfile"))
-	for _, name := range []string{"nginx/conciliar.conf", "caddy/Caddyfile"} {
+	// TestAdopting_… starts nginx with shadow.conf.
+	for _, name := range []string{"nginx/conciliar.conf", "nginx/shadow.conf", "caddy/Caddyfile"} {
 		for line := range strings.Lines(readDoc(t, "deploy/"+name)) {
 			if set := strings.ToLower(line); strings.Contains(set, "header") {
 				require.NotContains(t, set, "x-request-id", "a proxy that sets it breaks every signature")
