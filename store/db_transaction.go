@@ -64,7 +64,7 @@ func renewPlans(b *pgx.Batch, conn *pgx.Conn, rows int) {
 	before, _ := data[plansKey].(int)
 	after := before + rows
 	data[plansKey] = after
-	if bits.Len(uint(before))/3 != bits.Len(uint(after))/3 { //nolint:gosec // counts
+	if bits.Len(uint(before))/3 != bits.Len(uint(after))/3 {
 		b.Queue(`DISCARD PLANS`)
 	}
 }
