@@ -132,7 +132,7 @@ var orderPages = []struct {
 	{"B12 another currency, already given back", func(s scene) {
 		s.settle(s, "A-1", in(payment("1001", order.PaymentApproved, "1000"), dollars))
 		s.settle(s, "A-1", in(payment("1001", order.PaymentRefunded, "1000"), dollars))
-	}, []string{"Payment 1001, USD 1,000.00, did not count and was given back.", "The buyer can pay anew"}, []string{"Wait for the buyer", "Refund it", "to decide"}},
+	}, []string{"Payment 1001, USD 1,000.00, did not count and was given back.", "The buyer can pay again"}, []string{"Wait for the buyer", "Refund it", "to decide"}},
 	{"B13 a chargeback that is lost", func(s scene) {
 		s.settle(s, "A-1", in(payment("1011", order.PaymentChargedBack, "1000"), word("settled")))
 	}, []string{"The chargeback of payment 1011 is lost: ARS 1,000.00 is gone. There is nothing to send."}, []string{"proof of delivery"}},
