@@ -202,7 +202,7 @@ func TestDocs_TheTestsThatAreNamedAreThere(t *testing.T) {
 		}
 		return err
 	}))
-	for _, page := range []string{"docs/security.md", "docs/rotation.md"} {
+	for _, page := range []string{"docs/security.md", "docs/rotate.md"} {
 		named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(readDoc(t, page), -1)
 		require.NotEmpty(t, named, page)
 		for _, name := range named {

@@ -137,7 +137,7 @@ func schemaFinding(err error) finding {
 	const name = "schema"
 	var misplaced config.Problems
 	if errors.As(err, &misplaced) {
-		return finding{name, stateFail, "DATABASE_SCHEMA " + misplaced[0].Text + ".", "See docs/recovery.md, \"Moving an installation\"."}
+		return finding{name, stateFail, "DATABASE_SCHEMA " + misplaced[0].Text + ".", "See docs/upgrade.md, \"Moving an installation\"."}
 	}
 	return finding{name, stateFail, "Not this release's schema: " + err.Error() + ".", "Run 'conciliar migrate'."}
 }

@@ -112,7 +112,7 @@ func TestDeploy_TheScriptsAreSound(t *testing.T) {
 }
 
 // A backup is what it was taken of, also in a server that has never seen the
-// installation, and old ones go. The steps of docs/recovery.md bring back what came
+// installation, and old ones go. The steps of docs/backup.md bring back what came
 // after it.
 func TestDeploy_ABackupIsRestored(t *testing.T) {
 	t.Parallel()
