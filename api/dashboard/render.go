@@ -27,15 +27,15 @@ type site struct {
 	assetPaths map[string]string
 	// days is the zone of the merchant's days; UTC when nil.
 	days *time.Location
-	// pages are the templates by the name of their file, without .html.
-	pages map[string]*template.Template
+	// pages are the templates by the name of their file, without .html, parsed once.
+	pages map[string]func() (*template.Template, error)
 }
 
 // loadedSite loads the site once: it is part of the program.
 var loadedSite = sync.OnceValues(loadSite)
 
 func loadSite() (*site, error) {
-	s := &site{pages: map[string]*template.Template{}}
+	s := &site{pages: map[string]func() (*template.Template, error){}}
 	var err error
 	if s.catalogues, err = loadCatalogues(); err != nil {
 		return nil, err
@@ -65,8 +65,9 @@ func (s *site) naming(provider string) *site {
 	return &named
 }
 
-// loadPages parses each page together with the layout and the parts, which are
-// the files whose names begin with an underscore.
+// loadPages parses the layout and the parts, which are the files whose names begin with
+// an underscore, and each page with a copy of them when it is first shown: all of them
+// are two thirds of what an idle process has in memory.
 func (s *site) loadPages() error {
 	funcs := template.FuncMap{"part": newPart, "asset": s.assetPath}
 	base, err := template.New("base").Funcs(funcs).ParseFS(pageFiles, "pages/_*.html")
@@ -82,14 +83,16 @@ func (s *site) loadPages() error {
 		if !isPage || strings.HasPrefix(name, "_") {
 			continue
 		}
-		own, err := base.Clone()
-		if err == nil {
-			own, err = own.ParseFS(pageFiles, path.Join("pages", entry.Name()))
-		}
-		if err != nil {
-			return fmt.Errorf("page %s: %w", name, err)
-		}
-		s.pages[name] = own
+		s.pages[name] = sync.OnceValues(func() (*template.Template, error) {
+			own, err := base.Clone()
+			if err == nil {
+				own, err = own.ParseFS(pageFiles, path.Join("pages", entry.Name()))
+			}
+			if err != nil {
+				return nil, fmt.Errorf("page %s: %w", name, err)
+			}
+			return own, nil
+		})
 	}
 	return nil
 }
@@ -182,9 +185,13 @@ func newPart(p any, v any, args ...any) (part, error) {
 
 // render writes a page, whole or not at all.
 func (s *site) render(w http.ResponseWriter, r *http.Request, status int, name string, p *page) error {
-	t, ok := s.pages[name]
+	parse, ok := s.pages[name]
 	if !ok {
 		return fmt.Errorf("there is no page %q", name)
+	}
+	t, err := parse()
+	if err != nil {
+		return err
 	}
 	p.Path = localPath(r.URL.Path, "")
 	p.query = r.URL.Query()
