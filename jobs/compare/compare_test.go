@@ -133,5 +133,5 @@ func TestStatuses_AreMappedOnceToKnownOnes(t *testing.T) {
 	require.Equal(t, compare.Statuses{"a=b": {order.StatusPaid, order.StatusPartiallyPaid}}, statuses)
 	require.Error(t, statuses.Add("a=b=paid"))
 	require.Error(t, statuses.Add("paid"))
-	require.Error(t, statuses.Add("x=payed"))
+	require.Error(t, statuses.Add("x=settled"))
 }
