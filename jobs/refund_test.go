@@ -2,7 +2,6 @@ package jobs_test
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"sync"
 	"testing"
@@ -349,5 +348,5 @@ func TestRefund_AProcessThatMayNotSendsNone(t *testing.T) {
 	require.NoError(t, err)
 	_, err = silent.RequestRefund(t.Context(), req)
 	require.Error(t, err)
-	require.False(t, errors.Is(err, store.ErrRefundChanged))
+	require.NotErrorIs(t, err, store.ErrRefundChanged)
 }

@@ -130,6 +130,6 @@ func (s *stage) refundedOnce(reference, sum string) {
 	given := s.sim.GivenRefunds()
 	require.Len(s.t, given, 1)
 	require.True(s.t, given[0].Amount.Equal(decimal.RequireFromString(sum)))
-	require.EqualValues(s.t, 1, s.count(`SELECT count(*) FROM refunds`))
-	require.EqualValues(s.t, 1, s.count(`SELECT count(*) FROM operator_actions WHERE action = 'refund'`))
+	require.Equal(s.t, 1, s.count(`SELECT count(*) FROM refunds`))
+	require.Equal(s.t, 1, s.count(`SELECT count(*) FROM operator_actions WHERE action = 'refund'`))
 }

@@ -18,7 +18,7 @@ import (
 func TestBrowser_AnOperatorsDay(t *testing.T) {
 	t.Parallel()
 	sim, provider := newProvider(t)
-	_, service := serve(t, environment(storetest.URL(t), provider, map[string]string{"RETRY_MAX_ATTEMPTS": "1"}))
+	_, service := serve(t, environment(storetest.URL(t), provider, map[string]string{"RETRY_MAX_ATTEMPTS": "1", "REFUNDS": "enabled"}))
 	buy(t, sim, service, "order-1")
 	stray := sim.CreatePayment(simulator.PaymentSpec{
 		Reference: "nobody's", Amount: decimal.RequireFromString("10.00"), Status: simulator.Approved, StatusDetail: "accredited",
@@ -57,6 +57,15 @@ func TestBrowser_AnOperatorsDay(t *testing.T) {
 	b.awaitText(t, "80.00")
 	b.press(t, `dd a[href="/dashboard/orders?reference=order-2"]`)
 	b.awaitPath(t, "/dashboard/orders?reference=order-2")
+	b.press(t, `a.button[href^="#refund-"]`)
+	b.fill(t, `form[action="/dashboard/refunds"] [name=again]`, "80.00")
+	b.fill(t, `form[action="/dashboard/refunds"] [name=note]`, "it broke")
+	require.Empty(t, b.accessibility(t), "an order that can be refunded")
+	b.press(t, `form[action="/dashboard/refunds"] button`)
+	b.awaitText(t, "Refund requested.")
+	b.open(t, "/dashboard/refunds?state=done")
+	b.awaitText(t, "it broke") // the list follows by itself
+	require.Empty(t, b.accessibility(t), "refunds")
 
 	b.open(t, "/dashboard/dead-letters")
 	b.press(t, `a.button[href*="/dashboard/dead-letters/replay?"][href*="reason=retries_exhausted"]`)

@@ -354,8 +354,8 @@ func (c *Client) do(ctx context.Context, r request) error {
 }
 
 // call makes one attempt. net/http may send a request again on a new connection
-// when the one that it kept turns out to be closed before any answer came, and never
-// one with a body of which something was written.
+// when the one that it kept turns out to be closed before any answer came: one with a
+// body of which something was written only where it has an idempotency key.
 func (c *Client) call(ctx context.Context, r request) error {
 	call, cancel := context.WithTimeout(ctx, cmp.Or(r.timeout, c.timeout))
 	defer cancel()
