@@ -50,7 +50,7 @@ sources:
 `), 0o600))
 	database := storetest.URL(t)
 	r, service := serve(t, environment(database, provider, map[string]string{
-		"RETRY_MAX_ATTEMPTS": "1", "MONEY_REPORTS": "read",
+		"RETRY_MAX_ATTEMPTS": "1", "MONEY_REPORTS": "read", "REFUNDS": "enabled",
 		"SOURCES_FILE": senders, "SENDER_SECRET": senderSecret, "ORDER_EVENTS_ALLOW_PRIVATE": "true",
 	}))
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, service+"/hooks/own", strings.NewReader(`{}`))

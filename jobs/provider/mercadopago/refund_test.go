@@ -34,7 +34,7 @@ func TestRefund_SendsTheKeyAndTheExactAmount(t *testing.T) {
 	require.Equal(t, time.Date(2026, 5, 25, 17, 10, 0, 0, time.UTC), refund.CreatedAt)
 	_, err = client.Refund(t.Context(), provider.RefundRequest{PaymentID: "7", Key: "k", Whole: true, Amount: decimal.RequireFromString("99")})
 	require.NoError(t, err)
-	require.Equal(t, []string{`POST /v1/payments/7/refunds k true {"amount":25.50}`, "POST /v1/payments/7/refunds k true "}, asked)
+	require.Equal(t, []string{`POST /v1/payments/7/refunds k true {"amount":25.5}`, "POST /v1/payments/7/refunds k true "}, asked)
 	for _, wrong := range []provider.RefundRequest{{PaymentID: "7/x", Key: "k", Whole: true}, {PaymentID: "7", Whole: true}, {PaymentID: "7", Key: "k"}} {
 		_, err = client.Refund(t.Context(), wrong)
 		require.ErrorContains(t, err, "not asked")
