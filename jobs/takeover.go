@@ -38,8 +38,9 @@ type takeoverTimes struct {
 var defaultTakeoverTimes = takeoverTimes{every: 3 * time.Second, dead: 2500 * time.Millisecond, leftOver: 15 * time.Second}
 
 // takeoverRarely is after how many sweeps it is also looked for what a release that was
-// exchanged left, or a clock that was set back: nobody dies of that within seconds.
-const takeoverRarely = 20
+// exchanged left, or a clock that was set back: every quarter of a minute, since a
+// reconciliation may be what waits.
+const takeoverRarely = 5
 
 // A takeover takes up jobs that run under the id of a process that died, or
 // under this process's own without being worked by it. It tells by sessions and

@@ -79,8 +79,9 @@ func killProvisional(s *stage) {
 func bothSides(s *stage) {
 	s.set(setting{
 		// The search shows nothing, and nobody looks again: what is wrong would stay.
-		// Each process does one thing at a time: two do the two.
-		faults: simulator.Faults{SearchLag: time.Hour}, env: map[string]string{"RETRY_BASE_DELAY": "1h", "WORKERS": "1"},
+		// Each process has one attempt under way (docs/configuration.md, Workers): two do
+		// the two.
+		faults: simulator.Faults{SearchLag: time.Hour}, env: map[string]string{"RETRY_BASE_DELAY": "1h", "WORKERS": "1", "PROVIDER_RATE_LIMIT": "1"},
 	})
 	s.launch()
 	s.second()
