@@ -18,7 +18,8 @@ func TestLookout_AnIdleProcessAsksLittle(t *testing.T) {
 	rate := per(1, lookoutEvery) +
 		per(len(polledSeldom), seldomPoll) + // River's look for jobs, of each queue
 		per(1, circuit.QuietLooks*circuit.DefaultTiming().Look) +
-		per(9, takeoverRarely*defaultTakeoverTimes.every) + // three looks, two of them transactions
+		per(3, takeoverAhead*defaultTakeoverTimes.every) + // one look, a transaction
+		per(6, takeoverRarely*defaultTakeoverTimes.every) + // two looks, one of them a transaction
 		per(1, sweepNothingEvery) +
 		per(3, 5*time.Second) + per(1, 5*time.Second) // River's scheduler, and its leader
 	require.Less(t, rate, 2.5)

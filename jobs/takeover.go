@@ -38,9 +38,12 @@ type takeoverTimes struct {
 var defaultTakeoverTimes = takeoverTimes{every: 3 * time.Second, dead: 2500 * time.Millisecond, leftOver: 15 * time.Second}
 
 // takeoverRarely is after how many sweeps it is also looked for what a release that was
-// exchanged left, or a clock that was set back: every quarter of a minute, since a
+// exchanged left: nobody dies of that within seconds.
+const takeoverRarely = 20
+
+// takeoverAhead is after how many sweeps it is also looked for jobs ahead of the clock: a
 // reconciliation may be what waits.
-const takeoverRarely = 5
+const takeoverAhead = 5
 
 // A takeover takes up jobs that run under the id of a process that died, or
 // under this process's own without being worked by it. It tells by sessions and
@@ -78,7 +81,10 @@ func (s *takeover) run(ctx context.Context) {
 			sweeps["orphans"], sweeps["left-over jobs"] = s.takeFromDead, s.takeLeftOver
 		}
 		if n%takeoverRarely == 0 {
-			sweeps["dead letters of unknown kinds"], sweeps["jobs ahead of the clock"] = s.reopenUnknown, s.wakeAhead
+			sweeps["dead letters of unknown kinds"] = s.reopenUnknown
+		}
+		if n%takeoverAhead == 0 {
+			sweeps["jobs ahead of the clock"] = s.wakeAhead
 		}
 		for what, sweep := range sweeps {
 			if err := sweep(ctx); err != nil && ctx.Err() == nil {

@@ -15,25 +15,21 @@ const wakeAheadBatch = 500
 // leadership of River's that such a clock has given.
 func (s *Store) WakeJobsAhead(ctx context.Context, retry RetryJob) (woken int, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		// A job waits for weeks at most, so that the index has few of them to look at.
+		// River's leader may be dead, and would be it until then; one that lives is elected
+		// again. What ended in the future would stand for the same job of that time, such
+		// as the tick that starts a run. A job waits for weeks at most, so that the index
+		// has few of them to look at.
 		ids, err := readColumn[int64](ctx, tx, `
+			WITH leader AS (
+				DELETE FROM river_leader WHERE expires_at > clock_timestamp() + $3::interval
+			), ended AS (
+				UPDATE river_job SET unique_key = NULL
+				WHERE state IN ('cancelled', 'completed', 'discarded') AND finalized_at > clock_timestamp() + $1::interval AND unique_key IS NOT NULL
+			)
 			SELECT id FROM river_job
 			WHERE state IN ('available', 'retryable', 'scheduled') AND scheduled_at > clock_timestamp() + $1::interval
 			  AND (state = 'available' OR greatest(created_at, attempted_at) > clock_timestamp() + $1::interval)
-			ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`, ClockSlack, wakeAheadBatch)
-		if err != nil {
-			return err
-		}
-		// River's leader may be dead, and would be it until then; one that lives is elected
-		// again.
-		if err := execute(ctx, tx, `DELETE FROM river_leader WHERE expires_at > clock_timestamp() + $1::interval`, leaderAhead+ClockSlack); err != nil {
-			return err
-		}
-		// What ended in the future would stand for the same job of that time, such as the
-		// tick that starts a run.
-		err = execute(ctx, tx, `
-			UPDATE river_job SET unique_key = NULL
-			WHERE state IN ('cancelled', 'completed', 'discarded') AND finalized_at > clock_timestamp() + $1::interval AND unique_key IS NOT NULL`, ClockSlack)
+			ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`, ClockSlack, wakeAheadBatch, leaderAhead+ClockSlack)
 		if err != nil {
 			return err
 		}
