@@ -20,10 +20,15 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	limit, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer func() { err = errors.Join(err, a.closeWithin(limit)) }()
-	if err := unlessStopped(ctx, a.start(ctx)); err != nil {
+	// The time runs on until everything is closed, which comes last.
+	shutdown := func() error {
+		time.AfterFunc(shutdownLimit, cancel)
 		attempts, done := context.WithTimeout(limit, shutdownLimit-closeReserve)
 		defer done()
-		return errors.Join(err, ln.Close(), a.shutdown(attempts))
+		return a.shutdown(attempts)
+	}
+	if err := unlessStopped(ctx, a.start(ctx)); err != nil {
+		return errors.Join(err, ln.Close(), shutdown())
 	}
 	serving, foreign := make(chan error, 1), make(chan error, 1)
 	go func() { serving <- a.serve(ln) }()
@@ -46,12 +51,8 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	case failed = <-foreign:
 	}
 	end()
-	over := time.AfterFunc(shutdownLimit, cancel)
-	defer over.Stop()
 	a.logger.Info("stopping")
-	attempts, done := context.WithTimeout(limit, shutdownLimit-closeReserve)
-	defer done()
-	return errors.Join(failed, a.shutdown(attempts))
+	return errors.Join(failed, shutdown())
 }
 
 // start starts what works beside the server.

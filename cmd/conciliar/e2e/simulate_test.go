@@ -250,7 +250,8 @@ func TestSimulatePay_PaysMyOrderAtARunningSimulator(t *testing.T) {
 	pay("my-qr-order", "--chargeback=reimbursed")
 	becomes("my-qr-order", "paid")
 
-	// Nobody is told, and a run finds it.
+	// Nobody is told, and a run finds it. The one of the start would not, if it began before.
+	awaitBody(t, service+"/metrics", statusToken, `conciliar_reconciliation_last_success_timestamp_seconds`)
 	require.NoError(t, register(t.Context(), service, "my-lost-order", decimal.RequireFromString("80.00"), "ARS"))
 	require.Empty(t, pay("my-lost-order", "--amount", "80.00", "--no-webhook").Webhooks)
 	run, err := http.NewRequestWithContext(t.Context(), http.MethodPost, service+"/api/webhooks/reconcile?wait=30s", nil)
