@@ -13,10 +13,8 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
-	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
@@ -186,9 +184,7 @@ func TestBrowser_PagesAreAccessible(t *testing.T) {
 	buy(t, sim, service, "order-1")
 	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
 	// A payment of no order, a dead letter and a refused delivery: each has pages.
-	stray := sim.CreatePayment(simulator.PaymentSpec{
-		Reference: "nobody's", Amount: decimal.RequireFromString("10.00"), Status: simulator.Approved, StatusDetail: "accredited",
-	})
+	stray := strayPayment(sim)
 	require.NoError(t, sim.Notify(t.Context(), stray).Err)
 	awaitBody(t, service+"/api/webhooks/anomalies", statusToken, `"unknown_order"`)
 	sendSigned(t, service, "999")

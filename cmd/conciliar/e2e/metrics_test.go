@@ -11,12 +11,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/jobs/health"
-	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
@@ -63,9 +61,7 @@ sources:
 	buy(t, sim, service, "order-1")
 	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
 	// A payment of no order is an anomaly; a webhook without a payment dies.
-	stray := sim.CreatePayment(simulator.PaymentSpec{
-		Reference: "nobody's", Amount: decimal.RequireFromString("10.00"), Status: simulator.Approved, StatusDetail: "accredited",
-	})
+	stray := strayPayment(sim)
 	require.NoError(t, sim.Notify(t.Context(), stray).Err)
 	sendSigned(t, service, "999")
 	status, _ := get(t, service+"/api/checkout/webhook?data.id=1&type=payment", "")

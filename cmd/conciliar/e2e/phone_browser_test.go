@@ -53,9 +53,7 @@ func TestBrowser_AnOperatorsDayOnAPhone(t *testing.T) {
 	seedWeek(t, address, 200)
 	_, service := serve(t, environ)
 	buy(t, sim, service, "order-1")
-	stray := sim.CreatePayment(simulator.PaymentSpec{
-		Reference: "nobody's", Amount: decimal.RequireFromString("10.00"), Status: simulator.Approved, StatusDetail: "accredited",
-	})
+	stray := strayPayment(sim)
 	require.NoError(t, sim.Notify(t.Context(), stray).Err)
 	awaitBody(t, service+"/api/webhooks/anomalies", statusToken, `"unknown_order"`)
 	early := nextID(t, stray)

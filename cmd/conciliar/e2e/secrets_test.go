@@ -11,7 +11,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/api"
@@ -124,9 +123,7 @@ func (l *life) everything() {
 	l.t.Helper()
 	buy(l.t, l.sim, l.service, "order-1")
 	awaitBody(l.t, l.service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
-	stray := l.sim.CreatePayment(simulator.PaymentSpec{
-		Reference: "nobody's", Amount: decimal.RequireFromString("10.00"), Status: simulator.Approved, StatusDetail: "accredited",
-	})
+	stray := strayPayment(l.sim)
 	l.send(stray, testSecret)
 	l.send("404404", testSecret)
 	for _, id := range []string{"601", "602", "603"} {

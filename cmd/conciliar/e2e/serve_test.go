@@ -23,6 +23,13 @@ func serve(t *testing.T, environ []string, args ...string) (*process, string) {
 	return r, "http://" + r.err.await(t, serveLogPattern)[1]
 }
 
+// strayPayment creates an approved payment of an order that no shop has registered.
+func strayPayment(sim *simulator.Simulator) string {
+	return sim.CreatePayment(simulator.PaymentSpec{
+		Reference: "nobody's", Amount: decimal.RequireFromString("10.00"), Status: simulator.Approved, StatusDetail: "accredited",
+	})
+}
+
 // buy registers an order, creates an approved payment for it and delivers its
 // webhook to the service.
 func buy(t *testing.T, sim *simulator.Simulator, service, reference string) {

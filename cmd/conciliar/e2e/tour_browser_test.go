@@ -20,9 +20,7 @@ func TestBrowser_AnOperatorsDay(t *testing.T) {
 	sim, provider := newProvider(t)
 	_, service := serve(t, environment(storetest.URL(t), provider, map[string]string{"RETRY_MAX_ATTEMPTS": "1", "REFUNDS": "enabled"}))
 	buy(t, sim, service, "order-1")
-	stray := sim.CreatePayment(simulator.PaymentSpec{
-		Reference: "nobody's", Amount: decimal.RequireFromString("10.00"), Status: simulator.Approved, StatusDetail: "accredited",
-	})
+	stray := strayPayment(sim)
 	require.NoError(t, sim.Notify(t.Context(), stray).Err)
 	awaitBody(t, service+"/api/webhooks/anomalies", statusToken, `"unknown_order"`)
 	// Payments that Mercado Pago does not know, of which one is merely early:
