@@ -16,96 +16,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/conciliar/conciliar/jobs/circuit"
 	"github.com/conciliar/conciliar/jobs/delivery"
 	"github.com/conciliar/conciliar/store"
 )
-
-// Config is what jobs need to know of the configuration.
-type Config struct {
-	// Schema is the schema of River's tables; empty for the session's.
-	Schema string
-	// Workers is how many attempts ask at once in this process, see attempts.
-	Workers int
-	// JobTimeout bounds one attempt. RescueAfter is when a job whose worker
-	// died is tried again, and must be longer.
-	JobTimeout  time.Duration
-	RescueAfter time.Duration
-	// Retention is how long completed events are kept; their jobs stay a day
-	// longer.
-	Retention time.Duration
-	// PayloadRetention is how long bodies, addresses and fetched answers are kept after
-	// their event's end.
-	PayloadRetention time.Duration
-	// Backoff is how failed attempts are repeated. A job keeps the number of
-	// attempts that it was inserted with.
-	Backoff Backoff
-	Logger  *slog.Logger
-	// ReconcileSchedule is the cron expression of the runs that start by
-	// themselves; empty for none. See ParseSchedule.
-	ReconcileSchedule string
-	// Reindex rebuilds the indexes of River's jobs once a day. Not every role may.
-	Reindex bool
-	// Helper makes a Runner that works beside a service, for the length of one
-	// command: it leads nothing and starts no scheduled runs.
-	Helper bool
-	// Registerer takes the metrics of attempts; nil for none.
-	Registerer prometheus.Registerer
-	// TracerProvider takes the traces of attempts; nil for none.
-	TracerProvider trace.TracerProvider
-	// ProviderRate is how many requests a second go to a provider at most. What
-	// waited an outage out is let go at that pace.
-	ProviderRate float64
-	// RiverLogger is what River logs to; Logger when nil.
-	RiverLogger *slog.Logger
-}
-
-// reindexed are the indexes that River rebuilds once a day: its own choice without those
-// that our migrations drop, or none.
-func (c Config) reindexed() []string {
-	if !c.Reindex {
-		return []string{}
-	}
-	return slices.DeleteFunc(river.ReindexerIndexNamesDefault(), func(name string) bool {
-		return name == "river_job_args_index" || name == "river_job_metadata_index"
-	})
-}
-
-// attemptsPerWorker is how many attempts are under way for each that may ask.
-const attemptsPerWorker = 4
-
-// attempts is how many attempts of events are under way at once, with those that wait
-// for their turn or for their group. They are no more than a provider may be asked for in
-// a second: a webhook that comes now waits for those before it.
-func (c Config) attempts() int {
-	return max(c.Workers, int(min(float64(attemptsPerWorker*c.Workers), c.ProviderRate)))
-}
-
-func (c Config) riverLogger() *slog.Logger { return cmp.Or(c.RiverLogger, c.Logger) }
-
-func (c Config) validate() error {
-	var problems []error
-	check := func(ok bool, problem string) {
-		if !ok {
-			problems = append(problems, errors.New(problem))
-		}
-	}
-	check(c.Workers > 0, "workers must be positive")
-	check(c.JobTimeout > 0, "the job timeout must be positive")
-	check(c.RescueAfter > c.JobTimeout, "jobs may be rescued only after their timeout")
-	check(c.Retention > 0 && c.PayloadRetention > 0, "the retentions must be positive")
-	check(len(c.Backoff.Waits) > 0 && slices.Min(c.Backoff.Waits) > 0, "the backoff must have waits, and none of 0s or less")
-	check(c.Backoff.Attempts > 0, "the number of attempts must be positive")
-	check(c.Logger != nil, "a logger is required")
-	return errors.Join(problems...)
-}
 
 // Deps are the parts that jobs work with.
 type Deps struct {
@@ -430,50 +349,4 @@ func (r *Runner) Stop(ctx context.Context) error {
 		return fmt.Errorf("stop the workers: %w", err)
 	}
 	return nil
-}
-
-// sweep settles orders that somebody inserted by plain SQL after their payments had
-// come, and looks again for payments that only an order of a provider's has shown.
-func (r *Runner) sweep(ctx context.Context) {
-	tick := time.Tick(sweepEvery)
-	told := map[string]bool{}
-	for n := 0; ; n++ {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick:
-			pending := r.lookout.pending()
-			if pending.Orders {
-				r.settleUnsettled(ctx, told)
-			}
-			if r.refunds && n%int(sweepRefundsEvery/sweepEvery) == 0 {
-				if lost, err := r.store.SweepRefunds(ctx); err != nil && ctx.Err() == nil {
-					r.logger.WarnContext(ctx, "refunds not swept", "error", err)
-				} else if lost > 0 {
-					r.logger.WarnContext(ctx, "refunds whose job was lost have another", "count", lost)
-				}
-			}
-			if n%2 != 0 || !pending.Looks {
-				continue
-			}
-			if _, err := r.store.LookAgain(ctx, r.policy.backoff.Waits, sweepBatch); err != nil && ctx.Err() == nil {
-				r.logger.WarnContext(ctx, "payments of orders not looked for again", "error", err)
-			}
-		}
-	}
-}
-
-// settleUnsettled settles what has not been, and tells once of each order that can't be.
-func (r *Runner) settleUnsettled(ctx context.Context, told map[string]bool) {
-	_, refused, err := r.store.SettleUnsettled(ctx, sweepBatch)
-	if err != nil && ctx.Err() == nil {
-		r.logger.WarnContext(ctx, "unsettled orders not settled", "error", err)
-	}
-	for _, o := range refused {
-		if !told[o.Reference] {
-			told[o.Reference] = true
-			r.logger.WarnContext(ctx, "an inserted order is not settled: no payment can meet its terms",
-				"order_reference", o.Reference, "error", o.Err)
-		}
-	}
 }
