@@ -38,7 +38,6 @@ func (s *stage) closeBooks() {
 		WHERE q.completed_at IS NOT NULL AND j.state <> 'completed'`)
 	s.lost(`SELECT format('event %s died (%s) and is %s', queue_id, error, state) FROM webhook_dead_letter
 		ORDER BY id OFFSET $1`, s.mayDie)
-	s.lost(`SELECT format('run %s of a reconciliation never ended', id) FROM webhook_reconciliation_logs WHERE status = 'running'`)
 	s.doubled(`SELECT format('a delivery is %s events', count(*)) FROM webhook_queue WHERE signature IS NOT NULL
 		GROUP BY source, signature HAVING count(*) > 1`)
 	s.doubled(`SELECT format('event %s is in the queue and in the archive', id) FROM webhook_queue JOIN webhook_archive USING (id)`)

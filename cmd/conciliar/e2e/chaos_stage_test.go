@@ -252,6 +252,7 @@ func (s *stage) over() {
 // may be lost and nothing may count twice.
 func (s *stage) settled() {
 	s.t.Helper()
+	s.runsEnd()
 	left := ""
 	require.Eventually(s.t, func() bool {
 		err := s.pool.QueryRow(s.t.Context(), `SELECT coalesce(string_agg(format('%s is %s after %s attempts (%s)', id, status, attempts, last_error), E'\n'), '')
@@ -264,6 +265,18 @@ func (s *stage) settled() {
 		s.t.Fatal("the recovery never ended")
 	}
 	s.closeBooks()
+}
+
+// runsEnd waits until every reconciliation that has begun by now has its end. Those
+// that begin meanwhile are the next minute's: the service goes on working.
+func (s *stage) runsEnd() {
+	s.t.Helper()
+	newest := s.count(`SELECT coalesce(max(id), 0) FROM webhook_reconciliation_logs`)
+	require.Eventually(s.t, func() bool {
+		open := -1
+		err := s.pool.QueryRow(s.t.Context(), `SELECT count(*) FROM webhook_reconciliation_logs WHERE id <= $1 AND status = 'running'`, newest).Scan(&open)
+		return err == nil && open == 0
+	}, chaosPatience(), 20*time.Millisecond, "a run of a reconciliation never ended")
 }
 
 // freeze stops a process without its knowing.
