@@ -32,6 +32,17 @@ type stdio struct {
 	in       io.Reader
 	out, err io.Writer
 	environ  []string
+	// program is how the program was called, such as bin/conciliar.
+	program string
+}
+
+// called is the program in a command to paste: by its path where it was called so,
+// as it need not be in PATH then.
+func (s stdio) called() string {
+	if strings.Contains(s.program, "/") {
+		return s.program
+	}
+	return "conciliar"
 }
 
 // env is the value of a variable of the environment; empty when unset.

@@ -308,7 +308,7 @@ and then, for example:
   curl "$SERVICE/api/orders/$ORDER" -H "Authorization: Bearer $ORDERS_TOKEN"
   curl "$SERVICE/api/webhooks/status" -H "Authorization: Bearer $STATUS_TOKEN"
 An order of your own is paid, refunded or charged back by
-  conciliar simulate pay REFERENCE --amount 150.00 --url "$SIMULATOR"
+  %s simulate pay REFERENCE --amount 150.00 --url "$SIMULATOR"
 
 Ctrl-C stops everything.
 `, version, d.service, d.simURL, d.database.URL("conciliar"),
@@ -317,7 +317,7 @@ Ctrl-C stops everything.
 		d.service, reference, id, d.simURL,
 		d.tokens["STATUS_TOKENS"], d.tokens["PROCESS_QUEUE_TOKENS"],
 		d.tokens["RECONCILE_TOKENS"], d.tokens["ORDERS_TOKENS"],
-		d.secret, events)
+		d.secret, events, d.std.called())
 	return nil
 }
 

@@ -62,7 +62,7 @@ it is.`,
 		if err := writeNew(*path, content); err != nil {
 			return err
 		}
-		_, err = fmt.Fprint(std.out, nextSteps(*path, values))
+		_, err = fmt.Fprint(std.out, nextSteps(std.called(), *path, values))
 		return err
 	}
 	return cmd
@@ -154,14 +154,14 @@ func writeNew(path string, content []byte) error {
 }
 
 // nextSteps says how to go on.
-func nextSteps(path string, values map[string]string) string {
+func nextSteps(program, path string, values map[string]string) string {
 	at := path
 	if !strings.Contains(at, "/") {
 		at = "./" + at
 	}
-	text := "Wrote " + path + ". Next:\n\n  set -a; . " + at + "; set +a\n  conciliar migrate\n  conciliar serve\n\n"
+	text := "Wrote " + path + ". Next:\n\n  set -a; . " + at + "; set +a\n  " + program + " migrate\n  " + program + " serve\n\n"
 	if values["MERCADOPAGO_BASE_URL"] != "" {
 		return text + "It is for the simulator: docs/quick-start.md pays a first order with it.\n"
 	}
-	return text + "conciliar doctor then says what is missing.\n"
+	return text + program + " doctor then says what is missing.\n"
 }

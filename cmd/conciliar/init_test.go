@@ -47,6 +47,15 @@ func TestInit_WritesWhatTheServiceStartsWith(t *testing.T) {
 	require.Equal(t, cfg.OrdersTokens[0].Reveal(), again.OrdersTokens[0].Reveal())
 }
 
+// Who has not installed the program yet is told to call it as they did.
+func TestInit_NamesTheProgramAsItWasCalled(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	std := stdio{in: strings.NewReader(""), out: &out, err: &out, program: "bin/conciliar"}
+	require.Zero(t, run(t.Context(), []string{"init", "--simulator", "--file", filepath.Join(t.TempDir(), "conciliar.env")}, std))
+	require.Contains(t, out.String(), "\n  bin/conciliar serve\n")
+}
+
 func TestInit_TakesTheProvidersCredentialsFromTheEnvironment(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "conciliar.env")
