@@ -12,6 +12,7 @@ import (
 var (
 	errNotJSON     = errors.New("not JSON, or cut off")
 	errNotAnObject = errors.New("not a JSON object")
+	errNotAList    = errors.New("not a JSON list")
 	byteOrderMark  = []byte("\uFEFF")
 )
 
@@ -20,54 +21,68 @@ var (
 type object map[string]json.RawMessage
 
 // readObject reads one level, behind a byte order mark where a proxy put one.
-// Its errors, errNotJSON and errNotAnObject, say nothing of what is in raw.
+// Its errors, errNotJSON and errNotAnObject, say nothing of what is in raw, which the
+// values are parts of.
 func readObject(raw []byte) (object, error) {
 	raw = bytes.TrimPrefix(raw, byteOrderMark)
-	var o object
-	// encoding/json quotes what it stumbles over, and that is the answer's.
-	switch err := json.Unmarshal(raw, &o); {
-	case err != nil && !json.Valid(raw):
+	if !json.Valid(raw) {
 		return nil, errNotJSON
-	case err != nil || o == nil:
+	}
+	if raw = raw[pastBlanks(raw, 0):]; raw[0] != '{' {
 		return nil, errNotAnObject
 	}
-	return o, nil
+	return membersOf(raw), nil
+}
+
+// membersOf reads one level of a valid object.
+func membersOf(raw []byte) object {
+	o := make(object, min(len(raw)/averageMember, mostMembers))
+	eachMember(raw, func(name, value []byte) { o[string(name)] = value })
+	return o
 }
 
 // child is a value that is an object itself; nil, which is usable, when it isn't.
 func (o object) child(name string) object {
-	c, err := readObject(o[name])
-	if err != nil {
-		return nil
+	if raw := o[name]; len(raw) > 0 && raw[0] == '{' {
+		return membersOf(raw)
 	}
-	return c
+	return nil
 }
 
 // list is a value that is a list; nothing where there is none. The error means that
 // something else stands there.
 func (o object) list(name string) (entries []json.RawMessage, err error) {
-	if !o.empty(name) {
-		err = json.Unmarshal(o[name], &entries)
+	if o.empty(name) {
+		return nil, nil
 	}
-	return entries, err
+	if o[name][0] != '[' {
+		return nil, errNotAList
+	}
+	eachEntry(o[name], func(entry []byte) { entries = append(entries, entry) })
+	return entries, nil
 }
 
 // str is a value that is a string; empty when it isn't one. What was invalid
 // UTF-8 or a lone surrogate is U+FFFD in it.
 func (o object) str(name string) string {
-	var s string
-	if raw := o[name]; len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return ""
+	if raw := o[name]; len(raw) > 0 && raw[0] == '"' {
+		return string(unquoted(raw))
 	}
-	return s
+	return ""
 }
 
 // scalar is a string, or a number as it was written; empty when it is neither.
-func (o object) scalar(name string) string {
-	if s := o.number(name); s != "" {
-		return s
+func (o object) scalar(name string) string { return scalarOf(o[name]) }
+
+func scalarOf(raw []byte) string {
+	switch {
+	case len(raw) == 0:
+	case raw[0] == '"':
+		return string(unquoted(raw))
+	case raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9':
+		return string(raw)
 	}
-	return o.str(name)
+	return ""
 }
 
 // text is scalar without the blanks around it.

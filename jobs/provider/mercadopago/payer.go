@@ -12,72 +12,74 @@ import (
 // ReadPayers finds whom a document names as a payer: a payment (its payer, who stands
 // in additional_info as well, and the card's holder), a Mercado Pago order, or the
 // body of a notification. The seller, who may have an e-mail address in it too, is
-// none. What is masked names nobody. A document that is no JSON names nobody.
+// none. What is masked names nobody, nor does a document that is no JSON or what stands
+// more than 32 levels deep in one.
 func ReadPayers(document []byte) provider.Payers {
 	var found provider.Payers
 	if !bytes.Contains(document, []byte("payer")) && !bytes.Contains(document, []byte("cardholder")) {
 		return found
 	}
-	reader := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(document, byteOrderMark)))
-	reader.UseNumber()
-	var value any
-	if reader.Decode(&value) == nil {
-		findPayers(value, &found)
+	document = bytes.TrimPrefix(document, byteOrderMark)
+	if json.Valid(document) {
+		findPayers(document[pastBlanks(document, 0):], mostNested, &found)
 	}
 	return found
 }
 
-// findPayers adds the payers that stand anywhere in a value.
-func findPayers(value any, found *provider.Payers) {
-	switch v := value.(type) {
-	case []any:
-		for _, item := range v {
-			findPayers(item, found)
-		}
-	case map[string]any:
-		for name, item := range v {
-			switch name {
+// mostNested is how many levels of a document are read: each is read once for every level
+// above it, and anybody may send a body of thousands. Those of Mercado Pago have five.
+const mostNested = 32
+
+// findPayers adds the payers that stand anywhere in a value, so many levels down.
+func findPayers(value []byte, levels int, found *provider.Payers) {
+	if levels == 0 {
+		return
+	}
+	switch value[0] {
+	case '[':
+		eachEntry(value, func(entry []byte) { findPayers(entry, levels-1, found) })
+	case '{':
+		eachMember(value, func(name, item []byte) {
+			switch string(name) {
 			case "payer":
-				if payer, ok := item.(map[string]any); ok {
-					addPayer(payer, found)
+				if item[0] == '{' {
+					addPayer(membersOf(item), found)
 				} else {
-					addPayerID(item, found)
+					addPayerID(wordOf(item), found)
 				}
 			case "cardholder":
-				if holder, ok := item.(map[string]any); ok {
-					addDocument(holder, found)
+				if item[0] == '{' {
+					addDocument(membersOf(item), found)
 				}
 			case "payer_id":
-				addPayerID(item, found)
+				addPayerID(wordOf(item), found)
 			case "payer_email":
-				addEmail(item, found)
+				addEmail(wordOf(item), found)
 			}
-			findPayers(item, found)
-		}
+			findPayers(item, levels-1, found)
+		})
 	}
 }
 
-func addPayer(payer map[string]any, found *provider.Payers) {
-	addPayerID(payer["id"], found)
-	addEmail(payer["email"], found)
+func addPayer(payer object, found *provider.Payers) {
+	addPayerID(payer.text("id"), found)
+	addEmail(payer.text("email"), found)
 	addDocument(payer, found)
 }
 
-func addDocument(person map[string]any, found *provider.Payers) {
-	if identification, ok := person["identification"].(map[string]any); ok {
-		found.Documents = addWord(found.Documents, wordOf(identification["number"]))
-	}
+func addDocument(person object, found *provider.Payers) {
+	found.Documents = addWord(found.Documents, person.child("identification").text("number"))
 }
 
-func addPayerID(value any, found *provider.Payers) {
-	if id := wordOf(value); strings.Trim(id, "0") != "" && validID(id) {
+func addPayerID(id string, found *provider.Payers) {
+	if strings.Trim(id, "0") != "" && validID(id) {
 		found.IDs = addWord(found.IDs, id)
 	}
 }
 
 // addEmail adds an address. Mercado Pago masks those of payers without an account.
-func addEmail(value any, found *provider.Payers) {
-	email := strings.ToLower(wordOf(value))
+func addEmail(email string, found *provider.Payers) {
+	email = strings.ToLower(email)
 	name, host, ok := strings.Cut(email, "@")
 	if ok && strings.Trim(name, "x*") != "" && host != "" {
 		found.Emails = addWord(found.Emails, email)
@@ -85,15 +87,7 @@ func addEmail(value any, found *provider.Payers) {
 }
 
 // wordOf is a text or a number as it was written, without blanks around it.
-func wordOf(value any) string {
-	switch v := value.(type) {
-	case string:
-		return strings.TrimSpace(v)
-	case json.Number:
-		return v.String()
-	}
-	return ""
-}
+func wordOf(value []byte) string { return strings.TrimSpace(scalarOf(value)) }
 
 func addWord(words []string, word string) []string {
 	if word == "" || slices.Contains(words, word) {

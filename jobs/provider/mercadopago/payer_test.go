@@ -1,6 +1,7 @@
 package mercadopago_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -21,13 +22,15 @@ func TestReadPayers_FindsWhomADocumentNames(t *testing.T) {
 		`{"card":{"cardholder":{"name":"APRO","identification":{"number":30111222}}}}`:       {Documents: []string{"30111222"}},
 		`{"transactions":{"payments":[{"payer":{"email":"ana\u0040example.com"}}]}}`:         {Emails: []string{"ana@example.com"}},
 		`{"payer":{"id":"9001"},"additional_info":{"payer":{"id":"9001","first_name":"A"}}}`: {IDs: []string{"9001"}},
+		`{"pay\u0065r":{"id":" 9001 "},"payers":["payer",{"payer_id":"9002"}]}`:              {IDs: []string{"9001", "9002"}},
 		"\uFEFF" + `{"payer":{"id":"9001"}}`:                                                 {IDs: []string{"9001"}},
 		`{"collector":{"id":2,"email":"shop@example.com"},"payer":{}}`:                       {},
 		`{"payer":{"id":"0","email":"XXXXXXXXXXX"}}`:                                         {},
 		`{"payer":{"email":"xxxxx@xxxx.com"}}`:                                               {},
-		`{"payer":{"id":"9001"`:                                                              {},
-		`payer 9001`:                                                                         {},
-		``:                                                                                   {},
+		strings.Repeat(`[`, 40) + `{"payer_id":"9001"}` + strings.Repeat(`]`, 40):            {},
+		`{"payer":{"id":"9001"`: {},
+		`payer 9001`:            {},
+		``:                      {},
 	} {
 		require.Equal(t, want, mercadopago.ReadPayers([]byte(document)), document)
 	}
