@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/shopspring/decimal"
 )
 
 // A column is one of the values that rows of a kind are written with.
@@ -22,11 +24,36 @@ func value[T, V any](name, sqlType string, of func(T) V) column[T] {
 		name: name, sqlType: sqlType,
 		one: func(row T) any { return of(row) },
 		many: func(rows []T) any {
-			values := make([]V, len(rows))
+			values := make(pgtype.FlatArray[V], len(rows)) // of a plain slice pgx asks reflection for each value
 			for i, row := range rows {
 				values[i] = of(row)
 			}
 			return values
+		},
+	}
+}
+
+// money is a numeric column; an amount that isn't valid is NULL. It is sent as text,
+// which is what a decimal is made into anyway: as a driver.Valuer each of an array is
+// tried as what it is not first.
+func money[T any](name string, of func(T) decimal.NullDecimal) column[T] {
+	return column[T]{
+		name: name, sqlType: "numeric",
+		one: func(row T) any {
+			if amount := of(row); amount.Valid {
+				return amount.Decimal.String()
+			}
+			return nil
+		},
+		many: func(rows []T) any {
+			values := make([]string, len(rows))
+			for i, row := range rows {
+				values[i] = "NULL"
+				if amount := of(row); amount.Valid {
+					values[i] = amount.Decimal.String()
+				}
+			}
+			return "{" + strings.Join(values, ",") + "}"
 		},
 	}
 }

@@ -21,7 +21,7 @@ type newOrder struct {
 var insertOrders = func() rowsStatement[newOrder] {
 	columns := []column[newOrder]{
 		value("reference", "text", func(o newOrder) string { return o.reference }),
-		value("amount", "numeric", func(o newOrder) decimal.Decimal { return o.Amount }),
+		money("amount", func(o newOrder) decimal.NullDecimal { return decimal.NewNullDecimal(o.Amount) }),
 		value("currency", "text", func(o newOrder) string { return o.Currency }),
 		value("collector_id", "text", func(o newOrder) string { return o.CollectorID }),
 		value("origin", "text", func(o newOrder) string { return o.origin }),
@@ -44,8 +44,8 @@ type settledOrder struct {
 var settleOrders = writeRows([]column[settledOrder]{
 	value("reference", "text", func(o settledOrder) string { return o.reference }),
 	value("status", "text", func(o settledOrder) string { return string(o.Status) }),
-	value("paid", "numeric", func(o settledOrder) decimal.Decimal { return o.Paid }),
-	value("refunded", "numeric", func(o settledOrder) decimal.Decimal { return o.Refunded }),
+	money("paid", func(o settledOrder) decimal.NullDecimal { return decimal.NewNullDecimal(o.Paid) }),
+	money("refunded", func(o settledOrder) decimal.NullDecimal { return decimal.NewNullDecimal(o.Refunded) }),
 	value("moved", "boolean", func(o settledOrder) bool { return o.moved }),
 	value("reference_key", "text", func(o settledOrder) string { return order.ReferenceKey(o.reference) }),
 }, 0, func(x string) string {
@@ -74,9 +74,9 @@ var logOrders = func() rowsStatement[orderLog] {
 		value("cause", "text", func(l orderLog) string { return l.cause }),
 		value("queue_id", "bigint", func(l orderLog) *int64 { return idOrNull(l.queueID) }),
 		value("status", "text", func(l orderLog) string { return string(l.Status) }),
-		value("paid_amount", "numeric", func(l orderLog) decimal.Decimal { return l.Paid }),
-		value("refunded_amount", "numeric", func(l orderLog) decimal.Decimal { return l.Refunded }),
-		value("amount", "numeric", func(l orderLog) decimal.Decimal { return l.Amount }),
+		money("paid_amount", func(l orderLog) decimal.NullDecimal { return decimal.NewNullDecimal(l.Paid) }),
+		money("refunded_amount", func(l orderLog) decimal.NullDecimal { return decimal.NewNullDecimal(l.Refunded) }),
+		money("amount", func(l orderLog) decimal.NullDecimal { return decimal.NewNullDecimal(l.Amount) }),
 		value("currency", "text", func(l orderLog) string { return l.Currency }),
 		value("actor", "text", func(l orderLog) *string { return orNil(l.actor) }),
 		value("reason", "text", func(l orderLog) *string { return orNil(l.reason) }),
