@@ -103,8 +103,9 @@ func readMercadoPagoOrder(raw []byte) (mercadoPagoOrder, error) {
 	if err != nil {
 		return mercadoPagoOrder{}, errors.New("transactions.payments is not a list")
 	}
+	online := strings.EqualFold(fields.text("type"), "online")
 	for _, entry := range entries {
-		p, err := readOrderPayment(entry)
+		p, err := readOrderPayment(entry, online)
 		if err != nil {
 			return mercadoPagoOrder{}, fmt.Errorf("transactions.payments: %w", err)
 		}
@@ -127,7 +128,8 @@ func orderCurrency(fields object) string {
 	return cmp.Or(named, country)
 }
 
-func readOrderPayment(raw json.RawMessage) (orderPayment, error) {
+// readOrderPayment reads a payment of an order, which is an online one or not.
+func readOrderPayment(raw json.RawMessage, online bool) (orderPayment, error) {
 	fields, err := readObject(raw)
 	if err != nil {
 		return orderPayment{}, err
@@ -135,7 +137,7 @@ func readOrderPayment(raw json.RawMessage) (orderPayment, error) {
 	p := orderPayment{
 		id: fields.id("id"), number: cmp.Or(fields.id("reference_id"), fields.child("reference").id("id")), words: readOrderWords(fields),
 	}
-	if !paymentNumber(p.number) {
+	if !paymentNumber(p.number) || online && len(p.number) == onlineCodeLength {
 		p.number = ""
 	}
 	// Money that is reserved only has been made a payment as well.
@@ -166,9 +168,13 @@ func (*Client) OrderReference(notification []byte) string {
 	return reference
 }
 
-// paymentNumber tells whether an order's reference to a payment is the payment's own
-// id. An online order's is a code of another kind, which may be all digits by chance
-// but is never as long.
+// onlineCodeLength is how long an online order's references to its payments are. Such
+// a code is of letters and digits, and all digits now and then: as a payment's id it
+// would lead to nobody's payment, and the money would count a second time.
+const onlineCodeLength = 10
+
+// paymentNumber tells whether an order's reference to a payment can be the payment's
+// own id.
 func paymentNumber(s string) bool {
 	const shortest, longest = 6, 20
 	return allDigits(s) && len(s) >= shortest && len(s) <= longest && s[0] != '0'
