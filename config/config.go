@@ -22,8 +22,8 @@ type Config struct {
 	Money
 
 	SourceIPMode   SourceIPMode   `env:"SOURCE_IP_MODE" envDefault:"observe" help:"off, observe (record and count) or enforce (403)"`
-	SourceIPCIDRs  []netip.Prefix `env:"SOURCE_IP_CIDRS" help:"address ranges taken for Mercado Pago's, which publishes none"`
-	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" help:"address ranges of proxies whose X-Forwarded-For counts"`
+	SourceIPCIDRs  []netip.Prefix `env:"SOURCE_IP_CIDRS" help:"addresses and ranges taken for Mercado Pago's, which publishes none"`
+	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" help:"addresses and ranges of proxies whose X-Forwarded-For counts"`
 
 	AllowUnsigned      bool          `env:"ALLOW_UNSIGNED" envDefault:"false" help:"accept IPN and QR notifications, whose signature can't be verified, as a hint to fetch"`
 	SignatureTolerance time.Duration `env:"SIGNATURE_TOLERANCE" envDefault:"0s" help:"largest distance of a signature's ts from now; 0s is off"`

@@ -87,7 +87,7 @@ func TestConfig_EveryVariableCanBeGiven(t *testing.T) {
 		"MERCADOPAGO_LIVE_MODE":       "live",
 		"SOURCE_IP_MODE":              "enforce",
 		"SOURCE_IP_CIDRS":             "203.0.113.0/24, 2001:db8::/32",
-		"TRUSTED_PROXIES":             "10.0.0.0/8",
+		"TRUSTED_PROXIES":             "10.0.0.0/8, 192.0.2.7,2001:db8::7",
 		"ALLOW_UNSIGNED":              "true",
 		"SIGNATURE_TOLERANCE":         "15m",
 		"STATUS_TOKENS":               "status-token-0001,status-token-0002",
@@ -119,7 +119,7 @@ func TestConfig_EveryVariableCanBeGiven(t *testing.T) {
 	require.Equal(t, config.LiveMode("live"), cfg.LiveMode)
 	require.Equal(t, config.SourceIPMode("enforce"), cfg.SourceIPMode)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32")}, cfg.SourceIPCIDRs)
-	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, cfg.TrustedProxies)
+	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::7/128")}, cfg.TrustedProxies)
 	require.True(t, cfg.AllowUnsigned)
 	require.Equal(t, 15*time.Minute, cfg.SignatureTolerance)
 	require.Equal(t, []string{"status-token-0001", "status-token-0002"}, config.Reveal(cfg.StatusTokens))
@@ -185,9 +185,10 @@ func TestConfig_AWrongValueIsAProblemOfItsVariable(t *testing.T) {
 		{"MERCADOPAGO_COLLECTOR_ID", "-42", "must be an account number"},
 		{"MERCADOPAGO_LIVE_MODE", "production", "must be any, live or test"},
 		{"SOURCE_IP_MODE", "block", "must be off, observe or enforce"},
-		{"SOURCE_IP_CIDRS", "203.0.113.7", "must be address ranges"},
+		{"SOURCE_IP_CIDRS", "203.0.113.0/33", "must be addresses or ranges"},
+		{"SOURCE_IP_CIDRS", "fe80::1%eth0", "must be addresses or ranges"},
 		{"SOURCE_IP_CIDRS", "203.0.113.0/24,", "has an empty item in its list"},
-		{"TRUSTED_PROXIES", "proxy.example.com", "must be address ranges"},
+		{"TRUSTED_PROXIES", "proxy.example.com", "must be addresses or ranges"},
 		{"ALLOW_UNSIGNED", "perhaps", "must be true or false"},
 		{"SIGNATURE_TOLERANCE", "900", "must be a duration"},
 		{"SIGNATURE_TOLERANCE", "-1s", "must not be negative"},

@@ -24,7 +24,8 @@ func parse(environ []string, read ReadFile, to any) *checker {
 	values, problems := resolve(given, variables, read)
 	c := &checker{problems: append(problems, misspelt(given)...), given: values, environment: given}
 	err := env.ParseWithOptions(to, env.Options{Environment: values, FuncMap: map[reflect.Type]env.ParserFunc{
-		reflect.TypeFor[time.Duration](): func(text string) (any, error) { return ParseDuration(text) },
+		reflect.TypeFor[time.Duration]():  func(text string) (any, error) { return ParseDuration(text) },
+		reflect.TypeFor[[]netip.Prefix](): func(text string) (any, error) { return parseRanges(text) },
 	}})
 	if failed, ok := errors.AsType[env.AggregateError](err); ok {
 		for _, err := range failed.Errors {
@@ -99,6 +100,24 @@ func valueOf(v Variable, given map[string]string, read ReadFile) (string, error)
 	return strings.Join(items, ","), nil
 }
 
+// parseRanges reads a tidied list of address ranges. An address is the range of
+// itself alone.
+func parseRanges(text string) ([]netip.Prefix, error) {
+	var ranges []netip.Prefix
+	for item := range strings.SplitSeq(text, ",") {
+		if addr, err := netip.ParseAddr(item); err == nil && addr.Zone() == "" {
+			ranges = append(ranges, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		r, err := netip.ParsePrefix(item)
+		if err != nil {
+			return nil, err
+		}
+		ranges = append(ranges, r)
+	}
+	return ranges, nil
+}
+
 // problemOf words an error of the parser without the value, which the parser's
 // own text may hold.
 func problemOf(err error, variables []Variable) Problem {
@@ -125,7 +144,7 @@ func form(kind reflect.Type, err error) string {
 	case reflect.TypeFor[bool]():
 		return "must be true or false"
 	case reflect.TypeFor[[]netip.Prefix]():
-		return "must be address ranges such as 203.0.113.0/24, separated by commas"
+		return "must be addresses or ranges such as 203.0.113.7 or 203.0.113.0/24, separated by commas"
 	}
 	// Our own types word their errors themselves, and without the value.
 	return err.Error()
