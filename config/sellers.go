@@ -49,6 +49,9 @@ type sellersDocument struct {
 	Sellers []sellerDoc `yaml:"sellers"`
 }
 
+// version is 1 in a file that says none.
+func (d sellersDocument) version() int { return cmp.Or(d.Version, 1) }
+
 // A sellerDoc is one seller with its place in the file.
 type sellerDoc struct {
 	CollectorID       string   `yaml:"collector_id"`

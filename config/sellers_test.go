@@ -73,13 +73,20 @@ sellers:
 	require.Len(t, watched.Value().Sellers, 2, "the old file stays")
 }
 
+func TestSellersFile_NeedsNoVersion(t *testing.T) {
+	t.Parallel()
+	m := newMarketplace(t, "sellers:\n  - {collector_id: 2002, access_token_env: BRUNO_TOKEN}\n")
+	watched, err := m.watch(t)
+	require.NoError(t, err)
+	require.Equal(t, "2002", watched.Value().Sellers[0].CollectorID)
+}
+
 func TestSellersFile_SaysWhereItIsWrongAndNotWithWhat(t *testing.T) {
 	t.Parallel()
 	const head = "version: 1\nsellers:\n"
 	for content, want := range map[string]string{
 		"":                                "names a file that cannot be read: no such file or directory",
 		"version: 2\n":                    "version must be 1",
-		"sellers: []\n":                   "version must be 1",
 		head + "  - collector_id: 2001\n": "line 3, column 5: needs access_token_env or access_token_file, one of the two",
 		head + "  - {collector_id: 2001, access_token: APP_USR-hunter2}\n":                             "line 3, column 26: unknown key access_token",
 		head + "  - {collector_id: 2001, access_token_env: APP_USR-hunter2}\n":                         "line 3, column 5: access_token_env names a variable that is not set",
