@@ -148,8 +148,9 @@ func durabilityFinding(set store.Server) finding {
 	const name = "durability"
 	switch {
 	case set.Fsync != "on" || set.FullPageWrites != "on":
-		return finding{name, stateWarn, fmt.Sprintf("fsync is %s, full_page_writes is %s: a crash of the machine may lose or corrupt acknowledged webhooks.", set.Fsync, set.FullPageWrites),
-			"Set both to on in postgresql.conf."}
+		return finding{name, stateWarn, fmt.Sprintf("fsync is %s, full_page_writes is %s, synchronous_commit is %s: a crash of the machine may lose or corrupt acknowledged webhooks.",
+			set.Fsync, set.FullPageWrites, set.SynchronousCommit),
+			"Set fsync and full_page_writes to on in postgresql.conf."}
 	case set.SynchronousCommit == "off":
 		return finding{name, stateWarn, "synchronous_commit is off. Conciliar's own commits wait for the disk all the same; orders that you insert by SQL may be lost in a crash.",
 			"Reset synchronous_commit for the database and the role (ALTER DATABASE, ALTER ROLE), or set it to on in the sessions that write orders."}

@@ -61,10 +61,16 @@ func TestDurabilityFinding_WarnsOfEachSetting(t *testing.T) {
 		{Durability: store.Durability{Fsync: "on", FullPageWrites: "on", SynchronousCommit: "off"}}:                     stateWarn,
 		{Durability: store.Durability{Fsync: "off", FullPageWrites: "on", SynchronousCommit: "on"}}:                     stateWarn,
 		{Durability: store.Durability{Fsync: "on", FullPageWrites: "off", SynchronousCommit: "on"}}:                     stateWarn,
+		{Durability: store.Durability{Fsync: "off", FullPageWrites: "off", SynchronousCommit: "off"}}:                   stateWarn,
 	} {
 		found := durabilityFinding(set)
 		require.Equal(t, state, found.State, set)
 		require.Equal(t, state == stateWarn, found.Do != "", set)
+		for name, value := range map[string]string{"fsync": set.Fsync, "full_page_writes": set.FullPageWrites, "synchronous_commit": set.SynchronousCommit} {
+			if value == "off" {
+				require.Contains(t, found.Says, name+" is off")
+			}
+		}
 	}
 }
 
