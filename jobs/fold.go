@@ -51,7 +51,7 @@ type foldWorker struct {
 }
 
 // Work folds as long as there is time, payments before orders, then reads what
-// payments cost, and comes back for the rest.
+// payments cost and by which address they are found, and comes back for the rest.
 func (w *foldWorker) Work(ctx context.Context, _ *river.Job[FoldArgs]) error {
 	ends := time.Now().Add(w.budget)
 	behind, err := w.store.BeginFold(ctx)
@@ -67,12 +67,17 @@ func (w *foldWorker) Work(ctx context.Context, _ *river.Job[FoldArgs]) error {
 			return river.JobSnooze(foldPause)
 		}
 	}
-	for done := false; !done; {
-		if done, err = w.store.ReadCosts(ctx, foldBatch, w.readCost); err != nil {
-			return err
-		}
-		if !done && time.Now().After(ends) {
-			return river.JobSnooze(foldPause)
+	for _, read := range []func() (done bool, err error){
+		func() (bool, error) { return w.store.ReadCosts(ctx, foldBatch, w.readCost) },
+		func() (bool, error) { return w.store.ReadPayerEmails(ctx, foldBatch) },
+	} {
+		for done := false; !done; {
+			if done, err = read(); err != nil {
+				return err
+			}
+			if !done && time.Now().After(ends) {
+				return river.JobSnooze(foldPause)
+			}
 		}
 	}
 	return nil

@@ -66,6 +66,8 @@ var indexReaders = map[string]string{
 	"payments_day_idx":                            "payment_list",
 	"payments_kept_idx":                           "reconcile_retention",
 	"payments_order_idx":                          "order_settle_group_read",
+	"payments_payer_idx":                          "payment_list",
+	"payments_payer_unread_idx":                   "payer_email",
 	"payments_release_idx":                        "payout_release",
 	"payments_updated_idx":                        "reconcile_ledger",
 	"payouts_account_idx":                         "payout_chain",

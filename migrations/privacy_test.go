@@ -21,6 +21,8 @@ func TestPrivacy_AnEmptiedPaymentDidNotChange(t *testing.T) {
 		`raw = '\x7b', status = 'refunded'`:      true,
 		`collector_id = '2', fold_version = 2`:   true,
 		`date_last_updated = '2026-01-03'::date`: true,
+		`payer_email_hash = ''`:                  false,
+		`payer_email_hash = '', fetched_at = now(), status = 'refunded'`: true,
 	} {
 		exec(t, pool, `DELETE FROM payments`)
 		exec(t, pool, `INSERT INTO payments (source, payment_id, status, amount, currency, live_mode, date_last_updated, fetched_at, raw, updated_at)
@@ -43,6 +45,19 @@ func TestPrivacy_EachDatabaseHasAKeyOfItsOwn(t *testing.T) {
 	}
 	require.Len(t, keys[0], 64)
 	require.NotEqual(t, keys[0], keys[1])
+}
+
+// Whoever empties an answer, the previous release too, empties what it is found by.
+func TestPrivacy_TheHashOfAnEmailGoesWithTheAnswer(t *testing.T) {
+	t.Parallel()
+	pool := empty(t)
+	require.NoError(t, migrations.Up(t.Context(), pool, silent))
+	exec(t, pool, `INSERT INTO payments (source, payment_id, status, amount, currency, live_mode, date_last_updated, fetched_at, raw, payer_email_hash)
+		VALUES ('mercadopago', '77', 'approved', 150, 'ARS', true, now(), now(), '\x7b7d', substr(sha256('a'), 1, 16)),
+		       ('mercadopago', '78', 'approved', 150, 'ARS', true, now(), now(), '', substr(sha256('a'), 1, 16))`)
+	require.Equal(t, "77", scan[string](t, pool, `SELECT string_agg(payment_id, ' ') FROM payments WHERE payer_email_hash IS NOT NULL`))
+	exec(t, pool, `UPDATE payments SET raw = ''`)
+	require.Zero(t, scan[int](t, pool, `SELECT count(*) FROM payments WHERE payer_email_hash IS NOT NULL`))
 }
 
 // The previous release archives by the names of the columns that it knows.

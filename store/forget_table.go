@@ -78,6 +78,6 @@ var erasures = []erasure{
 	{table: "refunds", key: []string{"number"}, numeric: true, named: []string{"order_reference", "note"}},
 	{
 		table: "payments", key: []string{"source", "payment_id"}, payment: []string{"source", "payment_id"},
-		documents: []string{"raw"}, empty: `raw = ''`, named: []string{"order_reference"},
+		documents: []string{"raw", "payer_email_hash"}, empty: `raw = '', payer_email_hash = NULL`, named: []string{"order_reference"},
 	},
 }

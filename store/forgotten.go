@@ -13,8 +13,9 @@ import (
 
 // Payers are what a document names its payers by.
 type Payers struct {
-	// IDs are the provider's ids of them, Emails their addresses in lower case, and
-	// Documents the numbers of their identity documents.
+	// IDs are the provider's ids of them, Emails their addresses in lower case, that of
+	// whom the document calls its payer first, and Documents the numbers of their identity
+	// documents.
 	IDs, Emails, Documents []string
 }
 
@@ -67,13 +68,19 @@ func (s *Store) hashPayers(ctx context.Context, q querier, payers Payers) ([][]b
 func (s *Store) payerHashes(ctx context.Context, q querier, source string, documents ...[]byte) ([][]byte, error) {
 	var named Payers
 	for _, document := range documents {
-		if s.readPayers != nil && len(document) > 0 {
-			found := s.readPayers(source, document)
-			named.IDs, named.Emails = append(named.IDs, found.IDs...), append(named.Emails, found.Emails...)
-		}
+		found := s.payersIn(source, document)
+		named.IDs, named.Emails = append(named.IDs, found.IDs...), append(named.Emails, found.Emails...)
 		named.Emails = append(named.Emails, emailsIn(document)...)
 	}
 	return s.hashPayers(ctx, q, named)
+}
+
+// payersIn finds the payers of a document; none where nobody can say.
+func (s *Store) payersIn(source string, document []byte) Payers {
+	if s.readPayers == nil || len(document) == 0 {
+		return Payers{}
+	}
+	return s.readPayers(source, document)
 }
 
 // emailsIn returns what looks like an e-mail address in a text, in lower case.

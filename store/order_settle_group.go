@@ -206,7 +206,7 @@ func (g *group) settle(e *ending, f FetchedPayment) (result SettleResult, settle
 	}
 	switch {
 	case applied:
-		g.states = append(g.states, paymentState{f, e.attempt.QueueID})
+		g.states = append(g.states, paymentState{FetchedPayment: f, queueID: e.attempt.QueueID})
 		f.Payment.FetchMark, f.Payment.KnownAt = latest.FetchMark, latest.KnownAt
 		p.known, p.save, p.confirm = &latest, &paymentState{FetchedPayment: f}, nil
 	case f.Payment.Repeats(p.known.Payment):

@@ -29,6 +29,8 @@ type PaymentFilter struct {
 	Currency string
 	// CollectorID is the account that was paid, and Source the provider.
 	CollectorID, Source string
+	// Payer stands for the payer's e-mail address, see PayerKeyOf.
+	Payer PayerKey
 	// ChangedSince and ChangedUntil bound when a payment's row changed last:
 	// [ChangedSince, ChangedUntil).
 	ChangedSince, ChangedUntil time.Time
@@ -45,6 +47,10 @@ func (f PaymentFilter) narrow(c *conditions) {
 	c.equal("p.currency", f.Currency)
 	c.equal("p.collector_id", f.CollectorID)
 	c.equal("p.source", f.Source)
+	if f.Payer != "" {
+		c.add("p.payer_email_hash = ?", f.Payer.hash())
+		c.always("p.payer_email_hash <> ''")
+	}
 	c.between("p.updated_at", f.ChangedSince, f.ChangedUntil)
 	c.amounts("p.amount", f.AmountFrom, f.AmountTo)
 }

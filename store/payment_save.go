@@ -107,6 +107,8 @@ func loadPayment(ctx context.Context, tx pgx.Tx, source, paymentID string) (*kno
 type paymentState struct {
 	FetchedPayment
 	queueID int64
+	// payerHash is what payersOf finds: the payment is found by it.
+	payerHash []byte
 }
 
 // stateColumns are what payments and payment_logs both keep of a state.
@@ -133,6 +135,7 @@ var currentColumns = []column[paymentState]{
 	value("validation", "boolean", func(s paymentState) bool { return s.Payment.Validation }),
 	value("date_created", "timestamptz", func(s paymentState) *time.Time { return orNull(s.Payment.CreatedAt) }),
 	value("raw", "bytea", func(s paymentState) []byte { return s.Raw }),
+	value("payer_email_hash", "bytea", func(s paymentState) []byte { return s.payerHash }),
 }
 
 // fetchColumns are when it was fetched, and fetchedCostColumns its costs and its release,
@@ -207,10 +210,16 @@ var confirmPayments = func() rowsStatement[paymentState] {
 	})
 }()
 
-// payersOf hashes whom the answers of payments name, each with the place of its payment.
+// payersOf hashes whom the answers of payments name, each with the place of its payment,
+// and writes into each state by which address it is found.
 func (s *Store) payersOf(ctx context.Context, q querier, states []paymentState) (places []int, hashes [][]byte, err error) {
-	for i, state := range states {
-		named, err := s.payerHashes(ctx, q, state.Source, state.Raw)
+	for i := range states {
+		payers := s.payersIn(states[i].Source, states[i].Raw)
+		if states[i].payerHash, err = s.payerEmailHash(ctx, q, payers); err != nil {
+			return nil, nil, err
+		}
+		payers.Emails = append(payers.Emails, emailsIn(states[i].Raw)...)
+		named, err := s.hashPayers(ctx, q, payers)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -225,7 +234,7 @@ func (s *Store) payersOf(ctx context.Context, q querier, states []paymentState) 
 // its state. It reports whether the state is one that was never applied. The answer
 // of a forgotten payer's payment is not kept.
 func (s *Store) savePayment(ctx context.Context, tx pgx.Tx, queueID int64, f FetchedPayment) (fresh bool, err error) {
-	states := []paymentState{{f, queueID}}
+	states := []paymentState{{FetchedPayment: f, queueID: queueID}}
 	places, hashes, err := s.payersOf(ctx, tx, states)
 	if err != nil {
 		return false, err

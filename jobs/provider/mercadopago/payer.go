@@ -13,15 +13,26 @@ import (
 // in additional_info as well, and the card's holder), a Mercado Pago order, or the
 // body of a notification. The seller, who may have an e-mail address in it too, is
 // none. What is masked names nobody, nor does a document that is no JSON or what stands
-// more than 32 levels deep in one.
+// more than 32 levels deep in one. The address of whom the document itself calls its
+// payer is the first.
 func ReadPayers(document []byte) provider.Payers {
 	var found provider.Payers
 	if !bytes.Contains(document, []byte("payer")) && !bytes.Contains(document, []byte("cardholder")) {
 		return found
 	}
 	document = bytes.TrimPrefix(document, byteOrderMark)
-	if json.Valid(document) {
-		findPayers(document[pastBlanks(document, 0):], mostNested, &found)
+	if !json.Valid(document) {
+		return found
+	}
+	document = document[pastBlanks(document, 0):]
+	findPayers(document, mostNested, &found)
+	if len(found.Emails) > 1 && document[0] == '{' {
+		var own provider.Payers
+		addEmail(membersOf(document).child("payer").text("email"), &own)
+		for _, email := range found.Emails {
+			own.Emails = addWord(own.Emails, email)
+		}
+		found.Emails = own.Emails
 	}
 	return found
 }

@@ -17,6 +17,9 @@ func TestReadPayers_FindsWhomADocumentNames(t *testing.T) {
 			IDs: []string{"9001"}, Emails: []string{"ana@example.com"}, Documents: []string{"30111222"},
 		},
 		`{"payer":{"id":9007199254740993,"email":null}}`: {IDs: []string{"9007199254740993"}},
+		`{"metadata":{"payer_email":"a@shop.example"},"payer":{"email":"Zoe@example.com"},"z":{"payer_email":"b@shop.example"}}`: {
+			Emails: []string{"zoe@example.com", "a@shop.example", "b@shop.example"},
+		},
 		`{"payer":9001}`: {IDs: []string{"9001"}},
 		`{"payer_id":9001,"payer_email":"ana@example.com"}`:                                  {IDs: []string{"9001"}, Emails: []string{"ana@example.com"}},
 		`{"card":{"cardholder":{"name":"APRO","identification":{"number":30111222}}}}`:       {Documents: []string{"30111222"}},
