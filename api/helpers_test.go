@@ -74,6 +74,7 @@ func setup(tb testing.TB, opts setupOptions) *bundle {
 	b.store, err = store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
 		FormJob: inserter.Form, InsertStep: inserter.InsertStep, InsertRefund: inserter.InsertRefund, Logger: slog.New(slog.DiscardHandler),
+		ReadPayers: func(_ string, document []byte) store.Payers { return store.Payers(mercadopago.ReadPayers(document)) },
 	})
 	require.NoError(tb, err)
 	b.inbox, err = store.NewInbox(b.store, opts.inbox)

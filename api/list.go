@@ -67,19 +67,23 @@ type listSpec[F, T, D any, P comparable] struct {
 // list answers one page of a list.
 func list[F, T, D any, P comparable](l listSpec[F, T, D, P]) handler {
 	return func(c *gin.Context, ev *requestEvent) error {
-		q := &filters{values: c.Request.URL.Query()}
-		filter, page := l.filter(q), pageOf(q, l.name, l.places)
-		if q.err != nil {
-			return q.err
-		}
-		ctx, cancel := bounded(c)
-		defer cancel()
-		found, err := l.read(ctx, filter, page)
-		if err != nil {
-			return err
-		}
-		return answerJSON(c, http.StatusOK, newListDocument(l, ev, found))
+		return l.answer(c, ev, &filters{values: c.Request.URL.Query()})
 	}
+}
+
+// answer answers the page that the filters ask for.
+func (l listSpec[F, T, D, P]) answer(c *gin.Context, ev *requestEvent, q *filters) error {
+	filter, page := l.filter(q), pageOf(q, l.name, l.places)
+	if q.err != nil {
+		return q.err
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	found, err := l.read(ctx, filter, page)
+	if err != nil {
+		return err
+	}
+	return answerJSON(c, http.StatusOK, newListDocument(l, ev, found))
 }
 
 // stateOf is the state that a list is asked for: preset unless the caller says

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -15,19 +16,56 @@ import (
 // paymentQuery are the parameters of the list of payments.
 var paymentQuery = []string{"order", "status", "currency", "collector_id", "source", "changed_since", "changed_until", "amount_from", "amount_to", "limit", "cursor"}
 
+// A paymentList is the list of payments as an endpoint.
+type paymentList = listSpec[store.PaymentFilter, store.PaymentSummary, store.PaymentSummaryDocument, store.PaymentPlace]
+
+func (a *api) paymentList(filter func(q *filters) store.PaymentFilter) paymentList {
+	return paymentList{
+		name: "payments", places: places[store.PaymentPlace]{write: store.PaymentPlace.String, read: store.ParsePaymentPlace},
+		read: a.deps.Storage.Payments, show: document(store.NewPaymentSummaryDocument), filter: filter,
+	}
+}
+
 // listPayments answers payments by their last change, the oldest first.
 func (a *api) listPayments() handler {
-	return list(listSpec[store.PaymentFilter, store.PaymentSummary, store.PaymentSummaryDocument, store.PaymentPlace]{
-		name: "payments", places: places[store.PaymentPlace]{write: store.PaymentPlace.String, read: store.ParsePaymentPlace},
-		read: a.deps.Storage.Payments, show: document(store.NewPaymentSummaryDocument),
-		filter: func(q *filters) store.PaymentFilter {
-			return store.PaymentFilter{
-				Order: q.text("order"), Status: order.PaymentStatus(q.word("status", order.Words(order.PaymentStatuses()))), Currency: q.text("currency"),
-				CollectorID: q.text("collector_id"), Source: q.text("source"), ChangedSince: q.time("changed_since"), ChangedUntil: q.time("changed_until"),
-				AmountFrom: q.amount("amount_from"), AmountTo: q.amount("amount_to"),
-			}
-		},
-	})
+	return list(a.paymentList(func(q *filters) store.PaymentFilter {
+		return store.PaymentFilter{
+			Order: q.text("order"), Status: order.PaymentStatus(q.word("status", order.Words(order.PaymentStatuses()))), Currency: q.text("currency"),
+			CollectorID: q.text("collector_id"), Source: q.text("source"), ChangedSince: q.time("changed_since"), ChangedUntil: q.time("changed_until"),
+			AmountFrom: q.amount("amount_from"), AmountTo: q.amount("amount_to"),
+		}
+	}))
+}
+
+// searchPayments answers the payments of the payer with an e-mail address. It is in the
+// body because addresses of pages are logged on their way.
+func (a *api) searchPayments(c *gin.Context, ev *requestEvent) error {
+	members, err := a.bodies.readObject(c.Request, "payer_email", "limit", "cursor")
+	if err != nil {
+		return err
+	}
+	email, err := members.text("payer_email", `"ana@example.com"`)
+	if err != nil {
+		return err
+	}
+	q := &filters{values: url.Values{}}
+	for _, name := range []string{"limit", "cursor"} {
+		if _, given := members[name]; !given {
+			continue
+		}
+		value, err := members.option(name)
+		if err != nil {
+			return err
+		}
+		q.values.Set(name, value)
+	}
+	ctx, cancel := bounded(c)
+	defer cancel()
+	payer, err := a.deps.Storage.PayerKeyOf(ctx, email)
+	if err != nil {
+		return err
+	}
+	return a.paymentList(func(*filters) store.PaymentFilter { return store.PaymentFilter{Payer: payer} }).answer(c, ev, q)
 }
 
 // paymentDays is how many days are summed up unless the caller says otherwise.

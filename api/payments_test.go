@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,13 @@ type paymentAnswer struct {
 	Releases      []any      `json:"releases"`
 }
 
+// A listedPayment is one in the list.
+type listedPayment struct {
+	paymentAnswer
+	OrderReference *string   `json:"order_reference"`
+	UpdatedAt      time.Time `json:"updated_at"`
+}
+
 // sell settles a payment of 100 pesos that leaves 92.31, made on 2026-02-27.
 func (b *bundle) sell(t *testing.T, id, reference string, status order.PaymentStatus) {
 	t.Helper()
@@ -81,12 +89,7 @@ func TestPayments_SayWhatTheyCost(t *testing.T) {
 	requireCosts(o.Payments[0].costs)
 	require.Equal(t, "pending", *o.Payments[0].ReleaseStatus)
 
-	type listed struct {
-		paymentAnswer
-		OrderReference *string   `json:"order_reference"`
-		UpdatedAt      time.Time `json:"updated_at"`
-	}
-	all := walk[listed](t, b, "/api/payments")
+	all := walk[listedPayment](t, b, "/api/payments")
 	require.Len(t, all, 2)
 	require.Equal(t, "77", all[0].ID)
 	require.Equal(t, "A-1", *all[0].OrderReference)
@@ -95,13 +98,44 @@ func TestPayments_SayWhatTheyCost(t *testing.T) {
 	for query, want := range map[string]int{"order=A-1": 1, "status=pending": 1, "currency=BRL": 0, "changed_since=2999-01-01": 0,
 		"changed_until=2020-01-01": 0, "amount_from=100.01": 0, "amount_from=100&amount_to=100": 2, "collector_id=1": 2, "collector_id=2": 0,
 		"source=mercadopago": 2, "source=another": 0} {
-		require.Len(t, walk[listed](t, b, "/api/payments?"+query), want, query)
+		require.Len(t, walk[listedPayment](t, b, "/api/payments?"+query), want, query)
 	}
 	for _, query := range []string{"status=paid", "order=", "cursor=x", "limit=0", "amount_to=1,5"} {
 		requireProblem(t, b.do(t, get("/api/payments?"+query)), http.StatusBadRequest, "invalid_parameter")
 	}
 	shown.target = "/api/payments"
 	requireProblem(t, b.do(t, shown), http.StatusUnauthorized, "unauthorized")
+}
+
+func TestPayments_AreFoundByThePayersEmail(t *testing.T) {
+	t.Parallel()
+	b := setup(t, setupOptions{})
+	for id, email := range map[string]string{"77": "Ana@example.com", "78": "ana@example.com", "79": "bea@example.com"} {
+		fixture.Settle(t, b.store, b.pool, b.accept(t, id), store.FetchedPayment{
+			Source: "mercadopago", Raw: []byte(`{"payer":{"email":"` + email + `"}}`),
+			Payment: order.Payment{ID: id, Status: order.PaymentPending, CollectorID: "1", UpdatedAt: b.clock.Now(), FetchedAt: b.clock.Now()},
+		})
+	}
+	search := func(body string) call { return post("/api/payments/search", body) }
+	found := answered[page[listedPayment]](t, b, search(`{"payer_email":" ANA@example.com","limit":1}`), http.StatusOK)
+	require.Len(t, found.Items, 1)
+	rest := answered[page[listedPayment]](t, b, search(`{"payer_email":"ana@example.com","cursor":"`+*found.NextCursor+`"}`), http.StatusOK)
+	require.Nil(t, rest.NextCursor)
+	require.ElementsMatch(t, []string{"77", "78"}, []string{found.Items[0].ID, rest.Items[0].ID})
+	require.Empty(t, answered[page[listedPayment]](t, b, search(`{"payer_email":"cid@example.com"}`), http.StatusOK).Items)
+
+	for _, body := range []string{`{}`, `{"payer_email":"ana"}`, `{"payer_email":""}`, `{"payer_email":7}`, `{"payer_email":"ana@example.com","status":"paid"}`,
+		`{"payer_email":"ana@example.com","limit":"1"}`} {
+		requireProblem(t, b.do(t, search(body)), http.StatusBadRequest, "invalid_field")
+	}
+	for _, body := range []string{`{"payer_email":"ana@example.com","limit":0}`, `{"payer_email":"ana@example.com","cursor":"x"}`} {
+		requireProblem(t, b.do(t, search(body)), http.StatusBadRequest, "invalid_parameter")
+	}
+	requireProblem(t, b.do(t, post("/api/payments/search?payer_email=ana@example.com", `{"payer_email":"ana@example.com"}`)), http.StatusBadRequest, "unknown_parameter")
+	status := search(`{"payer_email":"ana@example.com"}`)
+	status.header = bearer(statusToken)
+	requireProblem(t, b.do(t, status), http.StatusUnauthorized, "unauthorized")
+	require.NotContains(t, strings.ToLower(b.logs.String()), "ana@example.com", "nothing is logged of a payer")
 }
 
 func TestPayments_AreSummedUpByDay(t *testing.T) {

@@ -111,7 +111,7 @@ func (b *bodyReader) options(r *http.Request, known ...string) (callOptions, err
 }
 
 // optionHints say how the options of calls look.
-var optionHints = map[string]string{"wait": `"10s"`, "trigger": `"cron"`, "limit": `100`}
+var optionHints = map[string]string{"wait": `"10s"`, "trigger": `"cron"`, "limit": `100`, "cursor": `"MS5wYXltZW50cy4x"`}
 
 // option returns an option as the query would have it: the limit, which is a
 // number, by its digits, and the others, which are strings, by their text.

@@ -49,6 +49,7 @@ func meanings() map[string]meaning {
 		return meaning{err, store.Internal, "internal", http.StatusInternalServerError, exitFailed, ""}
 	}
 	_, badNote := store.ParseNote(" ")
+	_, badEmail := new(store.Store).PayerKeyOf(context.Background(), "ana")
 	_, badReason := store.ParseReason("")
 	return map[string]meaning{
 		"ErrEventNotFound":      missing(store.ErrEventNotFound, 999, "event_not_found", "There is no event 999."),
@@ -126,6 +127,7 @@ func meanings() map[string]meaning {
 		"ErrRunWindow": {
 			store.ErrRunWindow, store.Invalid, "invalid_parameter", http.StatusBadRequest, exitUsage, "The window cannot be taken.",
 		},
+		"ErrPayerEmail": {badEmail, store.Invalid, "invalid_field", http.StatusBadRequest, exitUsage, "The payer's e-mail address must look like ana@example.com."},
 		"ErrCollector": {
 			store.ErrCollector, store.Invalid, "invalid_field", http.StatusBadRequest, exitUsage, "The collector_id cannot be taken.",
 		},
