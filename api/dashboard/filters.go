@@ -171,6 +171,21 @@ func (r *reader) Local(text string) (string, error) {
 	return at.In(r.zone).Format(localMoment), err
 }
 
+// payer is what stands for a payer's e-mail address; empty for all. It is a field only
+// where it is given: the search has it.
+func (f *filters) payer() store.PayerKey {
+	v := f.get("payer")
+	if v == "" {
+		return ""
+	}
+	f.add(field{Name: "payer", Label: "field.payer", Kind: "text", Value: v, Size: 22})
+	payer, ok := store.ParsePayerKey(v)
+	if !ok {
+		f.err = errBadInput
+	}
+	return payer
+}
+
 // hourForm is how the begin of an hour, in UTC, stands in an address.
 const hourForm = "2006-01-02T15Z"
 

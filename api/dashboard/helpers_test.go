@@ -77,6 +77,7 @@ func setup(t testing.TB, change ...func(*dashboard.Deps)) *bundle {
 	b.store, err = store.New(b.pool, store.Options{
 		Rules: order.Rules{Mode: order.ModeAny}, UnknownOrder: store.UnknownOrderWait,
 		FormJob: inserter.Form, InsertStep: inserter.InsertStep, InsertRefund: inserter.InsertRefund, Logger: quiet,
+		ReadPayers: func(_ string, document []byte) store.Payers { return store.Payers(mercadopago.ReadPayers(document)) },
 	})
 	require.NoError(t, err)
 	acts, err := jobs.NewOperator(b.pool, config, b.store)

@@ -33,6 +33,7 @@ func paymentFilter(f *filters) store.PaymentFilter {
 	_, filter.ChangedUntil = f.on("changed_until", "orders.changed_until")
 	filter.AmountFrom, filter.AmountTo = f.amount("amount_from", "orders.amount_from"), f.amount("amount_to", "orders.amount_to")
 	filter.Order = f.typed("order", "field.order", 16)
+	filter.Payer = f.payer()
 	filter.CollectorID, filter.Source = f.typed("collector_id", "field.collector", 12), f.typed("source", "field.source", 12)
 	return filter
 }
@@ -90,4 +91,11 @@ func (p *page) PaymentLink(id string) string { return paymentPath(id) }
 // paymentPath is a payment's page. Its id is the provider's and may hold anything.
 func paymentPath(id string) string {
 	return Base + "/payments?" + url.Values{"payment": {id}}.Encode()
+}
+
+// PayerLink leads to the payments of a payer.
+func (p *page) PayerLink(payer store.PayerKey) string { return payerPath(payer) }
+
+func payerPath(payer store.PayerKey) string {
+	return Base + "/payments?" + url.Values{"payer": {string(payer)}}.Encode()
 }

@@ -54,6 +54,7 @@ func (d *dashboard) routes() []route {
 		get("/dashboard/events/{id}", byID(d.event)),
 		post("/dashboard/events/{id}/replay", byID(d.replayEvent)),
 		get("/dashboard/search", d.search),
+		needs(RoleViewer, post("/dashboard/search", d.searchByForm)),
 		get("/dashboard/orders", d.orders),
 		get("/dashboard/orders/case", d.orderCase),
 		post("/dashboard/orders/amend", d.amendOrder),

@@ -22,15 +22,35 @@ type searchView struct {
 	Payments, Requests []store.Event
 	// Refused are the newest deliveries that were refused and name it.
 	Refused []store.RefusedDelivery
+	// Email is true when it is an e-mail address. Payer stands for it where a payment was
+	// made by it; InAddress is true where it was not looked for because it stood in the
+	// page's address.
+	Email, InAddress bool
+	Payer            store.PayerKey
+}
+
+// Found reports whether anything has the name.
+func (v searchView) Found() bool {
+	return v.Order || v.Event || v.Payment || v.Payer != "" || len(v.Payments)+len(v.Requests)+len(v.Refused) > 0
 }
 
 // searchRows is how many events of each kind a search shows.
 const searchRows = 20
 
-// search finds what a text can name. When only one thing has the name, it leads
-// there.
-func (d *dashboard) search(c *call) error {
-	q := c.query()
+// search finds what the text in the page's address can name. When only one thing has the
+// name, it leads there.
+func (d *dashboard) search(c *call) error { return d.searchFor(c, c.query(), false) }
+
+// searchByForm finds what the text in the box can name. An e-mail address is taken from
+// there alone, and what is found by it is shown under an address that does not have it.
+func (d *dashboard) searchByForm(c *call) error {
+	if err := c.form(); err != nil {
+		return err
+	}
+	return d.searchFor(c, c.sent(), true)
+}
+
+func (d *dashboard) searchFor(c *call, q *query, form bool) error {
 	v := searchView{Asked: q.text("q")}
 	if q.err != nil {
 		return q.err
@@ -38,6 +58,10 @@ func (d *dashboard) search(c *call) error {
 	if v.Asked == "" {
 		return c.redirect("/dashboard/events")
 	}
+	if v.Email = store.IsEmail(v.Asked); form && !v.Email {
+		return c.redirect("/dashboard/search?%s", url.Values{"q": {v.Asked}}.Encode())
+	}
+	v.InAddress = v.Email && !form
 	places, err := d.find(c, &v)
 	if err != nil {
 		return err
@@ -46,6 +70,23 @@ func (d *dashboard) search(c *call) error {
 		return c.redirect("%s", places[0])
 	}
 	return d.show(c, "search", &page{Title: "search.title", Body: v})
+}
+
+// findPayer finds the payments of the payer with an e-mail address. Whom a payment is of
+// is hidden from whoever sees no payer's data.
+func (d *dashboard) findPayer(c *call, v *searchView) error {
+	if !v.Email || v.InAddress || c.hidesPayerData() {
+		return nil
+	}
+	payer, err := d.deps.Storage.PayerKeyOf(c.ctx, v.Asked)
+	if err != nil {
+		return err
+	}
+	found, err := d.deps.Storage.Payments(c.ctx, store.PaymentFilter{Payer: payer}, store.PageOf[store.PaymentPlace]{Limit: 1})
+	if len(found.Items) > 0 {
+		v.Payer = payer
+	}
+	return err
 }
 
 // find fills the view and returns the places that the text names.
@@ -103,6 +144,12 @@ func (d *dashboard) find(c *call, v *searchView) (places []string, err error) {
 		default:
 			places = append(places, Base+"/events?"+url.Values{by.param: {v.Asked}}.Encode())
 		}
+	}
+	if err := d.findPayer(c, v); err != nil {
+		return nil, err
+	}
+	if v.Payer != "" {
+		places = append(places, payerPath(v.Payer))
 	}
 	refused, err := d.deps.Storage.RefusedDeliveries(c.ctx, store.RefusedFilter{Named: v.Asked}, store.Page{Limit: searchRows})
 	if err != nil {
