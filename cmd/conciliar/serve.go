@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -64,6 +65,7 @@ again when these change, and at once on SIGHUP, which ends nothing.
 		registerLogMetrics(a.metrics, pipe)
 		a.hangups = hangups
 		a.followSettings(settings)
+		logger.LogAttrs(cmd.Context(), slog.LevelInfo, "settings", config.Effective(cfg)...)
 		a.warnOfSettings(cmd.Context(), cfg, logger)
 		ln, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", string(cfg.HTTPAddr))
 		if err != nil {
