@@ -22,7 +22,13 @@ type AttemptError struct {
 	Err   error
 }
 
-func (e *AttemptError) Error() string { return storable(e.Class + ": " + e.Err.Error()) }
+func (e *AttemptError) Error() string {
+	text := e.Err.Error()
+	if !strings.HasPrefix(text, e.Class+": ") { // a provider's error names its kind, which is the class
+		text = e.Class + ": " + text
+	}
+	return storable(text)
+}
 
 func (e *AttemptError) Unwrap() error { return e.Err }
 

@@ -21,7 +21,7 @@ func failing(t *testing.T, change ...func(*jobs.Config)) *bundle {
 	return b
 }
 
-const unavailable = "provider_unavailable: provider_unavailable (HTTP 503)"
+const unavailable = "provider_unavailable: HTTP 503"
 
 func TestDeadLetter_AfterTheLastAttempt(t *testing.T) {
 	t.Parallel()
@@ -47,8 +47,8 @@ func TestDeadLetter_ByTheWorkersWord(t *testing.T) {
 	b.awaitStatus(t, event, "dead_letter")
 
 	require.Equal(t, &deadLetter{
-		Reason: "permanent_failure", Class: "forbidden", Error: "forbidden: forbidden (HTTP 403)", State: "open", Attempts: 1, Deaths: 1,
-		Errors: []string{"JobCancelError: forbidden: forbidden (HTTP 403)"},
+		Reason: "permanent_failure", Class: "forbidden", Error: "forbidden: HTTP 403", State: "open", Attempts: 1, Deaths: 1,
+		Errors: []string{"JobCancelError: forbidden: HTTP 403"},
 	}, b.letter(t, event))
 }
 
@@ -199,7 +199,7 @@ func TestDeadLetter_IsReopenedByARetry(t *testing.T) {
 	require.Equal(t, &reopened, b.letter(t, event))
 	require.Equal(t, "failed", b.status(t, event))
 
-	const refused = "forbidden: forbidden (HTTP 403)"
+	const refused = "forbidden: HTTP 403"
 	b.fake.fails("77", &provider.Error{Kind: provider.Forbidden, StatusCode: 403})
 	runner = b.start(t)
 	b.awaitStatus(t, event, "dead_letter")

@@ -358,7 +358,7 @@ func TestAttempt_APaymentThatNeverComesUsesUpTheBackoff(t *testing.T) {
 	require.Equal(t, 7, job.Attempt)
 	require.Equal(t, 7, b.fake.calls("77"))
 	letter := b.letter(t, event)
-	const failure = "payment_not_found: payment_not_found (HTTP 404)"
+	const failure = "payment_not_found: HTTP 404"
 	require.Equal(t, &deadLetter{
 		Reason: "retries_exhausted", Class: "payment_not_found", Error: failure, State: "open", Attempts: 7, Deaths: 1,
 		Errors: []string{failure, failure, failure, failure, failure, failure, failure},

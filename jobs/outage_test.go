@@ -257,7 +257,7 @@ func TestOutage_ARefusalThatCannotBeConfirmedIsRetried(t *testing.T) {
 	event := b.accept(t, "77")
 	b.start(t)
 	job := b.awaitJob(t, event, rivertype.JobStateRetryable)
-	require.Equal(t, "forbidden: forbidden (HTTP 403)", job.Errors[0].Error)
+	require.Equal(t, "forbidden: HTTP 403", job.Errors[0].Error)
 	require.Nil(t, b.letter(t, event))
 }
 

@@ -166,7 +166,7 @@ func TestReconcile_TheLastAttemptEndsTheRun(t *testing.T) {
 	})
 	run := w.ended(t, w.begin(t).ID)
 	require.Equal(t, store.RunFailed, run.Status)
-	require.Equal(t, "provider_unavailable: provider_unavailable (HTTP 503)", *run.Error)
+	require.Equal(t, "provider_unavailable: HTTP 503", *run.Error)
 	require.Equal(t, store.PhaseMissing, run.Phase)
 	require.NotNil(t, run.FinishedAt)
 	fixture.Await(t, func() bool {

@@ -201,7 +201,7 @@ func TestReports_ARefusalIsNotedUntilItEnds(t *testing.T) {
 	require.Zero(t, wait)
 	st, err := b.Status(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, "unauthorized (HTTP 401)", st.Signals.Reports[0].Error)
+	require.Equal(t, "unauthorized: HTTP 401", st.Signals.Reports[0].Error)
 	require.Positive(t, st.Signals.Reports[0].FailingFor)
 	require.Positive(t, st.Signals.Reports[0].Age, "since it is followed")
 	b.sim.SetRevoked(false)

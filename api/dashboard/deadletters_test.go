@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-const notFound = "payment_not_found: payment_not_found (HTTP 404)"
+const notFound = "payment_not_found: HTTP 404"
 
 func TestDeadLetters_AreGroupedByCauseWithWhatToDo(t *testing.T) {
 	t.Parallel()
@@ -33,7 +33,7 @@ func TestDeadLetters_AreGroupedByCauseWithWhatToDo(t *testing.T) {
 		for _, text := range texts {
 			require.Contains(t, main, text)
 		}
-		require.Contains(t, b.page(t, lang, "/dashboard/dead-letters/"+itoa(letter)), "payment_not_found (HTTP 404)")
+		require.Contains(t, b.page(t, lang, "/dashboard/dead-letters/"+itoa(letter)), "payment_not_found: HTTP 404")
 		require.Contains(t, b.page(t, lang, "/dashboard/dead-letters/"+itoa(odd)), "from a newer release")
 	}
 	body := b.get(t, "en", "/dashboard/dead-letters?reason=cancelled").Body.String()

@@ -21,7 +21,7 @@ func TestEvents_AreShownInThreeLanguages(t *testing.T) {
 		require.Contains(t, b.page(t, lang, "/dashboard/events"), text)
 	}
 	b.accept(t, "100")
-	b.deadLetter(t, "101", "payment_not_found: payment_not_found (HTTP 404)")
+	b.deadLetter(t, "101", "payment_not_found: HTTP 404")
 	for lang, texts := range map[string][]string{
 		"en":    {"waiting", "failed for good", "Mercado Pago does not know the payment (404)"},
 		"es":    {"en espera", "fallido", "Mercado Pago no conoce el pago (404)"},

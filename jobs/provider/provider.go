@@ -218,7 +218,7 @@ type Error struct {
 func (e *Error) Error() string {
 	msg := e.Kind.String()
 	if e.StatusCode != 0 {
-		msg += fmt.Sprintf(" (HTTP %d)", e.StatusCode)
+		msg += fmt.Sprintf(": HTTP %d", e.StatusCode)
 	}
 	if e.Err != nil {
 		msg += ": " + e.Err.Error()
