@@ -117,7 +117,7 @@ func TestMetrics_TheRulesFireWhenTheyShouldAndNotOtherwise(t *testing.T) {
 		_, known := health.ConditionOf(code[1])
 		require.True(t, known, "a rule speaks of a condition that is not there: %s", code[1])
 	}
-	for _, args := range [][]string{{"check", "rules", "rules.yml"}, {"test", "rules", "rules_test.yml"}} {
+	for _, args := range [][]string{{"check", "rules", "rules.yml"}, {"test", "rules", "rules_test.yml"}, {"check", "config", "--syntax-only", "scrape.yml"}} {
 		cmd := promtool(t, args...)
 		cmd.Dir = repositoryPath("deploy/prometheus")
 		out, err := cmd.CombinedOutput()
