@@ -50,7 +50,7 @@ var indexReaders = map[string]string{
 	"order_logs_changed_idx":                      "event_detail",
 	"order_logs_order_idx":                        "order_read",
 	"orders_before_fold_3_idx":                    "fold_upgrade",
-	"orders_reference_key_idx":                    "anomaly_sync",
+	"orders_key_idx":                              "order_search",
 	"orders_unpaid_idx":                           "reconcile_unpaid",
 	"orders_unsettled_idx":                        "order_sweep",
 	"orders_updated_idx":                          "reconcile_ledger",
