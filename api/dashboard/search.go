@@ -22,6 +22,8 @@ type searchView struct {
 	Payments, Requests []store.Event
 	// Refused are the newest deliveries that were refused and name it.
 	Refused []store.RefusedDelivery
+	// Like are orders that it may mean, looked for where nothing else has the name.
+	Like store.OrdersLike
 	// Email is true when it is an e-mail address. Payer stands for it where a payment was
 	// made by it; InAddress is true where it was not looked for because it stood in the
 	// page's address.
@@ -69,8 +71,33 @@ func (d *dashboard) searchFor(c *call, q *query, form bool) error {
 	if len(places) == 1 {
 		return c.redirect("%s", places[0])
 	}
+	if len(places) == 0 {
+		if v.Like, err = d.deps.Storage.OrdersLike(c.ctx, v.Asked, searchRows); err != nil {
+			return err
+		}
+		if same := v.Like.Same; len(same) == 1 {
+			return c.redirect("%s", orderPath(same[0].Reference))
+		}
+	}
 	return d.show(c, "search", &page{Title: "search.title", Body: v})
 }
+
+// Similar are lists of orders that the text may mean.
+func (v searchView) Similar() []table {
+	var tables []table
+	for _, list := range []struct {
+		caption string
+		orders  []store.OrderSummary
+	}{{"search.same", v.Like.Same}, {"search.beginning", v.Like.Beginning}, {"search.within", v.Like.Within}} {
+		if len(list.orders) > 0 {
+			tables = append(tables, tableOf(list.caption, "", list.orders, orderColumns...))
+		}
+	}
+	return tables
+}
+
+// Looked is how many orders were looked through for a part of a reference.
+func (v searchView) Looked() int { return store.SearchedOrders }
 
 // findPayer finds the payments of the payer with an e-mail address. Whom a payment is of
 // is hidden from whoever sees no payer's data.

@@ -14,6 +14,36 @@ import (
 	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
+func TestSearch_FindsAnOrderByAPartOfItsReference(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, reference := range []string{"Shop-2026-1042", "shop-2026-1043", "C-Dup"} {
+		b.register(t, reference, "10")
+	}
+	w := b.get(t, "en", "/dashboard/search?q=c-dup")
+	require.Equal(t, http.StatusSeeOther, w.Code)
+	require.Equal(t, "/dashboard/orders?reference=C-Dup", w.Header().Get("Location"), "the one in another casing")
+
+	main := b.page(t, "en", "/dashboard/search?q=SHOP-2026-10")
+	require.Contains(t, main, "Orders whose reference begins with it")
+	require.Contains(t, main, "Shop-2026-1042")
+	require.Contains(t, main, "shop-2026-1043")
+	require.Contains(t, main, "the 50,000 that changed last")
+	// One that has it is shown, and not taken for the one that is meant.
+	main = b.page(t, "en", "/dashboard/search?q=1042")
+	require.Contains(t, main, "Orders that have it in their reference")
+	require.NotContains(t, main, "shop-2026-1043")
+	for lang, text := range map[string]string{"es": "entre los 50.000 que cambiaron", "pt-BR": "entre os 50.000 que mudaram"} {
+		require.Contains(t, b.page(t, lang, "/dashboard/search?q=1042"), text)
+	}
+
+	b.register(t, "c-duP", "10")
+	main = b.page(t, "en", "/dashboard/search?q=c-dup")
+	require.Contains(t, main, "in another spelling")
+	require.Contains(t, main, "C-Dup")
+	require.Contains(t, main, "c-duP")
+}
+
 func TestSearch_FindsPaymentsByThePayersEmail(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
