@@ -207,6 +207,19 @@ func (f *filters) text(name string) string {
 	return value
 }
 
+// id is the number of a thing; 0 when none is given.
+func (f *filters) id(name string) int64 {
+	if !f.values.Has(name) {
+		return 0
+	}
+	text := f.values.Get(name)
+	id, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || id < 1 || strconv.FormatInt(id, 10) != text {
+		f.fail("%s is %q; it takes a positive number.", name, clip(text, 64))
+	}
+	return id
+}
+
 // word is a value out of a list.
 func (f *filters) word(name string, known []string) string {
 	value := f.text(name)

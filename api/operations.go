@@ -33,6 +33,7 @@ var (
 	aBulkReplay = subject{"id", problemBulkReplayNotFound, "a bulk replay"}
 	anAnomaly   = subject{"id", problemAnomalyNotFound, "an anomaly"}
 	aRefusal    = subject{"id", problemRefusedNotFound, "a refused delivery"}
+	aDelivery   = subject{"id", problemNotFound, "an outgoing delivery"}
 	aRun        = subject{"id", problemRunNotFound, "a run"}
 )
 

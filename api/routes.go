@@ -95,6 +95,8 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: "/api/webhooks/refused/groups", access: accessStatus, query: []string{"reason", "source", "since", "until"}, handle: a.groupRefused},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id", access: accessRecords, handle: show(aRefusal, a.deps.Storage.RefusedDelivery, permitted[store.RefusedDetail])},
 		{method: http.MethodGet, path: "/api/webhooks/refused/:id/diagnosis", access: accessStatus, handle: a.diagnoseRefused()},
+		{method: http.MethodGet, path: deliveriesPath, access: accessStatus, query: deliveryQuery, handle: a.listDeliveries()},
+		{method: http.MethodGet, path: deliveriesPath + "/:id", access: accessRecords, handle: show(aDelivery, a.deps.Storage.Delivery, permitted[store.DeliveryDetail])},
 		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
 
 		{method: http.MethodGet, path: "/api/payments", access: accessStatus, query: paymentQuery, handle: a.listPayments()},

@@ -90,6 +90,16 @@ func (d RefusedDetail) WithoutContent() RefusedDetail {
 	return d
 }
 
+// WithoutContent is the delivery without what its receiver answered, which may hold a
+// payer's data.
+func (d DeliveryDetail) WithoutContent() DeliveryDetail {
+	d.Log = slices.Clone(d.Log)
+	for i := range d.Log {
+		d.Log[i].Answer = ""
+	}
+	return d
+}
+
 // WithoutContent is the payment without the provider's answer, which holds the
 // payer's data.
 func (k KnownPayment) WithoutContent() KnownPayment {
