@@ -57,11 +57,7 @@ func showOrderEvent(r *printout, e store.OrderEventDetail) {
 		}
 	}
 	section(r, "attempts", "DELIVERY\tATTEMPT\tENDED\tTOOK\tSTATUS\tERROR\tANSWER", attempts, func(a attempt) []any {
-		var status any = ""
-		if a.Status != nil {
-			status = *a.Status
-		}
-		return []any{a.delivery, a.Number, a.EndedAt, strconv.FormatInt(a.DurationMS, 10) + " ms", status, a.Error, shorten(&a.Answer)}
+		return []any{a.delivery, a.Number, a.EndedAt, strconv.FormatInt(a.DurationMS, 10) + " ms", statusText(a.DeliveryAttempt), a.Error, shorten(&a.Answer)}
 	})
 	var body bytes.Buffer
 	if json.Indent(&body, e.Body, "", "  ") == nil {
