@@ -69,9 +69,7 @@ func (d *dashboard) delivery(c *call, id int64) error {
 		return err
 	}
 	if c.hidesPayerData() {
-		for i := range found.Log {
-			found.Log[i].Answer = ""
-		}
+		found = found.WithoutContent()
 	}
 	return d.show(c, "delivery", &page{Title: "nav.deliveries", About: "delivery.name", ID: id, Nav: "deliveries", Refresh: found.State == store.DeliveryPending, Body: found})
 }

@@ -44,6 +44,7 @@ func TestDeliveries_AreShownReplayedAndDismissed(t *testing.T) {
 		require.Contains(t, one, words[2])
 		require.Contains(t, one, "<b>broken</b>")
 	}
+	require.Contains(t, b.get(t, "en", "/dashboard/deliveries/1").Body.String(), `href="/dashboard/orders?reference=A-1"`)
 	require.Equal(t, "/dashboard/deliveries/1", b.post(t, "/dashboard/deliveries/1/dismiss", url.Values{"note": {"told them"}}))
 	require.Equal(t, http.StatusConflict, b.send(t, "/dashboard/deliveries/1/dismiss", url.Values{"note": {"told them"}}).Code)
 	require.Equal(t, "/dashboard/deliveries/2", b.post(t, "/dashboard/deliveries/1/replay", nil))

@@ -41,7 +41,7 @@ func TestPages_OfferWhatTheRoleAllows(t *testing.T) {
 	letter, queueID := b.deadLetter(t, "77", "timeout: late")
 	b.register(t, "A-1", "150.00")
 	pages := []string{
-		"/dashboard", "/dashboard/events", "/dashboard/events/" + itoa(queueID), "/dashboard/orders?q=A-1", "/dashboard/dead-letters",
+		"/dashboard", "/dashboard/events", "/dashboard/events/" + itoa(queueID), "/dashboard/orders?reference=A-1", "/dashboard/dead-letters",
 		"/dashboard/dead-letters/" + itoa(letter), "/dashboard/anomalies", "/dashboard/runs", "/dashboard/refused",
 	}
 	for _, role := range dashboard.Roles() {

@@ -64,7 +64,14 @@ type paymentView struct {
 	Story []episode
 	// Order is the reference that the payment names; empty when it names none.
 	Order string
+	// Refunds were asked for of it, newest first, and Refundable is what can be given
+	// back; nothing where nobody may refund.
+	Refunds    []store.Refund
+	Refundable []store.Refundable
 }
+
+// RefundPath leads to where a refund is asked for.
+func (v paymentView) RefundPath() string { return orderPath(v.Order) + "#refund-" + v.ID }
 
 // payment shows one payment. Where it was never read, its events say why.
 func (d *dashboard) payment(c *call, source, id string) error {
@@ -82,7 +89,27 @@ func (d *dashboard) payment(c *call, source, id string) error {
 		}
 	}
 	v.PaymentDetail = detail
+	if d.deps.Refunds && detail.Payment != nil {
+		if err := d.readRefunds(c, &v); err != nil {
+			return err
+		}
+	}
 	return d.showStatus(c, status, "payment", &page{Title: "nav.payments", Name: id, Nav: "payments", Refresh: true, Body: v})
+}
+
+// paymentRefunds is how many refunds a payment's page shows.
+const paymentRefunds = 50
+
+func (d *dashboard) readRefunds(c *call, v *paymentView) error {
+	found, err := d.deps.Storage.Refunds(c.ctx, store.RefundFilter{PaymentID: v.ID}, store.Page{Limit: paymentRefunds})
+	if err != nil {
+		return err
+	}
+	v.Refunds = found.Items
+	if v.Order != "" {
+		_, v.Refundable, err = d.deps.Storage.OrderRefunds(c.ctx, v.Order, []store.OrderPayment{v.Payment.OrderPayment})
+	}
+	return err
 }
 
 // PaymentLink leads to a payment.

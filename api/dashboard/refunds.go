@@ -3,6 +3,7 @@ package dashboard
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/conciliar/conciliar/jobs/provider"
@@ -56,6 +57,28 @@ var refundColumns = []column[store.Refund]{
 	{"field.asked", "", func(r store.Refund) cell { return timeCell(r.RequestedAt).over(plainCell(r.RequestedBy)) }},
 	{"field.ended", partMinor, func(r store.Refund) cell { return timeCell(r.EndedAt) }},
 	{"field.note", "", func(r store.Refund) cell { return plainCell(r.Note) }},
+	{"refund.key", partTopic, func(r store.Refund) cell { return plainCell(r.ID).leading(refundPath(r.ID)) }},
+}
+
+func refundPath(id string) string { return Base + "/refunds/" + url.PathEscape(id) }
+
+// showRefund shows one refund: what was asked for, and what came of it.
+func (d *dashboard) showRefund(c *call) error {
+	refund, err := d.deps.Storage.Refund(c.ctx, c.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return d.show(c, "refund", &page{Title: "nav.refunds", Name: refund.ID, Nav: "refunds", Refresh: refund.Open(), Body: refund})
+}
+
+// RefundCause is why a refund failed or is not known, in words; empty where there is
+// nothing to say.
+func (p *page) RefundCause(r store.Refund) string {
+	cause := refundReason(r)
+	if cause.Of == "" {
+		return ""
+	}
+	return p.Word(cause.Of, cause.Value)
 }
 
 // refundReason says why a refund failed, or is not known.

@@ -71,6 +71,44 @@ func TestRefund_IsAskedForOnTheOrdersPage(t *testing.T) {
 	require.Contains(t, again.Body.String(), `href="`+orderA+`"`)
 }
 
+func TestRefund_IsShownOnThePaymentsPageAndItsOwn(t *testing.T) {
+	t.Parallel()
+	b := setup(t, refunding)
+	b.paid(t)
+	const payment7 = "/dashboard/payments?payment=7"
+	for lang, text := range map[string]string{"en": "No refund of it", "es": "ninguna devolución de este pago", "pt-BR": "Nenhum reembolso dele"} {
+		require.Contains(t, b.page(t, lang, payment7), text)
+	}
+	require.Contains(t, b.get(t, "en", payment7).Body.String(), `href="/dashboard/orders?reference=a#refund-7"`)
+	form := b.refundForm(t, "40.50")
+	require.Equal(t, orderA, b.post(t, "/dashboard/refunds", form))
+	id := form.Get("id")
+	for lang, words := range map[string][]string{
+		"en":    {"Refunds", "Requested", "Idempotency key", "Given back, says Mercado Pago"},
+		"es":    {"Devoluciones", "Clave de idempotencia", "Devuelto, según Mercado Pago"},
+		"pt-BR": {"Reembolsos", "Chave de idempotência", "Devolvido, segundo o Mercado Pago"},
+	} {
+		section, one := b.page(t, lang, payment7), b.page(t, lang, "/dashboard/refunds/"+id)
+		for _, text := range []string{id, "it broke", "operator"} {
+			require.Contains(t, section, text)
+			require.Contains(t, one, text)
+		}
+		for _, text := range words {
+			require.Contains(t, section+one, text)
+		}
+	}
+	require.Contains(t, b.get(t, "en", payment7).Body.String(), `href="/dashboard/refunds/`+id+`"`)
+	b.exec(t, `UPDATE refunds SET state = 'failed', reason = 'insufficient_amount', error = 'code 4040', ended_at = now(), sent_at = now(), tries = 1`)
+	require.Contains(t, b.page(t, "en", "/dashboard/refunds/"+id), "code 4040")
+	for _, missing := range []string{"9d1c3cf8-7a3d-4b29-9bd9-0e6b8a3d2a10", "x"} {
+		require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/refunds/"+missing).Code, missing)
+	}
+
+	b.role = dashboard.RoleViewer
+	require.Contains(t, b.page(t, "en", payment7), "it broke")
+	require.NotContains(t, b.get(t, "en", payment7).Body.String(), "#refund-7")
+}
+
 func TestRefund_WhatIsWrongIsSaidAndNothingSent(t *testing.T) {
 	t.Parallel()
 	b := setup(t, refunding)

@@ -100,5 +100,5 @@ func (d *dashboard) routes() []route {
 	if !d.deps.Refunds {
 		return all
 	}
-	return append(all, get("/dashboard/refunds", d.refunds), needs(RoleAdmin, post("/dashboard/refunds", d.refund)))
+	return append(all, get("/dashboard/refunds", d.refunds), get("/dashboard/refunds/{id}", d.showRefund), needs(RoleAdmin, post("/dashboard/refunds", d.refund)))
 }
