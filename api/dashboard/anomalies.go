@@ -102,17 +102,41 @@ func (d *dashboard) resolveAnomaly(c *call, id int64) error {
 var moneyDetails = map[string]bool{"amount": true, "paid": true, "refunded": true, "missing": true, "surplus": true,
 	"net": true, "released": true, "difference": true}
 
+// A detail is one of an anomaly. Links lead to what it names; where there are none, its
+// value is shown.
+type detail struct {
+	Name, Value string
+	Links       []namedLink
+}
+
+// A namedLink is a link and its text.
+type namedLink struct{ Text, Path string }
+
+// linksOf are the links of a detail: payments, and an order where it is plain that it is
+// one, because a reference may have a comma.
+func linksOf(name, text string) (links []namedLink) {
+	switch {
+	case name == "payment_ids":
+		for _, id := range strings.Split(text, ",") {
+			links = append(links, namedLink{id, paymentPath(id)})
+		}
+	case name == "near_orders" && !strings.Contains(text, ","):
+		links = []namedLink{{text, orderPath(text)}}
+	}
+	return links
+}
+
 // Details are the details of an anomaly, amounts in the reader's form, by name.
 // The database keep them as texts; whatever else stands there is shown as it is.
-func (p *page) Details(a store.Anomaly) ([]pair, error) {
+func (p *page) Details(a store.Anomaly) ([]detail, error) {
 	var raw map[string]any
 	decoder := json.NewDecoder(strings.NewReader(string(a.Detail)))
 	decoder.UseNumber() // an amount must not become a float
 	if err := decoder.Decode(&raw); err != nil {
-		return []pair{{Name: "detail", Value: string(a.Detail)}}, nil //nolint:nilerr // no object: shown as it is
+		return []detail{{Name: "detail", Value: string(a.Detail)}}, nil //nolint:nilerr // no object: shown as it is
 	}
 	currency, _ := raw["currency"].(string)
-	var details []pair
+	var details []detail
 	for name, value := range raw {
 		text, isText := value.(string)
 		if !isText {
@@ -134,8 +158,8 @@ func (p *page) Details(a store.Anomaly) ([]pair, error) {
 		case name == "reason":
 			text = p.Word("release_reason", text)
 		}
-		details = append(details, pair{name, text})
+		details = append(details, detail{name, text, linksOf(name, text)})
 	}
-	slices.SortFunc(details, func(a, b pair) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(details, func(a, b detail) int { return strings.Compare(a.Name, b.Name) })
 	return details, nil
 }

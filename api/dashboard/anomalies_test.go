@@ -38,6 +38,22 @@ func TestAnomalies_AreShownInThreeLanguages(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.get(t, "en", "/dashboard/anomalies/"+itoa(id+1)).Code)
 }
 
+func TestAnomalies_LeadToThePaymentsTheyName(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "o-1", "10")
+	for _, id := range []string{"1003", "1004"} {
+		b.settle(t, "o-1", payment(id, order.PaymentApproved, "10"))
+	}
+	b.exec(t, `UPDATE anomalies SET detail = detail || '{"near_orders": "O 1", "payment_ids": "1003,1004"}'`)
+	for _, target := range []string{"/dashboard/anomalies", "/dashboard/anomalies/" + itoa(b.count(t, `SELECT max(id) FROM anomalies`))} {
+		body := b.get(t, "en", target).Body.String()
+		for _, link := range []string{"/dashboard/payments?payment=1003", "/dashboard/payments?payment=1004", "/dashboard/orders?reference=O&#43;1"} {
+			require.Contains(t, body, `href="`+link+`"`, target)
+		}
+	}
+}
+
 func TestAnomalies_AreResolvedWithANote(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
