@@ -55,7 +55,7 @@ func isBlankOrControl(r rune) bool { return r <= ' ' || r == 0x7f }
 // one of ErrPayerEmail for a text that is none.
 func (s *Store) PayerKeyOf(ctx context.Context, email string) (PayerKey, error) {
 	if !IsEmail(email) {
-		return "", ErrPayerEmail.because("must look like ana@example.com")
+		return "", ErrPayerEmail.because("must look like name@host")
 	}
 	key, err := s.hashKey(ctx, s.pool)
 	if err != nil {

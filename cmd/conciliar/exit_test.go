@@ -127,7 +127,7 @@ func meanings() map[string]meaning {
 		"ErrRunWindow": {
 			store.ErrRunWindow, store.Invalid, "invalid_parameter", http.StatusBadRequest, exitUsage, "The window cannot be taken.",
 		},
-		"ErrPayerEmail": {badEmail, store.Invalid, "invalid_field", http.StatusBadRequest, exitUsage, "The payer's e-mail address must look like ana@example.com."},
+		"ErrPayerEmail": {badEmail, store.Invalid, "invalid_field", http.StatusBadRequest, exitUsage, "The payer's e-mail address must look like name@host."},
 		"ErrCollector": {
 			store.ErrCollector, store.Invalid, "invalid_field", http.StatusBadRequest, exitUsage, "The collector_id cannot be taken.",
 		},
