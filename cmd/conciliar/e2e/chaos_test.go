@@ -90,5 +90,5 @@ var chaosPatience = sync.OnceValue(func() time.Duration {
 	if given, err := time.ParseDuration(os.Getenv(patienceEnv)); err == nil {
 		return given
 	}
-	return 2 * patience
+	return 2 * time.Minute
 })

@@ -29,7 +29,7 @@ import (
 
 // patience is how long a test waits for what must come: far longer than it
 // takes, so that only what never comes fails.
-const patience = time.Minute
+const patience = 4 * time.Minute
 
 // addressToKeep is an address for a service that is ended and started again. It
 // lies below the ports that systems give to outgoing connections (from 32768 on

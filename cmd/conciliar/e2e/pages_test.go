@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -42,14 +43,15 @@ func builtClone(t *testing.T) string {
 	building.Lock()
 	defer building.Unlock()
 	build := exec.CommandContext(t.Context(), "make", "build")
-	build.Dir = dir
+	build.Dir, build.Env = dir, append(os.Environ(), goEnviron(t)...)
 	said, err := build.CombinedOutput()
 	require.NoError(t, err, string(said))
 	return dir
 }
 
 // goEnviron is what Go needs to find what it has built and fetched before, for a
-// person with another HOME.
+// person with another HOME. What a page builds has the race detector when the tests
+// have it: as make test builds the rest, so that nothing is compiled twice.
 func goEnviron(t *testing.T) []string {
 	t.Helper()
 	names := []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOFLAGS", "GOSUMDB", "GONOSUMDB", "GOTOOLCHAIN"}
@@ -57,7 +59,14 @@ func goEnviron(t *testing.T) []string {
 	require.NoError(t, err)
 	var environ []string
 	for i, value := range strings.Split(strings.TrimSuffix(string(out), "\n"), "\n") {
+		if raceDetector && names[i] == "GOFLAGS" {
+			value += " -race"
+		}
 		environ = append(environ, names[i]+"="+value)
+	}
+	if raceDetector {
+		// The targets switch cgo off, which the detector needs.
+		environ = append(environ, "GO=env CGO_ENABLED=1 go")
 	}
 	return environ
 }
