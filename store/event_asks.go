@@ -19,7 +19,7 @@ func (s *Store) SignedAsks(ctx context.Context, queueID int64) (SignedAsks, erro
 	err := s.pool.QueryRow(ctx, `
 		SELECT q.payload, q.signed AND q.origin = 'webhook' AND EXISTS (
 		           SELECT FROM webhook_queue other
-		           WHERE other.resource_id = q.resource_id AND other.source = q.source AND other.request_id = q.request_id
+		           WHERE other.resource_id = q.resource_id AND other.resource_id <> '' AND other.source = q.source AND other.request_id = q.request_id
 		             AND other.signed AND other.origin = 'webhook' AND other.topic <> q.topic)
 		FROM webhook_queue q WHERE q.id = $1`, queueID).Scan(&asks.Payload, &asks.OtherTopics)
 	return asks, wrap(err, "what event %d asks for", queueID)
