@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -49,13 +50,15 @@ Without a scenario those with * are measured, in some minutes; "all" takes an ho
 	}
 	cmd.Flags().DurationVar(&o.Length, "duration", 4*time.Second, "length of each measurement that has no end of its own")
 	cmd.Flags().IntVar(&o.Rounds, "rounds", 3, "measurements of each; the median counts")
-	cmd.Flags().IntVar(&o.Settle, "settle", 20_000, "events in a backlog")
+	cmd.Flags().IntVar(&o.Settle, "settle", 50_000, "events in a backlog")
 	cmd.Flags().IntVar(&o.Verify, "verify", 1_000_000, "events in the ledger that is verified")
 	cmd.Flags().IntSliceVar(&o.Rows, "rows", []int{1_000_000}, "archived events that are there already; a tenth as many are in the queue")
 	cmd.Flags().IntVar(&o.Behind, "behind", 200_000, "events that a live webhook overtakes")
 	cmd.Flags().IntVar(&o.Payments, "payments", 100_000, "payments that a reconciliation finds")
 	cmd.Flags().IntVar(&o.ImportRows, "import-rows", 1_000_000, "rows of the report that is imported")
 	asJSON := jsonFlag(cmd)
+	asMarkdown := cmd.Flags().Bool("markdown", false, "print tables of Markdown, as docs/performance.md has them")
+	cmd.MarkFlagsMutuallyExclusive("json", "markdown")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkBench(o); err != nil {
 			return err
@@ -65,12 +68,15 @@ Without a scenario those with * are measured, in some minutes; "all" takes an ho
 			return err
 		}
 		o.OpenBounded, o.OpenUnbounded = benchPools(sessionSettings), benchPools(nil)
-		o.Progress, o.ShutdownLimit = std.err, shutdownLimit
+		o.Progress, o.ShutdownLimit, o.Command = std.err, shutdownLimit, benchCommand()
 		// What was measured before something failed has taken its time, and is shown.
 		measured, failed := bench.Run(cmd.Context(), o, chosen)
-		if *asJSON {
+		switch {
+		case *asJSON:
 			err = printJSON(std.out, measured)
-		} else {
+		case *asMarkdown:
+			err = measured.PrintMarkdown(std.out)
+		default:
 			err = measured.Print(std.out)
 		}
 		if failed == nil && !measured.Met() {
@@ -79,6 +85,12 @@ Without a scenario those with * are measured, in some minutes; "all" takes an ho
 		return cmp.Or(failed, err)
 	}
 	return cmd
+}
+
+// benchCommand is the command as it was given, but for how it answers.
+func benchCommand() string {
+	given := slices.DeleteFunc(slices.Clone(os.Args[1:]), func(word string) bool { return word == "--json" || word == "--markdown" })
+	return strings.Join(append([]string{"conciliar"}, given...), " ")
 }
 
 func checkBench(o bench.Options) error {

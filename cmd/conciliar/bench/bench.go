@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/url"
 	"runtime"
 	"time"
 
@@ -48,6 +49,8 @@ type Options struct {
 	Progress io.Writer
 	// ShutdownLimit is how long the service and the database may take to stop.
 	ShutdownLimit time.Duration
+	// Command is how the measurement was asked for; the report says it.
+	Command string
 }
 
 // A Scenario is something to measure, on a database of its own.
@@ -62,21 +65,21 @@ type Scenario struct {
 
 // Scenarios are all there are, in the order that they are measured in.
 func Scenarios() []Scenario {
-	large := map[string]string{"max_wal_size": "8GB", "maintenance_work_mem": "512MB"}
+	large := map[string]string{"max_wal_size": "4GB", "maintenance_work_mem": "512MB"}
 	return []Scenario{
 		{Name: "acknowledge", What: "webhooks as fast as 1, 16, 64 and 256 connections deliver them, beside pgbench with the same two rows", Default: true, run: (*harness).acknowledge},
 		{Name: "rates", What: "webhooks that arrive at fixed rates, workers idle and busy", run: (*harness).rates},
 		{Name: "handler", What: "what a merchant would write instead: a handler with one transaction and no queue", run: (*harness).handler},
-		{Name: "settle", What: "a backlog, beside pgbench with the bare writes", Default: true, run: (*harness).settle},
+		{Name: "settle", What: "a backlog of --settle events, beside pgbench with the bare writes", Default: true, run: (*harness).settle},
 		{Name: "paid", What: "from a webhook's receipt to its order, at 200 a second", run: (*harness).paid},
-		{Name: "processes", What: "the backlog with 1, 2 and 3 worker processes", run: (*harness).processes},
+		{Name: "processes", What: "the backlog with 1, 2 and 3 worker processes, and beside one that receives", run: (*harness).processes},
 		{Name: "events", What: "order events sent to a shop while the backlog is settled, and to one that hangs", run: (*harness).events},
-		{Name: "behind", What: "a live webhook behind events that an outage's end released", run: (*harness).behind},
+		{Name: "behind", What: "live webhooks behind --behind events that an outage's end released, or that are replayed", run: (*harness).behind},
 		{Name: "archive", What: "webhooks while old events move to the archive", settings: large, run: (*harness).archive},
 		{Name: "reconcile", What: "a reconciliation that finds payments which no webhook told of", run: (*harness).reconcile},
 		{Name: "import", What: "a release report beside the settlement of webhooks: rate, memory, and what settlement loses", settings: large, run: (*harness).reports},
 		{Name: "idle", What: "statements a second and memory when nothing happens, and the start", settings: map[string]string{"shared_preload_libraries": "pg_stat_statements"}, run: (*harness).idle},
-		{Name: "size", What: "acknowledging and settling beside --rows events that are there already", settings: large, run: (*harness).size},
+		{Name: "size", What: "acknowledging, settling and from receipt to order beside --rows events that are there already", settings: large, run: (*harness).size},
 		{Name: "read", What: "the status and the dashboard's overview beside --rows events", settings: large, run: (*harness).read},
 		{Name: "verify", What: "the check of a ledger of --verify events", Default: true, settings: large, run: (*harness).verified},
 	}
@@ -84,21 +87,22 @@ func Scenarios() []Scenario {
 
 // Run measures the scenarios.
 func Run(ctx context.Context, o Options, scenarios []Scenario) (Report, error) {
-	report := Report{Cores: runtime.NumCPU(), Rounds: o.Rounds, Seconds: o.Length.Seconds()}
+	report := Report{Command: o.Command, Machine: machine(), Cores: runtime.NumCPU(), Rounds: o.Rounds, Seconds: o.Length.Seconds()}
 	for _, scenario := range scenarios {
-		figures, err := measure(ctx, o, scenario)
-		if err != nil {
-			return report, fmt.Errorf("%s: %w", scenario.Name, err)
-		}
+		figures, err := measure(ctx, o, scenario, &report)
 		for i := range figures {
 			figures[i].Scenario = scenario.Name
 		}
 		report.Figures = append(report.Figures, figures...)
+		if err != nil {
+			return report, fmt.Errorf("%s: %w", scenario.Name, err)
+		}
 	}
 	return report, nil
 }
 
-func measure(ctx context.Context, o Options, scenario Scenario) (_ []Figure, err error) {
+// measure returns what was measured, even before something failed.
+func measure(ctx context.Context, o Options, scenario Scenario, report *Report) (figures []Figure, err error) {
 	b := &harness{options: o, say: func(format string, args ...any) {
 		_, _ = fmt.Fprintf(o.Progress, scenario.Name+": "+format+"\n", args...)
 	}}
@@ -106,7 +110,10 @@ func measure(ctx context.Context, o Options, scenario Scenario) (_ []Figure, err
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.stop(ctx)) }()
-	return scenario.run(b, ctx)
+	report.PostgreSQL = b.database.Version()
+	figures, err = scenario.run(b, ctx)
+	report.Statements = append(report.Statements, b.statements...)
+	return figures, err
 }
 
 // start starts a migrated database with fsync on, and Mercado Pago's simulator.
@@ -123,17 +130,27 @@ func (b *harness) start(ctx context.Context, settings map[string]string) (err er
 			err = errors.Join(err, b.stop(ctx))
 		}
 	}()
-	if err := b.database.CreateDatabase(ctx, "bench"); err != nil {
-		return err
-	}
-	b.databaseURL = b.database.URL("bench")
-	if b.pool, err = b.options.OpenUnbounded(ctx, b.databaseURL); err != nil {
-		return err
-	}
-	if err := migrations.Up(ctx, b.pool, slog.New(slog.DiscardHandler)); err != nil {
+	if err := b.use(ctx, "bench"); err != nil {
 		return err
 	}
 	return b.startSimulator(ctx)
+}
+
+// use measures on the database of this name from now on, which it makes if it is not
+// there.
+func (b *harness) use(ctx context.Context, name string) (err error) {
+	if b.pool != nil {
+		b.pool.Close()
+		b.pool = nil
+	}
+	if err := b.database.CreateDatabase(ctx, name); err != nil {
+		return err
+	}
+	b.databaseURL = b.database.URL(name)
+	if b.pool, err = b.options.OpenUnbounded(ctx, b.databaseURL+"&application_name="+url.QueryEscape(harnessName)); err != nil {
+		return err
+	}
+	return migrations.Up(ctx, b.pool, slog.New(slog.DiscardHandler))
 }
 
 // stop stops the database, with all that is in it.
@@ -161,6 +178,8 @@ type harness struct {
 	say           func(format string, args ...any)
 	// runs counts what was made, so that nothing is made twice under one name.
 	runs int
+	// statements are what plans looked at.
+	statements []Statement
 }
 
 // The values of the service under test. They protect nothing: it lives on the

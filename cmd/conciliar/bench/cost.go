@@ -3,8 +3,10 @@ package bench
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 )
@@ -97,6 +99,20 @@ func childrenOf(pid int) (children []int) {
 		}
 	}
 	return children
+}
+
+// machine says on what it is measured, as far as the system tells.
+func machine() string {
+	words := []string{fmt.Sprintf("%d cores", runtime.NumCPU())}
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(text)) {
+			if name, value, found := strings.Cut(line, ":"); found && strings.TrimSpace(name) == "model name" {
+				words = append(words, strings.TrimSpace(value))
+				break
+			}
+		}
+	}
+	return strings.Join(append(words, runtime.GOOS+"/"+runtime.GOARCH), ", ")
 }
 
 // statusMB is a line of /proc/PID/status that counts memory, in MiB.

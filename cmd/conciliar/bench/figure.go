@@ -3,10 +3,7 @@ package bench
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -30,6 +27,8 @@ type Latency struct {
 	P99  float64 `json:"p99_ms"`
 	P999 float64 `json:"p99_9_ms"`
 	Max  float64 `json:"max_ms"`
+	// Rounds is the P99 of each round, where there were several.
+	Rounds *Spread `json:"p99_ms_by_round,omitempty"`
 }
 
 // latencyOf sorts times, of which there is at least one.
@@ -86,7 +85,7 @@ type Figure struct {
 	What     string `json:"what"`
 	Unit     string `json:"unit"`
 	Value    Spread `json:"value"`
-	// Latency is that of the round whose value is the median.
+	// Latency is that of the round whose P99 is the median.
 	Latency *Latency `json:"latency,omitempty"`
 	// Beside says what Reference is: the same unit, measured in the same run.
 	Beside    string  `json:"beside,omitempty"`
@@ -105,10 +104,17 @@ func (f Figure) beside(what string, reference Spread) Figure {
 
 // A Report is what was measured.
 type Report struct {
-	Cores   int      `json:"cores"`
+	// Command is how it was asked for, Machine and PostgreSQL what it was measured on.
+	Command    string `json:"command"`
+	Machine    string `json:"machine"`
+	PostgreSQL string `json:"postgresql"`
+	Cores      int    `json:"cores"`
+
 	Rounds  int      `json:"rounds"`
 	Seconds float64  `json:"seconds_each"`
 	Figures []Figure `json:"figures"`
+	// Statements are what `plans` looked at.
+	Statements []Statement `json:"statements,omitempty"`
 }
 
 // Met reports whether every bar was met.
@@ -119,74 +125,6 @@ func (r Report) Met() bool {
 		}
 	}
 	return true
-}
-
-// Print writes the report, a table for each scenario.
-func (r Report) Print(w io.Writer) error {
-	_, _ = fmt.Fprintf(w, "%d cores, load generator and provider on the same; %d rounds of %.0f s: median (least to most); fsync on\n", r.Cores, r.Rounds, r.Seconds)
-	for figures := range slices.Values(byScenario(r.Figures)) {
-		_, _ = fmt.Fprintf(w, "\n%s\n", figures[0].Scenario)
-		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		_, _ = fmt.Fprintln(table, "WHAT\tVALUE\tP50 / P99 / P99.9 MS\tBESIDE\tRATIO\tCPU MS SERVICE + DATABASE\tWAL B\tPEAK MB\tBAR")
-		for _, f := range figures {
-			_, _ = fmt.Fprintln(table, strings.Join(f.columns(), "\t"))
-		}
-		if err := table.Flush(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f Figure) columns() []string {
-	columns := []string{f.What, spread(f.Value) + " " + f.Unit, "-", "-", "-", "-", "-", "-", "-"}
-	if l := f.Latency; l != nil {
-		columns[2] = fmt.Sprintf("%s / %s / %s", number(l.P50), number(l.P99), number(l.P999))
-	}
-	if f.Reference != nil {
-		columns[3], columns[4] = f.Beside+": "+spread(*f.Reference), fmt.Sprintf("%.2f", f.Ratio)
-	}
-	if c := f.Cost; c != nil {
-		columns[5] = fmt.Sprintf("%.2f + %.2f", c.ServiceMillis, c.DatabaseMillis)
-		columns[6], columns[7] = fmt.Sprintf("%.0f", c.WALBytes), fmt.Sprintf("%.0f", c.PeakMB)
-	}
-	if len(f.Bars) > 0 {
-		bars := make([]string, len(f.Bars))
-		for i, b := range f.Bars {
-			bars[i] = b.String()
-		}
-		columns[8] = strings.Join(bars, ", ")
-	}
-	return columns
-}
-
-// byScenario parts figures where their scenario changes.
-func byScenario(figures []Figure) (parts [][]Figure) {
-	for i, f := range figures {
-		if i == 0 || f.Scenario != figures[i-1].Scenario {
-			parts = append(parts, nil)
-		}
-		parts[len(parts)-1] = append(parts[len(parts)-1], f)
-	}
-	return parts
-}
-
-func spread(s Spread) string {
-	if s.Min == s.Max {
-		return number(s.Median)
-	}
-	return fmt.Sprintf("%s (%s to %s)", number(s.Median), number(s.Min), number(s.Max))
-}
-
-// number writes three figures of what is small.
-func number(v float64) string {
-	switch {
-	case v >= 100 || v == float64(int64(v)):
-		return fmt.Sprintf("%.0f", v)
-	case v >= 10:
-		return fmt.Sprintf("%.1f", v)
-	}
-	return fmt.Sprintf("%.2f", v)
 }
 
 // medianBy returns the middle one of values, the lower middle of an even number.
