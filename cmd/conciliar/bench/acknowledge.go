@@ -22,8 +22,11 @@ var ackBars = []struct {
 }
 
 // busyBar is the most that 99 of 100 webhooks over 16 connections may take, in ms,
-// while workers are busy.
-const busyBar = 9
+// while workers are busy, and residentBar the most memory at residentRate, in MiB.
+const (
+	busyBar                   = 9
+	residentBar, residentRate = 64, 1000
+)
 
 // rateSteps are the rates of open-loop arrival, a second.
 var rateSteps = []float64{200, 1000, 2500}
@@ -53,7 +56,6 @@ func (b *harness) acknowledge(ctx context.Context) ([]Figure, error) {
 	defer service.stop()
 	ceilings := map[int][]float64{}
 	results := make([][]loadResult, len(ackBars))
-	costs := make([]*Cost, len(ackBars))
 	for round := range b.options.Rounds {
 		for _, clients := range []int{1, 64} {
 			rate, err := b.ceiling(ctx, ceilingScript, 1, clients)
@@ -64,19 +66,18 @@ func (b *harness) acknowledge(ctx context.Context) ([]Figure, error) {
 			ceilings[clients] = append(ceilings[clients], rate)
 		}
 		for i, bar := range ackBars {
-			result, cost, err := b.load(ctx, service, loadShape{connections: bar.connections, length: b.options.Length, warmUp: warmUp})
+			result, err := b.load(ctx, service, loadShape{connections: bar.connections, length: b.options.Length, warmUp: warmUp})
 			if err != nil {
 				return nil, err
 			}
 			b.say("round %d: %d connections: %.0f acknowledged a second", round+1, bar.connections, result.PerSecond)
-			results[i], costs[i] = append(results[i], result), cost
+			results[i] = append(results[i], result)
 		}
 	}
 	figures := make([]Figure, len(ackBars))
 	for i, bar := range ackBars {
 		figures[i] = loadFigure(fmt.Sprintf("%d connections", bar.connections), results[i]).
 			beside(fmt.Sprintf("pgbench, %d clients", bar.clients), spreadOf(ceilings[bar.clients]...))
-		figures[i].Cost = costs[i]
 		if bar.ratio > 0 {
 			figures[i].Bars = []Bar{atLeast("ratio", bar.ratio, figures[i].Ratio)}
 		}
@@ -93,85 +94,116 @@ func (b *harness) ceiling(ctx context.Context, transaction string, rows, clients
 }
 
 // load delivers webhooks on empty tables and says what each took.
-func (b *harness) load(ctx context.Context, s *service, shape loadShape) (loadResult, *Cost, error) {
+func (b *harness) load(ctx context.Context, s *service, shape loadShape) (loadResult, error) {
 	if err := b.empty(ctx); err != nil {
-		return loadResult{}, nil, err
+		return loadResult{}, err
 	}
-	l := b.webhooks(s)
+	return b.metered(ctx, s, b.webhooks(s), shape)
+}
+
+// metered delivers a load and says what each delivery took.
+func (b *harness) metered(ctx context.Context, s *service, l *load, shape loadShape) (loadResult, error) {
 	before, err := b.meter(ctx, s)
 	if err != nil {
-		return loadResult{}, nil, err
+		return loadResult{}, err
 	}
 	result, err := l.run(ctx, shape)
 	if err != nil {
-		return result, nil, err
+		return result, err
 	}
-	cost, err := b.costSince(ctx, before, int(l.next.Load()), s)
-	return result, cost, err
+	result.Cost, err = b.costSince(ctx, before, result.Delivered, s)
+	return result, err
 }
 
 // loadFigure is the figure of a load that was repeated.
 func loadFigure(what string, results []loadResult) Figure {
-	rates := make([]float64, len(results))
+	rates, p99 := make([]float64, len(results)), make([]float64, len(results))
 	for i, r := range results {
-		rates[i] = r.PerSecond
+		rates[i], p99[i] = r.PerSecond, r.Latency.P99
 	}
-	return Figure{
-		What: what, Unit: "acknowledged/s", Value: spreadOf(rates...),
-		Latency: medianBy(results, func(r loadResult) float64 { return r.PerSecond }).Latency,
-	}
+	mid := medianBy(results, func(r loadResult) float64 { return r.Latency.P99 })
+	latency, rounds := *mid.Latency, spreadOf(p99...)
+	latency.Rounds = &rounds
+	return Figure{What: what, Unit: "acknowledged/s", Value: spreadOf(rates...), Latency: &latency, Cost: mid.Cost}
 }
 
-// rates measures latency at fixed rates and over 16 connections, with workers that have
-// nothing to do and with workers that settle.
+// rates measures latency at fixed rates, in a process that only receives and in one whose
+// workers settle what it receives; and in that one by connections, too.
 func (b *harness) rates(ctx context.Context) (figures []Figure, err error) {
-	shapes := []loadShape{{connections: 16}}
-	for _, rate := range rateSteps {
-		shapes = append(shapes, loadShape{connections: 128, rate: rate})
-	}
-	for _, workers := range []string{"idle", "busy"} {
+	for _, busy := range []bool{false, true} {
+		var shapes []loadShape
+		who := "receiver only"
+		if busy {
+			who = "workers busy"
+			for _, bar := range ackBars {
+				shapes = append(shapes, loadShape{connections: bar.connections})
+			}
+		}
+		for _, rate := range rateSteps {
+			shapes = append(shapes, loadShape{connections: 128, rate: rate})
+		}
 		for _, shape := range shapes {
-			what := fmt.Sprintf("%.0f a second", shape.rate)
-			if shape.rate == 0 {
-				what = fmt.Sprintf("%d connections", shape.connections)
-			}
 			shape.length, shape.warmUp = b.options.Length, warmUp
-			var results []loadResult
-			for range b.options.Rounds {
-				result, err := b.told(ctx, shape, workers == "busy")
-				if err != nil {
-					return nil, err
-				}
-				results = append(results, result)
+			figure, err := b.ratesOf(ctx, who, shape, busy)
+			if err != nil {
+				return nil, err
 			}
-			figure := loadFigure(what+", workers "+workers, results)
-			if shape.rate == 0 && workers == "busy" {
-				figure.Bars = []Bar{atMost("p99 ms", busyBar, figure.Latency.P99)}
-			}
-			b.say("%s: p99 %.1f ms", figure.What, figure.Latency.P99)
 			figures = append(figures, figure)
 		}
 	}
 	return figures, nil
 }
 
+func (b *harness) ratesOf(ctx context.Context, who string, shape loadShape, busy bool) (Figure, error) {
+	what := fmt.Sprintf("%s, %.0f a second", who, shape.rate)
+	if shape.rate == 0 {
+		what = fmt.Sprintf("%s, %d connections", who, shape.connections)
+	}
+	var results []loadResult
+	for range b.options.Rounds {
+		result, err := b.told(ctx, shape, busy)
+		if err != nil {
+			return Figure{}, err
+		}
+		results = append(results, result)
+	}
+	figure := loadFigure(what, results)
+	if shape.rate == 0 && shape.connections == 16 {
+		figure.Bars = append(figure.Bars, atMost("p99 ms", busyBar, figure.Latency.P99))
+	}
+	if shape.rate == residentRate {
+		figure.Bars = append(figure.Bars, atMost("peak MiB", residentBar, figure.Cost.PeakMB))
+	}
+	b.say("%s: %.0f a second, p99 %.1f ms", figure.What, figure.Value.Median, figure.Latency.P99)
+	return figure, nil
+}
+
 // told delivers webhooks to a process of its own, of orders that are there if it is to
 // settle them.
 func (b *harness) told(ctx context.Context, shape loadShape, settling bool) (loadResult, error) {
-	if err := b.empty(ctx); err != nil {
-		return loadResult{}, err
-	}
 	if !settling {
 		service, err := b.startService(ctx, "api")
 		if err != nil {
 			return loadResult{}, err
 		}
 		defer service.stop()
-		return b.webhooks(service).run(ctx, shape)
+		return b.load(ctx, service, shape)
 	}
-	const most = 40_000
-	ids, err := b.makeOrders(ctx, most)
+	if err := b.empty(ctx); err != nil {
+		return loadResult{}, err
+	}
+	// As many as are due, or more than the quickest connections deliver.
+	n, _ := shape.deliveries()
+	if n == 0 {
+		perSecond := min(15_000, 2500*float64(shape.connections))
+		n = int64(perSecond * (shape.warmUp + shape.length).Seconds())
+		shape.atMost = n
+	}
+	ids, err := b.makeOrders(ctx, int(n))
 	if err != nil {
+		return loadResult{}, err
+	}
+	if err := b.noRunDue(ctx); err != nil {
 		return loadResult{}, err
 	}
 	service, err := b.startService(ctx, "")
@@ -179,6 +211,5 @@ func (b *harness) told(ctx context.Context, shape loadShape, settling bool) (loa
 		return loadResult{}, err
 	}
 	defer service.stop()
-	shape.atMost = most
-	return b.about(service, ids).run(ctx, shape)
+	return b.metered(ctx, service, b.about(service, ids), shape)
 }

@@ -32,9 +32,12 @@ type load struct {
 // A loadResult is what a load achieved. Only deliveries that were answered 200
 // and were new are counted; anything else is an error.
 type loadResult struct {
-	Acknowledged int
-	PerSecond    float64
-	Latency      *Latency
+	// Delivered are all, Acknowledged those after the warm-up.
+	Delivered, Acknowledged int
+	PerSecond               float64
+	Latency                 *Latency
+	// Cost is what each delivery took, where it was measured.
+	Cost *Cost
 }
 
 // A loadShape says how a load delivers.
@@ -46,20 +49,40 @@ type loadShape struct {
 	atMost         int64
 	// rate is how many deliveries are due each second, however long earlier ones
 	// take, and their time counts from when they were due: a service that stalls
-	// can't hide what it kept waiting (coordinated omission). 0 is as fast as the
-	// connections go.
+	// can't hide what it kept waiting (coordinated omission). What was due by the end
+	// is delivered, too, however late. 0 is as fast as the connections go.
 	rate float64
+}
+
+// lateness is how much longer than its length a load at a rate may take to deliver what
+// was due.
+const lateness = time.Minute
+
+// deliveries are those of a load at a rate: how many are due, and within which time they
+// must be made.
+func (s loadShape) deliveries() (atMost int64, limit time.Duration) {
+	atMost, limit = s.atMost, s.warmUp+s.length
+	if s.rate > 0 {
+		due := int64(s.rate * limit.Seconds())
+		if atMost == 0 || due < atMost {
+			atMost = due
+		}
+		limit += lateness
+	}
+	return atMost, limit
 }
 
 // A delivered is one delivery that was acknowledged.
 type delivered struct {
-	at   time.Time
-	took time.Duration
+	began, at time.Time
 }
 
 // run delivers.
 func (l *load) run(ctx context.Context, shape loadShape) (loadResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, shape.warmUp+shape.length)
+	parent := ctx
+	atMost, limit := shape.deliveries()
+	shape.atMost = atMost
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var (
 		wg       sync.WaitGroup
@@ -87,14 +110,17 @@ func (l *load) run(ctx context.Context, shape loadShape) (loadResult, error) {
 	counts := began.Add(shape.warmUp)
 	times := make([]time.Duration, 0, len(all))
 	for _, d := range all {
-		if d.at.After(counts) {
-			times = append(times, d.took)
+		if d.began.After(counts) {
+			times = append(times, d.at.Sub(d.began))
 		}
 	}
-	if len(times) == 0 {
+	switch {
+	case len(times) == 0:
 		return loadResult{}, errors.New("nothing was delivered")
+	case shape.rate > 0 && int64(len(all)) < shape.atMost && parent.Err() == nil:
+		return loadResult{}, fmt.Errorf("%d of %d deliveries, due at %.0f a second, were made within %s", len(all), shape.atMost, shape.rate, limit)
 	}
-	return loadResult{Acknowledged: len(times), PerSecond: float64(len(times)) / ended.Sub(counts).Seconds(), Latency: latencyOf(times)}, nil
+	return loadResult{Delivered: len(all), Acknowledged: len(times), PerSecond: float64(len(times)) / ended.Sub(counts).Seconds(), Latency: latencyOf(times)}, nil
 }
 
 // connection delivers over one connection until the context ends. It speaks
@@ -130,8 +156,7 @@ func (l *load) connection(ctx context.Context, shape loadShape, start time.Time,
 		if status != http.StatusOK || !strings.Contains(body, `"duplicate":false`) {
 			return done, fmt.Errorf("answer %d: %.200s", status, body)
 		}
-		now := time.Now()
-		done = append(done, delivered{at: now, took: now.Sub(began)})
+		done = append(done, delivered{began: began, at: time.Now()})
 	}
 	return done, nil
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -19,8 +20,10 @@ type service struct {
 	cmd         *exec.Cmd
 	addr        string
 	statusToken string
-	password    string
-	log         *bytes.Buffer
+	// processToken and reconcileToken are for what changes something.
+	processToken, reconcileToken string
+	password                     string
+	log                          *bytes.Buffer
 }
 
 // startService starts a process: only is "api" or "worker", or empty for both.
@@ -33,7 +36,7 @@ func (b *harness) startService(ctx context.Context, only string, settings ...str
 	if err != nil {
 		return nil, err
 	}
-	s := &service{addr: addr, statusToken: rand.Text(), password: rand.Text(), log: &bytes.Buffer{}}
+	s := &service{addr: addr, statusToken: rand.Text(), processToken: rand.Text(), reconcileToken: rand.Text(), password: rand.Text(), log: &bytes.Buffer{}}
 	args := []string{"serve"}
 	if only != "" {
 		args = append(args, "--only", only)
@@ -41,7 +44,7 @@ func (b *harness) startService(ctx context.Context, only string, settings ...str
 	s.cmd = exec.CommandContext(ctx, program, args...) //nolint:gosec // this very program
 	s.cmd.Cancel = func() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 	s.cmd.WaitDelay = b.options.ShutdownLimit
-	s.cmd.Env = append(b.environ(s.statusToken, s.password), "HTTP_ADDR="+addr)
+	s.cmd.Env = append(b.environ(s.statusToken, s.password), "HTTP_ADDR="+addr, "PROCESS_QUEUE_TOKENS="+s.processToken, "RECONCILE_TOKENS="+s.reconcileToken)
 	s.cmd.Env = append(s.cmd.Env, settings...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if err := s.cmd.Start(); err != nil {
@@ -90,6 +93,27 @@ func (s *service) awaitReady(ctx context.Context) error {
 			return errors.New("the service does not answer")
 		}
 	}
+}
+
+// post makes a call that changes something.
+func (s *service) post(ctx context.Context, path, token, body string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.addr+path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req) //nolint:gosec // the service under test
+	if err != nil {
+		return err
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusAccepted && resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %d", path, resp.StatusCode)
+	}
+	return nil
 }
 
 // freeAddress finds a loopback address that nobody listens on.

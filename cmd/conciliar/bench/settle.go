@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,6 +23,12 @@ const (
 	settleBar, settleRate = 1.25, 2500
 	// bareClients is how many clients commit the bare writes.
 	bareClients = 8
+	// slowLatency is what a slow provider takes, and slowWorkers are more than it takes
+	// to settle as fast as one that answers at once.
+	slowLatency = 200 * time.Millisecond
+	slowWorkers = 400
+	// receiveRate is the rate of webhooks beside the settlement and beside the archive.
+	receiveRate = 500
 	// settleLimit is how long a backlog may take.
 	settleLimit = 15 * time.Minute
 )
@@ -72,8 +79,13 @@ func (b *harness) backlog(ctx context.Context, n int) error {
 	if _, err = b.pool.Exec(ctx, `ANALYZE`); err != nil {
 		return err
 	}
-	// A run that is due when the workers start would read all payments beside them.
-	_, err = b.pool.Exec(ctx, `INSERT INTO webhook_reconciliation_logs (trigger, status, finished_at) VALUES ('schedule', 'succeeded', now())`)
+	return b.noRunDue(ctx)
+}
+
+// noRunDue keeps a reconciliation from starting with the workers: it would read all
+// payments beside what is measured.
+func (b *harness) noRunDue(ctx context.Context) error {
+	_, err := b.pool.Exec(ctx, `INSERT INTO webhook_reconciliation_logs (trigger, status, finished_at) VALUES ('schedule', 'succeeded', now())`)
 	return err
 }
 
@@ -149,11 +161,23 @@ func (b *harness) await(ctx context.Context, limit time.Duration, query string, 
 			select {
 			case <-tick:
 			case <-ctx.Done():
-				return fmt.Errorf("not within %s: %s", limit, query)
+				return fmt.Errorf("not within %s: %s (%s)", limit, query, b.openJobs(context.WithoutCancel(ctx)))
 			}
 		}
 	}
 	return nil
+}
+
+// openJobs says what keeps something waiting: the jobs that are not over.
+func (b *harness) openJobs(ctx context.Context) string {
+	var open string
+	err := b.pool.QueryRow(ctx, `
+		SELECT 'open jobs: ' || coalesce(string_agg(format('%s %s %s, due %s to %s', n, state, kind, first, last), '; '), 'none')
+		FROM (SELECT state, kind, count(*) n, min(scheduled_at) AS first, max(scheduled_at) AS last FROM river_job WHERE finalized_at IS NULL GROUP BY 1, 2) q`).Scan(&open)
+	if err != nil {
+		return err.Error()
+	}
+	return open
 }
 
 // settledOnce works one backlog off, on empty tables.
@@ -197,11 +221,10 @@ func settlingFigure(what string, all []settling) Figure {
 	return Figure{What: what, Unit: "settled/s", Value: spreadOf(rates...), Cost: medianBy(all, func(s settling) float64 { return s.perSecond }).cost}
 }
 
-// settle measures a backlog and the bare writes in turns, then a backlog whose provider
-// takes its time.
+// settle measures a backlog and the bare writes in turns.
 func (b *harness) settle(ctx context.Context) ([]Figure, error) {
 	var bare []float64
-	var quick, slow []settling
+	var quick []settling
 	for round := range b.options.Rounds {
 		rate, err := b.bareWrites(ctx)
 		if err != nil {
@@ -214,47 +237,102 @@ func (b *harness) settle(ctx context.Context) ([]Figure, error) {
 		b.say("round %d: pgbench, bare writes: %.0f a second; settled: %.0f a second", round+1, rate, done.perSecond)
 		bare, quick = append(bare, rate), append(quick, done)
 	}
-	if err := b.startSimulator(ctx, simulator.Faults{Latency: 200 * time.Millisecond}); err != nil {
-		return nil, err
-	}
-	for round := range b.options.Rounds {
-		done, err := b.settledOnce(ctx, 1)
-		if err != nil {
-			return nil, err
-		}
-		b.say("round %d: settled, the provider answering after 200 ms: %.0f a second", round+1, done.perSecond)
-		slow = append(slow, done)
-	}
-	figure := settlingFigure("the provider answers at once", quick).
+	figure := settlingFigure(fmt.Sprintf("%d events, the provider answers at once", b.options.Settle), quick).
 		beside(fmt.Sprintf("pgbench, bare writes, %d clients", bareClients), spreadOf(bare...))
 	figure.Bars = []Bar{atLeast("ratio", settleBar, figure.Ratio), atLeast("per second", settleRate, figure.Value.Median)}
-	return []Figure{figure, settlingFigure("the provider answers after 200 ms", slow)}, nil
+	return []Figure{figure}, nil
 }
 
-// processes measures the backlog with several worker processes. On one machine they
-// share its cores: they must not cost any.
-func (b *harness) processes(ctx context.Context) (figures []Figure, err error) {
-	var one Spread
-	for _, workers := range []int{1, 2, 3} {
+// slow measures a backlog whose provider takes its time, with workers enough to wait for
+// it and with the default, whose number decides: one round of that tells all.
+func (b *harness) slow(ctx context.Context) (figures []Figure, err error) {
+	if err := b.startSimulator(ctx, simulator.Faults{Latency: slowLatency}); err != nil {
+		return nil, err
+	}
+	for _, with := range []struct {
+		what     string
+		rounds   int
+		settings []string
+	}{
+		{fmt.Sprintf("WORKERS=%d", slowWorkers), b.options.Rounds, []string{"WORKERS=" + strconv.Itoa(slowWorkers)}},
+		{"the default of WORKERS", 1, nil},
+	} {
 		var all []settling
-		for range b.options.Rounds {
+		for round := range with.rounds {
+			done, err := b.settledOnce(ctx, 1, with.settings...)
+			if err != nil {
+				return figures, err
+			}
+			b.say("round %d: %s: %.0f settled a second", round+1, with.what, done.perSecond)
+			all = append(all, done)
+		}
+		figures = append(figures, settlingFigure(fmt.Sprintf("%d events, the provider answers after %d ms, %s", b.options.Settle, slowLatency.Milliseconds(), with.what), all))
+	}
+	return figures, nil
+}
+
+// processes measures the backlog with several worker processes, and with a process that
+// receives meanwhile. On one machine they share its cores: they must not cost any.
+func (b *harness) processes(ctx context.Context) (figures []Figure, err error) {
+	const most = 3
+	all, results := make([][]settling, most+1), []loadResult(nil)
+	for round := range b.options.Rounds {
+		for workers := 1; workers <= most; workers++ {
 			done, err := b.settledOnce(ctx, workers)
 			if err != nil {
 				return nil, err
 			}
-			all = append(all, done)
+			b.say("round %d: %d worker processes: %.0f settled a second", round+1, workers, done.perSecond)
+			all[workers-1] = append(all[workers-1], done)
 		}
-		figure := settlingFigure(fmt.Sprintf("%d worker processes", workers), all)
-		if workers == 1 {
-			one = figure.Value
-		} else {
-			figure = figure.beside("1 worker process", one)
-			figure.Bars = []Bar{atLeast("ratio", 1, figure.Ratio)}
+		done, result, err := b.settledReceiving(ctx, 2)
+		if err != nil {
+			return nil, err
 		}
-		b.say("%s: %.0f settled a second", figure.What, figure.Value.Median)
+		b.say("round %d: 2 worker processes and one that receives: %.0f settled a second, p99 %.1f ms", round+1, done.perSecond, result.Latency.P99)
+		all[most], results = append(all[most], done), append(results, result)
+	}
+	one := settlingFigure("1 worker process", all[0])
+	figures = []Figure{one}
+	for workers := 2; workers <= most; workers++ {
+		figure := settlingFigure(fmt.Sprintf("%d worker processes", workers), all[workers-1]).beside("1 worker process", one.Value)
+		figure.Bars = []Bar{atLeast("ratio", 1, figure.Ratio)}
 		figures = append(figures, figure)
 	}
-	return figures, nil
+	receiving := settlingFigure(fmt.Sprintf("2 worker processes, and an api process that receives %d a second", receiveRate), all[most]).beside("1 worker process", one.Value)
+	receiving.Latency = loadFigure("", results).Latency
+	return append(figures, receiving), nil
+}
+
+// settledReceiving works a backlog off while another process receives what is to be
+// settled, too.
+func (b *harness) settledReceiving(ctx context.Context, workers int) (done settling, received loadResult, err error) {
+	if err := b.empty(ctx); err != nil {
+		return done, received, err
+	}
+	if err := b.backlog(ctx, b.options.Settle); err != nil {
+		return done, received, err
+	}
+	shape := loadShape{connections: 64, rate: receiveRate, length: b.options.Length}
+	due, _ := shape.deliveries()
+	ids, err := b.makeOrders(ctx, int(due))
+	if err != nil {
+		return done, received, err
+	}
+	receiver, err := b.startService(ctx, "api")
+	if err != nil {
+		return done, received, err
+	}
+	defer receiver.stop()
+	var failed error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		received, failed = b.about(receiver, ids).run(ctx, shape)
+	}()
+	done, err = b.drain(ctx, workers)
+	<-ended
+	return done, received, errors.Join(err, failed)
 }
 
 // A shop takes order events: it counts them, or takes connections and says nothing.
