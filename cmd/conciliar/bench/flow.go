@@ -5,22 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/shopspring/decimal"
 
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 )
 
 const (
-	// paidRate is the steady rate at which orders are paid, and behindBar the most
-	// seconds that a live webhook may wait behind what an outage's end released.
-	paidRate  = 200
-	behindBar = 2
-	// archiveRate is the rate of webhooks beside the archive.
-	archiveRate = 500
+	// paidRate is the steady rate at which orders are paid.
+	paidRate = 200
 	// idleFor is how long nothing happens.
 	idleFor = 30 * time.Second
 )
@@ -41,163 +35,163 @@ func (b *harness) paid(ctx context.Context) ([]Figure, error) {
 		if err := b.empty(ctx); err != nil {
 			return nil, err
 		}
-		n := int(paidRate * b.options.Length.Seconds())
-		ids, err := b.makeOrders(ctx, n)
+		result, err := b.paidOnce(ctx)
 		if err != nil {
 			return nil, err
 		}
-		result, err := b.paidOnce(ctx, ids)
-		if err != nil {
-			return nil, err
-		}
+		b.say("p50 %.1f ms, p99 %.1f ms", result.Latency.P50, result.Latency.P99)
 		results = append(results, result)
 	}
-	mid := medianBy(results, func(f Figure) float64 { return f.Value.Median })
-	values := make([]float64, len(results))
-	for i, r := range results {
-		values[i] = r.Value.Median
-	}
-	mid.Value = spreadOf(values...)
-	return []Figure{mid}, nil
+	return []Figure{paidFigure(results)}, nil
 }
 
-func (b *harness) paidOnce(ctx context.Context, ids []string) (Figure, error) {
+// paidFigure is the figure of several rounds.
+func paidFigure(results []Figure) Figure {
+	values, p99 := make([]float64, len(results)), make([]float64, len(results))
+	for i, r := range results {
+		values[i], p99[i] = r.Latency.P50, r.Latency.P99
+	}
+	mid, rounds := medianBy(results, func(f Figure) float64 { return f.Latency.P99 }), spreadOf(p99...)
+	mid.Value, mid.Latency.Rounds = spreadOf(values...), &rounds
+	return mid
+}
+
+func (b *harness) paidOnce(ctx context.Context) (f Figure, err error) {
+	shape := loadShape{connections: 64, rate: paidRate, length: b.options.Length, warmUp: warmUp}
+	due, _ := shape.deliveries()
+	ids, err := b.makeOrders(ctx, int(due))
+	if err != nil {
+		return f, err
+	}
+	if err := b.noRunDue(ctx); err != nil {
+		return f, err
+	}
 	service, err := b.startService(ctx, "")
 	if err != nil {
-		return Figure{}, err
+		return f, err
 	}
 	defer service.stop()
+	since, err := b.lastEvent(ctx)
+	if err != nil {
+		return f, err
+	}
 	before, err := b.meter(ctx, service)
 	if err != nil {
-		return Figure{}, err
+		return f, err
 	}
-	if _, err := b.about(service, ids).run(ctx, loadShape{connections: 64, rate: paidRate, length: time.Minute + b.options.Length, atMost: int64(len(ids))}); err != nil {
-		return Figure{}, err
+	if _, err := b.about(service, ids).run(ctx, shape); err != nil {
+		return f, err
 	}
 	if err := b.await(ctx, time.Minute, `SELECT NOT EXISTS (SELECT FROM webhook_queue WHERE completed_at IS NULL)`); err != nil {
-		return Figure{}, err
+		return f, err
 	}
-	cost, err := b.costSince(ctx, before, len(ids), service)
-	if err != nil {
-		return Figure{}, err
+	f = Figure{What: fmt.Sprintf("receipt to order, %d a second", paidRate), Unit: "ms", Latency: &Latency{}}
+	if f.Cost, err = b.costSince(ctx, before, len(ids), service); err != nil {
+		return f, err
 	}
-	f := Figure{What: fmt.Sprintf("receipt to order, %d a second", paidRate), Unit: "ms", Latency: &Latency{}, Cost: cost}
-	err = b.pool.QueryRow(ctx, `
+	// The first ones warm the service up.
+	const took = `
 		SELECT p[1], p[2], p[3], p[4] FROM (
-			SELECT percentile_disc(ARRAY[0.5, 0.99, 0.999, 1]) WITHIN GROUP (ORDER BY 1000 * extract(epoch FROM completed_at - received_at)::float8) p FROM webhook_queue
-		) q`).Scan(&f.Latency.P50, &f.Latency.P99, &f.Latency.P999, &f.Latency.Max)
+			SELECT percentile_disc(ARRAY[0.5, 0.99, 0.999, 1]) WITHIN GROUP (ORDER BY 1000 * extract(epoch FROM completed_at - received_at)::float8) p
+			FROM (SELECT completed_at, received_at FROM webhook_queue WHERE id > $1 ORDER BY id OFFSET $2) q
+		) q`
+	err = b.pool.QueryRow(ctx, took, since, paidRate*int(warmUp.Seconds())).Scan(&f.Latency.P50, &f.Latency.P99, &f.Latency.P999, &f.Latency.Max)
 	f.Value = spreadOf(f.Latency.P50)
 	return f, errors.Join(err, b.requirePaid(ctx))
 }
 
-// behind lets an outage hold many events, ends it, and measures how long a webhook takes
-// that arrives then.
-func (b *harness) behind(ctx context.Context) ([]Figure, error) {
-	held, err := b.makeOrders(ctx, b.options.Behind)
-	if err != nil {
-		return nil, err
-	}
-	live, err := b.makeOrders(ctx, 1)
-	if err != nil {
-		return nil, err
-	}
-	b.sim.SetOutage(true)
-	service, err := b.startService(ctx, "")
-	if err != nil {
-		return nil, err
-	}
-	defer service.stop()
-	b.say("receiving %d webhooks in an outage …", len(held))
-	if _, err := b.about(service, held).run(ctx, loadShape{connections: 64, length: settleLimit, atMost: int64(len(held))}); err != nil {
-		return nil, err
-	}
-	b.sim.SetOutage(false)
-	b.say("the outage ends …")
-	if err := b.await(ctx, settleLimit, `SELECT EXISTS (SELECT FROM webhook_queue WHERE completed_at IS NOT NULL)`); err != nil {
-		return nil, err
-	}
-	if _, err := b.about(service, live).run(ctx, loadShape{connections: 1, length: time.Minute, atMost: 1}); err != nil {
-		return nil, err
-	}
-	if err := b.await(ctx, settleLimit, `SELECT EXISTS (SELECT FROM webhook_queue WHERE resource_id = $1 AND completed_at IS NOT NULL)`, live[0]); err != nil {
-		return nil, err
-	}
-	var took float64
-	var waiting int
-	err = b.pool.QueryRow(ctx, `SELECT extract(epoch FROM completed_at - received_at)::float8, (SELECT count(*) FROM webhook_queue WHERE completed_at IS NULL) FROM webhook_queue WHERE resource_id = $1`, live[0]).Scan(&took, &waiting)
-	f := Figure{What: fmt.Sprintf("a live webhook, %d of %d released ones still waiting", waiting, len(held)), Unit: "s", Value: spreadOf(took)}
-	f.Bars = []Bar{atMost("s", behindBar, took)}
-	return []Figure{f}, err
+// lastEvent is the newest event's id, 0 where there is none.
+func (b *harness) lastEvent(ctx context.Context) (id int64, err error) {
+	err = b.pool.QueryRow(ctx, `SELECT coalesce(max(id), 0) FROM webhook_queue`).Scan(&id)
+	return id, err
 }
 
 // archive measures webhooks at a fixed rate, alone and while old events move.
-func (b *harness) archive(ctx context.Context) (figures []Figure, err error) {
-	rows := b.options.Rows[0] / 10
-	if _, err := Seed(ctx, b.pool, Size{Completed: rows}, b.say); err != nil {
-		return nil, err
-	}
-	shape := loadShape{connections: 64, rate: archiveRate, length: b.options.Length, warmUp: warmUp}
-	for _, moving := range []bool{false, true} {
-		what, settings := "alone", []string(nil)
-		only := "api"
-		if moving {
-			what, only, settings = "while "+strconv.Itoa(rows)+" events move to the archive", "", []string{"RETENTION=1h"}
+func (b *harness) archive(ctx context.Context) ([]Figure, error) {
+	rows := b.options.Rows[0] / 2
+	var results [2][]loadResult
+	var moved []float64
+	for range b.options.Rounds {
+		if err := b.empty(ctx); err != nil {
+			return nil, err
 		}
-		service, err := b.startService(ctx, only, settings...)
+		if _, err := Seed(ctx, b.pool, Size{Completed: rows}, b.say); err != nil {
+			return nil, err
+		}
+		alone, _, err := b.receiveBeside(ctx, false)
 		if err != nil {
 			return nil, err
 		}
-		if moving {
-			err = b.await(ctx, settleLimit, `SELECT EXISTS (SELECT FROM webhook_archive)`)
-		}
-		var result loadResult
-		if err == nil {
-			result, err = b.webhooks(service).run(ctx, shape)
-		}
-		var left int
-		if err == nil {
-			err = b.pool.QueryRow(ctx, `SELECT count(*) FROM webhook_queue WHERE completed_at < now() - interval '2 hours'`).Scan(&left)
-		}
-		service.stop()
+		beside, rate, err := b.receiveBeside(ctx, true)
 		if err != nil {
 			return nil, err
 		}
-		b.say("%s: p99 %.1f ms, %d old events are left", what, result.Latency.P99, left)
-		figures = append(figures, loadFigure(fmt.Sprintf("%d a second, %s", archiveRate, what), []loadResult{result}))
+		b.say("p99 %.1f ms alone, %.1f ms while %.0f events a second moved", alone.Latency.P99, beside.Latency.P99, rate)
+		results[0], results[1], moved = append(results[0], alone), append(results[1], beside), append(moved, rate)
 	}
-	return figures, nil
+	return []Figure{
+		loadFigure(fmt.Sprintf("%d a second, alone", receiveRate), results[0]),
+		loadFigure(fmt.Sprintf("%d a second, while %d events move to the archive", receiveRate, rows), results[1]),
+		{What: "events that moved meanwhile", Unit: "moved/s", Value: spreadOf(moved...)},
+	}, nil
 }
 
-// reconcile measures the run at the start, which finds payments that no webhook told of.
-func (b *harness) reconcile(ctx context.Context) ([]Figure, error) {
-	if _, err := b.makeOrders(ctx, b.options.Payments); err != nil {
-		return nil, err
-	}
-	worker, err := b.startService(ctx, "worker")
+// receiveBeside receives and settles webhooks at a fixed rate, and says how many old
+// events moved a second meanwhile, if some are to.
+func (b *harness) receiveBeside(ctx context.Context, moving bool) (result loadResult, perSecond float64, err error) {
+	shape := loadShape{connections: 64, rate: receiveRate, length: b.options.Length, warmUp: warmUp}
+	due, _ := shape.deliveries()
+	ids, err := b.makeOrders(ctx, int(due))
 	if err != nil {
-		return nil, err
+		return result, 0, err
+	}
+	if err := b.noRunDue(ctx); err != nil {
+		return result, 0, err
+	}
+	receiver, err := b.startService(ctx, "api")
+	if err != nil {
+		return result, 0, err
+	}
+	defer receiver.stop()
+	worker, err := b.startService(ctx, "worker", "RETENTION=1h")
+	if err != nil {
+		return result, 0, err
 	}
 	defer worker.stop()
-	before, err := b.meter(ctx, worker)
+	if moving {
+		// A reconciliation begins with it.
+		if err := receiver.post(ctx, "/api/webhooks/reconcile", receiver.reconcileToken, ""); err != nil {
+			return result, 0, err
+		}
+		if err := b.await(ctx, settleLimit, `SELECT EXISTS (SELECT FROM webhook_archive)`); err != nil {
+			return result, 0, err
+		}
+	}
+	began, before, err := b.moved(ctx)
 	if err != nil {
-		return nil, err
+		return result, 0, err
 	}
-	if err := b.await(ctx, settleLimit, `SELECT EXISTS (SELECT FROM webhook_reconciliation_logs WHERE finished_at IS NOT NULL)`); err != nil {
-		return nil, err
+	if result, err = b.about(receiver, ids).run(ctx, shape); err != nil {
+		return result, 0, err
 	}
-	cost, err := b.costSince(ctx, before, b.options.Payments, worker)
+	ended, after, err := b.moved(ctx)
 	if err != nil {
-		return nil, err
+		return result, 0, err
 	}
-	var status string
-	var seconds float64
-	if err := b.pool.QueryRow(ctx, `SELECT status, extract(epoch FROM finished_at - started_at)::float8 FROM webhook_reconciliation_logs ORDER BY id LIMIT 1`).Scan(&status, &seconds); err != nil {
-		return nil, err
+	var left int
+	if err := b.pool.QueryRow(ctx, `SELECT count(*) FROM webhook_queue WHERE completed_at < now() - interval '2 hours'`).Scan(&left); err != nil {
+		return result, 0, err
 	}
-	if err := b.requirePaid(ctx); err != nil {
-		return nil, fmt.Errorf("the run ended %s: %w", status, err)
+	if moving && left == 0 {
+		b.say("nothing was left to move at the end: make --rows larger or --duration shorter")
 	}
-	return []Figure{{What: fmt.Sprintf("%d payments that no webhook told of", b.options.Payments), Unit: "payments/s", Value: spreadOf(float64(b.options.Payments) / seconds), Cost: cost}}, nil
+	return result, (after - before) / ended.Sub(began).Seconds(), nil
+}
+
+// moved is how many events the archive has, and when.
+func (b *harness) moved(ctx context.Context) (at time.Time, events float64, err error) {
+	err = b.pool.QueryRow(ctx, `SELECT clock_timestamp(), count(*)::float8 FROM webhook_archive`).Scan(&at, &events)
+	return at, events, err
 }
 
 // idle measures a process of each kind that has nothing to do, and the binary.
@@ -268,78 +262,4 @@ func (b *harness) idleOf(ctx context.Context, s *service, only string, ready tim
 		{What: name + ", resident", Unit: "MiB", Value: spreadOf(memory), Bars: []Bar{atMost("MiB", idleMB, memory)}},
 		{What: name + ", from its start to its first answer", Unit: "s", Value: spreadOf(ready.Seconds()), Bars: []Bar{atMost("s", readyBar, ready.Seconds())}},
 	}, nil
-}
-
-// size measures acknowledging and settling beside rows that are there already.
-func (b *harness) size(ctx context.Context) (figures []Figure, err error) {
-	const sizeBar = 0.9
-	var empty [2]Spread
-	for _, rows := range append([]int{0}, b.options.Rows...) {
-		if rows > 0 {
-			if err := b.empty(ctx); err != nil {
-				return nil, err
-			}
-			if _, err := Seed(ctx, b.pool, Size{Archived: rows, Completed: rows / 10}, b.say); err != nil {
-				return nil, err
-			}
-		}
-		acknowledged, settled, err := b.atSize(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for i, f := range []Figure{acknowledged, settled} {
-			f.What = fmt.Sprintf("%s, %d events there", f.What, rows+rows/10)
-			if rows == 0 {
-				empty[i] = f.Value
-			} else {
-				f = f.beside("empty", empty[i])
-				f.Bars = []Bar{atLeast("ratio", sizeBar, f.Ratio)}
-			}
-			b.say("%s: %.0f %s", f.What, f.Value.Median, f.Unit)
-			figures = append(figures, f)
-		}
-	}
-	return figures, nil
-}
-
-// atSize measures without emptying the tables.
-func (b *harness) atSize(ctx context.Context) (acknowledged, settled Figure, err error) {
-	var results []loadResult
-	var all []settling
-	for range b.options.Rounds {
-		service, err := b.startService(ctx, "api")
-		if err != nil {
-			return acknowledged, settled, err
-		}
-		result, err := b.webhooks(service).run(ctx, loadShape{connections: 64, length: b.options.Length, warmUp: warmUp})
-		service.stop()
-		if err != nil {
-			return acknowledged, settled, err
-		}
-		if err := b.forgetUnsettled(ctx); err != nil {
-			return acknowledged, settled, err
-		}
-		if err := b.backlog(ctx, b.options.Settle); err != nil {
-			return acknowledged, settled, err
-		}
-		done, err := b.drain(ctx, 1)
-		if err != nil {
-			return acknowledged, settled, err
-		}
-		results, all = append(results, result), append(all, done)
-	}
-	return loadFigure("64 connections", results), settlingFigure("a backlog", all), nil
-}
-
-// forgetUnsettled takes out what was only acknowledged: workers would settle it with the
-// backlog. A deleted job makes a dead letter of its event, which this goes past.
-func (b *harness) forgetUnsettled(ctx context.Context) error {
-	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `SET LOCAL session_replication_role = replica; DELETE FROM river_job WHERE state = 'available'; DELETE FROM webhook_queue WHERE completed_at IS NULL`)
-		return err
-	})
-	if err == nil {
-		_, err = b.pool.Exec(ctx, `CHECKPOINT`)
-	}
-	return err
 }
