@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"runtime"
@@ -66,6 +67,8 @@ type Scenario struct {
 // Scenarios are all there are, in the order that they are measured in.
 func Scenarios() []Scenario {
 	large := map[string]string{"max_wal_size": "4GB", "maintenance_work_mem": "512MB"}
+	explained := maps.Clone(large)
+	maps.Copy(explained, explainSettings)
 	return []Scenario{
 		{Name: "acknowledge", What: "webhooks as fast as 1, 16, 64 and 256 connections deliver them, beside pgbench with the same two rows", Default: true, run: (*harness).acknowledge},
 		{Name: "rates", What: "webhooks that arrive at fixed rates, workers idle and busy", run: (*harness).rates},
@@ -82,6 +85,7 @@ func Scenarios() []Scenario {
 		{Name: "idle", What: "statements a second and memory when nothing happens, and the start", settings: map[string]string{"shared_preload_libraries": "pg_stat_statements"}, run: (*harness).idle},
 		{Name: "size", What: "acknowledging, settling and from receipt to order beside --rows events that are there already", settings: large, run: (*harness).size},
 		{Name: "read", What: "the status and the dashboard's overview beside --rows events", settings: large, run: (*harness).read},
+		{Name: "plans", What: "what the service's statements read of the largest of --rows, and by which indexes", settings: explained, run: (*harness).plans},
 		{Name: "verify", What: "the check of a ledger of --verify events", Default: true, settings: large, run: (*harness).verified},
 	}
 }

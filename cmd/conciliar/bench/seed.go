@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -25,6 +26,9 @@ type Size struct {
 
 // foldVersion is the rules that what is seeded follows, as SQL.
 var foldVersion = strconv.Itoa(order.FoldVersion)
+
+// account is the simulator's: orders that another one was paid are settled again.
+var account = strconv.Itoa(simulator.DefaultCollectorID)
 
 // What a seed with Open adds.
 const (
@@ -53,11 +57,12 @@ func Seed(ctx context.Context, pool *pgxpool.Pool, s Size, say func(format strin
 		f.exec(ctx, setting)
 	}
 	f.inChunks(ctx, "archived events", s.Archived, seedArchived)
-	f.inChunks(ctx, "completed events", s.Completed, seedCompleted, seedJobs, seedOrders, seedPayments, seedPaymentLogs, seedOrderLogs)
+	f.inChunks(ctx, "completed events", s.Completed, seedCompleted, seedJobs, seedOrders, seedPayments, seedPaymentLogs, seedOrderLogs, seedOrderEvents)
 	if s.Open {
 		f.open(ctx)
 	}
 	f.exec(ctx, `SELECT setval(pg_get_serial_sequence('webhook_queue', 'id'), max(id)), setval('river_job_id_seq', max(id)) FROM webhook_queue`)
+	f.exec(ctx, `UPDATE order_feed SET position = greatest(position, (SELECT max(position) FROM order_events))`)
 	f.exec(ctx, `RESET session_replication_role`)
 	f.exec(ctx, `RESET synchronous_commit`)
 	f.exec(ctx, `RESET jit`)
@@ -144,7 +149,7 @@ var seedOrders = `
 var seedPayments = `
 	INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, currency, collector_id, live_mode,
 	                      date_last_updated, fetched_at, raw, created_at, updated_at, fold_version)
-	SELECT 'mercadopago', n::text, 'bench-' || n, 'approved', 'accredited', 150, 'ARS', '1', true, received_at - interval '1 second',
+	SELECT 'mercadopago', n::text, 'bench-' || n, 'approved', 'accredited', 150, 'ARS', '` + account + `', true, received_at - interval '1 second',
 	       received_at + took / 2, convert_to('{"id":' || n || ',"status":"approved"}', 'UTF8'), received_at + took, received_at + took, ` + foldVersion + `
 	FROM seed WHERE n % 20 <> 0`
 
@@ -161,6 +166,15 @@ const seedOrderLogs = `
 		UNION ALL
 		SELECT 'bench-' || n, 'payment', archived + n, 'paid', 150, 0, received_at + took FROM seed WHERE n % 20 <> 0
 	) l ORDER BY changed_at`
+
+// seedOrderEvents tell of each order that it is paid, at places of the feed without a gap.
+const seedOrderEvents = `
+	INSERT INTO order_events (position, type, order_reference, previous_status, cause, queue_id, body, created_at)
+	SELECT n - n / 20, 'order.paid', 'bench-' || n, 'pending', 'payment', archived + n,
+	       json_build_object('type', 'order.paid', 'timestamp', received_at + took, 'data', json_build_object('order', json_build_object('reference', 'bench-' || n,
+	           'status', 'paid', 'amount', '150.00', 'currency', 'ARS', 'paid_amount', '150.00', 'payments', repeat('x', 500)), 'previous_status', 'pending', 'cause', 'payment')),
+	       received_at + took
+	FROM seed WHERE n % 20 <> 0`
 
 // open adds what has no end yet, and what reconciliations left.
 func (f *seeder) open(ctx context.Context) {
