@@ -214,7 +214,7 @@ func (s *Store) stepBulkReplay(ctx context.Context, tx pgx.Tx, id int64, batch i
 	_, err = tx.Exec(ctx, `
 		UPDATE webhook_bulk_replays
 		SET replayed = replayed + $2, cursor_id = greatest(cursor_id, $3),
-		    state = CASE WHEN $4 THEN state ELSE 'done' END, finished_at = CASE WHEN $4 THEN NULL ELSE now() END
+		    state = CASE WHEN $4 THEN state ELSE 'done' END, finished_at = CASE WHEN $4 THEN NULL ELSE clock_timestamp() END
 		WHERE id = $1`, id, len(letters), last, more)
 	return more, err
 }
@@ -340,7 +340,7 @@ func (s *Store) CancelBulkReplay(ctx context.Context, id int64, by Actor) (BulkR
 		if state != BulkReplayRunning {
 			return &StateError{What: "bulk replay", ID: id, State: state}
 		}
-		if _, err := tx.Exec(ctx, `UPDATE webhook_bulk_replays SET state = 'cancelled', finished_at = now() WHERE id = $1`, id); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE webhook_bulk_replays SET state = 'cancelled', finished_at = clock_timestamp() WHERE id = $1`, id); err != nil {
 			return err
 		}
 		if err := record(ctx, tx, act{by: by, action: ActionCancelBulkReplay, kind: TargetBulkReplay, target: id, count: int(replayed)}); err != nil {

@@ -63,6 +63,7 @@ func TestBulkReplay_FewAreReplayedAtOnce(t *testing.T) {
 	require.EqualValues(t, 2, bulk.Replayed)
 	require.Equal(t, filter, bulk.Filter)
 	require.NotNil(t, bulk.FinishedAt)
+	require.False(t, bulk.FinishedAt.Before(bulk.StartedAt))
 	require.Equal(t, "a1b2c3d4", bulk.RequestedBy)
 	require.Equal(t, store.DeadLetterReplayed, b.letterState(t, first))
 	require.Equal(t, store.DeadLetterReplayed, b.letterState(t, second))
