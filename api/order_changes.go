@@ -37,7 +37,7 @@ func (a *api) listChanges(c *gin.Context, _ *requestEvent) error {
 	if text != "" && text != changesLatest {
 		var ok bool
 		if after, ok = decodeCursor(changesList, inFeed, text); !ok {
-			q.fail("after is no cursor of this feed; take next_cursor of an earlier answer, %q, or nothing.", changesLatest)
+			q.fail("after is not a cursor of this feed; take next_cursor of an earlier answer, %q, or nothing.", changesLatest)
 		}
 	}
 	if q.err != nil {

@@ -72,7 +72,7 @@ func NewAlertSender(webhookURL string) (*AlertSender, error) {
 // UseURL replaces the URL. On an error the old one stays.
 func (s *AlertSender) UseURL(webhookURL string) error {
 	if _, err := url.Parse(webhookURL); err != nil {
-		return errors.New("the webhook for alerts is no URL")
+		return errors.New("the webhook for alerts is not a URL")
 	}
 	s.url.Store(&webhookURL)
 	return nil
@@ -93,7 +93,7 @@ func (s *AlertSender) Send(ctx context.Context, message health.Message) (AlertAn
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, *s.url.Load(), bytes.NewReader(body))
 	if err != nil {
-		return AlertAnswer{}, errors.New("the webhook for alerts is no URL")
+		return AlertAnswer{}, errors.New("the webhook for alerts is not a URL")
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("User-Agent", "conciliar")

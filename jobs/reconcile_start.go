@@ -30,7 +30,7 @@ type Schedule struct{ ticks cron.Schedule }
 func ParseSchedule(expression string) (Schedule, error) {
 	ticks, err := cron.ParseStandard(expression)
 	if err != nil {
-		return Schedule{}, fmt.Errorf("the schedule is no cron expression: %w", err)
+		return Schedule{}, fmt.Errorf("the schedule is not a cron expression: %w", err)
 	}
 	if ticks.Next(time.Now().UTC()).IsZero() {
 		return Schedule{}, fmt.Errorf("the schedule %q never comes", expression)

@@ -32,7 +32,7 @@ func ParseFeedCursor(text string) (FeedCursor, bool) {
 type CursorExpiredError struct{}
 
 func (CursorExpiredError) Error() string {
-	return "the cursor is of before a restore, or what follows it is not kept any more"
+	return "the cursor is from before a restore, or what follows it is no longer kept"
 }
 
 // Problem says what the error means to whoever asked.

@@ -112,7 +112,7 @@ func (d *dev) runParts(ctx context.Context) error {
 	parts.Go(func() error {
 		select {
 		case <-d.database.Done():
-			return errors.New("PostgreSQL ended by itself")
+			return errors.New("PostgreSQL ended unexpectedly")
 		case <-ctx.Done():
 			return nil
 		}

@@ -89,7 +89,7 @@ func meanings() map[string]meaning {
 		},
 		"CursorExpiredError": {
 			store.CursorExpiredError{}, store.Conflict, "cursor_expired", http.StatusGone, exitFailed,
-			"The cursor is of before a restore, or what follows it is not kept any more.",
+			"The cursor is from before a restore, or what follows it is no longer kept.",
 		},
 		"OpenEventsError": {
 			&store.OpenEventsError{Events: []int64{5, 9}}, store.Conflict, "state_conflict", http.StatusConflict, exitFailed,

@@ -7,7 +7,7 @@ import (
 )
 
 func newOrderEvents(std stdio) *cobra.Command {
-	return group("order-events", "Look at what the shop is told of orders, and send it once more",
+	return group("order-events", "Look at what the shop is told of orders, and send it again",
 		newOrderEventsList(std), newOrderEventsShow(std), newOrderEventsReplay(std))
 }
 
@@ -20,8 +20,8 @@ type orderEventsReplay struct {
 func newOrderEventsReplay(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay [ID]",
-		Short: "Send one order event once more, or all that match the filters",
-		Long: `Sends order events to ORDER_EVENTS_URL once more: the same webhook-id and body with
+		Short: "Send one order event again, or all that match the filters",
+		Long: `Sends order events to ORDER_EVENTS_URL again: the same webhook-id and body with
 a new timestamp, after what is on its way about the same order. Those on their way
 are left out. --since and --until go by when an event was written, and select those
 of before the shop's first start with ORDER_EVENTS_URL too, which are not sent
@@ -71,7 +71,7 @@ otherwise.`,
 					r.printf("%d order events would be sent\n", done.Replayed)
 					return
 				}
-				r.printf("%d order events are sent once more\n", done.Replayed)
+				r.printf("%d order events are sent again\n", done.Replayed)
 			})
 		})
 	}

@@ -117,7 +117,7 @@ func (a *app) followSettings(settings *config.Watched[config.Config]) {
 func (a *app) followFiles(ctx context.Context) {
 	config.KeepCurrent(ctx, a.hangups, func(name string, err error) {
 		if err != nil {
-			a.logger.Error(name+" cannot be used as they are now; those of before stay in use", "error", err)
+			a.logger.Error(name+" cannot be used as they are now; the previous ones stay in use", "error", err)
 		}
 	}, a.watched...)
 }

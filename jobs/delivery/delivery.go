@@ -90,7 +90,7 @@ func checkURL(text string, allowPrivate bool) error {
 	parsed, err := url.Parse(text)
 	switch {
 	case err != nil || parsed.Hostname() == "" || parsed.User != nil:
-		return errors.New("is no URL with a host and without credentials")
+		return errors.New("is not a URL with a host and without credentials")
 	case parsed.Scheme != "https" && (parsed.Scheme != "http" || !allowPrivate):
 		return errors.New("must be https (http is for private addresses, where they are allowed)")
 	}
@@ -110,7 +110,7 @@ func (r Receiver) withDefaults() (Receiver, error) {
 	}
 	for _, s := range r.Accept {
 		if s.From < 200 || s.To > 599 || s.From > s.To {
-			return r, fmt.Errorf("receiver %s: %d to %d is no range of statuses from 200 to 599", r.Name, s.From, s.To)
+			return r, fmt.Errorf("receiver %s: %d to %d is not a range of statuses from 200 to 599", r.Name, s.From, s.To)
 		}
 	}
 	if len(r.Accept) == 0 {

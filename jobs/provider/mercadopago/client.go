@@ -186,7 +186,7 @@ func parseBaseURL(s string) (*url.URL, error) {
 	case err != nil: // its text repeats s, which may hold a password
 		return nil, errors.New("the base URL can't be read")
 	case base.Scheme != "https" && base.Scheme != "http" || base.Host == "":
-		return nil, errors.New("the base URL is no http or https address")
+		return nil, errors.New("the base URL is not an http or https address")
 	case base.User != nil || base.RawQuery != "" || base.Fragment != "":
 		return nil, errors.New("the base URL has more than scheme, host and path")
 	case base.Scheme == "http" && (base.Hostname() == "mercadopago.com" || strings.HasSuffix(base.Hostname(), ".mercadopago.com")):

@@ -41,7 +41,7 @@ var refusalCodes = map[string]provider.RefundReason{
 // Mercado Pago gives back all. What it refuses in words of its own is no error.
 func (c *Client) Refund(ctx context.Context, ask provider.RefundRequest) (refund provider.Refund, err error) {
 	if !allDigits(ask.PaymentID) || ask.Key == "" || !ask.Whole && !ask.Amount.IsPositive() {
-		return refund, &provider.Error{Kind: provider.Unexpected, NotAsked: true, Err: errors.New("not asked: this is no refund of a payment")}
+		return refund, &provider.Error{Kind: provider.Unexpected, NotAsked: true, Err: errors.New("not asked: this is not a refund of a payment")}
 	}
 	var body []byte
 	if !ask.Whole {

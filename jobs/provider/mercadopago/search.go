@@ -78,7 +78,7 @@ func searchValues(q provider.SearchQuery) (url.Values, error) {
 	case q.Offset < 0 || q.Offset > MaxSearchOffset:
 		return nil, fmt.Errorf("search: offset %d is not within 0 and %d", q.Offset, MaxSearchOffset)
 	case q.CollectorID != "" && !validID(q.CollectorID):
-		return nil, errors.New("search: the collector's id is no id")
+		return nil, errors.New("search: the collector's id is malformed")
 	}
 	if !q.Begin.IsZero() {
 		v.Set("begin_date", q.Begin.UTC().Format(searchTime)) // Format cuts: down

@@ -49,7 +49,7 @@ func (a Answer) write(w http.ResponseWriter) {
 // each state from now on: whatever JSON is given, and nothing where it is nil.
 // Nil for all takes the replacements away. The ledger goes by what the payment
 // is, and not by what its body says: see Truth. The error is ErrUnknownPayment,
-// or says which field is no JSON.
+// or says which field is not JSON.
 func (s *Simulator) SetFields(id string, fields map[string]json.RawMessage) error {
 	p, err := s.payment(id)
 	if err != nil {
@@ -57,7 +57,7 @@ func (s *Simulator) SetFields(id string, fields map[string]json.RawMessage) erro
 	}
 	for name, value := range fields {
 		if value != nil && !json.Valid(value) {
-			return fmt.Errorf("payment %s: field %s is no JSON", id, name)
+			return fmt.Errorf("payment %s: field %s is not JSON", id, name)
 		}
 	}
 	fields = maps.Clone(fields)

@@ -205,7 +205,7 @@ func (s *Simulator) paymentOf(what Purchase) (*payment, error) {
 	if what.PaymentID != "" {
 		p, err := s.payment(what.PaymentID)
 		if err != nil || p.reference != what.Reference {
-			return nil, noPurchase("%s is no payment of %s", what.PaymentID, what.Reference)
+			return nil, noPurchase("%s is not a payment of %s", what.PaymentID, what.Reference)
 		}
 		return p, nil
 	}
@@ -231,7 +231,7 @@ func (s *Simulator) bought(what Purchase) (*payment, error) {
 		spec.Currency = known.currency
 	}
 	if !currencyCode.MatchString(spec.Currency) {
-		return nil, noPurchase("%q is no currency", spec.Currency)
+		return nil, noPurchase("%q is not a currency", spec.Currency)
 	}
 	switch {
 	case what.Amount != "":
@@ -264,7 +264,7 @@ func (s *Simulator) bought(what Purchase) (*payment, error) {
 func amountOf(text, currency string) (decimal.Decimal, error) {
 	amount, err := decimal.NewFromString(text)
 	if err != nil || !amount.IsPositive() || !amount.Equal(amount.Truncate(scaleOf(currency))) {
-		return decimal.Zero, noPurchase("%q is no amount of %s", text, currency)
+		return decimal.Zero, noPurchase("%q is not an amount of %s", text, currency)
 	}
 	return amount, nil
 }
@@ -368,7 +368,7 @@ func (s *Simulator) servePay(w http.ResponseWriter, r *http.Request) {
 	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, answerSize))
 	body.DisallowUnknownFields()
 	if err := body.Decode(&what); err != nil {
-		(&apiError{status: http.StatusBadRequest, message: "the body is no purchase: " + err.Error(), word: "bad_request"}).write(w)
+		(&apiError{status: http.StatusBadRequest, message: "the body is not a purchase: " + err.Error(), word: "bad_request"}).write(w)
 		return
 	}
 	receipt, err := s.Pay(r.Context(), what)

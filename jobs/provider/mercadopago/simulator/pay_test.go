@@ -127,7 +127,7 @@ func TestPay_MovesThePaymentThatIsNamed(t *testing.T) {
 	slip, err := s.Pay(t.Context(), Purchase{Reference: "order-1", Amount: "10", Status: Pending})
 	require.NoError(t, err)
 	_, err = s.Pay(t.Context(), Purchase{Reference: "order-2", PaymentID: slip.PaymentID})
-	require.ErrorContains(t, err, "no payment of order-2")
+	require.ErrorContains(t, err, "not a payment of order-2")
 	paid, err := s.Pay(t.Context(), Purchase{Reference: "order-1", PaymentID: slip.PaymentID})
 	require.NoError(t, err)
 	require.Equal(t, slip.PaymentID, paid.PaymentID)
@@ -144,18 +144,18 @@ func TestPay_RefusesWhatCannotBe(t *testing.T) {
 	}{
 		"no reference":          {Purchase{Amount: "1"}, "reference"},
 		"an unknown order":      {Purchase{Reference: "order-1"}, "say the amount"},
-		"words for an amount":   {Purchase{Reference: "order-1", Amount: "much"}, "no amount"},
-		"nothing":               {Purchase{Reference: "order-1", Amount: "0"}, "no amount"},
-		"a debt":                {Purchase{Reference: "order-1", Amount: "-1"}, "no amount"},
-		"parts of a peso":       {Purchase{Reference: "order-1", Amount: "1.5", Currency: "CLP"}, "no amount"},
-		"no currency":           {Purchase{Reference: "order-1", Amount: "1", Currency: "pesos"}, "no currency"},
+		"words for an amount":   {Purchase{Reference: "order-1", Amount: "much"}, "not an amount"},
+		"nothing":               {Purchase{Reference: "order-1", Amount: "0"}, "not an amount"},
+		"a debt":                {Purchase{Reference: "order-1", Amount: "-1"}, "not an amount"},
+		"parts of a peso":       {Purchase{Reference: "order-1", Amount: "1.5", Currency: "CLP"}, "not an amount"},
+		"no currency":           {Purchase{Reference: "order-1", Amount: "1", Currency: "pesos"}, "not a currency"},
 		"another status":        {Purchase{Reference: "order-1", Amount: "1", Status: "paid"}, "status"},
 		"another channel":       {Purchase{Reference: "order-1", Amount: "1", As: "letter"}, "as"},
 		"another type":          {Purchase{Reference: "order-1", Amount: "1", As: AsOrder, OrderType: "phone"}, "order_type"},
 		"another chargeback":    {Purchase{Reference: "order-1", Amount: "1", Chargeback: "lost"}, "chargeback"},
 		"a type without order":  {Purchase{Reference: "order-1", Amount: "1", OrderType: "qr"}, "order_type"},
 		"two acts":              {Purchase{Reference: "order-1", Amount: "1", Refund: "1", Chargeback: "settled"}, "exclude"},
-		"a payment of nobody":   {Purchase{Reference: "order-1", PaymentID: "7"}, "no payment"},
+		"a payment of nobody":   {Purchase{Reference: "order-1", PaymentID: "7"}, "not a payment"},
 		"an amount of one made": {Purchase{Reference: "order-1", PaymentID: "7", Amount: "1"}, "new payment"},
 	} {
 		t.Run(name, func(t *testing.T) {
