@@ -334,6 +334,9 @@ func credentialsFailed(err error) finding {
 		if found, known := credentialsRefused(failure); known {
 			return found
 		}
+		if failure.StatusCode == 0 && failure.Err != nil {
+			err = failure.Err // without our word for it
+		}
 	}
 	return finding{checkCredentials, stateFail, "Mercado Pago cannot be reached: " + err.Error() + ".", "Check that this machine reaches MERCADOPAGO_BASE_URL. Webhooks are kept meanwhile."}
 }

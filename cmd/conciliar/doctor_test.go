@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/config"
+	"github.com/conciliar/conciliar/jobs/provider"
 	"github.com/conciliar/conciliar/store"
 )
 
@@ -101,4 +103,10 @@ func TestDoctor_TriesTheShopsEndpoint(t *testing.T) {
 		require.Equal(t, state, found[0].State, "%v", found)
 		require.NotContains(t, fmt.Sprint(found), "hidden")
 	}
+}
+
+func TestDoctor_SaysWhyTheProviderCannotBeReachedInNoWordOfOurs(t *testing.T) {
+	t.Parallel()
+	refused := &provider.Error{Kind: provider.Unavailable, Err: errors.New("dial tcp 127.0.0.1:9090: connect: connection refused")}
+	require.Equal(t, "Mercado Pago cannot be reached: dial tcp 127.0.0.1:9090: connect: connection refused.", credentialsFailed(refused).Says)
 }
