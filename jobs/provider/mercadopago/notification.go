@@ -157,7 +157,7 @@ func receiveUnsigned(q query, body []byte) (provider.Event, error) {
 
 // describe says what a delivery is about, id being what it names to fetch.
 func describe(q query, h hints, id string) provider.Event {
-	topic := cmp.Or(word(q.topicWord()), word(h.topic), unknownWord)
+	topic := cmp.Or(word(q.topicWord()), word(h.topic), topicOfAction(h.action), unknownWord)
 	id = resourceOf(topic, h, id)
 	event := provider.Event{
 		Source: Source, Topic: topic, Action: word(h.action), ResourceID: id, LiveMode: h.liveMode, CollectorID: h.userID,
@@ -167,6 +167,16 @@ func describe(q query, h hints, id string) provider.Event {
 		event.Work = provider.Test
 	}
 	return event
+}
+
+// topicOfAction is the topic that an action names, as "payment.updated" does, for a
+// delivery that says no other; empty where that is none that we know.
+func topicOfAction(action string) string {
+	topic, _, _ := strings.Cut(word(action), ".")
+	if topicNamed(topic) == nil {
+		return ""
+	}
+	return topic
 }
 
 // resourceOf is the id that a delivery of the topic names, id being what its query

@@ -217,6 +217,27 @@ func TestReceive_ReadsOddBodies(t *testing.T) {
 	}
 }
 
+func TestReceive_TakesTheTopicOfTheActionWhereNoneIsSaid(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		query, body, topic string
+		work               provider.Work
+	}{
+		{"data.id=" + testPaymentID, `{"action":"payment.updated"}`, "payment", provider.Settle},
+		{"data.id=" + testPaymentID, `{"action":"payment"}`, "payment", provider.Settle},
+		{"data.id=" + testPaymentID, `{"action":"payment.updated","type":"plan"}`, "plan", provider.Keep},
+		{"data.id=" + testPaymentID + "&type=plan", `{"action":"payment.updated"}`, "plan", provider.Keep},
+		{"data.id=" + testPaymentID, `{"action":"coupon.updated"}`, "unknown", provider.Keep},
+		{"data.id=" + testPaymentID, `{"action":".updated"}`, "unknown", provider.Keep},
+	} {
+		event, err := NewReceiver(newVerifier(t), false).Receive(deliver(t, c.query, []byte(c.body)))
+		require.NoError(t, err, c)
+		require.Equal(t, c.topic, event.Topic, c)
+		require.Equal(t, testPaymentID, event.ResourceID, c)
+		require.Equal(t, c.work, event.Work, c)
+	}
+}
+
 func TestReceive_ReadsUnsignedDeliveries(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
