@@ -114,12 +114,17 @@ func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
 	s.hasReconciled()
 	held := newHeldAPI(t, s.sim)
 	p := s.launch("MERCADOPAGO_BASE_URL=" + held.address)
-	// One payment's events would share a fetch.
+	// One payment's events would share a fetch, so each is asked for before any is told
+	// of again: a worker that has a second event of one must not keep others waiting.
 	payments := make([]string, 8)
+	var acknowledged []int64
 	for i := range payments {
 		payments[i] = s.sell("order-" + strconv.Itoa(i))
+		result := s.sim.Notify(t.Context(), payments[i])
+		require.True(t, result.Acknowledged())
+		acknowledged = append(acknowledged, result.QueueID)
 	}
-	var acknowledged []int64
+	held.await(t, len(payments))
 	refused := make(chan struct{})
 	enough := make(chan struct{})
 	go func() {
@@ -134,7 +139,6 @@ func TestEndToEnd_StoppedUnderLoadItGivesEverythingBack(t *testing.T) {
 			}
 		}
 	}()
-	held.await(t, len(payments))
 	<-enough
 
 	p.stop()
