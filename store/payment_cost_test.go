@@ -152,6 +152,7 @@ func TestPaymentDays_SumUpByDayAndCurrency(t *testing.T) {
 	require.Equal(t, time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), first.Day)
 	require.EqualValues(t, 3, first.Payments)
 	require.EqualValues(t, 1, first.Unknown)
+	require.EqualValues(t, 1, first.CostUnknown)
 	require.Equal(t, []string{"300", "100", "12.58", "2.8", "184.62"}, []string{
 		first.Gross.String(), first.Refunded.String(), first.Cost.Fee.Decimal.String(), first.Cost.Taxes.Decimal.String(), first.Cost.Net.Decimal.String(),
 	})

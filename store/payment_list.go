@@ -118,8 +118,9 @@ type PaymentDay struct {
 	Gross, Refunded decimal.Decimal
 	// Cost is the sum of what was said of each payment.
 	Cost PaymentCost
-	// Unknown is how many payments have not said what is left of them.
-	Unknown int64
+	// Unknown is how many payments have not said what is left of them, CostUnknown how
+	// many have not said all that was taken of them.
+	Unknown, CostUnknown int64
 }
 
 // MostPaymentDays is how many days PaymentDays sums up at most.
@@ -133,7 +134,7 @@ func (s *Store) PaymentDays(ctx context.Context, since, until time.Time, zone *t
 	rows, _ := s.pool.Query(ctx, `
 		SELECT width_bucket(coalesce(date_created, created_at), $3::timestamptz[]), currency, count(*), sum(amount), sum(least(refunded_amount, amount)),
 		       sum(fee_amount), sum(application_fee_amount), sum(financing_fee_amount), sum(shipping_fee_amount), sum(taxes_amount), sum(net_amount),
-		       count(*) FILTER (WHERE net_amount IS NULL)
+		       count(*) FILTER (WHERE net_amount IS NULL), count(*) FILTER (WHERE fee_amount IS NULL OR taxes_amount IS NULL)
 		FROM payments
 		WHERE coalesce(date_created, created_at) >= $1 AND coalesce(date_created, created_at) < $2
 		  AND status IN ('approved', 'in_mediation', 'refunded', 'charged_back') AND NOT validation
@@ -142,7 +143,7 @@ func (s *Store) PaymentDays(ctx context.Context, since, until time.Time, zone *t
 		var d PaymentDay
 		var place int
 		err := row.Scan(&place, &d.Currency, &d.Payments, &d.Gross, &d.Refunded, &d.Cost.Fee, &d.Cost.ApplicationFee,
-			&d.Cost.FinancingFee, &d.Cost.ShippingFee, &d.Cost.Taxes, &d.Cost.Net, &d.Unknown)
+			&d.Cost.FinancingFee, &d.Cost.ShippingFee, &d.Cost.Taxes, &d.Cost.Net, &d.Unknown, &d.CostUnknown)
 		if err == nil {
 			d.Day = begins[place-1]
 		}

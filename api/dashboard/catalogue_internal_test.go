@@ -89,7 +89,7 @@ func families(t *testing.T) map[string][]string {
 		"scope":             {store.ScopeBackfill},
 		"phase":             phaseNames(),
 		"error": {
-			"title", "advice", "request_id", "back", "no_note", "none_chosen", "terms", "look",
+			"title", "advice", "request_id", "back", "no_note", "none_chosen", "terms", "many_days", "look",
 			"unavailable_title", "since", "still_works", "retries", "sent", "rate_limited", "cross_origin",
 			// The store's classes, and those of its codes that have a text of their own.
 			string(store.Internal), string(store.Unavailable), string(store.Invalid), string(store.Unauthenticated),

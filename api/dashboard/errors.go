@@ -26,6 +26,7 @@ var (
 	errTerms    = &failure{status: http.StatusUnprocessableEntity, key: "terms"}
 	errCurrency = &failure{status: http.StatusUnprocessableEntity, key: "currency_unknown"}
 	errAmount   = &failure{status: http.StatusBadRequest, key: "terms"}
+	errManyDays = &failure{status: http.StatusBadRequest, key: "many_days", args: []any{"n", store.MostPaymentDays}}
 	errTooFine  = &failure{status: http.StatusUnprocessableEntity, key: "amount_too_fine"}
 )
 

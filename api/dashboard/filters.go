@@ -237,6 +237,8 @@ type listing struct {
 	Older string
 	// Hint is the key of what is said of the list before it; empty for nothing.
 	Hint string
+	// Beside leads to the page beside it; it has no label where there is none.
+	Beside act
 	// Acts are what can be done to all of it.
 	Acts []act
 	// Export is the kind of the export that takes the same filters; empty for none.

@@ -23,6 +23,7 @@ func (d *dashboard) payments(c *call) error {
 	}
 	v := f.listed("/dashboard/payments", tableOf("payments.caption", "payments.none", found.Items, paymentColumns...).unseen(), placeText(found.Next))
 	v.Export = store.ExportPayments
+	v.Beside = act{Label: "payments.by_day", Path: Base + "/payments/days"}
 	return d.show(c, "list", &page{Title: "nav.payments", Nav: "payments", Refresh: v.First, Body: v})
 }
 

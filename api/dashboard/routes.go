@@ -60,6 +60,7 @@ func (d *dashboard) routes() []route {
 		post("/dashboard/orders/amend", d.amendOrder),
 		post("/dashboard/orders/cancel", d.cancelOrder),
 		get("/dashboard/payments", d.payments),
+		get("/dashboard/payments/days", d.paymentDays),
 		get("/dashboard/payouts", d.payouts),
 		get("/dashboard/export", d.export),
 		get("/dashboard/dead-letters", d.deadLetters),

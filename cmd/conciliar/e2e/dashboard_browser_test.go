@@ -216,7 +216,7 @@ func TestBrowser_PagesAreAccessible(t *testing.T) {
 	for _, path := range []string{
 		"", "/events", "/events/1", "/events/3", "/orders", "/orders?reference=order-1", "/dead-letters", "/dead-letters/1",
 		"/dead-letters/replay", "/anomalies", "/anomalies/1", "/runs", "/runs/1", "/runs/1/findings", "/refused", "/refused/1", "/search?q=nothing",
-		"/payouts", "/payouts?payout=91000000002", "/payments", "/payments?payment=" + stray, "/replays", "/deliveries", "/actions", "/logins",
+		"/payouts", "/payouts?payout=91000000002", "/payments", "/payments/days", "/payments?payment=" + stray, "/replays", "/deliveries", "/actions", "/logins",
 	} {
 		check(fmt.Sprint("/dashboard", path))
 	}
