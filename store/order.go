@@ -132,7 +132,8 @@ func (s *Store) deriveOrder(ctx context.Context, tx pgx.Tx, reference string, kn
 	}
 	settled.news = newsOf(reference, known, settled.Settlement, why, sqlDid)
 	sql, args := logOrders.of([]orderLog{{reference, why, settled.Settlement, known.Terms, len(settled.news) > 0}})
-	logID, err := readValue[int64](ctx, tx, sql, args...)
+	var logID int64
+	err = tx.QueryRow(ctx, sql, args...).Scan(&logID, nil, nil)
 	for i := range settled.news {
 		settled.news[i].logID = logID
 	}

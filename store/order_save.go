@@ -67,7 +67,8 @@ type orderLog struct {
 	told bool
 }
 
-// logOrders writes entries of timelines, and returns their ids in the same order.
+// logOrders writes entries of timelines, and returns their ids and times and the clock in
+// the same order.
 var logOrders = func() rowsStatement[orderLog] {
 	columns := []column[orderLog]{
 		value("order_reference", "text", func(l orderLog) string { return l.reference }),
@@ -86,7 +87,7 @@ var logOrders = func() rowsStatement[orderLog] {
 	return writeRows(columns, 0, func(x string) string {
 		return `
 			INSERT INTO order_logs (` + namesOf(columns, "") + `)
-			SELECT ` + namesOf(columns, "x.") + ` FROM ` + x + ` ORDER BY x.n RETURNING id`
+			SELECT ` + namesOf(columns, "x.") + ` FROM ` + x + ` ORDER BY x.n RETURNING id, changed_at, clock_timestamp()`
 	})
 }()
 

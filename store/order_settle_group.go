@@ -57,6 +57,10 @@ type groupOrder struct {
 	known *knownOrder
 	// payments are those that name it.
 	payments []order.Known
+	// shown are the payments and timeline the entries that stood in the books before
+	// the group, as an order shows them.
+	shown    []OrderPayment
+	timeline []OrderChange
 	// made is true when the group makes it, settled what it comes to; nil while it is as
 	// it was.
 	made    bool

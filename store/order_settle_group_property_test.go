@@ -203,7 +203,7 @@ func (s *settledTwice) register(t require.TestingT, reference string) {
 func (s *settledTwice) step(t *rapid.T, prefix string) {
 	ctx := context.Background()
 	reference := prefix + rapid.SampledFrom([]string{"A", "B", "C"}).Draw(t, "of order")
-	switch rapid.IntRange(0, 14).Draw(t, "what happens") {
+	switch rapid.IntRange(0, 15).Draw(t, "what happens") {
 	case 0, 1:
 		s.register(t, reference)
 	case 2:
@@ -219,6 +219,14 @@ func (s *settledTwice) step(t *rapid.T, prefix string) {
 	case 4:
 		s.both(func(b *bundle, _ *store.Inbox) {
 			_, err := b.pool.Exec(ctx, `UPDATE anomalies SET closed_at = now(), closed_by = 'operator' WHERE order_reference = $1 AND closed_at IS NULL`, reference)
+			require.NoError(t, err)
+		})
+	case 5:
+		id := prefix + strconv.Itoa(rapid.IntRange(1, 4).Draw(t, "released"))
+		s.both(func(b *bundle, _ *store.Inbox) {
+			_, err := b.pool.Exec(ctx, `
+				INSERT INTO account_movements (source, collector_id, currency, happened_at, source_id, record_type, description, credit, debit, ordinal, class, place, payment_id)
+				VALUES ('mercadopago', '1', 'ARS', '2026-01-02T03:04:05Z', $1, 'release', 'payment', 100, 0, 1, 'payment', 1, $1) ON CONFLICT DO NOTHING`, id)
 			require.NoError(t, err)
 		})
 	default:
@@ -265,7 +273,7 @@ func TestGroup_EndsAsEachEventAlone(t *testing.T) {
 		prefix := fmt.Sprintf("%d-", histories)
 		s := policies[rapid.SampledFrom(slices.Sorted(maps.Keys(policies))).Draw(rt, "policy")]
 		s.both(func(b *bundle, _ *store.Inbox) {
-			_, err := b.pool.Exec(context.Background(), `TRUNCATE payments, payment_logs, orders, order_logs, order_events, anomalies, chargebacks, payment_aliases, webhook_queue, river_job CASCADE`)
+			_, err := b.pool.Exec(context.Background(), `TRUNCATE payments, payment_logs, orders, order_logs, order_events, anomalies, chargebacks, payment_aliases, account_movements, webhook_queue, river_job CASCADE`)
 			require.NoError(rt, err)
 		})
 		if rapid.Bool().Draw(rt, "registered first") {

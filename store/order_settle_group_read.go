@@ -149,16 +149,29 @@ func (g *group) queueKnownOrders(b *pgx.Batch, references, keys []string) {
 		       EXISTS (SELECT FROM anomalies a WHERE a.reference_key = x.key AND a.closed_at IS NULL AND a.order_reference <> x.reference)
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (reference, key, n)`, references, keys)
 	queueEach(b, func(row pgx.CollectableRow) error {
-		var known order.Known
 		var reference string
-		var err error
-		known.Payment, err = scanPayment(row, &known.Source, &reference)
+		p, err := scanCostedPayment(row, &reference)
 		if err == nil {
 			o := g.orders[reference]
-			o.payments = append(o.payments, known)
+			o.shown, o.payments = append(o.shown, p), append(o.payments, order.Known{Source: p.Source, Payment: p.Payment})
 		}
 		return err
 	}, `
 		SELECT p.* FROM unnest($1::text[]) AS x (reference), LATERAL (
-			SELECT `+paymentColumns+`, source, order_reference FROM payments WHERE order_reference = x.reference OFFSET 0) p`, references)
+			SELECT `+paymentColumns+`, `+costColumns+`, '[]'::jsonb, source, order_reference FROM payments
+			WHERE order_reference = x.reference ORDER BY created_at, payment_id) p`, references)
+	queueEach(b, func(row pgx.CollectableRow) error {
+		l, err := pgx.RowToStructByPos[struct {
+			Reference string
+			OrderChange
+		}](row)
+		if err == nil {
+			o := g.orders[l.Reference]
+			o.timeline = append(o.timeline, l.OrderChange)
+		}
+		return err
+	}, `
+		SELECT l.* FROM unnest($1::text[]) AS x (reference), LATERAL (
+			SELECT l.order_reference, `+orderChangeColumns+` FROM order_logs l JOIN orders o ON o.reference = l.order_reference
+			WHERE l.order_reference = x.reference ORDER BY l.id) l`, references)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/shopspring/decimal"
 )
 
 // write writes what the fold says, and nothing else: where a statement changes another
@@ -90,7 +91,43 @@ func (g *group) writeLedger(ctx context.Context, tx pgx.Tx) ([]orderEventRow, er
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return nil, err
 	}
+	g.show(saved, confirmed, telling.orders)
 	return telling.events(ctx, tx, g.timeline)
+}
+
+// show completes the group's orders with what they show: payments as they are saved, those
+// that are new behind the others, and timelines.
+func (g *group) show(saved, confirmed []paymentState, orders map[string]*Order) {
+	for _, states := range [][]paymentState{saved, confirmed} {
+		for _, s := range states {
+			if o := g.orders[s.Reference]; o != nil {
+				o.show(s)
+			}
+		}
+	}
+	for reference, o := range orders {
+		o.Payments, o.Timeline = g.orders[reference].shown, g.orders[reference].timeline
+	}
+}
+
+// show shows a payment as it is saved.
+func (o *groupOrder) show(s paymentState) {
+	p := OrderPayment{Source: s.Source, Payment: s.Payment, Cost: s.Cost}
+	p.Cost.ReleaseDate = p.Cost.ReleaseDate.Truncate(time.Microsecond)
+	i := slices.IndexFunc(o.shown, func(q OrderPayment) bool { return q.Source == p.Source && q.ID == p.ID })
+	if i < 0 {
+		o.shown = append(o.shown, p)
+		return
+	}
+	o.shown[i] = p
+}
+
+// shown is the entry of the timeline as an order shows it.
+func (l groupLog) shown(at time.Time) OrderChange {
+	return OrderChange{
+		At: at, Cause: l.cause, QueueID: idOrNull(l.queueID), Status: l.Status, Paid: l.Paid, Refunded: l.Refunded,
+		Amount: decimal.NewNullDecimal(l.Amount), Currency: l.Currency, Actor: l.actor, Reason: l.reason,
+	}
 }
 
 func comparePaymentStates(a, b paymentState) int {
@@ -131,10 +168,14 @@ func (g *group) queueOrders(b *pgx.Batch, settled []settledOrder, telling *group
 	}
 	logOrders.queue(b, logs).Query(func(rows pgx.Rows) error {
 		var id int64
-		tag, err := pgx.ForEachRow(rows, []any{&id}, func() error {
-			for i := range g.timeline[changed].news {
-				g.timeline[changed].news[i].logID = id
+		var at time.Time
+		tag, err := pgx.ForEachRow(rows, []any{&id, &at, &telling.now}, func() error {
+			l := &g.timeline[changed]
+			for i := range l.news {
+				l.news[i].logID = id
 			}
+			o := g.orders[l.reference]
+			o.timeline = append(o.timeline, l.shown(at))
 			changed++
 			return nil
 		})
@@ -152,40 +193,13 @@ func (g *group) queueOrders(b *pgx.Batch, settled []settledOrder, telling *group
 type groupTelling struct {
 	now time.Time
 	// orders are the orders as they are after the group. Those in full have more than
-	// payments and a timeline, and are read as any other.
+	// payments, whose money no report shows yet, and a timeline: they are read as any other.
 	orders map[string]*Order
 	full   []string
 }
 
-// queue adds to a batch what reads the orders.
+// queue adds to a batch what finds the orders that are to be read in full.
 func (t *groupTelling) queue(b *pgx.Batch, references []string) {
-	b.Queue(`SELECT clock_timestamp()`).QueryRow(func(row pgx.Row) error { return row.Scan(&t.now) })
-	queueEach(b, func(row pgx.CollectableRow) error {
-		var reference string
-		p, err := scanCostedPayment(row, &reference)
-		if err == nil {
-			o := t.orders[reference]
-			o.Payments = append(o.Payments, p)
-		}
-		return err
-	}, `
-		SELECT p.* FROM unnest($1::text[]) AS x (reference), LATERAL (
-			SELECT `+paymentColumns+`, `+costColumns+`, `+releasesOf(`payments`)+`, source, order_reference FROM payments
-			WHERE order_reference = x.reference ORDER BY created_at, payment_id) p`, references)
-	queueEach(b, func(row pgx.CollectableRow) error {
-		l, err := pgx.RowToStructByPos[struct {
-			Reference string
-			OrderChange
-		}](row)
-		if err == nil {
-			o := t.orders[l.Reference]
-			o.Timeline = append(o.Timeline, l.OrderChange)
-		}
-		return err
-	}, `
-		SELECT l.* FROM unnest($1::text[]) AS x (reference), LATERAL (
-			SELECT l.order_reference, `+orderChangeColumns+` FROM order_logs l JOIN orders o ON o.reference = l.order_reference
-			WHERE l.order_reference = x.reference ORDER BY l.id) l`, references)
 	queueEach(b, func(row pgx.CollectableRow) error {
 		var reference string
 		err := row.Scan(&reference)
@@ -194,6 +208,8 @@ func (t *groupTelling) queue(b *pgx.Batch, references []string) {
 	}, `
 		SELECT x.reference FROM unnest($1::text[]) AS x (reference)
 		WHERE EXISTS (SELECT FROM odd_payments o WHERE o.order_reference = x.reference)
+		   OR EXISTS (SELECT FROM payments p JOIN account_movements m ON m.source = p.source AND m.payment_id = p.payment_id
+		              WHERE p.order_reference = x.reference AND m.class = 'payment')
 		   OR EXISTS (SELECT FROM chargebacks c WHERE `+chargebackOf(`x.reference`)+`)
 		   OR EXISTS (SELECT FROM claims c WHERE `+claimOf(`x.reference`)+`)`, references)
 }
