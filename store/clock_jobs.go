@@ -18,16 +18,17 @@ func (s *Store) WakeJobsAhead(ctx context.Context, retry RetryJob) (woken int, e
 		// River's leader may be dead, and would be it until then; one that lives is elected
 		// again. What ended in the future would stand for the same job of that time, such
 		// as the tick that starts a run. A job waits for weeks at most, so that the index
-		// has few of them to look at.
+		// has few of them to look at; now() because no index is used for clock_timestamp(),
+		// which may differ for each row.
 		ids, err := readColumn[int64](ctx, tx, `
 			WITH leader AS (
 				DELETE FROM river_leader WHERE expires_at > clock_timestamp() + $3::interval
 			), ended AS (
 				UPDATE river_job SET unique_key = NULL
-				WHERE state IN ('cancelled', 'completed', 'discarded') AND finalized_at > clock_timestamp() + $1::interval AND unique_key IS NOT NULL
+				WHERE state IN ('cancelled', 'completed', 'discarded') AND finalized_at > now() + $1::interval AND unique_key IS NOT NULL
 			)
 			SELECT id FROM river_job
-			WHERE state IN ('available', 'retryable', 'scheduled') AND scheduled_at > clock_timestamp() + $1::interval
+			WHERE state IN ('available', 'retryable', 'scheduled') AND scheduled_at > now() + $1::interval
 			  AND (state = 'available' OR greatest(created_at, attempted_at) > clock_timestamp() + $1::interval)
 			ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED`, ClockSlack, wakeAheadBatch, leaderAhead+ClockSlack)
 		if err != nil {
