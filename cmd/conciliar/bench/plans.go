@@ -170,7 +170,7 @@ func (b *harness) planReading(ctx context.Context, log *planLog) error {
 	}
 	for _, path := range []string{
 		"/api/webhooks/status", "/metrics", "/dashboard", "/dashboard?span=week",
-		"/dashboard/events", "/dashboard/events?state=completed", "/dashboard/events?state=dead_letter", "/dashboard/events?topic=topic_claims_integration_wh", "/api/webhooks/events?since=" + day + "T00:00:00Z&until=" + day + "T01:00:00Z",
+		"/dashboard/events", "/dashboard/events?state=completed", "/dashboard/events?state=dead_letter", "/dashboard/events?topic=bench_unhandled", "/api/webhooks/events?since=" + day + "T00:00:00Z&until=" + day + "T01:00:00Z",
 		"/api/webhooks/events?order_reference=bench-77", "/api/webhooks/events?resource_id=77", "/api/webhooks/events?request_id=none",
 		at("/dashboard/events", event), at("/dashboard/events", 77),
 		"/dashboard/search?q=bench-77", "/dashboard/search?q=77", "/dashboard/search?q=nothing-has-this-name",
