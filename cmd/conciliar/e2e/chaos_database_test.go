@@ -134,6 +134,28 @@ func restartAsynchronous(s *stage) {
 	})
 }
 
+// underWay waits until so many more events are there, or all of the load, however slow the
+// machine is.
+func (s *stage) underWay(l *traffic, events int) {
+	s.t.Helper()
+	before := -1
+	require.Eventually(s.t, func() bool {
+		select {
+		case <-l.done:
+			return true
+		default:
+		}
+		there := 0
+		if s.pool.QueryRow(s.t.Context(), `SELECT count(*) FROM webhook_queue`).Scan(&there) != nil {
+			return false // it has just begun
+		}
+		if before < 0 {
+			before = there
+		}
+		return there >= before+events
+	}, chaosPatience(), 10*time.Millisecond, "no load is under way")
+}
+
 // dataDir is a place for a server's data that outlives the server. It is not the test's
 // own, which PostgreSQL's user cannot enter.
 func (s *stage) dataDir() string {
@@ -152,7 +174,7 @@ func restartWith(s *stage, faults simulator.Faults, settings map[string]string) 
 	s.launch()
 	paid := s.begin(s.orders(80))
 	for range 2 {
-		pause(500 * time.Millisecond)
+		s.underWay(paid, 20)
 		at := server.Port()
 		s.crash(server)
 		server = s.ownServer(localpg.Options{DataDir: dir, Port: at, Settings: settings})

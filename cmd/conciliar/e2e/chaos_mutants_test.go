@@ -136,7 +136,7 @@ func mutants() []mutant {
 		{
 			guard:    "a call that never reached Mercado Pago is tried again",
 			edits:    []edit{{"jobs/provider/mercadopago/answer.go", "&provider.Error{Kind: provider.Unavailable, StatusCode: statusCode,", "&provider.Error{Kind: provider.Forbidden, StatusCode: 403,"}},
-			scenario: "few-descriptors", complaint: "lost: order",
+			scenario: "few-descriptors", complaint: `lost: (order|event \d+ died \(forbidden)`,
 		},
 		{
 			guard:    "the word of a pool that is too small",
