@@ -87,7 +87,7 @@ func mutants() []mutant {
 		{
 			guard:    "durable commits",
 			edits:    []edit{{"store/db_transaction.go", "WHERE current_setting('synchronous_commit') IN ('off', 'local')", "WHERE false"}},
-			scenario: "restart-asynchronous", complaint: "events stay without an end|Mercado Pago says", patience: "8s",
+			scenario: "restart-asynchronous", complaint: "events stay without an end|Mercado Pago says|was acknowledged", patience: "8s",
 		},
 		{
 			guard: "the mark of a fetch, which no clock makes",
