@@ -54,15 +54,16 @@ func showDelivery(r *printout, d store.DeliveryDetail) {
 	r.row("made", d.CreatedAt)
 	r.row("ended", d.EndedAt)
 	r.row("next attempt", d.NextAttemptAt)
-	section(r, "attempts", "ATTEMPT\tENDED\tTOOK\tSTATUS\tERROR\tANSWER", d.Log, func(a store.DeliveryAttempt) []any {
-		return []any{a.Number, a.EndedAt, strconv.FormatInt(a.DurationMS, 10) + " ms", statusText(a), a.Error, shorten(&a.Answer)}
-	})
+	section(r, "attempts", attemptHeader, d.Log, attemptRow)
 }
 
-// statusText is an answer's status; empty when none came.
-func statusText(a store.DeliveryAttempt) string {
-	if a.Status == nil {
-		return ""
+const attemptHeader = "ATTEMPT\tENDED\tTOOK\tSTATUS\tERROR\tANSWER"
+
+// attemptRow is an attempt under attemptHeader; its status is empty when no answer came.
+func attemptRow(a store.DeliveryAttempt) []any {
+	status := ""
+	if a.Status != nil {
+		status = strconv.Itoa(*a.Status)
 	}
-	return strconv.Itoa(*a.Status)
+	return []any{a.Number, a.EndedAt, strconv.FormatInt(a.DurationMS, 10) + " ms", status, a.Error, shorten(&a.Answer)}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -56,8 +55,8 @@ func showOrderEvent(r *printout, e store.OrderEventDetail) {
 			attempts = append(attempts, attempt{d.ID, a})
 		}
 	}
-	section(r, "attempts", "DELIVERY\tATTEMPT\tENDED\tTOOK\tSTATUS\tERROR\tANSWER", attempts, func(a attempt) []any {
-		return []any{a.delivery, a.Number, a.EndedAt, strconv.FormatInt(a.DurationMS, 10) + " ms", statusText(a.DeliveryAttempt), a.Error, shorten(&a.Answer)}
+	section(r, "attempts", "DELIVERY\t"+attemptHeader, attempts, func(a attempt) []any {
+		return append([]any{a.delivery}, attemptRow(a.DeliveryAttempt)...)
 	})
 	var body bytes.Buffer
 	if json.Indent(&body, e.Body, "", "  ") == nil {
