@@ -17,8 +17,23 @@ var (
 )
 
 // object is a JSON object whose values are still text. Names match exactly, as
-// RFC 8259 has them; of two equal names the last counts.
-type object map[string]json.RawMessage
+// RFC 8259 has them; of two equal names the last counts. It is a list and no map:
+// most have few members, of which some are asked for once.
+type object []member
+
+// member is a name as it is meant and a value as it is written, both parts of the
+// document where that can be.
+type member struct{ name, value []byte }
+
+// value is a member's; nil where there is none.
+func (o object) value(name string) json.RawMessage {
+	for i := len(o) - 1; i >= 0; i-- {
+		if string(o[i].name) == name {
+			return o[i].value
+		}
+	}
+	return nil
+}
 
 // readObject reads one level, behind a byte order mark where a proxy put one.
 // Its errors, errNotJSON and errNotAnObject, say nothing of what is in raw, which the
@@ -36,14 +51,14 @@ func readObject(raw []byte) (object, error) {
 
 // membersOf reads one level of a valid object.
 func membersOf(raw []byte) object {
-	o := make(object, min(len(raw)/averageMember, mostMembers))
-	eachMember(raw, func(name, value []byte) { o[string(name)] = value })
+	o := make(object, 0, min(max(len(raw)/averageMember, 1), mostMembers))
+	eachMember(raw, func(name, value []byte) { o = append(o, member{name, value}) })
 	return o
 }
 
 // child is a value that is an object itself; nil, which is usable, when it isn't.
 func (o object) child(name string) object {
-	if raw := o[name]; len(raw) > 0 && raw[0] == '{' {
+	if raw := o.value(name); len(raw) > 0 && raw[0] == '{' {
 		return membersOf(raw)
 	}
 	return nil
@@ -55,24 +70,25 @@ func (o object) list(name string) (entries []json.RawMessage, err error) {
 	if o.empty(name) {
 		return nil, nil
 	}
-	if o[name][0] != '[' {
+	raw := o.value(name)
+	if raw[0] != '[' {
 		return nil, errNotAList
 	}
-	eachEntry(o[name], func(entry []byte) { entries = append(entries, entry) })
+	eachEntry(raw, func(entry []byte) { entries = append(entries, entry) })
 	return entries, nil
 }
 
 // str is a value that is a string; empty when it isn't one. What was invalid
 // UTF-8 or a lone surrogate is U+FFFD in it.
 func (o object) str(name string) string {
-	if raw := o[name]; len(raw) > 0 && raw[0] == '"' {
+	if raw := o.value(name); len(raw) > 0 && raw[0] == '"' {
 		return string(unquoted(raw))
 	}
 	return ""
 }
 
 // scalar is a string, or a number as it was written; empty when it is neither.
-func (o object) scalar(name string) string { return scalarOf(o[name]) }
+func (o object) scalar(name string) string { return scalarOf(o.value(name)) }
 
 func scalarOf(raw []byte) string {
 	switch {
@@ -90,7 +106,7 @@ func (o object) text(name string) string { return strings.TrimSpace(o.scalar(nam
 
 // number is a number as it was written; empty when it isn't one.
 func (o object) number(name string) string {
-	if raw := o[name]; len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') {
+	if raw := o.value(name); len(raw) > 0 && (raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9') {
 		return string(raw)
 	}
 	return ""
@@ -136,7 +152,7 @@ func wholeNumber(n string) string {
 // boolean is a value that is true or false, as text or as 1 and 0 too; nil when
 // it is neither.
 func (o object) boolean(name string) *bool {
-	word := string(o[name])
+	word := string(o.value(name))
 	if text := o.text(name); text != "" {
 		word = strings.ToLower(text)
 	}
@@ -154,7 +170,7 @@ func (o object) boolean(name string) *bool {
 // empty tells whether the value is absent, null, or a string, an object or a
 // list with nothing in it: each is how some program writes nothing.
 func (o object) empty(name string) bool {
-	raw := o[name]
+	raw := o.value(name)
 	if len(raw) == 0 || string(raw) == "null" {
 		return true
 	}

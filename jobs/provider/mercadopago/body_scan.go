@@ -10,9 +10,9 @@ import (
 // once for each level that is read, and copies each value: answers of payments have some
 // sixty, of which a few are read.
 
-// An object's map is made for as many members as its text may have: averageMember is about
+// An object is made for as many members as its text may have: averageMember is about
 // how many bytes one takes, mostMembers how many it is made for at most.
-const averageMember, mostMembers = 32, 128
+const averageMember, mostMembers = 24, 128
 
 // eachMember hands over the members of an object: their names as they are meant, and
 // their values as they are written.

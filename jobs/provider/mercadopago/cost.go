@@ -163,7 +163,7 @@ func sameMoney(a, b decimal.Decimal) bool { return a.Round(4).Equal(b.Round(4)) 
 // in it is no object.
 func objects(o object, name string) ([]object, bool) {
 	entries, err := o.list(name)
-	if err != nil || len(o[name]) == 0 || string(o[name]) == "null" {
+	if err != nil || len(o.value(name)) == 0 || string(o.value(name)) == "null" {
 		return nil, false
 	}
 	found := make([]object, 0, len(entries))

@@ -236,16 +236,17 @@ func readHints(body []byte) hints {
 	if err != nil {
 		return hints{}
 	}
+	data := o.child("data")
 	h := hints{
 		body: o, topic: cmp.Or(o.str("type"), o.str("topic")), action: o.str("action"), envelopeID: o.id("id"), liveMode: o.boolean("live_mode"),
 		userID: o.id("user_id"),
 		// The other names that a resource's id has.
-		resourceID: cmp.Or(o.child("data").id("id"), resourceID(o.scalar("resource")), o.child("data").id("new_card_id")),
+		resourceID: cmp.Or(data.id("id"), resourceID(o.scalar("resource")), data.id("new_card_id")),
 	}
 	h.notifiedAt = readTime(o.text("date_created"))
 	if h.action == "" { // chargebacks have a list of them
 		var actions []string
-		if json.Unmarshal(o["actions"], &actions) == nil && len(actions) > 0 {
+		if json.Unmarshal(o.value("actions"), &actions) == nil && len(actions) > 0 {
 			h.action = actions[0]
 		}
 	}

@@ -441,3 +441,16 @@ func FuzzReceive(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkReceive(b *testing.B) {
+	for _, name := range []string{"payment_updated", "chargeback"} {
+		b.Run(name, func(b *testing.B) {
+			receiver := NewReceiver(newVerifier(b), false)
+			delivery := deliver(b, paymentQuery, fixture(b, "notifications/"+name))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = receiver.Receive(delivery)
+			}
+		})
+	}
+}

@@ -151,7 +151,7 @@ func readRefusal(statusCode int, body []byte) (provider.Refund, bool) {
 func causeCodes(o object) []string {
 	causes, err := o.list("cause")
 	if err != nil {
-		causes = []json.RawMessage{o["cause"]}
+		causes = []json.RawMessage{o.value("cause")}
 	}
 	var codes []string
 	for _, raw := range causes {

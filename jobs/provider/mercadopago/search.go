@@ -42,7 +42,7 @@ func DecodeSearchPage(raw []byte) (provider.SearchPage, error) {
 		*count.to = int(n)
 	}
 	var results []json.RawMessage
-	if err := json.Unmarshal(o["results"], &results); err != nil || results == nil {
+	if err := json.Unmarshal(o.value("results"), &results); err != nil || results == nil {
 		return provider.SearchPage{}, errors.New("search: results is missing or is not a list")
 	}
 	for _, result := range results {
@@ -114,7 +114,7 @@ func decodeOrderPage(raw []byte) (provider.OrderPage, error) {
 		return provider.OrderPage{}, fmt.Errorf("orders: %w", err)
 	}
 	var rows []json.RawMessage
-	if err := json.Unmarshal(o["data"], &rows); err != nil || rows == nil {
+	if err := json.Unmarshal(o.value("data"), &rows); err != nil || rows == nil {
 		return provider.OrderPage{}, errors.New("orders: data is missing or is not a list")
 	}
 	var page provider.OrderPage

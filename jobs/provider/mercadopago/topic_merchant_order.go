@@ -34,12 +34,12 @@ func (o object) payments(name string) ([]provider.Ref, error) {
 		return nil, nil
 	}
 	var list []json.RawMessage
-	if err := json.Unmarshal(o[name], &list); err != nil {
+	if err := json.Unmarshal(o.value(name), &list); err != nil {
 		return nil, fmt.Errorf("%s is not a list", name)
 	}
 	var refs []provider.Ref
 	for _, raw := range list {
-		ref := paymentTopic.ref(object{"payment": raw}.ref("payment"))
+		ref := paymentTopic.ref(object{{[]byte("payment"), raw}}.ref("payment"))
 		if !paymentTopic.isID(ref.ID) {
 			return nil, errors.New(name + ": id is missing or is not a payment's")
 		}

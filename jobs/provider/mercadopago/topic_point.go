@@ -33,5 +33,5 @@ func paymentIntentID(s string) bool { return validID(s) && strings.Contains(s, "
 // own id is the payment intent's.
 func isPoint(body object) bool {
 	return body.str("type") == "" && body.str("topic") == "" && body.str("state") != "" &&
-		(body["payment"] != nil || paymentIntentID(body.id("id")))
+		(body.value("payment") != nil || paymentIntentID(body.id("id")))
 }
