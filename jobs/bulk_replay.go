@@ -66,7 +66,7 @@ type replayWorker struct {
 
 // Work replays the next batch and hands over to the next step.
 func (w *replayWorker) Work(ctx context.Context, job *river.Job[ReplayStepArgs]) error {
-	attempt := store.Attempt{JobID: job.ID, Number: job.Attempt}
+	attempt := attemptOf(job.JobRow)
 	next := insertReplayStep(river.ClientFromContext[pgx.Tx](ctx))
 	bulk, err := w.store.StepBulkReplay(ctx, attempt, job.Args.BulkReplayID, replayBatch, next,
 		func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) })

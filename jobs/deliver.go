@@ -121,7 +121,7 @@ func (w *deliveryWorker) NextRetry(job *river.Job[DeliveryArgs]) time.Time {
 // Work makes one attempt. No database connection is held during the call. A process
 // that dies after it sends the message once more, with the same id.
 func (w *deliveryWorker) Work(ctx context.Context, job *river.Job[DeliveryArgs]) error {
-	attempt := store.Attempt{JobID: job.ID, Number: job.Attempt}
+	attempt := attemptOf(job.JobRow)
 	complete := func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) }
 	err := w.attempt(ctx, job, attempt, complete)
 	switch {

@@ -105,7 +105,8 @@ var errHeld = errors.New("the provider is not asked while it is held to be down"
 // run runs one attempt of a job.
 func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventRef, work eventWork) error {
 	began := time.Now()
-	attempt := store.Attempt{QueueID: ref.QueueID, JobID: job.ID, Number: job.Attempt}
+	attempt := attemptOf(job)
+	attempt.QueueID = ref.QueueID
 	var report attemptReport
 	if job.Kind != (ForwardArgs{}).Kind() && s.circuits.AllHold(ctx) {
 		return s.hold(ctx, attempt, report, began)

@@ -22,6 +22,15 @@ const (
 	leavePoll = 500 * time.Millisecond
 )
 
+// attemptOf is the attempt that a job's row runs.
+func attemptOf(job *rivertype.JobRow) store.Attempt {
+	a := store.Attempt{JobID: job.ID, Number: job.Attempt}
+	if job.AttemptedAt != nil {
+		a.At = *job.AttemptedAt
+	}
+	return a
+}
+
 // isStale reports whether the attempt, which ended with err, lost its job. A
 // failure must be fenced like a success: River files it by the job's id alone.
 func isStale(ctx context.Context, s *store.Store, a store.Attempt, err error) bool {

@@ -174,11 +174,11 @@ func (w *stepWorker) NextRetry(job *river.Job[ReconcileStepArgs]) time.Time {
 
 // Work runs one attempt at a step.
 func (w *stepWorker) Work(ctx context.Context, job *river.Job[ReconcileStepArgs]) error {
-	step, err := w.store.OpenStep(ctx, job.Args.RunID, job.ID, job.Attempt)
+	attempt := attemptOf(job.JobRow)
+	step, err := w.store.OpenStep(ctx, job.Args.RunID, attempt)
 	if errors.Is(err, store.ErrRunEnded) || errors.Is(err, store.ErrRunNotFound) {
 		return nil
 	}
-	attempt := store.Attempt{JobID: job.ID, Number: job.Attempt}
 	if err == nil {
 		began := step.Run
 		err = w.goOn(ctx, step, job.Attempt >= job.MaxAttempts, func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) })
@@ -220,7 +220,7 @@ func (w *stepWorker) fail(ctx context.Context, job *river.Job[ReconcileStepArgs]
 	defer cancel()
 	var endErr error
 	if step == nil {
-		step, endErr = w.store.OpenStep(ctx, job.Args.RunID, job.ID, job.Attempt)
+		step, endErr = w.store.OpenStep(ctx, job.Args.RunID, attemptOf(job.JobRow))
 	}
 	if endErr == nil {
 		endErr = step.Fail(ctx, failure.Error())

@@ -111,7 +111,7 @@ func (w *startWorker) Work(ctx context.Context, job *river.Job[ReconcileStartArg
 	}
 	run, joined, err := w.store.StartRun(ctx, store.RunRequest{
 		Trigger: job.Args.Trigger, Scope: store.ScopeRegular,
-		Attempt:  store.Attempt{JobID: job.ID, Number: job.Attempt},
+		Attempt:  attemptOf(job.JobRow),
 		Complete: func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) },
 	})
 	if err != nil {

@@ -118,7 +118,7 @@ func (w *refundWorker) NextRetry(job *river.Job[RefundArgs]) time.Time {
 // database connection is held during it. Whatever ends between the two is sent again with
 // the same key.
 func (w *refundWorker) Work(ctx context.Context, job *river.Job[RefundArgs]) error {
-	attempt := store.Attempt{JobID: job.ID, Number: job.Attempt}
+	attempt := attemptOf(job.JobRow)
 	err := w.work(ctx, job, attempt)
 	switch {
 	case err == nil, isSnooze(err):

@@ -79,11 +79,12 @@ func TestAttempt_AStaleOneChangesNothing(t *testing.T) {
 		},
 	}
 	losses := map[string]string{
-		"to a newer attempt":    `UPDATE river_job SET attempt = 2, attempted_at = now() WHERE id = $1`,
-		"to a rescuer":          `UPDATE river_job SET state = 'retryable', scheduled_at = now() + interval '1 hour' WHERE id = $1`,
-		"to whoever put it off": `UPDATE river_job SET state = 'available', scheduled_at = now() + interval '1 minute', attempt = 0 WHERE id = $1`,
-		"to an operator":        `UPDATE river_job SET state = 'cancelled', finalized_at = now() WHERE id = $1`,
-		"to a deletion":         `DELETE FROM river_job WHERE id = $1`,
+		"to a newer attempt": `UPDATE river_job SET attempt = 2, attempted_at = now() WHERE id = $1`,
+		"to a restore":       `UPDATE river_job SET attempted_at = attempted_at - interval '1 second' WHERE id = $1`,
+		"to a rescuer":       `UPDATE river_job SET state = 'retryable', scheduled_at = now() + interval '1 hour' WHERE id = $1`,
+		"to a hold":          `UPDATE river_job SET state = 'scheduled', scheduled_at = now() + interval '1 hour', attempt = 0 WHERE id = $1`,
+		"to an operator":     `UPDATE river_job SET state = 'cancelled', finalized_at = now() WHERE id = $1`,
+		"to a deletion":      `DELETE FROM river_job WHERE id = $1`,
 	}
 	for what, answer := range answers {
 		t.Run(what, func(t *testing.T) {
@@ -120,8 +121,10 @@ func TestAttempt_AStaleOneChangesNothing(t *testing.T) {
 			b.awaitJob(t, b.accept(t, "marker"), rivertype.JobStateRetryable)
 			require.Equal(t, lost, rows())
 
-			// The newer attempt ends, and the stale one may leave.
-			b.exec(t, `UPDATE river_job SET state = 'retryable', scheduled_at = now() + interval '1 hour' WHERE id = $1`, stolen["to a newer attempt"])
+			// The attempts that run end, and the stale ones may leave.
+			for _, loss := range []string{"to a newer attempt", "to a restore"} {
+				b.exec(t, losses["to a rescuer"], stolen[loss])
+			}
 			lost = rows()
 			stop(t, runner)
 			require.Equal(t, lost, rows())

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // insertStep inserts a step as a job that waits.
@@ -22,10 +23,8 @@ func insertStep(ctx context.Context, tx pgx.Tx, bulkID int64, at time.Time) (job
 // startStep makes the bulk replay's step run, as River's fetch does.
 func (b *bundle) startStep(t *testing.T, id int64) store.Attempt {
 	t.Helper()
-	var a store.Attempt
-	require.NoError(t, b.pool.QueryRow(t.Context(), `
-		UPDATE river_job SET state = 'running', attempt = attempt + 1 WHERE id = (SELECT job_id FROM webhook_bulk_replays WHERE id = $1)
-		RETURNING id, attempt`, id).Scan(&a.JobID, &a.Number))
+	a, err := fixture.Fetch(t.Context(), b.pool, `SELECT job_id FROM webhook_bulk_replays WHERE id = $1`, id)
+	require.NoError(t, err)
 	return a
 }
 

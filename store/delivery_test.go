@@ -75,16 +75,14 @@ func (b *bundle) fanOut(t *testing.T) {
 // when there is none.
 func (b *bundle) fetchDelivery(t *testing.T) (d store.DeliveryStart, a store.Attempt, found bool) {
 	t.Helper()
-	var id int64
-	err := b.pool.QueryRow(t.Context(), `
-		UPDATE river_job SET state = 'running', attempt = attempt + 1, attempted_at = now()
-		WHERE id = (SELECT id FROM river_job WHERE kind = 'delivery' AND state IN ('available', 'scheduled') ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED)
-		RETURNING id, attempt, (args ->> 'delivery_id')::bigint`).Scan(&a.JobID, &a.Number, &id)
+	a, err := fixture.Fetch(t.Context(), b.pool, `
+		SELECT id FROM river_job WHERE kind = 'delivery' AND state IN ('available', 'scheduled') ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED`)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return d, a, false
 	}
 	require.NoError(t, err)
-	d, err = b.StartDelivery(t.Context(), id, a.JobID)
+	id := b.count(t, `SELECT (args ->> 'delivery_id')::bigint FROM river_job WHERE id = $1`, a.JobID)
+	d, err = b.StartDelivery(t.Context(), int64(id), a.JobID)
 	require.NoError(t, err)
 	return d, a, true
 }

@@ -16,6 +16,9 @@ type Attempt struct {
 	JobID   int64
 	// Number is the job's attempt, 1 for the first.
 	Number int
+	// At is when it began, as the job's row says: after a restore under the running
+	// service another job may have the id, and run its attempt of the same number.
+	At time.Time
 }
 
 // Outcomes of a completed event.
@@ -182,7 +185,7 @@ func (s *Store) AskAgain(ctx context.Context, a Attempt) error {
 	return wrap(execute(ctx, s.pool, `
 		UPDATE webhook_queue SET asked_again_at = now()
 		WHERE id = $1 AND completed_at IS NULL
-		  AND EXISTS (SELECT FROM river_job WHERE id = $2 AND state = 'running' AND attempt = $3)`, a.QueueID, a.JobID, a.Number), "ask again for event %d", a.QueueID)
+		  AND EXISTS (SELECT FROM river_job WHERE `+runsAttempt("$2", "$3", "$4")+`)`, a.QueueID, a.JobID, a.Number, a.At), "ask again for event %d", a.QueueID)
 }
 
 // A CompleteJob completes the job of the attempt in tx. It is called as the
@@ -215,22 +218,20 @@ func (s *Store) end(ctx context.Context, a Attempt, outcome string, complete Com
 // AttemptIsCurrent reports whether the job is still running this attempt.
 // Unlike lockAttempt it promises nothing beyond the moment.
 func (s *Store) AttemptIsCurrent(ctx context.Context, a Attempt) (bool, error) {
-	running, number, err := s.jobState(ctx, a.JobID)
-	return running && number == a.Number, err
+	current, err := readValue[bool](ctx, s.pool, `SELECT EXISTS (SELECT FROM river_job WHERE `+runsAttempt("$1", "$2", "$3")+`)`, a.JobID, a.Number, a.At)
+	return current, wrap(err, "job %d", a.JobID)
 }
 
 // JobIsRunning reports whether any attempt of the job is running.
 func (s *Store) JobIsRunning(ctx context.Context, jobID int64) (bool, error) {
-	running, _, err := s.jobState(ctx, jobID)
-	return running, err
+	running, err := readValue[bool](ctx, s.pool, `SELECT EXISTS (SELECT FROM river_job WHERE id = $1 AND state = 'running')`, jobID)
+	return running, wrap(err, "job %d", jobID)
 }
 
-func (s *Store) jobState(ctx context.Context, jobID int64) (running bool, attempt int, err error) {
-	err = s.pool.QueryRow(ctx, `SELECT state = 'running', attempt FROM river_job WHERE id = $1`, jobID).Scan(&running, &attempt)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, 0, nil
-	}
-	return running, attempt, wrap(err, "job %d", jobID)
+// runsAttempt is the condition that a row of river_job runs the attempt that the
+// parameters name: its job's id, its number and when it began.
+func runsAttempt(jobID, number, at string) string {
+	return fmt.Sprintf("id = %s AND state = 'running' AND attempt = %s AND attempted_at = %s", jobID, number, at)
 }
 
 // lockAttempt locks the job's row until the transaction ends and returns the
@@ -254,16 +255,17 @@ type heldJob struct {
 	id       int64
 	running  bool
 	attempt  int
+	at       *time.Time
 	failures json.RawMessage
 }
 
-const heldJobColumns = `id, state = 'running', attempt, coalesce(to_jsonb(errors), '[]')`
+const heldJobColumns = `id, state = 'running', attempt, attempted_at, coalesce(to_jsonb(errors), '[]')`
 
-func (j *heldJob) fields() []any { return []any{&j.id, &j.running, &j.attempt, &j.failures} }
+func (j *heldJob) fields() []any { return []any{&j.id, &j.running, &j.attempt, &j.at, &j.failures} }
 
 // checkAttempt returns ErrStaleAttempt when the job is not running this very attempt.
 func (j *heldJob) checkAttempt(a Attempt) error {
-	if !j.running || j.attempt != a.Number {
+	if !j.running || j.attempt != a.Number || !deref(j.at).Equal(a.At) {
 		return ErrStaleAttempt
 	}
 	return nil

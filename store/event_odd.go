@@ -45,16 +45,16 @@ func (s *Store) KeepOdd(ctx context.Context, a Attempt, odd OddAnswer) error {
 	}
 	return wrap(execute(ctx, s.pool, `
 		WITH kept AS (
-			UPDATE webhook_queue q SET resource = CASE WHEN NOT `+forgottenSQL("q.source", "q.resource_id", "$8::bytea[]")+` THEN $2::bytea END
+			UPDATE webhook_queue q SET resource = CASE WHEN NOT `+forgottenSQL("q.source", "q.resource_id", "$9::bytea[]")+` THEN $2::bytea END
 			WHERE id = $1 AND completed_at IS NULL
-			  AND EXISTS (SELECT FROM river_job WHERE id = $3 AND state = 'running' AND attempt = $4)
+			  AND EXISTS (SELECT FROM river_job WHERE `+runsAttempt("$3", "$4", "$5")+`)
 			RETURNING id, source, resource_id
 		)
 		INSERT INTO odd_payments (queue_id, source, payment_id, order_reference, fields, problem)
-		SELECT id, source, resource_id, nullif($5, ''), $6, $7 FROM kept
+		SELECT id, source, resource_id, nullif($6, ''), $7, $8 FROM kept
 		ON CONFLICT (queue_id) DO UPDATE SET order_reference = excluded.order_reference, fields = excluded.fields,
 			problem = excluded.problem, fetched_at = excluded.fetched_at`,
-		a.QueueID, odd.Raw, a.JobID, a.Number, text(odd.Reference), odd.Fields, text(odd.Problem), hashes), "keep the answer for event %d", a.QueueID)
+		a.QueueID, odd.Raw, a.JobID, a.Number, a.At, text(odd.Reference), odd.Fields, text(odd.Problem), hashes), "keep the answer for event %d", a.QueueID)
 }
 
 // openOddPayments selects the odd payments o, with their open dead letters d, that

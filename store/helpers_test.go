@@ -71,15 +71,15 @@ func signed(number int, paymentID string) store.NewEvent {
 	}
 }
 
+// jobOfEvent selects the job of an event.
+const jobOfEvent = `SELECT job_id FROM webhook_queue WHERE id = $1`
+
 // startAttempt makes the event's job run, as River's fetch does.
 func (b *bundle) startAttempt(t *testing.T, queueID int64) store.Attempt {
 	t.Helper()
-	a := store.Attempt{QueueID: queueID}
-	err := b.pool.QueryRow(t.Context(), `
-		UPDATE river_job SET state = 'running', attempt = attempt + 1, attempted_at = now()
-		WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1)
-		RETURNING id, attempt`, queueID).Scan(&a.JobID, &a.Number)
+	a, err := fixture.Fetch(t.Context(), b.pool, jobOfEvent, queueID)
 	require.NoError(t, err)
+	a.QueueID = queueID
 	return a
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // completeJobs completes jobs as River does.
@@ -127,10 +128,9 @@ func (s *settledTwice) attempt(t require.TestingT, paymentID string) (attempts [
 	s.both(func(b *bundle, in *store.Inbox) {
 		receipt, err := in.Accept(context.Background(), signed(*s.number, paymentID))
 		require.NoError(t, err)
-		a := store.Attempt{QueueID: receipt.QueueID}
-		require.NoError(t, b.pool.QueryRow(context.Background(), `
-			UPDATE river_job SET state = 'running', attempt = attempt + 1, attempted_at = now()
-			WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1) RETURNING id, attempt`, a.QueueID).Scan(&a.JobID, &a.Number))
+		a, err := fixture.Fetch(context.Background(), b.pool, jobOfEvent, receipt.QueueID)
+		require.NoError(t, err)
+		a.QueueID = receipt.QueueID
 		attempts[i] = a
 		events[i], err = b.StartAttempt(context.Background(), a.QueueID)
 		require.NoError(t, err)

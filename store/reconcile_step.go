@@ -32,8 +32,8 @@ type RunStep struct {
 
 // OpenStep opens a run for one attempt of its step's job. The error wraps
 // ErrRunEnded when the run has ended, and ErrRunNotFound when there is none.
-func (s *Store) OpenStep(ctx context.Context, runID, jobID int64, attempt int) (*RunStep, error) {
-	st := &RunStep{store: s, attempt: Attempt{JobID: jobID, Number: attempt}}
+func (s *Store) OpenStep(ctx context.Context, runID int64, a Attempt) (*RunStep, error) {
+	st := &RunStep{store: s, attempt: a}
 	var owner *int64
 	var err error
 	st.Run, err = scanRunWith(s.pool.QueryRow(ctx, `
@@ -44,7 +44,7 @@ func (s *Store) OpenStep(ctx context.Context, runID, jobID int64, attempt int) (
 		err = ErrRunNotFound.With(runID)
 	case err == nil && st.Run.Status != RunRunning:
 		err = ErrRunEnded
-	case err == nil && (owner == nil || *owner != jobID):
+	case err == nil && (owner == nil || *owner != a.JobID):
 		err = ErrStaleAttempt
 	}
 	return st, wrap(err, "run %d", runID)

@@ -17,6 +17,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // stepArgs is a step's job as the store sees one.
@@ -61,13 +62,9 @@ func (b *bundle) startRun(t *testing.T, req store.RunRequest) (store.Run, bool) 
 // openStep makes the run's step run, as River's fetch does, and opens it.
 func (b *bundle) openStep(t *testing.T, run store.Run) (*store.RunStep, store.Attempt) {
 	t.Helper()
-	var a store.Attempt
-	err := b.pool.QueryRow(t.Context(), `
-		UPDATE river_job SET state = 'running', attempt = attempt + 1, attempted_at = now()
-		WHERE id = (SELECT job_id FROM webhook_reconciliation_logs WHERE id = $1)
-		RETURNING id, attempt`, run.ID).Scan(&a.JobID, &a.Number)
+	a, err := fixture.Fetch(t.Context(), b.pool, `SELECT job_id FROM webhook_reconciliation_logs WHERE id = $1`, run.ID)
 	require.NoError(t, err)
-	step, err := b.OpenStep(t.Context(), run.ID, a.JobID, a.Number)
+	step, err := b.OpenStep(t.Context(), run.ID, a)
 	require.NoError(t, err)
 	return step, a
 }
@@ -262,10 +259,10 @@ func TestRunStep_OnlyWhoHoldsTheRunChangesIt(t *testing.T) {
 	require.ErrorIs(t, old.Enter(t.Context(), store.PhaseWait), store.ErrStaleAttempt, "its job runs no more")
 	step, next := b.openStep(t, run)
 	require.ErrorIs(t, old.Enter(t.Context(), store.PhaseWait), store.ErrStaleAttempt, "its job runs another attempt")
-	_, err = b.OpenStep(t.Context(), run.ID, a.JobID+1, 1)
+	_, err = b.OpenStep(t.Context(), run.ID, store.Attempt{JobID: a.JobID + 1, Number: 1, At: a.At})
 	require.ErrorIs(t, err, store.ErrStaleAttempt, "its job is not the run's")
 
-	twin, err := b.OpenStep(t.Context(), run.ID, next.JobID, next.Number)
+	twin, err := b.OpenStep(t.Context(), run.ID, next)
 	require.NoError(t, err)
 	require.NoError(t, step.Enter(t.Context(), store.PhaseWait))
 	require.ErrorIs(t, twin.Enter(t.Context(), store.PhaseDrift), store.ErrStaleAttempt, "the run has moved on")
@@ -277,9 +274,9 @@ func TestRunStep_OnlyWhoHoldsTheRunChangesIt(t *testing.T) {
 	require.Equal(t, store.PhaseWait, step.Run.Phase)
 	require.NoError(t, step.Succeed(t.Context(), complete(last)))
 	require.Equal(t, store.RunSucceeded, step.Run.Status)
-	_, err = b.OpenStep(t.Context(), run.ID, last.JobID, last.Number)
+	_, err = b.OpenStep(t.Context(), run.ID, last)
 	require.ErrorIs(t, err, store.ErrRunEnded)
-	_, err = b.OpenStep(t.Context(), run.ID+1, last.JobID, last.Number)
+	_, err = b.OpenStep(t.Context(), run.ID+1, last)
 	require.ErrorIs(t, err, store.ErrRunNotFound)
 }
 

@@ -125,10 +125,10 @@ func (s *Store) NoteAuthorization(ctx context.Context, a Attempt, account Accoun
 // out. A stale attempt notes nothing.
 func (s *Store) AssignAccount(ctx context.Context, a Attempt, collectorID string) error {
 	return wrap(execute(ctx, s.pool, `
-		UPDATE webhook_queue SET collector_id = $4
+		UPDATE webhook_queue SET collector_id = $5
 		WHERE id = $1 AND completed_at IS NULL
-		  AND EXISTS (SELECT FROM river_job WHERE id = $2 AND state = 'running' AND attempt = $3)`,
-		a.QueueID, a.JobID, a.Number, collectorID), "assign event %d to an account", a.QueueID)
+		  AND EXISTS (SELECT FROM river_job WHERE `+runsAttempt("$2", "$3", "$4")+`)`,
+		a.QueueID, a.JobID, a.Number, a.At, collectorID), "assign event %d to an account", a.QueueID)
 }
 
 // SellerOf returns the seller whose account an event is likely about, going by what

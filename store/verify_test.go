@@ -326,13 +326,11 @@ func (b *bundle) move(ctx context.Context, in *store.Inbox, worker, events, paym
 		if err != nil {
 			return err
 		}
-		a := store.Attempt{QueueID: receipt.QueueID, Number: 1}
-		err = b.pool.QueryRow(ctx, `
-			UPDATE river_job SET state = 'running', attempt = 1, attempted_at = now()
-			WHERE id = (SELECT job_id FROM webhook_queue WHERE id = $1) RETURNING id`, a.QueueID).Scan(&a.JobID)
+		a, err := fixture.Fetch(ctx, b.pool, jobOfEvent, receipt.QueueID)
 		if err != nil {
 			return err
 		}
+		a.QueueID = receipt.QueueID
 		reference := references[(number%payments)%len(references)]
 		switch i % 6 {
 		case 0:
