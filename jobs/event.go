@@ -130,7 +130,7 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 	if isStale(ctx, s.store, attempt, err) {
 		report.outcome = "stale"
 		s.log(ctx, slog.LevelWarn, attempt, report, began, slog.String("error", err.Error()))
-		return leave(ctx, s.store, attempt)
+		return s.leave(ctx, attempt)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		// The process is stopping, or somebody cancels the job. The error says
@@ -165,6 +165,23 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 	case ActionRetry, ActionDead, ActionDone:
 	}
 	return cause
+}
+
+// leave ends a stale attempt without an effect, see leave. An event that lost its job to
+// the end of another gets a new one.
+func (s *eventShell) leave(ctx context.Context, a store.Attempt) error {
+	left := leave(ctx, s.store, a)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), fenceTimeout)
+	defer cancel()
+	requeued, err := s.store.RequeueDeprived(ctx, a.QueueID)
+	switch {
+	case err != nil:
+		// The hourly run finds it, too.
+		s.logger.WarnContext(ctx, "not looked whether a stale attempt's event has a job", "queue_id", a.QueueID, "error", err)
+	case requeued:
+		s.logger.WarnContext(ctx, "an event whose job was ended by mistake has another", "queue_id", a.QueueID, "job_id", a.JobID)
+	}
+	return left
 }
 
 // putOffFor is how long an attempt that could not ask is put off. River makes a

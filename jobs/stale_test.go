@@ -136,6 +136,23 @@ func TestAttempt_AStaleOneChangesNothing(t *testing.T) {
 	}
 }
 
+// River files the end of a job by its id alone. After a restore under the running service
+// that may be another job's by now.
+func TestAttempt_WhoseJobAnotherEndedIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.register(t, "A-1", "150.05")
+	asked, release := b.fake.held("77", func() (provider.Payment, error) { return approved("77", "A-1", "150.05"), nil })
+	event := b.accept(t, "77")
+	b.start(t)
+	<-asked
+	b.exec(t, `UPDATE river_job SET state = 'completed', finalized_at = now() WHERE id = $1`, b.jobID(t, event))
+	close(release)
+
+	b.awaitStatus(t, event, "completed")
+	require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM orders WHERE status = 'paid'`))
+}
+
 // A process that stops gives its attempts back, whatever they return on being
 // cancelled, and the next one does them.
 func TestAttempt_IsGivenBackByAStop(t *testing.T) {
