@@ -183,6 +183,16 @@ type AlertsOnly struct {
 	Log
 }
 
+// Simulator is the configuration of a command that plays Mercado Pago and the shop:
+// what the service expects of both.
+type Simulator struct {
+	AccessToken    Secret   `env:"MERCADOPAGO_ACCESS_TOKEN"`
+	WebhookSecrets []Secret `env:"MERCADOPAGO_WEBHOOK_SECRETS"`
+	// OrdersToken is the shop's, and OrdersTokens are those that the service takes.
+	OrdersToken  Secret   `env:"ORDERS_TOKEN"`
+	OrdersTokens []Secret `env:"ORDERS_TOKENS"`
+}
+
 // Load reads the whole configuration from an environment, as os.Environ gives
 // it. Its error is a Problems.
 func Load(environ []string) (Config, error) { return LoadWith(environ, os.ReadFile) }
@@ -259,5 +269,12 @@ func LoadSources(environ []string) (SourcesOnly, error) {
 // is a Problems.
 func LoadAlerts(environ []string) (AlertsOnly, error) {
 	var c AlertsOnly
+	return c, parse(environ, os.ReadFile, &c).problems.orNil()
+}
+
+// LoadSimulator reads what a command needs that plays Mercado Pago and the shop.
+// Its error is a Problems.
+func LoadSimulator(environ []string) (Simulator, error) {
+	var c Simulator
 	return c, parse(environ, os.ReadFile, &c).problems.orNil()
 }

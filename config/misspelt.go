@@ -19,10 +19,11 @@ const (
 
 // misspelt finds what is given under a name that is probably one of ours, written
 // wrongly: the service would run without what its owner believes to be set. Every
-// command looks for all of them, also for those that it does not read.
-func misspelt(given map[string]string) Problems {
+// command looks for all of them, also for those that it does not read; read are those
+// that it does.
+func misspelt(given map[string]string, read []Variable) Problems {
 	known := map[string]bool{}
-	for _, name := range ownNames() {
+	for _, name := range append(ownNames(), namesOf(read)...) {
 		known[name] = true
 	}
 	for _, v := range Variables() {
@@ -48,9 +49,11 @@ func misspelt(given map[string]string) Problems {
 	return problems
 }
 
-// ownNames are the names that a variable may be given by.
-func ownNames() (names []string) {
-	for _, v := range Variables() {
+// ownNames are the names that the service's variables may be given by.
+func ownNames() []string { return namesOf(Variables()) }
+
+func namesOf(variables []Variable) (names []string) {
+	for _, v := range variables {
 		names = append(names, v.Name)
 		if !v.isFile() && !v.isPath() {
 			names = append(names, v.Name+fileSuffix)

@@ -22,7 +22,7 @@ func parse(environ []string, read ReadFile, to any) *checker {
 	variables := variablesOf(reflect.TypeOf(to).Elem())
 	given := pairs(environ)
 	values, problems := resolve(given, variables, read)
-	c := &checker{problems: append(problems, misspelt(given)...), given: values, environment: given}
+	c := &checker{problems: append(problems, misspelt(given, variables)...), given: values, environment: given}
 	err := env.ParseWithOptions(to, env.Options{Environment: values, FuncMap: map[reflect.Type]env.ParserFunc{
 		reflect.TypeFor[time.Duration]():  func(text string) (any, error) { return ParseDuration(text) },
 		reflect.TypeFor[[]netip.Prefix](): func(text string) (any, error) { return parseRanges(text) },

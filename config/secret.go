@@ -54,3 +54,11 @@ func Reveal(secrets []Secret) []string {
 	}
 	return values
 }
+
+// First is the first of several secrets; empty where there is none.
+func First(secrets []Secret) string {
+	if len(secrets) == 0 {
+		return ""
+	}
+	return secrets[0].Reveal()
+}

@@ -10,6 +10,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,8 +29,10 @@ const (
 	simulatorToken = "TEST-simulator"
 )
 
-// credentials are the settings that only the provider's panel knows.
-var credentials = []struct{ name, question string }{
+// A credential is a setting that only the provider's panel knows.
+type credential struct{ name, question string }
+
+var credentials = []credential{
 	{"MERCADOPAGO_ACCESS_TOKEN", "Access token (Your integrations > Credentials)"},
 	{"MERCADOPAGO_WEBHOOK_SECRETS", "Secret signature (Your integrations > Webhooks)"},
 }
@@ -42,9 +46,10 @@ password, the database, and Mercado Pago's access token and webhook secret. Ever
 variable stands in it as a comment.
 
 DATABASE_URL, MERCADOPAGO_ACCESS_TOKEN and MERCADOPAGO_WEBHOOK_SECRETS are taken from
-the environment, else asked for at a terminal. Without the last two the settings are for
-the simulator, at MERCADOPAGO_BASE_URL or its usual address. An existing file is left as
-it is.`,
+the environment, also as the path of a file (…_FILE), else asked for at a terminal.
+Without the last two the settings are for the simulator, at MERCADOPAGO_BASE_URL or its
+usual address. What the service would refuse is not written, and an existing file is
+left as it is.`,
 		Example: "  conciliar init\n  conciliar init --simulator\n  conciliar init --file /etc/conciliar/conciliar.env",
 		Args:    noArgs,
 	}
@@ -58,6 +63,9 @@ it is.`,
 		content, err := config.EnvFile(values)
 		if err != nil {
 			return usagef("%w", err)
+		}
+		if err := refused(values); err != nil {
+			return err
 		}
 		if err := writeNew(*path, content); err != nil {
 			return err
@@ -77,40 +85,67 @@ func settingsFor(std stdio, simulator bool) (map[string]string, error) {
 		}
 		values[v.Name] = freshSecret()
 	}
-	ask := asker(std, simulator)
-	var err error
-	if values["DATABASE_URL"], err = ask("DATABASE_URL", "PostgreSQL ["+ownDatabase+"]", false); err != nil {
+	ask := asker(std, simulator, values)
+	if err := ask("DATABASE_URL", "PostgreSQL ["+ownDatabase+"]", false); err != nil {
 		return nil, err
 	}
-	if values["DATABASE_URL"] == "" {
+	if !isGiven(values, "DATABASE_URL") {
 		values["DATABASE_URL"] = ownDatabase
 	}
+	// One of the two alone is a mistake, which the service would refuse.
 	for _, c := range credentials {
-		if !simulator {
-			if values[c.name], err = ask(c.name, c.question+"; empty for the simulator", true); err != nil {
-				return nil, err
-			}
+		if simulator {
+			break
 		}
-		if values[c.name] == "" {
-			simulator = true
+		if err := ask(c.name, c.question+"; empty for the simulator", true); err != nil {
+			return nil, err
 		}
+		simulator = !slices.ContainsFunc(credentials, func(c credential) bool {
+			return isGiven(values, c.name) || std.env(c.name) != "" || std.env(c.name+"_FILE") != ""
+		})
 	}
 	if simulator {
+		for _, c := range credentials {
+			delete(values, c.name+"_FILE")
+		}
 		values["MERCADOPAGO_ACCESS_TOKEN"], values["MERCADOPAGO_WEBHOOK_SECRETS"] = simulatorToken, freshSecret()
 		values["MERCADOPAGO_BASE_URL"] = cmp.Or(std.env("MERCADOPAGO_BASE_URL"), simulatorURL)
 	}
 	return values, nil
 }
 
-// asker returns what finds a value: in the environment, else by asking whoever sits
-// at the terminal; empty when nobody does, or nothing is to be asked.
-func asker(std stdio, quiet bool) func(name, question string, secret bool) (string, error) {
+// isGiven reports whether a variable has a value, or a file with it.
+func isGiven(values map[string]string, name string) bool {
+	return values[name] != "" || values[name+"_FILE"] != ""
+}
+
+// refused says what the service would not start with.
+func refused(values map[string]string) error {
+	environ := make([]string, 0, len(values))
+	for name, value := range values {
+		environ = append(environ, name+"="+value)
+	}
+	_, err := config.Load(environ)
+	return err
+}
+
+// asker returns what sets a value: from the environment, else from what is typed at the
+// terminal; none when there is no terminal, or nothing is to be asked.
+func asker(std stdio, quiet bool, values map[string]string) func(name, question string, secret bool) error {
 	terminal, isFile := std.in.(*os.File)
 	asks := isFile && !quiet && term.IsTerminal(int(terminal.Fd()))
 	lines := bufio.NewReader(std.in)
-	return func(name, question string, secret bool) (string, error) {
+	return func(name, question string, secret bool) error {
+		if path := std.env(name + "_FILE"); path != "" {
+			absolute, err := filepath.Abs(path)
+			values[name+"_FILE"] = absolute
+			if err != nil || std.env(name) == "" {
+				return err
+			}
+		}
 		if value := std.env(name); value != "" || !asks {
-			return value, nil
+			values[name] = value
+			return nil
 		}
 		_, _ = fmt.Fprint(std.err, question+": ")
 		var line string
@@ -124,9 +159,10 @@ func asker(std stdio, quiet bool) func(name, question string, secret bool) (stri
 			line, err = lines.ReadString('\n')
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("read %s: %w", name, err)
+			return fmt.Errorf("read %s: %w", name, err)
 		}
-		return strings.TrimSpace(line), nil
+		values[name] = strings.TrimSpace(line)
+		return nil
 	}
 }
 

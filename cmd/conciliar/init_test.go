@@ -72,6 +72,90 @@ func TestInit_TakesTheProvidersCredentialsFromTheEnvironment(t *testing.T) {
 	require.Equal(t, "https://api.mercadopago.com", cfg.BaseURL.String())
 }
 
+// refusals are what the service refuses of each setting that a person gives to init,
+// and what is said of it.
+var refusals = map[string]map[string]string{
+	"DATABASE_URL": {
+		"mysql://root@db/shop":                               "must be a PostgreSQL address",
+		"postgres://conciliar@db/conciliar?search_path=shop": "sets search_path",
+		"postgres://it's@db/conciliar":                       "holds a quote",
+	},
+	"MERCADOPAGO_ACCESS_TOKEN":    {"APP_USR 8f1e": "has characters that no token has", "APP_USR-ñandú": "has characters that no token has"},
+	"MERCADOPAGO_WEBHOOK_SECRETS": {"abc": "has a secret that", "3f0c9a7e5d1b8642,": "has an empty item", "aaaaaaaaaaaaaaaaaaaa": "has a secret that"},
+	"MERCADOPAGO_BASE_URL":        {"127.0.0.1:9090": "must be"},
+}
+
+// What init writes, serve takes: for each setting, what serve refuses is refused before
+// anything is written, by its name, and without the value.
+func TestInit_RefusesWhatTheServiceRefuses(t *testing.T) {
+	t.Parallel()
+	given := map[string]string{
+		"DATABASE_URL": "postgres://conciliar@db/conciliar", "MERCADOPAGO_ACCESS_TOKEN": "APP_USR-8f1e0d3c5b7a9642", "MERCADOPAGO_WEBHOOK_SECRETS": "3f0c9a7e5d1b8642",
+	}
+	for name, values := range refusals {
+		for value, says := range values {
+			args := []string{"init", "--file", filepath.Join(t.TempDir(), "conciliar.env")}
+			environ := []string{name + "=" + value}
+			for other, good := range given {
+				if other != name {
+					environ = append(environ, other+"="+good)
+				}
+			}
+			if name == "MERCADOPAGO_BASE_URL" {
+				args = append(args, "--simulator")
+			}
+			got := execute(t, environ, args...)
+			require.Equal(t, exitUsage, got.code, "%s=%s", name, value)
+			require.Contains(t, got.err, name)
+			require.Contains(t, got.err, says)
+			require.NotContains(t, got.err, value)
+			require.NoFileExists(t, args[2])
+		}
+	}
+	for _, c := range credentials {
+		got := execute(t, []string{c.name + "=" + given[c.name]}, "init", "--file", filepath.Join(t.TempDir(), "conciliar.env"))
+		require.Equal(t, exitUsage, got.code, "one of the two alone")
+		require.Contains(t, got.err, ": is required")
+	}
+	// Every other setting that is written is made by init itself, or none.
+	path := filepath.Join(t.TempDir(), "conciliar.env")
+	require.Zero(t, execute(t, nil, "init", "--simulator", "--file", path).code)
+	for _, entry := range sourced(t, path) {
+		name, _, _ := strings.Cut(entry, "=")
+		if i := slices.IndexFunc(config.Variables(), func(v config.Variable) bool { return v.Name == name }); i >= 0 && refusals[name] == nil {
+			require.True(t, config.Variables()[i].Client() != "" || name == "OPERATOR_PASSWORD", "%s is written, and nothing is refused of it here", name)
+		}
+	}
+}
+
+// Secrets that stand in files stay there: the settings name them.
+func TestInit_NamesTheFilesThatSecretsStandIn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	require.NoError(t, os.WriteFile(secret, []byte("3f0c9a7e5d1b8642\n"), 0o600))
+	environ := []string{"MERCADOPAGO_ACCESS_TOKEN=APP_USR-8f1e0d3c5b7a9642", "MERCADOPAGO_WEBHOOK_SECRETS_FILE=" + secret}
+	path := filepath.Join(dir, "conciliar.env")
+	got := execute(t, environ, "init", "--file", path)
+	require.Zero(t, got.code, got.err)
+	require.NotContains(t, readFile(t, path), "3f0c9a7e5d1b8642")
+	cfg, err := config.Load(sourced(t, path))
+	require.NoError(t, err)
+	require.Equal(t, []string{"3f0c9a7e5d1b8642"}, config.Reveal(cfg.WebhookSecrets))
+
+	require.NoError(t, os.WriteFile(secret, []byte("abc"), 0o600))
+	got = execute(t, environ, "init", "--file", filepath.Join(dir, "another.env"))
+	require.Equal(t, exitUsage, got.code)
+	require.Contains(t, got.err, "MERCADOPAGO_WEBHOOK_SECRETS: has a secret that")
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	return string(text)
+}
+
 // The example is what a person fills in by hand; every variable is in it, and what it
 // holds for a secret is refused.
 func TestInit_TheExampleIsWhatItWrites(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 )
 
@@ -34,8 +35,12 @@ Pago signs: HMAC-SHA256 over data.id of the query, x-request-id and ts.`,
 	secret := cmd.Flags().String("secret", "", "the signing secret; the first of MERCADOPAGO_WEBHOOK_SECRETS")
 	headerOnly := cmd.Flags().Bool("header-only", false, "print the two headers instead")
 	_ = cmd.MarkFlagRequired("id")
-	cmd.RunE = func(*cobra.Command, []string) error {
-		*secret = cmp.Or(*secret, std.webhookSecret())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		given, err := std.simulated(cmd)
+		if err != nil {
+			return err
+		}
+		*secret = cmp.Or(*secret, config.First(given.WebhookSecrets))
 		switch {
 		case !paymentID.MatchString(*id):
 			return usagef("--id takes letters, digits, - and _ only, as Mercado Pago's ids do")

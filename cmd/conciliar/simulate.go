@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,8 +46,8 @@ pass through its statuses, and sends signed webhooks to --target, with the given
 faults. The same seed gives the same payments and the same faults.
 
 Point a service at it with MERCADOPAGO_BASE_URL, MERCADOPAGO_ACCESS_TOKEN and
-MERCADOPAGO_WEBHOOK_SECRETS; where these are set, and ORDERS_TOKEN, their flags may be
-left out. With --orders-url it waits for the service and registers the orders first.
+MERCADOPAGO_WEBHOOK_SECRETS; where these are set, and ORDERS_TOKEN, or name a file
+(…_FILE), their flags may be left out. With --orders-url it waits for the service and registers the orders first.
 After sending, it serves the API until Ctrl-C, or exits with --exit.`,
 		Example: `  conciliar simulate --listen 127.0.0.1:9090 --access-token TEST-1 --secret s3cret \
       --target http://127.0.0.1:8080/api/checkout/webhook --count 1000 --duplicates 2 --drop 0.15
@@ -59,7 +60,7 @@ After sending, it serves the API until Ctrl-C, or exits with --exit.`,
 	f.StringVar(&o.accessToken, "access-token", "", "the token that API calls must carry; MERCADOPAGO_ACCESS_TOKEN, else "+simulatorToken)
 	f.StringVar(&o.secret, "secret", "", "the secret that signs webhooks; the first of MERCADOPAGO_WEBHOOK_SECRETS")
 	f.StringVar(&o.ordersURL, "orders-url", "", "base URL of the service to register the orders at, for example http://127.0.0.1:8080")
-	f.StringVar(&o.ordersToken, "orders-token", "", "bearer token for --orders-url; ORDERS_TOKEN")
+	f.StringVar(&o.ordersToken, "orders-token", "", "bearer token for --orders-url; ORDERS_TOKEN, else the first of ORDERS_TOKENS")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the random numbers")
 	f.IntVar(&o.count, "count", 100, "how many orders are paid; 0 only serves the API")
 	f.Float64Var(&o.orders, "through-orders", 0, "share that is paid through Mercado Pago's orders, 0 to 1")
@@ -75,23 +76,37 @@ After sending, it serves the API until Ctrl-C, or exits with --exit.`,
 	f.DurationVar(&o.outage, "outage", 0, "begin with an outage of the API of this length")
 	f.BoolVar(&o.exit, "exit", false, "exit after sending everything")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		o.accessToken = cmp.Or(o.accessToken, std.env("MERCADOPAGO_ACCESS_TOKEN"), simulatorToken)
-		o.secret = cmp.Or(o.secret, std.webhookSecret())
-		o.ordersToken = cmp.Or(o.ordersToken, std.env("ORDERS_TOKEN"))
+		given, err := std.simulated(cmd)
+		if err != nil {
+			return err
+		}
+		o.accessToken = cmp.Or(o.accessToken, given.AccessToken.Reveal(), simulatorToken)
+		o.secret = cmp.Or(o.secret, config.First(given.WebhookSecrets))
+		o.ordersToken = cmp.Or(o.ordersToken, given.OrdersToken.Reveal(), config.First(given.OrdersTokens))
 		return simulate(cmd.Context(), std, o)
 	}
 	cmd.AddCommand(newSimulatePay(std), newSimulateSign(std))
 	return cmd
 }
 
-// webhookSecret is what signs webhooks here: the first that the service takes.
-func (s stdio) webhookSecret() string {
-	first, _, _ := strings.Cut(s.env("MERCADOPAGO_WEBHOOK_SECRETS"), ",")
-	return strings.TrimSpace(first)
+// flagFor are the flags that stand for a variable.
+var flagFor = map[string]string{
+	"MERCADOPAGO_ACCESS_TOKEN": "access-token", "MERCADOPAGO_WEBHOOK_SECRETS": "secret", "ORDERS_TOKEN": "orders-token", "ORDERS_TOKENS": "orders-token",
+}
+
+// simulated reads what the service expects of Mercado Pago and of the shop as the
+// service does, from variables and from the files that they name. What a flag gives is
+// not read: its file may be for the service's eyes alone.
+func (s stdio) simulated(cmd *cobra.Command) (config.Simulator, error) {
+	return config.LoadSimulator(slices.DeleteFunc(slices.Clone(s.environ), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		flag, stands := flagFor[strings.TrimSuffix(name, "_FILE")]
+		return stands && cmd.Flags().Changed(flag)
+	}))
 }
 
 // errNoSigningSecret is wrong usage.
-var errNoSigningSecret = usagef("no secret to sign with: give --secret, or set MERCADOPAGO_WEBHOOK_SECRETS")
+var errNoSigningSecret = usagef("no secret to sign with: give --secret, or set MERCADOPAGO_WEBHOOK_SECRETS or MERCADOPAGO_WEBHOOK_SECRETS_FILE")
 
 func simulate(ctx context.Context, std stdio, o simulateOptions) error {
 	if o.orders < 0 || o.orders > 1 || o.both < 0 || o.both > 1 {
