@@ -16,7 +16,7 @@ import (
 // pages are the documentation's pages, from the repository's root.
 func pages(t *testing.T) []string {
 	t.Helper()
-	root := os.DirFS(filepath.Join("..", ".."))
+	root := os.DirFS(pagesRoot())
 	found, err := fs.Glob(root, "*.md")
 	require.NoError(t, err)
 	require.NoError(t, fs.WalkDir(root, "docs", func(name string, _ fs.DirEntry, err error) error {
@@ -69,7 +69,7 @@ func anchors(page string) map[string]bool {
 
 func requireAnchor(t *testing.T, from, name, anchor string) {
 	t.Helper()
-	_, err := os.Stat(filepath.Join("..", "..", filepath.FromSlash(name)))
+	_, err := os.Stat(filepath.Join(pagesRoot(), filepath.FromSlash(name)))
 	require.NoError(t, err, from)
 	if anchor != "" {
 		require.True(t, anchors(readDoc(t, name))[anchor], "%s links to #%s of %s", from, anchor, name)

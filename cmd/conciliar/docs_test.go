@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -19,9 +20,18 @@ import (
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
 )
 
+// pagesEnv names a folder whose pages are looked at instead of the repository's: what a
+// release brings.
+const pagesEnv = "CONCILIAR_TEST_PAGES"
+
+// pagesRoot is the folder with README.md in it.
+func pagesRoot() string {
+	return cmp.Or(os.Getenv(pagesEnv), filepath.Join("..", ".."))
+}
+
 func readDoc(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", filepath.FromSlash(name)))
+	text, err := os.ReadFile(filepath.Join(pagesRoot(), filepath.FromSlash(name)))
 	require.NoError(t, err)
 	return string(text)
 }

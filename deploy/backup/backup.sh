@@ -1,7 +1,10 @@
 #!/bin/sh
 # Writes one dump of Conciliar's schema and keeps the newest KEEP of them:
 #
-#   DATABASE_URL=postgres://… BACKUP_DIR=/var/backups/conciliar KEEP=14 backup.sh
+#   DATABASE_URL=postgres:///conciliar BACKUP_DIR=/var/backups/conciliar KEEP=14 backup.sh
+#
+# A password belongs into PGPASSWORD or a password file: pg_dump's arguments are for
+# everybody on the machine to see. conciliar-backup.timer runs it every night.
 #
 # A dump loses what came after it, and a reconciliation finds what was paid meanwhile.
 # Continuous archiving loses nothing; docs/postgresql.md says when which is enough.

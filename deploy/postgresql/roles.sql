@@ -3,6 +3,7 @@
 --   conciliar_migrate  owns the schema; `conciliar migrate` and nothing else logs in as it
 --   conciliar_serve    reads and writes rows; `conciliar serve` and the other commands
 --   conciliar_read     reads the orders: a shop's own program, reports
+--   conciliar_backup   reads every row: deploy/backup/backup.sh
 --
 -- Run it in the installation's database, as a role that may create roles and schemas,
 -- before the first `conciliar migrate` and once after it:
@@ -10,13 +11,14 @@
 --   psql "$ADMIN_DATABASE_URL" -v ON_ERROR_STOP=1 -f deploy/postgresql/roles.sql
 --
 -- Running it again changes nothing. The roles log in once they have a password:
--- \password conciliar_serve in psql.
+-- \password conciliar_serve in psql; conciliar_backup needs none on PostgreSQL's own
+-- machine, where a user of its name is known by the socket.
 
 DO $$
 DECLARE
     wanted text;
 BEGIN
-    FOREACH wanted IN ARRAY ARRAY['conciliar_migrate', 'conciliar_serve', 'conciliar_read'] LOOP
+    FOREACH wanted IN ARRAY ARRAY['conciliar_migrate', 'conciliar_serve', 'conciliar_read', 'conciliar_backup'] LOOP
         IF to_regrole(wanted) IS NULL THEN
             EXECUTE format('CREATE ROLE %I LOGIN', wanted);
         END IF;
@@ -30,7 +32,7 @@ END;
 $$;
 
 CREATE SCHEMA IF NOT EXISTS conciliar AUTHORIZATION conciliar_migrate;
-GRANT USAGE ON SCHEMA conciliar TO conciliar_serve, conciliar_read;
+GRANT USAGE ON SCHEMA conciliar TO conciliar_serve, conciliar_read, conciliar_backup;
 
 -- What later releases add, too.
 ALTER DEFAULT PRIVILEGES FOR ROLE conciliar_migrate IN SCHEMA conciliar
@@ -39,6 +41,10 @@ ALTER DEFAULT PRIVILEGES FOR ROLE conciliar_migrate IN SCHEMA conciliar
     GRANT USAGE, SELECT, UPDATE ON SEQUENCES TO conciliar_serve;
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA conciliar TO conciliar_serve;
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA conciliar TO conciliar_serve;
+ALTER DEFAULT PRIVILEGES FOR ROLE conciliar_migrate IN SCHEMA conciliar GRANT SELECT ON TABLES TO conciliar_backup;
+ALTER DEFAULT PRIVILEGES FOR ROLE conciliar_migrate IN SCHEMA conciliar GRANT SELECT ON SEQUENCES TO conciliar_backup;
+GRANT SELECT ON ALL TABLES IN SCHEMA conciliar TO conciliar_backup;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA conciliar TO conciliar_backup;
 
 DO $$
 DECLARE

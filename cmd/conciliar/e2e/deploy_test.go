@@ -50,9 +50,14 @@ func TestDeploy_SystemdTakesTheUnits(t *testing.T) {
 	dir := t.TempDir()
 	service := copied(t, dir, "systemd/conciliar.service", "/usr/bin/conciliar", program)
 	verify := copied(t, dir, "systemd/conciliar-verify.service", "/usr/bin/conciliar", program)
-	timer := copied(t, dir, "systemd/conciliar-verify.timer")
-	require.Empty(t, checked(t, dir, "systemd-analyze", "verify", "--man=no", service, verify, timer))
-	checked(t, dir, "systemd-analyze", "security", "--offline=true", "--threshold=20", service)
+	script, err := filepath.Abs(repositoryPath("deploy/backup/backup.sh"))
+	require.NoError(t, err)
+	backup := copied(t, dir, "systemd/conciliar-backup.service", "/usr/lib/conciliar/backup.sh", "/bin/sh "+script)
+	require.Empty(t, checked(t, dir, "systemd-analyze", "verify", "--man=no", service, verify, backup,
+		copied(t, dir, "systemd/conciliar-verify.timer"), copied(t, dir, "systemd/conciliar-backup.timer")))
+	for _, unit := range []string{service, backup} {
+		checked(t, dir, "systemd-analyze", "security", "--offline=true", "--threshold=20", unit)
+	}
 }
 
 func TestDeploy_TheProxiesTakeTheirConfiguration(t *testing.T) {

@@ -3,6 +3,9 @@ package e2e
 import (
 	"context"
 	"net/url"
+	"os"
+	"os/exec"
+	"regexp"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -13,18 +16,18 @@ import (
 )
 
 // serverWithRoles starts a server of its own, since roles are for all databases, with
-// the roles of deploy/postgresql/roles.sql. It returns its database as who may do
-// everything, and as a role.
-func serverWithRoles(t *testing.T) (owner string, as func(role string) string) {
+// the roles of deploy/postgresql/roles.sql. It returns its programs, and its database as
+// who may do everything, and as a role.
+func serverWithRoles(t *testing.T) (binaries, owner string, as func(role string) string) {
 	t.Helper()
 	server := ownPostgres(t)
 	require.NoError(t, server.CreateDatabase(t.Context(), "shop"))
 	owner = server.URL("shop")
 	execSQL(t, owner, readDoc(t, "deploy/postgresql/roles.sql"))
-	for _, role := range []string{"conciliar_migrate", "conciliar_serve", "conciliar_read"} {
+	for _, role := range []string{"conciliar_migrate", "conciliar_serve", "conciliar_read", "conciliar_backup"} {
 		execSQL(t, owner, `ALTER ROLE `+role+` PASSWORD '`+role+`-password'`)
 	}
-	return owner, func(role string) string {
+	return server.Binaries(), owner, func(role string) string {
 		address, err := url.Parse(owner)
 		require.NoError(t, err)
 		address.User = url.UserPassword(role, role+"-password")
@@ -35,7 +38,7 @@ func serverWithRoles(t *testing.T) (owner string, as func(role string) string) {
 // The roles of deploy/postgresql/roles.sql have all that their work needs, and no more.
 func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 	t.Parallel()
-	owner, as := serverWithRoles(t)
+	binaries, owner, as := serverWithRoles(t)
 	sim, provider := newProvider(t)
 	environ := func(role string) []string { return environment(as(role), provider, nil) }
 	run := func(role string, args ...string) {
@@ -86,12 +89,31 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 	} {
 		requireForbidden(t, as("conciliar_read"), forbidden)
 	}
+	requireBackup(t, binaries, as("conciliar_backup"))
+	for _, forbidden := range []string{`UPDATE conciliar.orders SET status = 'paid'`, `SELECT nextval('conciliar.webhook_queue_id_seq')`} {
+		requireForbidden(t, as("conciliar_backup"), forbidden)
+	}
 	for _, forbidden := range []string{
 		`ALTER TABLE orders ADD COLUMN mine int`, `CREATE TABLE mine ()`, `ALTER TABLE payment_logs DISABLE TRIGGER ALL`, `DELETE FROM conciliar_migrations`,
 		`TRUNCATE payments`, `DROP SCHEMA conciliar`,
 	} {
 		requireForbidden(t, as("conciliar_serve"), forbidden)
 	}
+}
+
+// requireBackup requires that the timer's unit makes a whole dump as a role.
+func requireBackup(t *testing.T, binaries, address string) {
+	t.Helper()
+	withoutPassword, err := url.Parse(address)
+	require.NoError(t, err)
+	password, _ := withoutPassword.User.Password()
+	withoutPassword.User = url.User(withoutPassword.User.Username())
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "sh", repositoryPath("deploy/backup/backup.sh"))
+	cmd.Env = []string{"PATH=" + binaries + string(os.PathListSeparator) + os.Getenv("PATH"), "DATABASE_URL=" + withoutPassword.String(), "PGPASSWORD=" + password, "BACKUP_DIR=" + dir}
+	got := outcomeOf(t, cmd)
+	require.Equal(t, exitDone, got.code, got.err)
+	require.Regexp(t, `^`+regexp.QuoteMeta(dir)+`/conciliar-\d{8}T\d{6}Z\.dump\n$`, got.out)
 }
 
 // requireForbidden requires that a role lacks the right to a statement.

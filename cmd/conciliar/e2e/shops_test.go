@@ -304,7 +304,7 @@ func (st *shopStage) requireRepeatsChangeNothing(reference string) {
 
 func TestShops_OneInTheSameDatabaseLearnsBySQL(t *testing.T) {
 	t.Parallel()
-	owner, as := serverWithRoles(t)
+	_, owner, as := serverWithRoles(t)
 	sim, provider := newProvider(t)
 	require.Equal(t, exitDone, execute(t, environment(as("conciliar_migrate"), provider, nil), "migrate").code)
 	execSQL(t, owner, readDoc(t, "deploy/postgresql/roles.sql"))
