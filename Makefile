@@ -116,10 +116,13 @@ chaos: ## break everything that can break and hold the books to the truth (LONG=
 	CHAOS_LONG=$(LONG) CHAOS_BUDGET=$(CHAOS_BUDGET) CHAOS_WRITE=$(WRITE) $(WITH_POSTGRES) \
 		$(GO) test -trimpath -tags nomsgpack,chaos -timeout $(CHAOS_TIMEOUT) -parallel 8 -run '^TestChaos' $(TEST_FLAGS) ./cmd/conciliar/e2e
 
+# The tests that play what pages show of a terminal.
+SESSIONS = ^(TestDocs_TheTranscripts|TestPages_TheQuickStart|TestAdopting_|TestDeploy_ABackupIsRestored|TestServe_RotatesEverySecret|TestShops_EachLearns|TestUpgrade_)
+
 .PHONY: docs
-docs: ## write what the commands in docs/api.md, api-examples.md and commands.md answer into them
+docs: ## write what the commands that the pages show have printed into them
 	@.ci/prepare
-	$(WITH_POSTGRES) $(GO) test $(AS_BUILT) ./cmd/conciliar/e2e -count 1 -run TestDocs_TheTranscripts -args -update-docs
+	$(WITH_POSTGRES) $(GO) test $(AS_BUILT) ./cmd/conciliar/e2e -count 1 -run '$(SESSIONS)' -args -update-docs
 
 .PHONY: catalogue
 catalogue: ## write what the migrations make into migrations/catalogue.txt

@@ -77,7 +77,7 @@ func Up(ctx context.Context, pool *pgxpool.Pool, logger *slog.Logger) error {
 	if _, err := provider.GetDBVersion(ctx); err != nil {
 		return fmt.Errorf("migrate: conciliar: %w", err)
 	}
-	migrator, err := riverMigrator(pool, schema, logger)
+	migrator, err := riverMigrator(pool, schema)
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func Status(ctx context.Context, pool *pgxpool.Pool) ([]Step, error) {
 		return nil, err
 	}
 	var steps []Step
-	migrator, err := riverMigrator(pool, schema, slog.New(slog.DiscardHandler))
+	migrator, err := riverMigrator(pool, schema)
 	if err != nil {
 		return nil, err
 	}
@@ -207,8 +207,9 @@ func Fingerprint() string {
 	return hex.EncodeToString(h.Sum(nil))[:16]
 }
 
-func riverMigrator(pool *pgxpool.Pool, schema string, logger *slog.Logger) (*rivermigrate.Migrator[pgx.Tx], error) {
-	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: logger, Schema: schema})
+// riverMigrator says nothing of its own: Up tells of its steps beside ours.
+func riverMigrator(pool *pgxpool.Pool, schema string) (*rivermigrate.Migrator[pgx.Tx], error) {
+	m, err := rivermigrate.New(riverpgxv5.New(pool), &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler), Schema: schema})
 	if err != nil {
 		return nil, fmt.Errorf("migrate: river: %w", err)
 	}

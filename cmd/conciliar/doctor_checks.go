@@ -42,7 +42,7 @@ func ok(check, format string, args ...any) finding {
 // check runs every check. Those that need a database are left out when there
 // is none: its own line says why.
 func check(ctx context.Context, cfg config.Config, logger *slog.Logger) []finding {
-	found := []finding{ok("configuration", "Valid; %d signing secrets.", len(cfg.WebhookSecrets))}
+	found := []finding{ok("configuration", "Valid; signing secrets: %d.", len(cfg.WebhookSecrets))}
 	found = append(found, weakSettings(cfg, time.Now())...)
 	inDatabase, kept := checkDatabase(ctx, cfg, logger)
 	found = append(append(found, inDatabase...), checkProvider(ctx, cfg, kept)...)

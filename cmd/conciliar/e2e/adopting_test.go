@@ -39,7 +39,7 @@ func setAdoption(t *testing.T) *adoption {
 	require.NoError(t, s.sim.SetTarget("http://"+a.proxyAddress+"/webhooks/mercadopago"))
 	site := copied(t, a.proxy, "nginx/shadow.conf", "127.0.0.1:8090", a.naive, "127.0.0.1:8080", s.addr)
 	a.terminal = openTerminal(t, s.addr, "", s.environ...).withProgram(t)
-	a.addresses = strings.NewReplacer("127.0.0.1:8090", a.naive, "/etc/nginx/snippets/conciliar.conf", site,
+	a.stand("127.0.0.1:8080", s.addr, "127.0.0.1:8090", a.naive, "/etc/nginx/snippets/conciliar.conf", site,
 		// The test starts nginx again instead: a reload may let an old worker take one more.
 		"nginx -t && nginx -s reload", "")
 	var config strings.Builder
@@ -89,8 +89,10 @@ func (a *adoption) startProxy() {
 func (a *adoption) paste(text string) outcome {
 	a.t.Helper()
 	for _, block := range pageBlock.FindAllStringSubmatch(a.page, -1) {
-		if strings.Contains(block[4], text) {
-			return a.terminal.run(a.t, block[4])
+		if block[3] == "sh" && strings.Contains(block[4], text) {
+			got := a.terminal.run(a.t, block[4])
+			a.record(block[4], got.printed)
+			return got
 		}
 	}
 	a.t.Fatalf("the page has no block with %q", text)

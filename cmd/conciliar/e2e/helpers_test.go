@@ -51,7 +51,12 @@ func addressToKeep(t *testing.T) string {
 // ownPostgres is a server for one test, which is about more than one database.
 func ownPostgres(t *testing.T) *localpg.Server {
 	t.Helper()
-	server, err := localpg.Start(t.Context(), localpg.Options{})
+	return startPostgres(t, localpg.Options{})
+}
+
+func startPostgres(t *testing.T, options localpg.Options) *localpg.Server {
+	t.Helper()
+	server, err := localpg.Start(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/conciliar/conciliar/store/localpg"
 )
 
 // clone is what `git clone` makes of the repository, with the changes that are
@@ -82,22 +84,24 @@ func TestPages_TheIntegrationWorksAsPasted(t *testing.T) {
 	t.Parallel()
 	address := addressToKeep(t)
 	s := openTerminal(t, "127.0.0.1:1", "127.0.0.1:1", append(goEnviron(t), "SHOP_ADDR="+address)...)
-	s.addresses = strings.NewReplacer("127.0.0.1:8090", address)
 	s.clone = builtClone(t)
+	s.stand("127.0.0.1:8090", address)
 	s.paste(t, readDoc(t, "docs/integrate.md"))
 }
 
 func TestPages_TheQuickStartWorksAsPasted(t *testing.T) {
 	t.Parallel()
-	// A server of its own: the page makes a database that everybody would call so.
-	server := ownPostgres(t)
+	// A server of its own: the page makes a database that everybody would call so. It is
+	// set up as theirs is, so that the doctor is content.
+	server := startPostgres(t, localpg.Options{Fsync: true})
 	address, err := url.Parse(server.URL("postgres"))
 	require.NoError(t, err)
 	password, _ := address.User.Password()
 	service, simulator := addressToKeep(t), addressToKeep(t)
 	s := openTerminal(t, service, simulator, append(goEnviron(t),
 		"PGHOST="+address.Hostname(), "PGPORT="+address.Port(), "PGUSER="+address.User.Username(), "PGPASSWORD="+password,
-		"HTTP_ADDR="+service, "MERCADOPAGO_BASE_URL=http://"+simulator)...)
+		"HTTP_ADDR="+service, "MERCADOPAGO_BASE_URL=http://"+simulator, "LOG_FORMAT=tint", "NO_COLOR=1")...)
 	s.clone = builtClone(t)
 	s.paste(t, readDoc(t, "docs/quick-start.md"))
+	s.shows(t, "first order", "docs/quick-start.md", "docs/es/quick-start.md", "docs/pt-BR/quick-start.md")
 }

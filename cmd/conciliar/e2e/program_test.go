@@ -116,6 +116,8 @@ func requireNoRace(t *testing.T, said string) {
 type outcome struct {
 	code     int
 	out, err string
+	// printed is out, with the ends of a block's commands in it.
+	printed string
 }
 
 // execute runs the program to its end.
@@ -135,7 +137,7 @@ func outcomeOf(t *testing.T, cmd *exec.Cmd) outcome {
 		require.NoError(t, err)
 	}
 	requireNoRace(t, errs.String())
-	return outcome{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+	return outcome{code: cmd.ProcessState.ExitCode(), out: out.String(), err: errs.String()}
 }
 
 // A process is the program at work until it is stopped.

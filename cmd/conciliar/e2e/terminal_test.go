@@ -32,10 +32,13 @@ type terminal struct {
 	// any, and home where the others do.
 	clone, home string
 	environ     []string
-	// addresses are those of pages, and what they are in this test.
-	addresses *strings.Replacer
-	running   []*process
-	exported  string
+	// addresses are those of pages, and what they are in this test; shown turns them
+	// back.
+	addresses, shown *strings.Replacer
+	running          []*process
+	exported         string
+	// session is what was typed and what was printed, as a page shows it.
+	session string
 }
 
 // openTerminal opens a terminal in a folder of its own. The service's and the
@@ -45,13 +48,27 @@ func openTerminal(t *testing.T, service, simulator string, environ ...string) *t
 	home := t.TempDir()
 	path := filepath.Join(home, "profile")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	return &terminal{
+	s := &terminal{
 		home: home, exported: path,
 		environ: append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "EXPORTED=" + path, "GORACE=atexit_sleep_ms=0"}, environ...),
-		addresses: strings.NewReplacer(
-			"https://your.host", "http://"+service, "127.0.0.1:8080", service, "127.0.0.1:9090", simulator,
-		),
 	}
+	s.stand("https://your.host", "http://"+service, "127.0.0.1:8080", service, "127.0.0.1:9090", simulator)
+	return s
+}
+
+// stand lets what this test has stand for what pages name, in pairs.
+func (s *terminal) stand(pairs ...string) {
+	s.addresses = strings.NewReplacer(pairs...)
+	back := []string{s.home, "/home/ana"}
+	if s.clone != "" {
+		back = append(back, s.clone, "/home/ana/conciliar")
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		if named, here := pairs[i], pairs[i+1]; here != "" && !strings.HasPrefix(named, "https:") {
+			back = append(back, here, named)
+		}
+	}
+	s.shown = strings.NewReplacer(back...)
 }
 
 // withProgram puts the program that is tested into the terminal's PATH.
@@ -65,9 +82,9 @@ func (s *terminal) withProgram(t *testing.T) *terminal {
 	return s
 }
 
-// command is a block, as a shell runs it.
-func (s *terminal) command(block string) *exec.Cmd {
-	script := `. "$EXPORTED"` + "\n" + `trap 'export -p >"$EXPORTED"' EXIT` + "\n" + s.addresses.Replace(block)
+// command is a block, as a shell runs it after setup.
+func (s *terminal) command(block, setup string) *exec.Cmd {
+	script := `. "$EXPORTED"` + "\n" + `trap 'export -p >"$EXPORTED"' EXIT` + "\n" + setup + s.addresses.Replace(separated(block))
 	cmd := exec.Command("sh", "-ec", script) //nolint:noctx // the tests end it themselves
 	cmd.Env, cmd.Dir = s.environ, s.home
 	if s.clone != "" && (strings.Contains(block, "make ") || strings.Contains(block, "bin/conciliar ") || strings.Contains(block, "docs/shops/")) {
@@ -79,19 +96,23 @@ func (s *terminal) command(block string) *exec.Cmd {
 // run is what a person sees who pastes a block.
 func (s *terminal) run(t *testing.T, block string) outcome {
 	t.Helper()
-	return outcomeOf(t, s.command(block))
+	got := outcomeOf(t, s.command(block, ""))
+	got.printed, got.out = got.out, strings.ReplaceAll(got.out, commandEnd, "")
+	return got
 }
 
 // leave runs a block that runs on, goes on when it says text, and opens another
 // terminal.
 func (s *terminal) leave(t *testing.T, block, text string) {
 	t.Helper()
-	cmd := s.command("exec 2>&1\n" + block)
+	cmd := s.command(block, "exec 2>&1\n")
 	// A person's Ctrl-C reaches all that the shell has started.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p := launch(t, cmd)
 	s.running = append(s.running, p)
 	p.out.await(t, regexp.QuoteMeta(text))
+	s.record(block, until(p.out.String(), text))
+	s.remark("terminal %d", len(s.running)+1)
 	var profile string
 	for _, p := range s.running {
 		for _, found := range exportLine.FindAllStringSubmatch(p.out.String(), -1) {
@@ -105,7 +126,9 @@ func (s *terminal) leave(t *testing.T, block, text string) {
 func (s *terminal) paste(t *testing.T, page string) {
 	t.Helper()
 	for _, found := range pageBlock.FindAllStringSubmatch(page, -1) {
-		s.pasteBlock(t, found[1], found[2], found[4])
+		if found[3] == "sh" {
+			s.pasteBlock(t, found[1], found[2], found[4])
+		}
 	}
 	for _, p := range s.running {
 		p.stop()
@@ -133,4 +156,5 @@ func (s *terminal) pasteBlock(t *testing.T, remark, text, block string) {
 		}, patience, 200*time.Millisecond, "%s\nnever said %s", block, text)
 	}
 	require.True(t, succeeded(got), "%s\nanswered\n%s%s", block, got.out, got.err)
+	s.record(block, got.printed)
 }

@@ -33,15 +33,19 @@ var (
 	blanks = regexp.MustCompile(`[ ─-]+`)
 )
 
-// placeholders are put in place of what is another in every run.
-var placeholders = []struct {
+// A placeholder is put in place of what is another in every run.
+type placeholder struct {
 	found *regexp.Regexp
 	in    string
-}{
+}
+
+// anyAddress is the one that a scene's service has; a terminal knows its own.
+var anyAddress = placeholder{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "http://127.0.0.1:8080"}
+
+var placeholders = []placeholder{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "2026-03-01T12:00:00Z"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "2026-03-01 12:00:00"},
 	{regexp.MustCompile(`"day": "\d{4}-\d\d-\d\d"`), `"day": "2026-03-01"`},
-	{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "http://127.0.0.1:8080"},
 	{regexp.MustCompile(`\b[0-9a-f]{64}\b|\b[0-9a-f]{4}…`), "9f2c…"},
 	{regexp.MustCompile(`\bts=\d+`), "ts=1772366400"},
 	{regexp.MustCompile(`\b(ORD|ORDTST)[0-9A-Z]{20,}\b`), "${1}01KQ…"},
@@ -140,7 +144,7 @@ func (s *scene) answer(t *testing.T, command string) string {
 	if strings.HasPrefix(command, "curl ") || strings.HasSuffix(command, " | sh") {
 		text = laidOut(text)
 	}
-	for _, p := range placeholders {
+	for _, p := range append(placeholders, anyAddress) {
 		text = p.found.ReplaceAllString(text, p.in)
 	}
 	return text
