@@ -130,7 +130,10 @@ func TestDocs_EachAlertHasItsPlaybook(t *testing.T) {
 // not there.
 func requireCommands(t *testing.T, text string) {
 	t.Helper()
-	for _, found := range regexp.MustCompile("(?m)(?:^|`)conciliar ([^`|#\n]*)").FindAllStringSubmatch(text, -1) {
+	text = regexp.MustCompile("(?ms)^```console$.*?^```$").ReplaceAllStringFunc(text, func(block string) string {
+		return strings.Join(regexp.MustCompile(`(?m)^\$ .*$`).FindAllString(block, -1), "\n")
+	})
+	for _, found := range regexp.MustCompile("(?m)(?:^(?:\\$ )?|`)conciliar ([^`|#\n]*)").FindAllStringSubmatch(text, -1) {
 		words := strings.Fields(found[1])
 		cmd, rest, err := newRoot(stdio{}).Find(words)
 		require.NoError(t, err, found[1])

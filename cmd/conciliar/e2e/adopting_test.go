@@ -38,7 +38,7 @@ func setAdoption(t *testing.T) *adoption {
 	a := &adoption{shop: s, page: readDoc(t, "docs/adopting.md"), naive: addressToKeep(t), proxyAddress: addressToKeep(t), proxy: t.TempDir()}
 	require.NoError(t, s.sim.SetTarget("http://"+a.proxyAddress+"/webhooks/mercadopago"))
 	site := copied(t, a.proxy, "nginx/shadow.conf", "127.0.0.1:8090", a.naive, "127.0.0.1:8080", s.addr)
-	a.terminal = openTerminal(t, s.addr, "", s.environ...).withProgram(t)
+	a.terminal = openTerminal(t, s.addr, "", append(s.environ, "LOG_FORMAT=tint", "NO_COLOR=1", "ORDERS_TOKEN="+ordersToken)...).withProgram(t)
 	a.stand("127.0.0.1:8080", s.addr, "127.0.0.1:8090", a.naive, "/etc/nginx/snippets/conciliar.conf", site,
 		// The test starts nginx again instead: a reload may let an old worker take one more.
 		"nginx -t && nginx -s reload", "")
@@ -85,24 +85,9 @@ func (a *adoption) startProxy() {
 	a.answers(a.proxyAddress)
 }
 
-// paste runs the page's block that has a text in it.
-func (a *adoption) paste(text string) outcome {
-	a.t.Helper()
-	for _, block := range pageBlock.FindAllStringSubmatch(a.page, -1) {
-		if block[3] == "sh" && strings.Contains(block[4], text) {
-			got := a.terminal.run(a.t, block[4])
-			a.record(block[4], got.printed)
-			return got
-		}
-	}
-	a.t.Fatalf("the page has no block with %q", text)
-	return outcome{}
-}
-
 func (a *adoption) pasted(text string) {
 	a.t.Helper()
-	got := a.paste(text)
-	require.Equal(a.t, exitDone, got.code, "%s\n%s%s", text, got.out, got.err)
+	a.terminal.pasted(a.t, a.page, text)
 }
 
 // sellAtShop has the naive shop keep orders.
@@ -201,6 +186,8 @@ func TestAdopting_AShopComesFromANaiveHandlerAndMayGoBack(t *testing.T) {
 		require.True(t, a.sim.Notify(t.Context(), a.bought(fmt.Sprintf("lost-%d", n))).Acknowledged(), "it is lost, and it says that all is well")
 	}
 	a.sim.SetOutage(false)
+	a.remark("beside it: the handler answers, and Conciliar has a copy of each webhook")
+	a.remark("lost-0, lost-1 and lost-2 were paid while Mercado Pago could not be asked")
 	a.pasted("orders.csv >orders.csv")
 	a.pasted(`\copy`)
 	a.pasted("conciliar reconcile --since")
@@ -214,8 +201,11 @@ func TestAdopting_AShopComesFromANaiveHandlerAndMayGoBack(t *testing.T) {
 	require.Equal(t, wrong, found)
 	require.Equal(t, len(a.sim.Truth())-len(wrong), result.Same)
 	require.Positive(t, result.Same)
-	shown := a.paste("conciliar orders compare")
+	comparing := blockWith(t, a.page, "conciliar orders compare")
+	shown := a.terminal.run(t, comparing)
 	require.Equal(t, exitFailed, shown.code)
+	a.types(t, strings.TrimSpace(comparing)+" | grep lost-")
+	a.types(t, "conciliar orders show lost-0 | head -n 4")
 	require.Regexp(t, `(?m)^lost-0 +\d+ +status +new +paid +the amount is there: payment \d+ approved 150\.00 ARS; registered for 150\.00 ARS$`, shown.out)
 
 	for command, says := range map[string]string{
@@ -234,6 +224,7 @@ func TestAdopting_AShopComesFromANaiveHandlerAndMayGoBack(t *testing.T) {
 	require.Empty(t, must(a.differing(a.export(st))))
 
 	// Conciliar answers.
+	a.remark("the shop's new code has read the feed, and all are equal: switched over")
 	a.pasted("/webhooks-to-conciliar last")
 	a.startProxy()
 	before := a.naiveOrders()
@@ -244,11 +235,13 @@ func TestAdopting_AShopComesFromANaiveHandlerAndMayGoBack(t *testing.T) {
 	require.True(t, answer.Acknowledged())
 	require.Positive(t, answer.QueueID, "Conciliar's own answer")
 	a.awaitTruth()
+	a.types(t, `curl -s http://127.0.0.1:8080/api/orders/after-1 -H "Authorization: Bearer $ORDERS_TOKEN"`)
 	require.Equal(t, before, a.naiveOrders())
 	st.again()
 	require.Empty(t, must(a.differing(a.export(st))))
 
 	// The way back: the handler answers, and Conciliar has its copy.
+	a.remark("and back")
 	a.pasted("/webhooks-to-shop last")
 	a.startProxy()
 	require.NoError(t, register(t.Context(), "http://"+a.addr, "back-1", decimal.NewFromInt(150), "ARS"))
@@ -257,7 +250,10 @@ func TestAdopting_AShopComesFromANaiveHandlerAndMayGoBack(t *testing.T) {
 	require.Zero(t, answer.QueueID, "the handler's answer")
 	require.Contains(t, a.naiveOrders(), "back-1,paid,150.00,ARS,150.00\n")
 	a.awaitTruth()
+	a.types(t, `curl -s http://127.0.0.1:8090/orders.csv | grep back-1`)
+	a.types(t, `curl -s http://127.0.0.1:8080/api/orders/back-1 -H "Authorization: Bearer $ORDERS_TOKEN"`)
 	a.requireSound()
+	a.shows(t, "shadow mode", "docs/adopting.md")
 }
 
 func must(found []string, _ compare.Result) []string { return found }

@@ -2,16 +2,15 @@ package e2e
 
 import (
 	"crypto/x509"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/compose-spec/compose-go/v2/cli"
-	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/config"
@@ -128,23 +127,24 @@ func TestDeploy_ABackupIsRestored(t *testing.T) {
 	require.True(t, s.sim.Notify(t.Context(), s.sell("order-1")).Acknowledged())
 	s.awaitQuiet()
 
-	dir := filepath.Join(t.TempDir(), "backups")
-	backup := func() string {
-		cmd := exec.CommandContext(t.Context(), "sh", repositoryPath("deploy/backup/backup.sh"))
-		cmd.Env = append(s.environ, "PATH="+server.Binaries()+string(os.PathListSeparator)+os.Getenv("PATH"), "BACKUP_DIR="+dir, "KEEP=1")
-		got := outcomeOf(t, cmd)
-		require.Equal(t, exitDone, got.code, got.err)
-		first, _, _ := strings.Cut(got.out, "\n")
-		return first
+	script, err := filepath.Abs(repositoryPath("deploy/backup/backup.sh"))
+	require.NoError(t, err)
+	at := openTerminal(t, s.addr, "", append(s.environ, "LOG_FORMAT=tint", "NO_COLOR=1", "ORDERS_TOKEN="+ordersToken)...).withProgram(t)
+	at.environ[0] = "PATH=" + server.Binaries() + string(os.PathListSeparator) + strings.TrimPrefix(at.environ[0], "PATH=")
+	at.stand("127.0.0.1:8080", s.addr, "/usr/lib/conciliar/backup.sh", script)
+	page := readDoc(t, "docs/backup.md")
+	dir := filepath.Join(at.home, "backups")
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	for day := range 14 {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("conciliar-202501%02dT000000Z.dump", day+1)), nil, 0o600))
 	}
-	older := filepath.Join(dir, "conciliar-20250101T000000Z.dump")
-	backup()
-	require.NoError(t, os.WriteFile(older, nil, 0o600))
-	dump := backup()
-	require.NoFileExists(t, older)
+	at.remark("an order was paid; the backup")
+	first, _, _ := strings.Cut(at.pasted(t, page, "backup.sh").out, "\n")
+	dump := strings.TrimSpace(first)
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
 	require.NoError(t, err)
-	require.Equal(t, []string{dump}, left)
+	require.Len(t, left, 14, "the oldest went")
+	require.Contains(t, left, dump)
 	info, err := os.Stat(dump)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
@@ -153,28 +153,22 @@ func TestDeploy_ABackupIsRestored(t *testing.T) {
 	s.awaitQuiet()
 	require.Equal(t, exitDone, p.stop())
 
-	restore := exec.CommandContext(t.Context(), filepath.Join(server.Binaries(), "pg_restore"), "--no-owner", "--no-privileges", "--dbname", server.URL("postgres"), dump)
-	got := outcomeOf(t, restore)
-	require.Equal(t, exitDone, got.code, got.err)
+	at.run(t, fmt.Sprintf("export DATABASE_URL='%s' DUMP='%s' DAY_BEFORE=%s", server.URL("postgres"), dump, time.Now().Add(-24*time.Hour).Format(time.DateOnly)))
+	at.remark("order-2 was registered and paid; then the database was lost, and every process stopped")
+	at.pasted(t, page, "pg_restore")
 	// A minute passes: until then the process of before the backup may be alive.
 	require.NoError(t, server.Run(t.Context(), "psql", "--quiet", "--command", `UPDATE conciliar.processes SET seen_at = seen_at - interval '1 minute'; DELETE FROM conciliar.river_leader`))
-	restored := append(slices.Clone(s.environ), "DATABASE_URL="+server.URL("postgres"))
-	run := func(args ...string) string {
-		got := execute(t, restored, args...)
-		require.Equal(t, exitDone, got.code, "%v: %s%s", args, got.out, got.err)
-		return got.out
-	}
-	run("migrate")
-	run("restored")
-	run("verify")
-	require.Contains(t, run("orders", "show", "order-1"), "paid")
+	at.remark("a minute after the backup's last process")
+	at.pasted(t, page, "conciliar restored")
+	at.pasted(t, page, "conciliar verify")
+	require.Contains(t, at.types(t, "conciliar orders show order-1 | head -n 4").out, "paid")
 
-	// What came after the backup is fetched, and its order is registered once more.
+	// What came after the backup is fetched, and its order is registered again.
 	s.launch("DATABASE_URL=" + server.URL("postgres"))
-	run("reconcile", "--since", time.Now().Add(-24*time.Hour).Format(time.DateOnly))
-	require.NoError(t, register(t.Context(), "http://"+s.addr, "order-2", decimal.RequireFromString("150.00"), "ARS"))
-	_, order := get(t, "http://"+s.addr+"/api/orders/order-2", ordersToken)
-	require.Contains(t, order, `"status":"paid"`)
-	require.Contains(t, run("reconcile", "--check"), " 0 differences")
-	run("verify")
+	at.remark("the service runs again")
+	at.pasted(t, page, "--since")
+	require.Contains(t, at.types(t, `curl -s -X PUT http://127.0.0.1:8080/api/orders/order-2 -H "Authorization: Bearer $ORDERS_TOKEN" \
+     -H 'Content-Type: application/json' -d '{"amount":"150.00","currency":"ARS"}'`).out, `"status":"paid"`)
+	require.Contains(t, at.pasted(t, page, "--check").out, " 0 differences")
+	at.shows(t, "restore", "docs/backup.md")
 }

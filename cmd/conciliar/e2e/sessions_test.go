@@ -58,7 +58,7 @@ func comparable(session string) []string {
 func commandsOf(block string) []string {
 	var commands []string
 	open, ends := "", ""
-	for line := range strings.Lines(block) {
+	for line := range strings.Lines(strings.TrimRight(block, " \n") + "\n") {
 		open += line
 		text := strings.TrimRight(line, " \n")
 		if found := regexp.MustCompile(`<<'(\w+)'`).FindStringSubmatch(text); found != nil && ends == "" {
@@ -129,6 +129,32 @@ func (s *terminal) types(t *testing.T, command string) outcome {
 	s.record(command+"\n", got.printed)
 	return got
 }
+
+// pasted runs the block of a page that has a text in it, which must succeed, and records
+// it.
+func (s *terminal) pasted(t *testing.T, page, text string) outcome {
+	t.Helper()
+	block := blockWith(t, page, text)
+	got := s.run(t, block)
+	require.Equal(t, exitDone, got.code, "%s\n%s%s", block, got.out, got.err)
+	s.record(block, got.printed)
+	return got
+}
+
+// blockWith is the first block to paste of a page that has a text in it.
+func blockWith(t *testing.T, page, text string) string {
+	t.Helper()
+	for _, found := range pageBlock.FindAllStringSubmatch(page, -1) {
+		if found[3] == "sh" && strings.Contains(found[4], text) {
+			return indented.ReplaceAllString(found[4], "")
+		}
+	}
+	t.Fatalf("the page has no block with %q", text)
+	return ""
+}
+
+// indented is what stands before the lines of a block that belongs to a step.
+var indented = regexp.MustCompile(`(?m)^ {3}`)
 
 // printed is what a person sees whom a command has answered, with placeholders for what
 // is another in every run.
