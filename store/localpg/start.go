@@ -92,7 +92,11 @@ func (s *Server) initialise(ctx context.Context, bin binaries, as *identity, fsy
 		return fmt.Errorf("remove an interrupted initdb: %w", err)
 	}
 	pwfile := filepath.Join(s.dir.path, "password.new")
-	if err := as.writeFile(pwfile, s.password+"\n"); err != nil {
+	verifier, err := scramVerifier(s.password)
+	if err != nil {
+		return err
+	}
+	if err := as.writeFile(pwfile, verifier+"\n"); err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(pwfile) }()

@@ -48,6 +48,10 @@ func TestStart_IsPrivateAndLeavesNothing(t *testing.T) {
 		require.Equal(t, "UTF8", show(t, conn, "server_encoding"))
 		require.True(t, strings.HasPrefix(show(t, conn, "server_version"), s.Version()))
 
+		var kept string
+		require.NoError(t, conn.QueryRow(t.Context(), "SELECT rolpassword FROM pg_authid WHERE rolname = $1", superuser).Scan(&kept))
+		require.Contains(t, kept, "SCRAM-SHA-256$1:", "a random password needs no stretching, and each connection would pay for it")
+
 		stranger, err := url.Parse(s.URL("postgres"))
 		require.NoError(t, err)
 		stranger.User = url.UserPassword(superuser, "guess")
