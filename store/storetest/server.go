@@ -95,6 +95,8 @@ func StartServer(ctx context.Context, logger *slog.Logger) (*localpg.Server, err
 			"max_connections": connections,
 			// Keeps the log of a forgetful server small: it may lie in memory.
 			"max_wal_size": "256MB",
+			// As the service has it. Compiling a plan takes longer than a test's few rows.
+			"jit": "off",
 		},
 	})
 }
@@ -111,6 +113,9 @@ func (s *server) template(ctx context.Context) (string, error) {
 				return err
 			}
 			if err := s.migrate(ctx, unfinished); err != nil {
+				return err
+			}
+			if err := s.warm(ctx, unfinished); err != nil {
 				return err
 			}
 			// A database with a session in it cannot be cloned.
@@ -187,6 +192,16 @@ func (s *server) create(ctx context.Context, name, template string) error {
 	}
 	_, err := s.admin.Exec(ctx, statement)
 	return err
+}
+
+// warm opens a session once the schema is whole. PostgreSQL then writes down what each
+// session has to know of the catalogue (pg_internal.init), and clones copy it.
+func (s *server) warm(ctx context.Context, name string) error {
+	conn, err := pgx.Connect(ctx, s.url(name))
+	if err != nil {
+		return err
+	}
+	return errors.Join(conn.Ping(ctx), conn.Close(ctx))
 }
 
 func (s *server) migrate(ctx context.Context, name string) error {
