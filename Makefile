@@ -24,10 +24,11 @@ ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 # once for a test and for the program that the test starts.
 TAGS := nomsgpack
 AS_BUILT := -trimpath -tags $(TAGS)
-# How make test builds all it needs: tests, the program under test, and what tests build
-# from a page. One set of flags, so that nothing is compiled twice; without what a
-# debugger needs, which is a fifth of the time of compiling.
-TESTED := CGO_ENABLED=1 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath -tags=$(TAGS) -race -gcflags=all=-dwarf=false -ldflags=-w '-toolexec=env GOGC=300'"
+# How make test builds and runs all it needs: tests, the program under test, and what tests
+# build from a page. One set of flags, so that nothing is compiled twice; without what a
+# debugger needs, which is a fifth of the time of compiling. The garbage of compilers and
+# tests is collected less often; the program under test decides that itself.
+TESTED := CGO_ENABLED=1 GOGC=400 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath -tags=$(TAGS) -race -gcflags=all=-dwarf=false -ldflags=-w"
 # Runs a command with one throw-away PostgreSQL for all packages.
 WITH_POSTGRES := CGO_ENABLED=0 $(GO) run $(AS_BUILT) ./store/storetest/server
 
