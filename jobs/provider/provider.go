@@ -137,8 +137,17 @@ type Payment struct {
 	UpdatedAt time.Time
 	// Cost is what the payment costs its collector.
 	Cost Cost
+	// Method is what it was made with.
+	Method Method
 	// Raw is the body as received.
 	Raw []byte
+}
+
+// A Method is what a payment was made with, in the provider's words.
+type Method struct {
+	// ID is the card's brand, the voucher or the scheme, and Type the kind of it; each
+	// is empty when not said.
+	ID, Type string
 }
 
 // An ErrorKind says what a failed call means for the one who made it.

@@ -57,6 +57,7 @@ func DecodePayment(raw []byte) (provider.Payment, error) {
 		CollectorID:     o.ref("collector_id"),
 		Validation:      strings.EqualFold(o.text("operation_type"), operationCardValidation),
 		Shipping:        readShipping(o),
+		Method:          readMethod(o),
 		Raw:             bytes.Clone(raw),
 	}
 	p.CollectorID = cmp.Or(p.CollectorID, o.ref("collector"))
@@ -172,6 +173,31 @@ func readShipping(o object) decimal.Decimal {
 		}
 	}
 	return decimal.Decimal{}
+}
+
+// PaymentTypes are the words of payment_type_id (the payment methods reference). Others
+// come: they are shown as they are.
+func PaymentTypes() []string {
+	return []string{
+		"credit_card", "debit_card", "prepaid_card", "voucher_card", "account_money", "bank_transfer", "ticket", "atm",
+		"digital_currency", "digital_wallet", "crypto_transfer",
+	}
+}
+
+// PaymentMethods are the words of payment_method_id that are commonest. Many others come:
+// they are shown as they are.
+func PaymentMethods() []string {
+	return []string{
+		"visa", "master", "amex", "elo", "maestro", "debvisa", "debmaster", "debelo", "account_money", "consumer_credits",
+		"pix", "bolbradesco", "pec", "rapipago", "pagofacil", "oxxo", "clabe", "pse", "efecty", "webpay", "yape", "pagoefectivo_atm", "abitab", "redpagos",
+	}
+}
+
+// readMethod is what the payment was made with: payment_method_id, for example visa, pix
+// or rapipago, and payment_type_id.
+func readMethod(o object) provider.Method {
+	word := func(name string) string { return strings.ToLower(storable(o.text(name), maxStatus)) }
+	return provider.Method{ID: word("payment_method_id"), Type: word("payment_type_id")}
 }
 
 // readSubscription is which charge of which subscription a payment is.

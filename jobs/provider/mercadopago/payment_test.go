@@ -119,9 +119,19 @@ func TestDecodePayment_ReadsWhatIsDocumented(t *testing.T) {
 			got, err := DecodePayment(raw)
 			require.NoError(t, err)
 			want.Raw, want.CreatedAt = raw, time.Date(2026, 2, 3, 15, 12, 10, 0, time.UTC)
+			want.Method = provider.Method{ID: "visa", Type: "credit_card"}
 			requirePayment(t, want, got)
 		})
 	}
+}
+
+func TestDecodePayment_ReadsWhatItWasMadeWith(t *testing.T) {
+	t.Parallel()
+	method := func(fields ...string) provider.Method { return decode(t, fields...).Method }
+	require.Equal(t, provider.Method{ID: "pix", Type: "bank_transfer"}, method("payment_method_id", `"pix"`, "payment_type_id", `"bank_transfer"`))
+	require.Equal(t, provider.Method{ID: "oxxo", Type: "ticket"}, method("payment_method_id", `"OXXO"`, "payment_type_id", `" Ticket"`))
+	require.Equal(t, provider.Method{Type: "account_money"}, method("payment_method_id", `null`, "payment_type_id", `"account_money"`))
+	require.Equal(t, provider.Method{}, method("payment_method_id", `{"id":"visa"}`, "payment_type_id", `[7]`))
 }
 
 func TestDecodePayment_ReadsAmountsExactly(t *testing.T) {
