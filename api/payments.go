@@ -14,27 +14,33 @@ import (
 )
 
 // paymentQuery are the parameters of the list of payments.
-var paymentQuery = []string{"order", "status", "currency", "collector_id", "source", "changed_since", "changed_until", "amount_from", "amount_to", "limit", "cursor"}
+var paymentQuery = []string{
+	"order", "status", "payment_type", "payment_method", "currency", "collector_id", "source", "changed_since", "changed_until", "made_since", "made_until", "time_zone",
+	"amount_from", "amount_to", "limit", "cursor",
+}
 
 // A paymentList is the list of payments as an endpoint.
 type paymentList = listSpec[store.PaymentFilter, store.PaymentSummary, store.PaymentSummaryDocument, store.PaymentPlace]
 
-func (a *api) paymentList(filter func(q *filters) store.PaymentFilter) paymentList {
+// answerPayments answers a page of the payments that the filter selects.
+func (a *api) answerPayments(c *gin.Context, ev *requestEvent, q *filters, filter store.PaymentFilter) error {
 	return paymentList{
-		name: "payments", places: places[store.PaymentPlace]{write: store.PaymentPlace.String, read: store.ParsePaymentPlace},
-		read: a.deps.Storage.Payments, show: document(store.NewPaymentSummaryDocument), filter: filter,
-	}
+		name: "payments", places: places[store.PaymentPlace]{write: store.PaymentPlace.String, read: filter.ParsePaymentPlace},
+		read: a.deps.Storage.Payments, show: document(store.NewPaymentSummaryDocument), filter: func(*filters) store.PaymentFilter { return filter },
+	}.answer(c, ev, q)
 }
 
-// listPayments answers payments by their last change, the oldest first.
-func (a *api) listPayments() handler {
-	return list(a.paymentList(func(q *filters) store.PaymentFilter {
-		return store.PaymentFilter{
-			Order: q.text("order"), Status: order.PaymentStatus(q.word("status", order.Words(order.PaymentStatuses()))), Currency: q.text("currency"),
-			CollectorID: q.text("collector_id"), Source: q.text("source"), ChangedSince: q.time("changed_since"), ChangedUntil: q.time("changed_until"),
-			AmountFrom: q.amount("amount_from"), AmountTo: q.amount("amount_to"),
-		}
-	}))
+// listPayments answers payments by their last change or, where that is bounded, by when
+// they were made, the oldest first.
+func (a *api) listPayments(c *gin.Context, ev *requestEvent) error {
+	q := &filters{values: c.Request.URL.Query()}
+	q.zone = q.location("time_zone")
+	return a.answerPayments(c, ev, q, store.PaymentFilter{
+		Order: q.text("order"), Status: order.PaymentStatus(q.word("status", order.Words(order.PaymentStatuses()))), Currency: q.text("currency"),
+		Type: q.text("payment_type"), Method: q.text("payment_method"), CollectorID: q.text("collector_id"), Source: q.text("source"),
+		ChangedSince: q.time("changed_since"), ChangedUntil: q.time("changed_until"), MadeSince: q.time("made_since"), MadeUntil: q.time("made_until"),
+		AmountFrom: q.amount("amount_from"), AmountTo: q.amount("amount_to"),
+	})
 }
 
 // searchPayments answers the payments of the payer with an e-mail address. It is in the
@@ -65,7 +71,7 @@ func (a *api) searchPayments(c *gin.Context, ev *requestEvent) error {
 	if err != nil {
 		return err
 	}
-	return a.paymentList(func(*filters) store.PaymentFilter { return store.PaymentFilter{Payer: payer} }).answer(c, ev, q)
+	return a.answerPayments(c, ev, q, store.PaymentFilter{Payer: payer})
 }
 
 // paymentDays is how many days are summed up unless the caller says otherwise.

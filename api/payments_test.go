@@ -26,19 +26,21 @@ type costs struct {
 
 // A paymentAnswer is a payment as a program reads it.
 type paymentAnswer struct {
-	ID              string `json:"id"`
-	Source          string `json:"source"`
-	Status          string `json:"status"`
-	StatusDetail    string `json:"status_detail"`
-	Amount          string `json:"amount"`
-	ShippingAmount  string `json:"shipping_amount"`
-	RefundedAmount  string `json:"refunded_amount"`
-	Currency        string `json:"currency"`
-	CollectorID     string `json:"collector_id"`
-	LiveMode        bool   `json:"live_mode"`
-	ProviderOrderID string `json:"provider_order_id"`
-	DateLastUpdated string `json:"date_last_updated"`
-	FetchedAt       string `json:"fetched_at"`
+	ID              string  `json:"id"`
+	Source          string  `json:"source"`
+	Status          string  `json:"status"`
+	StatusDetail    string  `json:"status_detail"`
+	Amount          string  `json:"amount"`
+	ShippingAmount  string  `json:"shipping_amount"`
+	RefundedAmount  string  `json:"refunded_amount"`
+	Currency        string  `json:"currency"`
+	CollectorID     string  `json:"collector_id"`
+	LiveMode        bool    `json:"live_mode"`
+	PaymentMethod   *string `json:"payment_method"`
+	PaymentType     *string `json:"payment_type"`
+	ProviderOrderID string  `json:"provider_order_id"`
+	DateLastUpdated string  `json:"date_last_updated"`
+	FetchedAt       string  `json:"fetched_at"`
 	costs
 	ReleaseDate   *time.Time `json:"release_date"`
 	ReleaseStatus *string    `json:"release_status"`
@@ -52,7 +54,8 @@ type listedPayment struct {
 	UpdatedAt      time.Time `json:"updated_at"`
 }
 
-// sell settles a payment of 100 pesos that leaves 92.31, made on 2026-02-27.
+// sell settles a payment of 100 pesos that leaves 92.31, made on 2026-02-27. That of 77
+// is by card; the others do not say.
 func (b *bundle) sell(t *testing.T, id, reference string, status order.PaymentStatus) {
 	t.Helper()
 	said := func(amount string) decimal.NullDecimal {
@@ -65,7 +68,8 @@ func (b *bundle) sell(t *testing.T, id, reference string, status order.PaymentSt
 			ID: id, Status: status, Amount: said("100"), Currency: "ARS", CollectorID: "1", LiveMode: true,
 			CreatedAt: made, UpdatedAt: made, FetchedAt: made.Add(time.Minute),
 		},
-		Cost: store.PaymentCost{Fee: said("6.29"), Taxes: said("1.4"), Net: said("92.31"), ReleaseDate: made.AddDate(0, 0, 10), ReleaseStatus: "pending"},
+		Cost:   store.PaymentCost{Fee: said("6.29"), Taxes: said("1.4"), Net: said("92.31"), ReleaseDate: made.AddDate(0, 0, 10), ReleaseStatus: "pending"},
+		Method: map[string]store.PaymentMethod{"77": {ID: "visa", Type: "credit_card"}}[id],
 	})
 }
 
@@ -88,6 +92,8 @@ func TestPayments_SayWhatTheyCost(t *testing.T) {
 	o := answered[orderAnswer](t, b, shown, http.StatusOK)
 	requireCosts(o.Payments[0].costs)
 	require.Equal(t, "pending", *o.Payments[0].ReleaseStatus)
+	require.Equal(t, "visa", *o.Payments[0].PaymentMethod)
+	require.Equal(t, "credit_card", *o.Payments[0].PaymentType)
 
 	all := walk[listedPayment](t, b, "/api/payments")
 	require.Len(t, all, 2)
@@ -95,14 +101,21 @@ func TestPayments_SayWhatTheyCost(t *testing.T) {
 	require.Equal(t, "A-1", *all[0].OrderReference)
 	requireCosts(all[0].costs)
 	require.Nil(t, all[1].OrderReference)
+	require.Nil(t, all[1].PaymentMethod, "what was not said is null")
+	require.Nil(t, all[1].PaymentType, "what was not said is null")
 	for query, want := range map[string]int{"order=A-1": 1, "status=pending": 1, "currency=BRL": 0, "changed_since=2999-01-01": 0,
 		"changed_until=2020-01-01": 0, "amount_from=100.01": 0, "amount_from=100&amount_to=100": 2, "collector_id=1": 2, "collector_id=2": 0,
-		"source=mercadopago": 2, "source=another": 0} {
+		"source=mercadopago": 2, "source=another": 0, "payment_type=credit_card": 1, "payment_method=visa": 1, "payment_method=credit_card": 0,
+		// They were made at noon: on the next day where it is 14 hours later.
+		"made_since=2026-02-27&made_until=2026-02-28": 2, "made_since=2026-02-28": 0, "made_since=2026-02-28&time_zone=Pacific/Kiritimati": 2,
+		"made_until=2026-02-27T12:00:00Z": 0, "made_since=2026-02-27T12:00:00Z": 2} {
 		require.Len(t, walk[listedPayment](t, b, "/api/payments?"+query), want, query)
 	}
-	for _, query := range []string{"status=paid", "order=", "cursor=x", "limit=0", "amount_to=1,5"} {
+	for _, query := range []string{"status=paid", "order=", "cursor=x", "limit=0", "amount_to=1,5", "made_since=soon", "time_zone=Mars/Olympus", "payment_type="} {
 		requireProblem(t, b.do(t, get("/api/payments?"+query)), http.StatusBadRequest, "invalid_parameter")
 	}
+	byMade := answered[page[listedPayment]](t, b, get("/api/payments?limit=1&made_since=2026-02-27"), http.StatusOK)
+	requireProblem(t, b.do(t, get("/api/payments?cursor="+*byMade.NextCursor)), http.StatusBadRequest, "invalid_parameter")
 	shown.target = "/api/payments"
 	requireProblem(t, b.do(t, shown), http.StatusUnauthorized, "unauthorized")
 }
@@ -151,6 +164,7 @@ func TestPayments_AreSummedUpByDay(t *testing.T) {
 		GrossAmount    string `json:"gross_amount"`
 		RefundedAmount string `json:"refunded_amount"`
 		NetUnknown     int    `json:"net_unknown"`
+		CostUnknown    int    `json:"cost_unknown"`
 		costs
 	}
 	days := answered[page[summed]](t, b, get("/api/payments/days?time_zone=Pacific/Kiritimati"), http.StatusOK).Items // 14 hours ahead
@@ -164,6 +178,10 @@ func TestPayments_AreSummedUpByDay(t *testing.T) {
 	require.Equal(t, "200.00", days[0].GrossAmount)
 	require.Equal(t, "184.62", *days[0].NetAmount)
 	require.Zero(t, days[0].NetUnknown)
+	require.Zero(t, days[0].CostUnknown)
+	_, err := b.pool.Exec(t.Context(), `UPDATE payments SET taxes_amount = NULL WHERE payment_id = '78'`)
+	require.NoError(t, err)
+	require.Equal(t, 1, answered[page[summed]](t, b, get("/api/payments/days"), http.StatusOK).Items[0].CostUnknown)
 	require.Empty(t, answered[page[summed]](t, b, get("/api/payments/days?since=2026-02-28&until=2026-03-01"), http.StatusOK).Items)
 	for _, query := range []string{"since=2020-01-01", "time_zone=Local", "time_zone=", "time_zone=Mars/Olympus"} {
 		requireProblem(t, b.do(t, get("/api/payments/days?"+query)), http.StatusBadRequest, "invalid_parameter")

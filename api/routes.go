@@ -99,7 +99,7 @@ func (a *api) routes() []route {
 		{method: http.MethodGet, path: deliveriesPath + "/:id", access: accessRecords, handle: show(aDelivery, a.deps.Storage.Delivery, permitted[store.DeliveryDetail])},
 		{method: http.MethodGet, path: "/api/webhooks/sources", access: accessStatus, handle: a.listSources},
 
-		{method: http.MethodGet, path: "/api/payments", access: accessStatus, query: paymentQuery, handle: a.listPayments()},
+		{method: http.MethodGet, path: "/api/payments", access: accessStatus, query: paymentQuery, handle: a.listPayments},
 		{method: http.MethodPost, path: "/api/payments/search", access: accessProcessQueue, handle: a.searchPayments},
 		{method: http.MethodGet, path: "/api/payments/days", access: accessStatus, query: []string{"since", "until", "time_zone"}, handle: a.sumPayments},
 

@@ -89,7 +89,10 @@ func (s *eventShell) fetch(ctx context.Context, job *rivertype.JobRow, a store.A
 		if err != nil {
 			return store.SettleResult{}, s.putAside(ctx, a, event.Source, odd, err)
 		}
-		fetched.Payment = &store.FetchedPayment{Source: event.Source, Payment: payment, Reference: p.Reference, Cost: store.PaymentCost(p.Cost), Raw: p.Raw, NotBefore: event.NotBefore}
+		fetched.Payment = &store.FetchedPayment{
+			Source: event.Source, Payment: payment, Reference: p.Reference, Cost: store.PaymentCost(p.Cost), Method: store.PaymentMethod(p.Method),
+			Raw: p.Raw, NotBefore: event.NotBefore,
+		}
 	}
 	endTurn(ctx)
 	result, err := s.settler.Apply(ctx, a, fetched)

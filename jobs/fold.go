@@ -51,7 +51,8 @@ type foldWorker struct {
 }
 
 // Work folds as long as there is time, payments before orders, then reads what
-// payments cost and by which address they are found, and comes back for the rest.
+// payments cost, what they were made with and by which address they are found, and comes
+// back for the rest.
 func (w *foldWorker) Work(ctx context.Context, _ *river.Job[FoldArgs]) error {
 	ends := time.Now().Add(w.budget)
 	behind, err := w.store.BeginFold(ctx)
@@ -68,7 +69,7 @@ func (w *foldWorker) Work(ctx context.Context, _ *river.Job[FoldArgs]) error {
 		}
 	}
 	for _, read := range []func() (done bool, err error){
-		func() (bool, error) { return w.store.ReadCosts(ctx, foldBatch, w.readCost) },
+		func() (bool, error) { return w.store.ReadAnswers(ctx, foldBatch, w.readAnswer) },
 		func() (bool, error) { return w.store.ReadPayerEmails(ctx, foldBatch) },
 	} {
 		for done := false; !done; {
@@ -122,8 +123,8 @@ func (w *foldWorker) read(source string, raw []byte) (store.PaymentExtra, bool) 
 	return store.PaymentExtra{Shipping: p.Shipping, SubscriptionID: p.SubscriptionID, SubscriptionNumber: p.SubscriptionNumber, CreatedAt: p.CreatedAt}, ok
 }
 
-// readCost reads what a payment costs.
-func (w *foldWorker) readCost(source string, raw []byte) (store.PaymentCost, bool) {
+// readAnswer reads what a payment costs and what it was made with.
+func (w *foldWorker) readAnswer(source string, raw []byte) (store.PaymentCost, store.PaymentMethod, bool) {
 	p, ok := w.readPayment(source, raw)
-	return store.PaymentCost(p.Cost), ok
+	return store.PaymentCost(p.Cost), store.PaymentMethod(p.Method), ok
 }

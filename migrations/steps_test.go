@@ -194,6 +194,7 @@ var written = map[int64][]string{
 	},
 	44: {`INSERT INTO river_job (id, args, kind, max_attempts, metadata) VALUES (944, '{"queue_id": 1}', 'webhook_payment', 7, '{"snoozes": 1}')`},
 	48: {`UPDATE payments SET payer_email_hash = substr(sha256('ana@example.com'), 1, 16)`},
+	51: {`UPDATE payments SET payment_method = 'visa', payment_type = 'credit_card'`},
 	36: {`UPDATE payments SET fee_amount = 6.29, net_amount = 143.76, release_date = now(), release_status = 'pending', cost_read_at = fetched_at`},
 	39: {`INSERT INTO anomalies (kind, payment_id) VALUES ('not_released', '77')`},
 	19: {

@@ -80,7 +80,7 @@ var exports = map[string]exportTable{
 		from: `payments p LEFT JOIN LATERAL (
 			SELECT sum(m.credit - m.debit) AS amount, min(m.happened_at) AS at, string_agg(DISTINCT m.payout_id, ' ') AS payouts
 			FROM account_movements m WHERE m.source = p.source AND m.payment_id = p.payment_id AND m.class = 'payment' AND m.currency = p.currency) r ON true`,
-		at: `coalesce(p.date_created, p.created_at)`, by: `coalesce(p.date_created, p.created_at), p.source, p.payment_id`, currency: `coalesce(p.currency, '')`,
+		at: madeAt, by: madeAt + `, p.source, p.payment_id`, currency: `coalesce(p.currency, '')`,
 		columns: []exportColumn{
 			textColumn("payment_id", "p.payment_id"), textColumn("order_reference", "p.order_reference"), textColumn("status", "p.status"),
 			textColumn("status_detail", "p.status_detail"), moneyColumn("amount", "p.amount"), moneyColumn("refunded_amount", "p.refunded_amount"),
@@ -88,9 +88,10 @@ var exports = map[string]exportTable{
 			moneyColumn("application_fee_amount", "p.application_fee_amount"), moneyColumn("financing_fee_amount", "p.financing_fee_amount"),
 			moneyColumn("shipping_fee_amount", "p.shipping_fee_amount"), moneyColumn("taxes_amount", "p.taxes_amount"),
 			moneyColumn("net_amount", "p.net_amount"), textColumn("currency", "p.currency"), textColumn("collector_id", "p.collector_id"),
-			textColumn("live_mode", "p.live_mode"), timeColumn("date_created", "coalesce(p.date_created, p.created_at)"),
+			textColumn("live_mode", "p.live_mode"), timeColumn("date_created", madeAt),
 			timeColumn("date_last_updated", "p.date_last_updated"), timeColumn("release_date", "p.release_date"),
 			timeColumn("released_at", "r.at"), moneyColumn("released_amount", "r.amount"), textColumn("payout_ids", "r.payouts"),
+			textColumn("payment_type", "p.payment_type"), textColumn("payment_method", "p.payment_method"),
 		},
 	},
 	ExportMovements: {

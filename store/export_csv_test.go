@@ -45,7 +45,7 @@ func TestExport_WritesAfterTheLocale(t *testing.T) {
 	require.Contains(t, b.export(t, store.Export{Kind: store.ExportOrders}, "es-MX"), "A-1,partially_paid,1234.50,100.00,")
 	payments := b.export(t, store.Export{Kind: store.ExportPayments}, "en")
 	require.Contains(t, payments, "77,A-1,approved,,100.00,0.00,0.00,,,,,,92.31,ARS,1,true,")
-	require.Contains(t, payments, ",2026-01-02 04:04:05,92.31,900\r\n")
+	require.Contains(t, payments, ",2026-01-02 04:04:05,92.31,900,,\r\n")
 	movements := b.export(t, store.Export{Kind: store.ExportMovements, Since: hour(2)}, "es-AR")
 	require.Contains(t, movements, ";\"' \t@A;1\";release;'=1+1|cmd;other;0,00;0,50;")
 	require.NotContains(t, movements, "payment;")

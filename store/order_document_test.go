@@ -63,6 +63,7 @@ func TestOrderDocument_HasTheShapeOfTheInterface(t *testing.T) {
 		"created_at": "2026-03-01T13:00:00.5Z", "updated_at": "2026-03-01T13:00:00.5Z", "cancelled_at": null, "collector_id": null,
 		"payments": [{"id": "139221234567890123", "source": "mercadopago", "status": "approved", "status_detail": "accredited",
 			"amount": "150.00", "shipping_amount": "0.00", "refunded_amount": "0.00", "currency": "ARS", "collector_id": "77", "live_mode": true,
+			"payment_method": null, "payment_type": null,
 			"provider_order_id": "ORD01", "date_last_updated": "2026-03-01T13:00:00.5Z", "fetched_at": "2026-03-01T13:00:00.5Z",
 			"fee_amount": null, "application_fee_amount": null, "financing_fee_amount": null, "shipping_fee_amount": null,
 			"taxes_amount": null, "net_amount": null, "release_date": null, "release_status": null, "releases": []}],

@@ -133,9 +133,9 @@ func (s *Store) OrderFacts(ctx context.Context, reference string) (OrderFacts, e
 // unregistered are the payments that name an order which is not registered.
 func unregistered(ctx context.Context, tx pgx.Tx, reference string) ([]OrderPayment, error) {
 	rows, _ := tx.Query(ctx, `
-		SELECT `+paymentColumns+`, `+costColumns+`, `+releasesOf(`payments`)+`, source FROM payments
+		SELECT `+paymentColumns+`, `+toldColumnNames+`, `+releasesOf(`payments`)+`, source FROM payments
 		WHERE order_reference = $1 ORDER BY created_at, payment_id LIMIT $2`, reference, factRows)
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (OrderPayment, error) { return scanCostedPayment(row) })
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (OrderPayment, error) { return scanToldPayment(row) })
 }
 
 func (s *Store) readFactEvents(ctx context.Context, f *OrderFacts) error {

@@ -40,6 +40,8 @@ type OrderPayment struct {
 	order.Payment
 	// Cost is what it costs, and when its money is released.
 	Cost PaymentCost
+	// Method is what it was made with.
+	Method PaymentMethod
 	// ProviderOrderID is the provider's order that it was made in; empty when none is
 	// known.
 	ProviderOrderID string
@@ -97,8 +99,8 @@ func queueOrder(b *pgx.Batch, reference string, o *Order) {
 				&o.CreatedAt, &o.UpdatedAt, &o.CancelledAt)
 		})
 	queueRows(b, &o.Payments, func(row pgx.CollectableRow) (OrderPayment, error) {
-		return scanCostedPayment(row)
-	}, `SELECT `+paymentColumns+`, `+costColumns+`, `+releasesOf(`payments`)+`, source FROM payments WHERE order_reference = $1 ORDER BY created_at, payment_id`, reference)
+		return scanToldPayment(row)
+	}, `SELECT `+paymentColumns+`, `+toldColumnNames+`, `+releasesOf(`payments`)+`, source FROM payments WHERE order_reference = $1 ORDER BY created_at, payment_id`, reference)
 	queueRows(b, &o.Timeline, pgx.RowToStructByPos[OrderChange], `
 		SELECT `+orderChangeColumns+` FROM order_logs l JOIN orders o ON o.reference = l.order_reference WHERE l.order_reference = $1 ORDER BY l.id`, reference)
 	queueRows(b, &o.Anomalies, rowTo[Anomaly], `

@@ -20,6 +20,8 @@ type FetchedPayment struct {
 	Reference string
 	// Cost is what it costs, which no order depends on.
 	Cost PaymentCost
+	// Method is what it was made with.
+	Method PaymentMethod
 	// Raw is the provider's body as received.
 	Raw []byte
 	// NotBefore is what must be known as of, when the answer changes nothing: else

@@ -235,7 +235,7 @@ func (p *groupPayment) confirms(f FetchedPayment) {
 		p.confirm = &paymentState{FetchedPayment: f}
 		written = p.confirm
 	}
-	written.Payment.FetchedAt, written.Payment.FetchMark, written.Cost = known.FetchedAt, known.FetchMark, f.Cost
+	written.Payment.FetchedAt, written.Payment.FetchMark, written.Cost, written.Method = known.FetchedAt, known.FetchMark, f.Cost, f.Method
 }
 
 // fitsNowhere reports whether a payment without an order is nobody's matter: it yields

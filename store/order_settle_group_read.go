@@ -150,7 +150,7 @@ func (g *group) queueKnownOrders(b *pgx.Batch, references, keys []string) {
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (reference, key, n)`, references, keys)
 	queueEach(b, func(row pgx.CollectableRow) error {
 		var reference string
-		p, err := scanCostedPayment(row, &reference)
+		p, err := scanToldPayment(row, &reference)
 		if err == nil {
 			o := g.orders[reference]
 			o.shown, o.payments = append(o.shown, p), append(o.payments, order.Known{Source: p.Source, Payment: p.Payment})
@@ -158,7 +158,7 @@ func (g *group) queueKnownOrders(b *pgx.Batch, references, keys []string) {
 		return err
 	}, `
 		SELECT p.* FROM unnest($1::text[]) AS x (reference), LATERAL (
-			SELECT `+paymentColumns+`, `+costColumns+`, '[]'::jsonb, source, order_reference FROM payments
+			SELECT `+paymentColumns+`, `+toldColumnNames+`, '[]'::jsonb, source, order_reference FROM payments
 			WHERE order_reference = x.reference ORDER BY created_at, payment_id) p`, references)
 	queueEach(b, func(row pgx.CollectableRow) error {
 		l, err := pgx.RowToStructByPos[struct {

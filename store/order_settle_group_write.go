@@ -112,7 +112,7 @@ func (g *group) show(saved, confirmed []paymentState, orders map[string]*Order) 
 
 // show shows a payment as it is saved.
 func (o *groupOrder) show(s paymentState) {
-	p := OrderPayment{Source: s.Source, Payment: s.Payment, Cost: s.Cost}
+	p := OrderPayment{Source: s.Source, Payment: s.Payment, Cost: s.Cost, Method: s.Method}
 	p.Cost.ReleaseDate = p.Cost.ReleaseDate.Truncate(time.Microsecond)
 	i := slices.IndexFunc(o.shown, func(q OrderPayment) bool { return q.Source == p.Source && q.ID == p.ID })
 	if i < 0 {

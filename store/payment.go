@@ -25,8 +25,8 @@ func (s *Store) Payment(ctx context.Context, source, paymentID string) (KnownPay
 	var k KnownPayment
 	var raw []byte
 	var err error
-	k.OrderPayment, err = scanCostedPayment(s.pool.QueryRow(ctx, `
-		SELECT `+paymentColumns+`, `+costColumns+`, `+releasesOf(`payments`)+`, source, coalesce(order_reference, ''), raw
+	k.OrderPayment, err = scanToldPayment(s.pool.QueryRow(ctx, `
+		SELECT `+paymentColumns+`, `+toldColumnNames+`, `+releasesOf(`payments`)+`, source, coalesce(order_reference, ''), raw
 		FROM payments WHERE source = $1 AND payment_id = $2`, text(source), text(paymentID)), &k.Reference, &raw)
 	if err = ErrPaymentNotFound.ifNone(err, paymentID); err != nil {
 		return KnownPayment{}, fmt.Errorf("payment %q: %w", paymentID, err)

@@ -57,39 +57,39 @@ func (c PaymentCost) Deducted() decimal.NullDecimal {
 	return sum
 }
 
-const costColumns = `fee_amount, application_fee_amount, financing_fee_amount, shipping_fee_amount, taxes_amount, net_amount,
-	release_date, coalesce(release_status, '')`
-
-// costRow takes costColumns.
-type costRow struct {
-	PaymentCost
-	releaseDate *time.Time
+// A PaymentMethod is what a payment was made with, in the provider's words. No order
+// depends on it.
+type PaymentMethod struct {
+	// ID is the card's brand, the voucher or the scheme, for example visa or pix, and Type
+	// the kind of it, for example credit_card; each is empty when not said, or not read yet.
+	ID, Type string
 }
 
-func (c *costRow) fields() []any {
-	return []any{&c.Fee, &c.ApplicationFee, &c.FinancingFee, &c.ShippingFee, &c.Taxes, &c.Net, &c.releaseDate, &c.ReleaseStatus}
-}
+const toldColumnNames = `fee_amount, application_fee_amount, financing_fee_amount, shipping_fee_amount, taxes_amount, net_amount,
+	release_date, coalesce(release_status, ''), coalesce(payment_method, ''), coalesce(payment_type, '')`
 
-func (c *costRow) cost() PaymentCost {
-	c.ReleaseDate = deref(c.releaseDate)
-	toUTC(&c.ReleaseDate)
-	return c.PaymentCost
-}
-
-// scanCostedPayment reads paymentColumns, costColumns, releasesOf and source.
-func scanCostedPayment(row pgx.Row, extra ...any) (OrderPayment, error) {
+// scanToldPayment reads paymentColumns, toldColumnNames, releasesOf and source.
+func scanToldPayment(row pgx.Row, extra ...any) (OrderPayment, error) {
 	var p OrderPayment
-	var cost costRow
+	var releaseDate *time.Time
 	var err error
-	p.Payment, err = scanPayment(row, append(append(cost.fields(), &p.Releases, &p.Source), extra...)...)
-	p.Cost = cost.cost()
+	c := &p.Cost
+	p.Payment, err = scanPayment(row, append([]any{
+		&c.Fee, &c.ApplicationFee, &c.FinancingFee, &c.ShippingFee, &c.Taxes, &c.Net, &releaseDate, &c.ReleaseStatus,
+		&p.Method.ID, &p.Method.Type, &p.Releases, &p.Source,
+	}, extra...)...)
+	c.ReleaseDate = deref(releaseDate)
+	toUTC(&c.ReleaseDate)
 	return p, err
 }
 
-// ReadCosts reads the costs of up to limit payments from the answers that an earlier
-// release kept, and reports whether there are no more. read is false for an answer
-// that can't be read: then nothing is said.
-func (s *Store) ReadCosts(ctx context.Context, limit int, read func(source string, raw []byte) (PaymentCost, bool)) (done bool, err error) {
+// A ReadAnswer reads an answer as it was received: what the payment costs, and what it was
+// made with. It is false for one that can't be read: then nothing is said.
+type ReadAnswer func(source string, raw []byte) (PaymentCost, PaymentMethod, bool)
+
+// ReadAnswers reads again up to limit payments' answers of which an earlier release, which
+// kept them, did not read costs or method, and reports whether there are no more.
+func (s *Store) ReadAnswers(ctx context.Context, limit int, read ReadAnswer) (done bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		type unread struct {
 			Source, PaymentID string
@@ -97,26 +97,27 @@ func (s *Store) ReadCosts(ctx context.Context, limit int, read func(source strin
 		}
 		found, err := readAll[unread](ctx, tx, `
 			SELECT source, payment_id, raw FROM payments
-			WHERE cost_read_at IS DISTINCT FROM fetched_at AND raw <> ''
+			WHERE (cost_read_at IS DISTINCT FROM fetched_at OR payment_method IS NULL) AND raw <> ''
 			ORDER BY source, payment_id LIMIT $1 FOR UPDATE SKIP LOCKED`, limit)
 		if err != nil {
 			return err
 		}
 		var batch pgx.Batch
 		for _, p := range found {
-			cost, readable := read(p.Source, p.Raw)
+			cost, method, readable := read(p.Source, p.Raw)
 			if !readable {
-				cost = PaymentCost{}
+				cost, method = PaymentCost{}, PaymentMethod{}
 			}
 			batch.Queue(`
 				UPDATE payments SET fee_amount = $3, application_fee_amount = $4, financing_fee_amount = $5, shipping_fee_amount = $6,
-					taxes_amount = $7, net_amount = $8, release_date = $9, release_status = nullif($10, ''), cost_read_at = fetched_at
+					taxes_amount = $7, net_amount = $8, release_date = $9, release_status = nullif($10, ''),
+					payment_method = $11, payment_type = $12, cost_read_at = fetched_at
 				WHERE source = $1 AND payment_id = $2`,
 				p.Source, p.PaymentID, cost.Fee, cost.ApplicationFee, cost.FinancingFee, cost.ShippingFee,
-				cost.Taxes, cost.Net, orNull(cost.ReleaseDate), cost.ReleaseStatus)
+				cost.Taxes, cost.Net, orNull(cost.ReleaseDate), cost.ReleaseStatus, method.ID, method.Type)
 		}
 		done = len(found) < limit
 		return tx.SendBatch(ctx, &batch).Close()
 	})
-	return done, wrap(err, "costs of payments of before")
+	return done, wrap(err, "costs and methods of payments of before")
 }

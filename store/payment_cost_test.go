@@ -62,25 +62,25 @@ func TestSettle_APaymentKeepsWhatItCosts(t *testing.T) {
 	b.sound(t)
 }
 
-func TestReadCosts_ReadsWhatTheReleaseBeforeFetched(t *testing.T) {
+func TestReadAnswers_ReadsWhatTheReleaseBeforeFetched(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	in := b.inbox(t, store.InboxOptions{})
 	for i, id := range []string{"71", "72", "73"} {
 		b.apply(t, in, i, costing(id, "", order.PaymentApproved, 1, "6.29", "92.31"))
 	}
-	read := func(_ string, raw []byte) (store.PaymentCost, bool) {
-		return store.PaymentCost{Net: said("90")}, string(raw) != `{"id":"73"}`
+	read := func(_ string, raw []byte) (store.PaymentCost, store.PaymentMethod, bool) {
+		return store.PaymentCost{Net: said("90")}, store.PaymentMethod{ID: "visa", Type: "credit_card"}, string(raw) != `{"id":"73"}`
 	}
-	done, err := b.ReadCosts(t.Context(), 2, read)
+	done, err := b.ReadAnswers(t.Context(), 2, read)
 	require.NoError(t, err)
 	require.True(t, done, "nothing is unread")
 	// The release before fetches two of them again, and knows no costs.
 	b.exec(t, `UPDATE payments SET fetched_at = fetched_at + interval '1 minute' WHERE payment_id <> '71'`)
-	done, err = b.ReadCosts(t.Context(), 2, read)
+	done, err = b.ReadAnswers(t.Context(), 2, read)
 	require.NoError(t, err)
 	require.False(t, done)
-	done, err = b.ReadCosts(t.Context(), 2, read)
+	done, err = b.ReadAnswers(t.Context(), 2, read)
 	require.NoError(t, err)
 	require.True(t, done)
 	for id, net := range map[string]string{"71": "92.31", "72": "90"} {
@@ -93,6 +93,44 @@ func TestReadCosts_ReadsWhatTheReleaseBeforeFetched(t *testing.T) {
 	require.False(t, p.Cost.Net.Valid, "what can't be read is not said")
 }
 
+func TestReadAnswers_ReadsTheMethodThatTheReleaseBeforeLeftOut(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.inbox(t, store.InboxOptions{})
+	for i, id := range []string{"71", "72", "73", "74", "75"} {
+		f := costing(id, "", order.PaymentApproved, 1, "6.29", "92.31")
+		f.Method = store.PaymentMethod{ID: "pix", Type: "bank_transfer"}
+		b.apply(t, in, i, f)
+	}
+	b.exec(t, `UPDATE payments SET payment_method = NULL, payment_type = NULL WHERE payment_id <> '75'`)
+	b.exec(t, `UPDATE payments SET raw = '' WHERE payment_id = '74'`)
+	before := b.count(t, `SELECT sum(extract(epoch FROM updated_at) * 1000000)::bigint FROM payments`)
+	read := func(_ string, raw []byte) (store.PaymentCost, store.PaymentMethod, bool) {
+		return store.PaymentCost{Net: said("92.31")}, store.PaymentMethod{ID: "visa", Type: "credit_card"}, string(raw) != `{"id":"73"}`
+	}
+	for i := range 3 {
+		done, err := b.ReadAnswers(t.Context(), 2, read)
+		require.NoError(t, err)
+		require.Equal(t, i >= 1, done, "three of them, two at a time")
+	}
+	for id, want := range map[string]store.PaymentMethod{
+		"71": {ID: "visa", Type: "credit_card"}, "72": {ID: "visa", Type: "credit_card"}, "73": {}, "74": {}, "75": {ID: "pix", Type: "bank_transfer"},
+	} {
+		p, err := b.Payment(t.Context(), "mercadopago", id)
+		require.NoError(t, err)
+		require.Equal(t, want, p.Method, id)
+	}
+	require.Equal(t, before, b.count(t, `SELECT sum(extract(epoch FROM updated_at) * 1000000)::bigint FROM payments`), "nobody is told of it as a change")
+	// The next fetch tells what could not be read.
+	again := costing("74", "", order.PaymentApproved, 1, "6.29", "92.31")
+	again.Method = store.PaymentMethod{ID: "visa", Type: "credit_card"}
+	b.apply(t, in, 9, again)
+	p, err := b.Payment(t.Context(), "mercadopago", "74")
+	require.NoError(t, err)
+	require.Equal(t, again.Method, p.Method)
+	b.sound(t)
+}
+
 func TestPayments_AreListedByTheirLastChange(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -101,6 +139,9 @@ func TestPayments_AreListedByTheirLastChange(t *testing.T) {
 		costing("71", "A-1", order.PaymentApproved, 1, "6.29", "92.31"), costing("72", "A-2", order.PaymentPending, 1, "0", "0"),
 		costing("73", "A-1", order.PaymentRefunded, 1, "6.29", "92.31"),
 	} {
+		if i == 2 {
+			f.Method = store.PaymentMethod{ID: "rapipago", Type: "ticket"}
+		}
 		b.apply(t, in, i, f)
 	}
 	list := func(filter store.PaymentFilter, limit int) (ids []string) {
@@ -114,18 +155,37 @@ func TestPayments_AreListedByTheirLastChange(t *testing.T) {
 			if found.Next == (store.PaymentPlace{}) {
 				return ids
 			}
-			at, ok := store.ParsePaymentPlace(found.Next.String())
+			at, ok := filter.ParsePaymentPlace(found.Next.String())
 			require.True(t, ok)
+			other := store.PaymentFilter{}
+			if !filter.ByMade() {
+				other.MadeSince = epoch
+			}
+			_, ok = other.ParsePaymentPlace(found.Next.String())
+			require.False(t, ok, "a place is in one order only")
 			page.Before = at
 		}
 	}
 	require.Equal(t, []string{"71", "72", "73"}, list(store.PaymentFilter{}, 1))
+	require.Equal(t, []string{"73"}, list(store.PaymentFilter{Type: "ticket"}, 1))
+	require.Equal(t, []string{"73"}, list(store.PaymentFilter{Method: "rapipago"}, 1))
+	require.Empty(t, list(store.PaymentFilter{Type: "rapipago"}, 1))
+	// By when they were made, or recorded: 71 last, 72 not said.
+	b.exec(t, `UPDATE payments SET date_created = '2026-02-02T00:00:00Z' WHERE payment_id = '71'`)
+	b.exec(t, `UPDATE payments SET date_created = NULL, created_at = '2026-02-01T00:00:00Z' WHERE payment_id = '72'`)
+	b.exec(t, `UPDATE payments SET date_created = '2026-02-01T00:00:00Z' WHERE payment_id = '73'`)
+	since, until := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 2, 2, 0, 0, 0, 0, time.UTC)
+	for limit := range 3 {
+		require.Equal(t, []string{"72", "73", "71"}, list(store.PaymentFilter{MadeSince: since}, limit+1))
+		require.Equal(t, []string{"73", "72"}, list(store.PaymentFilter{MadeSince: since, MadeUntil: until, LatestFirst: true}, limit+1))
+		require.Equal(t, []string{"73"}, list(store.PaymentFilter{MadeUntil: until, Type: "ticket"}, limit+1))
+	}
 	require.Equal(t, []string{"71", "73"}, list(store.PaymentFilter{Order: "A-1"}, 1))
 	require.Equal(t, []string{"72"}, list(store.PaymentFilter{Status: order.PaymentPending}, 9))
 	require.Empty(t, list(store.PaymentFilter{Currency: "BRL"}, 9))
 	require.Empty(t, list(store.PaymentFilter{ChangedSince: time.Now().Add(time.Hour)}, 9))
 	for _, bad := range []string{"", "1", "1.mercadopago", "x.mercadopago.7", "-1.mercadopago.7", "01.mercadopago.7"} {
-		_, ok := store.ParsePaymentPlace(bad)
+		_, ok := store.PaymentFilter{}.ParsePaymentPlace(bad)
 		require.False(t, ok, bad)
 	}
 }

@@ -10,19 +10,22 @@ import (
 
 // A paymentDocument is a payment as callers see it.
 type paymentDocument struct {
-	ID              string              `json:"id"`
-	Source          string              `json:"source"`
-	Status          order.PaymentStatus `json:"status"`
-	StatusDetail    string              `json:"status_detail"`
-	Amount          *string             `json:"amount"`
-	ShippingAmount  string              `json:"shipping_amount"`
-	RefundedAmount  string              `json:"refunded_amount"`
-	Currency        *string             `json:"currency"`
-	CollectorID     string              `json:"collector_id"`
-	LiveMode        bool                `json:"live_mode"`
-	ProviderOrderID *string             `json:"provider_order_id"`
-	DateLastUpdated *time.Time          `json:"date_last_updated"`
-	FetchedAt       time.Time           `json:"fetched_at"`
+	ID             string              `json:"id"`
+	Source         string              `json:"source"`
+	Status         order.PaymentStatus `json:"status"`
+	StatusDetail   string              `json:"status_detail"`
+	Amount         *string             `json:"amount"`
+	ShippingAmount string              `json:"shipping_amount"`
+	RefundedAmount string              `json:"refunded_amount"`
+	Currency       *string             `json:"currency"`
+	CollectorID    string              `json:"collector_id"`
+	LiveMode       bool                `json:"live_mode"`
+	// PaymentMethod and PaymentType are null where they were not said, or not read yet.
+	PaymentMethod   *string    `json:"payment_method"`
+	PaymentType     *string    `json:"payment_type"`
+	ProviderOrderID *string    `json:"provider_order_id"`
+	DateLastUpdated *time.Time `json:"date_last_updated"`
+	FetchedAt       time.Time  `json:"fetched_at"`
 	costDocument
 	// ReleaseDate is when the money is or was made available.
 	ReleaseDate   *time.Time `json:"release_date"`
@@ -63,7 +66,8 @@ func newPaymentDocument(p OrderPayment) paymentDocument {
 	return paymentDocument{
 		ID: p.ID, Source: p.Source, Status: p.Status, StatusDetail: p.StatusDetail, Amount: order.FormatKnown(p.Amount, p.Currency),
 		ShippingAmount: order.FormatAmount(p.Shipping, p.Currency), RefundedAmount: order.FormatAmount(p.Refunded, p.Currency),
-		Currency: orNil(p.Currency), CollectorID: p.CollectorID, LiveMode: p.LiveMode, ProviderOrderID: orNil(p.ProviderOrderID),
+		Currency: orNil(p.Currency), CollectorID: p.CollectorID, LiveMode: p.LiveMode,
+		PaymentMethod: orNil(p.Method.ID), PaymentType: orNil(p.Method.Type), ProviderOrderID: orNil(p.ProviderOrderID),
 		DateLastUpdated: said(p.UpdatedAt), FetchedAt: p.FetchedAt.UTC(),
 		costDocument: newCostDocument(p.Cost, p.Currency), ReleaseDate: said(p.Cost.ReleaseDate), ReleaseStatus: orNil(p.Cost.ReleaseStatus),
 		Releases: mapped(p.Releases, func(r PaymentRelease) releaseDocument {
@@ -94,14 +98,16 @@ type PaymentDayDocument struct {
 	GrossAmount    string `json:"gross_amount"`
 	RefundedAmount string `json:"refunded_amount"`
 	costDocument
-	// NetUnknown is how many of them have not said what is left.
-	NetUnknown int64 `json:"net_unknown"`
+	// NetUnknown is how many of them have not said what is left, CostUnknown how many have
+	// not said all that was taken of them.
+	NetUnknown  int64 `json:"net_unknown"`
+	CostUnknown int64 `json:"cost_unknown"`
 }
 
 // NewPaymentDayDocument returns the day's document.
 func NewPaymentDayDocument(d PaymentDay) PaymentDayDocument {
 	return PaymentDayDocument{
-		Day: d.Day.Format(time.DateOnly), Currency: d.Currency, Payments: d.Payments, NetUnknown: d.Unknown,
+		Day: d.Day.Format(time.DateOnly), Currency: d.Currency, Payments: d.Payments, NetUnknown: d.Unknown, CostUnknown: d.CostUnknown,
 		GrossAmount: order.FormatAmount(d.Gross, d.Currency), RefundedAmount: order.FormatAmount(d.Refunded, d.Currency),
 		costDocument: newCostDocument(d.Cost, d.Currency),
 	}

@@ -138,14 +138,14 @@ var currentColumns = []column[paymentState]{
 	value("payer_email_hash", "bytea", func(s paymentState) []byte { return s.payerHash }),
 }
 
-// fetchColumns are when it was fetched, and fetchedCostColumns its costs and its release,
-// which are no part of a state: each fetch may tell others.
+// fetchColumns are when it was fetched, and toldColumns its costs, its release and what it
+// was made with, which are no part of a state: each fetch may tell others.
 var (
 	fetchColumns = []column[paymentState]{
 		value("fetched_at", "timestamptz", func(s paymentState) time.Time { return s.Payment.FetchedAt }),
 		value("fetch_mark", "bigint", func(s paymentState) int64 { return s.Payment.FetchMark }),
 	}
-	fetchedCostColumns = []column[paymentState]{
+	toldColumns = []column[paymentState]{
 		money("fee_amount", func(s paymentState) decimal.NullDecimal { return s.Cost.Fee }),
 		money("application_fee_amount", func(s paymentState) decimal.NullDecimal { return s.Cost.ApplicationFee }),
 		money("financing_fee_amount", func(s paymentState) decimal.NullDecimal { return s.Cost.FinancingFee }),
@@ -154,13 +154,15 @@ var (
 		money("net_amount", func(s paymentState) decimal.NullDecimal { return s.Cost.Net }),
 		value("release_date", "timestamptz", func(s paymentState) *time.Time { return orNull(s.Cost.ReleaseDate) }),
 		value("release_status", "text", func(s paymentState) *string { return orNil(s.Cost.ReleaseStatus) }),
+		value("payment_method", "text", func(s paymentState) string { return s.Method.ID }),
+		value("payment_type", "text", func(s paymentState) string { return s.Method.Type }),
 	}
 )
 
 // savePayments saves payments, each once and in a state that supersedes what is known.
 // The first two parameters are the hashes of whom they name, see payersOf.
 var savePayments = func() rowsStatement[paymentState] {
-	columns := slices.Concat(stateColumns, currentColumns, fetchColumns, fetchedCostColumns)
+	columns := slices.Concat(stateColumns, currentColumns, fetchColumns, toldColumns)
 	forgotten := forgottenSQL("x.source", "x.payment_id", "SELECT h.hash FROM unnest($1::int[], $2::bytea[]) AS h (n, hash) WHERE h.n = x.n")
 	values := strings.Replace(namesOf(columns, "x."), "x.raw", "CASE WHEN "+forgotten+" THEN '' ELSE x.raw END", 1)
 	var set []string
@@ -198,10 +200,10 @@ var logPayments = func() rowsStatement[paymentState] {
 // confirmPayments notes that fetches found payments in the state that is known.
 var confirmPayments = func() rowsStatement[paymentState] {
 	var set []string
-	for _, c := range fetchedCostColumns {
+	for _, c := range toldColumns {
 		set = append(set, c.name+" = x."+c.name)
 	}
-	return writeRows(slices.Concat(stateColumns[:2], fetchColumns, fetchedCostColumns), 0, func(x string) string {
+	return writeRows(slices.Concat(stateColumns[:2], fetchColumns, toldColumns), 0, func(x string) string {
 		return `
 			UPDATE payments p SET fetched_at = greatest(p.fetched_at, x.fetched_at), fetch_mark = greatest(p.fetch_mark, x.fetch_mark),
 				cost_read_at = greatest(p.fetched_at, x.fetched_at), ` + strings.Join(set, ", ") + `

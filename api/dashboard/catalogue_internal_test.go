@@ -47,6 +47,7 @@ func TestCatalogue_EveryTextIsThereInAllLanguages(t *testing.T) {
 // that they can say.
 func families(t *testing.T) map[string][]string {
 	t.Helper()
+	require.Equal(t, mercadopago.PaymentTypes(), paymentTypes)
 	return map[string][]string{
 		"language":       languageCodes,
 		"month":          {"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"},
@@ -70,6 +71,8 @@ func families(t *testing.T) map[string][]string {
 		"origin":            store.EventOrigins(),
 		"payment_status":    texts(order.PaymentStatuses()),
 		"release":           mercadopago.ReleaseStatuses(),
+		"payment_type":      paymentTypes,
+		"payment_method":    mercadopago.PaymentMethods(),
 		"cost":              costKinds(),
 		"dead_letter_state": store.DeadLetterStates(),
 		"action":            store.OperatorActions(),

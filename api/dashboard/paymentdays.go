@@ -34,6 +34,13 @@ func (v paymentDaysView) ExportPath() string {
 	return Base + "/export?" + params.Encode()
 }
 
+// Made leads to the payments of the currency that were made on the day, whatever came of
+// them.
+func (paymentDaysView) Made(at time.Time, currency string) string {
+	on := at.Format(time.DateOnly)
+	return Base + "/payments?" + url.Values{"made_since": {on}, "made_until": {on}, "currency": {currency}}.Encode()
+}
+
 // A madeBlock is the payments of the days in one currency.
 type madeBlock struct {
 	Currency string

@@ -106,8 +106,13 @@ func TestPaymentDays_AreThoseThatWereChosen(t *testing.T) {
 	}
 	require.Equal(t, http.StatusOK, b.get(t, "en", path+"?since=2025-03-31&until=2026-03-31").Code, "366 days")
 
+	// A day leads to the payments that were made on it, whatever became of them.
+	link := regexp.MustCompile(`<th scope="row" class="title"><a href="([^"]+)">[^/]*Mar.{1,2}30,.{1,2}2026`).FindStringSubmatch(b.get(t, "en", path+"?since=2026-03-30").Body.String())
+	require.Len(t, link, 2)
+	require.Equal(t, []string{"3", "4", "2"}, paymentsOn(t, b, html.UnescapeString(link[1])))
+
 	// The file is of payments that were made on the days.
-	link := regexp.MustCompile(`href="(/dashboard/export\?[^"]+)"`).FindStringSubmatch(b.get(t, "en", path+"?since=2026-03-30").Body.String())
+	link = regexp.MustCompile(`href="(/dashboard/export\?[^"]+)"`).FindStringSubmatch(b.get(t, "en", path+"?since=2026-03-30").Body.String())
 	require.Len(t, link, 2)
 	rows := strings.Split(strings.TrimSpace(b.get(t, "en", html.UnescapeString(link[1])).Body.String()), "\r\n")
 	require.Len(t, rows, 4, "2, 3, 4 and the heading")

@@ -9,27 +9,54 @@ import (
 )
 
 // payments shows the payment whose id was asked for, or lists payments, the one that
-// changed last first.
+// changed last or, where days are asked for, was made last first.
 func (d *dashboard) payments(c *call) error {
 	f := c.filters()
 	filter := paymentFilter(f)
 	if id := f.text("payment"); id != "" && f.err == nil {
 		return d.payment(c, filter.Source, id)
 	}
-	at := store.PageOf[store.PaymentPlace]{Limit: pageRows, Before: placeOf(f.query, store.ParsePaymentPlace)}
+	at := store.PageOf[store.PaymentPlace]{Limit: pageRows, Before: placeOf(f.query, filter.ParsePaymentPlace)}
 	found, err := read(c, f, d.deps.Storage.Payments, filter, at)
 	if err != nil {
 		return err
 	}
-	v := f.listed("/dashboard/payments", tableOf("payments.caption", "payments.none", found.Items, paymentColumns...).unseen(), placeText(found.Next))
+	caption := "payments.caption"
+	if filter.ByMade() {
+		caption = "payments.caption_made"
+	}
+	v := f.listed("/dashboard/payments", tableOf(caption, "payments.none", found.Items, paymentColumns...).unseen(), placeText(found.Next))
 	v.Export = store.ExportPayments
 	v.Beside = act{Label: "payments.by_day", Path: Base + "/payments/days"}
 	return d.show(c, "list", &page{Title: "nav.payments", Nav: "payments", Refresh: v.First, Body: v})
 }
 
+// paymentTypes are the kinds of means that the reader can narrow the list to. What a
+// provider calls others is taken as well, from an address.
+var paymentTypes = []string{
+	"credit_card", "debit_card", "prepaid_card", "voucher_card", "account_money", "bank_transfer", "ticket", "atm",
+	"digital_currency", "digital_wallet", "crypto_transfer",
+}
+
+// Method is what a payment was made with in words; empty where that is not known.
+func (r *reader) Method(m store.PaymentMethod) string {
+	kind, means := r.Word("payment_type", m.Type), r.Word("payment_method", m.ID)
+	switch {
+	case m.Type == "" || kind == means:
+		return means
+	case m.ID == "":
+		return kind
+	}
+	return kind + " · " + means
+}
+
 // paymentFilter reads what the list of payments is narrowed to.
 func paymentFilter(f *filters) store.PaymentFilter {
 	filter := store.PaymentFilter{Status: choice(f, "status", "field.state", "payment_status", order.PaymentStatuses()), Currency: f.currency(), LatestFirst: true}
+	filter.Type = f.suggested("payment_type", "field.method", "payment_type", paymentTypes)
+	filter.Method = f.typed("payment_method", "payments.method", 10)
+	filter.MadeSince, _ = f.on("made_since", "payments.made_since")
+	_, filter.MadeUntil = f.on("made_until", "payments.made_until")
 	filter.ChangedSince, _ = f.on("changed_since", "orders.changed_since")
 	_, filter.ChangedUntil = f.on("changed_until", "orders.changed_until")
 	filter.AmountFrom, filter.AmountTo = f.amount("amount_from", "orders.amount_from"), f.amount("amount_to", "orders.amount_to")
@@ -53,6 +80,9 @@ var paymentColumns = []column[store.PaymentSummary]{
 		return amount
 	}},
 	{"field.net", partNumber, func(p store.PaymentSummary) cell { return moneyCell(p.Cost.Net, p.Currency) }},
+	{"field.method", partMinor, func(p store.PaymentSummary) cell {
+		return wordCell("payment_type", p.Method.Type).over(wordCell("payment_method", p.Method.ID))
+	}},
 	{"field.order", "", func(p store.PaymentSummary) cell { return linkCell(p.Reference, orderPath) }},
 	{"field.made", partMinor, func(p store.PaymentSummary) cell { return timeCell(p.CreatedAt) }},
 	{"field.changed", "", func(p store.PaymentSummary) cell { return timeCell(p.WrittenAt) }},

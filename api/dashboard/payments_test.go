@@ -1,6 +1,7 @@
 package dashboard_test
 
 import (
+	"fmt"
 	"html"
 	"net/http"
 	"regexp"
@@ -31,26 +32,33 @@ func TestPayments_AreListedAsTheFiltersSelect(t *testing.T) {
 	t.Parallel()
 	b := setup(t, inBuenosAires)
 	require.Contains(t, b.page(t, "en", "/dashboard/payments"), "No payments yet.")
-	b.exec(t, `INSERT INTO payments (source, payment_id, order_reference, status, amount, currency, collector_id, live_mode, date_last_updated, fetched_at, raw, updated_at) VALUES
-		('mercadopago', '1', 'a-1', 'approved', 10, 'ARS', '7', true, now(), now(), '', '2026-03-01T02:30:00Z'),
-		('mercadopago', '2', NULL, 'approved', 20, 'BRL', '8', true, now(), now(), '', '2026-03-01T03:30:00Z'),
-		('another', '3', 'a-1', 'refunded', 30, 'ARS', '7', true, now(), now(), '', '2026-03-02T12:00:00Z')`)
+	b.exec(t, `INSERT INTO payments (source, payment_id, order_reference, status, amount, currency, collector_id, live_mode, date_last_updated, fetched_at, raw, updated_at, payment_type, payment_method, date_created) VALUES
+		('mercadopago', '1', 'a-1', 'approved', 10, 'ARS', '7', true, now(), now(), '', '2026-03-01T02:30:00Z', 'bank_transfer', 'pix', '2026-02-20T03:00:00Z'),
+		('mercadopago', '2', NULL, 'approved', 20, 'BRL', '8', true, now(), now(), '', '2026-03-01T03:30:00Z', NULL, NULL, '2026-02-21T02:59:59Z'),
+		('another', '3', 'a-1', 'refunded', 30, 'ARS', '7', true, now(), now(), '', '2026-03-02T12:00:00Z', 'gold', 'bars', '2026-02-20T02:59:59Z')`)
 	for query, want := range map[string][]string{
-		"":                                  {"3", "2", "1"},
-		"status=approved":                   {"2", "1"},
-		"currency=ars":                      {"3", "1"},
-		"order=a-1":                         {"3", "1"},
-		"collector_id=8":                    {"2"},
-		"source=another":                    {"3"},
-		"changed_since=2026-03-01":          {"3", "2"}, // midnight in Buenos Aires is 03:00 UTC
-		"changed_until=2026-02-28":          {"1"},
-		"amount_from=10.01&amount_to=20":    {"2"},
-		"status=rejected":                   {},
-		"before=1772452800000000.another.3": {"2", "1"},
+		"":                               {"3", "2", "1"},
+		"status=approved":                {"2", "1"},
+		"currency=ars":                   {"3", "1"},
+		"order=a-1":                      {"3", "1"},
+		"collector_id=8":                 {"2"},
+		"source=another":                 {"3"},
+		"changed_since=2026-03-01":       {"3", "2"}, // midnight in Buenos Aires is 03:00 UTC
+		"changed_until=2026-02-28":       {"1"},
+		"amount_from=10.01&amount_to=20": {"2"},
+		"status=rejected":                {},
+		"payment_type=bank_transfer":     {"1"},
+		"payment_type=gold":              {"3"},
+		"payment_method=pix":             {"1"},
+		"made_since=2026-02-20":          {"2", "1"}, // the latest made first
+		"made_until=2026-02-19":          {"3"},
+		"made_since=2026-02-20&made_until=2026-02-20&currency=BRL": {"2"},
+		"before=1772452800000000.another.3":                        {"2", "1"},
 	} {
 		require.Equal(t, want, paymentsOn(t, b, "/dashboard/payments?"+query), query)
 	}
-	for _, query := range []string{"status=odd", "before=1", "before=1.a", "amount_to=-1", "changed_since=soon"} {
+	for _, query := range []string{"status=odd", "before=1", "before=1.a", "amount_to=-1", "changed_since=soon", "made_until=soon",
+		"made_since=2026-02-20&before=1772452800000000.another.3"} {
 		require.Equal(t, http.StatusBadRequest, b.get(t, "en", "/dashboard/payments?"+query).Code, query)
 	}
 	b.exec(t, `INSERT INTO payments (source, payment_id, status, live_mode, date_last_updated, fetched_at, raw, updated_at)
@@ -58,6 +66,32 @@ func TestPayments_AreListedAsTheFiltersSelect(t *testing.T) {
 	older := regexp.MustCompile(`<a class="button" href="([^"]+)" rel="next">`).FindStringSubmatch(b.get(t, "en", "/dashboard/payments?status=pending").Body.String())
 	require.Len(t, older, 2)
 	require.Len(t, paymentsOn(t, b, html.UnescapeString(older[1])), 10, "all of one moment, each once")
+	b.exec(t, `UPDATE payments SET date_created = '2026-02-25T12:00:00Z' WHERE status = 'pending'`)
+	older = regexp.MustCompile(`<a class="button" href="([^"]+)" rel="next">`).FindStringSubmatch(b.get(t, "en", "/dashboard/payments?made_since=2026-02-25").Body.String())
+	require.Len(t, older, 2)
+	require.Len(t, paymentsOn(t, b, html.UnescapeString(older[1])), 10, "all of one moment, each once")
+}
+
+func TestPayments_SayWhatTheyWereMadeWith(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO payments (source, payment_id, status, amount, currency, live_mode, date_last_updated, fetched_at, raw, payment_type, payment_method) VALUES
+		('mercadopago', '1', 'approved', 10, 'ARS', true, now(), now(), '', 'credit_card', 'master'),
+		('mercadopago', '2', 'approved', 10, 'ARS', true, now(), now(), '', 'account_money', 'account_money'),
+		('mercadopago', '3', 'approved', 10, 'ARS', true, now(), now(), '', 'bank_transfer', 'sea_shells'),
+		('mercadopago', '4', 'approved', 10, 'ARS', true, now(), now(), '', NULL, NULL)`)
+	for lang, texts := range map[string][]string{
+		"en":    {"Credit card · Mastercard", "Method Account balance", "Bank transfer · sea_shells", "its next fetch tells"},
+		"es":    {"Tarjeta de crédito · Mastercard", "Medio de pago Dinero en cuenta", "Transferencia bancaria · sea_shells", "la próxima vez que se consulte"},
+		"pt-BR": {"Cartão de crédito · Mastercard", "Meio de pagamento Saldo em conta", "Transferência · sea_shells", "a próxima consulta dirá"},
+	} {
+		for i, text := range texts {
+			require.Contains(t, spaced(b.page(t, lang, fmt.Sprintf("/dashboard/payments?payment=%d", i+1))), text, lang)
+		}
+		list := spaced(b.page(t, lang, "/dashboard/payments"))
+		word, _, _ := strings.Cut(texts[0], " · ")
+		require.Contains(t, list, word, lang)
+	}
 }
 
 func TestPayment_ShowsAllThatIsKnownOfIt(t *testing.T) {

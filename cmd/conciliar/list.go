@@ -23,6 +23,8 @@ type listSpec[F, T, D any, P comparable] struct {
 	short, long, example string
 	// order says which rows come first: "newest" unless set.
 	order string
+	// orderOf says it of a filter that may change the order; nil where none does.
+	orderOf func(F) string
 	// flags adds the filters.
 	flags func(cmd *cobra.Command, filter *F)
 	// read reads one page of what the filter selects.
@@ -56,6 +58,9 @@ func listCommand[F, T, D any, P comparable](std stdio, l listSpec[F, T, D, P]) *
 					r.row(l.row(item)...)
 				}
 			})
+			if l.orderOf != nil {
+				first = l.orderOf(filter)
+			}
 			if err == nil && found.More && !*asJSON {
 				_, err = fmt.Fprintf(std.err, "these are the %s %d; --limit shows more\n", first, len(found.Items))
 			}
