@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/conciliar/conciliar/api"
+	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
@@ -93,8 +93,8 @@ func TestListOrders_GoesByTheLastChange(t *testing.T) {
 	}
 	requireOrder(t, b.do(t, act("a.1", "cancel", `{"reason":"sold out"}`)), http.StatusOK)
 	type page struct {
-		Items      []api.OrderSummaryDocument `json:"items"`
-		NextCursor *string                    `json:"next_cursor"`
+		Items      []store.OrderSummaryDocument `json:"items"`
+		NextCursor *string                      `json:"next_cursor"`
 	}
 	listed := func(query string) (found []string) {
 		t.Helper()

@@ -64,7 +64,7 @@ var (
 		"Use another reference.")
 	problemUnreadableBody = kind(http.StatusBadRequest, "unreadable_body", "Incomplete body",
 		"Retry.")
-	problemWebhookMalformed = kind(http.StatusBadRequest, "webhook_malformed", "Ambiguous query or headers",
+	problemWebhookMalformed = kind(http.StatusBadRequest, "webhook_malformed", "Malformed delivery",
 		"None if the provider sent it. The refused deliveries say what was wrong.")
 	problemWebhookUnauthenticated = kind(http.StatusUnauthorized, "webhook_unauthenticated", "Missing or invalid signature",
 		"Check the signing secret. The refused deliveries say what was wrong.")

@@ -214,7 +214,7 @@ func (a *api) record(d delivery, reason string) {
 func refusalProblem(refusal *provider.Refusal) *problem {
 	switch refusal.Kind {
 	case provider.Malformed:
-		return newProblem(problemWebhookMalformed, "The query or headers are ambiguous.")
+		return newProblem(problemWebhookMalformed, "The method, the query or the headers are not those of a delivery, or can be read in two ways.")
 	case provider.Unauthenticated:
 		return newProblem(problemWebhookUnauthenticated, "The signature is missing or invalid.")
 	}

@@ -131,14 +131,18 @@ func (r *reconciler) next(ctx context.Context, account store.Account, reference,
 			found = append(found, foundPayment(account.Source, p))
 		}
 	}
+	var nameless []string
 	for _, odd := range page.Odd {
 		if odd.ID == "" { // it can't be asked for
-			r.logger.WarnContext(ctx, "a search shows a payment whose id cannot be read", "error", odd.Problem)
+			nameless = append(nameless, odd.Problem)
 			r.metrics.countOdd(odd.Fields)
 		}
 		f := foundPayment(account.Source, provider.Payment{ID: odd.ID, Reference: odd.Reference, UpdatedAt: odd.UpdatedAt, Raw: odd.Raw})
 		f.Odd = odd.Problem
 		found = append(found, f)
+	}
+	if len(nameless) > 0 {
+		r.logger.WarnContext(ctx, "a search shows payments whose ids cannot be read", "count", len(nameless), "error", nameless[0])
 	}
 	return found, nil
 }

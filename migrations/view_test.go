@@ -13,6 +13,7 @@ func TestView_TellsAnEventsState(t *testing.T) {
 	const (
 		failure = `ARRAY['{"attempt": 1, "error": "timeout: late"}', '{"attempt": 2, "error": "rate_limited: slow down"}']::jsonb[]`
 		later   = `now() + interval '1 hour'`
+		ended   = `ARRAY['{"attempt": 1, "error": "JobCancelError: forbidden: HTTP 403"}']::jsonb[]`
 	)
 	type job struct {
 		// state is empty for an event without a job.
@@ -46,6 +47,7 @@ func TestView_TellsAnEventsState(t *testing.T) {
 		"is completed and its job is gone":            {completed: true, status: "completed", attempts: 9, lastError: "timeout: kept"},
 		"is completed and its job is tried once more": {job: job{state: "running", attempt: "3"}, completed: true, status: "completed", attempts: 9, lastError: "timeout: kept"},
 		"is dead":                               {job: job{state: "discarded", attempt: "7", errors: failure}, deadLetter: "open", status: "dead_letter", attempts: 7, lastError: "rate_limited: slow down"},
+		"is dead at once":                       {job: job{state: "cancelled", attempt: "1", errors: ended}, deadLetter: "open", status: "dead_letter", attempts: 1, lastError: "forbidden: HTTP 403"},
 		"is dead by an operator":                {job: job{state: "cancelled", attempt: "0"}, deadLetter: "open", status: "dead_letter", lastError: "the letter's"},
 		"is dead and its job is gone":           {deadLetter: "open", status: "dead_letter", attempts: 5, lastError: "the letter's"},
 		"is dead and was replayed":              {job: job{state: "discarded", attempt: "7"}, deadLetter: "replayed", status: "dead_letter", attempts: 7, lastError: "the letter's"},

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/shopspring/decimal"
+
 	"github.com/conciliar/conciliar/store/order"
 )
 
-// An OrderDocument is an order as callers and commands see it.
-type OrderDocument struct {
+// orderFields are what an order is, as callers and commands see it, alone and in lists.
+type orderFields struct {
 	Reference      string       `json:"reference"`
 	Status         order.Status `json:"status"`
 	Amount         string       `json:"amount"`
@@ -20,8 +22,34 @@ type OrderDocument struct {
 	// CancelledAt is when the merchant called the order off.
 	CancelledAt *time.Time `json:"cancelled_at"`
 	// CollectorID is the seller that the order belongs to; null for the main account.
-	CollectorID *string           `json:"collector_id"`
-	Payments    []paymentDocument `json:"payments"`
+	CollectorID *string `json:"collector_id"`
+}
+
+func newOrderFields(o OrderSummary) orderFields {
+	money := func(amount decimal.Decimal) string { return order.FormatAmount(amount, o.Terms.Currency) }
+	return orderFields{
+		Reference: o.Reference, Status: o.Status, Amount: money(o.Terms.Amount), Currency: o.Terms.Currency,
+		PaidAmount: money(o.Paid), RefundedAmount: money(o.Refunded), CreatedAt: o.CreatedAt.UTC(), UpdatedAt: o.UpdatedAt.UTC(),
+		CancelledAt: said(deref(o.CancelledAt)), CollectorID: orNil(o.Terms.CollectorID),
+	}
+}
+
+// An OrderSummaryDocument is an order in a list.
+type OrderSummaryDocument struct {
+	orderFields
+	// Anomalies are the kinds of those that are open about it.
+	Anomalies []order.AnomalyKind `json:"anomalies"`
+}
+
+// NewOrderSummaryDocument returns the order's document.
+func NewOrderSummaryDocument(o OrderSummary) OrderSummaryDocument {
+	return OrderSummaryDocument{newOrderFields(o), append([]order.AnomalyKind{}, o.Anomalies...)}
+}
+
+// An OrderDocument is an order with all that is known of it.
+type OrderDocument struct {
+	orderFields
+	Payments []paymentDocument `json:"payments"`
 	// ProvisionalPayments are those that only an order of the provider's has shown.
 	ProvisionalPayments []provisionalDocument `json:"provisional_payments"`
 	OddPayments         []oddPaymentDocument  `json:"odd_payments"`
@@ -124,22 +152,16 @@ type anomalyDocument struct {
 // NewOrderDocument returns the order's document.
 func NewOrderDocument(o Order) OrderDocument {
 	return OrderDocument{
-		Reference:      o.Reference,
-		Status:         o.Status,
-		Amount:         order.FormatAmount(o.Terms.Amount, o.Terms.Currency),
-		Currency:       o.Terms.Currency,
-		PaidAmount:     order.FormatAmount(o.Paid, o.Terms.Currency),
-		RefundedAmount: order.FormatAmount(o.Refunded, o.Terms.Currency),
-		CreatedAt:      o.CreatedAt.UTC(),
-		UpdatedAt:      o.UpdatedAt.UTC(),
-		CancelledAt:    said(deref(o.CancelledAt)),
-		CollectorID:    orNil(o.Terms.CollectorID),
-		Payments:       mapped(o.Payments, newPaymentDocument),
-		OddPayments:    mapped(o.OddPayments, newOddPaymentDocument),
-		Chargebacks:    mapped(o.Chargebacks, newChargebackDocument),
-		Claims:         mapped(o.Claims, newClaimDocument),
-		Timeline:       mapped(o.Timeline, newChangeDocument),
-		Anomalies:      mapped(o.Anomalies, newAnomalyDocument),
+		orderFields: newOrderFields(OrderSummary{
+			Reference: o.Reference, Status: o.Status, Terms: o.Terms, Paid: o.Paid, Refunded: o.Refunded,
+			CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, CancelledAt: o.CancelledAt,
+		}),
+		Payments:    mapped(o.Payments, newPaymentDocument),
+		OddPayments: mapped(o.OddPayments, newOddPaymentDocument),
+		Chargebacks: mapped(o.Chargebacks, newChargebackDocument),
+		Claims:      mapped(o.Claims, newClaimDocument),
+		Timeline:    mapped(o.Timeline, newChangeDocument),
+		Anomalies:   mapped(o.Anomalies, newAnomalyDocument),
 
 		ProvisionalPayments: mapped(o.ProvisionalPayments, newProvisionalDocument),
 	}

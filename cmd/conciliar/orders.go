@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conciliar/conciliar/api"
 	"github.com/conciliar/conciliar/api/dashboard"
 	"github.com/conciliar/conciliar/config"
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago"
@@ -23,7 +22,7 @@ func newOrders(std stdio) *cobra.Command {
 }
 
 func newOrdersList(std stdio) *cobra.Command {
-	return listCommand(std, listSpec[store.OrderFilter, store.OrderSummary, api.OrderSummaryDocument, store.OrderPlace]{
+	return listCommand(std, listSpec[store.OrderFilter, store.OrderSummary, store.OrderSummaryDocument, store.OrderPlace]{
 		short:   "List orders by their last change, the oldest first",
 		example: "  conciliar orders list --changed-since 24h\n  conciliar orders list --status partially_paid",
 		order:   "longest unchanged",
@@ -35,9 +34,9 @@ func newOrdersList(std stdio) *cobra.Command {
 			amountFlag(cmd, &filter.AmountFrom, "amount-from", "of this amount or more, for example 150.00")
 			amountFlag(cmd, &filter.AmountTo, "amount-to", "of this amount or less")
 		},
-		read: (*store.Store).Orders, document: api.NewOrderSummaryDocument,
+		read: (*store.Store).Orders, document: store.NewOrderSummaryDocument,
 		header: "ORDER\tSTATUS\tAMOUNT\tPAID\tREFUNDED\tCURRENCY\tCHANGED",
-		row: func(o api.OrderSummaryDocument) []any {
+		row: func(o store.OrderSummaryDocument) []any {
 			return []any{o.Reference, string(o.Status), o.Amount, o.PaidAmount, o.RefundedAmount, o.Currency, o.UpdatedAt}
 		},
 	})

@@ -225,7 +225,7 @@ func TestOrders_AreHandledByCommand(t *testing.T) {
 	require.True(t, strings.HasPrefix(*amended.Timeline[len(amended.Timeline)-1].Actor, "cli:"))
 	require.Regexp(t, `(?m)^status +cancelled$(?s:.*)^\S+Z +cancelled +- +cancelled +100.00 +0.00 +0.00 +cli:\S+ +sold out$`,
 		s.run(t, "orders", "cancel", "order-1", "--reason", "sold out"))
-	require.Equal(t, "order-1", read[listing[api.OrderSummaryDocument]](t, s, "orders", "list", "--status", "cancelled").Items[0].Reference)
+	require.Equal(t, "order-1", read[listing[store.OrderSummaryDocument]](t, s, "orders", "list", "--status", "cancelled").Items[0].Reference)
 	require.Regexp(t, `(?m)^order-1 +cancelled +100.00 +0.00 +0.00 +ARS +20.*Z$`, s.run(t, "orders", "list", "--changed-since", "1h"))
 	got := execute(t, s.environ, "orders", "amend", "order-1", "--amount", "1", "--currency", "ARS", "--reason", "back")
 	require.Equal(t, exitFailed, got.code)
