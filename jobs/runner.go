@@ -229,7 +229,7 @@ func addWork(config *river.Config, cfg Config, deps Deps, events *eventShell) er
 	river.AddWorker(config.Workers, &replayWorker{store: deps.Store, logger: cfg.Logger})
 	river.AddWorker(config.Workers, &rollUpWorker{store: deps.Store, budget: min(rollUpBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	river.AddWorker(config.Workers, &foldWorker{store: deps.Store, providers: deps.Providers, budget: min(foldBudget, cfg.JobTimeout/3), logger: cfg.Logger})
-	river.AddWorker(config.Workers, &unhandledWorker{store: deps.Store, providers: deps.Providers, logger: cfg.Logger})
+	river.AddWorker(config.Workers, &unhandledWorker{store: deps.Store, providers: deps.Providers, budget: min(unhandledBudget, cfg.JobTimeout/3), logger: cfg.Logger})
 	if !cfg.Helper {
 		config.PeriodicJobs = append(config.PeriodicJobs, periodically(rollUpEvery, RollUpArgs{}), periodically(foldEvery, FoldArgs{}), periodically(unhandledEvery, UnhandledArgs{}))
 	}

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -15,10 +16,12 @@ const (
 	// unhandledEvery is how often it is looked for events that an earlier release
 	// could not settle. It is at the start as well.
 	unhandledEvery = time.Hour
-	// unhandledBatch is how many events are looked at in one transaction, and
-	// unhandledPause how long others then have the queue.
-	unhandledBatch = 100
-	unhandledPause = 2 * time.Second
+	// unhandledBatch is how many events are looked at in one transaction,
+	// unhandledBudget for how long a job looks, and unhandledPause how long others then
+	// have the queue.
+	unhandledBatch  = 100
+	unhandledBudget = 250 * time.Millisecond
+	unhandledPause  = 2 * time.Second
 )
 
 // UnhandledArgs are the arguments of the job that replays, once, events whose topics
@@ -45,28 +48,37 @@ type unhandledWorker struct {
 
 	store     *store.Store
 	providers map[string]Fetcher
+	budget    time.Duration
 	logger    *slog.Logger
+
+	// mu guards what follows: how far this process has looked, and whether it has been
+	// through the archive. What is there stays as it is for a release; what a process of
+	// an earlier one adds is seen in the queue first.
+	mu      sync.Mutex
+	after   int64
+	through bool
 }
 
-// Work replays one batch and comes back for the rest: a replayed event is not looked
-// at again. Where none of a batch can be replayed the next is looked at, at once.
+// Work looks at batches as long as there is time, until one of them is replayed, and
+// comes back for the rest.
 func (w *unhandledWorker) Work(ctx context.Context, _ *river.Job[UnhandledArgs]) error {
-	var at int64
-	for {
-		last, replayed, done, err := w.store.ReplayUnhandled(ctx, at, unhandledBatch, w.read)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for ends := time.Now().Add(w.budget); ; {
+		last, replayed, done, err := w.store.ReplayUnhandled(ctx, w.after, unhandledBatch, !w.through, w.read)
 		if err != nil {
 			return err
 		}
 		if replayed > 0 {
 			w.logger.InfoContext(ctx, "events of an earlier release replayed", "count", replayed)
 		}
-		switch {
-		case done:
+		if w.after = last; done {
+			w.after, w.through = 0, true
 			return nil
-		case replayed > 0:
+		}
+		if replayed > 0 || time.Now().After(ends) {
 			return river.JobSnooze(unhandledPause)
 		}
-		at = last
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 func TestUnhandled_EventsOfTheReleaseBeforeAreReplayedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldSpec{})
-	w.register(t, "A-1", "A-2")
+	w.register(t, "A-1", "A-2", "A-3")
 	paid, flagged := w.pay("A-1"), w.pay("A-2")
 	claim, err := w.sim.CreateResource(simulator.Claim, paid)
 	require.NoError(t, err)
@@ -46,11 +46,23 @@ func TestUnhandled_EventsOfTheReleaseBeforeAreReplayedOnce(t *testing.T) {
 	require.Equal(t, 2, look[int](t, w, `SELECT count(*) FROM webhook_queue q JOIN river_job j ON j.id = q.job_id WHERE q.origin = 'replay' AND j.priority = 3`))
 
 	// The next hour's job finds nothing to do.
-	_, replayed, done, err := w.ReplayUnhandled(t.Context(), 0, 100, w.readAgain)
+	_, replayed, done, err := w.ReplayUnhandled(t.Context(), 0, 100, true, w.readAgain)
 	require.NoError(t, err)
 	require.True(t, done)
 	require.Zero(t, replayed)
 	require.Equal(t, 2, look[int](t, w, replays))
+
+	// What a process of the release before adds is seen without the archive, too.
+	w.exec(t, `INSERT INTO webhook_queue (source, topic, resource_id, payload, signed, completed_at, outcome, work)
+		VALUES ('mercadopago', 'payment', $1, '', true, now(), 'unhandled', 'unhandled')`, w.pay("A-3"))
+	_, replayed, done, err = w.ReplayUnhandled(t.Context(), 0, 100, false, w.readAgain)
+	require.NoError(t, err)
+	require.True(t, done)
+	require.Equal(t, 1, replayed)
+	_, replayed, done, err = w.ReplayUnhandled(t.Context(), 0, 2, true, w.readAgain)
+	require.NoError(t, err)
+	require.False(t, done, "more than two are unhandled, replayed or not")
+	require.Zero(t, replayed)
 }
 
 // readAgain reads a delivery as the job does.
