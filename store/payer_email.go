@@ -88,16 +88,18 @@ func (s *Store) ReadPayerEmails(ctx context.Context, limit int) (done bool, err 
 		if err != nil {
 			return err
 		}
-		var batch pgx.Batch
-		for _, p := range found {
-			hash, err := s.payerEmailHash(ctx, tx, s.payersIn(p.Source, p.Raw))
-			if err != nil {
+		sources, ids, hashes := make([]string, len(found)), make([]string, len(found)), make([][]byte, len(found))
+		for i, p := range found {
+			sources[i], ids[i] = p.Source, p.PaymentID
+			if hashes[i], err = s.payerEmailHash(ctx, tx, s.payersIn(p.Source, p.Raw)); err != nil {
 				return err
 			}
-			batch.Queue(`UPDATE payments SET payer_email_hash = $3 WHERE source = $1 AND payment_id = $2`, p.Source, p.PaymentID, hash)
 		}
 		done = len(found) < limit
-		return tx.SendBatch(ctx, &batch).Close()
+		return execute(ctx, tx, `
+			UPDATE payments p SET payer_email_hash = x.hash
+			FROM unnest($1::text[], $2::text[], $3::bytea[]) AS x (source, id, hash)
+			WHERE p.source = x.source AND p.payment_id = x.id`, sources, ids, hashes)
 	})
 	return done, wrap(err, "e-mail addresses of payers of before")
 }
