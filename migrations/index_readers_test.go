@@ -62,6 +62,7 @@ var indexReaders = map[string]string{
 	"payment_logs_applied_idx":                    "event_detail",
 	"payment_logs_order_idx":                      "payment",
 	"payments_before_fold_3_idx":                  "fold_upgrade",
+	"payments_fetch_mark_idx":                     "event_sequence",
 	"payments_kept_idx":                           "reconcile_retention",
 	"payments_made_idx":                           "payment_list",
 	"payments_order_idx":                          "order_settle_group_read",

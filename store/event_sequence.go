@@ -12,6 +12,14 @@ const highestID = `greatest((SELECT max(id) FROM webhook_queue), (SELECT max(id)
 	(SELECT max(fetch_mark) FROM payments), (SELECT max(fetch_mark) FROM payment_aliases),
 	(SELECT max(fetch_mark) FROM chargebacks), (SELECT max(fetch_mark) FROM claims))`
 
+// behindStored reads the newest id that was drawn and the highest that is stored where
+// that is higher. What is highest is only looked for then.
+const behindStored = `
+	SELECT last_value, (SELECT ` + highestID + `) FROM webhook_queue_id_seq
+	WHERE last_value < greatest((SELECT max(id) FROM webhook_queue), (SELECT max(id) FROM webhook_archive))
+	   OR EXISTS (SELECT FROM payments WHERE fetch_mark > last_value) OR EXISTS (SELECT FROM payment_aliases WHERE fetch_mark > last_value)
+	   OR EXISTS (SELECT FROM chargebacks WHERE fetch_mark > last_value) OR EXISTS (SELECT FROM claims WHERE fetch_mark > last_value)`
+
 // sequenceSkip is how far beyond that the sequence is moved: an id that is drawn at
 // the same moment must not fall behind it.
 const sequenceSkip = 1000
@@ -25,16 +33,25 @@ type SequenceGap struct {
 // SequenceGap returns how far the sequence of the events' ids is behind what is
 // stored, as it is after a restore of some tables or of an older sequence; nil when it
 // is not. A webhook would then be refused, and what a fetch has seen could not be told.
-func (s *Store) SequenceGap(ctx context.Context) (*SequenceGap, error) {
-	return sequenceGap(ctx, s.pool)
+func (s *Store) SequenceGap(ctx context.Context) (gap *SequenceGap, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		gap, err = sequenceGap(ctx, tx)
+		return err
+	})
+	return gap, wrap(err, "sequence of events")
 }
 
-func sequenceGap(ctx context.Context, q querier) (*SequenceGap, error) {
-	gap, err := readOne[SequenceGap](ctx, q, `SELECT last_value, stored FROM webhook_queue_id_seq, (SELECT `+highestID+` AS stored) highest WHERE stored > last_value`)
+func sequenceGap(ctx context.Context, tx pgx.Tx) (*SequenceGap, error) {
+	// The planner takes a third of all marks to be above one that it does not know, and
+	// would look for the first by reading the table: there is none, so it would read all.
+	if err := execute(ctx, tx, `SET LOCAL enable_seqscan = off`); err != nil {
+		return nil, err
+	}
+	gap, err := readOne[SequenceGap](ctx, tx, behindStored)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil //nolint:nilnil // no gap
 	}
-	return &gap, wrap(err, "sequence of events")
+	return &gap, err
 }
 
 // CloseSequenceGap moves the sequence of the events' ids ahead of what is stored, and

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -58,5 +59,21 @@ func TestSequence_KnowsEveryMark(t *testing.T) {
 	require.NotEmpty(t, tables)
 	for _, table := range tables {
 		require.Contains(t, store.HighestID, "(SELECT max(fetch_mark) FROM "+table+")")
+		require.Contains(t, store.BehindStored, "(SELECT FROM "+table+" WHERE fetch_mark > last_value)")
 	}
+}
+
+// Each process asks at its start, however many payments there are.
+func TestSequence_IsHeldToMarksByTheirIndex(t *testing.T) {
+	t.Parallel()
+	tx, err := setup(t).pool.Begin(t.Context())
+	require.NoError(t, err)
+	_, err = tx.Exec(t.Context(), `SET LOCAL enable_seqscan = off`)
+	require.NoError(t, err)
+	rows, err := tx.Query(t.Context(), `EXPLAIN `+store.BehindStored)
+	require.NoError(t, err)
+	plan, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(plan, "\n"), "payments_fetch_mark_idx")
+	require.NoError(t, tx.Rollback(t.Context()))
 }

@@ -47,8 +47,8 @@ func Retentions() []Retention {
 	return rows
 }
 
-// HighestID is what the sequence of events is held above.
-const HighestID = highestID
+// HighestID is what the sequence of events is held above, BehindStored whether it is.
+const HighestID, BehindStored = highestID, behindStored
 
 // ClockColumns are the times that are stored, by table and column.
 func ClockColumns() (columns []string) {
