@@ -149,9 +149,10 @@ var seedOrders = `
 
 var seedPayments = `
 	INSERT INTO payments (source, payment_id, order_reference, status, status_detail, amount, currency, collector_id, live_mode,
-	                      date_last_updated, fetched_at, cost_read_at, payer_email_hash, raw, created_at, updated_at, fold_version)
+	                      date_last_updated, fetched_at, cost_read_at, payer_email_hash, payment_method, payment_type,
+	                      raw, created_at, updated_at, fold_version)
 	SELECT 'mercadopago', n::text, 'bench-' || n, 'approved', 'accredited', 150, 'ARS', '` + account + `', true, received_at - interval '1 second',
-	       received_at + took / 2, received_at + took / 2, '', convert_to('{"id":' || n || ',"status":"approved"}', 'UTF8'), received_at + took, received_at + took, ` + foldVersion + `
+	       received_at + took / 2, received_at + took / 2, '', 'visa', 'credit_card', convert_to('{"id":' || n || ',"status":"approved"}', 'UTF8'), received_at + took, received_at + took, ` + foldVersion + `
 	FROM seed WHERE n % 20 <> 0`
 
 const seedPaymentLogs = `
