@@ -118,7 +118,7 @@ chaos: ## break everything that can break and hold the books to the truth (LONG=
 		$(GO) test -trimpath -tags nomsgpack,chaos -timeout $(CHAOS_TIMEOUT) -parallel 8 -run '^TestChaos' $(TEST_FLAGS) ./cmd/conciliar/e2e
 
 # The tests that play what pages show of a terminal.
-SESSIONS = ^(TestDocs_TheTranscripts|TestPages_TheQuickStart|TestAdopting_|TestDeploy_ABackupIsRestored|TestServe_RotatesEverySecret|TestShops_EachLearns|TestUpgrade_)
+SESSIONS = ^(TestDocs_TheTranscripts|TestPages_TheQuickStart|TestAdopting_|TestDeploy_ABackupIsRestored|TestServe_RotatesEverySecret|TestShops_EachLearns)
 
 .PHONY: docs
 docs: ## write what the commands that the pages show have printed into them

@@ -139,7 +139,8 @@ func requireCommands(t *testing.T, text string) {
 		require.NoError(t, err, found[1])
 		require.True(t, cmd.HasParent(), found[1])
 		for _, word := range rest {
-			if name, isFlag := strings.CutPrefix(word, "--"); isFlag && name != "help" {
+			if flag, isFlag := strings.CutPrefix(word, "--"); isFlag && flag != "help" {
+				name, _, _ := strings.Cut(flag, "=")
 				require.NotNil(t, cmd.Flags().Lookup(name), found[1])
 			}
 		}

@@ -50,6 +50,7 @@ func scenarios() []scenario {
 // TestChaos_LosesNothingAndCountsNothingTwice plays every scenario once, or, in the long form, again and again.
 func TestChaos_LosesNothingAndCountsNothingTwice(t *testing.T) {
 	t.Parallel()
+	*updateDocs = *updateDocs || os.Getenv(writeEnv) != ""
 	m := &matrix{}
 	play := func(name string, chance func() *rand.Rand) bool {
 		return t.Run(name, func(t *testing.T) {

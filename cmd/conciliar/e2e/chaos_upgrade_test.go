@@ -46,11 +46,13 @@ func upgradeUnderLoad(s *stage) {
 	before.err.await(s.t, serveLogPattern)
 	s.begin(s.orders(30)).wait()
 
+	at := s.operator()
+	at.remark("the release before serves")
 	s.sim.SetRevoked(true)
 	paid := s.beginPlan(simulator.Plan{Orders: s.orders(60), Concurrency: 8, Rate: 2, ReferencePrefix: "held-"})
 	s.awaitOpenAlert("credentials_refused")
-	got = execute(s.t, s.environ, "migrate")
-	require.Equal(s.t, exitDone, got.code, got.err)
+	at.remark("its token is revoked, so that events wait; webhooks continue")
+	at.pasted(s.t, readDoc(s.t, "docs/upgrade.md"), "conciliar migrate")
 	require.Positive(s.t, s.count(`SELECT count(*) FROM webhook_queue_status WHERE status = 'held'`), "nothing waits")
 	s.awaitOpenAlert("provider_credentials_rejected")
 
@@ -63,8 +65,9 @@ func upgradeUnderLoad(s *stage) {
 	}})
 	paid.wait()
 	both.wait()
+	at.remark("this release serves beside it, the token is back, and the release before ends")
 	require.Zero(s.t, before.stop(), "it must end in order")
-	after = s.backAndForward(old, after)
+	after = s.backAndForward(old, after, at)
 	s.over()
 	s.awaitFold()
 	// What the release before left open by its own rules is closed by a run.
@@ -75,11 +78,20 @@ func upgradeUnderLoad(s *stage) {
 	s.awaitRunsSince(last)
 	s.settled()
 	s.awaitAlertsOfThisRelease()
+	at.pasted(s.t, readDoc(s.t, "docs/upgrade.md"), "conciliar verify")
+	at.types(s.t, "conciliar reconcile --check")
+	at.shows(s.t, "upgrade and roll back", "docs/upgrade.md")
+}
+
+// operator is the terminal of who upgrades.
+func (s *stage) operator() *terminal {
+	s.t.Helper()
+	return openTerminal(s.t, s.addr, "", append(s.environ, "LOG_FORMAT=tint", "NO_COLOR=1")...).withProgram(s.t)
 }
 
 // backAndForward rolls the release back, lets the older one work alone on the newer
 // schema, and starts the newer one again.
-func (s *stage) backAndForward(old string, after *process) *process {
+func (s *stage) backAndForward(old string, after *process, at *terminal) *process {
 	s.t.Helper()
 	s.awaitFold()
 	require.Zero(s.t, after.stop(), "it must end in order")
@@ -88,7 +100,11 @@ func (s *stage) backAndForward(old string, after *process) *process {
 	require.NoError(s.t, s.sim.SetTarget("http://"+s.addr+api.WebhookPath))
 	s.beginPlan(simulator.Plan{Orders: s.orders(30), Concurrency: 8, ReferencePrefix: "back-"}).wait()
 	s.awaitQuiet()
+	at.remark("rolled back: the release before works alone on the newer schema; 30 orders are paid")
+	at.types(s.t, `psql "$DATABASE_URL" -Atc "SELECT count(*) FROM orders WHERE reference LIKE 'back-%' AND settled_at IS NOT NULL"`)
 	require.Zero(s.t, again.stop(), "it must end in order")
+	at.remark("upgraded again")
+	at.types(s.t, "conciliar migrate --check && echo current")
 	return s.second(s.through(func(string) string { return s.databaseURL }))
 }
 

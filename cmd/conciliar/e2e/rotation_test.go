@@ -171,12 +171,23 @@ func TestServe_RotatesEverySecretUnderLoad(t *testing.T) {
 	hangUp := func() { require.NoError(t, service.cmd.Process.Signal(syscall.SIGHUP)) }
 
 	const newSecret = "the-next-signing-secret"
-	files.write(t, "MERCADOPAGO_WEBHOOK_SECRETS", newSecret+","+testSecret)
+	at := openTerminal(t, strings.TrimPrefix(address, "http://"), "", "NEW="+newSecret, "OLD="+testSecret).withProgram(t)
+	at.stand("127.0.0.1:8080", strings.TrimPrefix(address, "http://"), "/run/conciliar", files.dir,
+		"systemctl reload conciliar", fmt.Sprintf("kill -HUP %d", service.cmd.Process.Pid))
+	page := readDoc(t, "docs/rotate.md")
+	signedBy := func(secret string) {
+		at.types(t, `conciliar simulate sign --id 1 --secret "$`+secret+`" --url http://127.0.0.1:8080/api/checkout/webhook | sh`)
+	}
+	at.pasted(t, page, `"$NEW" "$OLD"`)
 	becomes(http.StatusOK, func() (int, error) { return load.deliver(ctx, newSecret) })
+	signedBy("OLD")
+	signedBy("NEW")
 	load.change(func() { load.secret = newSecret })
-	files.write(t, "MERCADOPAGO_WEBHOOK_SECRETS", newSecret)
-	hangUp()
+	at.remark("Mercado Pago signs with the new one, and what it had signed with the old one is delivered")
+	at.pasted(t, page, `'%s\n' "$NEW"`)
 	becomes(http.StatusUnauthorized, func() (int, error) { return load.deliver(ctx, testSecret) })
+	signedBy("OLD")
+	signedBy("NEW")
 
 	tokens := map[string]func(token string) (int, error){
 		"STATUS_TOKENS": func(token string) (int, error) { return load.ask(ctx, token) },
@@ -243,7 +254,8 @@ func TestServe_RotatesEverySecretUnderLoad(t *testing.T) {
 	for _, secret := range []string{newSecret, testSecret, password, newPassword, "the-next-token-of", "TEST-the-next-access-token", "/second"} {
 		require.NotContains(t, service.err.String(), secret)
 	}
-	t.Logf("%d calls, none refused", load.sent.Load())
+	at.remark("meanwhile, with every other secret rotated as well: %d calls, %d refused", load.sent.Load(), load.refused.Load())
+	at.shows(t, "webhook secret", "docs/rotate.md")
 }
 
 // call makes a call with a token and returns the answer's status.

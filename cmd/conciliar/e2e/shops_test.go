@@ -61,6 +61,7 @@ func sampleShops(t *testing.T) map[string]sampleShop {
 // A shopStage is a sample shop, and a service that tells it of its orders.
 type shopStage struct {
 	*shop
+	*terminal
 
 	sample  sampleShop
 	address string
@@ -82,6 +83,14 @@ func setShopStage(t *testing.T, sample sampleShop) *shopStage {
 		"SHOP_ADDR=" + address, "SHOP_DATA=" + filepath.Join(t.TempDir(), "data"),
 	}}
 	s.launch()
+	samples, err := filepath.Abs(repositoryPath("docs/shops"))
+	require.NoError(t, err)
+	st.terminal = openTerminal(t, s.addr, "", "SIMULATOR="+valueOf(s.environ, "MERCADOPAGO_BASE_URL")).withProgram(t)
+	pairs := []string{"127.0.0.1:8090", address, "docs/shops/", samples + "/"}
+	if program := sample.serve("")[0]; filepath.IsAbs(program) {
+		pairs = append(pairs, "./shop", program)
+	}
+	st.stand(pairs...)
 	st.open()
 	return st
 }
@@ -97,10 +106,12 @@ func (st *shopStage) open(changes ...string) {
 		cmd.Env = environ
 		return cmd
 	}
+	st.started(st.sample.serve(st.address))
 	st.running = launch(st.t, program(st.sample.serve(st.address)))
 	if len(st.sample.catchUp) > 0 {
 		got := outcomeOf(st.t, program(st.sample.catchUp))
 		require.Equal(st.t, exitDone, got.code, got.out+got.err)
+		st.started(st.sample.catchUp)
 	}
 	require.Eventually(st.t, func() bool {
 		req, err := http.NewRequestWithContext(st.t.Context(), http.MethodGet, "http://"+st.address+"/orders/none", nil)
@@ -108,6 +119,13 @@ func (st *shopStage) open(changes ...string) {
 		status, _, err := answerTo(req)
 		return err == nil && status == http.StatusNotFound
 	}, patience, 20*time.Millisecond, "the shop never listened")
+}
+
+// started records how a program of the shop's was called, which is closed again unseen.
+func (st *shopStage) started(args []string) {
+	if st.terminal != nil {
+		st.session += "$ " + st.shown.Replace(strings.Join(args, " ")) + "\n"
+	}
 }
 
 // orders posts an order to the shop, as its shoppers do.
@@ -199,13 +217,14 @@ func TestShops_EachLearnsWhatBecameOfItsOrders(t *testing.T) {
 			st := setShopStage(t, sample)
 
 			// Pushed: paid, and given back.
-			status, body := st.orders("order-1", "150.00")
-			require.Equal(t, http.StatusOK, status, body)
-			st.pay("order-1", "--amount", "150.00")
+			st.types(t, `curl -s -o /dev/null -w '%{http_code}\n' -X POST http://127.0.0.1:8090/orders -d '{"reference":"order-1","amount":"150.00","currency":"ARS"}'`)
+			st.types(t, `conciliar simulate pay order-1 --amount 150.00 --url "$SIMULATOR" | grep status`)
 			st.awaitOrder("order-1", "paid", "150.00", "0.00")
+			st.types(t, "curl -s http://127.0.0.1:8090/orders/order-1")
 			st.requireForgeriesRefused("order-1")
-			st.pay("order-1", "--refund=50.00")
+			st.types(t, `conciliar simulate pay order-1 --refund=50.00 --url "$SIMULATOR" | grep refunded`)
 			st.awaitOrder("order-1", "partially_refunded", "150.00", "50.00")
+			st.types(t, "curl -s http://127.0.0.1:8090/orders/order-1")
 			st.requireRepeatsChangeNothing("order-1")
 			st.pay("order-1", "--refund")
 			st.awaitOrder("order-1", "refunded", "150.00", "150.00")
@@ -214,7 +233,7 @@ func TestShops_EachLearnsWhatBecameOfItsOrders(t *testing.T) {
 			require.Eventually(t, func() bool { return st.order("order-1").Flagged }, patience, 20*time.Millisecond, "it is overpaid")
 
 			// The same again is the same, and another's order is not this shop's.
-			status, body = st.orders("order-1", "150.00")
+			status, body := st.orders("order-1", "150.00")
 			require.Equal(t, http.StatusOK, status, body)
 			require.NoError(t, register(t.Context(), "http://"+st.addr, "other-1", decimal.RequireFromString("10.00"), "ARS"))
 			status, body = st.orders("other-1", "150.00")
@@ -227,8 +246,11 @@ func TestShops_EachLearnsWhatBecameOfItsOrders(t *testing.T) {
 			st.pay("order/2", "--amount", "80.00")
 			st.pay("other-1", "--amount", "10.00")
 			st.awaitCount(2, `SELECT count(*) FROM order_events WHERE type = 'order.paid' AND position IS NOT NULL AND order_reference IN ('order/2', 'other-1')`)
+			st.remark("the shop was closed while order/2 was paid; it is opened again, and reads the feed")
 			st.open("ORDER_EVENTS_SECRETS=" + eventsSecretNew)
 			st.awaitOrder("order%2F2", "paid", "80.00", "0.00")
+			st.types(t, "curl -s http://127.0.0.1:8090/orders/order%2F2")
+			st.shows(t, language, "docs/shops/README.md")
 			st.awaitOrder("other-1", "other_terms", "10.00", "0.00")
 			require.Equal(t, "paid", st.order("order-1").Status, "kept")
 
