@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -12,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	devlog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -25,18 +29,49 @@ var browserPrograms = []string{
 	"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium",
 }
 
-func findBrowser(t *testing.T) string {
-	t.Helper()
+func findBrowser() (string, error) {
 	for _, name := range browserPrograms {
 		if path, err := exec.LookPath(name); err == nil {
-			return path
+			return path, nil
 		}
 	}
-	t.Fatal("these tests need Chromium: run .ci/prepare as root on Debian, or install it (apt-get install chromium, brew install --cask chromium)")
-	return ""
+	return "", errors.New("these tests need Chromium: run .ci/prepare as root on Debian, or install it (apt-get install chromium, brew install --cask chromium)")
 }
 
-// A browser is a headless Chromium of one test, on the pages of one service.
+// closeChromium ends what chromium has started, if it has.
+var closeChromium = func() {}
+
+// chromium is the headless Chromium of all tests, which starts when one needs it: to start
+// takes more than most tests do with it.
+var chromium = sync.OnceValues(func() (context.Context, error) {
+	path, err := findBrowser()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "conciliar-chromium-*")
+	if err != nil {
+		return nil, err
+	}
+	alloc, stop := chromedp.NewExecAllocator(context.Background(),
+		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
+		chromedp.NoDefaultBrowserCheck, chromedp.UserDataDir(dir), chromedp.WindowSize(1280, 900),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
+		// A test's window stays as awake as if it were the only one.
+		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
+		chromedp.Flag("disable-renderer-backgrounding", true),
+	)
+	first, closeFirst := chromedp.NewContext(alloc)
+	closeChromium = func() {
+		closeFirst()
+		stop()
+		_ = os.RemoveAll(dir)
+	}
+	return first, chromedp.Do(first)
+})
+
+// A browser is one test's own window, on the pages of one service: what it stores is
+// apart from what others do, as in a private window.
 // The test fails when a page logs an error, breaks, or asks another host for
 // anything.
 type browser struct {
@@ -48,23 +83,26 @@ type browser struct {
 	expected []*regexp.Regexp
 }
 
-// newBrowser starts one whose reader prefers the language, for example "en-US".
+// newBrowser opens one whose reader prefers the language, for example "en-US".
 func newBrowser(t *testing.T, service, language string) *browser {
 	t.Helper()
-	alloc, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()),
-		chromedp.ExecPath(findBrowser(t)), chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
-		chromedp.NoDefaultBrowserCheck, chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1280, 900),
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-dev-shm-usage", true),
-		chromedp.Flag("accept-lang", language),
-	)
-	t.Cleanup(stop)
+	first, err := chromium()
+	require.NoError(t, err)
 	b := &browser{service: service}
-	tab, closeTab := chromedp.NewContext(alloc, chromedp.WithListener(b.observe))
+	tab, closeTab := chromedp.NewContext(first, chromedp.WithNewBrowserContext(), chromedp.WithListener(b.observe))
 	t.Cleanup(closeTab)
 	var done context.CancelFunc
 	b.ctx, done = context.WithTimeout(tab, 5*patience)
 	t.Cleanup(done)
+	agent, err := chromedp.Run(b.ctx, chromedp.Evaluate[string]("navigator.userAgent"))
+	require.NoError(t, err)
+	require.NoError(t, chromedp.Do(b.ctx, chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: agent, AcceptLanguage: language})
+		if err == nil {
+			_, err = cdp.Call(ctx, target, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+		}
+		return err
+	})))
 	// After everything that the test itself does, while the tab still lives.
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -75,6 +75,7 @@ func buildCommand(path string, flags ...string) *exec.Cmd {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	closeChromium()
 	if binaryDir != "" {
 		_ = os.RemoveAll(binaryDir)
 	}
