@@ -33,7 +33,7 @@ func failovers() []scenario {
 // restoreDump puts a dump in the place of the tables, in one transaction, while the
 // service has statements prepared for those that were there.
 func restoreDump(s *stage) {
-	s.restoreRunning(func() {}, func(lock func()) { lock() }, func() {})
+	s.restoreRunning(func() {}, func(lock func()) { lock() }, func(*process) {})
 }
 
 // restoreLateEnds does so while River is about to write the ends of jobs that began after
@@ -57,9 +57,10 @@ func restoreLateEnds(s *stage) {
 			_, release = s.api.hold()
 			require.NoError(s.t, held.Rollback(s.t.Context()))
 		},
-		func() {
+		func(p *process) {
 			require.Eventually(s.t, func() bool {
-				return s.count(`SELECT count(*) FROM webhook_queue q JOIN river_job j ON j.id = q.job_id WHERE j.state = 'completed' AND q.completed_at IS NULL`) > 0
+				return strings.Contains(p.err.String(), "ended by mistake") ||
+					s.count(`SELECT count(*) FROM webhook_queue q JOIN river_job j ON j.id = q.job_id WHERE j.state = 'completed' AND q.completed_at IS NULL`) > 0
 			}, chaosPatience(), 20*time.Millisecond, "no end was written for another job")
 			release()
 		},
@@ -69,7 +70,7 @@ func restoreLateEnds(s *stage) {
 // restoreRunning restores a dump under the running service. prepare is called once the
 // dump is taken; amid is called with what begins the restore, which goes on when it
 // returns; after is called when the restore is done and webhooks arrive.
-func (s *stage) restoreRunning(prepare func(), amid func(lock func()), after func()) {
+func (s *stage) restoreRunning(prepare func(), amid func(lock func()), after func(p *process)) {
 	server := s.ownServer(localpg.Options{TempDir: localpg.MemoryDir()})
 	s.set(setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1}})
 	p := s.launch()
@@ -104,7 +105,7 @@ func (s *stage) restoreRunning(prepare func(), amid func(lock func()), after fun
 	require.NoError(s.t, gate.Rollback(s.t.Context()))
 	require.NoError(s.t, <-restored)
 	s.pool.Reset()
-	after()
+	after(p)
 	paid.wait()
 	// A webhook may be turned away by a restore that outlasts its patience, not by a plan.
 	const stale = `SELECT count(*) FROM webhook_queue WHERE attempt_errors::text LIKE '%cached plan%'`

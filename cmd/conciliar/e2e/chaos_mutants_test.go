@@ -70,7 +70,7 @@ func mutants() []mutant {
 		},
 		{
 			guard: "the fence of attempts",
-			edits: []edit{{"store/event_attempt.go", "if !j.running || j.attempt != a.Number {", "if !j.running && j.attempt < 0 {"}},
+			edits: []edit{{"store/event_attempt.go", "if !j.running || j.attempt != a.Number || !deref(j.at).Equal(a.At) {", "if !j.running && j.attempt < 0 {"}},
 			// It waits for a rescue.
 			scenario: "zombie", complaint: "the zombie ended another's attempt",
 		},
