@@ -3,10 +3,13 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/conciliar/conciliar/api/dashboard"
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
@@ -191,7 +195,7 @@ func TestBrowser_PagesAreAccessible(t *testing.T) {
 	t.Parallel()
 	sim, provider := newProvider(t)
 	databaseURL := storetest.URL(t)
-	environ := environment(databaseURL, provider, nil)
+	environ := environment(databaseURL, provider, map[string]string{"REFUNDS": "enabled"})
 	_, service := serve(t, environ)
 	buy(t, sim, service, "order-1")
 	awaitBody(t, service+"/api/orders/order-1", ordersToken, `"status":"paid"`)
@@ -205,6 +209,7 @@ func TestBrowser_PagesAreAccessible(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, status)
 	awaitBody(t, service+"/api/webhooks/refused", statusToken, `"unexpected_method"`)
 	payOut(t, databaseURL, environ, "order-1")
+	showRest(t, databaseURL, "order-1")
 	b := newBrowser(t, service, "en-US")
 	check := func(path string) {
 		b.open(t, path)
@@ -227,11 +232,68 @@ func TestBrowser_PagesAreAccessible(t *testing.T) {
 	}
 	check("/dashboard/login")
 	b.logIn(t)
-	for _, path := range []string{
-		"", "/events", "/events/1", "/events/3", "/orders", "/orders?reference=order-1", "/dead-letters", "/dead-letters/1",
-		"/dead-letters/replay", "/anomalies", "/anomalies/1", "/runs", "/runs/1", "/runs/1/findings", "/refused", "/refused/1", "/search?q=nothing",
-		"/payouts", "/payouts?payout=91000000002", "/payments", "/payments/days", "/payments?payment=" + stray, "/replays", "/deliveries", "/actions", "/logins",
-	} {
-		check(fmt.Sprint("/dashboard", path))
+	for _, path := range checkedPages {
+		check("/dashboard" + strings.Replace(path, "{payment}", stray, 1))
 	}
+}
+
+// checkedPages are those that TestBrowser_PagesAreAccessible looks at: every page, and
+// what some of them show instead of a list.
+var checkedPages = []string{
+	"", "/events", "/events/1", "/events/3", "/orders", "/orders?reference=order-1", "/dead-letters", "/dead-letters/1",
+	"/dead-letters/replay", "/dead-letters/dismiss", "/anomalies", "/anomalies/1", "/anomalies/resolve", "/runs", "/runs/1", "/runs/1/findings",
+	"/refused", "/refused/1", "/search?q=nothing", "/payouts", "/payouts?payout=91000000002", "/payments", "/payments/days",
+	"/payments?payment={payment}", "/refunds", "/refunds/" + shownRefund, "/replays", "/replays/1", "/deliveries", "/deliveries/1", "/actions", "/logins",
+}
+
+// shownRefund is the refund that showRest makes.
+const shownRefund = "9d1c3cf8-7a3d-4b29-9bd9-0e6b8a3d2a10"
+
+// showRest makes, of the order's payment, a refund that failed, a delivery that was given
+// up and a bulk replay: what nothing else brings to the pages.
+func showRest(t *testing.T, databaseURL, reference string) {
+	t.Helper()
+	pool := storetest.Open(t, databaseURL)
+	defer pool.Close()
+	for _, statement := range []string{
+		`INSERT INTO refunds (id, source, payment_id, collector_id, order_reference, amount, currency, whole, requested_by, note, state, sent_at, ended_at, reason, error)
+		 SELECT '` + shownRefund + `', source, payment_id, collector_id, order_reference, 40.5, currency, false, 'ana', 'it broke', 'failed', now(), now(), 'forbidden', 'HTTP 403'
+		 FROM payments WHERE order_reference = '` + reference + `'`,
+		`INSERT INTO delivery_receivers (name, position) VALUES ('order_events', 1) ON CONFLICT DO NOTHING`,
+		`WITH made AS (
+		     INSERT INTO deliveries (receiver, stream, message_id, order_event_id, state, attempts, ended_at, error_class)
+		     SELECT 'order_events', order_reference, id::text, id, 'dead', 1, now(), 'refused' FROM order_events ORDER BY order_events.id LIMIT 1 RETURNING id)
+		 INSERT INTO delivery_attempts (delivery_id, number, duration_ms, status, answer) SELECT id, 1, 12, 500, 'no' FROM made`,
+		`INSERT INTO webhook_bulk_replays (filter, total, upper_id, requested_by) VALUES ('{"reason": "deleted"}', 1, 1, 'ana')`,
+	} {
+		_, err := pool.Exec(t.Context(), statement)
+		require.NoError(t, err)
+	}
+}
+
+// requireEveryPage asserts that paths lead to every page that is routed.
+func requireEveryPage(t *testing.T, paths []string) {
+	t.Helper()
+	routes, left := http.NewServeMux(), map[string]bool{}
+	for _, r := range dashboard.RouteNeeds() {
+		if r.Method == http.MethodGet {
+			routes.HandleFunc("GET "+r.Path, http.NotFound)
+			left["GET "+r.Path] = true
+		}
+	}
+	for _, file := range []string{"GET /dashboard/export", "GET /dashboard/orders/case"} {
+		require.Contains(t, left, file)
+		delete(left, file) // a file, no page
+	}
+	delete(left, "GET /dashboard/{$}") // the overview once more
+	for _, path := range paths {
+		_, pattern := routes.Handler(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/dashboard"+path, http.NoBody))
+		delete(left, pattern)
+	}
+	require.Empty(t, slices.Sorted(maps.Keys(left)), "pages that nobody looks at")
+}
+
+func TestBrowser_EveryPageIsLookedAt(t *testing.T) {
+	t.Parallel()
+	requireEveryPage(t, checkedPages)
 }

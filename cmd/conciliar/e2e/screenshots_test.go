@@ -57,7 +57,8 @@ var pages = []string{
 	"", "?span=hour", "?span=week", "/events", "/events/{failed}", "/events/{paid}", "/events/{replayed}", "/orders",
 	"/orders?reference=order-1001", "/orders?reference=order-1002", "/orders?reference=order-1004", "/dead-letters", "/dead-letters/1",
 	"/dead-letters/replay?reason=retries_exhausted", "/replays/1", "/anomalies", "/anomalies/1", "/runs", "/runs/1", "/runs/1/findings",
-	"/refused", "/refused/1", "/search?q=nothing", "/nothing", "/payments", "/payments?payment={payment}", "/payouts", "/deliveries", "/replays", "/actions", "/logins",
+	"/refused", "/refused/1", "/search?q=nothing", "/nothing", "/payments", "/payments?payment={payment}", "/payments/days", "/payouts", "/deliveries", "/deliveries/1",
+	"/replays", "/actions", "/logins", "/dead-letters/dismiss?reason=retries_exhausted", "/anomalies/resolve", "/refunds", "/refunds/" + shownRefund,
 }
 
 // A week before, made by statements: the service takes a week for it.
@@ -71,8 +72,8 @@ const (
 
 // A stand is a service with something to show on every page.
 type stand struct {
-	service string
-	numbers *strings.Replacer
+	service, databaseURL string
+	numbers              *strings.Replacer
 }
 
 func setStand(t *testing.T) *stand {
@@ -85,8 +86,12 @@ func setStand(t *testing.T) *stand {
 		_, err := pool.Exec(t.Context(), statement)
 		require.NoError(t, err)
 	}
+	refunds := "disabled" // as it is by default
+	if os.Getenv(everythingEnv) != "" {
+		refunds = "enabled"
+	}
 	_, service := serve(t, environment(databaseURL, provider, map[string]string{
-		"RETRY_MAX_ATTEMPTS": "2", "RETRY_BASE_DELAY": "100ms", "RECONCILE_SCHEDULE": "0 * * * *",
+		"REFUNDS": refunds, "RETRY_MAX_ATTEMPTS": "2", "RETRY_BASE_DELAY": "100ms", "RECONCILE_SCHEDULE": "0 * * * *",
 	}))
 	require.NoError(t, sim.SetTarget(service+"/api/checkout/webhook"))
 	refuse(t, service)
@@ -121,7 +126,7 @@ func setStand(t *testing.T) *stand {
 	awaitBody(t, service+"/api/orders/order-1004", ordersToken, `"status":"paid"`)
 	operator.send(t, "POST", "/dashboard/runs", "application/x-www-form-urlencoded", "")
 	awaitBody(t, service+"/api/webhooks/runs/1", statusToken, `"status":"succeeded"`)
-	s := &stand{service: service, numbers: strings.NewReplacer("{paid}", fmt.Sprint(paid), "{failed}", fmt.Sprint(failed), "{replayed}", fmt.Sprint(failed+4), "{payment}", stray)}
+	s := &stand{service: service, databaseURL: databaseURL, numbers: strings.NewReplacer("{paid}", fmt.Sprint(paid), "{failed}", fmt.Sprint(failed), "{replayed}", fmt.Sprint(failed+4), "{payment}", stray)}
 	awaitHistory(t, databaseURL, 7)
 	return s
 }
@@ -155,11 +160,13 @@ func TestScreenshots_AreTaken(t *testing.T) {
 	b.expect("status of 404")
 	b.logIn(t)
 	if dir := os.Getenv(everythingEnv); dir != "" {
+		requireEveryPage(t, pages)
 		require.NoError(t, os.MkdirAll(dir, 0o750))
 		b.open(t, "/dashboard/dead-letters/replay?reason=retries_exhausted")
 		b.press(t, `form[action="/dashboard/dead-letters/replay"] button`)
 		b.awaitPath(t, "/dashboard/replays/1")
 		awaitBody(t, s.service+"/api/webhooks/status", statusToken, `"dead_letters":{"open":3`)
+		showRest(t, s.databaseURL, "order-1001")
 		for i, path := range pages {
 			for _, look := range []shot{
 				{"light", path, "en", "light", 1200, 800}, {"dark", path, "es", "dark", 1200, 800}, {"phone", path, "pt-BR", "light", 390, 844},
