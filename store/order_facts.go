@@ -64,7 +64,8 @@ type NearPayment struct {
 }
 
 // Unread counts events about payments that were not fetched yet: nobody knows of which
-// orders they are. What comes and goes within seconds is not counted.
+// orders they are. What comes and goes within seconds is not counted, unless the queue is
+// paused: then it stays.
 type Unread struct {
 	// Waiting are not done yet, Failed have failed for good.
 	Waiting, Failed int64
@@ -87,7 +88,8 @@ const (
 	unreadLooked = 1000
 	// unreadBefore is how long before its order a payment may have been made.
 	unreadBefore = time.Hour
-	// unreadAfter is from which age on an event that waits is counted.
+	// unreadAfter is from which age on an event that waits is counted; while its queue is
+	// paused any is.
 	unreadAfter = 30 * time.Second
 )
 
@@ -229,7 +231,8 @@ func queueUnread(b *pgx.Batch, f *OrderFacts, since time.Time) {
 		        AND q.received_at >= $1
 		        AND CASE v.status WHEN 'dead_letter' THEN coalesce(v.dead_letter_state, '`+DeadLetterOpen+`') = '`+DeadLetterOpen+`'
 		                          WHEN 'held' THEN true WHEN 'failed' THEN true
-		                          ELSE q.received_at < now() - make_interval(secs => $2) END
+		                          ELSE q.received_at < now() - make_interval(secs => $2) OR EXISTS (
+		                              SELECT FROM river_job j JOIN river_queue p ON p.name = j.queue WHERE j.id = q.job_id AND p.paused_at IS NOT NULL) END
 		        AND NOT EXISTS (SELECT FROM payments p WHERE p.source = q.source AND p.payment_id = q.resource_id)
 		        AND NOT EXISTS (SELECT FROM odd_payments o WHERE o.queue_id = q.id AND o.order_reference IS NOT NULL)
 		      ORDER BY q.id DESC LIMIT $3) unread`, since, unreadAfter.Seconds(), unreadLooked).QueryRow(func(row pgx.Row) error {

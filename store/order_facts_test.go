@@ -55,6 +55,11 @@ func TestOrderFacts_AreAllThatIsKnownUnderTheReference(t *testing.T) {
 	require.Equal(t, store.CircuitClosed, f.Provider.Circuit)
 	require.True(t, f.Machine.NoWorker)
 
+	b.exec(t, `INSERT INTO river_queue (name, paused_at, updated_at) SELECT DISTINCT queue, now(), now() FROM river_job`)
+	f, err = b.OrderFacts(t.Context(), "A-1")
+	require.NoError(t, err)
+	require.EqualValues(t, 2, f.Unread.Waiting, "what has only just come stays while the queue is paused")
+
 	b.exec(t, `UPDATE webhook_dead_letter SET state = 'open' WHERE id = $1`, letter)
 	open, err := b.Events(t.Context(), store.EventFilter{Order: "A-1", Open: true}, store.Page{Limit: 10})
 	require.NoError(t, err)
