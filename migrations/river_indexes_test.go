@@ -28,3 +28,11 @@ func TestRiverIndexes_RiverTakesItsSchemaWithoutThem(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, again.Versions)
 }
+
+// A week of completed jobs must not keep those that were taken in the index of the next.
+func TestRiverJobs_AreVacuumedByTheirNumber(t *testing.T) {
+	t.Parallel()
+	pool := empty(t)
+	require.NoError(t, migrations.Up(t.Context(), pool, silent))
+	require.True(t, scan[bool](t, pool, `SELECT reloptions @> '{autovacuum_vacuum_scale_factor=0,autovacuum_vacuum_threshold=20000}' FROM pg_class WHERE oid = 'river_job'::regclass`))
+}
