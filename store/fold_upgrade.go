@@ -83,7 +83,7 @@ func (s *Store) FoldPayments(ctx context.Context, at *FoldPosition, limit int, r
 		return p, err
 	})
 	if err != nil {
-		return false, fmt.Errorf("payments of before: %w", err)
+		return false, fmt.Errorf("payments of an earlier release: %w", err)
 	}
 	var together []foldPayment
 	for _, p := range found {
@@ -92,11 +92,11 @@ func (s *Store) FoldPayments(ctx context.Context, at *FoldPosition, limit int, r
 			continue
 		}
 		if err := s.foldUnmatched(ctx, p); err != nil {
-			return false, fmt.Errorf("payment %s of before: %w", p.id, err)
+			return false, fmt.Errorf("payment %s of an earlier release: %w", p.id, err)
 		}
 	}
 	if err := s.inTx(ctx, func(tx pgx.Tx) error { return foldRows(ctx, tx, together) }); err != nil {
-		return false, fmt.Errorf("payments of before: %w", err)
+		return false, fmt.Errorf("payments of an earlier release: %w", err)
 	}
 	if len(found) > 0 {
 		last := found[len(found)-1]
@@ -179,14 +179,14 @@ func (s *Store) FoldOrders(ctx context.Context, at *FoldPosition, limit int) (do
 		WHERE fold_version < $1 AND settled_at IS NOT NULL AND reference > $2
 		ORDER BY reference LIMIT $3`, order.FoldVersion, at.Reference, limit)
 	if err != nil {
-		return false, fmt.Errorf("orders of before: %w", err)
+		return false, fmt.Errorf("orders of an earlier release: %w", err)
 	}
 	var failed []error
 	for _, reference := range references {
 		at.Reference = reference
 		err := s.inTx(ctx, func(tx pgx.Tx) error { return s.settleKnown(ctx, tx, reference, causeUpgrade) })
 		if err != nil {
-			failed = append(failed, fmt.Errorf("order %q of before: %w", reference, err))
+			failed = append(failed, fmt.Errorf("order %q of an earlier release: %w", reference, err))
 		}
 	}
 	return len(references) < limit, errors.Join(failed...)

@@ -101,7 +101,7 @@ func (s *Store) ReadPayerEmails(ctx context.Context, limit int) (done bool, err 
 			FROM unnest($1::text[], $2::text[], $3::bytea[]) AS x (source, id, hash)
 			WHERE p.source = x.source AND p.payment_id = x.id`, sources, ids, hashes)
 	})
-	return done, wrap(err, "e-mail addresses of payers of before")
+	return done, wrap(err, "e-mail addresses of earlier payers")
 }
 
 // payerEmailHash is the hash of a payment's payer's own address; empty where its answer

@@ -139,7 +139,7 @@ func TestRefused_GroupsNameTheProxyAndLeadToTheirDeliveries(t *testing.T) {
 	refuse("body_too_large", "")
 	b.exec(t, `UPDATE webhook_refused SET refused_at = date_trunc('day', now()) - interval '1 hour 1 minute' WHERE id < 3`)
 	for lang, texts := range map[string][]string{
-		"en":    {"A proxy most likely replaces x-request-id: 4bf92f3577b34da6a3ce929d0e0e4736 is no UUID, and Mercado Pago sends one.", "By hour, sender and reason"},
+		"en":    {"A proxy most likely replaces x-request-id: 4bf92f3577b34da6a3ce929d0e0e4736 is not a UUID, and Mercado Pago sends one.", "By hour, sender and reason"},
 		"es":    {"un proxy reemplace x-request-id", "Por hora, remitente y motivo"},
 		"pt-BR": {"um proxy substitui x-request-id", "Por hora, remetente e motivo"},
 	} {

@@ -19,7 +19,7 @@ func checkSellers(ctx context.Context, cfg config.Config) []finding {
 	}
 	watched, err := cfg.SellersFile.Watch()
 	if err != nil {
-		return []finding{{"sellers", stateFail, "The file of the sellers cannot be used: " + strings.ReplaceAll(err.Error(), "\n", "; ") + ".", "Correct it; a running service goes on with what it read before."}}
+		return []finding{{"sellers", stateFail, "The file of the sellers cannot be used: " + strings.ReplaceAll(err.Error(), "\n", "; ") + ".", "Correct it; a running service continues with what it read before."}}
 	}
 	sellers := watched.Value().Sellers
 	found := []finding{ok("sellers", "%d sellers declared.", len(sellers))}

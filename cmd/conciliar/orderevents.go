@@ -24,7 +24,7 @@ func newOrderEventsReplay(std stdio) *cobra.Command {
 		Long: `Sends order events to ORDER_EVENTS_URL again: the same webhook-id and body with
 a new timestamp, after what is on its way about the same order. Those on their way
 are left out. --since and --until go by when an event was written, and select those
-of before the shop's first start with ORDER_EVENTS_URL too, which are not sent
+from before the shop's first start with ORDER_EVENTS_URL too, which are not sent
 otherwise.`,
 		Example: `  conciliar order-events replay 42
   conciliar order-events replay --dead --dry-run

@@ -105,7 +105,7 @@ func newPayoutsImport(std stdio) *cobra.Command {
 		Short: "Book a release report that was downloaded from Mercado Pago's panel",
 		Long: `Books the rows of a release report (CSV) and explains the payouts. The same row in
 two files is one movement, and the same file again changes nothing; an import that
-was killed goes on where it was when it is run again. A file with a row that can't
+was killed continues where it was when it is run again. A file with a row that can't
 be read books none, and the row and column are named.
 
 A total row that is not what the rows come to is told on the standard error output.`,

@@ -72,7 +72,7 @@ func (s *secretUsers) useAccessToken(token string) error {
 func (s *secretUsers) useCertificate(cfg config.Config) error {
 	certificate, err := tls.X509KeyPair([]byte(cfg.TLSCert.Reveal()), []byte(cfg.TLSKey.Reveal()))
 	if err != nil {
-		return errors.New("TLS_CERT and TLS_KEY must be a certificate in PEM and its private key; the listener goes on with the one it has")
+		return errors.New("TLS_CERT and TLS_KEY must be a certificate in PEM and its private key; the listener keeps the one it has")
 	}
 	s.certificate.Store(&certificate)
 	return nil

@@ -273,7 +273,7 @@ func checkSenders(cfg config.Config) []finding {
 	}
 	s, err := newSenders(cfg.Sources)
 	if err != nil {
-		return []finding{{"sources", stateFail, "SOURCES_FILE cannot be used: " + strings.ReplaceAll(err.Error(), "\n", "; ") + ".", "Correct it ('conciliar sources check'); a running service goes on with what it read before."}}
+		return []finding{{"sources", stateFail, "SOURCES_FILE cannot be used: " + strings.ReplaceAll(err.Error(), "\n", "; ") + ".", "Correct it ('conciliar sources check'); a running service continues with what it read before."}}
 	}
 	var names []string
 	var notes []finding

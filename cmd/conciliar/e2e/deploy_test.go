@@ -156,7 +156,7 @@ func TestDeploy_ABackupIsRestored(t *testing.T) {
 	at.run(t, fmt.Sprintf("export DATABASE_URL='%s' DUMP='%s' DAY_BEFORE=%s", server.URL("postgres"), dump, time.Now().Add(-24*time.Hour).Format(time.DateOnly)))
 	at.remark("order-2 was registered and paid; then the database was lost, and every process stopped")
 	at.pasted(t, page, "pg_restore")
-	// A minute passes: until then the process of before the backup may be alive.
+	// A minute passes: until then the process from before the backup may be alive.
 	require.NoError(t, server.Run(t.Context(), "psql", "--quiet", "--command", `UPDATE conciliar.processes SET seen_at = seen_at - interval '1 minute'; DELETE FROM conciliar.river_leader`))
 	at.remark("a minute after the backup's last process")
 	at.pasted(t, page, "conciliar restored")
