@@ -38,8 +38,8 @@ var unstable = []placeholder{
 	{regexp.MustCompile(`\bPostgreSQL \d+\.\d+ \([^)]*\)`), "PostgreSQL 15.18"},
 }
 
-// comparable is a session without what is another in every run.
-func comparable(session string) []string {
+// steady is a session without what is another in every run.
+func steady(session string) []string {
 	var kept strings.Builder
 	skipped := false
 	for line := range strings.Lines(session) {
@@ -198,11 +198,11 @@ func (s *terminal) shows(t *testing.T, name string, pages ...string) {
 		all := sessionBlock.FindAllStringSubmatch(text, -1)
 		i := slices.IndexFunc(all, func(found []string) bool { return found[1] == name })
 		require.GreaterOrEqual(t, i, 0, "%s has no session %q", page, name)
-		if slices.Equal(comparable(all[i][2]), comparable(s.session)) {
+		if slices.Equal(steady(all[i][2]), steady(s.session)) {
 			continue // nothing but what is another in every run
 		}
 		if !*updateDocs {
-			require.Equal(t, comparable(all[i][2]), comparable(s.session), "%s\n`make docs` writes it into %s", s.session, page)
+			require.Equal(t, steady(all[i][2]), steady(s.session), "%s\n`make docs` writes it into %s", s.session, page)
 		}
 		written := strings.Replace(text, all[i][0], "<!-- session: "+name+" -->\n```console\n"+s.session+"```", 1)
 		require.NoError(t, os.WriteFile(repositoryPath(page), []byte(written), 0o644))
