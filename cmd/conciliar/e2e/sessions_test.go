@@ -61,7 +61,7 @@ func commandsOf(block string) []string {
 	for line := range strings.Lines(strings.TrimRight(block, " \n") + "\n") {
 		open += line
 		text := strings.TrimRight(line, " \n")
-		if found := regexp.MustCompile(`<<'(\w+)'`).FindStringSubmatch(text); found != nil && ends == "" {
+		if found := regexp.MustCompile(`<<'?(\w+)'?`).FindStringSubmatch(text); found != nil && ends == "" {
 			ends = found[1]
 			continue
 		}
