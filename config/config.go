@@ -5,6 +5,9 @@ package config
 import (
 	"net/netip"
 	"os"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -272,9 +275,15 @@ func LoadAlerts(environ []string) (AlertsOnly, error) {
 	return c, parse(environ, os.ReadFile, &c).problems.orNil()
 }
 
-// LoadSimulator reads what a command needs that plays Mercado Pago and the shop.
-// Its error is a Problems.
+// LoadSimulator reads what a command needs that plays Mercado Pago and the shop. It
+// looks at nothing else: a client's environment has the service's variables under names
+// of its own (STATUS_TOKEN). Its error is a Problems.
 func LoadSimulator(environ []string) (Simulator, error) {
 	var c Simulator
+	own := namesOf(variablesOf(reflect.TypeFor[Simulator]()))
+	environ = slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
+		name, _, _ := strings.Cut(entry, "=")
+		return !slices.Contains(own, name)
+	})
 	return c, parse(environ, os.ReadFile, &c).problems.orNil()
 }

@@ -32,6 +32,8 @@ func TestSimulate_ReadsSecretsAsTheServiceDoes(t *testing.T) {
 	}
 	signs("direct-secret", []string{"MERCADOPAGO_WEBHOOK_SECRETS=direct-secret,another"})
 	signs("first-secret-in-file", []string{"MERCADOPAGO_WEBHOOK_SECRETS_FILE=" + file})
+	// What dev prints for pasting: a client's variables alone.
+	signs("by-flag", []string{"ORDERS_TOKEN=a", "STATUS_TOKEN=b", "PROCESS_QUEUE_TOKEN=c", "RECONCILE_TOKEN=d"}, "--secret", "by-flag")
 	signs("by-flag", []string{"MERCADOPAGO_WEBHOOK_SECRETS_FILE=" + filepath.Join(dir, "none")}, "--secret", "by-flag")
 
 	for _, environ := range [][]string{
