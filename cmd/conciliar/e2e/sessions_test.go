@@ -22,6 +22,9 @@ var sessionBlock = regexp.MustCompile("(?s)<!-- session: ([^\n]*) -->\n```consol
 const (
 	// longestPrinted and widestPrinted cut what is printed: a page needs its beginning.
 	longestPrinted, widestPrinted = 12, 160
+	// widestCompared is what is compared of a line that was cut: where it is cut depends on
+	// how many digits there are before.
+	widestCompared = 100
 	// commandEnd stands in what a shell prints between two commands' outputs.
 	commandEnd = "\x1e"
 )
@@ -46,6 +49,10 @@ func steady(session string) []string {
 		isCommand := strings.HasPrefix(line, "$ ")
 		if isCommand {
 			skipped = momentary.MatchString(line)
+		}
+		if printed, cut := strings.CutSuffix(line, "…\n"); cut {
+			letters := []rune(digits.ReplaceAllString(printed, "0"))
+			line = string(letters[:min(len(letters), widestCompared)]) + "\n"
 		}
 		if isCommand || !skipped || strings.HasPrefix(line, "# ") {
 			kept.WriteString(line)
