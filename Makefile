@@ -28,7 +28,7 @@ AS_BUILT := -trimpath -tags $(TAGS)
 # build from a page. One set of flags, so that nothing is compiled twice; without what a
 # debugger needs, which is a fifth of the time of compiling. The garbage of compilers and
 # tests is collected less often; the program under test decides that itself.
-TESTED := CGO_ENABLED=1 GOGC=400 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath -tags=$(TAGS) -race -gcflags=all=-dwarf=false -ldflags=-w"
+TESTED := CGO_ENABLED=1 GOGC=400 GOFLAGS="$$($(GO) env GOFLAGS) -trimpath -tags=$(TAGS) -race -gcflags=all=-dwarf=false -ldflags=-s"
 # Runs a command with one throw-away PostgreSQL for all packages.
 WITH_POSTGRES := CGO_ENABLED=0 $(GO) run $(AS_BUILT) ./store/storetest/server
 
