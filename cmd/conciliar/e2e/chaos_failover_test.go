@@ -23,7 +23,6 @@ import (
 func failovers() []scenario {
 	return []scenario{
 		{"restore-dump", "a dump is restored", "under the running service, webhooks arriving; what came after the dump is lost but for its orders, which one reconciliation heals", restoreDump},
-		{"restore-late-ends", "a dump is restored", "under the running service, which writes the ends of jobs after it whose ids other jobs have by then", restoreLateEnds},
 		{"restore-base-backup", "a base backup is restored", "taken under load; what came after it is lost but for its orders, which one reconciliation heals", restoreBaseBackup},
 		{"promote-synchronous", "PostgreSQL is cut off and ends; its synchronous standby is promoted", "webhooks arriving, both hosts in DATABASE_URL, synchronous_commit at local for the role", promoteSynchronous},
 		{"promote-asynchronous", "PostgreSQL is cut off and ends; its asynchronous standby is promoted", "without the last events, which are lost but for their orders: one reconciliation heals those", promoteAsynchronous},
@@ -33,44 +32,6 @@ func failovers() []scenario {
 // restoreDump puts a dump in the place of the tables, in one transaction, while the
 // service has statements prepared for those that were there.
 func restoreDump(s *stage) {
-	s.restoreRunning(func() {}, func(lock func()) { lock() }, func(*process) {})
-}
-
-// restoreLateEnds does so while River is about to write the ends of jobs that began after
-// the dump. It tries again until it can, by their ids, which webhooks have by then.
-func restoreLateEnds(s *stage) {
-	const steps = 8
-	var release func()
-	s.restoreRunning(
-		func() {
-			s.exec(`CREATE TABLE public.ids AS SELECT nextval('river_job_id_seq') AS id FROM generate_series(1, ` + strconv.Itoa(steps) + `)`)
-		},
-		func(lock func()) {
-			// Steps of a run that there is not: they end well, and no event is theirs.
-			held, err := s.pool.Begin(s.t.Context())
-			require.NoError(s.t, err)
-			_, err = held.Exec(s.t.Context(), `LOCK TABLE webhook_reconciliation_logs`)
-			require.NoError(s.t, err)
-			s.exec(`INSERT INTO river_job (id, args, kind, queue, max_attempts) SELECT id, '{"run_id": 0}', 'reconcile_step', 'webhooks', 1 FROM public.ids`)
-			s.awaitCount(steps, `SELECT count(*) FROM river_job WHERE kind = 'reconcile_step' AND state = 'running'`)
-			lock()
-			_, release = s.api.hold()
-			require.NoError(s.t, held.Rollback(s.t.Context()))
-		},
-		func(p *process) {
-			require.Eventually(s.t, func() bool {
-				return strings.Contains(p.err.String(), "ended by mistake") ||
-					s.count(`SELECT count(*) FROM webhook_queue q JOIN river_job j ON j.id = q.job_id WHERE j.state = 'completed' AND q.completed_at IS NULL`) > 0
-			}, chaosPatience(), 20*time.Millisecond, "no end was written for another job")
-			release()
-		},
-	)
-}
-
-// restoreRunning restores a dump under the running service. prepare is called once the
-// dump is taken; amid is called with what begins the restore, which goes on when it
-// returns; after is called when the restore is done and webhooks arrive.
-func (s *stage) restoreRunning(prepare func(), amid func(lock func()), after func(p *process)) {
 	server := s.ownServer(localpg.Options{TempDir: localpg.MemoryDir()})
 	s.set(setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1}})
 	p := s.launch()
@@ -81,31 +42,26 @@ func (s *stage) restoreRunning(prepare func(), amid func(lock func()), after fun
 	dump, script := filepath.Join(server.Dir(), "shop.dump"), filepath.Join(server.Dir(), "shop.sql")
 	s.beginPlanAfter(simulator.Plan{Orders: s.orders(20), Concurrency: 8, ReferencePrefix: "tail-"}, func() {
 		require.NoError(s.t, server.Run(s.t.Context(), "pg_dump", "--format=custom", "--schema=conciliar", "--file="+dump, "--dbname=shop"))
-		prepare()
 	}).waitLosing()
 	s.awaitQuiet()
 
 	// The restore has every lock before another webhook comes.
-	tables := s.findings(`SELECT string_agg(format('%I.%I', schemaname, tablename), ', ' ORDER BY tablename) FROM pg_tables WHERE schemaname = 'conciliar'`)
+	tables := s.findings(`SELECT string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables WHERE schemaname = 'conciliar'`)
 	gate, err := s.pool.Begin(s.t.Context())
 	require.NoError(s.t, err)
 	_, err = gate.Exec(s.t.Context(), `SELECT pg_advisory_xact_lock(1)`)
 	require.NoError(s.t, err)
 	require.NoError(s.t, server.Run(s.t.Context(), "pg_restore", "--clean", "--if-exists", "--file="+script, dump))
 	restored := make(chan error, 1)
-	amid(func() {
-		go func() {
-			restored <- server.Run(s.t.Context(), "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--dbname=shop",
-				"--command=LOCK TABLE "+tables[0], "--command=SELECT pg_advisory_xact_lock(1)", "--file="+script)
-		}()
-		s.awaitCount(1, `SELECT count(*) FROM pg_locks WHERE granted AND mode = 'AccessExclusiveLock' AND relation = 'webhook_queue'::regclass`)
-	})
+	go func() {
+		restored <- server.Run(s.t.Context(), "psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction", "--dbname=shop",
+			"--command=LOCK TABLE "+tables[0], "--command=SELECT pg_advisory_xact_lock(1)", "--file="+script)
+	}()
 	s.awaitCount(1, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 1`)
 	paid := s.tell(during)
 	require.NoError(s.t, gate.Rollback(s.t.Context()))
 	require.NoError(s.t, <-restored)
 	s.pool.Reset()
-	after(p)
 	paid.wait()
 	// A webhook may be turned away by a restore that outlasts its patience, not by a plan.
 	const stale = `SELECT count(*) FROM webhook_queue WHERE attempt_errors::text LIKE '%cached plan%'`

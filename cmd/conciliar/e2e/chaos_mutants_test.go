@@ -149,11 +149,6 @@ func mutants() []mutant {
 			scenario: "restore-dump", complaint: "a plan of before outlived the restore", patience: "20s",
 		},
 		{
-			guard:    "another job for an event whose job was ended by mistake",
-			edits:    []edit{{"jobs/event.go", "return s.leave(ctx, attempt)", "return leave(ctx, s.store, attempt)"}},
-			scenario: "restore-late-ends", complaint: "events stay without an end", patience: "10s",
-		},
-		{
 			guard:    "the ids that a promotion skips",
 			edits:    []edit{{"store/restored.go", "highest + max(highest, restoreSkip)", "highest + 1"}},
 			scenario: "promote-asynchronous", complaint: "an id is given twice",
