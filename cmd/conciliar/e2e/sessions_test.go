@@ -33,7 +33,8 @@ const (
 // and not compared. That of make is what the compiler is called with, and not shown.
 var momentary = regexp.MustCompile(`^\$ (make |conciliar (status|doctor)\b|curl .*/api/webhooks/status)`)
 
-// unstable is what is another in every run, besides placeholders.
+// unstable are what a session has of its own that differs from run to run, besides the
+// placeholders of all transcripts: versions and times of log lines.
 var unstable = []placeholder{
 	{regexp.MustCompile(`\b(conciliar |version=)(v[0-9][^ ]*|[0-9a-f]{7,40}|dev)(-dirty)?\b`), "${1}1d7cb72"},
 	{regexp.MustCompile(`\bgo1\.[0-9.]+`), "go1.26"},
@@ -61,6 +62,9 @@ func steady(session string) []string {
 	return fields(kept.String())
 }
 
+// hereDocument is where a command's input begins, up to a line with the name.
+var hereDocument = regexp.MustCompile(`<<'?(\w+)'?`)
+
 // commandsOf are a block's, each with all its lines.
 func commandsOf(block string) []string {
 	var commands []string
@@ -68,7 +72,7 @@ func commandsOf(block string) []string {
 	for line := range strings.Lines(strings.TrimRight(block, " \n") + "\n") {
 		open += line
 		text := strings.TrimRight(line, " \n")
-		if found := regexp.MustCompile(`<<'?(\w+)'?`).FindStringSubmatch(text); found != nil && ends == "" {
+		if found := hereDocument.FindStringSubmatch(text); found != nil && ends == "" {
 			ends = found[1]
 			continue
 		}
@@ -112,15 +116,15 @@ func (s *terminal) record(block, printed string) {
 func until(printed, text string) string {
 	before, rest, _ := strings.Cut(printed, text)
 	line, _, _ := strings.Cut(text+rest, "\n")
-	others, last := before, before
+	last := before
 	if i := strings.LastIndexAny(before, "\n"+commandEnd); i >= 0 {
 		last = before[i+1:]
 	}
-	ended := strings.LastIndex(others, commandEnd) + 1
-	if strings.TrimSpace(others[ended:len(others)-len(last)]) != "" {
+	ended := strings.LastIndex(before, commandEnd) + 1
+	if strings.TrimSpace(before[ended:len(before)-len(last)]) != "" {
 		last = "…\n" + last
 	}
-	return others[:ended] + last + line
+	return before[:ended] + last + line
 }
 
 // remark says in the session what happens beside it.
@@ -170,7 +174,7 @@ func (s *terminal) printed(command, text string) string {
 		return "…\n" // what the compiler is called with
 	}
 	text = s.shown.Replace(text)
-	for _, p := range append(unstable, placeholders...) {
+	for _, p := range slices.Concat(unstable, placeholders) {
 		text = p.found.ReplaceAllString(text, p.in)
 	}
 	var lines []string

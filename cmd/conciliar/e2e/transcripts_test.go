@@ -33,7 +33,7 @@ var (
 	blanks = regexp.MustCompile(`[ ─-]+`)
 )
 
-// A placeholder is put in place of what is another in every run.
+// A placeholder is put in place of what differs from run to run.
 type placeholder struct {
 	found *regexp.Regexp
 	in    string
@@ -42,6 +42,7 @@ type placeholder struct {
 // anyAddress is the one that a scene's service has; a terminal knows its own.
 var anyAddress = placeholder{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "http://127.0.0.1:8080"}
 
+// placeholders are of all transcripts, those of pages' sessions too.
 var placeholders = []placeholder{
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "2026-03-01T12:00:00Z"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "2026-03-01 12:00:00"},
@@ -144,7 +145,7 @@ func (s *scene) answer(t *testing.T, command string) string {
 	if strings.HasPrefix(command, "curl ") || strings.HasSuffix(command, " | sh") {
 		text = laidOut(text)
 	}
-	for _, p := range append(placeholders, anyAddress) {
+	for _, p := range slices.Concat(placeholders, []placeholder{anyAddress}) {
 		text = p.found.ReplaceAllString(text, p.in)
 	}
 	return text
