@@ -10,7 +10,7 @@ import (
 )
 
 // ackBars are the measurements of the acknowledgement by connections: how many clients
-// pgbench has beside them, and the least ratio; 0 is no bar.
+// pgbench has beside them, and the least ratio; 0 means no bar.
 var ackBars = []struct {
 	connections, clients int
 	ratio                float64

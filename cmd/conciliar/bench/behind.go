@@ -77,7 +77,7 @@ func (b *harness) outageEnds(ctx context.Context, _ *service) error {
 
 // deadLetters starts a service on events that all died.
 func (b *harness) deadLetters(ctx context.Context) (*service, error) {
-	if err := b.backlog(ctx, b.options.Behind); err != nil {
+	if err := b.backlog(ctx, b.options.Behind, 1); err != nil {
 		return nil, err
 	}
 	b.say("all of them die …")

@@ -75,6 +75,7 @@ func Scenarios() []Scenario {
 		{Name: "handler", What: "what a merchant would write instead: a handler with one transaction and no queue", run: (*harness).handler},
 		{Name: "settle", What: "a backlog of --settle events, beside pgbench with the bare writes", Default: true, run: (*harness).settle},
 		{Name: "slow", What: "the backlog with a provider that answers after 200 ms", run: (*harness).slow},
+		{Name: "limited", What: "how many webhooks a second PROVIDER_RATE_LIMIT carries, with one and with three for each payment", run: (*harness).limited},
 		{Name: "paid", What: "from a webhook's receipt to its order, at 200 a second", run: (*harness).paid},
 		{Name: "processes", What: "the backlog with 1, 2 and 3 worker processes, and beside one that receives", run: (*harness).processes},
 		{Name: "events", What: "order events sent to a shop while the backlog is settled, and to one that hangs", run: (*harness).events},

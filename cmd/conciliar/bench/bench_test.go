@@ -12,7 +12,7 @@ import (
 	"github.com/conciliar/conciliar/store/storetest"
 )
 
-// What is measured must be what the service makes: the seed's books are sound, and
+// What is measured must be what the service makes: the seed's ledger is sound, and
 // the status counts what was seeded.
 func TestSeed_IsWhatTheServiceMakes(t *testing.T) {
 	t.Parallel()

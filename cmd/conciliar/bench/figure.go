@@ -52,7 +52,7 @@ type Cost struct {
 type Bar struct {
 	// Of is what of the figure it is about: "ratio", "per second", "p99 ms" and the like.
 	Of string `json:"of"`
-	// Least and Most bound it; 0 is no bound.
+	// Least and Most bound it; 0 means no bound.
 	Least float64 `json:"least,omitempty"`
 	Most  float64 `json:"most,omitempty"`
 	Got   float64 `json:"got"`

@@ -15,8 +15,9 @@ import (
 const (
 	// paidRate is the steady rate at which orders are paid.
 	paidRate = 200
-	// idleFor is how long nothing happens.
-	idleFor = 30 * time.Second
+	// idleFor is how long nothing happens: what is done each minute is in it once.
+	// idleAfter is how long a process has before, for what it does at its start.
+	idleFor, idleAfter = time.Minute, 30 * time.Second
 )
 
 // Bars of a service that has nothing to do: statements a second, memory in MiB, and
@@ -35,7 +36,7 @@ func (b *harness) paid(ctx context.Context) ([]Figure, error) {
 		if err := b.empty(ctx); err != nil {
 			return nil, err
 		}
-		result, err := b.paidOnce(ctx)
+		result, err := b.paidOnce(ctx, steady)
 		if err != nil {
 			return nil, err
 		}
@@ -56,17 +57,27 @@ func paidFigure(results []Figure) Figure {
 	return mid
 }
 
-func (b *harness) paidOnce(ctx context.Context) (f Figure, err error) {
-	shape := loadShape{connections: 64, rate: paidRate, length: b.options.Length, warmUp: warmUp}
+// An arrival is how webhooks come: at a rate, so many in a row about each payment, to a
+// process with these settings.
+type arrival struct {
+	rate, each int
+	settings   []string
+}
+
+// steady is the arrival that bars are about.
+var steady = arrival{rate: paidRate, each: 1}
+
+func (b *harness) paidOnce(ctx context.Context, a arrival) (f Figure, err error) {
+	shape := loadShape{connections: 64, rate: float64(a.rate), length: b.options.Length, warmUp: warmUp}
 	due, _ := shape.deliveries()
-	ids, err := b.makeOrders(ctx, int(due))
+	ids, err := b.makeOrders(ctx, (int(due)+a.each-1)/a.each)
 	if err != nil {
 		return f, err
 	}
 	if err := b.noRunDue(ctx); err != nil {
 		return f, err
 	}
-	service, err := b.startService(ctx, "")
+	service, err := b.startService(ctx, "", a.settings...)
 	if err != nil {
 		return f, err
 	}
@@ -79,14 +90,14 @@ func (b *harness) paidOnce(ctx context.Context) (f Figure, err error) {
 	if err != nil {
 		return f, err
 	}
-	if _, err := b.about(service, ids).run(ctx, shape); err != nil {
+	if _, err := b.webhooksOf(service, func(n int64) string { return ids[(n-1)/int64(a.each)] }).run(ctx, shape); err != nil {
 		return f, err
 	}
 	if err := b.await(ctx, time.Minute, `SELECT NOT EXISTS (SELECT FROM webhook_queue WHERE completed_at IS NULL)`); err != nil {
 		return f, err
 	}
-	f = Figure{What: fmt.Sprintf("receipt to order, %d a second", paidRate), Unit: "ms", Latency: &Latency{}}
-	if f.Cost, err = b.costSince(ctx, before, len(ids), service); err != nil {
+	f = Figure{What: fmt.Sprintf("receipt to order, %d a second", a.rate), Unit: "ms", Latency: &Latency{}}
+	if f.Cost, err = b.costSince(ctx, before, int(due), service); err != nil {
 		return f, err
 	}
 	// The first ones warm the service up.
@@ -95,7 +106,7 @@ func (b *harness) paidOnce(ctx context.Context) (f Figure, err error) {
 			SELECT percentile_disc(ARRAY[0.5, 0.99, 0.999, 1]) WITHIN GROUP (ORDER BY 1000 * extract(epoch FROM completed_at - received_at)::float8) p
 			FROM (SELECT completed_at, received_at FROM webhook_queue WHERE id > $1 ORDER BY id OFFSET $2) q
 		) q`
-	err = b.pool.QueryRow(ctx, took, since, paidRate*int(warmUp.Seconds())).Scan(&f.Latency.P50, &f.Latency.P99, &f.Latency.P999, &f.Latency.Max)
+	err = b.pool.QueryRow(ctx, took, since, a.rate*int(warmUp.Seconds())).Scan(&f.Latency.P50, &f.Latency.P99, &f.Latency.P999, &f.Latency.Max)
 	f.Value = spreadOf(f.Latency.P50)
 	return f, errors.Join(err, b.requirePaid(ctx))
 }
@@ -236,6 +247,9 @@ func (b *harness) idleOf(ctx context.Context, s *service, only string, ready tim
 	// The run at the start comes first.
 	if err := b.await(ctx, settleLimit, `SELECT NOT EXISTS (SELECT FROM webhook_reconciliation_logs WHERE finished_at IS NULL) AND ($1 OR EXISTS (SELECT FROM webhook_reconciliation_logs))`, only == "api"); err != nil {
 		return nil, err
+	}
+	if !sleepUntil(ctx, time.Now().Add(idleAfter)) {
+		return nil, ctx.Err()
 	}
 	var before, after float64
 	if err := b.pool.QueryRow(ctx, calls).Scan(&before); err != nil {

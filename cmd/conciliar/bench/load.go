@@ -44,7 +44,7 @@ type loadResult struct {
 type loadShape struct {
 	connections int
 	// length is how long it delivers, after warmUp, which does not count. atMost
-	// bounds the deliveries instead; 0 is no bound.
+	// bounds the deliveries instead; 0 means no bound.
 	length, warmUp time.Duration
 	atMost         int64
 	// rate is how many deliveries are due each second, however long earlier ones

@@ -57,13 +57,14 @@ func (b *harness) paymentOf(reference string) (id string) {
 // payment makes the nth payment of an order that nobody registers.
 func (b *harness) payment(n int64) string { return b.paymentOf("offered-" + strconv.FormatInt(n, 10)) }
 
-// about is a load of webhooks about these payments, each once.
+// about is a load of webhooks about these payments, one after the other and over again.
 func (b *harness) about(s *service, ids []string) *load {
-	return b.webhooksOf(s, func(n int64) string { return ids[n-1] })
+	return b.webhooksOf(s, func(n int64) string { return ids[(n-1)%int64(len(ids))] })
 }
 
-// backlog fills the queue with events about orders of their own.
-func (b *harness) backlog(ctx context.Context, n int) error {
+// backlog fills the queue with events about n payments, so many about each, and makes
+// their orders.
+func (b *harness) backlog(ctx context.Context, n, each int) error {
 	ids, err := b.makeOrders(ctx, n)
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func (b *harness) backlog(ctx context.Context, n int) error {
 		return err
 	}
 	defer receiver.stop()
-	if _, err := b.about(receiver, ids).run(ctx, loadShape{connections: 64, length: settleLimit, atMost: int64(n)}); err != nil {
+	if _, err := b.about(receiver, ids).run(ctx, loadShape{connections: 64, length: settleLimit, atMost: int64(n * each)}); err != nil {
 		return err
 	}
 	if _, err = b.pool.Exec(ctx, `ANALYZE`); err != nil {
@@ -185,7 +186,7 @@ func (b *harness) settledOnce(ctx context.Context, workers int, settings ...stri
 	if err := b.empty(ctx); err != nil {
 		return settling{}, err
 	}
-	if err := b.backlog(ctx, b.options.Settle); err != nil {
+	if err := b.backlog(ctx, b.options.Settle, 1); err != nil {
 		return settling{}, err
 	}
 	return b.drain(ctx, workers, settings...)
@@ -310,7 +311,7 @@ func (b *harness) settledReceiving(ctx context.Context, workers int) (done settl
 	if err := b.empty(ctx); err != nil {
 		return done, received, err
 	}
-	if err := b.backlog(ctx, b.options.Settle); err != nil {
+	if err := b.backlog(ctx, b.options.Settle, 1); err != nil {
 		return done, received, err
 	}
 	shape := loadShape{connections: 64, rate: receiveRate, length: b.options.Length}

@@ -88,14 +88,14 @@ func (b *harness) atSize(ctx context.Context, d *sized) error {
 	if err := b.forgetUnsettled(ctx); err != nil {
 		return err
 	}
-	if err := b.backlog(ctx, b.options.Settle); err != nil {
+	if err := b.backlog(ctx, b.options.Settle, 1); err != nil {
 		return err
 	}
 	done, err := b.drain(ctx, 1)
 	if err != nil {
 		return err
 	}
-	paid, err := b.paidOnce(ctx)
+	paid, err := b.paidOnce(ctx, steady)
 	if err != nil {
 		return err
 	}

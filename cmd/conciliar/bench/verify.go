@@ -18,10 +18,10 @@ import (
 // few minutes must not take one.
 const verifyBar = 30 * time.Second
 
-// VerifyLeast is the least number of events that makes books of every kind.
+// VerifyLeast is the least number of events that makes a ledger of every kind.
 const VerifyLeast = 1000
 
-// verifySeed makes books of $1 events: nine in ten about a payment, three events
+// verifySeed makes a ledger of $1 events: nine in ten about a payment, three events
 // to a payment and a payment to an order, one event in eight archived, one in a
 // hundred a dead letter and as many still alive.
 var verifySeed = []string{`
@@ -51,7 +51,7 @@ var verifySeed = []string{`
 
 // verified measures the verification of a ledger of so many events.
 func (b *harness) verified(ctx context.Context) ([]Figure, error) {
-	if err := b.makeBooks(ctx, b.options.Verify); err != nil {
+	if err := b.makeLedger(ctx, b.options.Verify); err != nil {
 		return nil, err
 	}
 	var scans, times []float64
@@ -72,18 +72,18 @@ func (b *harness) verified(ctx context.Context) ([]Figure, error) {
 	return []Figure{figure}, nil
 }
 
-func (b *harness) makeBooks(ctx context.Context, events int) error {
+func (b *harness) makeLedger(ctx context.Context, events int) error {
 	if err := b.empty(ctx); err != nil {
 		return err
 	}
-	b.say("making the books of %d events …", events)
+	b.say("making the ledger of %d events …", events)
 	for _, statement := range verifySeed {
 		var args []any
 		if strings.Contains(statement, "$1") {
 			args = append(args, events)
 		}
 		if _, err := b.pool.Exec(ctx, statement, args...); err != nil {
-			return fmt.Errorf("make books: %w", err)
+			return fmt.Errorf("make the ledger: %w", err)
 		}
 	}
 	_, err := b.pool.Exec(ctx, `VACUUM ANALYZE`)
@@ -103,7 +103,7 @@ func (b *harness) verifyOnce(ctx context.Context, events int) (time.Duration, er
 	case err != nil:
 		return 0, err
 	case len(report.Violations) > 0:
-		return 0, fmt.Errorf("the books that were made break %s: %s", report.Violations[0].Invariant, report.Violations[0].Rows[0])
+		return 0, fmt.Errorf("the ledger that was made breaks %s: %s", report.Violations[0].Invariant, report.Violations[0].Rows[0])
 	case report.Events+report.Archived != int64(events):
 		return 0, errors.New("the verification did not see every event")
 	}
