@@ -69,7 +69,7 @@ func classOf(err error) string {
 	var failed *AttemptError
 	var asked *provider.Error
 	var storage *storeError
-	var newer *store.NewerBooksError
+	var newer *store.NewerLedgerError
 	switch {
 	case errors.Is(err, order.ErrUnknownStatus):
 		return "unknown_status"

@@ -217,7 +217,7 @@ func TestDeadLetterTrigger_NeverRaises(t *testing.T) {
 	require.Equal(t, "dead_letter", scan[string](t, pool, `SELECT status FROM webhook_queue_status WHERE id = $1`, event))
 }
 
-// An event that has ended is no dead letter, whatever becomes of its job.
+// An event that has ended is not a dead letter, whatever becomes of its job.
 func TestDeadLetterTrigger_CompletedEventsAreNotMirrored(t *testing.T) {
 	t.Parallel()
 	for name, statement := range map[string]string{

@@ -27,7 +27,7 @@ func TestPaymentMethod_TheReleaseBeforeGoesOn(t *testing.T) {
 	upTo(t, pool, 51)
 
 	require.Zero(t, scan[int](t, pool, `SELECT count(*) FROM payments WHERE updated_at > $1 OR payment_method IS NOT NULL OR payment_type IS NOT NULL`, written))
-	// Reading what was there already is no change that anybody follows.
+	// Reading what was there already is not a change that anybody follows.
 	exec(t, pool, `UPDATE payments SET payment_method = '', payment_type = 'ticket', cost_read_at = fetched_at WHERE payment_id = '77'`)
 	require.Equal(t, written, scan[time.Time](t, pool, `SELECT max(updated_at) FROM payments`))
 	// What the release before saves keeps what was read, and what it makes is not read yet.

@@ -104,7 +104,7 @@ func TestPreflight_MeetsNobodysColumns(t *testing.T) {
 	require.NoError(t, migrations.Up(t.Context(), pool, silent))
 }
 
-// A step that is no transaction may have been broken off, and is written for that.
+// A step that is not a transaction may have been broken off, and is written for that.
 func TestPreflight_LetsAStepThatBrokeOffGoOn(t *testing.T) {
 	t.Parallel()
 	pool := empty(t)

@@ -15,23 +15,23 @@ import (
 // again: every process has read it by then.
 const foldForeignAfter = 10 * time.Second
 
-// An OtherAccountError means that the books belong to another account than the
+// An OtherAccountError means that the ledger belongs to another account than the
 // one that our credentials are of.
 type OtherAccountError struct {
-	// Books is the account that the books belong to, Ours that of the credentials.
-	Books, Ours string
+	// Ledger is the account that the ledger belongs to, Ours that of the credentials.
+	Ledger, Ours string
 }
 
 func (e *OtherAccountError) Error() string {
-	return fmt.Sprintf("the books belong to account %s, and the access token to account %s", e.Books, e.Ours)
+	return fmt.Sprintf("the ledger belongs to account %s, and the access token to account %s", e.Ledger, e.Ours)
 }
 
-// Problem implements the errors that ProblemOf knows.
+// Problem classifies the error for the caller.
 func (e *OtherAccountError) Problem() Problem {
 	return Problem{Class: Conflict, Code: "state_conflict", Text: "The records belong to another account than the access token."}
 }
 
-// rulesNow are the rules with the sellers, and with the account that the books belong
+// rulesNow are the rules with the sellers, and with the account that the ledger belongs
 // to, where none was configured. Until it is known only what is a seller's is foreign
 // to its orders.
 func (s *Store) rulesNow() order.Rules {
@@ -43,13 +43,13 @@ func (s *Store) rulesNow() order.Rules {
 	return rules
 }
 
-// MainAccount is the account that the books belong to; empty until it is known.
+// MainAccount is the account that the ledger belongs to; empty until it is known.
 func (s *Store) MainAccount() string { return s.rulesNow().CollectorID }
 
-// LoadAccount reads the account that the books belong to; empty while it isn't known.
+// LoadAccount reads the account that the ledger belongs to; empty while it isn't known.
 func (s *Store) LoadAccount(ctx context.Context) (account string, err error) {
 	if err := s.pool.QueryRow(ctx, `SELECT collector_id FROM books`).Scan(&account); err != nil {
-		return "", fmt.Errorf("the account of the books: %w", err)
+		return "", fmt.Errorf("the account of the ledger: %w", err)
 	}
 	if account != "" {
 		s.account.Store(&account)
@@ -58,7 +58,7 @@ func (s *Store) LoadAccount(ctx context.Context) (account string, err error) {
 }
 
 // KeepAccount keeps the account that our credentials are of as the one that the
-// books belong to. The error is an *OtherAccountError when they belong to another;
+// ledger belongs to. The error is an *OtherAccountError when it belongs to another;
 // nothing was changed then.
 func (s *Store) KeepAccount(ctx context.Context, ours string) error {
 	if _, err := s.pool.Exec(ctx, `
@@ -70,7 +70,7 @@ func (s *Store) KeepAccount(ctx context.Context, ours string) error {
 		return err
 	}
 	if kept != ours {
-		return &OtherAccountError{Books: kept, Ours: ours}
+		return &OtherAccountError{Ledger: kept, Ours: ours}
 	}
 	return nil
 }

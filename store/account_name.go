@@ -12,7 +12,7 @@ type Account struct {
 }
 
 // String names the account: the source, and a seller's account behind a slash. The
-// books have circuits by this name.
+// circuits are kept by this name.
 func (a Account) String() string {
 	if a.CollectorID == "" {
 		return a.Source

@@ -33,7 +33,7 @@ func TestAccount_AnotherAccountsPaymentPaysNothingOnceOursIsKnown(t *testing.T) 
 	require.NoError(t, b.KeepAccount(ctx, "1"), "the same again")
 	var other *store.OtherAccountError
 	require.ErrorAs(t, b.KeepAccount(ctx, "2"), &other)
-	require.Equal(t, store.OtherAccountError{Books: "1", Ours: "2"}, *other)
+	require.Equal(t, store.OtherAccountError{Ledger: "1", Ours: "2"}, *other)
 
 	done, err = b.FoldForeign(ctx)
 	require.NoError(t, err)

@@ -16,7 +16,7 @@ const (
 	AlertClosed = "closed"
 )
 
-// AlertStates are all states that there are.
+// AlertStates lists every state of an alert.
 func AlertStates() []string { return []string{AlertOpen, AlertClosed} }
 
 // An Alert is one time that a condition was active.

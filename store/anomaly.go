@@ -15,7 +15,7 @@ const (
 	AnomalyClosed = "closed"
 )
 
-// AnomalyStates are all states that there are.
+// AnomalyStates lists every state of an anomaly.
 func AnomalyStates() []string { return []string{AnomalyOpen, AnomalyClosed} }
 
 // ErrAnomalyNotFound means that no anomaly has that id.

@@ -66,7 +66,7 @@ func TestAnomaly_AResolvedOneStaysClosedOverTheSameFacts(t *testing.T) {
 	require.ErrorContains(t, err, "note")
 	for _, nobody := range []string{"settlement", "reconciliation"} {
 		_, err = b.ResolveAnomaly(t.Context(), odd.ID, note(t, "why"), store.Actor{Name: nobody})
-		require.ErrorContains(t, err, "is nobody", "a person's word must not look like the books'")
+		require.ErrorContains(t, err, "is nobody", "a person's word must not look like the ledger's")
 	}
 
 	resolved, err := b.ResolveAnomaly(t.Context(), odd.ID, note(t, "sold by phone"), ana)

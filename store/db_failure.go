@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/puddle/v2"
 )
 
-// A DatabaseFailure says what an error of the database means for whoever met it.
+// A DatabaseFailure says what an error of the database means to the caller.
 type DatabaseFailure string
 
 // The failures. After each of them nothing was changed.
@@ -34,7 +34,7 @@ const (
 	DatabaseError DatabaseFailure = "database_error"
 )
 
-// DatabaseFailures are all that there are.
+// DatabaseFailures lists every failure.
 func DatabaseFailures() []DatabaseFailure {
 	return []DatabaseFailure{
 		DatabaseUnavailable, DatabaseBusy, DatabaseTimeout, DatabaseConflict, DatabaseFull, DatabaseRefused, DatabaseError,

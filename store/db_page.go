@@ -71,7 +71,7 @@ func (c *conditions) equal(column, value string) {
 }
 
 // between adds the terms that a column of times is in [since, until). A zero
-// time is no bound.
+// time means no bound.
 func (c *conditions) between(column string, since, until time.Time) {
 	if !since.IsZero() {
 		c.add(column+" >= ?", since)
@@ -81,7 +81,7 @@ func (c *conditions) between(column string, since, until time.Time) {
 	}
 }
 
-// amounts adds the terms that a column is in [from, to]. Nil is no bound.
+// amounts adds the terms that a column is in [from, to]. Nil means no bound.
 func (c *conditions) amounts(column string, from, to *decimal.Decimal) {
 	if from != nil {
 		c.add(column+" >= ?", *from)

@@ -17,7 +17,7 @@ const (
 	// inTxTries bounds how often one call tries its transaction again at once. A
 	// deadlock's victim succeeds as soon as the other side has committed, and a
 	// broken connection is replaced by a new one. What takes longer, such as a
-	// restart of PostgreSQL, is for the caller: whoever waits for an answer must
+	// restart of PostgreSQL, is for the caller: a caller that waits for an answer must
 	// not wait for that.
 	inTxTries = 5
 	// inTxPause is how long the second try waits at most, the third twice as
@@ -155,7 +155,7 @@ func (s *Store) onceTx(ctx context.Context, options pgx.TxOptions, fn func(tx pg
 	case isRefused(err):
 		return isConflict(err), err
 	}
-	// pgconn.SafeToRetry is no witness here: it is true of a COMMIT that was sent
+	// pgconn.SafeToRetry is not a witness here: it is true of a COMMIT that was sent
 	// and whose connection closed instead of an answer.
 	return fenced, err
 }

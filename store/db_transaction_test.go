@@ -103,7 +103,7 @@ func (b *bundle) behindTheScenes(t *testing.T, statement string) {
 // COMMIT: before PostgreSQL hears it, or after PostgreSQL did it.
 type cutter struct {
 	before, after atomic.Bool
-	// at is what the call has in it, when it is no COMMIT.
+	// at is what the call has in it, when it is not a COMMIT.
 	at string
 }
 

@@ -22,12 +22,12 @@ const (
 	DeadLetterDismissed = "dismissed"
 )
 
-// DeadLetterStates and DeadLetterReasons are all that there are.
+// DeadLetterStates lists every state of a dead letter.
 func DeadLetterStates() []string {
 	return []string{DeadLetterOpen, DeadLetterReopened, DeadLetterReplayed, DeadLetterDismissed}
 }
 
-// DeadLetterReasons are all reasons that there are.
+// DeadLetterReasons lists every reason of a dead letter.
 func DeadLetterReasons() []string {
 	return []string{"retries_exhausted", "permanent_failure", "cancelled", "rescued_out", "unknown_kind", "deleted"}
 }

@@ -52,7 +52,7 @@ func TestBulkReplay_FewAreReplayedAtOnce(t *testing.T) {
 	n, err := b.CountReplayable(t.Context(), filter)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, n)
-	require.Empty(t, b.actions(t), "counting is no action")
+	require.Empty(t, b.actions(t), "counting is not an action")
 
 	bulk, err := b.StartBulkReplay(t.Context(), store.BulkReplayRequest{Filter: filter, By: ana, AtOnce: 2})
 

@@ -26,7 +26,7 @@ const (
 	DeliveryDismissed = "dismissed"
 )
 
-// DeliveryStates are all states that there are.
+// DeliveryStates lists every state of a delivery.
 func DeliveryStates() []string {
 	return []string{DeliveryPending, DeliveryDelivered, DeliveryDead, DeliveryReplayed, DeliveryDismissed}
 }

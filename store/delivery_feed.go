@@ -12,7 +12,7 @@ import (
 // deliverBatch is how many order events become deliveries in one transaction.
 const deliverBatch = 200
 
-// lockSeedFeed is the class of the advisory lock of whoever makes deliveries of the
+// lockSeedFeed is the class of the advisory lock of the process that makes deliveries of the
 // feed's events.
 const lockSeedFeed = 6
 

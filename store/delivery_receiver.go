@@ -21,7 +21,7 @@ var ErrReceiverNotFound = noSuch("receiver", "not_found")
 // A Receiver is whom messages are delivered to.
 type Receiver struct {
 	Name string `json:"name"`
-	// Since is when it was first known: nothing of before is delivered by itself.
+	// Since is when it was first known: nothing earlier is delivered on its own.
 	Since time.Time `json:"since"`
 	// StoppedAt is when it was stopped, StopReason why and StoppedBy by whom; nil and
 	// empty while it is not.
@@ -81,7 +81,7 @@ func stopReceiver(ctx context.Context, tx pgx.Tx, name, reason, by string) error
 	return err
 }
 
-// StopReceiver has a receiver told nothing until it is started: its deliveries wait,
+// StopReceiver sends a receiver nothing until it is started: its deliveries wait,
 // and none is lost. Attempts under way end. The error may wrap ErrReceiverNotFound.
 func (s *Store) StopReceiver(ctx context.Context, name string, by Actor) error {
 	return s.changeReceiver(ctx, name, ActionStopReceiver, by, func(tx pgx.Tx) error {
@@ -89,7 +89,7 @@ func (s *Store) StopReceiver(ctx context.Context, name string, by Actor) error {
 	})
 }
 
-// StartReceiver has a receiver told again, and at once everything that waits for its
+// StartReceiver sends to a receiver again, and at once everything that waits for its
 // next attempt; also when it was not stopped. The error may wrap ErrReceiverNotFound.
 func (s *Store) StartReceiver(ctx context.Context, name string, by Actor) error {
 	return s.changeReceiver(ctx, name, ActionStartReceiver, by, func(tx pgx.Tx) error {

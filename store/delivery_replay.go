@@ -27,7 +27,7 @@ func (e *MessageExpiredError) Error() string {
 	return fmt.Sprintf("the body of %s %d is no longer kept", e.What, e.ID)
 }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *MessageExpiredError) Problem() Problem {
 	return Problem{Class: Conflict, Code: "payload_expired", Text: capitalised(e.Error()) + ".", Args: []any{"id", e.ID}}
 }
@@ -100,7 +100,7 @@ func markReplayed(ctx context.Context, tx pgx.Tx, ids []*int64) error {
 	return err
 }
 
-// DismissDelivery takes a dead delivery for dealt with, without sending it. The error
+// DismissDelivery marks a dead delivery as dealt with, without sending it. The error
 // wraps ErrDeliveryNotFound, or is a *StateError when the delivery is not dead.
 func (s *Store) DismissDelivery(ctx context.Context, id int64, note Note, by Actor) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
@@ -121,7 +121,7 @@ func (s *Store) DismissDelivery(ctx context.Context, id int64, note Note, by Act
 }
 
 // An OrderEventReplay selects the order events that are sent once more, or for the
-// first time: those of before the receiver was known too. Those on their way are left
+// first time: those from before the receiver was known too. Those on their way are left
 // out. An empty field selects all.
 type OrderEventReplay struct {
 	// ID is the only one.

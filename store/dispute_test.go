@@ -10,7 +10,7 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-// found applies what an event fetched that is no payment; n tells deliveries apart,
+// found applies what an event fetched that is not a payment; n tells deliveries apart,
 // and the later one was fetched later.
 func (b *bundle) found(t *testing.T, n int, id string, change func(*store.Fetched)) int64 {
 	t.Helper()

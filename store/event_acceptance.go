@@ -13,7 +13,7 @@ import (
 const (
 	// freshFor is how long the inbox's last transaction speaks for the next one.
 	freshFor = 2 * time.Second
-	// tryTimeout bounds a try: whoever asks waits for two seconds.
+	// tryTimeout bounds a try: the caller waits for two seconds.
 	tryTimeout = 1500 * time.Millisecond
 )
 

@@ -10,7 +10,7 @@ import (
 // little later, and PostgreSQL's clock may have been set back a little.
 const receiptSlack = 10 * time.Minute
 
-// An idSpan is a range of ids, [from, to); to 0 is no bound.
+// An idSpan is a range of ids, [from, to); to 0 means no bound.
 type idSpan struct{ from, to int64 }
 
 // idSpanOf returns the ids that events received in [since, until) can have in

@@ -20,12 +20,12 @@ const (
 	StatusDeadLetter = "dead_letter"
 )
 
-// EventStatuses are all statuses that there are.
+// EventStatuses lists every status of an event.
 func EventStatuses() []string {
 	return []string{StatusPending, StatusProcessing, StatusFailed, StatusHeld, StatusCompleted, StatusDeadLetter}
 }
 
-// EventOrigins are all origins that there are.
+// EventOrigins lists every origin of an event.
 func EventOrigins() []string {
 	return []string{OriginWebhook, OriginReconciliation, OriginReplay, OriginFollow, OriginReport}
 }

@@ -204,10 +204,10 @@ func (s *Settler) end(endings []*ending) {
 }
 
 // isOneEvents reports that a group failed over what may be the matter of one of its
-// events: the database answered to a statement, or the books are not as they were read.
+// events: the database answered to a statement, or the ledger is not as it was read.
 func isOneEvents(err error) bool {
 	var answer *pgconn.PgError
-	var newer *NewerBooksError
+	var newer *NewerLedgerError
 	return errors.Is(err, errGroupDiffers) || errors.Is(err, ErrStaleAttempt) || errors.As(err, &newer) ||
 		errors.As(err, &answer) && answer.SeverityUnlocalized == "ERROR" && !isConflict(err)
 }

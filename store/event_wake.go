@@ -114,7 +114,7 @@ func (s *Store) WokenProgress(ctx context.Context, woken []WokenEvent) (WakeProg
 const wakePoll = 50 * time.Millisecond
 
 // WaitWoken waits until every woken event has had its attempt, or until ctx is
-// done, and says what became of them; ctx ending is no error.
+// done, and says what became of them; ctx ending is not an error.
 func (s *Store) WaitWoken(ctx context.Context, woken []WokenEvent) (WakeProgress, error) {
 	poll := time.Tick(wakePoll)
 	for {
@@ -130,7 +130,7 @@ func (s *Store) WaitWoken(ctx context.Context, woken []WokenEvent) (WakeProgress
 	}
 }
 
-// lastProgress looks even when the time of whoever waits is up: it is what they
+// lastProgress looks even when the caller's time is up: it is what they
 // are answered with.
 func (s *Store) lastProgress(ctx context.Context, woken []WokenEvent) (WakeProgress, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), runLook)

@@ -36,7 +36,7 @@ var outcomeAtOnce = map[string]string{
 	WorkFraudAlert: "", WorkAuthorization: "", WorkForward: "",
 }
 
-// Works are all works that there are.
+// Works lists every work.
 func Works() []string { return slices.Sorted(maps.Keys(outcomeAtOnce)) }
 
 // OutcomeAtOnce is how an event with that work ends when it is accepted; empty
@@ -50,7 +50,7 @@ func isItsBody(work string) bool { return work == WorkForward || OutcomeAtOnce(w
 // checkWork is nil for an event whose work is known.
 func (ev NewEvent) checkWork() error {
 	if _, known := outcomeAtOnce[ev.Work]; !known {
-		return fmt.Errorf("an event about %q of %s asks for %q, which is no work", ev.Topic, ev.Source, ev.Work)
+		return fmt.Errorf("an event about %q of %s asks for %q, which is not a work", ev.Topic, ev.Source, ev.Work)
 	}
 	return nil
 }

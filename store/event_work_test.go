@@ -132,7 +132,7 @@ func TestInbox_RefusesAnEventThatAsksForNoWork(t *testing.T) {
 		ev := signed(1, "77")
 		ev.Work = work
 		_, err := in.Accept(t.Context(), ev)
-		require.ErrorContains(t, err, `which is no work`)
+		require.ErrorContains(t, err, `which is not a work`)
 	}
 	require.Zero(t, b.count(t, `SELECT count(*) FROM webhook_queue`))
 }

@@ -185,7 +185,7 @@ type Export struct {
 	Kind string
 	// Since and Until bound when an order was registered, a payment made, a movement or
 	// a payout happened, an anomaly opened, an event received: [Since, Until). A zero
-	// time is no bound.
+	// time means no bound.
 	Since, Until time.Time
 	// Orders, Payments, Anomalies and Events select as the lists do what is exported of
 	// their kind.

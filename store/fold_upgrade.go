@@ -12,7 +12,7 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-// A PaymentExtra is what the rules of this release look at and those of before
+// A PaymentExtra is what the rules of this release look at and earlier ones
 // did not read from a provider's answer.
 type PaymentExtra struct {
 	Shipping           decimal.Decimal
@@ -33,16 +33,16 @@ type FoldPosition struct {
 	Reference string
 }
 
-// BeginFold makes the books follow the rules of this release, and reports whether
+// BeginFold makes the ledger follow the rules of this release, and reports whether
 // anything in them was settled under earlier ones. From then on a process that
 // knows only those takes no event and no order.
 func (s *Store) BeginFold(ctx context.Context) (behind bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		books, err := readValue[int](ctx, tx, `SELECT `+foldVersion)
+		ledger, err := readValue[int](ctx, tx, `SELECT `+foldVersion)
 		if err != nil {
 			return err
 		}
-		if err := checkFold(books); err != nil {
+		if err := checkFold(ledger); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `UPDATE books SET fold_version = $1 WHERE fold_version < $1`, order.FoldVersion); err != nil {
@@ -51,7 +51,7 @@ func (s *Store) BeginFold(ctx context.Context) (behind bool, err error) {
 		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM payments WHERE`+beforeFold+`)
 			OR EXISTS (SELECT FROM orders WHERE`+beforeFold+`AND settled_at IS NOT NULL)`).Scan(&behind)
 	})
-	return behind, wrap(err, "bring the books under the rules of this release")
+	return behind, wrap(err, "bring the ledger under the rules of this release")
 }
 
 // A payment that was read under earlier rules.

@@ -30,7 +30,7 @@ func (b *bundle) foldAll(t *testing.T, read store.ReadExtra) {
 	require.False(t, behind)
 }
 
-// beforeFold makes the books what the release before made of them.
+// beforeFold makes the ledger what the previous release left.
 func (b *bundle) beforeFold(t *testing.T, statements ...string) {
 	t.Helper()
 	for _, statement := range append(statements,
@@ -43,7 +43,7 @@ func (b *bundle) beforeFold(t *testing.T, statements ...string) {
 	}
 }
 
-func TestFold_BringsTheBooksOfBeforeUnderTheRules(t *testing.T) {
+func TestFold_BringsTheEarlierLedgerUnderTheRules(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	in := b.inbox(t, store.InboxOptions{})
@@ -82,7 +82,7 @@ func TestFold_BringsTheBooksOfBeforeUnderTheRules(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 11+6, report.Unfolded)
 	for _, v := range report.Violations {
-		require.NotContains(t, []string{"order_folds", "anomaly_stands"}, v.Invariant, "the books of before are held to no rules of now")
+		require.NotContains(t, []string{"order_folds", "anomaly_stands"}, v.Invariant, "the earlier ledger is not held to the new rules")
 	}
 
 	b.foldAll(t, func(_ string, raw []byte) (store.PaymentExtra, bool) {
@@ -121,7 +121,7 @@ func TestFold_AProcessOfLowerRulesTakesNoEventAndNoOrder(t *testing.T) {
 	a := b.deliver(t, in, 1, "77")
 	b.exec(t, `UPDATE books SET fold_version = $1`, order.FoldVersion+1)
 
-	var newer *store.NewerBooksError
+	var newer *store.NewerLedgerError
 	_, err := b.Settle(t.Context(), a, fetched("77", "A-1", order.PaymentApproved, "100", 1), complete(a))
 	require.ErrorAs(t, err, &newer)
 	_, err = b.RegisterOrder(t.Context(), "A-2", terms("100"))

@@ -62,7 +62,7 @@ func (e *OpenEventsError) Error() string {
 		strings.Trim(fmt.Sprint(shown), "[]") + rest
 }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *OpenEventsError) Problem() Problem {
 	return Problem{Class: Conflict, Code: "state_conflict", Text: capitalised(e.Error()) + ".", Args: []any{"id", e.Events[0]}}
 }

@@ -22,7 +22,7 @@ type erasure struct {
 	open, later string
 	// words are texts and JSON in which what names the payer is replaced.
 	words []string
-	// named are texts that people wrote, or that the books go by: they are told of and
+	// named are texts that people wrote, or that the service goes by: they are told of and
 	// not changed.
 	named []string
 }

@@ -143,7 +143,7 @@ func addressOrNil(ip netip.Addr) *string {
 
 const actionColumns = `id, acted_at, actor, action, target_kind, target_id, count, host(remote_ip), request_id, note, coalesce(order_reference, '')`
 
-// OperatorActions are all that there are.
+// OperatorActions lists every action of an operator.
 func OperatorActions() []string {
 	return []string{
 		ActionReplay, ActionDismiss, ActionResolve, ActionReopen, ActionBulkReplay, ActionBulkReplayStep, ActionCancelBulkReplay, ActionProcessQueue, ActionReconcile,
@@ -153,7 +153,7 @@ func OperatorActions() []string {
 	}
 }
 
-// OperatorTargets are all that actions are done to.
+// OperatorTargets lists every kind of target of an action.
 func OperatorTargets() []string {
 	return []string{
 		TargetEvent, TargetDeadLetter, TargetAnomaly, TargetOrder, TargetRun, TargetBulkReplay, TargetDelivery, TargetReceiver,

@@ -20,7 +20,7 @@ type Matching struct {
 }
 
 // A ManyDone says how many things were dismissed or resolved by one call. Remaining of
-// those that the filter selects are open still.
+// those that the filter selects are still open.
 type ManyDone struct {
 	Done      int64 `json:"done"`
 	Remaining int64 `json:"remaining"`

@@ -144,7 +144,7 @@ func (s *Store) Sessions(ctx context.Context) ([]Session, error) {
 	return found, wrap(err, "list sessions")
 }
 
-// CloseSession ends a login. One that is not there is none to end.
+// CloseSession ends a login. One that is gone already is not an error.
 func (s *Store) CloseSession(ctx context.Context, tokenHash [sha256.Size]byte, by Actor) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		id, err := readValue[int64](ctx, tx, `DELETE FROM operator_sessions WHERE token_hash = $1 RETURNING id`, tokenHash[:])

@@ -158,7 +158,7 @@ func paymentMoved(known knownOrder, settled order.Settlement) *order.Anomaly {
 	}}
 }
 
-// A knownOrder is an order in the books, without its payments.
+// A knownOrder is an order in the ledger, without its payments.
 type knownOrder struct {
 	order.Terms
 	status         order.Status
@@ -204,22 +204,22 @@ func (o knownOrder) refused() string {
 // loadOrder returns the order, nil when there is none. The caller holds its lock.
 func loadOrder(ctx context.Context, tx pgx.Tx, reference string) (*knownOrder, error) {
 	var o knownOrder
-	var books, version int
+	var ledger, version int
 	err := tx.QueryRow(ctx, `SELECT `+knownOrderColumns+`, `+foldVersion+` FROM orders WHERE reference = $1 FOR UPDATE`, reference).
-		Scan(append(o.fields(&version), &books)...)
+		Scan(append(o.fields(&version), &ledger)...)
 	if errors.Is(err, pgx.ErrNoRows) {
-		// The order is about to be made, or is nobody's: the books' version decides
+		// The order is about to be made, or is nobody's: the ledger's version decides
 		// that as well.
-		if err := tx.QueryRow(ctx, `SELECT `+foldVersion).Scan(&books); err != nil {
+		if err := tx.QueryRow(ctx, `SELECT `+foldVersion).Scan(&ledger); err != nil {
 			return nil, err
 		}
-		return nil, checkFold(books)
+		return nil, checkFold(ledger)
 	}
 	if err != nil {
 		return nil, err
 	}
 	o.stored, o.folded = true, version >= order.FoldVersion
-	return &o, checkFold(books)
+	return &o, checkFold(ledger)
 }
 
 // nearOrders returns the references of open orders that have the key, a few at

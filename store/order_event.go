@@ -25,7 +25,7 @@ const (
 // orderTypePrefix and an order's status are the type of the event that tells of it.
 const orderTypePrefix = "order."
 
-// OrderEventTypes are all types of order events.
+// OrderEventTypes lists every type of order event.
 func OrderEventTypes() []string {
 	types := []string{OrderRegistered, OrderAmended, OrderFlagged, OrderCleared}
 	for _, status := range order.Statuses() {
@@ -48,7 +48,7 @@ const (
 	CauseSQL            = "sql"
 )
 
-// OrderEventCauses are all causes of order events.
+// OrderEventCauses lists every cause of an order event.
 func OrderEventCauses() []string {
 	return []string{CauseMerchant, CausePayment, CauseReconciliation, CauseRepair, CauseOperator, CauseSQL}
 }
@@ -177,7 +177,7 @@ func (s *Store) tellAnomalies(ctx context.Context, tx pgx.Tx, why settling, refe
 	return s.tellOrders(ctx, tx, why, references, nil, true)
 }
 
-// flagsOf makes the books say of which anomalies the orders are flagged, and returns
+// flagsOf has the ledger say of which anomalies the orders are flagged, and returns
 // what is new about that: closed ones first. An order is flagged once it is settled,
 // and then with all that it has.
 func flagsOf(ctx context.Context, tx pgx.Tx, references []string) ([]orderNews, error) {

@@ -187,7 +187,7 @@ func TestOrderEvents_TellWhatPlainSQLDid(t *testing.T) {
 		"order.registered by sql", "order.amended by sql, was pending", "order.cancelled by sql, was pending",
 	}, b.news(t, "A-2"))
 
-	// What is only settled again, and comes to the same, is no news.
+	// What is only settled again, and comes to the same, is not news.
 	b.exec(t, `UPDATE orders SET settled_at = NULL`)
 	sweep()
 	require.Len(t, b.news(t, "A-1"), 2)

@@ -27,7 +27,7 @@ func ParseFeedCursor(text string) (FeedCursor, bool) {
 	return c, err == nil && n >= 0 && epoch != "" && c.String() == text
 }
 
-// A CursorExpiredError means that what follows a cursor is not known: it is of before
+// A CursorExpiredError means that what follows a cursor is not known: it is from before
 // a restore, or the events after it are not kept any more.
 type CursorExpiredError struct{}
 
@@ -35,7 +35,7 @@ func (CursorExpiredError) Error() string {
 	return "the cursor is from before a restore, or what follows it is no longer kept"
 }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e CursorExpiredError) Problem() Problem {
 	return Problem{Class: Conflict, Code: "cursor_expired", Text: capitalised(e.Error()) + "."}
 }

@@ -93,7 +93,7 @@ func (s *Store) AmendOrder(ctx context.Context, act OrderAct, terms order.Terms)
 	})
 }
 
-// CancelOrder calls the order off, and returns it. Money that is there or comes
+// CancelOrder cancels the order, and returns it. Money that is there or comes
 // later still counts. What is cancelled already stays as it is. The error wraps
 // ErrOrderNotFound.
 func (s *Store) CancelOrder(ctx context.Context, act OrderAct) (Order, error) {

@@ -53,7 +53,7 @@ type OrderFilter struct {
 	// ChangedSince and ChangedUntil bound when an order changed last: [ChangedSince,
 	// ChangedUntil).
 	ChangedSince, ChangedUntil time.Time
-	// AmountFrom and AmountTo bound the amount, both included; nil is no bound. They mean
+	// AmountFrom and AmountTo bound the amount, both included; nil means no bound. They mean
 	// little without a currency.
 	AmountFrom, AmountTo *decimal.Decimal
 	// LatestFirst lists what changed last at the beginning.

@@ -97,7 +97,7 @@ func (s *Store) applyPayment(ctx context.Context, tx pgx.Tx, queueID int64, fetc
 	return result, nil
 }
 
-// storable makes of a fetched payment what the books can hold: PostgreSQL keeps
+// storable makes of a fetched payment what the ledger can hold: PostgreSQL keeps
 // microseconds, and with Go's nanoseconds the state that is known already would
 // compare as an older one. A reference that names no order is none.
 func storable(f FetchedPayment) FetchedPayment {

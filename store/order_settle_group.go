@@ -57,7 +57,7 @@ type groupOrder struct {
 	known *knownOrder
 	// payments are those that name it.
 	payments []order.Known
-	// shown are the payments and timeline the entries that stood in the books before
+	// shown are the payments and timeline the entries that stood in the ledger before
 	// the group, as an order shows them.
 	shown    []OrderPayment
 	timeline []OrderChange

@@ -73,8 +73,8 @@ func (g *group) queuePayments(b *pgx.Batch) {
 		SELECT x.n FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS x (name, seed, n)
 		WHERE pg_try_advisory_xact_lock(hashtextextended(x.name, x.seed))`, names, seeds)
 	b.Queue(`SELECT ` + foldVersion).QueryRow(func(row pgx.Row) error {
-		var books int
-		return cmp.Or(row.Scan(&books), checkFold(books))
+		var ledger int
+		return cmp.Or(row.Scan(&ledger), checkFold(ledger))
 	})
 	g.queueKnownPayments(b, sources, ids)
 	if len(references) > 0 {

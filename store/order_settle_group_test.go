@@ -256,7 +256,7 @@ func TestGroup_IsAllOrNothing(t *testing.T) {
 	require.Zero(t, c.count(t, `SELECT count(*) FROM webhook_queue WHERE completed_at IS NOT NULL`))
 }
 
-// A worker whose context ended waits for its group: what is committed is no failure.
+// A worker whose context ended waits for its group: what is committed is not a failure.
 func TestGroup_IsWaitedForWhateverTheContextSays(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// actorSQL stands in a timeline for whoever changed an order by plain SQL.
+// actorSQL is the actor in a timeline of an order that plain SQL changed.
 const actorSQL = "sql"
 
 // A RefusedOrder is an order that plain SQL gave terms that no payment can meet.

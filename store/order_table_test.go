@@ -35,7 +35,7 @@ func (b *bundle) register(t *testing.T, reference, amount, currency string) {
 	require.NoError(t, err)
 }
 
-// sound asserts that the books hold what they should.
+// sound asserts that the ledger holds what it should.
 func (b *bundle) sound(t *testing.T) store.VerifyReport {
 	t.Helper()
 	report, err := b.Verify(t.Context(), store.VerifyOptions{RescueAfter: time.Hour, Limit: 10})

@@ -14,7 +14,7 @@ import (
 // Payments are found by their payer's e-mail address through a keyed hash of it, which
 // stands beside the provider's answer that has the address, and goes with it: a hash alone
 // is never kept. So its key need be no secret from whoever has the database. It is that of
-// forgotten payers, which no rotation changes: under another key nothing of before would
+// forgotten payers, which no rotation changes: under another key nothing earlier would
 // be found.
 
 // payerHashSize is how much of the HMAC is kept, in bytes.
@@ -23,7 +23,7 @@ const payerHashSize = 16
 // mostEmail is how long an e-mail address may be, in bytes.
 const mostEmail = 254
 
-// ErrPayerEmail means that a text is no e-mail address.
+// ErrPayerEmail means that a text is not an e-mail address.
 var ErrPayerEmail = &InvalidError{What: "the payer's e-mail address", code: "invalid_field"}
 
 // A PayerKey stands for a payer's e-mail address in addresses and filters, and tells
@@ -64,7 +64,7 @@ func (s *Store) PayerKeyOf(ctx context.Context, email string) (PayerKey, error) 
 	return PayerKey(base64.RawURLEncoding.EncodeToString(hashPayerEmail(key, email))), nil
 }
 
-// hashPayerEmail is what a payment is found by. It is no hash of forgotten payers.
+// hashPayerEmail is what a payment is found by. It is not a hash of forgotten payers.
 func hashPayerEmail(key []byte, email string) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte("search by email\x00" + strings.ToLower(strings.TrimSpace(email))))

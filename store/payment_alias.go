@@ -272,7 +272,7 @@ func lockOrdered(ctx context.Context, tx pgx.Tx, ordered []OrderedPayment) ([]st
 // provisional until it is known.
 func saveAlias(ctx context.Context, tx pgx.Tx, p OrderedPayment) error {
 	if p.Numbered {
-		// The order's own word is no guess, as another alias's was.
+		// The order's own word is not a guess, as another alias's was.
 		if _, err := tx.Exec(ctx, `
 			UPDATE payment_aliases SET payment_id = NULL
 			WHERE source = $1 AND payment_id = $2 AND alias <> $3 AND order_reference = $4 AND NOT numbered`,

@@ -88,7 +88,7 @@ func (p purchase) final() int { return len(p.states) - 1 }
 // A history of purchases of one order is told from both sides, in any order, with
 // repeats, with what is lost, and with a search that lags. At no moment does more count
 // than the other side's ledger ever had of purchases that were told, and once each
-// payment is known the order is what the ledger says; the books are sound throughout.
+// payment is known the order is what the ledger says, which is sound throughout.
 func TestProvisional_EachPaymentCountsOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t, orders)

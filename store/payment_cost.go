@@ -119,5 +119,5 @@ func (s *Store) ReadAnswers(ctx context.Context, limit int, read ReadAnswer) (do
 		done = len(found) < limit
 		return tx.SendBatch(ctx, &batch).Close()
 	})
-	return done, wrap(err, "costs and methods of payments of before")
+	return done, wrap(err, "costs and methods of earlier payments")
 }

@@ -20,7 +20,7 @@ type PaymentSummary struct {
 	Reference string
 	// MadeAt is when it was made; when it was recorded here where it does not say.
 	MadeAt time.Time
-	// WrittenAt is when the books' row changed last.
+	// WrittenAt is when the payment's row changed last.
 	WrittenAt time.Time
 }
 
@@ -41,7 +41,7 @@ type PaymentFilter struct {
 	// MadeSince and MadeUntil bound when a payment was made, or recorded here where it
 	// does not say: [MadeSince, MadeUntil). With either the list is in that order.
 	MadeSince, MadeUntil time.Time
-	// AmountFrom and AmountTo bound the amount, both included; nil is no bound. They mean
+	// AmountFrom and AmountTo bound the amount, both included; nil means no bound. They mean
 	// little without a currency.
 	AmountFrom, AmountTo *decimal.Decimal
 	// LatestFirst lists what changed last, or was made last, at the beginning.

@@ -32,7 +32,7 @@ func scanPayment(row pgx.Row, extra ...any) (order.Payment, error) {
 	return p, err
 }
 
-// date sets when a payment in the books was changed, as reported and as it counts.
+// date sets when a payment in the ledger was changed, as reported and as it counts.
 func date(p *order.Payment, updatedAt, changedAt *time.Time) {
 	p.UpdatedAt, p.KnownAt = deref(updatedAt), deref(changedAt)
 	if changedAt == nil {
@@ -57,7 +57,7 @@ func changedAt(p order.Payment) *time.Time {
 	return &at
 }
 
-// A knownPayment is a payment in the books with its order's reference.
+// A knownPayment is a payment in the ledger with its order's reference.
 type knownPayment struct {
 	order.Payment
 	reference string
@@ -81,11 +81,11 @@ func (p *knownPayment) renamed(f FetchedPayment) bool {
 // loadPayment returns the payment as it is known, nil when it is not. The caller
 // holds its lock.
 func loadPayment(ctx context.Context, tx pgx.Tx, source, paymentID string) (*knownPayment, error) {
-	var books, version int
-	if err := tx.QueryRow(ctx, `SELECT `+foldVersion).Scan(&books); err != nil {
+	var ledger, version int
+	if err := tx.QueryRow(ctx, `SELECT `+foldVersion).Scan(&ledger); err != nil {
 		return nil, err
 	}
-	if err := checkFold(books); err != nil {
+	if err := checkFold(ledger); err != nil {
 		return nil, err
 	}
 	var p knownPayment
@@ -94,7 +94,7 @@ func loadPayment(ctx context.Context, tx pgx.Tx, source, paymentID string) (*kno
 		SELECT `+paymentColumns+`, coalesce(order_reference, ''), fold_version
 		FROM payments WHERE source = $1 AND payment_id = $2`, source, paymentID), &p.reference, &version)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, nil //nolint:nilnil // that it is not known is no error
+		return nil, nil //nolint:nilnil // that it is not known is not an error
 	}
 	if err != nil {
 		return nil, err

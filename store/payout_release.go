@@ -254,7 +254,7 @@ var errNoInbox = errors.New("this store cannot make events")
 func (s *Store) askForReleased(ctx context.Context, tx pgx.Tx, source string, unknown []checkedRelease) error {
 	collectors := map[string]string{}
 	for _, r := range unknown {
-		// What is no number is no payment's id, and can't be asked for.
+		// What is not a number is not a payment's id, and can't be asked for.
 		if _, err := strconv.ParseInt(r.PaymentID, 10, 64); err == nil {
 			collectors[r.PaymentID] = r.CollectorID
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/conciliar/conciliar/store/order"
 )
 
-// A ProblemClass says what kind of problem an error is for whoever asked. It
+// A ProblemClass says what kind of problem an error is to the caller. It
 // decides the HTTP status of the API and of the dashboard, and a command's exit
 // code.
 type ProblemClass string
@@ -32,7 +32,7 @@ const (
 	Conflict ProblemClass = "conflict"
 )
 
-// A Problem is what an error means to whoever asked. The API, the dashboard and
+// A Problem is what an error means to the caller. The API, the dashboard and
 // the commands each show it in their own form; none of them judges an error of
 // the store itself.
 type Problem struct {
@@ -98,7 +98,7 @@ func (e *NotFoundError) Is(target error) bool {
 
 func (e *NotFoundError) Error() string { return "no such " + e.What }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *NotFoundError) Problem() Problem {
 	p := Problem{Class: NotFound, Code: e.code}
 	switch id := e.ID.(type) {
@@ -125,7 +125,7 @@ type StateError struct {
 
 func (e *StateError) Error() string { return fmt.Sprintf("%s %d is %s", e.What, e.ID, e.State) }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *StateError) Problem() Problem {
 	return Problem{
 		Class: Conflict, Code: "state_conflict", Args: []any{"id", e.ID},
@@ -144,7 +144,7 @@ func (e *ReplayWaitsError) Error() string {
 	return fmt.Sprintf("event %d is being replayed as event %d, which has not ended yet", e.QueueID, e.Replay)
 }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *ReplayWaitsError) Problem() Problem {
 	return Problem{
 		Class: Conflict, Code: "replay_waits", Text: capitalised(e.Error()) + ".",
@@ -160,7 +160,7 @@ func (e *PayloadExpiredError) Error() string {
 	return fmt.Sprintf("the body of event %d is no longer kept, and the event names nothing to fetch", e.QueueID)
 }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *PayloadExpiredError) Problem() Problem {
 	return Problem{Class: Conflict, Code: "payload_expired", Text: capitalised(e.Error()) + ".", Args: []any{"id", e.QueueID}}
 }
@@ -177,7 +177,7 @@ func (e *OrderConflictError) Error() string {
 	return fmt.Sprintf("order %q is registered with %s, not with %s", e.Reference, known, asked)
 }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *OrderConflictError) Problem() Problem {
 	known, asked := e.words()
 	return Problem{
@@ -210,7 +210,7 @@ func (e *OrderCancelledError) Error() string {
 	return fmt.Sprintf("order %q is cancelled", e.Reference)
 }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *OrderCancelledError) Problem() Problem {
 	return Problem{
 		Class: Conflict, Code: "order_cancelled", Args: []any{"id", e.Reference},
@@ -249,7 +249,7 @@ func (e *InvalidError) Error() string {
 	return e.What + " " + e.Why
 }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *InvalidError) Problem() Problem {
 	return Problem{Class: Invalid, Code: e.code, Text: capitalised(e.Error()) + "."}
 }
@@ -276,7 +276,7 @@ func (e *SchemaError) Error() string { return fmt.Sprintf("%s: %v", e.What, e.Er
 
 func (e *SchemaError) Unwrap() error { return e.Err }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *SchemaError) Problem() Problem {
 	return Problem{
 		Class: Invalid, Code: "refused_by_schema",
@@ -296,7 +296,7 @@ func newPlainError(class ProblemClass, code, text, sentence string) error {
 
 func (e *plainError) Error() string { return e.text }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *plainError) Problem() Problem { return e.problem }
 
 // capitalised begins the text, which is ours, with a capital letter.

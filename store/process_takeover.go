@@ -41,7 +41,7 @@ const (
 
 // DeadHolders returns the processes that hold running jobs and do not live: those
 // whose id begins with prefix, because only they lock it, without self. That a
-// process is named for a moment while it connects again is no proof of its death.
+// process is named for a moment while it connects again is not proof of its death.
 func (s *Store) DeadHolders(ctx context.Context, prefix, self string) ([]string, error) {
 	dead, err := readColumn[string](ctx, s.pool, `
 		SELECT h.holder

@@ -37,7 +37,7 @@ func TestHeartbeat_ShowsItsProcess(t *testing.T) {
 	require.EqualValues(t, b.pool.Config().MaxConns, p.PoolMax)
 	require.Positive(t, p.PoolInUse+1)
 	require.NotEqual(t, p.ID, alive()[1].ID)
-	require.Zero(t, one[int](t, b, `SELECT count(*) FROM processes WHERE account_known`), "nobody has said whose the books are")
+	require.Zero(t, one[int](t, b, `SELECT count(*) FROM processes WHERE account_known`), "nobody has said whose the ledger is")
 
 	second.Close()
 	require.Len(t, alive(), 1, "one that stops takes itself off the list")

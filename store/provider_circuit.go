@@ -159,7 +159,7 @@ func scanCircuit(row pgx.Row) (Circuit, error) {
 // that any probe is put off: what is due later than that was put off by a clock
 // that has been set back since.
 //
-// The turn stands in the row and is no advisory lock: no connection is kept for
+// The turn stands in the row and is not an advisory lock: no connection is kept for
 // it, and a process that stops answering does not keep it.
 func (s *Store) ClaimProbe(ctx context.Context, account Account, hold time.Duration) (c Circuit, claimed bool, err error) {
 	c, err = scanCircuit(s.pool.QueryRow(ctx, `

@@ -92,7 +92,7 @@ func TestCircuit_OpensOnceAndOneProbeClosesIt(t *testing.T) {
 	require.Equal(t, store.CircuitHalfOpen, b.provider(t).Circuit)
 	require.NoError(t, b.FailProbe(t.Context(), mainAccount, turn.Revision, store.ReasonUnavailable, 0))
 	require.Equal(t, store.CircuitOpen, b.provider(t).Circuit)
-	require.Equal(t, since, *b.provider(t).Since, "a probe is no change")
+	require.Equal(t, since, *b.provider(t).Since, "a probe is not a change")
 
 	_, closed, err := b.CloseCircuit(t.Context(), mainAccount, turn.Revision)
 	require.NoError(t, err)

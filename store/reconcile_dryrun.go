@@ -66,7 +66,7 @@ type LedgerCheck struct {
 // CheckLedger compares the next batch of orders and payments that changed since
 // the given time, and returns how many orders it looked at.
 func (s *Store) CheckLedger(ctx context.Context, since time.Time, walk *LedgerCheck) (orders int64, differ []Difference, err error) {
-	err = s.read(ctx, "compare the books", func(tx pgx.Tx) error {
+	err = s.read(ctx, "compare the ledger", func(tx pgx.Tx) error {
 		if !walk.started {
 			walk.at = ledgerCursor{At: since}
 			if err := tx.QueryRow(ctx, `SELECT now()`).Scan(&walk.at.Until); err != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// FindingKinds are all kinds that there are.
+// FindingKinds lists every kind of finding.
 func FindingKinds() []string {
 	return []string{FindingMissing, FindingDrift, FindingOdd, FindingUnsettled, FindingStuck}
 }
@@ -24,7 +24,7 @@ const (
 	FindingLeft = "left"
 )
 
-// FindingStates are all states that there are.
+// FindingStates lists every state of a finding.
 func FindingStates() []string {
 	return []string{FindingRepaired, FindingWaiting, FindingFailed, FindingLeft}
 }

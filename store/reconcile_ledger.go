@@ -40,7 +40,7 @@ type ledgerCursor struct {
 // reports whether that was all. When there is too much, the run is stopped: its
 // status is then RunStoppedByCap.
 func (st *RunStep) CompareLedger(ctx context.Context) (done bool, err error) {
-	err = st.advance(ctx, "compare the books", func(tx pgx.Tx) (progress, error) {
+	err = st.advance(ctx, "compare the ledger", func(tx pgx.Tx) (progress, error) {
 		done = false
 		at, err := st.ledgerCursor(ctx, tx)
 		if err != nil {
@@ -187,8 +187,8 @@ type orderFold struct {
 	paid, refunded decimal.Decimal
 	foldInput
 
-	// suspects are payments that are no state that was applied: what follows from
-	// them is no truth about the order.
+	// suspects are payments that are not a state that was applied: what follows from
+	// them says nothing of the order.
 	suspects []heldPayment
 }
 

@@ -21,7 +21,7 @@ type repair struct {
 }
 
 // Repair puts right a batch of what drifted, and reports whether that was all.
-// An order is derived from its payments again. A payment whose row is no state
+// An order is derived from its payments again. A payment whose row is not a state
 // that was applied goes back to the latest that was, and every payment that
 // drifted enters the inbox, to be asked for like any other. Payments come before
 // all orders: an order must not follow from one that is about to be put right.
@@ -106,7 +106,7 @@ func (st *RunStep) repair(ctx context.Context, tx pgx.Tx, repairs []repair) erro
 		WHERE f.id = r.id`, all, findings, queueIDs)
 }
 
-// restorePayment locks a payment and, when its row is no state that was applied,
+// restorePayment locks a payment and, when its row is not a state that was applied,
 // puts back the latest that was. It returns the orders that this concerns.
 func restorePayment(ctx context.Context, tx pgx.Tx, source, paymentID string) ([]string, error) {
 	if err := lockPayment(ctx, tx, source, paymentID); err != nil {

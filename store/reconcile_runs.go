@@ -70,7 +70,7 @@ func (s *Store) WaitRun(ctx context.Context, id int64, observe func(Run)) (Run, 
 	}
 }
 
-// lastLook reads the run even when the time of whoever waits is up: it is what
+// lastLook reads the run even when the caller's time is up: it is what
 // they are answered with.
 func (s *Store) lastLook(ctx context.Context, id int64) (Run, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), runLook)

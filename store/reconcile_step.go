@@ -160,7 +160,7 @@ func (st *RunStep) HandOver(ctx context.Context, complete CompleteJob) error {
 	})
 }
 
-// Succeed ends the run well and completes the step's job, all or nothing.
+// Succeed ends the run as succeeded and completes the step's job, all or nothing.
 func (st *RunStep) Succeed(ctx context.Context, complete CompleteJob) error {
 	return st.advance(ctx, "succeed", func(tx pgx.Tx) (progress, error) {
 		return progress{phase: PhaseDone, status: RunSucceeded}, complete(ctx, tx)

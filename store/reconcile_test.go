@@ -126,7 +126,7 @@ func TestStartRun_LooksDeeperOnceADay(t *testing.T) {
 	ended(73*time.Hour, time.Hour)
 	begins(3*time.Hour, "from two hours before the last one ended")
 	ended(4*time.Hour, 30*time.Minute)
-	begins(150*time.Minute, "a shallow one is no deep one, and the deep one is fresh")
+	begins(150*time.Minute, "a shallow one is not a deep one, and the deep one is fresh")
 }
 
 // A clock that was ahead and was put right left a window that ends in the future.

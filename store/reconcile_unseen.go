@@ -23,7 +23,7 @@ const (
 	UnseenBound = "call_limit"
 )
 
-// UnseenReasons are all of them.
+// UnseenReasons lists every reason.
 func UnseenReasons() []string {
 	return []string{UnseenCounted, UnseenBeyondCap, UnseenUnstable, UnseenRefused, UnseenBound}
 }

@@ -31,7 +31,7 @@ const (
 // RefundExpired is why a refund failed that was not made and must not be sent any more.
 const RefundExpired = "expired"
 
-// RefundStates are all states, in their order.
+// RefundStates lists every state of a refund, in their order.
 func RefundStates() []string {
 	return []string{RefundRequested, RefundSent, RefundUnknown, RefundDone, RefundFailed}
 }
@@ -61,7 +61,7 @@ func (e *RefundLimitError) Error() string {
 	return fmt.Sprintf("at most %s %s of payment %s can be refunded", order.FormatAmount(e.Left, e.Currency), e.Currency, e.PaymentID)
 }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *RefundLimitError) Problem() Problem {
 	return Problem{
 		Class: Conflict, Code: "refund_exceeds", Text: capitalised(e.Error()) + ".",

@@ -22,7 +22,7 @@ type RefusedGroup struct {
 	Source string    `json:"source"`
 	Reason string    `json:"reason"`
 	Count  int64     `json:"count"`
-	// ForeignRequestIDs is how many came with an x-request-id that is no UUID, and
+	// ForeignRequestIDs is how many came with an x-request-id that is not a UUID, and
 	// RequestID the newest of these; empty where there is none. Where a signature covers
 	// it and does not match, a proxy has most likely replaced it.
 	ForeignRequestIDs int64  `json:"foreign_request_ids"`

@@ -34,7 +34,7 @@ func (e *LiveProcessesError) Error() string {
 	return "a process of the service works with this database; stop it (after a crash, try again a minute later): " + strings.Join(e.Signs, ", ")
 }
 
-// Problem says what the error means to whoever asked.
+// Problem classifies the error for the caller.
 func (e *LiveProcessesError) Problem() Problem {
 	return Problem{Class: Conflict, Code: "state_conflict", Text: capitalised(e.Error()) + "."}
 }

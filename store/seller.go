@@ -39,7 +39,7 @@ type SellerStatus struct {
 // UseSellers makes these accounts those of the sellers, for this process.
 func (s *Store) UseSellers(accounts []string) { s.sellers.Store(&accounts) }
 
-// KeepSellers makes these the sellers of a source in the books, each with an account.
+// KeepSellers makes these the sellers of a source in the ledger, each with an account.
 // One whose access token is another counts as authorized again. A process that was not
 // told of sellers is not declared: it removes them only where no living process has
 // a file of them.
@@ -105,7 +105,7 @@ func readSellers(ctx context.Context, tx pgx.Tx, st *Status) error {
 	return err
 }
 
-// NoteAuthorization ends an event that tells that a seller gave its consent or
+// NoteAuthorization ends an event which says that a seller gave its consent or
 // withdrew it, and keeps that for the seller. What is told late changes nothing.
 func (s *Store) NoteAuthorization(ctx context.Context, a Attempt, account Account, given bool, complete CompleteJob) error {
 	column := "deauthorized_at"

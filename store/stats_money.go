@@ -17,7 +17,7 @@ import (
 // reconciliation finds two days late counts on the day on which it was found.
 //
 // Over all time, Paid less Withdrawn is the sum of the orders' paid amounts, and
-// Refunded the sum of their refunded amounts. Money that is no order's is not
+// Refunded the sum of their refunded amounts. Money that is not an order's is not
 // counted: payments without an order, in another currency than the order's, of
 // another account.
 type MoneyDay struct {

@@ -18,7 +18,7 @@ const soon = 10 * time.Minute
 
 // A past event has its times from the test.
 type past struct {
-	received, completed time.Duration // ago; completed 0 is no end
+	received, completed time.Duration // ago; completed 0 means no end
 	topic, origin       string
 	outcome             string
 }

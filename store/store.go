@@ -80,7 +80,7 @@ type Store struct {
 	// direct is the pool, or goes past a pooler.
 	direct *pgxpool.Pool
 	rules  order.Rules
-	// account is the one that the books belong to, nil until it was read.
+	// account is the one that the ledger belongs to, nil until it was read.
 	account atomic.Pointer[string]
 	// sellers are the accounts beside it, nil until they were read.
 	sellers      atomic.Pointer[[]string]

@@ -68,7 +68,7 @@ func Invariants() []Invariant {
 }
 
 // verifyPatience bounds one statement of Verify. It is longer than the service
-// allows itself: books that have grown take the time that they take.
+// allows itself: a ledger that has grown takes the time that it takes.
 const verifyPatience = 15 * time.Minute
 
 // verifySettings hold for Verify's transaction only. Sorting and hashing a
@@ -169,7 +169,7 @@ var computedInvariants = []computedInvariant{
 const verifyBatch = 1000
 
 // unfoldedOrders holds every settled order against the fold of its payments. What
-// follows from a payment that is no state that was applied is no truth about the
+// follows from a payment that is not a state that was applied says nothing of the
 // order, and that payment is a violation itself; whether it is one is asked for
 // orders that differ only, because it costs most.
 func (s *Store) unfoldedOrders(ctx context.Context, tx pgx.Tx, add func(row any)) error {

@@ -31,7 +31,7 @@ const staleChain = `SELECT FROM account_chains c
 var invariants = []invariant{
 	{
 		Invariant: Invariant{"event_ends_once", "an event has exactly one of: an outcome, a job that lives, a dead letter"},
-		// A reopened dead letter is no end: the job lives again. A replayed or
+		// A reopened dead letter is not an end: the job lives again. A replayed or
 		// dismissed one is: another event, or a person, took over.
 		broken: `
 			SELECT q.id AS queue_id, q.completed_at, q.outcome, q.job_id, j.state AS job_state, d.state AS dead_letter_state

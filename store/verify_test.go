@@ -105,7 +105,7 @@ func TestVerify_FindsNothingInASoundLedger(t *testing.T) {
 	require.Equal(t, int64(3), report.Orders)
 }
 
-// Each row breaks one thing in sound books, and nothing else is said to be.
+// Each row breaks one thing in a sound ledger, and nothing else is said to be.
 func TestVerify_FindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	const jobOf = `(SELECT job_id FROM webhook_queue WHERE id = $1)`
@@ -155,13 +155,13 @@ func TestVerify_FindsWhatIsBroken(t *testing.T) {
 			"job_of_its_event", func(l *verifyFixture) int64 { return l.pending },
 			`INSERT INTO river_job (args, kind, max_attempts, state) SELECT args, kind, max_attempts, state FROM river_job WHERE id = ` + jobOf,
 		},
-		"a settled payment is not in the books": {
+		"a settled payment is not in the ledger": {
 			"payment_known", func(l *verifyFixture) int64 { return l.settled }, `UPDATE webhook_queue SET resource_id = 'other' WHERE id = $1`,
 		},
 		"a covered payment is another source's": {
 			"payment_known", func(l *verifyFixture) int64 { return l.covered }, `UPDATE webhook_queue SET source = 'other' WHERE id = $1`,
 		},
-		"an archived payment is not in the books": {
+		"an archived payment is not in the ledger": {
 			"payment_known", func(l *verifyFixture) int64 { return l.archived }, `UPDATE webhook_archive SET resource_id = 'other' WHERE id = $1`,
 		},
 		"a payment changed and nothing was applied": {
@@ -282,7 +282,7 @@ func TestVerify_BoundsItsRows(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Books that move all the time are sound at every moment.
+// A ledger that moves all the time is sound at every moment.
 func TestVerify_HoldsWhileEverythingMoves(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -68,7 +68,7 @@ type app struct {
 	market *marketplace
 	// senders follows the file of the other senders.
 	senders *senders
-	// account keeps the account that the books belong to; nil when it is configured.
+	// account keeps the account that the ledger belongs to; nil when it is configured.
 	account *jobs.AccountKeeper
 	riverUI *api.RiverUI
 	server  *http.Server
@@ -252,7 +252,7 @@ func connectionsFor(cfg config.Config, does role) int {
 }
 
 // connect makes what asks Mercado Pago, and refuses credentials of another account
-// than the books.
+// than the ledger.
 func (a *app) connect(ctx context.Context, cfg config.Config) (*mercadopago.Client, error) {
 	settings := mercadopago.Config{
 		BaseURL: cfg.BaseURL.String(), AccessToken: cfg.AccessToken.Reveal(),
@@ -305,14 +305,14 @@ func (a *app) jobsDeps(cfg config.Config, client *mercadopago.Client) jobs.Deps 
 }
 
 // otherAccount says of which variable it speaks that our credentials are of another
-// account than the books.
+// account than the ledger.
 func otherAccount(err error) error {
 	var other *store.OtherAccountError
 	if !errors.As(err, &other) {
 		return err
 	}
 	return config.Problems{{Variable: "MERCADOPAGO_ACCESS_TOKEN", Text: fmt.Sprintf(
-		"is of account %s, and these records belong to account %s: %s", other.Ours, other.Books, otherAccountHint)}}
+		"is of account %s, and these records belong to account %s: %s", other.Ours, other.Ledger, otherAccountHint)}}
 }
 
 // otherAccountHint is what there is to do about it.

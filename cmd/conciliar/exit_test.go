@@ -141,12 +141,12 @@ func meanings() map[string]meaning {
 		},
 		"ErrInboxFull":   {store.ErrInboxFull, store.Unavailable, "overloaded", http.StatusServiceUnavailable, exitFailed, ""},
 		"ErrInboxClosed": {store.ErrInboxClosed, store.Unavailable, "shutting_down", http.StatusServiceUnavailable, exitFailed, ""},
-		"NewerBooksError": {
-			&store.NewerBooksError{Books: 9}, store.Unavailable, "storage_unavailable", http.StatusServiceUnavailable, exitFailed, "",
+		"NewerLedgerError": {
+			&store.NewerLedgerError{Ledger: 9}, store.Unavailable, "storage_unavailable", http.StatusServiceUnavailable, exitFailed, "",
 		},
 
 		"OtherAccountError": {
-			&store.OtherAccountError{Books: "1", Ours: "2"}, store.Conflict, "state_conflict", http.StatusConflict, exitFailed,
+			&store.OtherAccountError{Ledger: "1", Ours: "2"}, store.Conflict, "state_conflict", http.StatusConflict, exitFailed,
 			"The records belong to another account than the access token.",
 		},
 

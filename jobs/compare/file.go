@@ -109,7 +109,7 @@ func openFile(r io.Reader) (*file, error) {
 	return f, nil
 }
 
-// placed says where a text is no CSV.
+// placed says where a text is not a CSV.
 func placed(err error) error {
 	if wrong, ok := errors.AsType[*csv.ParseError](err); ok {
 		return &FileError{Line: wrong.StartLine, Why: wrong.Err.Error()}

@@ -12,7 +12,7 @@ import (
 // scramVerifier is what PostgreSQL keeps of a password (pg_authid.rolpassword, in the
 // form of RFC 5803), for initdb to take instead of the password. PostgreSQL itself would
 // have each connection hash the password 4,096 times, which makes weak ones hard to
-// guess. Ours is random, and whoever connects pays for each hash.
+// guess. Ours is random, and each connection pays for a hash.
 func scramVerifier(password string) (string, error) {
 	const iterations, saltLength = 1, 16
 	salt := make([]byte, saltLength)

@@ -37,10 +37,10 @@ func tryLock(f *os.File) (bool, error) {
 	return err == nil, err
 }
 
-// signalGroup signals every process of a group; one that is gone is no error.
+// signalGroup signals every process of a group; one that is gone is not an error.
 func signalGroup(group int, s syscall.Signal) { _ = syscall.Kill(-group, s) }
 
-// alive reports whether a process has this number, whoever owns it.
+// alive reports whether a process has this number, whatever its owner.
 func alive(pid int) bool {
 	err := syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM)

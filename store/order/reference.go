@@ -38,7 +38,7 @@ func ReferenceKey(reference string) string {
 	return key.String()
 }
 
-// nextIsDigit reports whether the first character that is no blank is a digit.
+// nextIsDigit reports whether the first character that is not a blank is a digit.
 func nextIsDigit(runes []rune) bool {
 	for _, r := range runes {
 		if !isBlank(r) {

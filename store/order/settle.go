@@ -7,7 +7,7 @@ import (
 )
 
 // FoldVersion numbers the rules of Fold, Settle and Unmatched. It rises with every
-// change that makes another end of the same payments: books that were made under
+// change that makes another end of the same payments: a ledger that was made under
 // earlier rules are folded once more.
 const FoldVersion = 3
 
@@ -47,7 +47,7 @@ type Settlement struct {
 // to none. Of a payment no more is refunded than was so counted.
 //
 // Sums are rounded at the currency's smallest unit, half of one up, and compared
-// so; where the provider charges whole units only, less than one is no difference.
+// so; where the provider charges whole units only, less than one is not a difference.
 //
 // Then the order has the first status that holds, net being paid less refunded:
 //
@@ -73,7 +73,7 @@ type Settlement struct {
 // ErrInvalidPayment (no id, no amount where money came, one that is negative or
 // 10^15 or more); the last two name the payment. They hold for payments that
 // count for nothing and for states that are superseded as well: a state that
-// cannot be read is never passed over. Terms of before that Validate refuses are
+// cannot be read is never passed over. Earlier terms that Validate refuses are
 // settled all the same.
 func Settle(t Terms, r Rules, payments []Payment) (Settlement, error) {
 	settled, _, err := Judge(t, r, payments)

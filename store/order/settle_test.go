@@ -387,7 +387,7 @@ func TestSettle_ComparesAtTheUnitThatIsCharged(t *testing.T) {
 		{"20076.47", "COP", []string{"20076", "20076"}, "paid", "40152", "duplicate_payment"},
 		{"0.50", "COP", nil, "pending", "0", ""},
 		{"1.001", "BHD", []string{"1"}, "partially_paid", "1", "underpaid"},
-		// Terms that only books of before have.
+		// Terms that only an earlier ledger has.
 		{"10.005", "ARS", []string{"10.01"}, "paid", "10.01", ""},
 		{"15990.50", "CLP", []string{"15991"}, "paid", "15991", ""},
 	} {
@@ -404,7 +404,7 @@ func TestSettle_ComparesAtTheUnitThatIsCharged(t *testing.T) {
 			require.Equal(t, c.anomalies, inShort(got.Anomalies))
 		})
 	}
-	t.Run("no payment can be in a currency that does not exist, and terms of before are settled without an error", func(t *testing.T) {
+	t.Run("no payment can be in a currency that does not exist, and earlier terms are settled without an error", func(t *testing.T) {
 		t.Parallel()
 		got, err := Settle(Terms{Amount: dec("10"), Currency: "XYZ"}, rules, []Payment{pay("1", PaymentApproved, "10")})
 		require.NoError(t, err)

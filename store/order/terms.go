@@ -53,8 +53,8 @@ func (t Terms) check() error {
 	return nil
 }
 
-// currency is that of the terms. One that does not exist, which only books of
-// before have, is taken to have cents: no payment can be in it.
+// currency is that of the terms. One that does not exist, which only an
+// earlier ledger has, is taken to have cents: no payment can be in it.
 func (t Terms) currency() Currency {
 	if c, known := LookupCurrency(t.Currency); known {
 		return c

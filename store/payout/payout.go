@@ -20,7 +20,7 @@ const (
 	Open State = "open"
 )
 
-// States are all states that there are.
+// States lists every state.
 func States() []State { return []State{Explained, Open} }
 
 // An Explanation is what one payout is made of.

@@ -19,7 +19,7 @@ func monies(texts ...string) (all []decimal.Decimal) {
 	return all
 }
 
-// requireExplanation asserts what a payout is made of; an empty text is no balance.
+// requireExplanation asserts what a payout is made of; an empty text is not a balance.
 func requireExplanation(t *testing.T, e payout.Explanation, state payout.State, opening, unexplained, kept string) {
 	t.Helper()
 	require.Equal(t, state, e.State())

@@ -154,7 +154,7 @@ func (s *server) url(database string) string {
 func inSchema(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
-		return address // whoever connects says why it cannot be read
+		return address // connecting will say why it cannot be read
 	}
 	query := u.Query()
 	query.Set("search_path", Schema)
