@@ -67,7 +67,7 @@ type SourcesInUse struct {
 	Digest  string
 }
 
-// PassedOnward is the name that is no sender's: the source of payments, of which
+// PassedOnward is the one name that no sender has: the source of payments, of which
 // topics may be passed onward.
 const PassedOnward = "mercadopago"
 

@@ -157,7 +157,7 @@ func (u *CollectorURL) UnmarshalText(text []byte) error {
 }
 
 // A WebhookURL is where messages are posted: https, or http on a loopback
-// address. It is a Secret, because whoever knows it can post there.
+// address. It is a Secret, because anyone who knows it can post there.
 type WebhookURL struct{ Secret }
 
 // UnmarshalText implements encoding.TextUnmarshaler.

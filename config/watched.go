@@ -19,7 +19,7 @@ const WatchEvery = 2 * time.Second
 type ReadFile func(path string) ([]byte, error)
 
 // A Watched is a value that is made of files and kept current while they change.
-// What can't be used changes nothing: the value of before stays, and Problem says
+// What can't be used changes nothing: the previous value stays, and Problem says
 // what is wrong with the files. It is safe for concurrent use.
 type Watched[T any] struct {
 	name string

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// accountLook is how often a process looks whether the account of the books is
+	// accountLook is how often a process looks whether the account of the ledger is
 	// known, and accountAsk how many looks lie between two questions to a provider at
 	// most: it is asked after the first one, two, four and eight, too.
 	accountLook = 2 * time.Second
@@ -21,7 +21,7 @@ const (
 	accountStart   = 3 * time.Second
 )
 
-// An AccountKeeper finds out which account the books belong to: payments to other
+// An AccountKeeper finds out which account the ledger belongs to: payments to other
 // accounts never pay an order.
 type AccountKeeper struct {
 	store *store.Store
@@ -38,7 +38,7 @@ func NewAccountKeeper(storage *store.Store, ask func(context.Context) (string, e
 }
 
 // Start asks once, for a few seconds at most. The error is a *store.OtherAccountError
-// when our credentials are of another account than the books; a provider that does not
+// when our credentials are of another account than the ledger; a provider that does not
 // answer is none, for Run asks again.
 func (k *AccountKeeper) Start(ctx context.Context) error {
 	return k.question(ctx, accountStart)
@@ -52,7 +52,7 @@ func (k *AccountKeeper) Run(ctx context.Context) error {
 	for looks := 1; ; looks++ {
 		done, err := k.look(ctx)
 		if err != nil && ctx.Err() == nil {
-			k.logger.WarnContext(ctx, "the account of the books could not be read", "error", err)
+			k.logger.WarnContext(ctx, "the account of the ledger could not be read", "error", err)
 		}
 		if done && k.asked {
 			return nil

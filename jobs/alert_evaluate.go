@@ -23,7 +23,7 @@ type Alerts struct {
 // AlertEvaluateArgs are the arguments of the job that evaluates the conditions.
 // They are stored data: fields are added, never renamed.
 type AlertEvaluateArgs struct {
-	// At is the minute, and all that makes the job unique, whoever leads.
+	// At is the minute, and all that makes the job unique, whichever process leads.
 	At time.Time `json:"at" river:"unique"`
 }
 

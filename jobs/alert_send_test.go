@@ -130,7 +130,7 @@ func TestAlertMessage_AReceiverMayAskToWait(t *testing.T) {
 	b.sendOnce(t, receiver.URL, 1)
 	b.awaitSend(t, "completed")
 	require.Len(t, receiver.received(), 1)
-	require.Zero(t, scan[int](t, b, `SELECT attempts FROM alert_messages`), "it is no failure")
+	require.Zero(t, scan[int](t, b, `SELECT attempts FROM alert_messages`), "it is not a failure")
 }
 
 // A webhook that never answers is seen, tells nothing about itself, and leaves
@@ -169,7 +169,7 @@ func TestAlertMessage_ThatNeverArrivesIsSeen(t *testing.T) {
 	require.Empty(t, conditions(), "a later one arrived")
 	b.exec(t, `DELETE FROM alert_messages WHERE delivered_at IS NOT NULL`)
 	b.exec(t, `UPDATE alert_messages SET created_at = now() - interval '25 hours'`)
-	require.Empty(t, conditions(), "it is no news any more")
+	require.Empty(t, conditions(), "it is not news any more")
 }
 
 func TestAlertMessage_WithNowhereToGoIsGivenUp(t *testing.T) {

@@ -221,7 +221,7 @@ func TestDeadLetter_IsReopenedByARetry(t *testing.T) {
 	second.State = "reopened"
 	require.Equal(t, second, b.letter(t, event))
 
-	// The event has ended: what becomes of its job is no death.
+	// The event has ended: what becomes of its job is not a death.
 	b.awaitJob(t, event, rivertype.JobStateCompleted)
 	b.exec(t, `UPDATE river_job SET state = 'available', finalized_at = NULL, scheduled_at = now() + interval '1 hour' WHERE id = $1`, jobID)
 	_, err := b.operator.JobCancel(t.Context(), jobID)

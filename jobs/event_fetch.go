@@ -147,7 +147,7 @@ func orderedPayments(event store.AttemptStart, ordered []provider.OrderedPayment
 
 // referenceOf is the order reference of a payment: its own, or that of the merchant
 // order that it names. One that can't be read delays the payment by its attempts at
-// most, and not at all where asking again is no help; then what is known of the
+// most, and not at all where asking again does not help; then what is known of the
 // payment already stays.
 func (s *eventShell) referenceOf(ctx context.Context, asks Fetcher, source string, p provider.Payment, last bool) (string, error) {
 	if p.Reference != "" || p.MerchantOrderID == "" {

@@ -57,7 +57,7 @@ func relaying(t *testing.T, forward *source.Forward) *relay {
 	return r
 }
 
-// declare declares the sender anew.
+// declare declares the sender again.
 func (r *relay) declare(t *testing.T, forward *source.Forward) {
 	t.Helper()
 	sender, err := source.New(source.Spec{Name: "github", Verify: source.Verify{Scheme: "github", Secrets: []string{"k"}}, Forward: forward})
@@ -98,7 +98,7 @@ func TestForward_AnEventGoesWhereItsSourceSays(t *testing.T) {
 	fixture.Await(t, func() bool {
 		return r.count(t, `SELECT count(*) FROM deliveries WHERE queue_id = $1 AND receiver = 'source:github' AND state = 'delivered'`, event) == 1
 	})
-	require.Zero(t, r.count(t, `SELECT count(*) FROM deliveries WHERE headers::text LIKE '%of the shop%'`), "the books have no credentials")
+	require.Zero(t, r.count(t, `SELECT count(*) FROM deliveries WHERE headers::text LIKE '%of the shop%'`), "the ledger has no credentials")
 
 	// What the receiver does not accept is its delivery's matter, and no event's.
 	r.status.Store(http.StatusInternalServerError)

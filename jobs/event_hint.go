@@ -39,7 +39,7 @@ func (s *eventShell) pointless(ctx context.Context, a store.Attempt, event store
 		// What is known stands, and is looked for again.
 		return store.OutcomeProvisional, last || permanent, nil
 	case event.Hint && answered && asked.Kind == provider.Odd:
-		// Whoever sent it: there is a payment, and a person must see it.
+		// Whatever its sender: there is a payment, and a person must see it.
 		return "", false, nil
 	case event.Hint:
 		return store.OutcomeDiscarded, missing || permanent || a.Number >= hintAttempts, nil

@@ -108,7 +108,7 @@ func TestTest_ABodysWordIsBelievedWhereNothingIsBehindTheID(t *testing.T) {
 }
 
 // A signature covers no topic: where it came under two, the one that nothing is
-// behind is no dead letter, and yet has all its attempts.
+// behind is not a dead letter, and yet has all its attempts.
 func TestSignature_UnderTwoTopicsLeavesNoDeadLetter(t *testing.T) {
 	t.Parallel()
 	b := setup(t, quick, func(c *jobs.Config) { c.Backoff.Attempts = 3 })

@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// foldEvery is how often it is looked whether the books were settled under the
+	// foldEvery is how often it is looked whether the ledger was settled under the
 	// rules of an earlier release. It is at the start as well.
 	foldEvery = time.Hour
 	// foldBudget is how long one job folds, and foldPause how long it then leaves
@@ -103,7 +103,7 @@ func (w *foldWorker) fold(ctx context.Context, ends time.Time) (done bool, err e
 			return false, nil
 		}
 	}
-	w.logger.InfoContext(ctx, "the books are under the rules of this release")
+	w.logger.InfoContext(ctx, "the ledger is under the rules of this release")
 	return true, nil
 }
 
@@ -117,7 +117,7 @@ func (w *foldWorker) readPayment(source string, raw []byte) (provider.Payment, b
 	return p, err == nil
 }
 
-// read reads what the rules of before did not look at.
+// read reads what earlier rules did not look at.
 func (w *foldWorker) read(source string, raw []byte) (store.PaymentExtra, bool) {
 	p, ok := w.readPayment(source, raw)
 	return store.PaymentExtra{Shipping: p.Shipping, SubscriptionID: p.SubscriptionID, SubscriptionNumber: p.SubscriptionNumber, CreatedAt: p.CreatedAt}, ok

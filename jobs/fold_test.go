@@ -20,7 +20,7 @@ func (k *fakeProvider) ReadPayment(raw []byte) (provider.Payment, error) {
 
 // What a release settled that did not read shipping is settled again from the
 // answers that it kept.
-func TestFold_BooksOfBeforeAreSettledAgain(t *testing.T) {
+func TestFold_AnEarlierLedgerIsSettledAgain(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, err := b.RegisterOrder(t.Context(), "sh-110", order.Terms{Amount: decimal.NewFromInt(110), Currency: "ARS"})

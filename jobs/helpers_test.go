@@ -183,7 +183,7 @@ type fakeProvider struct {
 	mu      sync.Mutex
 	answers map[string]answer
 	asked   map[string]int
-	// names are what follows from what is no payment.
+	// names are what follows from what is not a payment.
 	names map[provider.Ref][]provider.Ref
 	// references are what merchant orders name, and merchantOrderFails the error
 	// for all of them, nil while they can be read.

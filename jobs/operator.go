@@ -66,7 +66,7 @@ type QueueProcessed struct {
 // that are pending and of those that failed and wait for their next, and waits
 // until each has had it, or until the time is up. It does not attempt them: a
 // Runner does, in this process or another. Once the events are woken, ctx ending
-// shortens the wait and is no error.
+// shortens the wait and is not an error.
 func (o *Operator) ProcessQueue(ctx context.Context, limit int, wait time.Duration, by store.Actor) (QueueProcessed, error) {
 	woken, err := o.Wake(ctx, limit, by)
 	if err != nil {

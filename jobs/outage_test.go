@@ -93,7 +93,7 @@ func (b *bundle) requireAllPaid(t *testing.T, n int) {
 	require.Zero(t, scan[int](t, b, `SELECT count(*) FROM webhook_queue WHERE completed_at IS NULL`))
 }
 
-// The ladder is over within a tenth of the outage: without holding, every event
+// The backoff is over within a tenth of the outage: without holding, every event
 // would die.
 func TestOutage_IsWaitedOut(t *testing.T) {
 	t.Parallel()
@@ -328,7 +328,7 @@ func TestOutage_IsKnownToAProcessThatNeverAsked(t *testing.T) {
 	require.Zero(t, b.job(t, event).Attempt)
 }
 
-// The ladder ran out in the streak that opened the circuit, and for another
+// The backoff ran out in the streak that opened the circuit, and for another
 // reason, and long before.
 func TestOutage_ItsDeadLettersAreReplayedOnce(t *testing.T) {
 	t.Parallel()

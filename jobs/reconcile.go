@@ -50,7 +50,7 @@ type ReconcileStepArgs struct {
 	notBefore time.Time
 }
 
-// Kind is the job's name in the database. It is no event job: its end is its
+// Kind is the job's name in the database. It is not an event job: its end is its
 // run's, and no dead letter.
 func (ReconcileStepArgs) Kind() string { return "reconcile_step" }
 
@@ -230,7 +230,7 @@ func (w *stepWorker) fail(ctx context.Context, job *river.Job[ReconcileStepArgs]
 		endErr = step.Fail(ctx, failure.Error())
 	}
 	if endErr != nil {
-		// Whoever starts or awaits a run finds that this one has died.
+		// The next start, or a caller that awaits the run, finds that it has died.
 		return &AttemptError{Class: failure.Class, Err: errors.Join(err, endErr)}
 	}
 	w.logger.ErrorContext(ctx, "reconciliation failed", "run_id", job.Args.RunID, "phase", step.Run.Phase, "error", failure)

@@ -86,7 +86,7 @@ func TestCheck_FindsEveryDifference(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrRunWindow)
 
 	w.reconcile(t)
-	require.Equal(t, map[string]string{odd: "missing"}, kinds(w.check(t, jobs.CheckRequest{})), "a dead letter is no settlement")
+	require.Equal(t, map[string]string{odd: "missing"}, kinds(w.check(t, jobs.CheckRequest{})), "a dead letter is not a settlement")
 }
 
 func TestCheck_AnOpenAnomalyIsNoDifference(t *testing.T) {

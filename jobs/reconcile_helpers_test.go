@@ -141,7 +141,7 @@ func (c *traffic) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// forget begins to count anew.
+// forget begins to count from zero.
 func (c *traffic) forget() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

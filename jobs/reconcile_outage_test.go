@@ -13,7 +13,7 @@ import (
 )
 
 // One attempt for each step, and a provider that is down, or refuses our
-// credentials, longer than any ladder: the run waits, and succeeds.
+// credentials, longer than any backoff: the run waits, and succeeds.
 func TestReconcile_WaitsAnOutageOut(t *testing.T) {
 	t.Parallel()
 	for name, set := range map[string]func(*simulator.Simulator, bool){

@@ -95,7 +95,7 @@ func (w *stepWorker) accountAfter(ctx context.Context, step *store.RunStep, acco
 		following = slices.IndexFunc(all, func(a store.Account) bool { return a.CollectorID > account.CollectorID })
 	}
 	if following < 0 || following == len(all) {
-		return nil, nil //nolint:nilnil // that there is no next is no error
+		return nil, nil //nolint:nilnil // that there is no next is not an error
 	}
 	begin, err := step.AccountWindow(ctx, all[following])
 	return &accountWindow{all[following], begin}, err

@@ -172,7 +172,7 @@ func TestReconcile_TheLastAttemptEndsTheRun(t *testing.T) {
 	fixture.Await(t, func() bool {
 		return look[string](t, w, `SELECT state FROM river_job WHERE kind = 'reconcile_step'`) == "discarded"
 	})
-	require.Zero(t, look[int](t, w, `SELECT count(*) FROM webhook_dead_letter`), "a step is no event")
+	require.Zero(t, look[int](t, w, `SELECT count(*) FROM webhook_dead_letter`), "a step is not an event")
 
 	fails.Store(false)
 	require.Equal(t, found{missing: 1}, foundBy(w.reconcile(t)))

@@ -58,8 +58,8 @@ func (s Schedule) Last(t time.Time) time.Time {
 // ReconcileStartArgs are the arguments of the job that starts a scheduled run.
 // They are stored data: fields are added, never renamed.
 type ReconcileStartArgs struct {
-	// At is the tick, and all that makes the job unique: whoever leads when it
-	// comes, and whoever leads after, insert the same job.
+	// At is the tick, and all that makes the job unique: whichever process leads when it
+	// comes, and whichever leads after, insert the same job.
 	At time.Time `json:"at" river:"unique"`
 	// Trigger is "schedule", or "start" for a tick that nobody was there for.
 	Trigger string `json:"trigger"`

@@ -270,7 +270,7 @@ func TestReconcile_CountsOddPaymentsAndAsksForThemOnce(t *testing.T) {
 }
 
 // The search shows no reference of a payment that has it from its merchant order:
-// that is no difference.
+// that is not a difference.
 func TestReconcile_AReferenceOfTheMerchantOrderIsNoDrift(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldSpec{})

@@ -55,7 +55,7 @@ type RefundArgs struct {
 	preset preset
 }
 
-// Kind is the job's name in the database. It is no event job: its end is its refund's.
+// Kind is the job's name in the database. It is not an event job: its end is its refund's.
 func (RefundArgs) Kind() string { return "refund" }
 
 // InsertOpts puts refunds into their own queue.
@@ -244,7 +244,7 @@ func (w *refundWorker) look(ctx context.Context, asks RefundProvider, start stor
 			return &r, nil
 		}
 	}
-	return nil, nil //nolint:nilnil // that it is not listed is no error
+	return nil, nil //nolint:nilnil // that it is not listed is not an error
 }
 
 // answered is what follows from a refund as the provider shows it.

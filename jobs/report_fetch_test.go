@@ -65,7 +65,7 @@ func (b *bank) steps(t *testing.T) {
 	t.Fatal("there is always more to do")
 }
 
-// requireBooked asserts that so many of the simulator's movements are in the books, and
+// requireBooked asserts that so many of the simulator's movements are in the ledger, and
 // how many payouts they explain.
 func (b *bank) requireBooked(t *testing.T, movements, payouts int) {
 	t.Helper()

@@ -296,7 +296,7 @@ func addReconciliation(config *river.Config, cfg Config, deps Deps, circuits *ci
 // Start begins to work jobs. The context bounds only the start; Stop stops.
 func (r *Runner) Start(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	// Whoever is told to end while the workers start need not wait for them.
+	// A process told to end while the workers start need not wait for them.
 	defer context.AfterFunc(ctx, end)()
 	// Before the first job: one of a process that does not say that it lives is
 	// anybody's.

@@ -98,7 +98,7 @@ func TestRunner_KeepsEndedJobs(t *testing.T) {
 	for state := range ended {
 		require.Equal(t, 1, scan[int](t, b, `SELECT count(*) FROM river_job WHERE id = $1`, recent[state]), state)
 	}
-	require.Equal(t, letters, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`), "to tidy up is no death")
+	require.Equal(t, letters, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter`), "to tidy up is not a death")
 	require.Equal(t, letters, scan[int](t, b, `SELECT count(*) FROM webhook_dead_letter WHERE state = 'open' AND deaths = 1 AND reason = 'cancelled'`))
 }
 

@@ -51,7 +51,7 @@ type traceContinuation struct{ river.MiddlewareDefaults }
 
 func (*traceContinuation) Work(ctx context.Context, job *rivertype.JobRow, work func(context.Context) error) error {
 	var from jobTrace
-	// Metadata belong to River and to whoever adds to them; what is not ours to
+	// Metadata belong to River and to others that add to them; what is not ours to
 	// read is no reason not to work.
 	if json.Unmarshal(job.Metadata, &from) == nil && from.Traceparent != "" {
 		ctx = propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": from.Traceparent})

@@ -53,7 +53,7 @@ type Statuses struct{ From, To int }
 // A Receiver is where messages are sent by POST. It does not print its URL, which
 // may hold a token.
 type Receiver struct {
-	// Name is what the books call it, such as "order_events" or "source:github".
+	// Name is what the ledger calls it, such as "order_events" or "source:github".
 	Name string
 	// URL must be https, unless private addresses are allowed.
 	URL string `json:"-"`
@@ -170,7 +170,7 @@ func New(opts Options) *Engine {
 
 // Use replaces the receivers whose names begin with prefix: the settings and a file
 // each have receivers of their own. Attempts under way end as they began. On an
-// error those of before stay.
+// error the previous ones stay.
 func (e *Engine) Use(prefix string, receivers ...Receiver) error {
 	var problems []error
 	next := map[string]*station{}

@@ -59,7 +59,7 @@ const (
 	ClassCancelled = "cancelled"
 )
 
-// Classes are all failure classes.
+// Classes lists every failure class.
 func Classes() []string {
 	return []string{
 		ClassRefused, ClassRedirected, ClassRateLimited, ClassGone, ClassTimeout, ClassUnreachable, ClassTLS,

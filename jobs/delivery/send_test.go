@@ -241,7 +241,7 @@ func plain(t *testing.T) string {
 	return server.Listener.Addr().String()
 }
 
-// The check is made on the address that is connected to, so a name is no way around.
+// The check is made on the address that is connected to, so a name is not a way around.
 func TestSend_RefusesPrivateAddressesWhateverTheirName(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a private address was connected to") }))

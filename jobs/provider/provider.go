@@ -2,7 +2,7 @@
 //
 // A provider lives in a folder below this one and turns what it receives into
 // these types. Whatever would change if the provider changed stays in that
-// folder. This package declares no interfaces: whoever needs one declares it
+// folder. This package declares no interfaces: the package that needs one declares it
 // where it is used.
 package provider
 
@@ -54,7 +54,7 @@ type Event struct {
 	// Nil when unsigned.
 	Signature []byte
 	// Unbound is true when the signature covers no id, or not the body where that is
-	// what is asked for: whoever has seen it can make it ask for any.
+	// what is asked for: anyone who has seen it can make it ask for any.
 	Unbound bool
 }
 

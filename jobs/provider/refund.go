@@ -56,7 +56,7 @@ const (
 	RefundRefusedOtherwise RefundReason = "refused"
 )
 
-// RefundReasons are all reasons.
+// RefundReasons lists every reason.
 func RefundReasons() []RefundReason {
 	return []RefundReason{
 		RefundTooOld, RefundWrongState, RefundWrongAmount, RefundWholeOnly, RefundNoPayment, RefundNotAllowed, RefundRejected, RefundRefusedOtherwise,

@@ -33,7 +33,7 @@ type SearchPage struct {
 	Limit, Offset int
 	Payments      []Payment
 	// Odd are the results that can't be booked as they stand. The others are not
-	// held up by them; whoever walks the pages must look at these too.
+	// held up by them; a caller that walks the pages must look at these too.
 	Odd []OddPayment
 }
 

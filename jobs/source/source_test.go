@@ -243,7 +243,7 @@ func TestReceive_ReadsIDTypeAndTime(t *testing.T) {
 	for _, body := range []string{"", "{", `{"data":[]}`, `{"data":[{"id/no":null}]}`, `{"data":[{"id/no":{}}]}`, `{"data":{"0":{"id/no":""}}}`, "[1]{}", "\x00"} {
 		event := receive(body)
 		require.Empty(t, event.ResourceID, body)
-		require.Nil(t, event.SignatureKey, "what has no id is no duplicate: %s", body)
+		require.Nil(t, event.SignatureKey, "what has no id is not a duplicate: %s", body)
 		require.Equal(t, "unknown", event.Topic)
 		require.Zero(t, event.NotifiedAt)
 	}

@@ -66,7 +66,7 @@ var schemes = map[string]func(f *fieldErrors, v Verify) verifier{
 	"basic":             (*fieldErrors).basic,
 }
 
-// Schemes are the schemes that there are.
+// Schemes lists every scheme.
 func Schemes() []string { return slices.Sorted(maps.Keys(schemes)) }
 
 // verifier makes the verifier that is declared.

@@ -2,7 +2,7 @@ package verdict
 
 import "github.com/conciliar/conciliar/store/order"
 
-// LinkKinds are all that a link can lead to.
+// LinkKinds lists every kind of link.
 func LinkKinds() []LinkKind {
 	return []LinkKind{
 		LinkEvent, LinkDeadLetter, LinkDeadLetters, LinkAnomaly, LinkRefused, LinkRefusals, LinkHeld, LinkQueue, LinkOrder,

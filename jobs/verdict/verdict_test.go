@@ -244,7 +244,7 @@ var verdicts = []struct {
 	{"not registered", []edit{nobody}, "unregistered => unregistered"},
 	{"not registered, and paid", []edit{nobody, pay("1", approved, 100)}, "unregistered_paid => unregistered_paid"},
 	{"not registered, and a near order is", []edit{nobody, pay("1", approved, 100), func(f *store.OrderFacts) { f.NearOrders = []string{"a-1"} }}, "unregistered_paid => unregistered_near"},
-	{"the books differ", []edit{pay("1", approved, 100), anomaly(order.AnomalyUnsettledDifference, "1")}, "paid unsettled_difference => unsettled_difference"},
+	{"the ledger differs", []edit{pay("1", approved, 100), anomaly(order.AnomalyUnsettledDifference, "1")}, "paid unsettled_difference => unsettled_difference"},
 	{"both sides differ", []edit{pay("1", approved, 100), anomaly(order.AnomalyAmbiguousPayment, "PAY1")}, "paid ambiguous_payment => ambiguous_payment"},
 	{"another amount was released", []edit{pay("1", approved, 100), anomaly(order.AnomalyReleasedDiffers, "1")}, "paid released_differs => released_differs"},
 	{"nothing was released", []edit{pay("1", approved, 100), anomaly(order.AnomalyNotReleased, "1")}, "paid not_released => not_released"},

@@ -53,7 +53,7 @@ func unquoted(raw []byte) []byte {
 	return []byte(s)
 }
 
-// pastBlanks is where what is no white space goes on.
+// pastBlanks is where what is not white space goes on.
 func pastBlanks(raw []byte, i int) int {
 	for i < len(raw) && (raw[i] == ' ' || raw[i] == '\t' || raw[i] == '\n' || raw[i] == '\r') {
 		i++

@@ -98,7 +98,7 @@ type Client struct {
 // addresses, no token.
 type accessToken struct {
 	authorize func(http.Header)
-	// redact takes it, and those of before, out of a text.
+	// redact takes it, and earlier ones, out of a text.
 	redact func(string) string
 }
 
@@ -323,7 +323,7 @@ type request struct {
 	// read takes a success; its error is the call's. Nil for an answer that says nothing
 	// more.
 	read func(*http.Response) error
-	// refused is shown what is no success, and reports whether it took it as an answer.
+	// refused is shown an answer without success, and reports whether it took it as an answer.
 	// Nil where the status says all.
 	refused func(statusCode int, body []byte) bool
 }

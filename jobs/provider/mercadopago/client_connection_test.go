@@ -43,7 +43,7 @@ func TestClient_ABrokenConnectionIsUnavailable(t *testing.T) {
 		_, err := client.Payment(t.Context(), "7")
 		requireError(t, err, provider.Unavailable, 0)
 	})
-	t.Run("an answer that is no HTTP", func(t *testing.T) {
+	t.Run("an answer that is not HTTP", func(t *testing.T) {
 		t.Parallel()
 		client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, err := w.(http.Hijacker).Hijack()

@@ -160,7 +160,7 @@ func balance(c *provider.Cost, amount decimal.NullDecimal) bool {
 func sameMoney(a, b decimal.Decimal) bool { return a.Round(4).Equal(b.Round(4)) }
 
 // objects are the entries of a list. It is false when there is no list, or something
-// in it is no object.
+// in it is not an object.
 func objects(o object, name string) ([]object, bool) {
 	entries, err := o.list(name)
 	if err != nil || len(o.value(name)) == 0 || string(o.value(name)) == "null" {

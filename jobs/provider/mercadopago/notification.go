@@ -23,7 +23,7 @@ const (
 	testID = "123456"
 
 	// maxHintBody is how much of a body we look into; a notification has about
-	// 300 bytes. A longer one is accepted all the same, and is no hint.
+	// 300 bytes. A longer one is accepted all the same, and is not a hint.
 	maxHintBody = 64 << 10
 )
 
@@ -59,7 +59,7 @@ func (r *Receiver) isSeller(account string) bool {
 //
 // The query says what a delivery is about. The body, which no signature covers,
 // fills in what the query lacks, and never the id of a signed delivery, unless the
-// topic's id stands in the body alone. A body that can't be read is no hint and no
+// topic's id stands in the body alone. A body that can't be read is not a hint, nor a
 // reason to refuse.
 func (r *Receiver) Receive(d provider.Delivery) (provider.Event, error) {
 	q := parseQuery(d.RawQuery)
@@ -112,7 +112,7 @@ func (r *Receiver) receiveSigned(q query, body []byte, sig Signature) provider.E
 }
 
 // keyOf is what a signed delivery is unique by: its signature and what it asks
-// for. The signature covers neither the topic nor the body, so whoever has seen a
+// for. The signature covers neither the topic nor the body, so anyone who has seen a
 // delivery can send it first under another topic: that must hide nothing. All
 // topics without effect are one. With which seller's account a delivery asks for
 // something is a part of that, too.
@@ -261,12 +261,12 @@ func readHints(body []byte) hints {
 }
 
 // resourceID is the id in an IPN's resource: a bare id, or an address that ends
-// in it. The address is never called: whoever sends it could name any host.
+// in it. The address is never called: its sender could name any host.
 func resourceID(resource string) string {
 	resource, _, _ = strings.Cut(resource, "#")
 	resource, _, _ = strings.Cut(resource, "?")
 	if _, rest, isAddress := strings.Cut(resource, "://"); isAddress {
-		_, resource, _ = strings.Cut(rest, "/") // a host is no id
+		_, resource, _ = strings.Cut(rest, "/") // a host is not an id
 	}
 	resource = strings.TrimRight(resource, "/")
 	id := resource[strings.LastIndex(resource, "/")+1:]

@@ -286,10 +286,10 @@ func TestReceive_AnIPNIsReadWithAnySignature(t *testing.T) {
 	t.Parallel()
 	const query = "topic=payment&id=90210000007"
 	for name, xSignature := range map[string]string{
-		"that does not verify": Sign("another", "90210000007", testRequestID, testTS),
-		"that is no signature": "garbage",
-		"over another id":      Sign(testSecret, "90210000007", testRequestID, testTS),
-		"that verifies":        Sign(testSecret, "", testRequestID, testTS),
+		"that does not verify":    Sign("another", "90210000007", testRequestID, testTS),
+		"that is not a signature": "garbage",
+		"over another id":         Sign(testSecret, "90210000007", testRequestID, testTS),
+		"that verifies":           Sign(testSecret, "", testRequestID, testTS),
 	} {
 		d := unsigned(http.MethodPost, query, nil)
 		d.Header.Set("x-signature", xSignature)

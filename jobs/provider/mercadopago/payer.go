@@ -12,7 +12,7 @@ import (
 // ReadPayers finds whom a document names as a payer: a payment (its payer, who stands
 // in additional_info as well, and the card's holder), a Mercado Pago order, or the
 // body of a notification. The seller, who may have an e-mail address in it too, is
-// none. What is masked names nobody, nor does a document that is no JSON or what stands
+// none. What is masked names nobody, nor does a document that is not JSON or what stands
 // more than 32 levels deep in one. The address of whom the document itself calls its
 // payer is the first.
 func ReadPayers(document []byte) provider.Payers {

@@ -40,7 +40,7 @@ var paymentStatuses = map[string]bool{
 // rounded, and raw is kept byte for byte.
 //
 // An error that is an *provider.OddPayment is about a payment that can't be
-// booked; any other one means that raw is no payment. Neither says what stands
+// booked; any other one means that raw is not a payment. Neither says what stands
 // in a field.
 func DecodePayment(raw []byte) (provider.Payment, error) {
 	o, err := readObject(raw)

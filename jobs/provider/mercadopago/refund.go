@@ -38,7 +38,7 @@ var refusalCodes = map[string]provider.RefundReason{
 }
 
 // Refund gives a payment's money back: POST /v1/payments/{id}/refunds. Without an amount
-// Mercado Pago gives back all. What it refuses in words of its own is no error.
+// Mercado Pago gives back all. What it refuses in words of its own is not an error.
 func (c *Client) Refund(ctx context.Context, ask provider.RefundRequest) (refund provider.Refund, err error) {
 	if !allDigits(ask.PaymentID) || ask.Key == "" || !ask.Whole && !ask.Amount.IsPositive() {
 		return refund, &provider.Error{Kind: provider.Unexpected, NotAsked: true, Err: errors.New("not asked: this is not a refund of a payment")}

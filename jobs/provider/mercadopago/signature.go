@@ -212,7 +212,7 @@ func (v *Verifier) match(h signatureHeader, dataID, requestID string) (Signature
 			mac := keyed()
 			mac.Write([]byte(text))
 			sum := mac.Sum(nil)
-			// As text, like the official SDKs: upper-case hex is no signature.
+			// As text, like the official SDKs: upper-case hex is not a signature.
 			if subtle.ConstantTimeCompare([]byte(hex.EncodeToString(sum)), []byte(h.hash)) == 1 {
 				return Signature{Key: sum, DataID: dataID, LowerCased: casing > 0, Secret: i, Timestamp: h.time}, true
 			}

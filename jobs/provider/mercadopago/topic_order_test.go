@@ -150,7 +150,7 @@ func TestOrder_WordsAmountToAPaymentsStatus(t *testing.T) {
 		require.NoError(t, err)
 		p := o.ordered()[0]
 		require.Equal(t, c.want, p.Status, "%s/%s", c.status, c.detail)
-		require.Equal(t, "100", p.Amount.Decimal.Normalize().String(), "what was paid beside the price is no price")
+		require.Equal(t, "100", p.Amount.Decimal.Normalize().String(), "what was paid beside the price is not a price")
 		require.True(t, decimal.RequireFromString(c.refunded).Equal(p.Refunded), "%s/%s: %s", c.status, c.detail, p.Refunded)
 		require.Equal(t, "ARS", p.Currency)
 	}

@@ -258,7 +258,7 @@ func TestTopics_EachHasARowInTheDocs(t *testing.T) {
 }
 
 // A refusal says which topic's webhook it was, so that a topic which is never
-// verified can be told from a wrong secret. A topic that nobody has is no topic.
+// verified can be told from a wrong secret. A topic that nobody has is not a topic.
 func TestReceive_ARefusalNamesTopicAndChannel(t *testing.T) {
 	t.Parallel()
 	receiver := NewReceiver(newVerifier(t), false)

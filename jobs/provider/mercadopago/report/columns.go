@@ -105,7 +105,7 @@ func titleKey(title string) string {
 // A shape is what the columns of a report say of its kind.
 type shape struct {
 	report provider.MoneyReport
-	// needed are the columns without which a row is no movement.
+	// needed are the columns without which a row is not a movement.
 	needed []column
 	// marks is a column that only this report has.
 	marks column

@@ -165,7 +165,7 @@ func TestRead_WhatIsUnknownStays(t *testing.T) {
 	require.Equal(t, "tax_of_tomorrow", got[1].Description)
 	require.Equal(t, provider.PaymentMovement, got[2].Class)
 	require.Equal(t, "lunar_release", got[2].RecordType)
-	require.Equal(t, provider.OtherMovement, got[3].Class, "a payout that came back is no payout")
+	require.Equal(t, provider.OtherMovement, got[3].Class, "a payout that came back is not a payout")
 	require.Equal(t, provider.WithdrawalMovement, got[4].Class, "nor is a withdrawal")
 	require.Equal(t, provider.WithdrawalMovement, got[5].Class)
 	for _, m := range got {

@@ -110,7 +110,7 @@ var classes = map[string]provider.MovementClass{
 }
 
 // class says what a movement is. Money that is blocked, or no longer, is a reserve
-// whatever for; a payout that comes back is no payout.
+// whatever for; a payout that comes back is not a payout.
 func class(recordType, description string, debit bool) provider.MovementClass {
 	description = strings.ToLower(description)
 	if strings.HasPrefix(description, "reserve_for_") || strings.HasSuffix(strings.ToLower(recordType), "block") {

@@ -46,7 +46,7 @@ type Faults struct {
 	// SearchCountOff is added to the count that each page of a search names; a
 	// count is never below 0.
 	SearchCountOff int
-	// UnstablePages makes every page of a search look at the payments anew, so
+	// UnstablePages makes every page of a search look at the payments again, so
 	// that a payment that changes between two pages is repeated or missed, and
 	// payments of the same millisecond have no fixed order. Without it a
 	// search's first page fixes what its further pages show.

@@ -38,7 +38,7 @@ type Movement struct {
 	// Balance is what is available afterwards.
 	Balance decimal.Decimal
 
-	shownFrom time.Time // no report of before has it
+	shownFrom time.Time // no earlier report has it
 	detail    settlementDetail
 }
 

@@ -239,7 +239,7 @@ func TestSearch_IsForgottenInTime(t *testing.T) {
 	}
 	require.Len(t, s.searchMemo.found, memoSize)
 	require.Len(t, s.searchMemo.recent, memoSize)
-	require.Equal(t, ids[10:], search(t, s, "limit", "10", "offset", "10").ids, "found anew")
+	require.Equal(t, ids[10:], search(t, s, "limit", "10", "offset", "10").ids, "found again")
 }
 
 func TestSearch_ServesWhatItShows(t *testing.T) {

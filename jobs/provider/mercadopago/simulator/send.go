@@ -46,7 +46,7 @@ func (s *Simulator) send(req *http.Request) Result {
 		Duplicate bool  `json:"duplicate"`
 	}
 	// Mercado Pago looks at the status alone: a body of another kind says
-	// nothing and is no error.
+	// nothing and is not an error.
 	if json.Unmarshal(body, &said) == nil {
 		result.QueueID, result.Duplicate = said.QueueID, said.Duplicate
 	}
