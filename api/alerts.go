@@ -23,7 +23,7 @@ func NewAlertDocument(a store.Alert) AlertDocument {
 	return AlertDocument{Alert: a, Health: condition.Health, Reason: condition.Reason}
 }
 
-// AlertCodes are the codes of all alerts that there are.
+// AlertCodes lists the code of every alert.
 func AlertCodes() []string {
 	var codes []string
 	for _, c := range health.Conditions() {

@@ -48,7 +48,7 @@ func (s *sources) client(r *http.Request) netip.Addr {
 // forwardedFor walks X-Forwarded-For from its right end, where each proxy has
 // put the address that called it, for as long as the one who says so is a
 // proxy of ours. The first address that is none is the caller's: whatever
-// stands left of it is the caller's own word. An entry that is no address ends
+// stands left of it is the caller's own word. An entry that is not an address ends
 // the walk at the proxy that let it through.
 func forwardedFor(peer netip.Addr, lines []string, proxies []netip.Prefix) netip.Addr {
 	client := peer

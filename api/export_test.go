@@ -14,7 +14,7 @@ var (
 	DecodeCursor = func(list, cursor string) (int64, bool) { return decodeCursor(list, byID, cursor) }
 )
 
-// A Route is what a route is to whoever describes it.
+// A Route is what a description of the API says of a route.
 type Route struct {
 	Method, Path string
 	// Described routes answer JSON; the others are pages for people.

@@ -57,7 +57,7 @@ func newReadiness(checks []Check, logger *slog.Logger) *readiness {
 // run runs all checks side by side and returns the names of those that failed, and
 // what the others show.
 func (rd *readiness) run(ctx context.Context) (failed []string, shown map[string]any) {
-	// Not bounded by the call: a caller who hangs up is no failed check.
+	// Not bounded by the call: a caller who hangs up is not a failed check.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rd.timeout)
 	defer cancel()
 	results := make([]<-chan singleflight.Result, len(rd.checks))

@@ -9,7 +9,7 @@ import (
 	"github.com/conciliar/conciliar/api"
 )
 
-// A process that receives nothing has no door that a webhook or an operator
+// A process that receives nothing has no way in for a webhook or an operator
 // could come through.
 func TestHealthOnly_LeavesWhatAMonitorAsks(t *testing.T) {
 	t.Parallel()

@@ -107,7 +107,7 @@ func TestMetrics_DoNotGrowWithWhatStrangersSend(t *testing.T) {
 	}
 }
 
-func TestMetrics_AreToldWithoutTheBooks(t *testing.T) {
+func TestMetrics_AreToldWithoutTheDatabase(t *testing.T) {
 	t.Parallel()
 	b := setupMetered(t)
 	b.pool.Close()

@@ -172,7 +172,7 @@ func hold(deps api.Deps, r *http.Request, body *watched, w *httptest.ResponseRec
 	asked := &openapi3filter.RequestValidationInput{Request: r, PathParams: values, Route: route, Options: &openapi3filter.Options{
 		IncludeResponseStatus: true, SkipSettingDefaults: true, AuthenticationFunc: authenticate(deps),
 	}}
-	// A body that is no JSON has nothing to be held against.
+	// A body that is not JSON has nothing to be held against.
 	if text := textOf(route.Operation, w.Code); text != "" {
 		asked.Options.ExcludeResponseBody = true
 		if !strings.HasPrefix(w.Header().Get("Content-Type"), text) {

@@ -96,5 +96,5 @@ func walk[T any](t testing.TB, b *bundle, target string) []T {
 	}
 }
 
-// actor is how the audit trail names whoever has the token.
+// actor is how the audit trail names the token's owner.
 func actor(token string) string { return "token:" + api.TokenName(token) }

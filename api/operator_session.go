@@ -87,7 +87,7 @@ func (s *sources) secure(r *http.Request) bool {
 
 // localNext is where a login leads: the page that was asked for when it is one
 // of the operator's, the dashboard otherwise. Path and query alone are taken, and
-// written anew, so that no browser can find another host in them; a path is what
+// rewritten, so that no browser can find another host in them; a path is what
 // the browser will make of it, dots resolved.
 func localNext(next string) string {
 	u, err := url.Parse(next)

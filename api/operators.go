@@ -82,7 +82,7 @@ func (o Operator) is(password string) (bool, error) {
 
 // session is what the database knows of a token. The second half is keyed with all
 // that the login was given for, so that it ends when any of it changes, and made of
-// the token, which the database lacks: whoever reads it cannot try passwords
+// the token, which the database lacks: anyone who reads it cannot try passwords
 // against it.
 func (o Operator) session(token string) store.SessionKey {
 	key := o.Password

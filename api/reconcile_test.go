@@ -53,16 +53,16 @@ func TestReconcile_RefusesWhatItDoesNotUnderstand(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{})
 	for name, c := range map[string]struct{ target, body, code string }{
-		"a wait that is no duration": {"?wait=soon", "", "invalid_parameter"},
-		"a wait that is too long":    {"?wait=31s", "", "invalid_parameter"},
-		"a negative wait":            {"?wait=-1s", "", "invalid_parameter"},
-		"an unknown trigger":         {"?trigger=moon", "", "invalid_parameter"},
-		"a trigger of our own":       {"?trigger=schedule", "", "invalid_parameter"},
-		"an unknown parameter":       {"?speed=1", "", "unknown_parameter"},
-		"an unknown field":           {"", `{"speed":"1"}`, "invalid_field"},
-		"a number for a duration":    {"", `{"wait":10}`, "invalid_field"},
-		"one option twice":           {"?wait=1s", `{"wait":"2s"}`, "invalid_field"},
-		"no JSON":                    {"", `wait=1s`, "invalid_json"},
+		"a wait that is not a duration": {"?wait=soon", "", "invalid_parameter"},
+		"a wait that is too long":       {"?wait=31s", "", "invalid_parameter"},
+		"a negative wait":               {"?wait=-1s", "", "invalid_parameter"},
+		"an unknown trigger":            {"?trigger=moon", "", "invalid_parameter"},
+		"a trigger of our own":          {"?trigger=schedule", "", "invalid_parameter"},
+		"an unknown parameter":          {"?speed=1", "", "unknown_parameter"},
+		"an unknown field":              {"", `{"speed":"1"}`, "invalid_field"},
+		"a number for a duration":       {"", `{"wait":10}`, "invalid_field"},
+		"one option twice":              {"?wait=1s", `{"wait":"2s"}`, "invalid_field"},
+		"no JSON":                       {"", `wait=1s`, "invalid_json"},
 	} {
 		w := b.do(t, call{method: http.MethodPost, target: "/api/webhooks/reconcile" + c.target, header: bearer(reconcileToken), body: strings.NewReader(c.body)})
 		require.Equal(t, http.StatusBadRequest, w.Code, name)

@@ -132,7 +132,7 @@ func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 	}
 
 	d.ev.queueID = receipt.QueueID
-	// A duplicate teaches nothing: whoever has seen a delivery can send it again.
+	// A duplicate teaches nothing: anyone who has seen a delivery can send it again.
 	if event.Signed && !receipt.Duplicate && !d.webhook.declared && a.deps.SourceIPMode == SourceIPObserve {
 		a.deps.Sources.Learn(event.Source, d.ev.remote)
 	}
@@ -182,7 +182,7 @@ func (a *api) refuse(c *gin.Context, d delivery, reason string, p *problem) erro
 
 const limitedDelivery = "Too many unverified deliveries from this address."
 
-// record keeps the refused delivery for whoever looks for it.
+// record keeps the refused delivery for later inspection.
 func (a *api) record(d delivery, reason string) {
 	d.ev.outcome, d.ev.refusal, d.ev.sender = outcomeRefused, reason, d.webhook.Source
 	body := d.body

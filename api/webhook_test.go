@@ -251,7 +251,7 @@ func TestWebhook_FailingDeliveriesAreLimitedAndValidOnesNever(t *testing.T) {
 	w := b.do(t, forged())
 	requireProblem(t, w, http.StatusTooManyRequests, "rate_limited")
 	require.Equal(t, "1", w.Header().Get("Retry-After"))
-	require.Equal(t, "DEBUG", b.logs.Last(t)["level"], "a flood of calls is no flood of lines")
+	require.Equal(t, "DEBUG", b.logs.Last(t)["level"], "a flood of calls is not a flood of lines")
 
 	// The same address, validly signed, more often than any limit.
 	for i := range 250 {

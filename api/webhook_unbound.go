@@ -11,7 +11,7 @@ const (
 )
 
 // seenAsks knows what signatures that cover no id were used to ask for lately:
-// whoever has seen one can ask for anything with it. The old ones are forgotten,
+// anyone who has seen one can ask for anything with it. The old ones are forgotten,
 // which costs no more than a limit that begins again.
 type seenAsks struct {
 	mu          sync.Mutex

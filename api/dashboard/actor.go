@@ -25,7 +25,7 @@ func roleFrom(ctx context.Context) Role {
 }
 
 // ActorFrom returns who acts; the zero Actor when nobody is logged in, and the
-// books refuse an action by nobody.
+// store refuses an action by nobody.
 func ActorFrom(ctx context.Context) store.Actor {
 	actor, _ := ctx.Value(actorKey{}).(store.Actor)
 	return actor

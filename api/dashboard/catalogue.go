@@ -60,7 +60,7 @@ func (r *reader) T(key string, args ...any) (string, error) {
 	for pair := range slices.Chunk(args, 2) {
 		name, isName := pair[0].(string)
 		if !isName {
-			return "", fmt.Errorf("text %q: %v is no name", key, pair[0])
+			return "", fmt.Errorf("text %q: %v is not a name", key, pair[0])
 		}
 		n, isNumber := integer(pair[1])
 		if name == "n" && !ok && isNumber {

@@ -60,7 +60,7 @@ func TestChart_DrawsNothingWithoutActivity(t *testing.T) {
 	require.Empty(t, p.SVG)
 }
 
-func TestChart_ASpanBeginsWhereTheBooksCanAnswer(t *testing.T) {
+func TestChart_ASpanBeginsWhereTheLedgerCanAnswer(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 8, 9, 47, 31, 5, time.UTC)
 	for _, s := range spans {

@@ -65,7 +65,7 @@ func (d Deps) validate() error {
 			problems = append(problems, errors.New(what+" is missing"))
 		}
 	}
-	need(d.Storage != nil, "Books")
+	need(d.Storage != nil, "Storage")
 	need(d.Operator != nil, "Operator")
 	need(d.Schedule != nil, "Schedule")
 	need(d.Diagnose != nil, "Diagnose")

@@ -215,7 +215,7 @@ func (f *filters) params() url.Values {
 	return params
 }
 
-// refuseOthers fails for a parameter that is no filter of the list: it would be left out
+// refuseOthers fails for a parameter that is not a filter of the list: it would be left out
 // unseen, and the list would show what was not asked for.
 func (f *filters) refuseOthers() {
 	for name := range f.values {

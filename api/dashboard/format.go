@@ -16,7 +16,7 @@ import (
 func (r *reader) Number(n any) (string, error) {
 	whole, ok := integer(n)
 	if !ok {
-		return "", fmt.Errorf("%T is no whole number", n)
+		return "", fmt.Errorf("%T is not a whole number", n)
 	}
 	return r.whole(whole), nil
 }
@@ -78,7 +78,7 @@ func (r *reader) Money(amount, currency any) (string, error) {
 		}
 		d = parsed
 	default:
-		return "", fmt.Errorf("%T is no amount", amount)
+		return "", fmt.Errorf("%T is not an amount", amount)
 	}
 	// A space that does not break: an amount is read as one word.
 	return strings.TrimLeft(code+"\u00a0"+r.Sum(d, code), "\u00a0"), nil

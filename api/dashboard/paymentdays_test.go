@@ -86,7 +86,7 @@ func TestPaymentDays_AreThoseThatWereChosen(t *testing.T) {
 	for _, field := range []string{`name="since" type="date" value="2026-03-01"`, `name="until" type="date" value="2026-03-31"`} {
 		require.Contains(t, body, field)
 	}
-	require.NotRegexp(t, `\d active`, body, "what is chosen for the reader is no filter")
+	require.NotRegexp(t, `\d active`, body, "what is chosen for the reader is not a filter")
 	day := regexp.MustCompile(`(?:Mar|Feb) \d+, 2026`)
 	for query, days := range map[string][]string{
 		"since=2026-03-30":                  {"Mar 30, 2026"},

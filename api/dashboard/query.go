@@ -125,7 +125,7 @@ func idText(id int64) string {
 	return strconv.FormatInt(id, 10)
 }
 
-// id is the number in the page's path. What is no number names nothing.
+// id is the number in the page's path. What is not a number names nothing.
 func (c *call) id() (int64, error) {
 	text := c.PathValue("id")
 	n, err := strconv.ParseInt(text, 10, 64)

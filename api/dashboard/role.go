@@ -16,7 +16,7 @@ const (
 	RoleAdmin Role = "admin"
 )
 
-// Roles are all roles, the weakest first.
+// Roles lists every role, the weakest first.
 func Roles() []Role { return []Role{RoleViewer, RoleOperator, RoleAdmin} }
 
 // Allows reports whether r may do what needs the role. A role that is not known

@@ -100,7 +100,7 @@ func (v searchView) Similar() []table {
 func (v searchView) Looked() int { return store.SearchedOrders }
 
 // findPayer finds the payments of the payer with an e-mail address. Whom a payment is of
-// is hidden from whoever sees no payer's data.
+// is hidden from roles that see no payer's data.
 func (d *dashboard) findPayer(c *call, v *searchView) error {
 	if !v.Email || v.InAddress || c.hidesPayerData() {
 		return nil

@@ -63,7 +63,7 @@ func TestSearch_FindsPaymentsByThePayersEmail(t *testing.T) {
 	require.Contains(t, main, "Payer (e-mail)")
 	require.Equal(t, http.StatusBadRequest, b.get(t, "en", "/dashboard/payments?payer=ana@example.com").Code)
 
-	// What is no e-mail address is found under an address that has it, as ever.
+	// What is not an e-mail address is found under an address that has it, as ever.
 	require.Equal(t, "/dashboard/search?q=order+7", b.post(t, "/dashboard/search", box("order 7")))
 	require.Equal(t, "/dashboard/events", b.post(t, "/dashboard/search", box("")))
 

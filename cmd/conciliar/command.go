@@ -105,7 +105,7 @@ func run(ctx context.Context, args []string, std stdio) int {
 // exitOf is the one place where an error becomes an exit code and a text, which
 // is empty when everything has been said. What the store says of an error is
 // what the API and the dashboard say too; an error that nobody knows is shown
-// whole, because whoever runs a command may see it.
+// whole, because the person who runs a command may see it.
 func exitOf(err error) (code int, text string) {
 	var usage usageError
 	var problems config.Problems

@@ -244,7 +244,7 @@ func requireSchema(ctx context.Context, pool *pgxpool.Pool) error {
 }
 
 // requirePlace fails when the default schema holds no installation and another one
-// does: one of before there were schemas, or one whose DATABASE_SCHEMA was forgotten.
+// does: one from before there were schemas, or one whose DATABASE_SCHEMA was forgotten.
 func requirePlace(ctx context.Context, pool *pgxpool.Pool) error {
 	found, err := migrations.Find(ctx, pool)
 	if err != nil || found.Here || found.Schema != config.DefaultSchema || len(found.Elsewhere) == 0 {

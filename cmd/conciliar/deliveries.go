@@ -11,7 +11,7 @@ import (
 // deliveries are what goes out of a process that works jobs.
 type deliveries struct {
 	engine *delivery.Engine
-	// know makes the receiver of order events known to the books.
+	// know makes the receiver of order events known to the store.
 	know func() error
 }
 

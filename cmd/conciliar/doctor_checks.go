@@ -342,7 +342,7 @@ func credentialsFailed(err error) finding {
 }
 
 // credentialsRefused says what an answer means that speaks of the access token
-// or of the rate of calls, for whoever runs a command.
+// or of the rate of calls, for the person who runs a command.
 func credentialsRefused(failure *provider.Error) (finding, bool) {
 	switch failure.Kind {
 	case provider.Unauthorized, provider.Forbidden:

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// eachFile parses every file of ours that is no test.
+// eachFile parses every file of ours that is not a test.
 func eachFile(t *testing.T, do func(path string, file *ast.File)) {
 	t.Helper()
 	root := os.DirFS("../..")

@@ -91,7 +91,7 @@ func writeTo(out io.Writer, path string, write func(w io.Writer) error) error {
 	if path == "" {
 		return write(out)
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) //nolint:gosec // whoever runs the command names the file
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) //nolint:gosec // the caller names the file
 	if err != nil {
 		return usageError{err}
 	}

@@ -20,7 +20,7 @@ replaces the payer's id, e-mail address and document wherever else they stand. T
 payer is whom the payments name that are found: all payments with that id, e-mail
 address or order, and those that share an id or e-mail address with them.
 
-Amounts, states and the payments' ids stay, so that the books stay balanced. Keyed
+Amounts, states and the payments' ids stay, so that the ledger stays balanced. Keyed
 hashes are kept, by which later webhooks, reconciliations and replays know the
 payer: what was erased does not come back. The audit trail says that a payer was
 forgotten, by whom and when, and not who.

@@ -15,7 +15,7 @@ const (
 )
 
 // A logPipe is between the log and where it is written. Nothing that we promise may
-// wait for whoever reads the log: a line that finds the queue full is dropped and
+// wait for the reader of the log: a line that finds the queue full is dropped and
 // counted, and the reader is told once it reads again.
 type logPipe struct {
 	out     io.Writer

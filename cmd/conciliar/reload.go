@@ -28,7 +28,7 @@ type secretUsers struct {
 	handler  *api.Handler
 	verifier *mercadopago.Verifier
 	client   *mercadopago.Client
-	// judge refuses an access token of another account than the books; nil where the
+	// judge refuses an access token of another account than the ledger; nil where the
 	// account is configured.
 	judge       func(token string) error
 	token       string

@@ -12,7 +12,7 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-// sellersRetry is when the books are told again of sellers that they could not be
+// sellersRetry is when the ledger is told again of sellers that they could not be
 // told of.
 const sellersRetry = 5 * time.Second
 
@@ -28,7 +28,7 @@ type marketplace struct {
 	verifier *mercadopago.Verifier
 	receiver *mercadopago.Receiver
 	store    *store.Store
-	// changed has the sellers that the books are to be told of.
+	// changed has the sellers that the ledger is to be told of.
 	changed chan []config.Seller
 }
 
@@ -86,7 +86,7 @@ func (m *marketplace) use(now config.SellersInUse) error {
 	return nil
 }
 
-// keep tells the books of the sellers, until ctx is done. A process without the file
+// keep tells the store of the sellers, until ctx is done. A process without the file
 // leaves alone what another has declared.
 func (m *marketplace) keep(ctx context.Context, warn func(msg string, args ...any)) {
 	for {
@@ -113,7 +113,7 @@ func (m *marketplace) keep(ctx context.Context, warn func(msg string, args ...an
 	}
 }
 
-// asStored are the sellers as the books have them.
+// asStored are the sellers as the ledger has them.
 func asStored(sellers []config.Seller) []store.Seller {
 	stored := make([]store.Seller, len(sellers))
 	for i, seller := range sellers {

@@ -26,7 +26,7 @@ const (
 	renewWithin = 14 * 24 * time.Hour
 )
 
-// weakSettings warns of settings that are valid and yet leave a door open.
+// weakSettings warns of settings that are valid and yet unsafe.
 func weakSettings(cfg config.Config, now time.Time) []finding {
 	var found []finding
 	warn := func(check, says, do string) { found = append(found, finding{check, stateWarn, says, do}) }

@@ -68,8 +68,8 @@ func restoreDump(s *stage) {
 	require.Eventually(s.t, func() bool {
 		return s.count(`SELECT count(*) FROM webhook_queue WHERE completed_at IS NULL`) == 0 || s.count(stale) > 0
 	}, 2*chaosPatience(), 20*time.Millisecond, "events stay without an end")
-	require.Zero(s.t, s.count(stale), "a plan of before outlived the restore")
-	require.NotRegexp(s.t, `"/api/checkout/webhook"[^\n]*cached plan`, p.err.String(), "a plan of before outlived the restore")
+	require.Zero(s.t, s.count(stale), "an old plan outlived the restore")
+	require.NotRegexp(s.t, `"/api/checkout/webhook"[^\n]*cached plan`, p.err.String(), "an old plan outlived the restore")
 	s.heal()
 }
 
@@ -181,7 +181,7 @@ func (s *stage) restored() {
 }
 
 // givesNoIDTwice pays more orders, whose events have ids that none had who was answered
-// by the database of before.
+// by the previous database.
 func (s *stage) givesNoIDTwice(before []int64) {
 	s.t.Helper()
 	later := s.beginPlan(simulator.Plan{Orders: s.orders(20), Concurrency: 8, ReferencePrefix: "later-"})
@@ -203,7 +203,7 @@ func (s *stage) heal() {
 }
 
 // waitLosing waits until everything was acknowledged, by a database that is not there
-// any more when the books are closed, and returns the events' ids.
+// any more when the ledger is closed, and returns the events' ids.
 func (l *traffic) waitLosing() []int64 {
 	l.s.t.Helper()
 	before := l.s.outcome.report.QueueIDs

@@ -22,10 +22,10 @@ type outcomes struct {
 	doubled  []string
 }
 
-// closeBooks holds all that the service wrote against Mercado Pago's own ledger
+// closeLedger holds all that the service wrote against Mercado Pago's own ledger
 // and against what it acknowledged, and fails over each row that is lost or
 // counts twice.
-func (s *stage) closeBooks() {
+func (s *stage) closeLedger() {
 	s.t.Helper()
 	o := &s.outcome
 	o.events = s.count(`SELECT (SELECT count(*) FROM webhook_queue) + (SELECT count(*) FROM webhook_archive)`)

@@ -146,7 +146,7 @@ func mutants() []mutant {
 		{
 			guard:    "the second try where the tables were replaced",
 			edits:    []edit{{"store/db_transaction.go", "if !isReadOnly(err) && !isStalePlan(err) {", "if !isReadOnly(err) {"}},
-			scenario: "restore-dump", complaint: "a plan of before outlived the restore", patience: "20s",
+			scenario: "restore-dump", complaint: "an old plan outlived the restore", patience: "20s",
 		},
 		{
 			guard:    "the ids that a promotion skips",

@@ -64,7 +64,7 @@ func slow(latency time.Duration) func(*stage) {
 	}
 }
 
-// storm lasts longer than the whole ladder of retries. Nothing may die of it:
+// storm lasts longer than the whole backoff. Nothing may die of it:
 // what waits is held until it is over.
 func storm(s *stage) {
 	s.set(setting{env: map[string]string{"RETRY_MAX_ATTEMPTS": "7", "RETRY_BASE_DELAY": "500ms"}})

@@ -264,7 +264,7 @@ func (s *stage) settled() {
 	case <-time.After(chaosPatience()):
 		s.t.Fatal("the recovery never ended")
 	}
-	s.closeBooks()
+	s.closeLedger()
 }
 
 // runsEnd waits until every reconciliation that has begun by now has its end. Those

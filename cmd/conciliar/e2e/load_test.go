@@ -48,7 +48,7 @@ func TestLoad_PaymentsEndAsMercadoPagoSays(t *testing.T) {
 	require.Zero(t, report.GivenUp, report)
 	require.Zero(t, report.Refused, report)
 	s.awaitQuiet()
-	s.requireBooks(report)
+	s.requireLedger(report)
 	var health struct {
 		Queue struct {
 			Completed int `json:"completed"`
@@ -100,7 +100,7 @@ func TestLoad_AKilledProcessLosesNothingAndDoublesNothing(t *testing.T) {
 	require.NoError(t, r.err)
 	require.Zero(t, r.report.GivenUp, r.report)
 	s.awaitQuiet()
-	s.requireBooks(r.report)
+	s.requireLedger(r.report)
 	p.stop()
 }
 
@@ -121,6 +121,6 @@ func TestLoad_TwoProcessesShareOneDatabaseAndOneMayDie(t *testing.T) {
 	report, err := s.sim.Run(t.Context(), plan)
 	require.NoError(t, err)
 	s.awaitQuiet()
-	s.requireBooks(report)
+	s.requireLedger(report)
 	first.stop()
 }

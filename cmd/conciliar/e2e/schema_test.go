@@ -104,7 +104,7 @@ func TestSchema_AShopsOwnTablesAreNeverMet(t *testing.T) {
 	require.Equal(t, outcome{code: exitDone}, execute(t, environ, "migrate", "--check"))
 }
 
-// An installation of before there were schemas: what waits in it is done after it was
+// An installation from before there were schemas: what waits in it is done after it was
 // moved, and it is not moved under a process that lives.
 func TestMigrate_MovesAnInstallation(t *testing.T) {
 	t.Parallel()

@@ -44,7 +44,7 @@ const mailboxToken = "token-in-the-address-of-alerts"
 var payerData = []string{"testuser.example", `"DNI"`, "12345678", "cardholder", "APRO"}
 
 // A moodyProvider answers for three payments what Mercado Pago must not: what
-// is no JSON, JSON of another shape, and a refusal, each with the payer's data
+// is not JSON, JSON of another shape, and a refusal, each with the payer's data
 // in it. For the rest it is the simulator.
 func newMoodyProvider(t *testing.T, sim *simulator.Simulator) string {
 	t.Helper()

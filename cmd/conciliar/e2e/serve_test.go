@@ -102,7 +102,7 @@ func TestServe_ReceiversAndWorkersMayBeApart(t *testing.T) {
 	status, body = get(t, monitor+"/readyz", "")
 	require.Equal(t, 200, status, body)
 	status, _ = get(t, monitor+"/api/webhooks/status", statusToken)
-	require.Equal(t, 404, status, "a worker has no door but that of its health")
+	require.Equal(t, 404, status, "a worker serves its health alone")
 	require.Equal(t, exitDone, worker.stop())
 	require.Equal(t, exitDone, receiver.stop())
 }

@@ -167,9 +167,9 @@ func (s *shop) requireOrders() []simulator.Truth {
 	return truth
 }
 
-// requireBooks holds everything that the service wrote against the simulator's
+// requireLedger holds everything that the service wrote against the simulator's
 // own ledger and against what it acknowledged.
-func (s *shop) requireBooks(report simulator.Report) {
+func (s *shop) requireLedger(report simulator.Report) {
 	s.t.Helper()
 	truth := s.requireOrders()
 	served, states := map[string]bool{}, 0

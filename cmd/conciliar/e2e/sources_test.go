@@ -105,7 +105,7 @@ func TestSources_ASenderIsAddedByTheFileAlone(t *testing.T) {
 	s.declare(t, githubSource+"    secret: "+senderSecret)
 	s.process.err.await(t, "line 7, column 5: unknown key secret")
 	require.NotContains(t, s.process.err.String(), senderSecret)
-	require.Equal(t, http.StatusOK, s.deliver(t, "/shop/hook", "d-2", senderSecret, `{}`).code, "the file of before stays")
+	require.Equal(t, http.StatusOK, s.deliver(t, "/shop/hook", "d-2", senderSecret, `{}`).code, "the previous file stays")
 	awaitBody(t, s.service+"/api/webhooks/status", statusToken, "A configuration file cannot be used as it is now")
 	checked := execute(t, s.environ, "sources", "check")
 	require.Equal(t, exitUsage, checked.code)
