@@ -56,7 +56,7 @@ var indexReaders = map[string]string{
 	"orders_updated_idx":                          "reconcile_ledger",
 	"payment_aliases_awaited_idx":                 "status_signals",
 	"payment_aliases_changed_idx":                 "payment_alias_check",
-	"payment_aliases_look_idx":                    "payment_alias",
+	"payment_aliases_look_idx":                    "payment_alias_look",
 	"payment_aliases_order_idx":                   "event_attempt",
 	"payment_aliases_reference_idx":               "order_settle_group_read",
 	"payment_logs_applied_idx":                    "event_detail",
