@@ -47,7 +47,8 @@ type Event struct {
 	// Signed is true when a signature over the delivery was verified.
 	Signed bool
 	// SignatureKey identifies a signed delivery by its signature and what it asks
-	// for, in 32 bytes. Two deliveries of one source with the same key are one.
+	// for, in 32 bytes. Two deliveries of one source with the same key are one. Keys
+	// should ascend roughly with time: they are indexed.
 	// Nil when unsigned: such deliveries are never duplicates.
 	SignatureKey []byte
 	// Signature is the matched signature itself, which several events may share.

@@ -116,13 +116,14 @@ const seedTimes = `
 	$4::bigint AS archived, $5::bigint AS completed`
 
 // seedEvent are the columns of an event, n being its number and payment its
-// payment's. Every twentieth event is of a topic that no release knows: what one knows that
-// was unhandled before is replayed.
+// payment's. What makes a delivery unique begins with its time, as the receiver has it.
+// Every twentieth event is of a topic that no release knows: what one knows that was
+// unhandled before is replayed.
 const seedEvent = `source, topic, action, resource_id, origin, payload, query, request_id, remote_ip, live_mode, signed, signature, attempts)`
 
 const seedEventValues = `'mercadopago', CASE WHEN n % 20 = 0 THEN 'bench_unhandled' ELSE 'payment' END, 'payment.updated', payment::text,
 	'webhook', convert_to('{"action":"payment.updated","api_version":"v1","data":{"id":"' || payment || '"},"date_created":"2025-11-10T13:38:25Z","id":126271778864,"live_mode":true,"type":"payment","user_id":"1538952955"}', 'UTF8'),
-	'data.id=' || payment || '&type=payment', md5(n::text)::uuid::text, '203.0.113.9', true, true, decode(md5(id::text) || md5(n::text), 'hex'), 1`
+	'data.id=' || payment || '&type=payment', md5(n::text)::uuid::text, '203.0.113.9', true, true, int4send(extract(epoch FROM received_at)::int) || substr(decode(md5(id::text) || md5(n::text), 'hex'), 5), 1`
 
 // seedArchived are the 90 days before, about the payments of the last week.
 const seedArchived = `

@@ -3,6 +3,7 @@ package mercadopago
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -115,7 +116,8 @@ func (r *Receiver) receiveSigned(q query, body []byte, sig Signature) provider.E
 // for. The signature covers neither the topic nor the body, so anyone who has seen a
 // delivery can send it first under another topic: that must hide nothing. All
 // topics without effect are one. With which seller's account a delivery asks for
-// something is a part of that, too.
+// something is a part of that, too. The key begins with the signature's time, in seconds:
+// new ones stand at the end of their index, and not on a page each of all that there are.
 func (r *Receiver) keyOf(sig Signature, event provider.Event, body []byte) []byte {
 	asked := string(provider.Keep)
 	switch event.Work {
@@ -134,6 +136,7 @@ func (r *Receiver) keyOf(sig Signature, event provider.Event, body []byte) []byt
 	case provider.Keep, provider.Unhandled:
 	}
 	sum := sha256.Sum256(append(slices.Clone(sig.Key), asked...))
+	binary.BigEndian.PutUint32(sum[:], uint32(sig.Timestamp.Unix())) //nolint:gosec // its last 32 bits
 	return sum[:]
 }
 

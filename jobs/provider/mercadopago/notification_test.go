@@ -2,10 +2,12 @@ package mercadopago
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,13 +93,15 @@ func TestReceive_ReadsEverySignedTopic(t *testing.T) {
 			require.NoError(t, err)
 			key, err := hex.DecodeString(d.Header.Get("x-signature")[len("ts="+testTS+",v1="):])
 			require.NoError(t, err)
+			signedAt, err := strconv.ParseInt(testTS, 10, 64)
+			require.NoError(t, err)
 			event.NotifiedAt = time.Time{}   // see TestReceive_TakesTheNotificationsOwnDateAsAHint
 			collectorID := event.CollectorID // see TestReceive_SaysWhoseAccountTheBodyNames
 			want := provider.Event{
 				Source: "mercadopago", Topic: c.topic, Action: c.action, ResourceID: c.id, CollectorID: collectorID, LiveMode: c.live,
 				Work: c.work, Signed: true, Signature: key, Unbound: !strings.Contains(c.query, "data.id") || strings.HasSuffix(c.query, "data.id="),
 			}
-			want.SignatureKey = NewReceiver(nil, false).keyOf(Signature{Key: key}, want, d.Body)
+			want.SignatureKey = NewReceiver(nil, false).keyOf(Signature{Key: key, Timestamp: time.Unix(signedAt, 0)}, want, d.Body)
 			require.Equal(t, want, event)
 		})
 	}
@@ -291,6 +295,22 @@ func TestReceive_ADeliveryIsUniqueByItsSignatureAndWhatItAsksFor(t *testing.T) {
 	require.NotEqual(t, key("type=payment", `{"data":{"id":"77"}}`), key("type=payment", `{"data":{"id":"78"}}`), "an id that is not signed")
 	test := key("data.id=123456&type=payment", `{"live_mode":false}`)
 	require.NotEqual(t, test, key("data.id=123456&type=payment", `{"live_mode":true}`), "a test hides no payment of that number")
+}
+
+// Keys of deliveries that come one after the other stand side by side in their index.
+func TestReceive_AKeyBeginsWithTheSignaturesTime(t *testing.T) {
+	t.Parallel()
+	key := func(ts string) []byte {
+		d := deliver(t, paymentQuery, []byte(`{}`))
+		d.Header = signed(testPaymentID, testRequestID, ts)
+		event, err := NewReceiver(newVerifier(t), false).Receive(d)
+		require.NoError(t, err)
+		return event.SignatureKey
+	}
+	require.Equal(t, []byte{0x67, 0xdc, 0x86, 0xa6}, key("1742505638")[:4])
+	require.Equal(t, []byte{0x67, 0xdc, 0x86, 0xa6}, key("1742505638123")[:4], "milliseconds")
+	require.NotEqual(t, key("1742505638"), key("1742505638123"))
+	require.Len(t, key("99999999999"), sha256.Size, "of a time that has more bits")
 }
 
 // The signature vectors once more, as whole deliveries.
