@@ -93,7 +93,7 @@ func (b *harness) paidOnce(ctx context.Context, a arrival) (f Figure, err error)
 	if _, err := b.webhooksOf(service, func(n int64) string { return ids[(n-1)/int64(a.each)] }).run(ctx, shape); err != nil {
 		return f, err
 	}
-	if err := b.await(ctx, time.Minute, `SELECT NOT EXISTS (SELECT FROM webhook_queue WHERE completed_at IS NULL)`); err != nil {
+	if err := b.await(ctx, time.Minute, allEnded); err != nil {
 		return f, err
 	}
 	f = Figure{What: fmt.Sprintf("receipt to order, %d a second", a.rate), Unit: "ms", Latency: &Latency{}}

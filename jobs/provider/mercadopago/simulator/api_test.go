@@ -279,6 +279,16 @@ func TestSimulator_CallsAndChangesMayCoincide(t *testing.T) {
 	}
 }
 
+func TestSimulator_APaymentThatIsRenderedAheadMovesOn(t *testing.T) {
+	t.Parallel()
+	s := setup(t, Config{})
+	id := s.CreatePayment(PaymentSpec{Amount: money("10")})
+	require.NoError(t, s.Render(id))
+	require.NoError(t, s.Move(id, Approved, "accredited", decimal.Zero))
+	require.Contains(t, get(t, s, "/v1/payments/"+id).Body.String(), `"status":"approved"`)
+	require.ErrorIs(t, s.Render("1"), ErrUnknownPayment)
+}
+
 func BenchmarkGetPayment(b *testing.B) { benchmarkGet(b, "") }
 
 func BenchmarkSearch(b *testing.B) {
