@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -46,4 +47,32 @@ func TestLookOut_SaysWhatThereIsToDo(t *testing.T) {
 	b.exec(t, `UPDATE river_job SET state = 'running' WHERE id = $1`, queue)
 	require.Empty(t, look().Queues)
 	require.True(t, look().Running)
+}
+
+// A backlog makes the jobs of one queue most of the table, and a queue that has none is
+// looked for in it every second and a half.
+func TestLookOut_ReadsJobsByTheirIndexHoweverManyAreDue(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.exec(t, `INSERT INTO river_job (kind, args, queue, max_attempts, state) SELECT 'webhook_payment', '{}', 'webhooks', 3, 'available' FROM generate_series(1, 5000)`)
+	b.exec(t, `ANALYZE river_job`)
+	logged, log := (&crowd{bundle: b}).logged(t)
+	queues := []string{"idle", "webhooks"}
+	pending, err := logged.LookOut(t.Context(), nil, queues)
+	require.NoError(t, err)
+	require.Equal(t, []string{"webhooks"}, pending.Queues)
+
+	statements, _ := log.take()
+	var plans []struct{ Plan planNode }
+	var text []byte
+	require.NoError(t, b.pool.QueryRow(t.Context(), `EXPLAIN (FORMAT JSON) `+statements[len(statements)-1], queues).Scan(&text))
+	require.NoError(t, json.Unmarshal(text, &plans))
+	jobs := 0
+	plans[0].Plan.each(func(n planNode) {
+		if n.Table == "river_job" {
+			require.Equal(t, "river_job_prioritized_fetching_index", n.Index, n.Type)
+			jobs++
+		}
+	})
+	require.Equal(t, 2, jobs)
 }

@@ -163,6 +163,7 @@ func TestGroup_FindsItsRowsByIndexesOnTablesThatWereEmpty(t *testing.T) {
 // A planNode is a node of a plan as EXPLAIN tells it.
 type planNode struct {
 	Type      string     `json:"Node Type"`
+	Table     string     `json:"Relation Name"`
 	Index     string     `json:"Index Name"`
 	Condition string     `json:"Index Cond"`
 	Plans     []planNode `json:"Plans"`
