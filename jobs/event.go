@@ -61,7 +61,11 @@ func (w *eventWorker[T, P]) NextRetry(job *river.Job[T]) time.Time {
 
 // Work runs one attempt.
 func (w *eventWorker[T, P]) Work(ctx context.Context, job *river.Job[T]) error {
-	return w.run(ctx, job.JobRow, P(&job.Args).event(), w.work)
+	err := w.run(ctx, job.JobRow, P(&job.Args).event(), w.work)
+	if err == nil {
+		w.ended.add(job.ID)
+	}
+	return err
 }
 
 // An eventShell is what the attempts of all event jobs have in common: the
@@ -80,7 +84,9 @@ type eventShell struct {
 	circuits *circuit.Circuits
 	policy   *RetryPolicy
 	// hints limits the calls for events that anybody may have sent.
-	hints   *rate.Limiter
+	hints *rate.Limiter
+	// ended are the jobs of events that have ended, and their jobs with them.
+	ended   *endedJobs
 	logger  *slog.Logger
 	metrics *metrics
 }

@@ -30,7 +30,7 @@ func (s *eventShell) authorize(ctx context.Context, _ *rivertype.JobRow, a store
 	if !told || event.Hint || account.CollectorID == "" {
 		return result, ofStore(s.settler.Complete(ctx, a, store.OutcomeKept))
 	}
-	if err := s.store.NoteAuthorization(ctx, a, account, given, s.settler.CompleteOne(a)); err != nil {
+	if err := s.store.NoteAuthorization(ctx, a, account, given, store.CompleteJobOf(a)); err != nil {
 		return store.SettleResult{}, ofStore(err)
 	}
 	s.circuits.CheckCredentials(ctx, account)

@@ -69,6 +69,6 @@ func (s *eventShell) forward(ctx context.Context, _ *rivertype.JobRow, a store.A
 	err = s.store.Forward(ctx, a, store.NewDelivery{
 		Receiver: SourceReceivers + event.Source, Stream: cmp.Or(event.ResourceID, number), MessageID: event.Source + "-" + number,
 		Headers: message.Headers, Body: message.Body,
-	}, store.OutcomeForwarded, s.settler.CompleteOne(a))
+	}, store.OutcomeForwarded, store.CompleteJobOf(a))
 	return store.SettleResult{Outcome: store.OutcomeForwarded}, ofStore(err)
 }

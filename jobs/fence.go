@@ -8,7 +8,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
@@ -74,37 +73,4 @@ func completeJob[T river.JobArgs](ctx context.Context, tx pgx.Tx, job *river.Job
 		return fmt.Errorf("complete job %d: it is %s: %w", job.ID, done.State, store.ErrStaleAttempt)
 	}
 	return nil
-}
-
-// completeJobs completes jobs of events as River's JobCompleteTx completes one, all by one
-// call: River plans that statement at each, and the plan costs more than the rows.
-func completeJobs(schema string, now func() time.Time) store.CompleteJobs {
-	driver := riverpgxv5.New(nil)
-	return func(ctx context.Context, tx pgx.Tx, jobIDs []int64) error {
-		n := len(jobIDs)
-		params := &riverdriver.JobSetStateIfRunningManyParams{
-			ID: jobIDs, Attempt: make([]*int, n), ErrData: make([][]byte, n), FinalizedAt: make([]*time.Time, n),
-			MetadataDoMerge: make([]bool, n), MetadataUpdates: make([][]byte, n), ScheduledAt: make([]*time.Time, n),
-			Schema: schema, State: make([]rivertype.JobState, n),
-		}
-		at := now()
-		for i, id := range jobIDs {
-			one := riverdriver.JobSetStateCompleted(id, at, nil)
-			params.FinalizedAt[i], params.State[i] = one.FinalizedAt, one.State
-		}
-		done, err := driver.UnwrapExecutor(tx).JobSetStateIfRunningMany(ctx, params)
-		if err != nil {
-			return fmt.Errorf("complete %d jobs: %w", n, err)
-		}
-		completed := 0
-		for _, job := range done {
-			if job.State == rivertype.JobStateCompleted {
-				completed++
-			}
-		}
-		if completed != n {
-			return fmt.Errorf("complete %d jobs: %d of them are: %w", n, completed, store.ErrStaleAttempt)
-		}
-		return nil
-	}
 }

@@ -5,14 +5,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/storetest"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 func TestInserter_AJobBelongsToItsEvent(t *testing.T) {
@@ -78,6 +82,39 @@ func TestInserter_AJobIsAsRiverInsertsIt(t *testing.T) {
 		const columns = `SELECT (to_jsonb(j) - 'id' - 'created_at' - 'scheduled_at')::text FROM river_job j WHERE id = $1`
 		require.JSONEq(t, scan[string](t, b, columns, rivers.Job.ID), scan[string](t, b, columns, b.jobID(t, event)), name)
 	}
+}
+
+// What ends an event completes its job too: as River would, column by column.
+func TestCompleteJobOf_AJobIsAsRiverCompletesIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	var rows []string
+	for _, complete := range []func(tx pgx.Tx, a store.Attempt) error{
+		func(tx pgx.Tx, a store.Attempt) error { return store.CompleteJobOf(a)(t.Context(), tx) },
+		func(tx pgx.Tx, a store.Attempt) error {
+			one := riverdriver.JobSetStateCompleted(a.JobID, time.Now(), nil)
+			_, err := riverpgxv5.New(b.pool).UnwrapExecutor(tx).JobSetStateIfRunningMany(t.Context(), &riverdriver.JobSetStateIfRunningManyParams{
+				ID: []int64{one.ID}, Attempt: []*int{one.Attempt}, ErrData: [][]byte{one.ErrData}, FinalizedAt: []*time.Time{one.FinalizedAt},
+				MetadataDoMerge: []bool{one.MetadataDoMerge}, MetadataUpdates: [][]byte{one.MetadataUpdates}, ScheduledAt: []*time.Time{one.ScheduledAt},
+				Schema: storetest.Schema, State: []rivertype.JobState{one.State},
+			})
+			return err
+		},
+	} {
+		event := b.accept(t, "77")
+		b.exec(t, `UPDATE river_job SET errors = ARRAY ['{"error": "before"}'::jsonb], metadata = '{"cancel_attempted_at": "now"}', attempted_by = '{w}' WHERE id = $1`, b.jobID(t, event))
+		a, err := fixture.Fetch(t.Context(), b.pool, `SELECT job_id FROM webhook_queue WHERE id = $1`, event)
+		require.NoError(t, err)
+		require.NoError(t, pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return complete(tx, a) }))
+		require.WithinDuration(t, time.Now(), *b.job(t, event).FinalizedAt, time.Minute)
+		rows = append(rows, scan[string](t, b, `
+			SELECT (to_jsonb(j) - '{id,args,created_at,scheduled_at,attempted_at,finalized_at}'::text[])::text FROM river_job j WHERE id = $1`, a.JobID))
+
+		err = pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return store.CompleteJobOf(a)(t.Context(), tx) })
+		require.ErrorIs(t, err, store.ErrStaleAttempt, "it does not run any more")
+	}
+	require.JSONEq(t, rows[1], rows[0])
+	require.Contains(t, rows[0], `"state": "completed"`)
 }
 
 func TestInserter_WorkersAreToldAsRiverTellsThem(t *testing.T) {

@@ -3,7 +3,6 @@
 package jobs
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,8 +16,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
-	"github.com/riverqueue/river/riverdriver"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/conciliar/conciliar/jobs/circuit"
@@ -137,12 +134,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 	config.RetryPolicy = policy
 	config.Test.Time = clock
 	metrics := newMetrics(cfg.Registerer)
-	settler, err := store.NewSettler(deps.Store, store.SettlerOptions{
-		Complete: completeJobs(cfg.Schema, policy.now), Timeout: cfg.JobTimeout, Observe: metrics.countGroup,
-	})
-	if err != nil {
-		return nil, err
-	}
+	settler := store.NewSettler(deps.Store, store.SettlerOptions{Timeout: cfg.JobTimeout, Observe: metrics.countGroup})
 	defer func() {
 		if err != nil {
 			settler.Close()
@@ -150,12 +142,12 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 	}()
 	events := &eventShell{
 		store: deps.Store, settler: settler, turns: newTurns(cfg.Workers), shared: &sharedFetch{drawn: deps.Store.FetchMark}, accounts: accountsOf(deps), sources: deps.Sources, circuits: circuits, policy: policy,
-		hints: newHintLimiter(cfg.ProviderRate), logger: cfg.Logger, metrics: metrics,
+		hints: newHintLimiter(cfg.ProviderRate), ended: newEndedJobs(), logger: cfg.Logger, metrics: metrics,
 	}
 	if err = addWork(config, cfg, deps, events); err != nil {
 		return nil, err
 	}
-	client, err := river.NewClient(newDriver(pool, deps.Direct), config)
+	client, err := river.NewClient(newDriver(pool, deps.Direct, events.ended), config)
 	if err != nil {
 		return nil, fmt.Errorf("client of River: %w", err)
 	}
@@ -178,23 +170,6 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 		client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, settler: settler, takeover: orphans, keeper: keeper,
 		lookout: lookout, sequencer: sequencer, refunds: deps.Refunds, deliverer: moving,
 	}, nil
-}
-
-// A driver is River's for a pool that a pooler may stand before: it listens where a
-// session is ours alone.
-type driver struct {
-	*riverpgxv5.Driver
-
-	listens *riverpgxv5.Driver
-}
-
-func newDriver(pool, direct *pgxpool.Pool) driver {
-	return driver{riverpgxv5.New(pool), riverpgxv5.New(cmp.Or(direct, pool))}
-}
-
-// GetListener implements riverdriver.Driver.
-func (d driver) GetListener(params *riverdriver.GetListenenerParams) riverdriver.Listener {
-	return d.listens.GetListener(params)
 }
 
 // riverConfig is what of River's configuration follows from ours.

@@ -4,22 +4,15 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// CompleteJobs completes jobs in tx, each of which the transaction has locked and found
-// to be running. It is an error when any of them is not completed then.
-type CompleteJobs func(ctx context.Context, tx pgx.Tx, jobIDs []int64) error
-
 // SettlerOptions are what a Settler needs besides its store. Zero values take the
 // defaults.
 type SettlerOptions struct {
-	// Complete completes jobs; required.
-	Complete CompleteJobs
 	// MaxGroup is how many events one transaction takes, 100 by default.
 	MaxGroup int
 	// Timeout bounds one transaction with its repetitions, 10 s by default.
@@ -68,16 +61,13 @@ type ending struct {
 }
 
 // NewSettler starts a settler on store. Close stops it.
-func NewSettler(store *Store, opts SettlerOptions) (*Settler, error) {
-	if opts.Complete == nil {
-		return nil, errors.New("a settler needs something that completes jobs")
-	}
+func NewSettler(store *Store, opts SettlerOptions) *Settler {
 	opts.MaxGroup = cmp.Or(max(opts.MaxGroup, 0), 100)
 	opts.Timeout = cmp.Or(max(opts.Timeout, 0), 10*time.Second)
 	s := &Settler{store: store, opts: opts}
 	s.ends = gather(opts.MaxGroup, s.end)
 	s.starts = gather(opts.MaxGroup, s.begin)
-	return s, nil
+	return s
 }
 
 // Start is Store.StartAttempt, in a group: one statement reads what all need that ask at
@@ -125,7 +115,7 @@ func (s *Settler) Apply(ctx context.Context, a Attempt, fetched Fetched) (Settle
 	if s.grouped(e) {
 		return e.result, wrap(e.err, "apply what was fetched for event %d", a.QueueID)
 	}
-	return s.store.Apply(ctx, a, fetched, s.CompleteOne(a))
+	return s.store.Apply(ctx, a, fetched, CompleteJobOf(a))
 }
 
 // Complete is Store.Complete, in a group.
@@ -134,12 +124,7 @@ func (s *Settler) Complete(ctx context.Context, a Attempt, outcome string) error
 	if s.grouped(e) {
 		return wrap(e.err, "complete event %d", a.QueueID)
 	}
-	return s.store.Complete(ctx, a, outcome, s.CompleteOne(a))
-}
-
-// CompleteOne completes the attempt's job, in a transaction that settles it alone.
-func (s *Settler) CompleteOne(a Attempt) CompleteJob {
-	return func(ctx context.Context, tx pgx.Tx) error { return s.opts.Complete(ctx, tx, []int64{a.JobID}) }
+	return s.store.Complete(ctx, a, outcome, CompleteJobOf(a))
 }
 
 // grouped waits for the event's group, and reports false when the event is to be settled
@@ -160,7 +145,7 @@ func (s *Settler) end(endings []*ending) {
 	// One that waits for nobody has its statements in its own trace.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(endings[0].ctx), s.opts.Timeout)
 	defer cancel()
-	g, err := s.store.endGroup(ctx, endings, s.opts.Complete)
+	g, err := s.store.endGroup(ctx, endings)
 	ended, left := 0, 0
 	for i, e := range endings {
 		switch {
@@ -197,7 +182,7 @@ func isOneEvents(err error) bool {
 }
 
 // endGroup ends events in one transaction.
-func (s *Store) endGroup(ctx context.Context, endings []*ending, complete CompleteJobs) (g *group, err error) {
+func (s *Store) endGroup(ctx context.Context, endings []*ending) (g *group, err error) {
 	err = s.tryTx(ctx, groupTx, func(tx pgx.Tx) error {
 		g = s.newGroup(endings)
 		if err := g.read(ctx, tx); err != nil {
@@ -207,15 +192,7 @@ func (s *Store) endGroup(ctx context.Context, endings []*ending, complete Comple
 		if len(g.ended) == 0 {
 			return nil
 		}
-		if err := g.write(ctx, tx); err != nil {
-			return err
-		}
-		jobIDs := make([]int64, len(g.ended))
-		for i, e := range g.ended {
-			jobIDs[i] = e.JobID
-		}
-		slices.Sort(jobIDs)
-		return complete(ctx, tx, jobIDs)
+		return g.write(ctx, tx)
 	}, true)
 	return g, err
 }

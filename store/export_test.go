@@ -94,7 +94,7 @@ func (s *Settler) EndTogether(ctx context.Context, waiting []Waiting) []Ended {
 	for i, e := range endings {
 		ended[i] = Ended{e.result, e.err, e.alone}
 		if e.alone {
-			ended[i] = s.store.EndAlone(ctx, waiting[i], s.CompleteOne(e.attempt))
+			ended[i] = s.store.EndAlone(ctx, waiting[i], CompleteJobOf(e.attempt))
 			ended[i].Alone = true
 		}
 	}

@@ -23,20 +23,9 @@ import (
 	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
-// completeJobs completes jobs as River does.
-func completeJobs(ctx context.Context, tx pgx.Tx, jobIDs []int64) error {
-	tag, err := tx.Exec(ctx, `UPDATE river_job SET state = 'completed', finalized_at = now() WHERE id = ANY ($1) AND state = 'running'`, jobIDs)
-	if err == nil && tag.RowsAffected() != int64(len(jobIDs)) {
-		err = errors.New("not all of the jobs were running")
-	}
-	return err
-}
-
 func (b *bundle) settler(t *testing.T, opts store.SettlerOptions) *store.Settler {
 	t.Helper()
-	opts.Complete = completeJobs
-	s, err := store.NewSettler(b.Store, opts)
-	require.NoError(t, err)
+	s := store.NewSettler(b.Store, opts)
 	t.Cleanup(s.Close)
 	return s
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/conciliar/conciliar/store"
@@ -235,22 +234,14 @@ func TestGroup_IsRetriedAfterACommitWithoutAnAnswer(t *testing.T) {
 func TestGroup_IsAllOrNothing(t *testing.T) {
 	t.Parallel()
 	c := newCrowd(t)
-	broken := 0
-	settler, err := store.NewSettler(c.Store, store.SettlerOptions{Complete: func(ctx context.Context, tx pgx.Tx, jobIDs []int64) error {
-		if len(jobIDs) > 1 {
-			broken++
-			return context.DeadlineExceeded
-		}
-		return completeJobs(ctx, tx, jobIDs)
-	}})
-	require.NoError(t, err)
-	t.Cleanup(settler.Close)
+	c.exec(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$`)
+	c.exec(t, `CREATE TRIGGER refuse BEFORE UPDATE OF state ON river_job FOR EACH ROW EXECUTE FUNCTION refuse()`)
 
-	for _, e := range settler.EndTogether(t.Context(), c.waiting) {
-		require.ErrorIs(t, e.Err, context.DeadlineExceeded)
+	for _, e := range c.settler(t, store.SettlerOptions{}).EndTogether(t.Context(), c.waiting) {
+		require.ErrorIs(t, e.Err, store.ErrStaleAttempt)
+		require.True(t, e.Alone)
 	}
 
-	require.Equal(t, 1, broken)
 	require.Equal(t, crowdSize, c.count(t, `SELECT count(*) FROM orders WHERE status = 'pending'`))
 	require.Zero(t, c.count(t, `SELECT count(*) FROM payments`))
 	require.Zero(t, c.count(t, `SELECT count(*) FROM webhook_queue WHERE completed_at IS NOT NULL`))

@@ -28,6 +28,12 @@ func (g *group) write(ctx context.Context, tx pgx.Tx) error {
 	}
 	// An event that has ended keeps its first end, so their number says nothing.
 	endEvents.queue(&batch, g.ended)
+	jobIDs := make([]int64, len(g.ended))
+	for i, e := range g.ended {
+		jobIDs[i] = e.JobID
+	}
+	slices.Sort(jobIDs)
+	batch.Queue(completeJobs, jobIDs).Exec(func(tag pgconn.CommandTag) error { return differs(tag, len(jobIDs)) })
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil || len(g.follows) == 0 {
 		return err
 	}
