@@ -28,8 +28,8 @@ func (d Deps) WithOrphanTimes(every, dead, leftOver time.Duration) Deps {
 	return d
 }
 
-// HolderPrefix begins the id of every process that locks it while it lives.
-const HolderPrefix = holderPrefix
+// ProcessPrefix begins the id of every process that locks it while it lives.
+const ProcessPrefix = processPrefix
 
 // WithProbeEvery makes a provider that is down be tried that often, and all else
 // around outages happen as much more often.

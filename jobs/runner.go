@@ -91,7 +91,7 @@ type Runner struct {
 	policy *RetryPolicy
 	// settler ends the events of this process's attempts.
 	settler *store.Settler
-	// lock says that this process lives; orphans takes up what others leave.
+	// lock says that this process lives; takeover takes up what others leave.
 	lock      *store.ProcessLock
 	takeover  *takeover
 	keeper    *circuit.Keeper
@@ -127,7 +127,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 	}
 	circuits := circuit.New(deps.Store, accountsOf(deps), timing, cfg.Logger)
 	work := newWorkLog()
-	self := newHolderID()
+	self := newProcessID()
 	config := riverConfig(cfg)
 	config.ID = self
 	config.Middleware = append(tracing(cfg.TracerProvider), work)
@@ -152,12 +152,12 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 		return nil, fmt.Errorf("client of River: %w", err)
 	}
 	lookout := newLookout(deps.Store, policy.backoff.Waits)
-	orphans := &takeover{
+	sweeper := &takeover{
 		store: deps.Store, pending: lookout.pending, schema: cfg.Schema, self: self, policy: policy, kinds: kindNames(), retry: retryJob(client),
 		work: work, times: defaultTakeoverTimes, logger: cfg.Logger,
 	}
 	if deps.takeoverTimes != nil {
-		orphans.times = *deps.takeoverTimes
+		sweeper.times = *deps.takeoverTimes
 	}
 	sequencer := &sequencer{store: deps.Store, found: lookout.found, events: metrics.told, logger: cfg.Logger}
 	var moving *deliverer
@@ -167,7 +167,7 @@ func NewRunner(pool *pgxpool.Pool, cfg Config, deps Deps) (_ *Runner, err error)
 	}
 	keeper := circuit.NewKeeper(circuits, QueueWebhooks, retryJob(client), cfg.ProviderRate, cfg.Logger)
 	return &Runner{
-		client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, settler: settler, takeover: orphans, keeper: keeper,
+		client: client, store: deps.Store, logger: cfg.Logger, clock: clock, policy: policy, settler: settler, takeover: sweeper, keeper: keeper,
 		lookout: lookout, sequencer: sequencer, refunds: deps.Refunds, deliverer: moving,
 	}, nil
 }

@@ -18,10 +18,10 @@ import (
 	"github.com/conciliar/conciliar/store"
 )
 
-// holderPrefix begins the id of every process that locks it while it lives. One
+// processPrefix begins the id of every process that locks it while it lives. One
 // of another prefix, or of River's own making, is left to River's rescuer: it may
 // live without a lock.
-const holderPrefix = "conciliar1_"
+const processPrefix = "conciliar1_"
 
 // takeoverTimes are how long things take until a job counts as nobody's.
 type takeoverTimes struct {
@@ -67,8 +67,8 @@ type takeover struct {
 	leftOver map[store.Attempt]time.Time
 }
 
-// newHolderID is what a process calls itself.
-func newHolderID() string { return holderPrefix + rand.Text() }
+// newProcessID is what a process calls itself.
+func newProcessID() string { return processPrefix + rand.Text() }
 
 // run sweeps until ctx is done, the first time at once.
 func (s *takeover) run(ctx context.Context) {
@@ -78,7 +78,7 @@ func (s *takeover) run(ctx context.Context) {
 		sweeps := map[string]func(context.Context) error{}
 		// Where no job runs at all nobody's is left.
 		if s.pending().Running {
-			sweeps["orphans"], sweeps["left-over jobs"] = s.takeFromDead, s.takeLeftOver
+			sweeps["abandoned jobs"], sweeps["left-over jobs"] = s.takeFromDead, s.takeLeftOver
 		}
 		if n%takeoverRarely == 0 {
 			sweeps["dead letters of unknown kinds"] = s.reopenUnknown
@@ -110,26 +110,26 @@ func (s *takeover) wakeAhead(ctx context.Context) error {
 
 // takeFromDead takes up the jobs of processes that died.
 func (s *takeover) takeFromDead(ctx context.Context) error {
-	dead, err := s.store.DeadHolders(ctx, holderPrefix, s.self)
+	dead, err := s.store.DeadProcesses(ctx, processPrefix, s.self)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
 	seen := make(map[string]time.Time, len(dead))
-	for _, holder := range dead {
-		since, known := s.suspects[holder]
+	for _, process := range dead {
+		since, known := s.suspects[process]
 		if !known {
 			since = now
 		}
-		seen[holder] = since
+		seen[process] = since
 		if now.Sub(since) < s.times.dead {
 			continue
 		}
-		taken, err := s.store.TakeAbandoned(ctx, holder, s.abandoned("the process that worked it is gone"))
+		taken, err := s.store.TakeAbandoned(ctx, process, s.abandoned("the process that worked it is gone"))
 		if err != nil {
 			return err
 		}
-		s.log(ctx, "jobs of a process that died taken up", holder, taken)
+		s.log(ctx, "jobs of a process that died taken up", process, taken)
 	}
 	s.suspects = seen
 	return nil
@@ -187,9 +187,9 @@ func (s *takeover) reopenUnknown(ctx context.Context) error {
 	return err
 }
 
-func (s *takeover) log(ctx context.Context, what, holder string, taken []store.RunningJob) {
+func (s *takeover) log(ctx context.Context, what, process string, taken []store.RunningJob) {
 	if len(taken) > 0 {
-		s.logger.WarnContext(ctx, what, "holder", holder, "count", len(taken))
+		s.logger.WarnContext(ctx, what, "process", process, "count", len(taken))
 	}
 }
 
@@ -224,7 +224,7 @@ func (s *takeover) abandoned(why string) store.EndAttempts {
 			params.State = append(params.State, string(state))
 		}
 		if _, err := executor(tx).JobRescueMany(ctx, params); err != nil {
-			return fmt.Errorf("end the attempts of orphans: %w", err)
+			return fmt.Errorf("end the attempts of abandoned jobs: %w", err)
 		}
 		return s.tellWorkers(ctx, tx)
 	}

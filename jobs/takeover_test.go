@@ -26,15 +26,15 @@ func (b *bundle) startWatchful(t *testing.T) *jobs.Runner {
 }
 
 // fetchedBy makes the event's job run its next attempt under a process's id.
-func (b *bundle) fetchedBy(t *testing.T, event int64, holder string) {
+func (b *bundle) fetchedBy(t *testing.T, event int64, process string) {
 	t.Helper()
 	b.exec(t, `
 		UPDATE river_job SET state = 'running', attempt = attempt + 1, attempted_at = now(), attempted_by = array_append(attempted_by, $2)
-		WHERE id = $1`, b.jobID(t, event), holder)
+		WHERE id = $1`, b.jobID(t, event), process)
 }
 
 const (
-	deadProcess = jobs.HolderPrefix + "dead"
+	deadProcess = jobs.ProcessPrefix + "dead"
 	orphaned    = "orphaned: the process that worked it is gone"
 )
 
@@ -56,11 +56,11 @@ func TestTakeover_AbandonedJobsAreTakenUp(t *testing.T) {
 	require.Nil(t, b.letter(t, event))
 }
 
-// A job whose holder lives, or may live without our knowing, is left alone.
+// A job whose process lives, or may live without our knowing, is left alone.
 func TestTakeover_LeavesTheJobsOfTheLivingAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	const living, older = jobs.HolderPrefix + "living", "host_2026_01_02T03_04_05"
+	const living, older = jobs.ProcessPrefix + "living", "host_2026_01_02T03_04_05"
 	hold, err := b.LockProcess(t.Context(), living)
 	require.NoError(t, err)
 	released := false
@@ -126,10 +126,10 @@ func TestTakeover_AJobThatWasNeverBegunIsGivenBack(t *testing.T) {
 	b.exec(t, `UPDATE river_job SET scheduled_at = now() + interval '1 hour', state = 'scheduled' WHERE id = $1`, b.jobID(t, unheard))
 	b.startWatchful(t)
 	<-asked
-	holder := b.job(t, worked).AttemptedBy[0]
-	require.Contains(t, holder, jobs.HolderPrefix)
+	process := b.job(t, worked).AttemptedBy[0]
+	require.Contains(t, process, jobs.ProcessPrefix)
 
-	b.fetchedBy(t, unheard, holder)
+	b.fetchedBy(t, unheard, process)
 
 	b.awaitStatus(t, unheard, "completed")
 	job := b.job(t, unheard)

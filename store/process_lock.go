@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// lockSeedHolder is the class of the advisory locks by which working processes
+// lockSeedProcess is the class of the advisory locks by which working processes
 // say that they live.
-const lockSeedHolder = 4
+const lockSeedProcess = 4
 
 const (
 	// holdTimeout bounds each thing that a Hold does with its connection.
@@ -70,7 +70,7 @@ func (h *ProcessLock) take(ctx context.Context) (*pgx.Conn, error) {
 	// soon as it doesn't answer for half a minute; by default it would be hours.
 	_, err = conn.Exec(ctx, `
 		SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
-		       set_config('tcp_keepalives_count', '4', false), pg_advisory_lock(hashtextextended($1, $2))`, h.id, lockSeedHolder)
+		       set_config('tcp_keepalives_count', '4', false), pg_advisory_lock(hashtextextended($1, $2))`, h.id, lockSeedProcess)
 	if err != nil {
 		hangUp(ctx, conn)
 		return nil, err

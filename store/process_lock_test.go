@@ -13,16 +13,16 @@ import (
 )
 
 // runs makes a new event's job run under the process's id, and returns the job.
-func (b *bundle) runs(t *testing.T, number int, holder string) store.Attempt {
+func (b *bundle) runs(t *testing.T, number int, process string) store.Attempt {
 	t.Helper()
 	a := b.startAttempt(t, b.accept(t, signed(number, "1")))
-	b.exec(t, `UPDATE river_job SET attempted_by = ARRAY['somebody else', $2] WHERE id = $1`, a.JobID, holder)
+	b.exec(t, `UPDATE river_job SET attempted_by = ARRAY['somebody else', $2] WHERE id = $1`, a.JobID, process)
 	return a
 }
 
-func (b *bundle) deadHolders(t *testing.T) []string {
+func (b *bundle) deadProcesses(t *testing.T) []string {
 	t.Helper()
-	dead, err := b.DeadHolders(t.Context(), "ours_", "ours_self")
+	dead, err := b.DeadProcesses(t.Context(), "ours_", "ours_self")
 	require.NoError(t, err)
 	return dead
 }
@@ -38,13 +38,13 @@ func (b *bundle) lockedBy(t *testing.T) int {
 func TestProcessLock_IsTakenAgainWhenItsConnectionBreaks(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for i, holder := range []string{"ours_living", "ours_dead", "ours_self", "theirs"} {
-		b.runs(t, i, holder)
+	for i, process := range []string{"ours_living", "ours_dead", "ours_self", "theirs"} {
+		b.runs(t, i, process)
 	}
 	hold, err := b.LockProcess(t.Context(), "ours_living")
 	require.NoError(t, err)
 
-	require.Equal(t, []string{"ours_dead"}, b.deadHolders(t))
+	require.Equal(t, []string{"ours_dead"}, b.deadProcesses(t))
 
 	// Its connection is cut, and it says again that it lives.
 	first := b.lockedBy(t)
@@ -54,11 +54,11 @@ func TestProcessLock_IsTakenAgainWhenItsConnectionBreaks(t *testing.T) {
 		now := b.lockedBy(t)
 		return now != 0 && now != first
 	}, 30*time.Second, 10*time.Millisecond)
-	require.Equal(t, []string{"ours_dead"}, b.deadHolders(t))
+	require.Equal(t, []string{"ours_dead"}, b.deadProcesses(t))
 
 	hold.Release()
 	require.Eventually(t, func() bool { return b.lockedBy(t) == 0 }, 30*time.Second, 10*time.Millisecond)
-	require.Equal(t, []string{"ours_dead", "ours_living"}, b.deadHolders(t))
+	require.Equal(t, []string{"ours_dead", "ours_living"}, b.deadProcesses(t))
 }
 
 // Jobs are taken from the dead only, and in the attempt that was looked at.

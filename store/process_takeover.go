@@ -15,7 +15,7 @@ type RunningJob struct {
 	MaxAttempts int
 	// Cancelled is true when somebody asked for its end while it ran.
 	Cancelled bool
-	// Abandoned is how many of its attempts ended as orphans.
+	// Abandoned is how many of its attempts ended as abandoned.
 	Abandoned int
 	// Now is PostgreSQL's clock.
 	Now time.Time
@@ -29,52 +29,52 @@ type EndAttempts func(ctx context.Context, tx pgx.Tx, running []RunningJob) erro
 const takeoverBatch = 500
 
 const (
-	// holderColumn is the process that a running job is worked by: River adds it
+	// processColumn is the process that a running job is worked by: River adds it
 	// to the end.
-	holderColumn = `j.attempted_by[cardinality(j.attempted_by)]`
-	runningFrom  = `
+	processColumn = `j.attempted_by[cardinality(j.attempted_by)]`
+	runningFrom   = `
 		SELECT j.id, j.kind, j.attempt, j.max_attempts, j.metadata ? 'cancel_attempted_at',
 		       (SELECT count(*) FROM unnest(j.errors) e WHERE e ->> 'error' LIKE 'orphaned: %'), clock_timestamp()
 		FROM river_job j
-		WHERE j.state = 'running' AND ` + holderColumn + ` = $1`
+		WHERE j.state = 'running' AND ` + processColumn + ` = $1`
 )
 
-// DeadHolders returns the processes that hold running jobs and do not live: those
+// DeadProcesses returns the processes that hold running jobs and do not live: those
 // whose id begins with prefix, because only they lock it, without self. That a
 // process is named for a moment while it connects again is not proof of its death.
-func (s *Store) DeadHolders(ctx context.Context, prefix, self string) ([]string, error) {
+func (s *Store) DeadProcesses(ctx context.Context, prefix, self string) ([]string, error) {
 	dead, err := readColumn[string](ctx, s.pool, `
-		SELECT h.holder
-		FROM (SELECT DISTINCT `+holderColumn+` AS holder FROM river_job j WHERE j.state = 'running') h
-		WHERE starts_with(h.holder, $1) AND h.holder <> $2 AND pg_try_advisory_xact_lock_shared(hashtextextended(h.holder, $3))
-		ORDER BY h.holder`, prefix, self, lockSeedHolder)
+		SELECT h.process
+		FROM (SELECT DISTINCT `+processColumn+` AS process FROM river_job j WHERE j.state = 'running') h
+		WHERE starts_with(h.process, $1) AND h.process <> $2 AND pg_try_advisory_xact_lock_shared(hashtextextended(h.process, $3))
+		ORDER BY h.process`, prefix, self, lockSeedProcess)
 	return dead, wrap(err, "processes that died")
 }
 
 // TakeAbandoned ends attempts of a process that does not live, a batch of them, and
 // returns which. It takes nothing when the process turns out to live, and leaves
 // alone what another transaction holds.
-func (s *Store) TakeAbandoned(ctx context.Context, holder string, end EndAttempts) (taken []RunningJob, err error) {
+func (s *Store) TakeAbandoned(ctx context.Context, process string, end EndAttempts) (taken []RunningJob, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		dead, err := readValue[bool](ctx, tx, `SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, $2))`, holder, lockSeedHolder)
+		dead, err := readValue[bool](ctx, tx, `SELECT pg_try_advisory_xact_lock_shared(hashtextextended($1, $2))`, process, lockSeedProcess)
 		if err != nil || !dead {
 			return err
 		}
-		taken, err = takeRunning(ctx, tx, runningFrom+` ORDER BY j.id LIMIT $2 FOR UPDATE OF j SKIP LOCKED`, end, holder, takeoverBatch)
+		taken, err = takeRunning(ctx, tx, runningFrom+` ORDER BY j.id LIMIT $2 FOR UPDATE OF j SKIP LOCKED`, end, process, takeoverBatch)
 		return err
 	})
-	return taken, wrap(err, "take the jobs of %s", holder)
+	return taken, wrap(err, "take the jobs of %s", process)
 }
 
 // RunningUnder returns the jobs that run under a process's id.
-func (s *Store) RunningUnder(ctx context.Context, holder string) ([]RunningJob, error) {
-	running, err := readAll[RunningJob](ctx, s.pool, runningFrom, holder)
+func (s *Store) RunningUnder(ctx context.Context, process string) ([]RunningJob, error) {
+	running, err := readAll[RunningJob](ctx, s.pool, runningFrom, process)
 	return running, wrap(err, "running jobs")
 }
 
 // TakeBack ends the attempts that are named, of jobs that still run them under
 // the process's id, and returns which those were.
-func (s *Store) TakeBack(ctx context.Context, holder string, attempts []Attempt, end EndAttempts) (taken []RunningJob, err error) {
+func (s *Store) TakeBack(ctx context.Context, process string, attempts []Attempt, end EndAttempts) (taken []RunningJob, err error) {
 	ids, numbers := make([]int64, len(attempts)), make([]int, len(attempts))
 	for i, a := range attempts {
 		ids[i], numbers[i] = a.JobID, a.Number
@@ -82,10 +82,10 @@ func (s *Store) TakeBack(ctx context.Context, holder string, attempts []Attempt,
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		taken, err = takeRunning(ctx, tx, runningFrom+`
 			AND (j.id, j.attempt) IN (SELECT * FROM unnest($2::bigint[], $3::int[])) ORDER BY j.id FOR UPDATE OF j SKIP LOCKED`,
-			end, holder, ids, numbers)
+			end, process, ids, numbers)
 		return err
 	})
-	return taken, wrap(err, "take back jobs of %s", holder)
+	return taken, wrap(err, "take back jobs of %s", process)
 }
 
 func takeRunning(ctx context.Context, tx pgx.Tx, query string, end EndAttempts, args ...any) ([]RunningJob, error) {
