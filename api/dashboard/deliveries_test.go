@@ -14,7 +14,7 @@ import (
 func TestDeliveries_AreShownReplayedAndDismissed(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	for lang, nobody := range map[string]string{"en": "Nobody is told.", "es": "No se avisa a nadie.", "pt-BR": "Ninguém é avisado."} {
+	for lang, nobody := range map[string]string{"en": "The shop is not notified.", "es": "No se avisa a nadie.", "pt-BR": "Ninguém é avisado."} {
 		require.Contains(t, b.page(t, lang, "/dashboard/deliveries"), nobody)
 	}
 	require.NoError(t, b.store.DeliverOrderEvents(t.Context()))

@@ -170,14 +170,14 @@ func TestOverview_DecisionsAreALineOfTheirOwn(t *testing.T) {
 	require.Contains(t, b.get(t, "en", "/dashboard").Body.String(), late, "at once")
 }
 
-func TestOverview_SaysThatNobodyIsTold(t *testing.T) {
+func TestOverview_SaysThatAlertsHaveNoReceiver(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.exec(t, `INSERT INTO alerts (code, opened_at) VALUES ('dead_letters_open', now())`)
-	require.NotContains(t, b.overview(t, "en"), "Nobody is told")
+	require.NotContains(t, b.overview(t, "en"), "No alert is sent")
 	b.alertsSent = false
 	main := b.overview(t, "en")
-	require.Contains(t, main, "1 open Nobody is told: ALERT_WEBHOOK_URL is empty.")
+	require.Contains(t, main, "1 open No alert is sent: ALERT_WEBHOOK_URL is empty.")
 	require.NotContains(t, main, "not sent")
 }
 

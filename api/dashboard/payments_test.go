@@ -81,7 +81,7 @@ func TestPayments_SayWhatTheyWereMadeWith(t *testing.T) {
 		('mercadopago', '3', 'approved', 10, 'ARS', true, now(), now(), '', 'bank_transfer', 'sea_shells'),
 		('mercadopago', '4', 'approved', 10, 'ARS', true, now(), now(), '', NULL, NULL)`)
 	for lang, texts := range map[string][]string{
-		"en":    {"Credit card · Mastercard", "Method Account balance", "Bank transfer · sea_shells", "its next fetch tells"},
+		"en":    {"Credit card · Mastercard", "Method Account balance", "Bank transfer · sea_shells", "its next fetch will show it"},
 		"es":    {"Tarjeta de crédito · Mastercard", "Medio de pago Dinero en cuenta", "Transferencia bancaria · sea_shells", "la próxima vez que se consulte"},
 		"pt-BR": {"Cartão de crédito · Mastercard", "Meio de pagamento Saldo em conta", "Transferência · sea_shells", "a próxima consulta dirá"},
 	} {

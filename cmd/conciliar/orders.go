@@ -145,7 +145,7 @@ change nothing. A cancelled order is not amended.
 func newOrdersCancel(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cancel REFERENCE",
-		Short: "Call an order off",
+		Short: "Cancel an order",
 		Long: `Cancels an order. Money that is there or comes later still counts, with the
 anomaly paid_after_cancel. What is cancelled already stays as it is.
 

@@ -9,13 +9,13 @@ import (
 )
 
 func newReceivers(std stdio) *cobra.Command {
-	return group("receivers", "Handle who is told: the shop, and receivers of other senders' webhooks",
+	return group("receivers", "Manage receivers: the shop, and those of other senders' webhooks",
 		newReceiversList(std),
 		changeReceiver(std, &cobra.Command{
 			Use:   "stop NAME",
-			Short: "Stop a receiver: what it should be told waits",
-			Long: `Has a receiver told nothing until it is started. Nothing is lost, and what is under
-way ends.`,
+			Short: "Stop sending to a receiver: its messages wait",
+			Long: `Sends a receiver nothing until it is started again. Nothing is lost: its messages
+wait, in their order. Attempts under way end.`,
 			Example: "  conciliar receivers stop order_events",
 		}, (*store.Store).StopReceiver, "stopped"),
 		changeReceiver(std, &cobra.Command{

@@ -11,7 +11,7 @@ import (
 func newRestored(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restored",
-		Short: "After a restore: give no id twice and end old cursors",
+		Short: "Make a restored database safe to use: move ids ahead, expire old cursors",
 		Long: `What was handed out after the backup is not known to the database that was restored
 from it. This moves each sequence of ids ahead, by as many ids as it ever gave and a
 million at least, and ends the cursors of the orders' feed: a reader of it begins

@@ -11,7 +11,7 @@ func deliveryConditions() []Condition {
 	return []Condition{
 		named(Condition{
 			Code: "delivery_receiver_stopped", Health: Degraded, Stops: tellsNobody, Lasting: 1, Each: "receivers",
-			Reason: "A receiver of our messages is stopped; what it should be told waits.",
+			Reason: "A receiver of our messages is stopped; its messages wait.",
 		}, "receivers", receiversStopped),
 		named(Condition{
 			Code: "deliveries_failing", Health: Degraded, Stops: tellsNobody, Lasting: 2, Each: "receivers",
