@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,27 @@ func readDoc(t *testing.T, name string) string {
 	text, err := os.ReadFile(filepath.Join(pagesRoot(), filepath.FromSlash(name)))
 	require.NoError(t, err)
 	return string(text)
+}
+
+// Each module that we import has its row with licence and reason, alone or with others of
+// its repository.
+func TestDocs_EachLibraryHasItsReason(t *testing.T) {
+	t.Parallel()
+	_, table, _ := strings.Cut(readDoc(t, "docs/architecture.md"), "## Libraries")
+	var named []string
+	for _, path := range regexp.MustCompile("`([a-z.]+/[^` ]+)`").FindAllStringSubmatch(table, -1) {
+		named = append(named, path[1])
+	}
+	for line := range strings.Lines(readDoc(t, "go.mod")) {
+		module, isModule := strings.CutPrefix(strings.TrimRight(line, "\n"), "\t")
+		if !isModule || strings.HasSuffix(module, "// indirect") {
+			continue
+		}
+		module, _, _ = strings.Cut(module, " ")
+		require.True(t, slices.ContainsFunc(named, func(path string) bool {
+			return strings.HasPrefix(module+"/", path+"/") || strings.HasPrefix(path, module+"/")
+		}), "docs/architecture.md has no row for %s", module)
+	}
 }
 
 func TestDocs_TheConfigurationTableIsTheCodes(t *testing.T) {
