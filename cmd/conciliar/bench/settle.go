@@ -28,6 +28,9 @@ const (
 	settleLimit = 15 * time.Minute
 )
 
+// besideBare is what a backlog is compared with.
+var besideBare = fmt.Sprintf("pgbench, bare writes, %d clients", bareClients)
+
 // makeOrders makes so many orders and an approved payment of each, and returns the
 // payments' ids. The provider's answers are rendered ahead: on the cores that it shares
 // with the service it takes what a provider elsewhere does, little more than the call.
@@ -242,13 +245,14 @@ func (b *harness) settle(ctx context.Context) ([]Figure, error) {
 		bare, quick = append(bare, rate), append(quick, done)
 	}
 	figure := settlingFigure(fmt.Sprintf("%d events, the provider answers at once", b.options.Settle), quick).
-		beside(fmt.Sprintf("pgbench, bare writes, %d clients", bareClients), spreadOf(bare...))
+		beside(besideBare, spreadOf(bare...))
 	figure.Bars = []Bar{atLeast("ratio", settleBar, figure.Ratio), atLeast("per second", settleRate, figure.Value.Median)}
 	return []Figure{figure}, nil
 }
 
 // slow measures a backlog whose provider takes its time, with workers enough to wait for
-// it and with the default, whose number decides: one round of that tells all.
+// it, beside the bare writes, and with the default, whose number decides: one round of
+// that tells all.
 func (b *harness) slow(ctx context.Context) (figures []Figure, err error) {
 	if err := b.startSimulator(ctx, simulator.Faults{Latency: slowLatency}); err != nil {
 		return nil, err
@@ -262,7 +266,15 @@ func (b *harness) slow(ctx context.Context) (figures []Figure, err error) {
 		{"the default of WORKERS", 1, nil},
 	} {
 		var all []settling
+		var bare []float64
 		for round := range with.rounds {
+			if with.settings != nil {
+				rate, err := b.bareWrites(ctx)
+				if err != nil {
+					return figures, err
+				}
+				bare = append(bare, rate)
+			}
 			done, err := b.settledOnce(ctx, 1, with.settings...)
 			if err != nil {
 				return figures, err
@@ -270,7 +282,11 @@ func (b *harness) slow(ctx context.Context) (figures []Figure, err error) {
 			b.say("round %d: %s: %.0f settled a second", round+1, with.what, done.perSecond)
 			all = append(all, done)
 		}
-		figures = append(figures, settlingFigure(fmt.Sprintf("%d events, the provider answers after %d ms, %s", b.options.Settle, slowLatency.Milliseconds(), with.what), all))
+		figure := settlingFigure(fmt.Sprintf("%d events, the provider answers after %d ms, %s", b.options.Settle, slowLatency.Milliseconds(), with.what), all)
+		if bare != nil {
+			figure = figure.beside(besideBare, spreadOf(bare...))
+		}
+		figures = append(figures, figure)
 	}
 	return figures, nil
 }
