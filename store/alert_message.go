@@ -16,7 +16,7 @@ type AlertMessage struct {
 	ID        int64
 	CreatedAt time.Time
 	Body      json.RawMessage
-	// Attempts is how often it was sent in vain, and Error what came of the
+	// Attempts is how many attempts failed, and Error what came of the
 	// latest of them.
 	Attempts int
 	Error    string
@@ -45,7 +45,7 @@ func (s *Store) AlertDelivered(ctx context.Context, id int64, complete CompleteJ
 	return wrap(err, "message %d delivered", id)
 }
 
-// AlertNotDelivered notes that the message was sent in vain, why, and whether
+// AlertNotDelivered notes that an attempt to send the message failed, why, and whether
 // that was the last time.
 func (s *Store) AlertNotDelivered(ctx context.Context, id int64, why string, last bool) error {
 	return wrap(execute(ctx, s.pool, `

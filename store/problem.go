@@ -46,8 +46,8 @@ type Problem struct {
 	Args []any
 }
 
-// ProblemOf says what the error means: what the error says of itself, what has
-// befallen the database, or else an internal problem.
+// ProblemOf says what the error means: what the error says of itself, what
+// happened to the database, or else an internal problem.
 func ProblemOf(err error) Problem {
 	var told interface {
 		error

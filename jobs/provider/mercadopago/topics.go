@@ -15,7 +15,7 @@ type topic struct {
 	// work is what an event of the topic asks of us.
 	work provider.Work
 	// isID tells whether an id can be one of the topic's resources: one of another
-	// family is not asked for in vain. Nil for a topic of which nothing is fetched.
+	// family is not asked for without need. Nil for a topic of which nothing is fetched.
 	isID func(string) bool
 	// also are topics, by name, whose resources the deliveries of this one may name
 	// too: such an id is asked for where it lives.

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Faults is what goes wrong. Shares are between 0 and 1. Whether something
-// befalls a payment, a notification or a call is drawn from the seed and from
+// Faults is what goes wrong. Shares are between 0 and 1. Whether a
+// payment, a notification or a call has a fault is drawn from the seed and from
 // which one it is, so that a seed gives the same faults in every run.
 type Faults struct {
 	// Duplicates is how often each notification of Run is sent once more, as a

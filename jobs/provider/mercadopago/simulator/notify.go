@@ -29,7 +29,7 @@ func (r Result) Acknowledged() bool { return r.Err == nil && r.StatusCode/100 ==
 
 // Notify sends one signed notification about a payment and returns its answer.
 // Every call is a delivery of its own, with its own x-request-id and signature.
-// No faults befall it and nothing is sent again.
+// It is free of faults, and nothing is sent again.
 func (s *Simulator) Notify(ctx context.Context, id string) Result {
 	return s.sendMade(s.SignedRequest(ctx, id))
 }

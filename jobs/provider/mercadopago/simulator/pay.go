@@ -16,7 +16,7 @@ import (
 )
 
 // PayPath is where Handler takes a Purchase and answers a Receipt. It is none of
-// Mercado Pago's: it asks for no token, and no outage befalls it. Only JSON is
+// Mercado Pago's: it asks for no token, and it is never down. Only JSON is
 // taken, which no page of another site can send.
 const PayPath = "/simulator/pay"
 

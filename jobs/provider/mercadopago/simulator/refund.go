@@ -50,7 +50,7 @@ type refundBook struct {
 	calls  int64
 }
 
-// FailRefunds has these befall the next calls that ask for refunds, one each.
+// FailRefunds applies these to the next calls that ask for refunds, one each.
 func (s *Simulator) FailRefunds(faults ...RefundFault) {
 	s.refunding.Lock()
 	defer s.refunding.Unlock()

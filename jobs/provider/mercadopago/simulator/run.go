@@ -21,8 +21,8 @@ import (
 // x-request-id, ts, signature and body id, until Config.RedeliveryDelays is
 // used up.
 //
-// Which order lives which life, what changes after what and what befalls which
-// notification is the same in every run with the same seed and plan, as long as
+// How each order goes, what changes after what and which faults each notification
+// has is the same in every run with the same seed and plan, as long as
 // one Run goes on at a time. When the sends end is up to the target.
 //
 // When ctx is done Run stops and returns what was reached, with ctx's error.
@@ -242,7 +242,7 @@ func (r *run) advance(life *lifeline) ([]*delivery, error) {
 	return deliveries, nil
 }
 
-// notifications are the deliveries of one notification, with what befalls it: none
+// notifications are the deliveries of one notification, with their faults: none
 // when it is dropped.
 func (r *run) notifications(first delivery, p purpose) []*delivery {
 	faults := r.sim.cfg.Faults

@@ -28,7 +28,7 @@ const (
 	ConsentWithdrawn = "application.deauthorized"
 )
 
-// A seller is one with what befell it.
+// A seller is one with its faults.
 type seller struct {
 	Seller
 
