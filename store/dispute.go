@@ -104,12 +104,20 @@ func saveDispute(ctx context.Context, tx pgx.Tx, f Fetched) error {
 
 // The conditions on a chargeback c and a claim c by which they belong to an order
 // with the reference ref, an expression.
-func chargebackOf(ref string) string {
-	return `c.payment_ids && ARRAY(SELECT payment_id FROM payments WHERE order_reference = ` + ref + `)`
+func chargebackOf(ref string) string { return chargebackAmong(paymentsNaming(ref)) }
+
+func claimOf(ref string) string { return claimAmong(ref, paymentsNaming(ref)) }
+
+// chargebackAmong and claimAmong are the same conditions where the ids of the order's
+// payments are known, as an array.
+func chargebackAmong(ids string) string { return `c.payment_ids && ` + ids }
+
+func claimAmong(ref, ids string) string {
+	return `(c.order_reference = ` + ref + ` OR c.payment_id = ANY (` + ids + `))`
 }
 
-func claimOf(ref string) string {
-	return `(c.order_reference = ` + ref + ` OR c.payment_id = ANY (ARRAY(SELECT payment_id FROM payments WHERE order_reference = ` + ref + `)))`
+func paymentsNaming(ref string) string {
+	return `ARRAY(SELECT payment_id FROM payments WHERE order_reference = ` + ref + `)`
 }
 
 // documentsWanted is the condition on a chargeback c that documents are to be sent:

@@ -165,11 +165,11 @@ func (g *group) queueOrders(b *pgx.Batch, settled []settledOrder, telling *group
 		}
 		return differs(tag, len(settled))
 	})
-	logs, references := make([]orderLog, len(g.timeline)), []string{}
+	logs, told := make([]orderLog, len(g.timeline)), []string{}
 	for i, l := range g.timeline {
 		logs[i] = l.orderLog
 		if l.told {
-			references = append(references, l.reference)
+			told = append(told, l.reference)
 		}
 	}
 	logOrders.queue(b, logs).Query(func(rows pgx.Rows) error {
@@ -190,8 +190,8 @@ func (g *group) queueOrders(b *pgx.Batch, settled []settledOrder, telling *group
 		}
 		return differs(tag, len(logs))
 	})
-	if len(references) > 0 {
-		telling.queue(b, references)
+	if len(told) > 0 {
+		g.queueTelling(b, told, telling)
 	}
 }
 
@@ -204,20 +204,28 @@ type groupTelling struct {
 	full   []string
 }
 
-// queue adds to a batch what finds the orders that are to be read in full.
-func (t *groupTelling) queue(b *pgx.Batch, references []string) {
+// queueTelling adds to a batch what finds the orders that are to be read in full, by the
+// payments that the group knows of them.
+func (g *group) queueTelling(b *pgx.Batch, told []string, telling *groupTelling) {
+	var references, sources, ids []string
+	for _, reference := range told {
+		for _, p := range g.orders[reference].payments {
+			references, sources, ids = append(references, reference), append(sources, p.Source), append(ids, p.ID)
+		}
+	}
 	queueEach(b, func(row pgx.CollectableRow) error {
 		var reference string
 		err := row.Scan(&reference)
-		t.full = append(t.full, reference)
+		if !slices.Contains(telling.full, reference) {
+			telling.full = append(telling.full, reference)
+		}
 		return err
 	}, `
-		SELECT x.reference FROM unnest($1::text[]) AS x (reference)
-		WHERE EXISTS (SELECT FROM odd_payments o WHERE o.order_reference = x.reference)
-		   OR EXISTS (SELECT FROM payments p JOIN account_movements m ON m.source = p.source AND m.payment_id = p.payment_id
-		              WHERE p.order_reference = x.reference AND m.class = 'payment')
-		   OR EXISTS (SELECT FROM chargebacks c WHERE `+chargebackOf(`x.reference`)+`)
-		   OR EXISTS (SELECT FROM claims c WHERE `+claimOf(`x.reference`)+`)`, references)
+		SELECT x.reference FROM unnest($1::text[], $2::text[], $3::text[]) AS x (reference, source, payment_id)
+		WHERE EXISTS (SELECT FROM odd_payments o WHERE o.order_reference = x.reference OFFSET 0)
+		   OR EXISTS (SELECT FROM account_movements m WHERE m.source = x.source AND m.payment_id = x.payment_id AND m.class = 'payment' OFFSET 0)
+		   OR EXISTS (SELECT FROM chargebacks c WHERE `+chargebackAmong(`ARRAY[x.payment_id]`)+`)
+		   OR EXISTS (SELECT FROM claims c WHERE `+claimAmong(`x.reference`, `ARRAY[x.payment_id]`)+`)`, references, sources, ids)
 }
 
 // events are the events that tell of the timeline's entries.
