@@ -63,7 +63,7 @@ func (c Config) reindexed() []string {
 }
 
 // attemptsPerWorker is how many attempts are under way for each that may ask.
-const attemptsPerWorker = 4
+const attemptsPerWorker = 8
 
 // attempts is how many attempts of events are under way at once, with those that wait
 // for their turn or for their group. They are no more than a provider may be asked for in

@@ -50,7 +50,7 @@ func TestConfig_AttemptsUnderWayAreBoundByTheProvidersRate(t *testing.T) {
 		workers int
 		rate    float64
 		want    int
-	}{{50, 20, 50}, {50, 120, 120}, {50, 1e6, 200}, {1, 0, 1}} {
+	}{{50, 20, 50}, {50, 120, 120}, {50, 1e6, 400}, {1, 0, 1}} {
 		require.Equal(t, c.want, Config{Workers: c.workers, ProviderRate: c.rate}.attempts())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"hash/maphash"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,6 +16,9 @@ import (
 type SettlerOptions struct {
 	// MaxGroup is how many events one transaction takes, 100 by default.
 	MaxGroup int
+	// Lanes is how many transactions run side by side, 2 by default. Events of one order
+	// are in one lane.
+	Lanes int
 	// Timeout bounds one transaction with its repetitions, 10 s by default.
 	Timeout time.Duration
 	// Observe is told of each group: how many events ended in its transaction, and how many
@@ -25,13 +29,11 @@ type SettlerOptions struct {
 // A Settler ends events. Those that wait at the same moment share one transaction and so
 // one commit; no event waits for company. What a group cannot take is settled alone, by
 // the store, as if there were no groups.
-//
-// One group is written at a time, while the next gathers: two side by side would be half
-// as large each, and what a transaction and its statements cost is shared by fewer.
 type Settler struct {
 	store *Store
 	opts  SettlerOptions
-	ends  *gatherer[*ending]
+	seed  maphash.Seed
+	lanes []*gatherer[*ending]
 	// starts reads what attempts begin with, for all that begin at the same moment.
 	starts *gatherer[*starting]
 }
@@ -63,9 +65,12 @@ type ending struct {
 // NewSettler starts a settler on store. Close stops it.
 func NewSettler(store *Store, opts SettlerOptions) *Settler {
 	opts.MaxGroup = cmp.Or(max(opts.MaxGroup, 0), 100)
+	opts.Lanes = cmp.Or(max(opts.Lanes, 0), 2)
 	opts.Timeout = cmp.Or(max(opts.Timeout, 0), 10*time.Second)
-	s := &Settler{store: store, opts: opts}
-	s.ends = gather(opts.MaxGroup, s.end)
+	s := &Settler{store: store, opts: opts, seed: maphash.MakeSeed()}
+	for range opts.Lanes {
+		s.lanes = append(s.lanes, gather(opts.MaxGroup, s.end))
+	}
 	s.starts = gather(opts.MaxGroup, s.begin)
 	return s
 }
@@ -106,7 +111,9 @@ func (s *Settler) begin(starting []*starting) {
 // alone.
 func (s *Settler) Close() {
 	s.starts.close()
-	s.ends.close()
+	for _, lane := range s.lanes {
+		lane.close()
+	}
 }
 
 // Apply is Store.Apply, in a group.
@@ -132,11 +139,20 @@ func (s *Settler) Complete(ctx context.Context, a Attempt, outcome string) error
 // timeout bounds that.
 func (s *Settler) grouped(e *ending) bool {
 	e.done = make(chan struct{})
-	if !s.ends.submit(e) {
+	if !s.lanes[s.lane(e)].submit(e) {
 		return false
 	}
 	<-e.done
 	return !e.alone
+}
+
+// lane is which lane an event is in: that of its order, else of its payment.
+func (s *Settler) lane(e *ending) int {
+	var key any = e.attempt.QueueID
+	if e.fetched != nil && e.fetched.Payment != nil {
+		key = cmp.Or(e.fetched.Payment.Reference, e.fetched.Payment.Payment.ID)
+	}
+	return int(maphash.Comparable(s.seed, key) % uint64(len(s.lanes))) //nolint:gosec // below the number of lanes
 }
 
 // end ends events as one transaction, and tells each what became of it. One event is a

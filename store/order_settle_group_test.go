@@ -126,7 +126,7 @@ func TestGroup_ALockedRowDelaysNoOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := newCrowd(t)
-			settler := c.settler(t, store.SettlerOptions{})
+			settler := c.settler(t, store.SettlerOptions{Lanes: 1})
 			holder, err := c.pool.Begin(t.Context())
 			require.NoError(t, err)
 			_, err = holder.Exec(t.Context(), lock)
