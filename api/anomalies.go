@@ -23,8 +23,8 @@ type AnomalyDocument struct {
 	Detail         json.RawMessage   `json:"detail"`
 	OpenedAt       time.Time         `json:"opened_at"`
 	ClosedAt       *time.Time        `json:"closed_at"`
-	// ClosedBy is "settlement" or "reconciliation" for one that closed by
-	// itself, else who resolved it.
+	// ClosedBy is "settlement" or "reconciliation" for one that closed
+	// automatically, else who resolved it.
 	ClosedBy *string `json:"closed_by"`
 	Note     string  `json:"note"`
 }

@@ -74,8 +74,8 @@ func forwardedFor(peer netip.Addr, lines []string, proxies []netip.Prefix) netip
 }
 
 // parseHop reads an address with or without a port, IPv6 with or without
-// brackets. The zone is dropped: it means something on the proxy only. An IPv4
-// address in IPv6's clothes is that IPv4 address.
+// brackets. The zone is dropped: it means something on the proxy only. An
+// IPv4-mapped IPv6 address is that IPv4 address.
 func parseHop(s string) netip.Addr {
 	if addr, err := netip.ParseAddr(s); err == nil {
 		return addr.Unmap().WithZone("")

@@ -39,8 +39,8 @@ func (a *api) compressed(h http.Handler) http.Handler {
 
 // mayCompress reports whether no other site's page can have made the call. A page shows
 // what its address says beside what only an operator may see; where the two are
-// compressed together, the length of the answer says whether they are alike, to whoever
-// sees lengths and can choose the address (BREACH). Browsers say where a call comes from
+// compressed together, the length of the answer says whether they are alike, to anyone
+// who sees lengths and can choose the address (BREACH). Browsers say where a call comes from
 // wherever there is TLS; without TLS there is nothing to be learned from a length.
 func (a *api) mayCompress(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {

@@ -37,7 +37,7 @@ func (a *api) showDeadLetter() handler {
 	})
 }
 
-// dismissDeadLetter files a dead letter away: nothing is to be done about it.
+// dismissDeadLetter dismisses a dead letter that needs no action.
 func (a *api) dismissDeadLetter(c *gin.Context, ev *requestEvent) error {
 	id, err := idOf(c, ev, aDeadLetter)
 	if err != nil {

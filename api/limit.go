@@ -16,8 +16,8 @@ const (
 	// Bursts as multiples of the rate.
 	apiBurst        = 5
 	unverifiedBurst = 10
-	// limiterKeys is how many callers one limiter tells apart at once. Whoever
-	// comes on top shares one bucket with all others who do.
+	// limiterKeys is how many callers one limiter tells apart at once. Those
+	// beyond share one bucket.
 	limiterKeys = 16384
 	// sweepAtMost is how often a full limiter looks for callers to forget.
 	sweepAtMost = time.Second

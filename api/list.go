@@ -272,7 +272,7 @@ func (f *filters) amount(name string) *decimal.Decimal {
 
 const timeHint = "it takes a time such as 2026-01-31T15:04:05Z, or a date"
 
-// parseTime reads a time as RFC 3339 writes it, or a date, which is its begin in
+// parseTime reads a time as RFC 3339 writes it, or a date, which is its start in
 // UTC. PostgreSQL's range is wider than that of four digits for the year.
 func parseTime(text string) (time.Time, bool) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {

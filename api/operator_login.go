@@ -36,7 +36,7 @@ func newOperatorLogin() *operatorLogin {
 }
 
 // operatorRoutes are the pages. Gin's trees can't hold the login beside a path
-// that takes everything, so what needs no login is told apart in enter.
+// that takes everything, so requireOperator lets through what needs no login.
 func (a *api) operatorRoutes() []route {
 	var table []route
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {

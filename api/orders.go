@@ -168,7 +168,7 @@ func (a *api) amendOrder(c *gin.Context, ev *requestEvent) error {
 	})
 }
 
-// cancelOrder calls an order off.
+// cancelOrder cancels an order.
 func (a *api) cancelOrder(c *gin.Context, ev *requestEvent) error {
 	act, _, err := a.orderAct(c, ev, "reason")
 	if err != nil {

@@ -130,7 +130,7 @@ func saneID(id string) bool {
 }
 
 // log writes the call's one line. It holds the path's template and never the
-// path or the query: they may hold what is nobody's business.
+// path or the query: they may hold personal data.
 func (a *api) log(c *gin.Context, ev *requestEvent, took time.Duration) {
 	status := c.Writer.Status()
 	level := slog.LevelInfo

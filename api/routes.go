@@ -138,8 +138,8 @@ func (a *api) adapt(h handler) gin.HandlerFunc {
 	}
 }
 
-// unmatched answers what no route answers. It has a limit of its own: whoever
-// searches for paths must not use up the limit of the health checks.
+// unmatched answers what no route answers. It has a limit of its own: a caller
+// that guesses paths must not use up the limit of the health checks.
 func (a *api) unmatched(kind *ProblemKind, detail string) handler {
 	return func(c *gin.Context, ev *requestEvent) error {
 		ev.remote = a.sources.client(c.Request)

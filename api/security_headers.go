@@ -22,7 +22,7 @@ const strictTransport = "max-age=31536000"
 
 // guardConnection says what every answer must say of its connection. A call with a
 // chunked body may have had a Content-Length as well, which net/http has dropped:
-// a proxy in front that believed it sees another call's begin where we see none
+// a proxy in front that believed it sees another call's start where we see none
 // (RFC 9112, section 6.3), so the connection is not used again.
 func (a *api) guardConnection(c *gin.Context) {
 	if a.sources.secure(c.Request) {

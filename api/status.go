@@ -42,7 +42,7 @@ type StatusReport struct {
 	Version        string                 `json:"version"`
 }
 
-// OrderEventsStatus counts what the shop is to be told and was not.
+// OrderEventsStatus counts the order events that the shop has not taken yet.
 type OrderEventsStatus struct {
 	// Pending were never tried, Failed wait for their next attempt.
 	Pending    int64 `json:"pending"`

@@ -13,7 +13,7 @@ import (
 )
 
 // traced traces the calls to h; it is h when nobody wants traces. A caller's own
-// trace is linked and not gone on with: callers are strangers, and the provider
+// trace is linked and not continued: callers are strangers, and the provider
 // sends the traces of its own monitoring.
 func traced(h http.Handler, provider trace.TracerProvider) http.Handler {
 	if provider == nil {

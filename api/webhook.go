@@ -106,7 +106,7 @@ type delivery struct {
 // accept makes the event durable and answers.
 func (a *api) accept(c *gin.Context, d delivery, event provider.Event) error {
 	// The sender may hang up while the event waits for its commit. It is ours
-	// by then: the wait outlives the call, and is bounded by itself.
+	// by then: the wait outlives the call, and has a bound of its own.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(d.request.Context()), acceptTimeout)
 	defer cancel()
 	receipt, err := a.deps.Inbox.Accept(ctx, store.NewEvent{

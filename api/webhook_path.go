@@ -14,8 +14,8 @@ const (
 )
 
 // unrouted answers what no route answers. A webhook's path with a slash more is
-// the webhook's path: who mistyped it in the provider's panel would lose every
-// delivery. What was meant for a webhook, by its signature or by a path near its
+// the webhook's path: a merchant who mistyped it in the provider's panel would lose
+// every delivery. What was meant for a webhook, by its signature or by a path near its
 // own, is kept among the refused deliveries, so that somebody can find it.
 func (a *api) unrouted(kind *ProblemKind, reason, detail string) handler {
 	refuse := a.unmatched(kind, detail)

@@ -38,7 +38,7 @@ func (AlertEvaluateArgs) InsertOpts() river.InsertOpts {
 // everyMinute is the schedule of the evaluations.
 type everyMinute struct{}
 
-// Next is the begin of the next minute. It is a river.PeriodicSchedule.
+// Next is the start of the next minute. It is a river.PeriodicSchedule.
 func (everyMinute) Next(t time.Time) time.Time { return t.Truncate(time.Minute).Add(time.Minute) }
 
 // addAlerts adds what evaluates conditions and sends messages, and the periodic

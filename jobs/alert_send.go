@@ -40,7 +40,7 @@ var ErrNoAlertWebhook = errors.New("ALERT_WEBHOOK_URL is empty")
 type AlertAnswer struct {
 	// Status is the HTTP status.
 	Status int
-	// Text is the begin of the answer's body. It came from outside.
+	// Text is the start of the answer's body. It came from outside.
 	Text string
 	// RetryAfter is how long the receiver asked to wait, 0 when it did not.
 	RetryAfter time.Duration

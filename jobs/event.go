@@ -173,7 +173,7 @@ func (s *eventShell) run(ctx context.Context, job *rivertype.JobRow, ref *eventR
 	return cause
 }
 
-// leave ends a stale attempt without an effect, see leave. An event that lost its job to
+// leave ends a stale attempt without an effect, see the function leave. An event that lost its job to
 // the end of another gets a new one.
 func (s *eventShell) leave(ctx context.Context, a store.Attempt) error {
 	left := leave(ctx, s.store, a)

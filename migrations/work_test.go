@@ -52,7 +52,7 @@ func TestEventWork_IsRightForTheEventsOfTheReleaseBefore(t *testing.T) {
 	require.Equal(t, "keep/kept | follow/followed, keep/kept", works(t, pool))
 }
 
-// A step that broke off is run again from its begin.
+// A step that broke off is run again from its start.
 func TestEventWork_CanBeRunAgain(t *testing.T) {
 	t.Parallel()
 	pool := empty(t)

@@ -126,8 +126,8 @@ func (s *Store) DeadLetter(ctx context.Context, id int64) (DeadLetterDetail, err
 	return d, wrap(err, "dead letter %d", id)
 }
 
-// DismissDeadLetter files the dead letter away: nothing is to be done about it,
-// for the reason that note gives. One that is not open is a *StateError.
+// DismissDeadLetter dismisses a dead letter that needs no action, for the reason that
+// note gives. One that is not open is a *StateError.
 func (s *Store) DismissDeadLetter(ctx context.Context, id int64, note Note, by Actor) error {
 	if err := note.check(); err != nil {
 		return fmt.Errorf("dismiss dead letter %d: %w", id, err)

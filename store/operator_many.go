@@ -43,7 +43,7 @@ func (s *Store) MatchingDeadLetters(ctx context.Context, filter DeadLetterFilter
 	return m, wrap(err, "count dead letters")
 }
 
-// DismissDeadLetters files away the open dead letters that the filter selects, the
+// DismissDeadLetters dismisses the open dead letters that the filter selects, the
 // oldest ones, up to limit and MostAtOnce, for the reason that note gives. Those that
 // somebody else deals with are left out. The audit has one row for all, with their events.
 func (s *Store) DismissDeadLetters(ctx context.Context, filter DeadLetterFilter, limit int64, note Note, by Actor) (ManyDone, error) {

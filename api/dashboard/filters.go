@@ -186,10 +186,10 @@ func (f *filters) payer() store.PayerKey {
 	return payer
 }
 
-// hourForm is how the begin of an hour, in UTC, stands in an address.
+// hourForm is how the start of an hour, in UTC, stands in an address.
 const hourForm = "2006-01-02T15Z"
 
-// hour is the begin of an hour; zero for all. It is a field only where it is given: links
+// hour is the start of an hour; zero for all. It is a field only where it is given: links
 // have it.
 func (f *filters) hour(name, label string) time.Time {
 	v := f.get(name)

@@ -93,7 +93,7 @@ func (q *query) page() store.Page {
 	return p
 }
 
-// placeOf is where a list goes on that is not by id; zero at its begin.
+// placeOf is where a list goes on that is not by id; zero at its start.
 func placeOf[P any](q *query, parse func(string) (P, bool)) (place P) {
 	v := q.values.Get("before")
 	if v == "" {

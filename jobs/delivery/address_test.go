@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// refused are ranges that no message goes to, each with the begin and the end.
+// refused are ranges that no message goes to, each with the start and the end.
 var refused = map[string][]string{
 	"this network":            {"0.0.0.0", "0.255.255.255"},
 	"private, 10":             {"10.0.0.0", "10.255.255.255"},

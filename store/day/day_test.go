@@ -48,7 +48,7 @@ func TestBegin_AChangeOfTheClocks(t *testing.T) {
 	require.Error(t, err)
 }
 
-// Every moment is in one day, which has the moment's date from its begin to its end.
+// Every moment is in one day, which has the moment's date from its start to its end.
 func TestBegin_EveryMomentHasItsDay(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {

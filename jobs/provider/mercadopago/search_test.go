@@ -81,7 +81,7 @@ func TestSearchValues_AreThoseOfTheAPI(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, url.Values{
 		"sort": {"date_last_updated"}, "criteria": {"asc"}, "range": {"date_last_updated"},
-		// The window never shrinks: its begin is cut down, its end up.
+		// The window never shrinks: its start is cut down, its end up.
 		"begin_date": {"2026-02-03T15:00:00.000Z"}, "end_date": {"2026-02-03T16:00:00.001Z"},
 		"external_reference": {"A 77&b"}, "collector.id": {"700100200"}, "limit": {"20"}, "offset": {"40"},
 	}, got)
