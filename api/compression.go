@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"sync"
 
 	"github.com/klauspost/compress/gzhttp"
 )
@@ -15,15 +16,18 @@ const (
 	compressedJitter = 64
 )
 
-// compress answers as a handler does, compressed where the caller can read that.
-var compress = func() func(http.Handler) http.HandlerFunc {
+// compression wraps handlers. It is made at first need: it tries a compressor out then.
+var compression = sync.OnceValue(func() func(http.Handler) http.HandlerFunc {
 	// zstd is left out: not every browser asks for it, and gzip is enough for pages.
 	wrap, err := gzhttp.NewWrapper(gzhttp.MinSize(compressedFrom), gzhttp.EnableZstd(false), gzhttp.RandomJitter(compressedJitter, 0, false))
 	if err != nil {
 		panic(err) // its options are ours, and the tests start it
 	}
 	return wrap
-}()
+})
+
+// compress answers as a handler does, compressed where the caller can read that.
+func compress(h http.Handler) http.HandlerFunc { return compression()(h) }
 
 // compressed answers as h does, compressed where that tells a listener nothing.
 func (a *api) compressed(h http.Handler) http.Handler {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
@@ -35,13 +36,13 @@ var operatorRoles = []string{"viewer", "operator", "admin"}
 
 // operatorName is what stands in the audit trail, in at most longestName characters. It
 // has no colon: that tells operators from tokens and from commands there. The length is
-// apart: 64 copies of all letters of Unicode take milliseconds and megabytes at each start.
-var operatorName = regexp.MustCompile(`^[\pL\pN][\pL\pN._@-]*$`)
+// apart: 64 copies of all letters of Unicode take milliseconds and megabytes.
+var operatorName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\pL\pN][\pL\pN._@-]*$`) })
 
 const longestName = 64
 
 func isOperatorName(name string) bool {
-	return operatorName.MatchString(name) && utf8.RuneCountInString(name) <= longestName && name != "unknown"
+	return operatorName().MatchString(name) && utf8.RuneCountInString(name) <= longestName && name != "unknown"
 }
 
 const (

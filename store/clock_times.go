@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -143,7 +144,7 @@ func aheadOf(looks func(looking) bool, rows func(storedTimes) string) string {
 		}
 		var columns []string
 		add := func(column string, ahead time.Duration) {
-			columns = append(columns, fmt.Sprintf("('%[1]s', t.%[1]s, %[2]s)", column, seconds(ahead+ClockSlack)))
+			columns = append(columns, "('"+column+"', t."+column+", "+seconds(ahead+ClockSlack)+")")
 		}
 		for _, column := range t.passed {
 			add(column, 0)
@@ -170,11 +171,13 @@ type TimeAhead struct {
 // allTimesAhead is for Verify, and timesAhead for what is asked all the time.
 var (
 	allTimesAhead = aheadOf(func(l looking) bool { return l != lookNever }, func(t storedTimes) string { return t.table })
-	timesAhead    = aheadOf(func(l looking) bool { return l == lookAll || l == lookNewest }, func(t storedTimes) string {
-		if t.look == lookAll {
-			return t.table
-		}
-		return fmt.Sprintf("(SELECT * FROM %s ORDER BY id DESC LIMIT %d)", t.table, newestTimes)
+	timesAhead    = sync.OnceValue(func() string {
+		return aheadOf(func(l looking) bool { return l == lookAll || l == lookNewest }, func(t storedTimes) string {
+			if t.look == lookAll {
+				return t.table
+			}
+			return fmt.Sprintf("(SELECT * FROM %s ORDER BY id DESC LIMIT %d)", t.table, newestTimes)
+		})
 	})
 )
 
@@ -188,7 +191,7 @@ func (s *Store) TimesAhead(ctx context.Context) (ahead []TimeAhead, err error) {
 }
 
 func readTimesAhead(ctx context.Context, tx pgx.Tx) ([]TimeAhead, error) {
-	ahead, err := readAll[TimeAhead](ctx, tx, timesAhead+` ORDER BY stored_in`)
+	ahead, err := readAll[TimeAhead](ctx, tx, timesAhead()+` ORDER BY stored_in`)
 	for i := range ahead {
 		toUTC(&ahead[i].Furthest)
 	}

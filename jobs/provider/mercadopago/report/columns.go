@@ -2,6 +2,7 @@ package report
 
 import (
 	"strings"
+	"sync"
 	"unicode"
 
 	"golang.org/x/text/runes"
@@ -43,8 +44,8 @@ const (
 
 // titles are the names of columns in a file: the API's (report_translation off), and
 // those of translated headers, from the glossaries of the reports' pages and from
-// files of the panel. They are compared as titleKey has them.
-var titles = func() map[string]column {
+// files of the panel. They are compared as titleKey has them, and made at first need.
+var titles = sync.OnceValue(func() map[string]column {
 	names := map[column][]string{
 		columnDate:         {"FECHA DE LIBERACIÓN", "FECHA DE LIQUIDACIÓN", "DATA DE LIBERAÇÃO", "RELEASE DATE"},
 		columnSourceID:     {"ID DE OPERACIÓN EN MERCADO PAGO", "ID DE OPERACIÓN", "ID DA OPERAÇÃO NO MERCADO PAGO", "ID DA OPERAÇÃO", "TRANSACTION ID IN MERCADO PAGO", "OPERATION ID IN MERCADO PAGO"},
@@ -77,7 +78,7 @@ var titles = func() map[string]column {
 		}
 	}
 	return byKey
-}()
+})
 
 // small words and what stands in brackets are written differently from page to page.
 var small = map[string]bool{

@@ -169,7 +169,7 @@ func (r *Reader) findColumns() error {
 		if !utf8.ValidString(title) {
 			return &Error{Line: 1, Err: errors.New("is not UTF-8: choose UTF-8 where the file is exported")}
 		}
-		name, known := titles[titleKey(title)]
+		name, known := titles()[titleKey(title)]
 		if !known {
 			continue
 		}
