@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -79,8 +78,8 @@ func TestAccount_IsAConditionWhileItIsUnknown(t *testing.T) {
 	require.Equal(t, "warn", found["collector"].State)
 	require.Contains(t, found["collector"].Do, "MERCADOPAGO_COLLECTOR_ID")
 	answers.Store(true)
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		_, body := get(t, service+"/api/webhooks/status", statusToken)
 		return !strings.Contains(body, "Our account")
-	}, patience, 100*time.Millisecond)
+	})
 }

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
@@ -64,12 +63,12 @@ func setAdoption(t *testing.T) *adoption {
 // answers waits until something listens at an address.
 func (a *adoption) answers(address string) {
 	a.t.Helper()
-	require.Eventually(a.t, func() bool {
+	eventually(a.t, func() bool {
 		req, err := http.NewRequestWithContext(a.t.Context(), http.MethodGet, "http://"+address+"/none", nil)
 		require.NoError(a.t, err)
 		status, _, err := answerTo(req)
 		return err == nil && status == http.StatusNotFound
-	}, patience, 20*time.Millisecond, "%s never listened", address)
+	}, "%s never listened", address)
 }
 
 func (a *adoption) startProxy() {
@@ -123,7 +122,7 @@ func (a *adoption) bought(reference string) (paymentID string) {
 func (a *adoption) awaitTruth() {
 	a.t.Helper()
 	last := ""
-	require.Eventually(a.t, func() bool {
+	eventually(a.t, func() bool {
 		for _, o := range a.sim.Truth() {
 			last = o.Reference
 			if a.count(`SELECT count(*) FROM orders WHERE reference = $1 AND status = $2 AND paid_amount = $3 AND refunded_amount = $4`, o.Reference, o.Status, o.Paid, o.Refunded) != 1 {
@@ -131,7 +130,7 @@ func (a *adoption) awaitTruth() {
 			}
 		}
 		return true
-	}, patience, 100*time.Millisecond, "an order never was what it is: %s", &last)
+	}, "an order never was what it is: %s", &last)
 }
 
 // naiveWrongs are the orders that the naive handler has wrong, by the simulator's ledger.

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -178,10 +177,10 @@ func (b *browser) press(t *testing.T, selector string) {
 // await waits until a JavaScript condition holds, across navigations.
 func (b *browser) await(t *testing.T, condition string) {
 	t.Helper()
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		holds, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("!!("+condition+")"))
 		return err == nil && holds // while a page is left there is nothing to ask
-	}, patience, 50*time.Millisecond, condition)
+	}, condition)
 }
 
 // awaitPath waits until the browser is at the path, query included, with its

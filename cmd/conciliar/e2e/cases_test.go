@@ -141,15 +141,13 @@ func (r *caseRun) play() {
 	for n, step := range r.Steps {
 		r.step(n, step)
 	}
-	poll := time.NewTicker(200 * time.Millisecond)
-	defer poll.Stop()
-	for limit := time.Now().Add(patience); ; <-poll.C {
-		missing := r.missing()
-		if missing == "" {
-			break
+	var missing string
+	defer func() {
+		if missing != "" {
+			r.t.Log(missing)
 		}
-		require.Less(r.t, time.Now(), limit, "%s\n%s", r.Why, missing)
-	}
+	}()
+	eventually(r.t, func() bool { missing = r.missing(); return missing == "" }, r.Why)
 	for path, most := range r.Expect.Fetches {
 		require.LessOrEqual(r.t, r.answers.asked(path), most, path)
 	}
@@ -190,7 +188,7 @@ func (r *caseRun) step(n int, step caseStep) {
 	}
 	switch {
 	case step.WaitSeconds > 0 && step.AtOnce:
-		require.Eventually(r.t, func() bool { return r.answers.askedAtAll() >= r.askedBefore+r.delivered }, patience, 10*time.Millisecond,
+		eventually(r.t, func() bool { return r.answers.askedAtAll() >= r.askedBefore+r.delivered },
 			"step %d: not every delivery was followed by a call", n)
 	case !step.AtOnce && step.WaitSeconds == 0:
 		r.awaitQuiet(n)
@@ -229,10 +227,10 @@ func (r *caseRun) reconcile(n int, want string) {
 	require.NoError(r.t, err)
 	var run store.Run
 	require.NoError(r.t, json.Unmarshal([]byte(body), &run), body)
-	require.Eventually(r.t, func() bool {
+	eventually(r.t, func() bool {
 		r.read(fmt.Sprintf("/api/webhooks/runs/%d", run.ID), &run)
 		return run.Status != store.RunRunning
-	}, patience, 50*time.Millisecond, "step %d: the run never ends", n)
+	}, "step %d: the run never ends", n)
 	require.Equal(r.t, want, run.Status, "step %d: %s", n, body)
 }
 
@@ -252,13 +250,13 @@ type caseStatus struct {
 // far more work, and would be asked for again and again.
 func (r *caseRun) awaitQuiet(n int) {
 	var open []string
-	require.Eventually(r.t, func() bool {
+	eventually(r.t, func() bool {
 		rows, err := r.pool.Query(r.t.Context(), `SELECT status || ' ' || resource_id FROM webhook_queue_status WHERE status NOT IN ('completed', 'dead_letter')`)
 		require.NoError(r.t, err)
 		open, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		require.NoError(r.t, err)
 		return len(open) == 0
-	}, patience, 20*time.Millisecond, "step %d: the queue is never empty: %v", n, &open)
+	}, "step %d: the queue is never empty: %v", n, &open)
 }
 
 // read reads what the status token may see.

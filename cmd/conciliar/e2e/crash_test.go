@@ -185,10 +185,10 @@ func TestEndToEnd_TheServiceOutlivesItsDatabase(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, "a restart would not help")
 	// Attempts end while there is nowhere to write it.
 	held.open()
-	require.Eventually(t, func() bool { return len(s.sim.Gets()) > 0 }, patience, 10*time.Millisecond)
+	eventually(t, func() bool { return len(s.sim.Gets()) > 0 })
 	execSQL(t, elsewhere, `ALTER DATABASE `+name+` ALLOW_CONNECTIONS true`)
 
-	require.Eventually(t, func() bool { return s.sim.Notify(t.Context(), late).Acknowledged() }, patience, 50*time.Millisecond)
+	eventually(t, func() bool { return s.sim.Notify(t.Context(), late).Acknowledged() })
 	s.awaitQuiet()
 	require.Equal(t, events+1, s.count(`SELECT count(*) FROM orders WHERE status = 'paid'`))
 	require.Zero(t, s.count(`SELECT count(*) FROM webhook_dead_letter`))

@@ -15,7 +15,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -180,19 +179,40 @@ func repositoryPath(name string) string {
 	return filepath.Join("..", "..", "..", filepath.FromSlash(name))
 }
 
-// awaitBody reads a URL until its answer contains text. It asks seldom: the status, which
-// is often what is read, is a lot of work.
+// eventually looks until something is so, and fails with the message when it never is. What
+// takes seconds is looked at more and more seldom, and a look may take a fifth of the time:
+// the status, which is often what is read, is thirty queries, and some looks are processes.
+func eventually(t *testing.T, so func() bool, message ...any) {
+	t.Helper()
+	const shortest, longest = 10 * time.Millisecond, 500 * time.Millisecond
+	deadline := time.Now().Add(patience)
+	for pause := shortest; ; pause = min(pause*3/2, longest) {
+		began := time.Now()
+		if so() {
+			return
+		}
+		if began.After(deadline) {
+			require.Fail(t, "this never was so", message...)
+		}
+		select {
+		case <-t.Context().Done():
+			require.Fail(t, "the test ended before this was so", message...)
+		case <-time.After(max(pause, min(4*time.Since(began), longest))):
+		}
+	}
+}
+
+// awaitBody reads a URL until its answer contains text.
 func awaitBody(t *testing.T, url, token, text string) {
 	t.Helper()
-	var last atomic.Value // the last try may still be under way when time is up
+	var last string
 	defer func() {
 		if t.Failed() {
-			t.Log("it said at last:", last.Load())
+			t.Log("it said at last:", last)
 		}
 	}()
-	require.Eventually(t, func() bool {
-		_, body := get(t, url, token)
-		last.Store(body)
-		return strings.Contains(body, text)
-	}, patience, 100*time.Millisecond, "%s never said %s", url, text)
+	eventually(t, func() bool {
+		_, last = get(t, url, token)
+		return strings.Contains(last, text)
+	}, "%s never said %s", url, text)
 }

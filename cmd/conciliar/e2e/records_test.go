@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/require"
@@ -279,10 +278,10 @@ func TestAnomalies_AndRefusedDeliveriesAreHandled(t *testing.T) {
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
 	var refused listing[store.RefusedDelivery]
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		refused = read[listing[store.RefusedDelivery]](t, s, "refused", "list", "--since", "1h")
 		return len(refused.Items) == 1
-	}, patience, 20*time.Millisecond)
+	})
 	id := strconv.FormatInt(refused.Items[0].ID, 10)
 	require.Empty(t, read[listing[store.RefusedDelivery]](t, s, "refused", "list", "--reason", "none").Items)
 	require.EqualValues(t, "ts=1742505638,v1=dead…", read[store.RefusedDetail](t, s, "refused", "show", id).XSignature)

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
@@ -89,11 +88,11 @@ func TestRiverUI_AnOperatorsActionsLeaveTheLedgerTrue(t *testing.T) {
 	before := storage()
 	ended := text(`SELECT finalized_at::text FROM river_job WHERE id = $1::text::bigint`, job[retryable])
 	do("retry", retryable)
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		var again string
 		err := pool.QueryRow(t.Context(), `SELECT finalized_at::text FROM river_job WHERE id = $1::text::bigint AND state = 'completed'`, job[retryable]).Scan(&again)
 		return err == nil && again != ended
-	}, patience, 20*time.Millisecond, "the job must end again")
+	}, "the job must end again")
 	require.Equal(t, before, storage())
 
 	rows, err := pool.Query(t.Context(), `SELECT concat_ws(' ', actor, action, job_ids::text, queue_ids::text) FROM operator_actions ORDER BY id`)

@@ -166,7 +166,7 @@ func TestServe_RotatesEverySecretUnderLoad(t *testing.T) {
 	}
 	becomes := func(want int, call func() (int, error)) {
 		t.Helper()
-		require.Eventually(t, func() bool { status, err := call(); return err == nil && status == want }, patience, 50*time.Millisecond)
+		eventually(t, func() bool { status, err := call(); return err == nil && status == want })
 	}
 	hangUp := func() { require.NoError(t, service.cmd.Process.Signal(syscall.SIGHUP)) }
 
@@ -222,13 +222,13 @@ func TestServe_RotatesEverySecretUnderLoad(t *testing.T) {
 	require.True(t, ana.isIn(t), "what can't be used changes nothing")
 	files.write(t, "OPERATORS_FILE", operatorLine(t, "ana", "admin", newPassword)+"\n"+strings.Split(now["OPERATORS_FILE"], "\n")[1])
 	hangUp()
-	require.Eventually(t, func() bool { return !ana.isIn(t) }, patience, 50*time.Millisecond)
+	eventually(t, func() bool { return !ana.isIn(t) })
 	require.True(t, bea.isIn(t), "the others' logins go on")
 	require.Equal(t, http.StatusUnauthorized, ana.logInAs(t, "ana", password).StatusCode)
 	require.Equal(t, http.StatusOK, ana.logInAs(t, "ana", newPassword).StatusCode)
 
 	files.write(t, "MERCADOPAGO_ACCESS_TOKEN", "TEST-the-next-access-token")
-	require.Eventually(t, func() bool { return credential.Load() == "Bearer TEST-the-next-access-token" }, patience, 50*time.Millisecond)
+	eventually(t, func() bool { return credential.Load() == "Bearer TEST-the-next-access-token" })
 	files.write(t, "MERCADOPAGO_ACCESS_TOKEN", "TEST-of-another-account")
 	hangUp()
 	service.err.await(t, `settings were not taken over whole.*MERCADOPAGO_ACCESS_TOKEN: is of account 700100299`)

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
@@ -125,7 +124,7 @@ func TestSellers_AChangedFileIsTakenOverByARunningService(t *testing.T) {
 	require.Equal(t, http.StatusConflict, m.put(t, "bruno-1", sellerAna))
 	m.pay(t, "bruno-1", sellerBruno)
 	m.awaitPaid(t, "bruno-1")
-	require.Eventually(t, func() bool { return len(m.sellers(t)) == 2 }, 30*time.Second, 20*time.Millisecond)
+	eventually(t, func() bool { return len(m.sellers(t)) == 2 })
 	require.Equal(t, "ok", findings(t, m.environ, exitDone)["seller 2002"].State)
 
 	// Broken, without a signal: the old file stays in use.
@@ -148,7 +147,7 @@ func TestSellers_ANewTokenInItsFileLetsGoWhatWasHeld(t *testing.T) {
 	m.sim.SetSellerRevoked(sellerAna, true)
 	require.Equal(t, http.StatusCreated, m.put(t, "ana-1", sellerAna))
 	m.pay(t, "ana-1", sellerAna)
-	require.Eventually(t, func() bool { return m.sellers(t)["2001"].Reason == store.ReasonCredentialsRejected }, 30*time.Second, 20*time.Millisecond)
+	eventually(t, func() bool { return m.sellers(t)["2001"].Reason == store.ReasonCredentialsRejected })
 	buy(t, m.sim, m.service, "main-1")
 	found := findings(t, m.environ, exitFailed)
 	require.Equal(t, "fail", found["seller 2001"].State)

@@ -77,11 +77,11 @@ func sessions(t *testing.T, databaseURL string) int {
 	pool := storetest.Open(t, databaseURL)
 	defer pool.Close()
 	left := -1
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		err := pool.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND application_name = 'conciliar'`).Scan(&left)
 		return err == nil && left == 0
-	}, patience, 20*time.Millisecond)
+	})
 	return left
 }
 

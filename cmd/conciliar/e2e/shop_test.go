@@ -137,7 +137,7 @@ func (s *shop) count(query string, args ...any) int {
 // awaitCount waits until a query counts so many.
 func (s *shop) awaitCount(want int, query string) {
 	s.t.Helper()
-	require.Eventually(s.t, func() bool { return s.count(query) == want }, patience, 20*time.Millisecond, "%s", query)
+	eventually(s.t, func() bool { return s.count(query) == want }, "%s", query)
 }
 
 // awaitQuiet waits until every event has its end.

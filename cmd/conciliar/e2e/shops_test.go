@@ -113,12 +113,12 @@ func (st *shopStage) open(changes ...string) {
 		require.Equal(st.t, exitDone, got.code, got.out+got.err)
 		st.started(st.sample.catchUp)
 	}
-	require.Eventually(st.t, func() bool {
+	eventually(st.t, func() bool {
 		req, err := http.NewRequestWithContext(st.t.Context(), http.MethodGet, "http://"+st.address+"/orders/none", nil)
 		require.NoError(st.t, err)
 		status, _, err := answerTo(req)
 		return err == nil && status == http.StatusNotFound
-	}, patience, 20*time.Millisecond, "the shop never listened")
+	}, "the shop never listened")
 }
 
 // started records how a program of the shop's was called, which is closed again unseen.
@@ -157,10 +157,10 @@ func (st *shopStage) pay(reference string, flags ...string) {
 func (st *shopStage) awaitOrder(reference, status, paid, refunded string) {
 	st.t.Helper()
 	var last shopOrder
-	require.Eventually(st.t, func() bool {
+	eventually(st.t, func() bool {
 		last = st.order(reference)
 		return last.Status == status && last.PaidAmount == paid && last.RefundedAmount == refunded
-	}, patience, 20*time.Millisecond, "%s never was %s; last %+v", reference, status, last)
+	}, "%s never was %s; last %+v", reference, status, last)
 }
 
 // A shopOrder is an order as every sample shop shows it.
@@ -230,7 +230,7 @@ func TestShops_EachLearnsWhatBecameOfItsOrders(t *testing.T) {
 			st.awaitOrder("order-1", "refunded", "150.00", "150.00")
 			st.pay("order-1", "--amount", "200.00")
 			st.awaitOrder("order-1", "paid", "350.00", "150.00")
-			require.Eventually(t, func() bool { return st.order("order-1").Flagged }, patience, 20*time.Millisecond, "it is overpaid")
+			eventually(t, func() bool { return st.order("order-1").Flagged }, "it is overpaid")
 
 			// The same again is the same, and another's order is not this shop's.
 			status, body := st.orders("order-1", "150.00")

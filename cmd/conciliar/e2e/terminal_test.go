@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -147,13 +146,13 @@ func (s *terminal) pasteBlock(t *testing.T, remark, text, block string) {
 	}
 	got := s.run(t, block)
 	if remark == "says" {
-		require.Eventually(t, func() bool {
+		eventually(t, func() bool {
 			if !succeeded(got) || !strings.Contains(got.out, text) {
 				got = s.run(t, block)
 				return false
 			}
 			return true
-		}, patience, 200*time.Millisecond, "%s\nnever said %s", block, text)
+		}, "%s\nnever said %s", block, text)
 	}
 	require.True(t, succeeded(got), "%s\nanswered\n%s%s", block, got.out, got.err)
 	s.record(block, got.printed)

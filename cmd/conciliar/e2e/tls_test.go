@@ -116,7 +116,7 @@ func TestServe_ExchangesItsCertificateUnderLoad(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want-1, serial, "half of an exchange is none")
 		files.write(t, "TLS_CERT", p.cert)
-		require.Eventually(t, func() bool { serial, err := ask(client(false, true)); return err == nil && serial == want }, patience, 50*time.Millisecond)
+		eventually(t, func() bool { serial, err := ask(client(false, true)); return err == nil && serial == want })
 	}
 	serial, err = ask(old)
 	require.NoError(t, err)

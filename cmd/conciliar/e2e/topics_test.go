@@ -228,9 +228,9 @@ func (r *caseRun) post(t *testing.T, row notified) (topic, outcome string) {
 	}
 	require.NoError(t, json.Unmarshal([]byte(answer), &queued))
 	var event struct{ Topic, Outcome string }
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		r.read(fmt.Sprintf("/api/webhooks/events/%d", queued.QueueID), &event)
 		return event.Outcome != ""
-	}, patience, 10*time.Millisecond, "%s?%s never ended", row.fixture, row.query)
+	}, "%s?%s never ended", row.fixture, row.query)
 	return event.Topic, event.Outcome
 }

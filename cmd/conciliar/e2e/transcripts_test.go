@@ -131,11 +131,11 @@ func (s *scene) deliver(t *testing.T, secret, id, status string) {
 func (s *scene) answer(t *testing.T, command string) string {
 	t.Helper()
 	// Order events come into the feed a moment after they are written.
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		var waiting bool
 		err := s.pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM order_events WHERE position IS NULL)`).Scan(&waiting)
 		return err == nil && !waiting
-	}, patience, 20*time.Millisecond)
+	})
 	got := s.run(t, command)
 	text := got.out
 	if got.code != exitDone {
