@@ -2,15 +2,14 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -124,8 +123,8 @@ func (l *load) run(ctx context.Context, shape loadShape) (loadResult, error) {
 }
 
 // connection delivers over one connection until the context ends. It speaks
-// HTTP/1.1 by hand: net/http's client would take more of the two cores than
-// the service that is measured.
+// HTTP/1.1 by hand, and keeps what it writes in: net/http's client would take more of the
+// two cores than the service that is measured.
 func (l *load) connection(ctx context.Context, shape loadShape, start time.Time, first int64) (done []delivered, err error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.addr)
 	if err != nil {
@@ -133,12 +132,13 @@ func (l *load) connection(ctx context.Context, shape loadShape, start time.Time,
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	in := bufio.NewReader(conn)
+	var made request
 	for ctx.Err() == nil {
 		n := l.next.Add(1)
 		if shape.atMost > 0 && n > first+shape.atMost {
 			return done, nil
 		}
-		request := l.request(n)
+		request := made.of(l, n)
 		began := time.Now()
 		if shape.rate > 0 {
 			began = start.Add(time.Duration(float64(n-first) / shape.rate * float64(time.Second)))
@@ -153,7 +153,7 @@ func (l *load) connection(ctx context.Context, shape loadShape, start time.Time,
 		if err != nil {
 			return done, err
 		}
-		if status != http.StatusOK || !strings.Contains(body, `"duplicate":false`) {
+		if status != http.StatusOK || !bytes.Contains(body, []byte(`"duplicate":false`)) {
 			return done, fmt.Errorf("answer %d: %.200s", status, body)
 		}
 		done = append(done, delivered{began: began, at: time.Now()})
@@ -177,25 +177,64 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
-func (l *load) request(n int64) []byte {
-	id := l.paymentID(n)
-	requestID := rand.Text()
-	body := `{"action":"payment.updated","api_version":"v1","data":{"id":"` + id +
-		`"},"date_created":"2025-11-10T13:38:25Z","id":` + strconv.FormatInt(n, 10) +
-		`,"live_mode":true,"type":"payment","user_id":"1538952955"}`
-	ts := strconv.FormatInt(time.Now().Unix(), 10)
-	return []byte("POST " + l.path + "?data.id=" + id + "&type=payment HTTP/1.1\r\nHost: " + l.addr +
-		"\r\nUser-Agent: MercadoPago WebHook v1.0 payment\r\nContent-Type: application/json\r\nX-Request-Id: " + requestID +
-		"\r\nX-Signature: " + mercadopago.Sign(l.secret, id, requestID, ts) +
-		"\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body)
+// A request is the buffers that a connection's requests are made in, one after the other.
+type request struct{ body, all []byte }
+
+// of is the nth request, until the next one is made.
+func (r *request) of(l *load, n int64) []byte {
+	id, requestID := l.paymentID(n), rand.Text()
+	r.body = append(r.body[:0], `{"action":"payment.updated","api_version":"v1","data":{"id":"`...)
+	r.body = append(r.body, id...)
+	r.body = append(r.body, `"},"date_created":"2025-11-10T13:38:25Z","id":`...)
+	r.body = strconv.AppendInt(r.body, n, 10)
+	r.body = append(r.body, `,"live_mode":true,"type":"payment","user_id":"1538952955"}`...)
+	r.all = r.all[:0]
+	for _, part := range [...]string{
+		"POST ", l.path, "?data.id=", id, "&type=payment HTTP/1.1\r\nHost: ", l.addr,
+		"\r\nUser-Agent: MercadoPago WebHook v1.0 payment\r\nContent-Type: application/json\r\nX-Request-Id: ", requestID,
+		"\r\nX-Signature: ", mercadopago.Sign(l.secret, id, requestID, strconv.FormatInt(time.Now().Unix(), 10)), "\r\nContent-Length: ",
+	} {
+		r.all = append(r.all, part...)
+	}
+	r.all = strconv.AppendInt(r.all, int64(len(r.body)), 10)
+	r.all = append(r.all, "\r\n\r\n"...)
+	r.all = append(r.all, r.body...)
+	return r.all
 }
 
-// readAnswer reads one answer.
-func readAnswer(in *bufio.Reader) (status int, body string, err error) {
-	resp, err := http.ReadResponse(in, nil)
+// readAnswer reads one answer, which says how long it is. Its body is there until the next
+// one is read.
+func readAnswer(in *bufio.Reader) (status int, body []byte, err error) {
+	line, err := in.ReadSlice('\n')
 	if err != nil {
-		return 0, "", err
+		return 0, nil, err
 	}
-	read, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	return resp.StatusCode, string(read), errors.Join(err, resp.Body.Close())
+	// Such as "HTTP/1.1 200 OK".
+	_, rest, _ := bytes.Cut(line, []byte(" "))
+	code, _, _ := bytes.Cut(rest, []byte(" "))
+	if status, err = strconv.Atoi(string(code)); err != nil {
+		return 0, nil, fmt.Errorf("no status of an answer: %.80q", line)
+	}
+	length := -1
+	for {
+		if line, err = in.ReadSlice('\n'); err != nil {
+			return status, nil, err
+		}
+		name, value, isHeader := bytes.Cut(line, []byte(":"))
+		if !isHeader {
+			break
+		}
+		if bytes.EqualFold(name, []byte("Content-Length")) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return status, nil, fmt.Errorf("length of an answer: %w", err)
+			}
+		}
+	}
+	if length < 0 {
+		return status, nil, fmt.Errorf("answer %d without a length", status)
+	}
+	if body, err = in.Peek(length); err == nil {
+		_, err = in.Discard(length)
+	}
+	return status, body, err
 }

@@ -1,10 +1,12 @@
 package bench
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,4 +65,24 @@ func TestLoad_AnAnswerThatIsNotNewEndsIt(t *testing.T) {
 	l := &load{addr: addr.String(), path: "/", secret: "s", paymentID: func(int64) string { return "1" }}
 	_, err := l.run(t.Context(), loadShape{connections: 2, length: time.Second, atMost: 10})
 	require.ErrorContains(t, err, "duplicate")
+}
+
+func TestReadAnswer_ReadsOneAfterTheOther(t *testing.T) {
+	t.Parallel()
+	in := bufio.NewReader(strings.NewReader("HTTP/1.1 200 OK\r\nDate: Mon\r\ncontent-length: 3\r\n\r\n{}\nHTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n" +
+		"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1\r\n"))
+	status, body, err := readAnswer(in)
+	require.NoError(t, err)
+	require.Equal(t, 200, status)
+	require.Equal(t, "{}\n", string(body))
+	status, body, err = readAnswer(in)
+	require.NoError(t, err)
+	require.Equal(t, 503, status)
+	require.Empty(t, body)
+	_, _, err = readAnswer(in)
+	require.ErrorContains(t, err, "answer 200 without a length")
+	_, _, err = readAnswer(in)
+	require.ErrorContains(t, err, "no status of an answer")
+	_, _, err = readAnswer(in)
+	require.ErrorIs(t, err, io.EOF)
 }
