@@ -84,12 +84,17 @@ type InboxOptions struct {
 	MaxBatch int
 	// MaxWaiting is how many events may wait for a transaction, 8192 by default.
 	MaxWaiting int
-	// Writers is how many transactions run side by side, 2 by default: while
-	// one waits for its commit the next is being written.
+	// Writers is how many transactions may run side by side, 2 by default. One is enough
+	// while it takes no longer than writerPatience.
 	Writers int
 	// Timeout bounds one transaction, 10 s by default.
 	Timeout time.Duration
 }
+
+// writerPatience is how long what waits leaves the storage to the transaction before it:
+// larger batches cost less an event. Behind a slow commit or a connection that is dead
+// nobody waits longer.
+const writerPatience = 20 * time.Millisecond
 
 // An Inbox makes events durable. Events that wait at the same moment share one
 // transaction and so one commit (a group commit); no event waits for company.
@@ -97,6 +102,8 @@ type Inbox struct {
 	store   *Store
 	opts    InboxOptions
 	waiting chan *submission
+	// turn is in it while no writer has it: who has it takes what waits.
+	turn chan struct{}
 	// mu guards closed: Accept holds it for reading while it submits.
 	mu      sync.RWMutex
 	closed  bool
@@ -119,7 +126,8 @@ func NewInbox(store *Store, opts InboxOptions) (*Inbox, error) {
 	opts.MaxWaiting = cmp.Or(max(opts.MaxWaiting, 0), 8192)
 	opts.Writers = cmp.Or(max(opts.Writers, 0), 2)
 	opts.Timeout = cmp.Or(max(opts.Timeout, 0), 10*time.Second)
-	in := &Inbox{store: store, opts: opts, waiting: make(chan *submission, opts.MaxWaiting)}
+	in := &Inbox{store: store, opts: opts, waiting: make(chan *submission, opts.MaxWaiting), turn: make(chan struct{}, 1)}
+	in.turn <- struct{}{}
 	for range opts.Writers {
 		in.writers.Go(in.write)
 	}
@@ -176,9 +184,19 @@ func (in *Inbox) Close() {
 func (in *Inbox) write() {
 	w := &inboxWriter{Inbox: in}
 	batch := make([]*submission, 0, in.opts.MaxBatch)
-	for sub := range in.waiting {
-		batch = fill(append(batch[:0], sub), in.waiting, in.opts.MaxBatch)
+	for {
+		<-in.turn
+		first, open := <-in.waiting
+		if !open {
+			in.turn <- struct{}{}
+			return
+		}
+		batch = fill(append(batch[:0], first), in.waiting, in.opts.MaxBatch)
+		next := sync.OnceFunc(func() { in.turn <- struct{}{} })
+		impatient := time.AfterFunc(writerPatience, next)
 		w.writeBatch(batch)
+		impatient.Stop()
+		next()
 		clear(batch)
 	}
 }

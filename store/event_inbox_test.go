@@ -177,6 +177,38 @@ func TestInbox_ABadEventDoesNotFailItsNeighbours(t *testing.T) {
 	require.Equal(t, n-1, b.count(t, `SELECT count(*) FROM river_job`))
 }
 
+// A transaction that hangs, as on a dead connection, keeps no other event.
+func TestInbox_WhatComesWaitsForNoTransactionThatHangs(t *testing.T) {
+	t.Parallel()
+	pool := setup(t).pool
+	entered, release := make(chan struct{}), make(chan struct{})
+	b := onPool(t, pool, func(o *store.Options) {
+		o.FormJob = func(job store.Job) (store.JobForm, error) {
+			if job.Trace == "hangs" {
+				close(entered)
+				<-release
+			}
+			return formJob(job)
+		}
+	})
+	in := b.inbox(t, store.InboxOptions{})
+	hanging := make(chan error, 1)
+	go func() {
+		event := signed(1, "1")
+		event.Trace = "hangs"
+		_, err := in.Accept(context.WithoutCancel(t.Context()), event)
+		hanging <- err
+	}()
+	<-entered
+	for i := range 3 {
+		_, err := in.Accept(t.Context(), signed(2+i, "2"))
+		require.NoError(t, err)
+	}
+	require.Equal(t, 3, b.count(t, `SELECT count(*) FROM webhook_queue`))
+	close(release)
+	require.NoError(t, <-hanging)
+}
+
 func TestInbox_SaysWhenItIsFullOrClosed(t *testing.T) {
 	t.Parallel()
 	pool := setup(t).pool
