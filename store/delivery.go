@@ -151,12 +151,14 @@ func lockStreams(ctx context.Context, tx pgx.Tx, receiver string, streams []stri
 }
 
 // enqueueHeads gives the first pending delivery of each stream a job, unless it has
-// one or the receiver is stopped. The caller holds the streams' locks.
+// one or the receiver is stopped. The caller holds the streams' locks. Each stream is
+// looked up by itself: all that is pending of a receiver may be sorted otherwise.
 func (s *Store) enqueueHeads(ctx context.Context, tx pgx.Tx, receiver string, streams []string) error {
 	heads, err := readAll[DeliveryJob](ctx, tx, `
 		SELECT h.id, $1, c.now, CASE WHEN c.due THEN c.now ELSE h.next_attempt_at END, NOT c.due
-		FROM (SELECT DISTINCT ON (stream) id, job_id, next_attempt_at FROM deliveries
-		      WHERE receiver = $1 AND stream = ANY ($2) AND state = 'pending' ORDER BY stream, id) h,
+		FROM (SELECT DISTINCT stream FROM unnest($2::text[]) AS stream) s,
+		     LATERAL (SELECT id, job_id, next_attempt_at FROM deliveries
+		              WHERE receiver = $1 AND stream = s.stream AND state = 'pending' ORDER BY id LIMIT 1) h,
 		     LATERAL (SELECT clock_timestamp() AS now, `+due("h.next_attempt_at", deliveryAhead)+` AS due) c
 		WHERE h.job_id IS NULL AND NOT EXISTS (SELECT FROM delivery_receivers WHERE name = $1 AND stopped_at IS NOT NULL)
 		ORDER BY h.id`, receiver, streams)

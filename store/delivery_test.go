@@ -2,8 +2,11 @@ package store_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -209,6 +212,46 @@ func TestDeliveries_AStaleAttemptBooksNothing(t *testing.T) {
 	_, err = b.StartDelivery(t.Context(), d.ID, a.JobID)
 	require.ErrorIs(t, err, store.ErrDeliverySuperseded)
 	require.Equal(t, 1, fixture.Count(t, b.pool, `SELECT count(*) FROM deliveries WHERE state = 'pending' AND attempts = 0`))
+}
+
+// The end of a delivery looks for the next of its stream, and not through all that is
+// pending, of which a backlog makes thousands.
+func TestDeliveries_AStreamsNextIsFoundHoweverManyArePending(t *testing.T) {
+	t.Parallel()
+	b := telling(t, storetest.Pool(t))
+	_, err := b.pool.Exec(t.Context(), `
+		INSERT INTO deliveries (receiver, stream, message_id, body) SELECT 'order_events', 'S-' || n, 'M-' || n, 'x' FROM generate_series(1, 5000) n`)
+	require.NoError(t, err)
+	_, err = b.pool.Exec(t.Context(), `ANALYZE deliveries`)
+	require.NoError(t, err)
+	b.happen(t, "A-1")
+	b.fanOut(t)
+	d, a, found := b.fetchDelivery(t)
+	require.True(t, found)
+	logged, log := (&crowd{bundle: b}).logged(t)
+	_, err = logged.EndDeliveryAttempt(t.Context(), d, a, store.DeliveryResult{Accepted: true}, complete(a))
+	require.NoError(t, err)
+
+	statements, _ := log.take()
+	i := slices.IndexFunc(statements, func(s string) bool { return strings.Contains(s, "h.next_attempt_at") })
+	require.GreaterOrEqual(t, i, 0)
+	var plans []struct{ Plan planNode }
+	var text []byte
+	streams := make([]string, 200)
+	for n := range streams {
+		streams[n] = "S-" + strconv.Itoa(n)
+	}
+	require.NoError(t, b.pool.QueryRow(t.Context(), `EXPLAIN (FORMAT JSON) `+statements[i], "order_events", streams).Scan(&text))
+	require.NoError(t, json.Unmarshal(text, &plans))
+	looked := 0
+	plans[0].Plan.each(func(n planNode) {
+		if n.Table == "deliveries" {
+			looked++
+			require.Equal(t, "deliveries_pending_idx", n.Index, n.Type)
+			require.Contains(t, n.Condition, "stream = ")
+		}
+	})
+	require.Equal(t, 1, looked)
 }
 
 func TestDeliveries_AReplayIsRefusedForWhatItCannotDo(t *testing.T) {
