@@ -29,15 +29,16 @@ type ability struct {
 	lacks string
 	// direct is true for what needs a session of its own.
 	direct bool
-	// works tries it with two sessions, and leaves nothing behind once both are closed.
+	// works tries it with two sessions, and leaves nothing behind that another trial in
+	// them could meet, and nothing at all once both are closed.
 	works func(ctx context.Context, one, other *pgx.Conn) (bool, error)
 }
 
 // abilities are tried in this order.
 var abilities = []ability{
 	{"advisory locks of a session hold nobody off", true, sessionLocks},
-	{"advisory locks of a transaction hold nobody off", false, transactionLocks},
 	{"what is sent by NOTIFY does not reach who listens", true, notifications},
+	{"advisory locks of a transaction hold nobody off", false, transactionLocks},
 	{"FOR UPDATE SKIP LOCKED gives one row to two transactions", false, skipsLocked},
 	{"transactions are not of the isolation that they ask for", false, isolation},
 }
@@ -47,12 +48,39 @@ var abilities = []ability{
 func (s *Store) CheckAbilities(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, abilityLimit)
 	defer cancel()
-	for _, a := range abilities {
-		pool := s.pool
+	poolOf := func(a ability) *pgxpool.Pool {
 		if a.direct {
-			pool = s.direct
+			return s.direct
 		}
-		works, err := tryAbility(ctx, pool, a)
+		return s.pool
+	}
+	for rest := abilities; len(rest) > 0; {
+		pool, same := poolOf(rest[0]), 1
+		for same < len(rest) && poolOf(rest[same]) == pool {
+			same++
+		}
+		if err := tryAbilities(ctx, pool, rest[:same]); err != nil {
+			return err
+		}
+		rest = rest[same:]
+	}
+	return nil
+}
+
+// tryAbilities makes two sessions for the trials: the pool may have no second one.
+func tryAbilities(ctx context.Context, pool *pgxpool.Pool, trials []ability) error {
+	one, err := connectLike(ctx, pool.Config())
+	if err != nil {
+		return fmt.Errorf("try what the database can do: %w", err)
+	}
+	defer hangUp(ctx, one)
+	other, err := connectLike(ctx, pool.Config())
+	if err != nil {
+		return fmt.Errorf("try what the database can do: %w", err)
+	}
+	defer hangUp(ctx, other)
+	for _, a := range trials {
+		works, err := a.works(ctx, one, other)
 		if err != nil {
 			return fmt.Errorf("try whether %s: %w", a.lacks, err)
 		}
@@ -61,21 +89,6 @@ func (s *Store) CheckAbilities(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// tryAbility makes sessions of its own: the pool may have no second one.
-func tryAbility(ctx context.Context, pool *pgxpool.Pool, a ability) (bool, error) {
-	one, err := connectLike(ctx, pool.Config())
-	if err != nil {
-		return false, err
-	}
-	defer hangUp(ctx, one)
-	other, err := connectLike(ctx, pool.Config())
-	if err != nil {
-		return false, err
-	}
-	defer hangUp(ctx, other)
-	return a.works(ctx, one, other)
 }
 
 // connectLike connects as a pool does, outside of it.
