@@ -104,6 +104,7 @@ type deliveryWorker struct {
 	store   *store.Store
 	engine  *delivery.Engine
 	policy  *RetryPolicy
+	ended   *endedJobs
 	logger  *slog.Logger
 	metrics *deliveryMetrics
 }
@@ -122,10 +123,10 @@ func (w *deliveryWorker) NextRetry(job *river.Job[DeliveryArgs]) time.Time {
 // that dies after it sends the message once more, with the same id.
 func (w *deliveryWorker) Work(ctx context.Context, job *river.Job[DeliveryArgs]) error {
 	attempt := attemptOf(job.JobRow)
-	complete := func(ctx context.Context, tx pgx.Tx) error { return completeJob(ctx, tx, job) }
-	err := w.attempt(ctx, job, attempt, complete)
+	err := w.attempt(ctx, job, attempt, store.CompleteJobOf(attempt))
 	switch {
 	case err == nil:
+		w.ended.add(job.ID)
 		return nil
 	case errors.Is(err, store.ErrDeliverySuperseded):
 		w.logger.DebugContext(ctx, "delivery has another job or has ended", "delivery_id", job.Args.DeliveryID, "job_id", job.ID)
@@ -230,12 +231,12 @@ func (w *deliveryWorker) log(ctx context.Context, job *river.Job[DeliveryArgs], 
 
 // addDeliveries adds the worker of deliveries and the queues of the receivers that
 // there are.
-func addDeliveries(config *river.Config, cfg Config, deps Deps, policy *RetryPolicy) {
+func addDeliveries(config *river.Config, cfg Config, deps Deps, policy *RetryPolicy, ended *endedJobs) {
 	if deps.Deliveries == nil || cfg.Helper {
 		return
 	}
 	river.AddWorker(config.Workers, &deliveryWorker{
-		store: deps.Store, engine: deps.Deliveries, policy: policy, logger: cfg.Logger, metrics: newDeliveryMetrics(cfg.Registerer),
+		store: deps.Store, engine: deps.Deliveries, policy: policy, ended: ended, logger: cfg.Logger, metrics: newDeliveryMetrics(cfg.Registerer),
 	})
 	for _, name := range deps.Deliveries.Names() {
 		config.Queues[deliveryQueue(name)] = river.QueueConfig{MaxWorkers: delivery.Concurrency}

@@ -12,7 +12,7 @@ import (
 )
 
 // A driver is River's for a pool that a pooler may stand before: it listens where a
-// session is ours alone. It completes no job that its event's end has completed.
+// session is ours alone. It completes no job that the end of its event has completed.
 type driver struct {
 	*riverpgxv5.Driver
 
@@ -51,8 +51,9 @@ func (e poolExecutor) JobSetStateIfRunningMany(ctx context.Context, params *rive
 }
 
 // endedJobs are the jobs that were completed in the transactions that ended their events,
-// until River has completed them as well. That is its way with every job whose worker
-// returns no error; it would be a statement for nothing, by the job's id alone.
+// or booked their deliveries' attempts, until River has completed them as well. That is
+// its way with every job whose worker returns no error; it would be a statement for
+// nothing, by the job's id alone.
 type endedJobs struct {
 	mu  sync.Mutex
 	ids map[int64]struct{}

@@ -208,7 +208,7 @@ func addWork(config *river.Config, cfg Config, deps Deps, events *eventShell) er
 	if !cfg.Helper {
 		config.PeriodicJobs = append(config.PeriodicJobs, periodically(rollUpEvery, RollUpArgs{}), periodically(foldEvery, FoldArgs{}), periodically(unhandledEvery, UnhandledArgs{}))
 	}
-	addDeliveries(config, cfg, deps, policy)
+	addDeliveries(config, cfg, deps, policy, events.ended)
 	addRefunds(config, cfg, deps, events.circuits, policy)
 	river.AddWorker(config.Workers, &reportWorker{ReportFetcher: &ReportFetcher{
 		store: deps.Store, accounts: accountsOf(deps), reports: deps.Reports, now: policy.now, logger: cfg.Logger,
