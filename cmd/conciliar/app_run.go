@@ -30,6 +30,8 @@ func (a *app) run(ctx context.Context, ln net.Listener) (err error) {
 	if err := unlessStopped(ctx, a.start(ctx)); err != nil {
 		return errors.Join(err, ln.Close(), shutdown())
 	}
+	// Load may begin at once: what it needs should not come on top of the start's pages.
+	unmapProgram()
 	serving, foreign := make(chan error, 1), make(chan error, 1)
 	go func() { serving <- a.serve(ln) }()
 	life, end := context.WithCancel(ctx)
