@@ -151,7 +151,7 @@ func TestTopics_EveryNotificationEndsInItsEffect(t *testing.T) {
 	t.Parallel()
 	works := documentedTopics(t)
 	posted, named := map[string]bool{}, map[string]bool{}
-	r := newCaseRun(t, reviewCase{Settings: map[string]string{"ALLOW_UNSIGNED": "true"}})
+	r := newCaseService(t, map[string]string{"ALLOW_UNSIGNED": "true"}).run(t, reviewCase{})
 	awaitBody(t, r.service+"/api/webhooks/status", statusToken, `"status":"succeeded"`)
 	for n, row := range notifications {
 		posted[row.fixture], named[row.topic] = true, true
