@@ -27,9 +27,12 @@ type watchman struct {
 	now       time.Time
 }
 
+// firstPass is when a watchman begins.
+var firstPass = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
 func newWatchman(t *testing.T, notify bool) *watchman {
 	t.Helper()
-	w := &watchman{bundle: setup(t), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	w := &watchman{bundle: setup(t), now: firstPass}
 	var err error
 	w.evaluator, err = jobs.NewEvaluator(w.Store, notify, w.config.Logger)
 	require.NoError(t, err)
@@ -45,6 +48,16 @@ func (w *watchman) pass(t *testing.T, after time.Duration, st store.Status) {
 		st.Provider.Circuit = store.CircuitClosed
 	}
 	require.NoError(t, w.evaluator.EvaluateStatus(t.Context(), st, jobs.InsertAlertSend(w.operator)))
+}
+
+// forget makes the clock and the database what they were before the first pass.
+func (w *watchman) forget(t *testing.T) {
+	t.Helper()
+	w.now = firstPass
+	for _, table := range []string{"alerts", "alert_messages", "alert_watches", "river_job"} {
+		w.exec(t, `DELETE FROM `+table)
+	}
+	w.exec(t, `UPDATE alert_evaluation SET evaluated_at = NULL`)
 }
 
 // told returns what the messages said so far: "began queue_latency_high" and so on, one
@@ -148,13 +161,14 @@ func conditionSamples(now time.Time) map[string]store.Status {
 }
 
 // Each condition that lasts is told once when it begins and once when it ends,
-// and what comes and goes in between is not told at all.
-func TestAlerts_BeginAndEndOnce(t *testing.T) {
+// and what comes and goes in between is not told at all. The conditions take turns with
+// one database, which each finds as if it were new.
+func TestAlerts_BeginAndEndOnce(t *testing.T) { //nolint:tparallel // one database, in turns
 	t.Parallel()
-	for _, c := range health.Conditions() {
+	w := newWatchman(t, true)
+	for _, c := range health.Conditions() { //nolint:paralleltest // see above
 		t.Run(c.Code, func(t *testing.T) {
-			t.Parallel()
-			w := newWatchman(t, true)
+			w.forget(t)
 			st, ok := conditionSamples(w.now.Add(2 * time.Minute))[c.Code]
 			require.True(t, ok, "no sample")
 			calm := store.Status{}
