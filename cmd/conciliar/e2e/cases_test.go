@@ -127,7 +127,7 @@ func TestCases_OfTheReviewEndAsTheyShould(t *testing.T) {
 		t.Parallel()
 		s := newCaseService(t, nil)
 		for _, c := range together {
-			t.Run(c.Name, func(t *testing.T) { s.run(t, c).play() })
+			t.Run(c.Name, func(t *testing.T) { s.run(t, c).play() }) //nolint:paralleltest // one service, in turns
 		}
 	})
 }
