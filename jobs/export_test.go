@@ -36,7 +36,7 @@ const ProcessPrefix = processPrefix
 func (d Deps) WithProbeEvery(every time.Duration) Deps {
 	usual := circuit.DefaultTiming()
 	faster := float64(every) / float64(usual.Probe)
-	scaled := func(t time.Duration) time.Duration { return max(20*time.Millisecond, time.Duration(float64(t)*faster)) }
+	scaled := func(t time.Duration) time.Duration { return max(60*time.Millisecond, time.Duration(float64(t)*faster)) }
 	d.circuitTiming = &circuit.Timing{Look: scaled(usual.Look), Probe: every, ProbeHold: usual.ProbeHold, Release: scaled(usual.Release)}
 	return d
 }
