@@ -22,7 +22,7 @@ import (
 // held against the database: every order still is.
 func failovers() []scenario {
 	return []scenario{
-		{"restore-dump", "a dump is restored", "under the running service, webhooks arriving; what came after the dump is lost but for its orders, which one reconciliation heals", restoreDump},
+		{"restore-dump", "a dump is restored", "under the running service, webhooks arriving and a shop told of its orders; what came after the dump is lost but for its orders, which one reconciliation heals", restoreDump},
 		{"restore-base-backup", "a base backup is restored", "taken under load; what came after it is lost but for its orders, which one reconciliation heals", restoreBaseBackup},
 		{"promote-synchronous", "PostgreSQL is cut off and ends; its synchronous standby is promoted", "webhooks arriving, both hosts in DATABASE_URL, synchronous_commit at local for the role", promoteSynchronous},
 		{"promote-asynchronous", "PostgreSQL is cut off and ends; its asynchronous standby is promoted", "without the last events, which are lost but for their orders: one reconciliation heals those", promoteAsynchronous},
@@ -33,7 +33,7 @@ func failovers() []scenario {
 // service has statements prepared for those that were there.
 func restoreDump(s *stage) {
 	server := s.ownServer(localpg.Options{TempDir: localpg.MemoryDir()})
-	s.set(setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1}})
+	s.listen(nil, setting{databaseURL: s.migrated(server), faults: simulator.Faults{Duplicates: 1}})
 	p := s.launch()
 	s.begin(s.orders(20)).wait()
 	s.awaitQuiet()
@@ -69,7 +69,10 @@ func restoreDump(s *stage) {
 		return s.count(`SELECT count(*) FROM webhook_queue WHERE completed_at IS NULL`) == 0 || s.count(stale) > 0
 	}, 2*chaosPatience(), 20*time.Millisecond, "events stay without an end")
 	require.Zero(s.t, s.count(stale), "an old plan outlived the restore")
-	require.NotRegexp(s.t, `"/api/checkout/webhook"[^\n]*cached plan`, p.err.String(), "an old plan outlived the restore")
+	// River's statements return types that a restore makes again: those that insert the
+	// deliveries' jobs have met them by now.
+	s.awaitCount(0, `SELECT count(*) FROM order_events e WHERE NOT EXISTS (SELECT FROM deliveries d WHERE d.order_event_id = e.id)`)
+	require.NotRegexp(s.t, `("/api/checkout/webhook"|order events not made deliveries)[^\n]*cached plan`, p.err.String(), "an old plan outlived the restore")
 	s.heal()
 }
 
