@@ -24,6 +24,16 @@ var neverAnswers = map[string]error{
 	"no account": &provider.Error{Kind: provider.Unexpected, StatusCode: 200},
 }
 
+// quietWaits are payments that can never be read, by their ids.
+var quietWaits = map[string]error{
+	"71": &provider.Error{Kind: provider.Odd, StatusCode: 200},
+	"72": down,
+	"73": barred,
+	"74": shutOut,
+	"75": &provider.Error{Kind: provider.Unexpected, StatusCode: 400},
+	"76": &provider.Error{Kind: provider.Locked, StatusCode: 423},
+}
+
 // Who we are is a side question: a payment that can be read is the proof.
 func TestCircuit_TheAccountQuestionAloneDecidesNothing(t *testing.T) {
 	t.Parallel()
@@ -57,50 +67,50 @@ func TestCircuit_TheAccountQuestionAloneDecidesNothing(t *testing.T) {
 }
 
 // In a quiet shop the only payment that waits may be one that can never be read.
-// When what stood in the way is over, the circuit closes all the same.
+// When what stood in the way is over, the circuit closes all the same. What waits takes
+// turns with one database and its workers.
 func TestCircuit_ClosesInAQuietShop(t *testing.T) {
 	t.Parallel()
-	for name, waits := range map[string]error{
-		"odd":        &provider.Error{Kind: provider.Odd, StatusCode: 200},
-		"broken":     down,
-		"forbidden":  barred,
-		"refused":    shutOut,
-		"unexpected": &provider.Error{Kind: provider.Unexpected, StatusCode: 400},
-		"locked":     &provider.Error{Kind: provider.Locked, StatusCode: 423},
+	const shown = "what the search shows"
+	for proof, prepare := range map[string]func(t *testing.T, b *bundle){
+		"a known payment": func(t *testing.T, b *bundle) {
+			t.Helper()
+			b.fake.searchFails = &provider.Error{Kind: provider.Unexpected, StatusCode: 400}
+			b.awaitStatus(t, b.sales(t, 1)[0], store.StatusCompleted)
+		},
+		"the search": func(*testing.T, *bundle) {},
+		shown: func(_ *testing.T, b *bundle) {
+			b.fake.isPaid("88", "", "10")
+			b.fake.shows("88")
+		},
 	} {
-		for proof, prepare := range map[string]func(t *testing.T, b *bundle){
-			"a known payment": func(t *testing.T, b *bundle) {
-				t.Helper()
-				b.fake.searchFails = &provider.Error{Kind: provider.Unexpected, StatusCode: 400}
-				b.awaitStatus(t, b.sales(t, 1)[0], store.StatusCompleted)
-			},
-			"the search": func(*testing.T, *bundle) {},
-			"what the search shows": func(_ *testing.T, b *bundle) {
-				b.fake.isPaid("88", "", "10")
-				b.fake.shows("77")
-				b.fake.shows("88")
-			},
-		} {
-			t.Run(name+", "+proof, func(t *testing.T) {
-				t.Parallel()
-				b := setup(t)
-				b.fake.refuses = &provider.Error{Kind: provider.Unexpected, StatusCode: 404}
-				b.start(t)
-				prepare(t, b)
-				b.fake.goesDown(down)
-				_, _, err := b.OpenCircuit(t.Context(), mainAccount, store.ReasonUnavailable, 0, 0)
-				require.NoError(t, err)
-				event := b.accept(t, "77")
-				b.awaitStatus(t, event, store.StatusHeld)
-				b.awaitProbes(t, 2)
-				b.fake.fails("77", waits)
+		t.Run(proof, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.fake.refuses = &provider.Error{Kind: provider.Unexpected, StatusCode: 404}
+			b.start(t)
+			prepare(t, b)
+			for id, waits := range quietWaits {
+				t.Run(waits.Error(), func(t *testing.T) {
+					if proof == shown {
+						b.fake.shows(id)
+						defer b.fake.hides(id)
+					}
+					b.fake.goesDown(down)
+					_, _, err := b.OpenCircuit(t.Context(), mainAccount, store.ReasonUnavailable, 0, 0)
+					require.NoError(t, err)
+					event := b.accept(t, id)
+					b.awaitStatus(t, event, store.StatusHeld)
+					b.awaitProbes(t, 2)
+					b.fake.fails(id, waits)
 
-				b.fake.comesBack()
+					b.fake.comesBack()
 
-				b.awaitCircuit(t, store.CircuitClosed)
-				fixture.Await(t, func() bool { return b.status(t, event) != store.StatusHeld })
-			})
-		}
+					b.awaitCircuit(t, store.CircuitClosed)
+					fixture.Await(t, func() bool { return b.status(t, event) != store.StatusHeld })
+				})
+			}
+		})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -307,6 +308,13 @@ func (k *fakeProvider) shows(paymentID string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.found = append(k.found, approved(paymentID, "", "10"))
+}
+
+// hides undoes shows.
+func (k *fakeProvider) hides(paymentID string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.found = slices.DeleteFunc(slices.Clone(k.found), func(p provider.Payment) bool { return p.ID == paymentID })
 }
 
 // goesDown makes every call fail, until comesBack.
