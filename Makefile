@@ -36,9 +36,11 @@ WITH_POSTGRES := CGO_ENABLED=0 $(GO) run $(AS_BUILT) ./store/storetest/server
 # that they don't run alone at the end.
 PKG ?= ./cmd/conciliar/e2e ./jobs ./...
 TEST_FLAGS ?=
-# Most tests of the program wait for a process or for PostgreSQL. vet is a part of lint,
-# and the race detector would sleep for a second at the end of each package.
+# Most tests of the program wait for a process or for PostgreSQL, and so do the small
+# packages at the end: three at a time keep two cores busy. vet is a part of lint, and the
+# race detector would sleep for a second at the end of each package.
 PARALLEL ?= 4
+PACKAGES ?= 3
 FUZZTIME ?= 10s
 # chaos: LONG=1 for the long form, WRITE=1 to write its table.
 LONG ?=
@@ -95,7 +97,7 @@ install: build ## install the binary as $(PREFIX)/bin/conciliar (PREFIX is ~/.lo
 test: ## run every test against a real PostgreSQL, with the race detector, also in the program under test; loads are small
 	@.ci/prepare
 	$(TESTED) GORACE=atexit_sleep_ms=0 $(GO) run ./store/storetest/server \
-		$(GO) test -vet off -short -parallel $(PARALLEL) -timeout 30m $(TEST_FLAGS) $(PKG)
+		$(GO) test -vet off -short -p $(PACKAGES) -parallel $(PARALLEL) -timeout 30m $(TEST_FLAGS) $(PKG)
 
 .PHONY: load
 load: ## run the tests of the load at their full size, one at a time, without the race detector
