@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 	"regexp"
-	"sync"
 	"sync/atomic"
 
 	"github.com/gin-gonic/gin"
@@ -82,7 +81,7 @@ func (w *Webhook) takes(method string) bool {
 }
 
 // sourceName is what a name in a path must look like to be recorded.
-var sourceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9-]{1,32}$`) })
+var sourceName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 
 // hook receives the deliveries of declared senders under the common path.
 func (a *api) hook(c *gin.Context, ev *requestEvent) error {
@@ -95,7 +94,7 @@ func (a *api) hook(c *gin.Context, ev *requestEvent) error {
 		return err
 	}
 	source := unknownSource
-	if name := c.Param("name"); sourceName().MatchString(name) {
+	if name := c.Param("name"); sourceName.MatchString(name) {
 		source = name
 	}
 	return a.refuse(c, delivery{webhook: Webhook{Source: source, declared: true}, request: c.Request, body: body, ev: ev},

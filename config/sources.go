@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	yaml "go.yaml.in/yaml/v4"
@@ -136,7 +135,7 @@ func (d *sourceDoc) UnmarshalYAML(node *yaml.Node) error {
 }
 
 var (
-	sourceName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9-]{1,32}$`) })
+	sourceName = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
 	sourcePath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 )
 
@@ -204,7 +203,7 @@ func checked(d sourceDoc, source Source, check func(Source) error) error {
 // source makes a sender of its declaration.
 func (f SourcesFile) source(d sourceDoc, read ReadFile) (Source, error) {
 	source := Source{Name: d.Name, Path: d.Path, ID: d.ID, Type: d.Type, Time: d.Time, Topics: d.Topics}
-	if !sourceName().MatchString(d.Name) {
+	if !sourceName.MatchString(d.Name) {
 		return Source{}, d.wrongAt("name", "name must be 1 to 32 of a to z, 0 to 9 and -")
 	}
 	var err error

@@ -69,6 +69,8 @@ func (e *endedJobs) add(jobID int64) {
 }
 
 // without returns the parameters without the completions of such jobs, and forgets them.
+// When River's statement fails and is tried again they are in it: by then they are not
+// running, and an event whose job got such an id by a restore gets another (leave).
 func (e *endedJobs) without(params *riverdriver.JobSetStateIfRunningManyParams) *riverdriver.JobSetStateIfRunningManyParams {
 	e.mu.Lock()
 	defer e.mu.Unlock()

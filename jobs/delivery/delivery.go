@@ -83,7 +83,7 @@ func (r Receiver) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, r.Strin
 // LogValue is String, for log/slog.
 func (r Receiver) LogValue() slog.Value { return slog.StringValue(r.String()) }
 
-var receiverName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9_]+(:[a-z0-9-]{1,32})?$`) })
+var receiverName = regexp.MustCompile(`^[a-z0-9_]+(:[a-z0-9-]{1,32})?$`)
 
 // checkURL returns what is wrong with a URL, and repeats nothing of it.
 func checkURL(text string, allowPrivate bool) error {
@@ -99,7 +99,7 @@ func checkURL(text string, allowPrivate bool) error {
 
 // withDefaults is the receiver with everything filled in, or what is wrong with it.
 func (r Receiver) withDefaults() (Receiver, error) {
-	if !receiverName().MatchString(r.Name) {
+	if !receiverName.MatchString(r.Name) {
 		return r, fmt.Errorf("receiver %q: not a name of a receiver", r.Name)
 	}
 	if err := checkURL(r.URL, r.AllowPrivate); err != nil {
