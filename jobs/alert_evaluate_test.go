@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/health"
 	"github.com/conciliar/conciliar/store"
-	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // A watchman evaluates statuses that a test makes, minute by minute.
@@ -347,99 +345,6 @@ func TestAlerts_AreNeverOpenedWithoutTheirJob(t *testing.T) {
 
 	w.pass(t, time.Second, st)
 	require.Equal(t, [][]string{{"began dead_letters_open"}}, w.told(t))
-}
-
-// Two releases that run side by side must not open and close each other's alerts
-// by turns; and no alert may stay open for ever.
-func TestAlertsOfAnotherRelease_StayOpenWhileItEvaluatesThem(t *testing.T) {
-	t.Parallel()
-	w := newWatchman(t, true)
-	w.exec(t, `INSERT INTO alerts (code, opened_at, last_sent_at) VALUES ('told', $1, $1), ('untold', $1, NULL)`, w.now)
-	watched := func(ago string) {
-		w.exec(t, `DELETE FROM alert_watches WHERE code IN ('told', 'untold', 'calm')`)
-		w.exec(t, `INSERT INTO alert_watches (code, holds, since, updated_at)
-			SELECT code, code <> 'calm', $1, now() - $2::interval FROM unnest('{told, untold, calm}'::text[]) code`, w.now, ago)
-	}
-	watched("9 minutes")
-	for range 3 {
-		w.pass(t, time.Minute, store.Status{})
-	}
-	require.Equal(t, []string{"told", "untold"}, w.open(t))
-	require.Empty(t, w.told(t))
-
-	// The processes that evaluated them are gone.
-	watched("11 minutes")
-	w.pass(t, time.Minute, store.Status{})
-	require.Empty(t, w.open(t))
-	require.Equal(t, [][]string{{"ended told"}}, w.told(t), "what was told to begin is told to end")
-	require.Contains(t, w.messages(t)[0].Text, "told: No running release evaluates this condition any more. (since 2026-03-01 12:00 UTC)")
-	require.Zero(t, scan[int](t, w.bundle, `SELECT count(*) FROM alert_watches WHERE code IN ('told', 'untold', 'calm')`))
-	w.pass(t, time.Minute, store.Status{})
-	require.Len(t, w.told(t), 1)
-}
-
-// What a process of the release before the codes were renamed writes once the
-// migration is done, and what becomes of it.
-func TestAlertsOfAnotherRelease_AnOldCodeEndsWithItsProcess(t *testing.T) {
-	t.Parallel()
-	w := newWatchman(t, true)
-	stalled := store.Status{Queue: store.QueueStatus{Pending: 1, OldestPendingSeconds: 1801}}
-	w.pass(t, time.Minute, stalled)
-	w.pass(t, time.Minute, stalled)
-	w.exec(t, `INSERT INTO alert_watches (code, holds, since, evaluations, updated_at) VALUES ('pending_stalled', true, $1, 2, now() - interval '11 minutes')`, w.now)
-	w.exec(t, `INSERT INTO alerts (code, opened_at, last_sent_at) VALUES ('pending_stalled', $1, $1)`, w.now)
-	require.Equal(t, []string{"queue_stalled", "pending_stalled"}, w.open(t))
-	w.pass(t, time.Minute, stalled)
-	require.Equal(t, []string{"queue_stalled"}, w.open(t))
-	require.Equal(t, [][]string{{"began queue_stalled"}, {"ended pending_stalled"}}, w.told(t))
-}
-
-// deadLetter is an event that died.
-func (b *bundle) deadLetter(t *testing.T) {
-	t.Helper()
-	b.exec(t, `WITH dead AS (INSERT INTO webhook_queue (source, topic, payload) VALUES ('mercadopago', 'payment', '') RETURNING id)
-		INSERT INTO webhook_dead_letter (queue_id, reason) SELECT id, 'deleted' FROM dead`)
-}
-
-// From the database to the message, by the job that the leader inserts.
-func TestAlerts_Arrive(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	receiver := newSlack(t)
-	b.deadLetter(t)
-	first := b.startWatch(t, receiver.URL)
-	fixture.Await(t, func() bool { return len(receiver.received()) == 1 })
-	message := receiver.received()[0]
-	require.Equal(t, scan[int64](t, b, `SELECT id FROM alert_messages`), message.MessageID)
-	require.Len(t, message.Alerts, 1)
-	require.Equal(t, "dead_letters_open", message.Alerts[0].Code)
-	require.JSONEq(t, `{"open": 1, "by_reason": {"deleted": 1}}`, string(message.Alerts[0].Detail))
-	fixture.Await(t, func() bool {
-		return scan[int](t, b, `SELECT count(*) FROM alert_messages WHERE delivered_at IS NOT NULL`) == 1
-	})
-	fixture.Await(t, func() bool {
-		return scan[string](t, b, `SELECT state FROM river_job WHERE kind = 'alert_send'`) == "completed"
-	})
-
-	// Another process leads: what is open was told.
-	stop(t, first)
-	var log journal
-	b.config.RiverLogger = log.logger()
-	b.startWatch(t, receiver.URL)
-	fixture.Await(t, func() bool { return log.has("Inserted RunOnStart jobs") })
-	fixture.Await(t, func() bool {
-		return scan[int](t, b, `SELECT count(*) FROM river_job WHERE kind = 'alert_evaluate' AND state <> 'completed'`) == 0
-	})
-	require.Len(t, receiver.received(), 1)
-}
-
-func TestAlertMessage_CannotMention(t *testing.T) {
-	t.Parallel()
-	w := newWatchman(t, true)
-	w.pass(t, time.Minute, store.Status{DeadLetters: store.DeadLetterStatus{Open: 1, ByReason: map[string]int64{"<!channel> & more": 1}}})
-	text := w.messages(t)[0].Text
-	require.Contains(t, text, "&lt;!channel&gt; &amp; more")
-	require.False(t, strings.ContainsAny(text, "<>"))
 }
 
 // What evaluations read is read from the database: hours, refusals, pools.

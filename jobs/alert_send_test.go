@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/health"
+	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
@@ -197,4 +199,52 @@ func TestAlertMessage_TheSenderGivesUpOnTime(t *testing.T) {
 	_, err = jobs.NewAlertSender("http://[::1/services/secret-token")
 	require.Error(t, err)
 	require.NotContains(t, err.Error(), "secret-token")
+}
+
+// deadLetter is an event that died.
+func (b *bundle) deadLetter(t *testing.T) {
+	t.Helper()
+	b.exec(t, `WITH dead AS (INSERT INTO webhook_queue (source, topic, payload) VALUES ('mercadopago', 'payment', '') RETURNING id)
+		INSERT INTO webhook_dead_letter (queue_id, reason) SELECT id, 'deleted' FROM dead`)
+}
+
+// From the database to the message, by the job that the leader inserts.
+func TestAlerts_Arrive(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	receiver := newSlack(t)
+	b.deadLetter(t)
+	first := b.startWatch(t, receiver.URL)
+	fixture.Await(t, func() bool { return len(receiver.received()) == 1 })
+	message := receiver.received()[0]
+	require.Equal(t, scan[int64](t, b, `SELECT id FROM alert_messages`), message.MessageID)
+	require.Len(t, message.Alerts, 1)
+	require.Equal(t, "dead_letters_open", message.Alerts[0].Code)
+	require.JSONEq(t, `{"open": 1, "by_reason": {"deleted": 1}}`, string(message.Alerts[0].Detail))
+	fixture.Await(t, func() bool {
+		return scan[int](t, b, `SELECT count(*) FROM alert_messages WHERE delivered_at IS NOT NULL`) == 1
+	})
+	fixture.Await(t, func() bool {
+		return scan[string](t, b, `SELECT state FROM river_job WHERE kind = 'alert_send'`) == "completed"
+	})
+
+	// Another process leads: what is open was told.
+	stop(t, first)
+	var log journal
+	b.config.RiverLogger = log.logger()
+	b.startWatch(t, receiver.URL)
+	fixture.Await(t, func() bool { return log.has("Inserted RunOnStart jobs") })
+	fixture.Await(t, func() bool {
+		return scan[int](t, b, `SELECT count(*) FROM river_job WHERE kind = 'alert_evaluate' AND state <> 'completed'`) == 0
+	})
+	require.Len(t, receiver.received(), 1)
+}
+
+func TestAlertMessage_CannotMention(t *testing.T) {
+	t.Parallel()
+	w := newWatchman(t, true)
+	w.pass(t, time.Minute, store.Status{DeadLetters: store.DeadLetterStatus{Open: 1, ByReason: map[string]int64{"<!channel> & more": 1}}})
+	text := w.messages(t)[0].Text
+	require.Contains(t, text, "&lt;!channel&gt; &amp; more")
+	require.False(t, strings.ContainsAny(text, "<>"))
 }
