@@ -43,7 +43,7 @@ func TestSchema_EveryFunctionLooksThereAlone(t *testing.T) {
 	rows, err := pool.Query(t.Context(), `
 		SELECT oid::regprocedure::text FROM pg_proc
 		WHERE pronamespace = current_schema()::regnamespace AND proname LIKE 'conciliar\_%'
-		  AND proconfig IS DISTINCT FROM ARRAY['search_path=' || current_schema()]`)
+		  AND ('search_path=' || current_schema() = ANY (proconfig)) IS NOT TRUE`)
 	require.NoError(t, err)
 	found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	require.NoError(t, err)

@@ -204,6 +204,9 @@ var written = map[int64][]string{
 	},
 }
 
+// filled are the empty tables that a step fills from others.
+var filled = map[int64][]string{56: {"webhook_completed", "webhook_open"}}
+
 func TestSteps_EachStepKeepsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	pool := empty(t)
@@ -232,6 +235,11 @@ func TestSteps_EachStepKeepsWhatIsThere(t *testing.T) {
 
 		after := rows(t, pool)
 		for table, before := range known {
+			if slices.Contains(filled[step.Version], table) {
+				require.Empty(t, before)
+				require.NotEmpty(t, after[table], "step %d and the rows of %s", step.Version, table)
+				continue
+			}
 			require.Len(t, after[table], len(before), "step %d and the rows of %s", step.Version, table)
 			for i := range before {
 				require.Subset(t, after[table][i], before[i], "step %d and the rows of %s", step.Version, table)

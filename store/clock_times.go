@@ -120,6 +120,7 @@ var clockTimes = []storedTimes{
 	{table: "webhook_activity_minutes", look: lookVerify, passed: []string{"began_at"}},
 	{table: "webhook_archive", look: lookVerify, passed: []string{"asked_again_at", "completed_at", "emptied_at", "received_at", "updated_at"}, said: []string{"notified_at"}},
 	{table: "webhook_bulk_replays", look: lookNewest, passed: []string{"finished_at", "started_at", "updated_at"}},
+	{table: "webhook_completed", look: lookVerify, passed: []string{"completed_at"}},
 	{table: "webhook_completed_slots", look: lookVerify, passed: []string{"began_at", "counted_at"}},
 	{table: "webhook_dead_letter", look: lookNewest, passed: []string{"created_at", "died_at", "kind_reopened_at", "updated_at"}},
 	{table: "webhook_latency_hours", look: lookVerify, passed: []string{"began_at"}},

@@ -41,8 +41,8 @@ func (e *LiveProcessesError) Problem() Problem {
 
 // Restored makes a database that was restored from a backup safe to go on with: what was
 // handed out after the backup is handed out to nobody else. Each sequence moves ahead by
-// as many ids as it ever gave, and a million at least, and cursors of the orders' feed
-// from before are of another epoch. The error is a *LiveProcessesError while a process
+// as many ids as it ever gave, and a million at least, cursors of the orders' feed from
+// before are of another epoch, and the events without an end are listed anew. The error is a *LiveProcessesError while a process
 // lives; application is what the service's sessions are called.
 func (s *Store) Restored(ctx context.Context, by Actor, application string) (Restored, error) {
 	done := Restored{Sequences: []MovedSequence{}}
@@ -61,6 +61,9 @@ func (s *Store) Restored(ctx context.Context, by Actor, application string) (Res
 				return fmt.Errorf("move the ids of %s: %w", owner.Table, err)
 			}
 			done.Sequences = append(done.Sequences, moved)
+		}
+		if err := ListEvents(ctx, tx); err != nil {
+			return err
 		}
 		if err := execute(ctx, tx, `UPDATE order_feed SET epoch = replace(gen_random_uuid()::text, '-', '')`); err != nil {
 			return err

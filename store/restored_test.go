@@ -129,3 +129,24 @@ func TestRestored_RefusesWhileAProcessLives(t *testing.T) {
 		}, 30*time.Second, 20*time.Millisecond)
 	})
 }
+
+// What a restore of some tables left of the lists of events is mended.
+func TestRestored_ListsTheEventsAnew(t *testing.T) {
+	t.Parallel()
+	l := newVerifyFixture(t)
+	l.exec(t, `DELETE FROM webhook_open WHERE queue_id = $1`, l.pending)
+	l.exec(t, `INSERT INTO webhook_open VALUES ($1), (1000000)`, l.settled)
+	l.exec(t, `UPDATE webhook_completed SET outcome = 'unchanged', completed_at = completed_at - interval '1 hour' WHERE queue_id = $1`, l.covered)
+	l.exec(t, `DELETE FROM webhook_completed WHERE queue_id = $1`, l.settled)
+	report, err := l.Verify(t.Context(), verifyOptions)
+	require.NoError(t, err)
+	require.Len(t, report.Violations, 1)
+	require.Equal(t, "event_listed", report.Violations[0].Invariant)
+
+	_, err = l.Restored(t.Context(), restorer, "conciliar-restored-test")
+	require.NoError(t, err)
+
+	report, err = l.Verify(t.Context(), verifyOptions)
+	require.NoError(t, err)
+	require.Empty(t, report.Violations)
+}

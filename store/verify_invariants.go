@@ -45,6 +45,16 @@ var invariants = []invariant{
 			SELECT a.id, a.completed_at, a.outcome, a.job_id, NULL, NULL FROM webhook_archive a WHERE a.completed_at IS NULL`,
 	},
 	{
+		Invariant: Invariant{"event_listed", "the lists of open and of completed events have each event of the queue once, as it is"},
+		broken: `
+			SELECT coalesce(q.id, l.queue_id) AS queue_id, q.completed_at, q.outcome, l.queue_id IS NOT NULL AS listed, l.completed_at AS listed_completed_at, l.outcome AS listed_outcome
+			FROM webhook_queue q
+			FULL JOIN (SELECT queue_id, NULL::timestamptz AS completed_at, NULL::text AS outcome FROM webhook_open
+			           UNION ALL
+			           SELECT queue_id, completed_at, outcome FROM webhook_completed) l ON l.queue_id = q.id
+			WHERE q.id IS NULL OR l.queue_id IS NULL OR q.completed_at IS DISTINCT FROM l.completed_at OR q.outcome IS DISTINCT FROM l.outcome`,
+	},
+	{
 		Invariant: Invariant{"job_of_its_event", "a job and its event refer to each other, and every live event job has its event"},
 		broken: `
 			SELECT j.id AS job_id, j.kind, j.state AS job_state, j.args ->> 'queue_id' AS names_queue_id, q.id AS queue_id

@@ -108,7 +108,14 @@ func TestVerify_FindsNothingInASoundLedger(t *testing.T) {
 // Each row breaks one thing in a sound ledger, and nothing else is said to be.
 func TestVerify_FindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
-	const jobOf = `(SELECT job_id FROM webhook_queue WHERE id = $1)`
+	const (
+		jobOf = `(SELECT job_id FROM webhook_queue WHERE id = $1)`
+		// ended ends an event as its triggers would, which are passed by.
+		ended = `
+			WITH ended AS (UPDATE webhook_queue SET completed_at = now(), outcome = 'unhandled' WHERE id = $1 RETURNING completed_at, id, outcome),
+			     unlisted AS (DELETE FROM webhook_open WHERE queue_id = $1)
+			INSERT INTO webhook_completed SELECT * FROM ended`
+	)
 	for what, c := range map[string]struct {
 		invariant string
 		// damage is done to the event.
@@ -133,16 +140,30 @@ func TestVerify_FindsWhatIsBroken(t *testing.T) {
 			`UPDATE river_job SET state = 'available', finalized_at = NULL WHERE id = ` + jobOf,
 		},
 		"an event ended and its job did not": {
-			"event_ends_once", func(l *verifyFixture) int64 { return l.running },
-			`UPDATE webhook_queue SET completed_at = now(), outcome = 'unhandled' WHERE id = $1`,
+			"event_ends_once", func(l *verifyFixture) int64 { return l.running }, ended,
 		},
 		"an event ended and is a dead letter": {
-			"event_ends_once", func(l *verifyFixture) int64 { return l.dead },
-			`UPDATE webhook_queue SET completed_at = now(), outcome = 'unhandled' WHERE id = $1`,
+			"event_ends_once", func(l *verifyFixture) int64 { return l.dead }, ended,
 		},
 		"an archived event has no end": {
 			"event_ends_once", func(l *verifyFixture) int64 { return l.archived },
 			`UPDATE webhook_archive SET completed_at = NULL, outcome = NULL WHERE id = $1`,
+		},
+		"an event without an end is not listed": {
+			"event_listed", func(l *verifyFixture) int64 { return l.pending }, `DELETE FROM webhook_open WHERE queue_id = $1`,
+		},
+		"a dead letter's event is not listed": {
+			"event_listed", func(l *verifyFixture) int64 { return l.dead }, `DELETE FROM webhook_open WHERE queue_id = $1`,
+		},
+		"an event is listed with another end": {
+			"event_listed", func(l *verifyFixture) int64 { return l.settled },
+			`UPDATE webhook_completed SET completed_at = completed_at - interval '1 second' WHERE queue_id = $1`,
+		},
+		"an event that has ended is listed as open, too": {
+			"event_listed", func(l *verifyFixture) int64 { return l.settled }, `INSERT INTO webhook_open VALUES ($1)`,
+		},
+		"an archived event is listed": {
+			"event_listed", func(l *verifyFixture) int64 { return l.archived }, `INSERT INTO webhook_completed SELECT completed_at, id, outcome FROM webhook_archive WHERE id = $1`,
 		},
 		"a job is about another event": {
 			"job_of_its_event", func(l *verifyFixture) int64 { return l.pending },
@@ -184,7 +205,7 @@ func TestVerify_FindsWhatIsBroken(t *testing.T) {
 			FROM payment_logs WHERE queue_id = $1`,
 		},
 		"a dead letter's event is gone": {
-			"dead_letter_has_event", func(l *verifyFixture) int64 { return l.dead }, `DELETE FROM webhook_queue WHERE id = $1`,
+			"dead_letter_has_event", func(l *verifyFixture) int64 { return l.dead }, `WITH gone AS (DELETE FROM webhook_queue WHERE id = $1) DELETE FROM webhook_open WHERE queue_id = $1`,
 		},
 		"a job runs for ever": {
 			"running_within_rescue", func(l *verifyFixture) int64 { return l.running },

@@ -15,7 +15,8 @@ func newRestored(std stdio) *cobra.Command {
 		Long: `What was handed out after the backup is not known to the database that was restored
 from it. This moves each sequence of ids ahead, by as many ids as it ever gave and a
 million at least, and ends the cursors of the orders' feed: a reader of it begins
-again. The audit trail says that it was done.
+again. Which events have no end, and which ended when, is listed anew from the queue.
+The audit trail says that it was done.
 
 Run it once, after the restore and 'conciliar migrate', before the service starts.
 Exits 1 and changes nothing while a process of the service lives. Needs only the
