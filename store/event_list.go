@@ -146,20 +146,20 @@ func (s *Store) Events(ctx context.Context, filter EventFilter, page Page) (List
 	limit := c.arg(page.Limit + 1)
 	common := len(c.terms)
 	c.within(live)
-	// What has no end is found by its own index, which is small.
-	if filter.Open {
-		c.always("q.completed_at IS NULL")
-	}
+	open, from := filter.Open, liveEventFrom
 	switch filter.Status {
 	case "":
 	case StatusCompleted:
 		c.always("q.completed_at IS NOT NULL")
 	default:
-		c.always("q.completed_at IS NULL")
+		open = true
 		c.add("v.status = ?", filter.Status)
 	}
-	statement := `(SELECT ` + liveEventColumns + liveEventFrom + ` WHERE ` + c.sql() + ` ORDER BY q.id DESC LIMIT ` + limit + `)`
-	if !filter.Open && (filter.Status == "" || filter.Status == StatusCompleted) {
+	if open {
+		from += ` JOIN webhook_open o ON o.queue_id = q.id`
+	}
+	statement := `(SELECT ` + liveEventColumns + from + ` WHERE ` + c.sql() + ` ORDER BY q.id DESC LIMIT ` + limit + `)`
+	if !open {
 		c.terms = c.terms[:common]
 		c.within(archived)
 		statement += ` UNION ALL (SELECT ` + archivedEventColumns + archivedEventFrom + ` WHERE ` + c.sql() + ` ORDER BY q.id DESC LIMIT ` + limit + `)

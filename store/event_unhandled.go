@@ -29,7 +29,7 @@ func (s *Store) ReplayUnhandled(ctx context.Context, after int64, limit int, arc
 		looked, err := readAll[unhandled](ctx, tx, `
 			WITH next AS MATERIALIZED (
 				SELECT id FROM (
-					(SELECT id FROM webhook_queue WHERE outcome = '`+OutcomeUnhandled+`' AND id > $1 ORDER BY id LIMIT $2)
+					(SELECT queue_id AS id FROM webhook_completed WHERE outcome = '`+OutcomeUnhandled+`' AND queue_id > $1 ORDER BY queue_id LIMIT $2)
 					UNION ALL
 					(SELECT id FROM webhook_archive WHERE outcome = '`+OutcomeUnhandled+`' AND id > $1 AND $3 ORDER BY id LIMIT $2)
 				) e ORDER BY id LIMIT $2

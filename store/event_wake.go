@@ -50,13 +50,14 @@ func (s *Store) WakeEvents(ctx context.Context, limit int, by Actor, retry Retry
 func (s *Store) claimWaiting(ctx context.Context, tx pgx.Tx, limit int) (woken []WokenEvent, asleep []int64, err error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT v.id, j.id, j.attempt, j.state = 'available' AND j.scheduled_at <= now()
-		FROM webhook_queue_status v
-		JOIN webhook_queue q ON q.id = v.id
+		FROM webhook_open o
+		JOIN webhook_queue_status v ON v.id = o.queue_id
+		JOIN webhook_queue q ON q.id = o.queue_id
 		JOIN river_job j ON j.id = v.job_id
-		WHERE v.completed_at IS NULL AND v.status IN ('pending', 'failed')
+		WHERE v.status IN ('pending', 'failed')
 		  AND j.state IN ('available', 'retryable', 'scheduled')
 		  AND NOT EXISTS (SELECT FROM provider_state p WHERE p.source = `+accountName(`q`, `$2`)+` AND p.circuit <> 'closed')
-		ORDER BY v.id LIMIT $1
+		ORDER BY o.queue_id LIMIT $1
 		FOR UPDATE OF j SKIP LOCKED`, limit, s.sellerIDs())
 	var w WokenEvent
 	var due bool

@@ -226,8 +226,8 @@ func queueUnread(b *pgx.Batch, f *OrderFacts, since time.Time) {
 	u := &f.Unread
 	b.Queue(`
 		SELECT count(*) FILTER (WHERE status <> 'dead_letter'), count(*) FILTER (WHERE status = 'dead_letter'), min(received_at)
-		FROM (SELECT v.status, q.received_at FROM webhook_queue q JOIN webhook_queue_status v ON v.id = q.id
-		      WHERE q.completed_at IS NULL AND q.work IN ('`+WorkPayment+`', '`+WorkFollow+`', '`+WorkFraudAlert+`') AND NOT (`+isHint+`)
+		FROM (SELECT v.status, q.received_at FROM webhook_open u JOIN webhook_queue q ON q.id = u.queue_id JOIN webhook_queue_status v ON v.id = u.queue_id
+		      WHERE q.work IN ('`+WorkPayment+`', '`+WorkFollow+`', '`+WorkFraudAlert+`') AND NOT (`+isHint+`)
 		        AND q.received_at >= $1
 		        AND CASE v.status WHEN 'dead_letter' THEN coalesce(v.dead_letter_state, '`+DeadLetterOpen+`') = '`+DeadLetterOpen+`'
 		                          WHEN 'held' THEN true WHEN 'failed' THEN true
@@ -235,7 +235,7 @@ func queueUnread(b *pgx.Batch, f *OrderFacts, since time.Time) {
 		                              SELECT FROM river_job j JOIN river_queue p ON p.name = j.queue WHERE j.id = q.job_id AND p.paused_at IS NOT NULL) END
 		        AND NOT EXISTS (SELECT FROM payments p WHERE p.source = q.source AND p.payment_id = q.resource_id)
 		        AND NOT EXISTS (SELECT FROM odd_payments o WHERE o.queue_id = q.id AND o.order_reference IS NOT NULL)
-		      ORDER BY q.id DESC LIMIT $3) unread`, since, unreadAfter.Seconds(), unreadLooked).QueryRow(func(row pgx.Row) error {
+		      ORDER BY u.queue_id DESC LIMIT $3) unread`, since, unreadAfter.Seconds(), unreadLooked).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&u.Waiting, &u.Failed, &u.Since)
 		toUTC(u.Since)
 		return err

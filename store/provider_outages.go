@@ -61,13 +61,13 @@ func (s *Store) Outages(ctx context.Context, since, until time.Time) ([]Outage, 
 func (s *Store) WaitingResources(ctx context.Context, account Account, limit int) ([]string, error) {
 	from, err := readValue[int64](ctx, s.pool, `
 		SELECT coalesce(floor(first + random() * (last - first + 1)), 0)::bigint
-		FROM (SELECT min(id) AS first, max(id) AS last FROM webhook_queue WHERE completed_at IS NULL) span`)
+		FROM (SELECT min(queue_id) AS first, max(queue_id) AS last FROM webhook_open) span`)
 	if err != nil {
 		return nil, fmt.Errorf("waiting payments: %w", err)
 	}
 	waiting := `
-		SELECT v.resource_id FROM webhook_queue_status v
-		WHERE v.completed_at IS NULL AND v.work = '` + WorkPayment + `' AND v.status IN ('held', 'failed', 'processing') AND v.resource_id <> ''
+		SELECT v.resource_id FROM webhook_open o JOIN webhook_queue_status v ON v.id = o.queue_id
+		WHERE v.work = '` + WorkPayment + `' AND v.status IN ('held', 'failed', 'processing') AND v.resource_id <> ''
 		  AND EXISTS (SELECT FROM webhook_queue q WHERE q.id = v.id AND ` + accountName("q", "$4") + ` = $1 AND NOT (` + isHint + `))`
 	var ids []string
 	for _, part := range []struct {
@@ -75,9 +75,9 @@ func (s *Store) WaitingResources(ctx context.Context, account Account, limit int
 		from  int64
 		limit int
 	}{
-		{waiting + ` AND v.id >= $2 ORDER BY v.id DESC LIMIT $3`, 0, 1},
-		{waiting + ` AND v.id >= $2 ORDER BY v.id LIMIT $3`, from, limit},
-		{waiting + ` AND v.id >= $2 ORDER BY v.id LIMIT $3`, 0, limit},
+		{waiting + ` AND o.queue_id >= $2 ORDER BY o.queue_id DESC LIMIT $3`, 0, 1},
+		{waiting + ` AND o.queue_id >= $2 ORDER BY o.queue_id LIMIT $3`, from, limit},
+		{waiting + ` AND o.queue_id >= $2 ORDER BY o.queue_id LIMIT $3`, 0, limit},
 	} {
 		found, err := readColumn[string](ctx, s.pool, part.query, account.String(), part.from, part.limit, s.sellerIDs())
 		if err != nil {

@@ -25,13 +25,13 @@ func archive(ctx context.Context, tx pgx.Tx, keep Keep, at *retentionCursor) (mo
 	// The cursor passes over events with a dead letter only once.
 	ended, err := readValue[[]time.Time](ctx, tx, `
 		WITH old AS (
-			SELECT q.id FROM webhook_queue q
-			WHERE q.completed_at >= $1 AND q.completed_at < now() - make_interval(secs => $4)
-			  AND (q.completed_at < now() - make_interval(secs => $2) OR `+useless+`)
+			SELECT q.id FROM webhook_completed c JOIN webhook_queue q ON q.id = c.queue_id
+			WHERE c.completed_at >= $1 AND c.completed_at < now() - make_interval(secs => $4)
+			  AND (c.completed_at < now() - make_interval(secs => $2) OR `+useless+`)
 			  AND NOT EXISTS (SELECT FROM webhook_dead_letter d WHERE d.queue_id = q.id)
-			ORDER BY q.completed_at
+			ORDER BY c.completed_at
 			LIMIT $3
-			FOR UPDATE SKIP LOCKED
+			FOR UPDATE OF q SKIP LOCKED
 		), moved AS (
 			DELETE FROM webhook_queue q USING old WHERE q.id = old.id
 			RETURNING q.*

@@ -122,8 +122,8 @@ func emptyArchived(ctx context.Context, tx pgx.Tx, keep Keep, _ *retentionCursor
 func emptyQueued(ctx context.Context, tx pgx.Tx, keep Keep, _ *retentionCursor) (int64, error) {
 	tag, err := tx.Exec(ctx, `
 		WITH closed AS (
-			SELECT q.id, q.completed_at AS at FROM webhook_queue q
-			WHERE q.completed_at < now() - make_interval(secs => $1) AND q.emptied_at IS NULL
+			SELECT q.id, c.completed_at AS at FROM webhook_completed c JOIN webhook_queue q ON q.id = c.queue_id
+			WHERE c.completed_at < now() - make_interval(secs => $1) AND q.emptied_at IS NULL
 			UNION
 			SELECT q.id, d.updated_at FROM webhook_dead_letter d JOIN webhook_queue q ON q.id = d.queue_id
 			WHERE d.state IN ('`+DeadLetterReplayed+`', '`+DeadLetterDismissed+`') AND d.updated_at < now() - make_interval(secs => $1)

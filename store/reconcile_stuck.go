@@ -18,7 +18,8 @@ var stuckFrom = openWithoutLetter + `
 
 // openWithoutLetter selects events without an end that no dead letter holds, and their jobs.
 const openWithoutLetter = `
-	FROM webhook_queue q
+	FROM webhook_open o
+	JOIN webhook_queue q ON q.id = o.queue_id
 	LEFT JOIN river_job j ON j.id = q.job_id
 	LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
 	WHERE q.completed_at IS NULL AND (d.id IS NULL OR d.state = 'reopened')`

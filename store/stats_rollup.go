@@ -194,7 +194,7 @@ func oldestHistory(ctx context.Context, tx pgx.Tx) (oldest time.Time, err error)
 		SELECT greatest(now() - make_interval(secs => $1), coalesce(least(
 			(SELECT received_at FROM webhook_queue ORDER BY id LIMIT 1),
 			(SELECT received_at FROM webhook_archive ORDER BY id LIMIT 1),
-			(SELECT min(completed_at) FROM webhook_queue WHERE completed_at IS NOT NULL),
+			(SELECT min(completed_at) FROM webhook_completed),
 			(SELECT changed_at FROM order_logs ORDER BY id LIMIT 1)), now()))`, hoursKept.Seconds()).Scan(&oldest)
 	return oldest.Add(-receiptSlack).Truncate(time.Hour), err
 }

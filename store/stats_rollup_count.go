@@ -78,7 +78,7 @@ WITH happened AS (
     UNION ALL
     SELECT received_at, topic, source, origin, '' FROM webhook_archive WHERE received_at >= $1 AND received_at < $2
     UNION ALL
-    SELECT completed_at, topic, source, origin, outcome FROM webhook_queue WHERE completed_at >= $1 AND completed_at < $2
+    SELECT c.completed_at, topic, source, origin, c.outcome FROM webhook_completed c JOIN webhook_queue q ON q.id = c.queue_id WHERE c.completed_at >= $1 AND c.completed_at < $2
     UNION ALL
     SELECT completed_at, topic, source, origin, outcome FROM webhook_archive WHERE completed_at >= $1 AND completed_at < $2
 ), counted AS (
@@ -98,8 +98,8 @@ GROUP BY 1, 2, 3, 4`
 // latencySQL files each end under its step: see stepBounds.
 const latencySQL = `
 WITH ended AS (
-    SELECT received_at, completed_at FROM webhook_queue
-    WHERE completed_at >= $1 AND completed_at < $2 AND outcome = $4 AND origin = $5
+    SELECT received_at, c.completed_at FROM webhook_completed c JOIN webhook_queue q ON q.id = c.queue_id
+    WHERE c.completed_at >= $1 AND c.completed_at < $2 AND c.outcome = $4 AND origin = $5
     UNION ALL
     SELECT received_at, completed_at FROM webhook_archive
     WHERE completed_at >= $1 AND completed_at < $2 AND outcome = $4 AND origin = $5
@@ -154,7 +154,7 @@ func countSlots(ctx context.Context, tx pgx.Tx, all covered, from, until time.Ti
 	}
 	return execute(ctx, tx, `
 		INSERT INTO webhook_completed_slots (began_at, events)
-		SELECT date_bin($3, completed_at, 'epoch'), count(*) FROM webhook_queue
+		SELECT date_bin($3, completed_at, 'epoch'), count(*) FROM webhook_completed
 		WHERE completed_at >= $1 AND completed_at < $2 GROUP BY 1`, later(first, all.from), earlier(end, all.until), slotWidth)
 }
 
@@ -166,9 +166,9 @@ func recountSlots(ctx context.Context, tx pgx.Tx, slots int) error {
 			SELECT began_at FROM webhook_completed_slots ORDER BY counted_at LIMIT $1
 		)
 		UPDATE webhook_completed_slots s SET counted_at = clock_timestamp(), events = (
-			SELECT count(*) FROM webhook_queue q, webhook_rollup r
-			WHERE q.completed_at >= greatest(s.began_at, r.covered_from)
-			  AND q.completed_at < least(s.began_at + $2, r.covered_until))
+			SELECT count(*) FROM webhook_completed c, webhook_rollup r
+			WHERE c.completed_at >= greatest(s.began_at, r.covered_from)
+			  AND c.completed_at < least(s.began_at + $2, r.covered_until))
 		FROM oldest WHERE s.began_at = oldest.began_at`, slots, slotWidth)
 	if err != nil {
 		return err

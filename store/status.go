@@ -150,7 +150,8 @@ func readQueue(ctx context.Context, tx pgx.Tx, st *Status) error {
 			           WHEN coalesce(j.attempt, ended.attempt) > 0 THEN 'failed'
 			           ELSE 'pending'
 			       END AS status
-			FROM webhook_queue q
+			FROM webhook_open o
+			JOIN webhook_queue q ON q.id = o.queue_id
 			LEFT JOIN (SELECT * FROM river_job WHERE state IN `+liveStates+`) j ON j.id = q.job_id
 			LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
 			-- OFFSET 0 keeps the planner from joining all jobs for the few that ended,
@@ -159,7 +160,7 @@ func readQueue(ctx context.Context, tx pgx.Tx, st *Status) error {
 				SELECT state, attempt FROM river_job
 				WHERE id = q.job_id AND j.id IS NULL AND coalesce(d.state, 'reopened') = 'reopened' OFFSET 0
 			) ended ON true
-			WHERE q.completed_at IS NULL OFFSET 0
+			OFFSET 0
 		) open`).
 		Scan(&q.Pending, &q.Processing, &q.Failed, &q.Held, &q.DeadLetter, &oldest, &q.NextRetryAt)
 	if err != nil {
@@ -184,8 +185,8 @@ func readCompleted(ctx context.Context, tx pgx.Tx, q *QueueStatus) error {
 	}
 	return tx.QueryRow(ctx, `
 		SELECT greatest(0, (SELECT coalesce(sum(events), 0) FROM webhook_completed_slots)
-		     + (SELECT count(*) FROM webhook_queue WHERE completed_at >= $2)
-		     + (SELECT count(*) FROM webhook_queue WHERE completed_at < $1))::bigint`, at.from, at.until).Scan(&q.Completed)
+		     + (SELECT count(*) FROM webhook_completed WHERE completed_at >= $2)
+		     + (SELECT count(*) FROM webhook_completed WHERE completed_at < $1))::bigint`, at.from, at.until).Scan(&q.Completed)
 }
 
 func readDeadLetters(ctx context.Context, tx pgx.Tx, st *Status) error {
@@ -218,7 +219,7 @@ func readThroughput(ctx context.Context, tx pgx.Tx, st *Status) error {
 		      + (SELECT count(*) FROM webhook_queue WHERE received_at >= $2)
 		      + (SELECT count(*) FROM webhook_archive WHERE received_at >= $2))::bigint,
 		       (coalesce((SELECT sum(events) FROM webhook_activity_minutes WHERE began_at >= $1 AND began_at < $2 AND outcome <> ''), 0)
-		      + (SELECT count(*) FROM webhook_queue WHERE completed_at >= $2)
+		      + (SELECT count(*) FROM webhook_completed WHERE completed_at >= $2)
 		      + (SELECT count(*) FROM webhook_archive WHERE completed_at >= $2))::bigint,
 		       (SELECT count(*) FROM webhook_dead_letter WHERE died_at > now() - interval '1 hour')`, hour, since).
 		Scan(&st.Throughput.Received1h, &st.Throughput.Completed1h, &st.Throughput.Failed1h)

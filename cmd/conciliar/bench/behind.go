@@ -72,7 +72,7 @@ func (b *harness) heldInOutage(ctx context.Context) (*service, error) {
 func (b *harness) outageEnds(ctx context.Context, _ *service) error {
 	b.sim.SetOutage(false)
 	b.say("the outage ends …")
-	return b.await(ctx, settleLimit, `SELECT EXISTS (SELECT FROM webhook_queue WHERE completed_at IS NOT NULL)`)
+	return b.await(ctx, settleLimit, `SELECT EXISTS (SELECT FROM webhook_completed)`)
 }
 
 // deadLetters starts a service on events that all died.
@@ -109,7 +109,7 @@ func (b *harness) overtake(ctx context.Context, s *service, begin func() error) 
 	if _, err := b.about(s, live).run(ctx, shape); err != nil {
 		return Figure{}, err
 	}
-	const open = `SELECT count(*) FROM webhook_queue q LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id AND d.state <> 'open' WHERE q.completed_at IS NULL AND d.id IS NULL AND q.resource_id <> ALL ($1)`
+	const open = `SELECT count(*) FROM webhook_open o JOIN webhook_queue q ON q.id = o.queue_id LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id AND d.state <> 'open' WHERE d.id IS NULL AND q.resource_id <> ALL ($1)`
 	var waiting int
 	if err := b.pool.QueryRow(ctx, open, live).Scan(&waiting); err != nil {
 		return Figure{}, err

@@ -190,7 +190,7 @@ func (b *harness) receiveBeside(ctx context.Context, moving bool) (result loadRe
 		return result, 0, err
 	}
 	var left int
-	if err := b.pool.QueryRow(ctx, `SELECT count(*) FROM webhook_queue WHERE completed_at < now() - interval '2 hours'`).Scan(&left); err != nil {
+	if err := b.pool.QueryRow(ctx, `SELECT count(*) FROM webhook_completed WHERE completed_at < now() - interval '2 hours'`).Scan(&left); err != nil {
 		return result, 0, err
 	}
 	if moving && left == 0 {

@@ -130,9 +130,9 @@ func readings() []reading {
 	all := []reading{{
 		what: "GET /api/webhooks/status", path: "/api/webhooks/status", reads: statusReads, bar: statusBar,
 		counting: []string{
-			`SELECT count(*) FROM webhook_queue WHERE completed_at IS NOT NULL`,
+			`SELECT count(*) FROM webhook_completed`,
 			`SELECT count(*) FROM webhook_queue WHERE received_at > now() - interval '1 hour'`,
-			`SELECT count(*) FROM webhook_queue WHERE completed_at > now() - interval '1 hour'`,
+			`SELECT count(*) FROM webhook_completed WHERE completed_at > now() - interval '1 hour'`,
 		},
 	}}
 	// What is long ago is in the archive.

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/conciliar/conciliar/jobs/provider/mercadopago/simulator"
+	"github.com/conciliar/conciliar/store"
 	"github.com/conciliar/conciliar/store/order"
 )
 
@@ -60,6 +61,9 @@ func Seed(ctx context.Context, pool *pgxpool.Pool, s Size, say func(format strin
 	f.inChunks(ctx, "completed events", s.Completed, seedCompleted, seedJobs, seedOrders, seedPayments, seedPaymentLogs, seedOrderLogs, seedOrderEvents)
 	if s.Open {
 		f.open(ctx)
+	}
+	if f.err == nil {
+		f.err = store.ListEvents(ctx, f.conn)
 	}
 	f.exec(ctx, `SELECT setval(pg_get_serial_sequence('webhook_queue', 'id'), max(id)), setval('river_job_id_seq', max(id)) FROM webhook_queue`)
 	f.exec(ctx, `UPDATE order_feed SET position = greatest(position, (SELECT max(position) FROM order_events))`)

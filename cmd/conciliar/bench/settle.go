@@ -94,7 +94,7 @@ func (b *harness) noRunDue(ctx context.Context) error {
 
 // allEnded is true when every event has ended. It looks at the newest first: in front of
 // the index are those that ended just now.
-const allEnded = `SELECT (SELECT id FROM webhook_queue WHERE completed_at IS NULL ORDER BY id DESC LIMIT 1) IS NULL`
+const allEnded = `SELECT (SELECT queue_id FROM webhook_open ORDER BY queue_id DESC LIMIT 1) IS NULL`
 
 // A settling is what working a backlog off came to.
 type settling struct {

@@ -107,7 +107,7 @@ func (b *harness) atSize(ctx context.Context, d *sized) error {
 // backlog. A deleted job makes a dead letter of its event, which this goes past.
 func (b *harness) forgetUnsettled(ctx context.Context) error {
 	err := pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `SET LOCAL session_replication_role = replica; DELETE FROM river_job WHERE state = 'available'; DELETE FROM webhook_queue WHERE completed_at IS NULL`)
+		_, err := tx.Exec(ctx, `SET LOCAL session_replication_role = replica; DELETE FROM river_job WHERE state = 'available'; DELETE FROM webhook_queue WHERE completed_at IS NULL; DELETE FROM webhook_open`)
 		return err
 	})
 	if err == nil {
