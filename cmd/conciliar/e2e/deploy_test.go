@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,19 @@ func TestDeploy_TheScriptsAreSound(t *testing.T) {
 		".ci/release", ".ci/release-check", ".ci/release-image", ".ci/notes", ".ci/package/postinstall", ".ci/package/preremove", ".ci/package/postremove")
 	checked(t, repositoryPath("deploy"), "yamllint", "--strict", "--config-data",
 		"{extends: default, rules: {line-length: disable, document-start: disable, braces: {max-spaces-inside: 0}, comments: {min-spaces-from-content: 1}}}", ".")
+}
+
+// command -v finds a script's own function before a program: one of that name hides that
+// the program is missing.
+func TestDeploy_PrepareLooksForPrograms(t *testing.T) {
+	t.Parallel()
+	script, err := os.ReadFile(repositoryPath(".ci/prepare"))
+	require.NoError(t, err)
+	functions := regexp.MustCompile(`(?m)^([a-z_]+)\(\)`).FindAllSubmatch(script, -1)
+	require.NotEmpty(t, functions)
+	for _, f := range functions {
+		require.NotContains(t, string(script), "command -v "+string(f[1])+" ")
+	}
 }
 
 // A backup is what it was taken of, also in a server that has never seen the
