@@ -2,6 +2,18 @@ package store
 
 import "context"
 
+// openAbout selects, as q, the events of a source without an end that are about the
+// resource of this id. PostgreSQL is to begin with the resource (OFFSET 0): it guesses how
+// many events are open by when it last counted, and which of them have a dead letter.
+func openAbout(source, id string) string {
+	return `(SELECT q.id, q.work FROM webhook_queue q
+		WHERE q.resource_id = ` + id + ` AND q.resource_id <> '' AND q.source = ` + source + ` AND q.completed_at IS NULL OFFSET 0) q`
+}
+
+// openStatus selects all open events as o, and the status of each as v: row by row, so
+// that as many are read as are asked for.
+const openStatus = `webhook_open o CROSS JOIN LATERAL (SELECT * FROM webhook_queue_status v WHERE v.id = o.queue_id OFFSET 0) v`
+
 // listEvents lists anew which events have no end and which ended when, as the triggers of
 // webhook_queue do with each that changes (migrations/00055_event_lists.sql). What is
 // listed rightly is not written again.

@@ -50,8 +50,7 @@ func (s *Store) WakeEvents(ctx context.Context, limit int, by Actor, retry Retry
 func (s *Store) claimWaiting(ctx context.Context, tx pgx.Tx, limit int) (woken []WokenEvent, asleep []int64, err error) {
 	rows, _ := tx.Query(ctx, `
 		SELECT v.id, j.id, j.attempt, j.state = 'available' AND j.scheduled_at <= now()
-		FROM webhook_open o
-		JOIN webhook_queue_status v ON v.id = o.queue_id
+		FROM `+openStatus+`
 		JOIN webhook_queue q ON q.id = o.queue_id
 		JOIN river_job j ON j.id = v.job_id
 		WHERE v.status IN ('pending', 'failed')

@@ -226,7 +226,7 @@ func queueUnread(b *pgx.Batch, f *OrderFacts, since time.Time) {
 	u := &f.Unread
 	b.Queue(`
 		SELECT count(*) FILTER (WHERE status <> 'dead_letter'), count(*) FILTER (WHERE status = 'dead_letter'), min(received_at)
-		FROM (SELECT v.status, q.received_at FROM webhook_open u JOIN webhook_queue q ON q.id = u.queue_id JOIN webhook_queue_status v ON v.id = u.queue_id
+		FROM (SELECT v.status, q.received_at FROM `+openStatus+` JOIN webhook_queue q ON q.id = o.queue_id
 		      WHERE q.work IN ('`+WorkPayment+`', '`+WorkFollow+`', '`+WorkFraudAlert+`') AND NOT (`+isHint+`)
 		        AND q.received_at >= $1
 		        AND CASE v.status WHEN 'dead_letter' THEN coalesce(v.dead_letter_state, '`+DeadLetterOpen+`') = '`+DeadLetterOpen+`'
@@ -234,8 +234,8 @@ func queueUnread(b *pgx.Batch, f *OrderFacts, since time.Time) {
 		                          ELSE q.received_at < now() - make_interval(secs => $2) OR EXISTS (
 		                              SELECT FROM river_job j JOIN river_queue p ON p.name = j.queue WHERE j.id = q.job_id AND p.paused_at IS NOT NULL) END
 		        AND NOT EXISTS (SELECT FROM payments p WHERE p.source = q.source AND p.payment_id = q.resource_id)
-		        AND NOT EXISTS (SELECT FROM odd_payments o WHERE o.queue_id = q.id AND o.order_reference IS NOT NULL)
-		      ORDER BY u.queue_id DESC LIMIT $3) unread`, since, unreadAfter.Seconds(), unreadLooked).QueryRow(func(row pgx.Row) error {
+		        AND NOT EXISTS (SELECT FROM odd_payments WHERE queue_id = q.id AND order_reference IS NOT NULL)
+		      ORDER BY o.queue_id DESC LIMIT $3) unread`, since, unreadAfter.Seconds(), unreadLooked).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(&u.Waiting, &u.Failed, &u.Since)
 		toUTC(u.Since)
 		return err

@@ -62,15 +62,23 @@ func (l *statementLog) take() (statements []string, trips int) {
 	return statements, trips
 }
 
-// logged is the crowd's store on a single connection, whose statements are noted.
-func (c *crowd) logged(t *testing.T) (*bundle, *statementLog) {
+// loggedPool is a single connection to the database of another pool, whose statements are
+// noted.
+func loggedPool(t *testing.T, of *pgxpool.Pool) (*pgxpool.Pool, *statementLog) {
 	t.Helper()
 	log := &statementLog{}
-	config := c.pool.Config()
+	config := of.Config()
 	config.MaxConns, config.MinConns, config.ConnConfig.Tracer = 1, 0, log
 	pool, err := pgxpool.NewWithConfig(t.Context(), config)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
+	return pool, log
+}
+
+// logged is the crowd's store on such a connection.
+func (c *crowd) logged(t *testing.T) (*bundle, *statementLog) {
+	t.Helper()
+	pool, log := loggedPool(t, c.pool)
 	return onPool(t, pool), log
 }
 

@@ -334,6 +334,6 @@ func (s *Store) settleOrdered(ctx context.Context, tx pgx.Tx, queueID int64, ref
 
 // openEventOf selects the events without an end about the provider's order of an
 // alias a. A dead letter is an end.
-const openEventOf = `
-	SELECT FROM webhook_queue q LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
-	WHERE q.source = a.source AND q.resource_id = a.provider_order_id AND q.completed_at IS NULL AND (d.id IS NULL OR d.state = 'reopened')`
+var openEventOf = `
+	SELECT FROM ` + openAbout("a.source", "a.provider_order_id") + ` LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
+	WHERE d.id IS NULL OR d.state = 'reopened'`

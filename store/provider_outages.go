@@ -66,7 +66,7 @@ func (s *Store) WaitingResources(ctx context.Context, account Account, limit int
 		return nil, fmt.Errorf("waiting payments: %w", err)
 	}
 	waiting := `
-		SELECT v.resource_id FROM webhook_open o JOIN webhook_queue_status v ON v.id = o.queue_id
+		SELECT v.resource_id FROM ` + openStatus + `
 		WHERE v.work = '` + WorkPayment + `' AND v.status IN ('held', 'failed', 'processing') AND v.resource_id <> ''
 		  AND EXISTS (SELECT FROM webhook_queue q WHERE q.id = v.id AND ` + accountName("q", "$4") + ` = $1 AND NOT (` + isHint + `))`
 	var ids []string
@@ -108,8 +108,7 @@ func (s *Store) KnownPayments(ctx context.Context, account Account, limit int) (
 		FROM (SELECT l.payment_id, max(l.id) AS latest
 		      FROM (SELECT id, payment_id FROM payment_logs WHERE source = $1 ORDER BY id DESC LIMIT $2) l
 		      GROUP BY l.payment_id) p
-		WHERE NOT EXISTS (
-			SELECT FROM webhook_queue q WHERE q.source = $1 AND q.resource_id = p.payment_id AND q.resource_id <> '' AND q.completed_at IS NULL)
+		WHERE NOT EXISTS (SELECT FROM `+openAbout("$1", "p.payment_id")+`)
 		  AND EXISTS (SELECT FROM payments k WHERE k.source = $1 AND k.payment_id = p.payment_id AND `+accountName("k", "$4")+` = $5)
 		ORDER BY p.latest DESC LIMIT $3`, account.Source, knownSpan, limit, s.sellerIDs(), account.String())
 	return ids, wrap(err, "known payments")

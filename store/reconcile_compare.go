@@ -240,12 +240,10 @@ func compareSearch(ctx context.Context, tx pgx.Tx, account Account, found []Foun
 	// without its end or with what it brought.
 	rows, _ := tx.Query(ctx, `
 		SELECT f.n,
-		       EXISTS (SELECT FROM webhook_queue q LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
-		               WHERE q.resource_id = f.id AND q.source = $1 AND q.work = $4 AND q.completed_at IS NULL
-		                 AND (d.id IS NULL OR d.state = 'reopened')),
-		       EXISTS (SELECT FROM webhook_queue q JOIN webhook_dead_letter d ON d.queue_id = q.id
-		               WHERE q.resource_id = f.id AND q.source = $1 AND q.work = $4 AND q.completed_at IS NULL
-		                 AND d.state IN ('open', 'dismissed') AND d.died_at > f.changed
+		       EXISTS (SELECT FROM `+openAbout("$1", "f.id")+` LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
+		               WHERE q.work = $4 AND (d.id IS NULL OR d.state = 'reopened')),
+		       EXISTS (SELECT FROM `+openAbout("$1", "f.id")+` JOIN webhook_dead_letter d ON d.queue_id = q.id
+		               WHERE q.work = $4 AND d.state IN ('open', 'dismissed') AND d.died_at > f.changed
 		                 AND (d.reason IN ('permanent_failure', 'cancelled') OR d.died_at > now() - interval '1 day')),
 		       `+heldColumns+`
 		FROM unnest($2::text[], $3::timestamptz[]) WITH ORDINALITY AS f (id, changed, n)

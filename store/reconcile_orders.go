@@ -132,9 +132,8 @@ func unknownOrders(ctx context.Context, tx pgx.Tx, found []FoundOrder) ([]FoundO
 	rows, _ := tx.Query(ctx, `
 		SELECT f.n,
 		       EXISTS (`+openEventOf+`)
-		       OR EXISTS (SELECT FROM webhook_queue q JOIN webhook_dead_letter d ON d.queue_id = q.id
-		                  WHERE q.source = a.source AND q.resource_id = a.provider_order_id AND q.completed_at IS NULL
-		                    AND d.state IN ('open', 'dismissed')
+		       OR EXISTS (SELECT FROM `+openAbout("a.source", "a.provider_order_id")+` JOIN webhook_dead_letter d ON d.queue_id = q.id
+		                  WHERE d.state IN ('open', 'dismissed')
 		                    AND (d.reason IN ('permanent_failure', 'cancelled') OR d.died_at > now() - interval '1 day')),
 		       (SELECT coalesce(jsonb_object_agg(k.alias, k.order_updated_nanos), '{}') FROM payment_aliases k
 		        WHERE k.source = a.source AND k.provider_order_id = a.provider_order_id)
