@@ -86,7 +86,7 @@ func (s *Store) ResolveAnomaly(ctx context.Context, id int64, note Note, by Acto
 		}
 		resolved, err = readOne[Anomaly](ctx, tx, `
 			UPDATE anomalies SET closed_at = now(), closed_by = $2, note = $3
-			WHERE id = $1 AND closed_at IS NULL RETURNING `+anomalyColumns, id, text(by.Name), note.text)
+			WHERE id = $1 AND `+checked(`closed_at IS NULL`)+` RETURNING `+anomalyColumns, id, text(by.Name), note.text)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return &StateError{What: "anomaly", ID: id, State: AnomalyClosed}
 		}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -106,16 +107,12 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) (changed bool, err err
 			     AS y (kind text, source text, order_reference text, payment_id text, detail jsonb, reference_key text)
 		), reworded AS (
 			UPDATE anomalies a SET detail = y.detail
-			FROM yielded y
-			WHERE $8 AND a.closed_by NOT IN ($5, $9)
-			  AND a.id = (SELECT max(l.id) FROM anomalies l
-			              WHERE l.kind = y.kind
-			                AND l.order_reference IS NOT DISTINCT FROM y.order_reference
-			                AND l.payment_id IS NOT DISTINCT FROM y.payment_id)
+			FROM yielded y, LATERAL (SELECT max(l.id) AS id FROM anomalies l WHERE l.kind = y.kind AND `+ofSame(`l`, `y.order_reference`, `y.payment_id`)+`) last
+			WHERE $8 AND a.closed_by NOT IN ($5, $9) AND a.id = last.id
 			RETURNING a.kind, a.order_reference, a.payment_id
 		), closed AS (
 			UPDATE anomalies a SET closed_at = now(), closed_by = $5
-			WHERE a.closed_at IS NULL
+			WHERE `+checked(`a.closed_at IS NULL`)+`
 			  AND (a.kind = ANY ($6) OR a.kind = 'payment_moved' AND a.order_reference = ANY ($7))
 			  AND (a.order_reference = ANY ($2) OR (a.payment_id = ANY ($4) AND a.source = $3))
 			  AND NOT EXISTS (SELECT FROM yielded y
@@ -128,11 +125,8 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) (changed bool, err err
 		SELECT y.kind, y.source, y.order_reference, y.payment_id, y.detail, y.reference_key
 		FROM yielded y
 		WHERE NOT EXISTS (SELECT FROM anomalies a
-		                  WHERE a.closed_by <> $5
-		                    AND a.kind = y.kind
-		                    AND a.order_reference IS NOT DISTINCT FROM y.order_reference
-		                    AND a.payment_id IS NOT DISTINCT FROM y.payment_id
-		                    AND a.detail = y.detail)
+		                  WHERE a.closed_by <> $5 AND a.kind = y.kind AND a.detail = y.detail
+		                    AND `+ofSame(`a`, `y.order_reference`, `y.payment_id`)+` OFFSET 0)
 		  AND NOT EXISTS (SELECT FROM reworded r
 		                  WHERE r.kind = y.kind
 		                    AND r.order_reference IS NOT DISTINCT FROM y.order_reference
@@ -144,6 +138,14 @@ func (y *anomalySync) run(ctx context.Context, tx pgx.Tx) (changed bool, err err
 		mustJSON(yielded), references, y.source, emptyIfNil(y.paymentIDs), cmp.Or(y.closer, closedBySettlement), kinds, emptyIfNil(y.paid), y.upgrade,
 		closedByReconciliation).Scan(&changed)
 	return changed, err
+}
+
+// ofSame is true of a row a of anomalies about the same order and payment, either of which
+// may be NULL. Not both are, so that the row is found by an index of one of them: IS NOT
+// DISTINCT FROM finds none.
+func ofSame(a, reference, paymentID string) string {
+	return fmt.Sprintf(`(%[1]s.order_reference = %[2]s OR %[1]s.payment_id = %[3]s)
+		AND %[1]s.order_reference IS NOT DISTINCT FROM %[2]s AND %[1]s.payment_id IS NOT DISTINCT FROM %[3]s`, a, reference, paymentID)
 }
 
 // foldedKinds are the kinds of anomaly that close once nothing yields them.

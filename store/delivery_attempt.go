@@ -41,7 +41,7 @@ func (s *Store) StartDelivery(ctx context.Context, id, jobID int64) (DeliverySta
 		FROM deliveries d
 		JOIN delivery_receivers r ON r.name = d.receiver
 		LEFT JOIN order_events e ON e.id = d.order_event_id
-		WHERE d.id = $1 AND d.job_id = $2 AND d.state = 'pending'`, id, jobID)
+		WHERE d.id = $1 AND d.job_id = $2 AND `+checked(`d.state = 'pending'`), id, jobID)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrDeliverySuperseded
 	}
@@ -95,7 +95,7 @@ func (s *Store) EndDeliveryAttempt(ctx context.Context, d DeliveryStart, a Attem
 			       ended_at = CASE WHEN $3 <> 'pending' THEN clock_timestamp() END,
 			       body = CASE WHEN NOT `+deliveredOfForgotten+` THEN body END, headers = CASE WHEN NOT `+deliveredOfForgotten+` THEN headers END,
 			       next_attempt_at = CASE WHEN $3 = 'pending' THEN clock_timestamp() + make_interval(secs => $5) ELSE next_attempt_at END
-			WHERE id = $1 AND job_id = $2 AND state = 'pending'
+			WHERE id = $1 AND job_id = $2 AND `+checked(`state = 'pending'`)+`
 			RETURNING state, attempts, next_attempt_at`, d.ID, a.JobID, state, result.Class, result.Wait.Seconds())
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrDeliverySuperseded

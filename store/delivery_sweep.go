@@ -95,7 +95,7 @@ func (s *Store) dropLostJob(ctx context.Context, lost lostJob) error {
 		var state *string
 		err := tx.QueryRow(ctx, `
 			SELECT j.state::text FROM deliveries d LEFT JOIN river_job j ON j.id = d.job_id
-			WHERE d.id = $1 AND d.job_id = $2 AND d.state = 'pending' AND (j.id IS NULL OR j.state NOT IN `+liveStates+`)`,
+			WHERE d.id = $1 AND d.job_id = $2 AND `+checked(`d.state = 'pending'`)+` AND (j.id IS NULL OR j.state NOT IN `+liveStates+`)`,
 			lost.DeliveryID, lost.JobID).Scan(&state)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil

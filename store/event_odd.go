@@ -58,11 +58,13 @@ func (s *Store) KeepOdd(ctx context.Context, a Attempt, odd OddAnswer) error {
 }
 
 // openOddPayments selects the odd payments o, with their open dead letters d, that
-// were not booked since.
-const openOddPayments = `odd_payments o
-	JOIN webhook_dead_letter d ON d.queue_id = o.queue_id AND d.state = 'open'
+// were not booked since. open is that the state of d is open.
+func openOddPayments(open string) string {
+	return `odd_payments o
+	JOIN webhook_dead_letter d ON d.queue_id = o.queue_id AND ` + open + `
 	LEFT JOIN payments p ON p.source = o.source AND p.payment_id = o.payment_id AND p.fetched_at > o.fetched_at
 	WHERE p.payment_id IS NULL`
+}
 
 // queueOddPayments adds to a batch what reads the payments that could not be booked and of
 // whose rows o the condition holds: each once, as it was fetched last, unless it was
@@ -72,7 +74,7 @@ func queueOddPayments(b *pgx.Batch, to *[]OddPayment, condition string, args ...
 		SELECT * FROM (
 			SELECT DISTINCT ON (o.source, o.payment_id)
 			       o.queue_id, d.id, o.source, o.payment_id, d.error_class, o.fields, o.problem, o.fetched_at
-			FROM `+openOddPayments+` AND `+condition+`
+			FROM `+openOddPayments(checked(`d.state = 'open'`))+` AND `+condition+`
 			ORDER BY o.source, o.payment_id, o.fetched_at DESC
 		) latest ORDER BY fetched_at, queue_id`, args...)
 }

@@ -33,7 +33,7 @@ func (s *Store) ReplayEvent(ctx context.Context, queueID int64, by Actor) (Repla
 			return err
 		}
 		replay = made
-		if _, err := tx.Exec(ctx, `UPDATE webhook_dead_letter SET state = 'replayed' WHERE queue_id = $1 AND state = 'open'`, queueID); err != nil {
+		if _, err := tx.Exec(ctx, `UPDATE webhook_dead_letter SET state = 'replayed' WHERE queue_id = $1 AND `+checked(`state = 'open'`), queueID); err != nil {
 			return err
 		}
 		return record(ctx, tx, act{

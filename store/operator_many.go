@@ -143,7 +143,7 @@ func (s *Store) ResolveAnomalies(ctx context.Context, filter AnomalyFilter, limi
 			return err
 		}
 		closed, err := readColumn[int64](ctx, tx, `
-			UPDATE anomalies SET closed_at = now(), closed_by = $2, note = $3 WHERE id = ANY ($1) AND closed_at IS NULL RETURNING id`, ids, text(by.Name), note.text)
+			UPDATE anomalies SET closed_at = now(), closed_by = $2, note = $3 WHERE id = ANY ($1) AND `+checked(`closed_at IS NULL`)+` RETURNING id`, ids, text(by.Name), note.text)
 		if err != nil {
 			return err
 		}

@@ -230,7 +230,7 @@ func nearOrders(ctx context.Context, tx pgx.Tx, key string) ([]string, error) {
 	}
 	rows, err := tx.Query(ctx, `
 		SELECT reference FROM orders
-		WHERE reference_key = $1 AND status IN ('pending', 'in_process', 'authorized', 'rejected', 'partially_paid')
+		WHERE reference_key = $1 AND `+checked(`status IN ('pending', 'in_process', 'authorized', 'rejected', 'partially_paid')`)+`
 		ORDER BY reference LIMIT $2`, key, mostNearOrders)
 	if err != nil {
 		return nil, err
@@ -248,7 +248,7 @@ func tellNearMisses(ctx context.Context, tx pgx.Tx, reference string) error {
 	key := order.ReferenceKey(reference)
 	var waiting bool
 	err := tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT FROM anomalies WHERE reference_key = $1 AND closed_at IS NULL AND order_reference <> $2)`,
+		SELECT EXISTS (SELECT FROM anomalies WHERE reference_key = $1 AND `+checked(`closed_at IS NULL`)+` AND order_reference <> $2)`,
 		key, reference).Scan(&waiting)
 	if err != nil || !waiting {
 		return err
@@ -259,7 +259,7 @@ func tellNearMisses(ctx context.Context, tx pgx.Tx, reference string) error {
 	}
 	_, err = tx.Exec(ctx, `
 		UPDATE anomalies SET detail = detail || jsonb_build_object('near_orders', $3::text)
-		WHERE reference_key = $1 AND closed_at IS NULL AND order_reference <> $2`, key, reference, strings.Join(near, ","))
+		WHERE reference_key = $1 AND `+checked(`closed_at IS NULL`)+` AND order_reference <> $2`, key, reference, strings.Join(near, ","))
 	return err
 }
 

@@ -184,7 +184,7 @@ func flagsOf(ctx context.Context, tx pgx.Tx, references []string) ([]orderNews, 
 	rows, err := tx.Query(ctx, `
 		WITH flags AS (
 			SELECT a.id, a.flagged_order AS before,
-			       CASE WHEN a.closed_at IS NULL AND EXISTS (SELECT FROM order_logs l WHERE l.order_reference = a.order_reference)
+			       CASE WHEN a.closed_at IS NULL AND EXISTS (SELECT FROM order_logs l WHERE l.order_reference = a.order_reference OFFSET 0)
 			            THEN a.order_reference END AS after
 			FROM anomalies a WHERE a.order_reference = ANY ($1) OR a.flagged_order = ANY ($1)
 		), changed AS (

@@ -169,7 +169,7 @@ func queueFacts(b *pgx.Batch, f *OrderFacts) {
 	queueRows(b, &f.Near, rowTo[NearPayment], `
 		SELECT coalesce(a.payment_id, ''), a.order_reference, p.amount, coalesce(p.currency, ''), a.id
 		FROM anomalies a LEFT JOIN payments p ON p.source = a.source AND p.payment_id = a.payment_id
-		WHERE a.reference_key = $1 AND a.closed_at IS NULL AND a.order_reference <> $2 AND $1 <> '' ORDER BY a.id LIMIT $3`,
+		WHERE a.reference_key = $1 AND `+checked(`a.closed_at IS NULL`)+` AND a.order_reference <> $2 AND $1 <> '' ORDER BY a.id LIMIT $3`,
 		order.ReferenceKey(reference), reference, mostNearOrders)
 
 	f.Provider = ProviderState{Circuit: CircuitClosed}

@@ -34,9 +34,9 @@ const orderSummaryColumns = `reference, status, amount, currency, cancelled_at I
 	created_at, updated_at, cancelled_at, flags.kinds, flags.surplus, flags.missing`
 
 // orderSummaryFrom has the orders with what is open about each.
-const orderSummaryFrom = ` FROM orders LEFT JOIN LATERAL (
+var orderSummaryFrom = ` FROM orders LEFT JOIN LATERAL (
 		SELECT array_agg(DISTINCT a.kind ORDER BY a.kind) AS kinds, max((a.detail ->> 'surplus')::numeric) AS surplus, max((a.detail ->> 'missing')::numeric) AS missing
-		FROM anomalies a WHERE a.order_reference = orders.reference AND a.closed_at IS NULL) flags ON true`
+		FROM anomalies a WHERE a.order_reference = orders.reference AND ` + checked(`a.closed_at IS NULL`) + `) flags ON true`
 
 func scanOrderSummary(row pgx.CollectableRow) (OrderSummary, error) {
 	var o OrderSummary

@@ -104,7 +104,7 @@ func queueOrder(b *pgx.Batch, reference string, o *Order) {
 	queueRows(b, &o.Timeline, pgx.RowToStructByPos[OrderChange], `
 		SELECT `+orderChangeColumns+` FROM order_logs l JOIN orders o ON o.reference = l.order_reference WHERE l.order_reference = $1 ORDER BY l.id`, reference)
 	queueRows(b, &o.Anomalies, rowTo[Anomaly], `
-		SELECT `+anomalyColumns+` FROM anomalies WHERE order_reference = $1 AND closed_at IS NULL ORDER BY id`, reference)
+		SELECT `+anomalyColumns+` FROM anomalies WHERE order_reference = $1 AND `+checked(`closed_at IS NULL`)+` ORDER BY id`, reference)
 	b.Queue(aliasesOf(`$1`), reference).QueryRow(o.readProvisional)
 	queueOddPayments(b, &o.OddPayments, "o.order_reference = $1", reference)
 	queueDisputes(b, &o.Chargebacks, &o.Claims, chargebackOf("$1"), claimOf("$1"), reference)

@@ -174,6 +174,8 @@ type planNode struct {
 	Table     string     `json:"Relation Name"`
 	Index     string     `json:"Index Name"`
 	Condition string     `json:"Index Cond"`
+	Filter    string     `json:"Filter"`
+	OneTime   string     `json:"One-Time Filter"`
 	Plans     []planNode `json:"Plans"`
 }
 

@@ -109,7 +109,7 @@ func (g *group) queueKnownPayments(b *pgx.Batch, sources, ids []string) {
 		return err
 	}, `
 		SELECT x.n FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (source, id, n)
-		WHERE EXISTS (SELECT FROM anomalies a WHERE a.payment_id = x.id AND a.source = x.source AND a.closed_at IS NULL)
+		WHERE EXISTS (SELECT FROM anomalies a WHERE a.payment_id = x.id AND a.source = x.source AND `+checked(`a.closed_at IS NULL`)+`)
 		   OR EXISTS (SELECT FROM payment_aliases a WHERE a.source = x.source AND a.payment_id = x.id)`, sources, ids)
 }
 
@@ -141,12 +141,12 @@ func (g *group) queueKnownOrders(b *pgx.Batch, references, keys []string) {
 		return err
 	}, `
 		SELECT x.n, EXISTS (SELECT FROM orders o WHERE o.reference = x.reference OFFSET 0),
-		       EXISTS (SELECT FROM anomalies a WHERE a.order_reference = x.reference AND a.closed_at IS NULL)
+		       EXISTS (SELECT FROM anomalies a WHERE a.order_reference = x.reference AND `+checked(`a.closed_at IS NULL`)+`)
 		       OR EXISTS (SELECT FROM anomalies a WHERE a.flagged_order = x.reference)
 		       OR EXISTS (SELECT FROM payment_aliases a WHERE a.order_reference = x.reference)
 		       OR EXISTS (SELECT FROM (SELECT source, payment_id FROM payments WHERE order_reference = x.reference OFFSET 0) c
 		                  JOIN payment_aliases a ON a.source = c.source AND a.payment_id = c.payment_id),
-		       EXISTS (SELECT FROM anomalies a WHERE a.reference_key = x.key AND a.closed_at IS NULL AND a.order_reference <> x.reference)
+		       EXISTS (SELECT FROM anomalies a WHERE a.reference_key = x.key AND `+checked(`a.closed_at IS NULL`)+` AND a.order_reference <> x.reference)
 		FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS x (reference, key, n)`, references, keys)
 	queueEach(b, func(row pgx.CollectableRow) error {
 		var reference string

@@ -19,7 +19,7 @@ func (s *Store) OrderVersions(ctx context.Context, references []string) (map[str
 			          FROM payments p WHERE p.order_reference = r.reference), ''),
 			coalesce((SELECT string_agg(a.xmin::text, ',' ORDER BY a.source, a.alias) FROM payment_aliases a WHERE a.order_reference = r.reference), ''),
 			coalesce((SELECT string_agg(a.xmin::text, ',' ORDER BY a.id)
-			          FROM anomalies a WHERE a.order_reference = r.reference AND a.closed_at IS NULL), ''),
+			          FROM anomalies a WHERE a.order_reference = r.reference AND `+checked(`a.closed_at IS NULL`)+`), ''),
 			coalesce((SELECT string_agg(p.xmin::text || '.' || d.xmin::text, ',' ORDER BY p.queue_id)
 			          FROM odd_payments p JOIN webhook_dead_letter d ON d.queue_id = p.queue_id WHERE p.order_reference = r.reference), ''),
 			coalesce((SELECT string_agg(c.xmin::text, ',' ORDER BY c.source, c.chargeback_id) FROM chargebacks c WHERE `+chargebackOf("r.reference")+`), ''),

@@ -116,8 +116,8 @@ func unknownDifferences(ctx context.Context, tx pgx.Tx, differ []Difference) ([]
 func isKnownAnomaly(ctx context.Context, tx pgx.Tx, d Difference) (known bool, err error) {
 	err = tx.QueryRow(ctx, `
 		SELECT EXISTS (SELECT FROM anomalies a
-		               WHERE a.kind = $1 AND a.closed_at IS NULL AND a.source IS NOT DISTINCT FROM nullif($2, '')
-		                 AND a.order_reference IS NOT DISTINCT FROM nullif($3, '') AND a.payment_id IS NOT DISTINCT FROM nullif($4, ''))
+		               WHERE a.kind = $1 AND `+checked(`a.closed_at IS NULL`)+` AND a.source IS NOT DISTINCT FROM nullif($2, '')
+		                 AND `+ofSame(`a`, `nullif($3, '')`, `nullif($4, '')`)+`)
 		    OR EXISTS (`+resolvedUnsettled+`)`,
 		order.AnomalyUnsettledDifference, d.Source, d.Reference, d.PaymentID, mustJSON(d.Detail),
 		closedBySettlement, closedByReconciliation).Scan(&known)

@@ -201,10 +201,9 @@ func openUnsettled(ctx context.Context, tx pgx.Tx, d Difference) error {
 }
 
 // resolvedUnsettled selects a person's word on a difference over the same facts.
-const resolvedUnsettled = `
+var resolvedUnsettled = `
 	SELECT FROM anomalies a
-	WHERE a.kind = $1 AND a.closed_by NOT IN ($6, $7) AND a.detail = $5::jsonb
-	  AND a.order_reference IS NOT DISTINCT FROM nullif($3, '') AND a.payment_id IS NOT DISTINCT FROM nullif($4, '')`
+	WHERE a.kind = $1 AND a.closed_by NOT IN ($6, $7) AND a.detail = $5::jsonb AND ` + ofSame(`a`, `nullif($3, '')`, `nullif($4, '')`)
 
 // closeUnsettled closes the anomalies of differences that are gone: of the
 // payments, and of the orders as a whole, that were found equal.
@@ -214,7 +213,7 @@ func (p *progress) closeUnsettled(ctx context.Context, tx pgx.Tx, against string
 	}
 	closed, err := readColumn[string](ctx, tx, `
 		UPDATE anomalies SET closed_at = now(), closed_by = $1
-		WHERE kind = $2 AND closed_at IS NULL AND detail ->> 'against' = $3
+		WHERE kind = $2 AND `+checked(`closed_at IS NULL`)+` AND detail ->> 'against' = $3
 		  AND (payment_id = ANY ($4) OR (payment_id IS NULL AND order_reference = ANY ($5)))
 		RETURNING coalesce(order_reference, '')`,
 		closedByReconciliation, order.AnomalyUnsettledDifference, against, payments, references)

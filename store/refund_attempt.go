@@ -93,7 +93,7 @@ func (s *Store) EndRefundTry(ctx context.Context, a Attempt, id string, result R
 			UPDATE refunds SET state = $2, provider_id = coalesce(nullif($3, ''), provider_id), confirmed_amount = coalesce($4, confirmed_amount),
 				reason = $5, error = $6, sent_at = CASE WHEN $2 <> 'requested' THEN coalesce(sent_at, CASE WHEN $2 = 'done' THEN requested_at END) END,
 				ended_at = CASE WHEN $7 THEN clock_timestamp() END
-			WHERE id = $1 AND job_id = $8 AND ended_at IS NULL`,
+			WHERE id = $1 AND job_id = $8 AND `+checked(`ended_at IS NULL`),
 			id, result.State, text(result.ProviderID), result.Confirmed, result.Reason, text(result.Error), ended, a.JobID)
 		if err != nil {
 			return err

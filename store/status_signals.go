@@ -121,7 +121,7 @@ func (s *Store) readSignals(ctx context.Context, tx pgx.Tx, st *Status) error {
 		        WHERE delivered_at IS NULL AND created_at < now() - interval '10 minutes' AND created_at > now() - interval '24 hours'
 		          AND id > (SELECT coalesce(max(id), 0) FROM alert_messages WHERE delivered_at IS NOT NULL)),
 		       (SELECT evaluated_at FROM alert_evaluation),
-		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments+`),
+		       (SELECT count(DISTINCT (o.source, o.payment_id)) FROM `+openOddPayments(`d.state = 'open'`)+`),
 		       (SELECT count(*) FROM operator_actions WHERE action = '`+ActionLoginFailed+`' AND acted_at > now() - interval '1 hour'),
 		       (SELECT count(*) FROM payment_aliases WHERE payment_id IS NULL AND awaited),
 		       (SELECT count(*) FROM payouts WHERE state = 'open')`, string(order.AnomalyUnknownOrder), unseenFor, UnseenCounted,
