@@ -130,6 +130,8 @@ func TestChanges_ReadersMissNothing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, setupOptions{deps: func(d *api.Deps) { d.APIRate = 100_000 }})
 	const writers, readers = 200, 3
+	// A reader waits for a connection behind those that write at the same moment.
+	writing := make(chan struct{}, 20)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	defer cancel()
 	var working, sequencing sync.WaitGroup
@@ -149,6 +151,8 @@ func TestChanges_ReadersMissNothing(t *testing.T) {
 	}
 	for w := range writers {
 		working.Go(func() {
+			writing <- struct{}{}
+			defer func() { <-writing }()
 			_, err := b.store.RegisterOrder(ctx, fmt.Sprintf("A-%d", w), order.Terms{Amount: decimal.NewFromInt(80), Currency: "ARS"})
 			failures <- err
 		})
