@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -75,6 +76,7 @@ func setScene(t *testing.T) *scene {
 	s.writeSettings(t, environ)
 	require.NoError(t, sim.SetTarget(service+"/api/checkout/webhook"))
 	awaitBody(t, service+"/api/webhooks/status", statusToken, `"status":"succeeded"`)
+	s.holdAlerts(t)
 	pay := func(order, registered, amount, status string) string {
 		require.NoError(t, register(t.Context(), service, order, decimal.RequireFromString(registered), "ARS"))
 		return sim.CreatePayment(simulator.PaymentSpec{
@@ -96,6 +98,23 @@ func setScene(t *testing.T) *scene {
 	awaitBody(t, service+"/api/webhooks/refused", statusToken, `"signature_mismatch"`)
 	awaitBody(t, service+"/api/webhooks/sources", statusToken, "127.0.0.0/24")
 	return s
+}
+
+// holdAlerts lets no alert open after the first evaluation. The next may come before a
+// page's commands, after them or between two, as fast as the machine is.
+func (s *scene) holdAlerts(t *testing.T) {
+	t.Helper()
+	eventually(t, func() bool {
+		var evaluated bool
+		err := s.pool.QueryRow(t.Context(), `SELECT evaluated_at IS NOT NULL FROM alert_evaluation`).Scan(&evaluated)
+		return err == nil && evaluated
+	})
+	tx, err := s.pool.Begin(t.Context())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
+	// An evaluation waits for this row.
+	_, err = tx.Exec(t.Context(), `SELECT FROM alert_evaluation FOR UPDATE`)
+	require.NoError(t, err)
 }
 
 // writeSettings writes conciliar.env as the quick start does.
