@@ -1,5 +1,5 @@
 -- Events that are removed together leave the lists together. One by one, a thousand that
--- moved to the archive took a third longer for it.
+-- moved to the archive spent a third of their time on it.
 -- +goose Up
 
 -- +goose StatementBegin
