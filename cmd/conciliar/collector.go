@@ -12,7 +12,7 @@ const (
 	// gcIdle, gcLeast and gcMost are GOGC as we set it, in percent; gcLeast is Go's own.
 	gcIdle, gcLeast, gcMost = 50, 100, 200
 	// gcRoom is what a small heap may grow by between two collections.
-	gcRoom = 32 << 20
+	gcRoom = 16 << 20
 	// gcSeldom is how far apart collections are in a process that has little to do.
 	gcSeldom = 5 * time.Second
 	// startOver is when what only the start needed may go.
