@@ -2,7 +2,9 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -13,6 +15,9 @@ import (
 const (
 	// rollUpEvery is how often what happened is counted.
 	rollUpEvery = time.Minute
+	// mendEvery is how often the indexes by which it finds the newest events are looked
+	// after, and on the first time of a process.
+	mendEvery = time.Hour
 	// rollUpBudget is how long one job counts at most, when there is much to catch
 	// up with. The rest is left to the next one.
 	rollUpBudget = 10 * time.Second
@@ -44,11 +49,20 @@ type rollUpWorker struct {
 	store  *store.Store
 	budget time.Duration
 	logger *slog.Logger
+	// mended is when the indexes were looked after, in Unix seconds.
+	mended atomic.Int64
 }
 
-// Work counts what happened since the last time, and then, as long as there is
-// time, what happened before the first.
+// Work counts, and looks after the indexes by which it does.
 func (w *rollUpWorker) Work(ctx context.Context, _ *river.Job[RollUpArgs]) error {
+	err := w.count(ctx)
+	w.mend(ctx)
+	return err
+}
+
+// count counts what happened since the last time, and then, as long as there is
+// time, what happened before the first.
+func (w *rollUpWorker) count(ctx context.Context) error {
 	ends := time.Now().Add(w.budget)
 	done, err := w.repeat(ctx, ends, w.store.RollUp, func(done store.RollUp) bool { return !done.Behind })
 	if err != nil || done.Behind || done.Complete {
@@ -59,6 +73,22 @@ func (w *rollUpWorker) Work(ctx context.Context, _ *river.Job[RollUpArgs]) error
 		w.logger.InfoContext(ctx, "history counted", "since", done.From, "complete", done.Complete)
 	}
 	return err
+}
+
+// mend looks after the indexes, if it is time. What can't be mended now costs time, and
+// nothing else, until the next time.
+func (w *rollUpWorker) mend(ctx context.Context) {
+	now := time.Now().Unix()
+	if now-w.mended.Swap(now) < int64(mendEvery/time.Second) {
+		return
+	}
+	mended, err := w.store.MendSummaries(ctx)
+	if err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		w.logger.WarnContext(ctx, "indexes not looked after; reading what is new may be slow", "error", err)
+	}
+	if mended > 0 {
+		w.logger.InfoContext(ctx, "block ranges summarized anew", "ranges", mended)
+	}
 }
 
 // repeat counts span after span until enough is done or the time is over.

@@ -54,3 +54,12 @@ func TestRollUp_SpansFollowTheirTime(t *testing.T) {
 	}
 	require.Equal(t, time.Hour, span)
 }
+
+// What it finds the newest events by is looked after on start.
+func TestRollUp_LooksAfterTheIndexes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	read := fixture.HalfSummarized(t, b.pool)
+	b.start(t)
+	fixture.Await(t, func() bool { return read() == 0 })
+}

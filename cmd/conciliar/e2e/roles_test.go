@@ -89,13 +89,14 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 	} {
 		requireForbidden(t, as("conciliar_read"), forbidden)
 	}
+	execSQL(t, as("conciliar_serve"), `SELECT conciliar_summarize_anew('webhook_archive_received_idx', 0)`)
 	requireBackup(t, binaries, as("conciliar_backup"))
 	for _, forbidden := range []string{`UPDATE conciliar.orders SET status = 'paid'`, `SELECT nextval('conciliar.webhook_queue_id_seq')`} {
 		requireForbidden(t, as("conciliar_backup"), forbidden)
 	}
 	for _, forbidden := range []string{
 		`ALTER TABLE orders ADD COLUMN mine int`, `CREATE TABLE mine ()`, `ALTER TABLE payment_logs DISABLE TRIGGER ALL`, `DELETE FROM conciliar_migrations`,
-		`TRUNCATE payments`, `DROP SCHEMA conciliar`,
+		`TRUNCATE payments`, `DROP SCHEMA conciliar`, `SELECT brin_summarize_range('webhook_archive_received_idx', 0)`,
 	} {
 		requireForbidden(t, as("conciliar_serve"), forbidden)
 	}
