@@ -53,7 +53,7 @@ func setup(t *testing.T, change ...func(*jobs.Config)) *bundle {
 	b.config = jobs.Config{
 		Schema:  storetest.Schema,
 		Workers: 4, JobTimeout: 20 * time.Second, RescueAfter: time.Hour, Retention: time.Hour, PayloadRetention: 90 * 24 * time.Hour,
-		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 7}, Logger: slog.New(slog.DiscardHandler),
+		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 7}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	for _, c := range change {
 		c(&b.config)

@@ -53,7 +53,7 @@ func newWorld(t *testing.T, spec worldSpec) *world {
 		Schema:  storetest.Schema,
 		Workers: 8, JobTimeout: 30 * time.Second, RescueAfter: time.Hour, Retention: 7 * 24 * time.Hour, PayloadRetention: 90 * 24 * time.Hour,
 		// One attempt: what fails shows at once.
-		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 1}, Logger: slog.New(slog.DiscardHandler),
+		Backoff: jobs.Backoff{Waits: []time.Duration{time.Minute}, Attempts: 1}, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	if spec.jobs != nil {
 		spec.jobs(&w.config)

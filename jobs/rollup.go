@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -22,9 +23,9 @@ const (
 	// up with. The rest is left to the next one.
 	rollUpBudget = 10 * time.Second
 
-	// A transaction counts a span of time. Spans grow while they are counted within
-	// spanQuick, and shrink when one takes longer than spanSlow: archiving waits
-	// for it.
+	// A transaction counts a span of time. Spans grow while they take less than
+	// spanQuick more than the quickest, which is mostly the way to PostgreSQL and back,
+	// and shrink when one takes longer than spanSlow: archiving waits for it.
 	spanLeast = time.Hour
 	spanMost  = 32 * 24 * time.Hour
 	spanQuick = 250 * time.Millisecond
@@ -93,23 +94,27 @@ func (w *rollUpWorker) mend(ctx context.Context) {
 
 // repeat counts span after span until enough is done or the time is over.
 func (w *rollUpWorker) repeat(ctx context.Context, ends time.Time, count func(context.Context, time.Duration) (store.RollUp, error), enough func(store.RollUp) bool) (store.RollUp, error) {
+	quickest := time.Duration(math.MaxInt64)
 	for span := spanLeast; ; {
 		began := time.Now()
 		done, err := count(ctx, span)
 		if err != nil || enough(done) || time.Now().After(ends) {
 			return done, err
 		}
-		span = nextSpan(span, time.Since(began))
+		took := time.Since(began)
+		quickest = min(quickest, took)
+		span = nextSpan(span, took, quickest)
 	}
 }
 
-// nextSpan is the span to count after one that took so long.
-func nextSpan(span, took time.Duration) time.Duration {
+// nextSpan is the span to count after one that took so long, where the quickest took
+// that long.
+func nextSpan(span, took, quickest time.Duration) time.Duration {
 	switch {
-	case took < spanQuick:
-		return min(2*span, spanMost)
 	case took > spanSlow:
 		return max(span/2, spanLeast)
+	case took-quickest < spanQuick:
+		return min(2*span, spanMost)
 	}
 	return span
 }

@@ -43,16 +43,18 @@ func TestRollUp_IsOneAtATime(t *testing.T) {
 
 func TestRollUp_SpansFollowTheirTime(t *testing.T) {
 	t.Parallel()
-	span := time.Hour
-	for range 20 {
-		span = jobs.NextSpan(span, time.Millisecond)
+	const longest = 32 * 24 * time.Hour
+	after := func(span, took, quickest time.Duration) time.Duration {
+		for range 20 {
+			span = jobs.NextSpan(span, took, quickest)
+		}
+		return span
 	}
-	require.Equal(t, 32*24*time.Hour, span)
-	require.Equal(t, span, jobs.NextSpan(span, 500*time.Millisecond))
-	for range 20 {
-		span = jobs.NextSpan(span, 2*time.Second)
-	}
-	require.Equal(t, time.Hour, span)
+	require.Equal(t, longest, after(time.Hour, time.Millisecond, time.Millisecond))
+	require.Equal(t, 4*time.Hour, after(4*time.Hour, 500*time.Millisecond, time.Millisecond))
+	require.Equal(t, longest, after(time.Hour, 600*time.Millisecond, 500*time.Millisecond), "a database that is far away")
+	require.Equal(t, time.Hour, after(longest, 2*time.Second, time.Millisecond))
+	require.Equal(t, time.Hour, after(longest, 2*time.Second, 2*time.Second))
 }
 
 // What it finds the newest events by is looked after on start.
