@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -11,8 +12,8 @@ const summariesAtOnce = 8
 
 // A blockIndex is a BRIN index that keeps the least and the most of each block range.
 type blockIndex struct {
-	// Index and Table are their names, and Key is what is indexed, as SQL.
-	Index, Table, Key string
+	// Index and Table are their names.
+	Index, Table string
 	// Beyond is a value, as SQL, that no row has more than.
 	Beyond string
 	// Range is how many blocks have one summary.
@@ -21,7 +22,7 @@ type blockIndex struct {
 
 // blockIndexesSQL lists the indexes.
 const blockIndexesSQL = `
-	SELECT i.indexrelid::regclass::text, i.indrelid::regclass::text, pg_get_indexdef(i.indexrelid, 1, true),
+	SELECT i.indexrelid::regclass::text, i.indrelid::regclass::text,
 	       CASE o.opcname WHEN 'int8_minmax_ops' THEN '9223372036854775807' ELSE '''infinity''::timestamptz' END,
 	       coalesce((SELECT option_value FROM pg_options_to_table(c.reloptions) WHERE option_name = 'pages_per_range'), '128')::bigint
 	FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_opclass o ON o.oid = i.indclass[0]
@@ -34,27 +35,39 @@ const blockIndexesSQL = `
 // leaves one whenever it has to give way in the middle of it, and a crash does. VACUUM takes
 // it for done, and a search by the index then reads that range and, in PostgreSQL 15, every
 // one after it: most of the archive for each look at what happened in the last minute. What
-// another transaction holds is an error, and left to the next time.
+// another transaction holds is an error, and left to the next time; the others are mended.
 func (s *Store) MendSummaries(ctx context.Context) (mended int, err error) {
 	rows, _ := s.pool.Query(ctx, blockIndexesSQL)
 	indexes, err := pgx.CollectRows(rows, pgx.RowToStructByPos[blockIndex])
 	if err != nil {
 		return 0, wrap(err, "list the indexes of block ranges")
 	}
+	var failed []error
 	for _, index := range indexes {
-		for range summariesAtOnce {
-			first, found, err := s.unsummarized(ctx, index)
-			if err != nil {
-				return mended, wrap(err, "look for block ranges without a summary in %s", index.Index)
-			}
-			if !found {
-				break
-			}
-			if err := execute(ctx, s.pool, `SELECT conciliar_summarize_anew($1::text::regclass, $2)`, index.Index, first); err != nil {
-				return mended, wrap(err, "summarize blocks from %d in %s", first, index.Index)
-			}
-			mended++
+		n, err := s.mendIndex(ctx, index)
+		mended += n
+		failed = append(failed, err)
+		if ctx.Err() != nil {
+			break
 		}
+	}
+	return mended, errors.Join(failed...)
+}
+
+// mendIndex is MendSummaries for one index.
+func (s *Store) mendIndex(ctx context.Context, index blockIndex) (mended int, err error) {
+	for range summariesAtOnce {
+		first, found, err := s.unsummarized(ctx, index)
+		if err != nil {
+			return mended, wrap(err, "look for block ranges without a summary in %s", index.Index)
+		}
+		if !found {
+			break
+		}
+		if err := execute(ctx, s.pool, `SELECT conciliar_summarize_anew($1::text::regclass, $2)`, index.Index, first); err != nil {
+			return mended, wrap(err, "summarize blocks from %d in %s", first, index.Index)
+		}
+		mended++
 	}
 	return mended, nil
 }
@@ -64,7 +77,11 @@ func (s *Store) MendSummaries(ctx context.Context) (mended int, err error) {
 // the table's end. The last ranges may have none yet.
 func (s *Store) unsummarized(ctx context.Context, index blockIndex) (first int64, found bool, err error) {
 	err = pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		err := execute(ctx, tx, `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`)
+		err := execute(ctx, tx, `SELECT set_config('lock_timeout', '500ms', true), set_config('enable_seqscan', 'off', true), set_config('enable_indexscan', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`)
+		if err != nil {
+			return err
+		}
+		key, err := readValue[string](ctx, tx, `SELECT pg_get_indexdef($1::text::regclass, 1, true)`, index.Index)
 		if err != nil {
 			return err
 		}
@@ -76,7 +93,7 @@ func (s *Store) unsummarized(ctx context.Context, index blockIndex) (first int64
 			Plan struct {
 				Read int64 `json:"Lossy Heap Blocks"`
 			}
-		}](ctx, tx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) SELECT FROM `+index.Table+` WHERE `+index.Key+` > `+index.Beyond)
+		}](ctx, tx, `EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) SELECT FROM `+index.Table+` WHERE `+key+` > `+index.Beyond)
 		if err != nil {
 			return err
 		}

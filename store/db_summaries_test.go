@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,20 +27,35 @@ func TestSummaries_OneThatWasNotFinishedIsMadeAnew(t *testing.T) {
 	require.Zero(t, mended)
 }
 
-// What another transaction holds is not waited for, lest autovacuum gives way once more.
-func TestSummaries_WhoHoldsTheTableIsNotWaitedFor(t *testing.T) {
+// What another transaction holds is not waited for, lest autovacuum gives way once more,
+// and keeps nothing else from being mended.
+func TestSummaries_WhoHoldsATableIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	read := fixture.HalfSummarized(t, b.pool)
-	tx, err := b.pool.Begin(t.Context())
-	require.NoError(t, err)
-	_, err = tx.Exec(t.Context(), `LOCK TABLE happened IN SHARE UPDATE EXCLUSIVE MODE`)
-	require.NoError(t, err)
+	for mode, want := range map[string]string{
+		"SHARE UPDATE EXCLUSIVE": "summarize blocks from 8 in happened_at_idx",
+		"ACCESS EXCLUSIVE":       "look for block ranges without a summary in happened_at_idx",
+	} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			read := fixture.HalfSummarized(t, b.pool)
+			b.exec(t, `ALTER TABLE happened RENAME TO other`)
+			b.exec(t, `ALTER INDEX happened_at_idx RENAME TO other_at_idx`)
+			b.exec(t, `ALTER FUNCTION interrupted RENAME TO other_interrupted`)
+			_ = fixture.HalfSummarized(t, b.pool)
+			tx, err := b.pool.Begin(t.Context())
+			require.NoError(t, err)
+			t.Cleanup(func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) })
+			_, err = tx.Exec(t.Context(), `LOCK TABLE happened IN `+mode+` MODE`)
+			require.NoError(t, err)
 
-	_, err = b.MendSummaries(t.Context())
+			mended, err := b.MendSummaries(t.Context())
 
-	require.ErrorContains(t, err, "summarize blocks from 8 in happened_at_idx")
-	require.ErrorContains(t, err, "lock timeout")
-	require.NoError(t, tx.Rollback(t.Context()))
-	require.EqualValues(t, 100-8, read(), "as before")
+			require.ErrorContains(t, err, want)
+			require.ErrorContains(t, err, "lock timeout")
+			require.Equal(t, 2, mended, "of the other index")
+			require.NoError(t, tx.Rollback(t.Context()))
+			require.EqualValues(t, 100-8, read(), "as before")
+		})
+	}
 }
