@@ -127,9 +127,11 @@ func (s *Store) Status(ctx context.Context) (Status, error) {
 }
 
 // readQueue counts what has no end from what is small however large the tables
-// grow: the events without one, and the jobs that live. It tells states apart as
-// the view webhook_queue_status does, which reads each event's job by itself: for
-// thousands of events among millions of jobs that would be most of the time.
+// grow: the events without one, the dead letters, and the jobs that live. It tells
+// states apart as the view webhook_queue_status does, which reads each event and its
+// job by itself: for thousands among millions that would be most of the time. What
+// names the same event is gathered, and not joined: PostgreSQL guesses how many jobs
+// live by when it last counted, and would look through them anew for each event.
 func readQueue(ctx context.Context, tx pgx.Tx, st *Status) error {
 	var oldest *time.Time
 	q := &st.Queue
@@ -139,28 +141,39 @@ func readQueue(ctx context.Context, tx pgx.Tx, st *Status) error {
 		       count(*) FILTER (WHERE status = 'failed'),
 		       count(*) FILTER (WHERE status = 'held'),
 		       count(*) FILTER (WHERE status = 'dead_letter'),
-		       min(greatest(received_at, scheduled_at)) FILTER (WHERE status = 'pending'),
-		       min(scheduled_at) FILTER (WHERE status = 'failed')
+		       min(due_at) FILTER (WHERE status = 'pending'),
+		       min(due_at) FILTER (WHERE status = 'failed')
 		FROM (
-			SELECT q.received_at, j.scheduled_at,
-			       CASE
-			           WHEN d.state <> 'reopened' OR ended.state IN ('discarded', 'cancelled') THEN 'dead_letter'
-			           WHEN j.state = 'running' THEN 'processing'
-			           WHEN j.state = 'scheduled' AND j.metadata ? 'snoozes' THEN 'held'
-			           WHEN coalesce(j.attempt, ended.attempt) > 0 THEN 'failed'
-			           ELSE 'pending'
-			       END AS status
-			FROM webhook_open o
-			JOIN webhook_queue q ON q.id = o.queue_id
-			LEFT JOIN (SELECT * FROM river_job WHERE state IN `+liveStates+`) j ON j.id = q.job_id
-			LEFT JOIN webhook_dead_letter d ON d.queue_id = q.id
-			-- OFFSET 0 keeps the planner from joining all jobs for the few that ended,
-			-- and from telling each state once more for every count.
+			SELECT coalesce(open.status, idle.status) AS status, coalesce(open.due_at, idle.due_at) AS due_at
+			FROM (
+				SELECT queue_id, coalesce(max(status) FILTER (WHERE status = 'dead_letter'), max(status)) AS status, max(due_at) AS due_at
+				FROM (
+					SELECT queue_id::text AS queue_id, true AS open, NULL AS status, NULL::timestamptz AS due_at FROM webhook_open
+					UNION ALL
+					SELECT queue_id::text, false, 'dead_letter', NULL FROM webhook_dead_letter WHERE state <> 'reopened'
+					UNION ALL
+					SELECT args ->> 'queue_id', false,
+					       CASE
+					           WHEN state = 'running' THEN 'processing'
+					           WHEN state = 'scheduled' AND metadata ? 'snoozes' THEN 'held'
+					           WHEN attempt > 0 THEN 'failed'
+					           ELSE 'pending'
+					       END, scheduled_at
+					FROM river_job WHERE state IN `+liveStates+` AND kind LIKE 'webhook\_%'
+				) named
+				GROUP BY queue_id HAVING bool_or(open)
+			) open
+			-- What has neither is seldom, and looked up.
 			LEFT JOIN LATERAL (
-				SELECT state, attempt FROM river_job
-				WHERE id = q.job_id AND j.id IS NULL AND coalesce(d.state, 'reopened') = 'reopened' OFFSET 0
-			) ended ON true
-			OFFSET 0
+				SELECT CASE WHEN coalesce(j.attempt, 0) = 0 THEN q.received_at END AS due_at,
+				       CASE
+				           WHEN j.state IN ('discarded', 'cancelled') THEN 'dead_letter'
+				           WHEN j.attempt > 0 THEN 'failed'
+				           ELSE 'pending'
+				       END AS status
+				FROM webhook_queue q LEFT JOIN river_job j ON j.id = q.job_id
+				WHERE q.id = open.queue_id::bigint AND open.status IS NULL OFFSET 0
+			) idle ON true
 		) open`).
 		Scan(&q.Pending, &q.Processing, &q.Failed, &q.Held, &q.DeadLetter, &oldest, &q.NextRetryAt)
 	if err != nil {
