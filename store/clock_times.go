@@ -143,9 +143,11 @@ func aheadOf(looks func(looking) bool, rows func(storedTimes) string) string {
 		if !looks(t.look) {
 			continue
 		}
-		var columns []string
+		// Rows without any ahead are passed over first: they are nearly all.
+		var columns, someAhead []string
 		add := func(column string, ahead time.Duration) {
 			columns = append(columns, "('"+column+"', t."+column+", "+seconds(ahead+ClockSlack)+")")
+			someAhead = append(someAhead, "t."+column+" > clock_timestamp() + "+seconds(ahead+ClockSlack))
 		}
 		for _, column := range t.passed {
 			add(column, 0)
@@ -155,7 +157,8 @@ func aheadOf(looks func(looking) bool, rows func(storedTimes) string) string {
 		}
 		selects = append(selects, fmt.Sprintf(`SELECT '%s.' || c.name AS stored_in, count(*) AS rows, max(c.at) AS furthest
 			FROM %s t CROSS JOIN LATERAL (VALUES %s) c (name, at, ahead)
-			WHERE isfinite(c.at) AND c.at > clock_timestamp() + c.ahead GROUP BY c.name`, t.table, rows(t), strings.Join(columns, ", ")))
+			WHERE (%s) AND isfinite(c.at) AND c.at > clock_timestamp() + c.ahead GROUP BY c.name`,
+			t.table, rows(t), strings.Join(columns, ", "), strings.Join(someAhead, " OR ")))
 	}
 	return strings.Join(selects, "\nUNION ALL ")
 }

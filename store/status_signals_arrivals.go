@@ -48,7 +48,9 @@ func (s *Store) readArrivals(ctx context.Context, tx pgx.Tx, g *Signals) error {
 		)
 		SELECT (SELECT coalesce(jsonb_object_agg(topic, n), '{}') FROM (
 		            SELECT topic, count(*) AS n FROM (
-		                (SELECT id, topic, signed, origin, c.completed_at FROM webhook_completed c JOIN webhook_queue q ON q.id = c.queue_id WHERE c.outcome = '`+OutcomeUnhandled+`' ORDER BY c.queue_id DESC LIMIT $1)
+		                SELECT id, topic, signed, origin, c.completed_at
+		                FROM (SELECT queue_id, completed_at FROM webhook_completed WHERE outcome = '`+OutcomeUnhandled+`' ORDER BY queue_id DESC LIMIT $1) c
+		                JOIN webhook_queue q ON q.id = c.queue_id
 		                UNION ALL
 		                (SELECT id, topic, signed, origin, completed_at FROM webhook_archive WHERE outcome = '`+OutcomeUnhandled+`' ORDER BY id DESC LIMIT $1)) q
 		            WHERE completed_at > now() - interval '24 hours' AND NOT (`+isHint+`)
