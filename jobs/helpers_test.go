@@ -28,9 +28,6 @@ import (
 	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
-// patience is how long a test waits for what must come.
-const patience = 30 * time.Second
-
 // probeEvery is how often a provider that is down is tried in tests.
 const probeEvery = 200 * time.Millisecond
 
@@ -89,7 +86,7 @@ func (b *bundle) start(t *testing.T) *jobs.Runner {
 
 func stop(t *testing.T, runner *jobs.Runner) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), fixture.Patience)
 	defer cancel()
 	require.NoError(t, runner.Stop(ctx))
 }

@@ -39,7 +39,7 @@ func TestProcessQueue_WaitsForWhatItWoke(t *testing.T) {
 	b.awaitJob(t, stays, rivertype.JobStateRetryable)
 	b.fake.isPaid("1", "A-1", "10")
 
-	done, err := o.ProcessQueue(t.Context(), 10, patience, ana)
+	done, err := o.ProcessQueue(t.Context(), 10, fixture.Patience, ana)
 
 	require.NoError(t, err)
 	require.EqualValues(t, 2, done.Woken)
@@ -88,7 +88,7 @@ func TestProcessQueue_OutlivesItsCaller(t *testing.T) {
 	woken, err := o.Wake(ctx, 10, ana)
 	require.NoError(t, err)
 	hangUp()
-	done, err := o.Await(ctx, woken, patience)
+	done, err := o.Await(ctx, woken, fixture.Patience)
 	require.NoError(t, err)
 	require.True(t, done.TimedOut)
 	require.EqualValues(t, 1, done.After.Pending)

@@ -370,7 +370,7 @@ func TestProcessQueue_WakesNothingInAnOutage(t *testing.T) {
 	_, _, err := b.OpenCircuit(t.Context(), mainAccount, store.ReasonUnavailable, 0, time.Hour)
 	require.NoError(t, err)
 
-	done, err := o.ProcessQueue(t.Context(), 10, patience, ana)
+	done, err := o.ProcessQueue(t.Context(), 10, fixture.Patience, ana)
 
 	require.NoError(t, err)
 	require.Equal(t, store.CircuitOpen, done.Provider)

@@ -181,7 +181,7 @@ func (w *world) begin(t *testing.T) store.Run {
 // ended waits for the run's end.
 func (w *world) ended(t *testing.T, id int64) store.Run {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*fixture.Patience)
 	defer cancel()
 	run, err := w.WaitRun(ctx, id, nil)
 	require.NoError(t, err)

@@ -86,7 +86,7 @@ func TestReconcile_AnotherProcessGoesOn(t *testing.T) {
 	run := w.begin(t)
 	select {
 	case <-hangs:
-	case <-time.After(patience):
+	case <-time.After(fixture.Patience):
 		require.FailNow(t, "the second page was not asked for")
 	}
 	seen := look[int64](t, w, `SELECT missing_found FROM webhook_reconciliation_logs`)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/conciliar/conciliar/jobs"
 	"github.com/conciliar/conciliar/jobs/provider"
+	"github.com/conciliar/conciliar/store/storetest/fixture"
 )
 
 // outcomes tells the outcome of each attempt that was logged.
@@ -40,7 +41,7 @@ func (o outcomes) await(t *testing.T, outcome string) {
 	select {
 	case logged := <-o.logged:
 		require.Equal(t, outcome, logged)
-	case <-time.After(patience):
+	case <-time.After(fixture.Patience):
 		require.FailNow(t, "no attempt was logged", "want %s", outcome)
 	}
 }
